@@ -1,0 +1,167 @@
+#!/bin/sh
+# Makes a machine ready to build and to test.  Every command may be repeated: it does what is missing, and says
+# nothing when nothing is.  What was asked for (a path) goes to stdout, all else to stderr.
+
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+cache=${MLRUNS_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlruns-tools}
+
+build_packages='gcc libc6-dev make pkg-config libsqlite3-dev libpq-dev libmsgpack-dev libyaml-dev libjansson-dev libxxhash-dev'
+test_packages='bats jq sqlite3 zstd python3 python3-venv postgresql postgresql-client curl parallel time groff-base util-linux'
+
+usage() {
+	cat <<'EOF'
+usage: tests/setup.sh apt [build]     install the missing Debian packages (build: only those that make needs)
+       tests/setup.sh versions        list the MLflow versions that the tests use
+       tests/setup.sh venv VERSION    make the virtual environment of that MLflow, print its python
+       tests/setup.sh wheel VERSION   unpack the wheel of that MLflow without what it depends on, print its folder
+       tests/setup.sh all             packages and every virtual environment
+
+Environments and wheels are kept in $MLRUNS_TOOLS_CACHE (default: ~/.cache/mlruns-tools).
+$PYTHON names the interpreter to make them with (3.10 or 3.11).
+EOF
+}
+
+say() {
+	printf 'setup.sh: %s\n' "$*" >&2
+}
+
+die() {
+	say "$@"
+	exit 2
+}
+
+# Runs a command; its output is shown only if it fails.
+quietly() {
+	output=$("$@" 2>&1) || {
+		printf '%s\n' "$output" >&2
+		return 1
+	}
+}
+
+# The words of $1 that are not installed as Debian packages.
+missing_packages() {
+	for package in $1; do
+		status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=none
+		[ "$status" = installed ] || printf '%s ' "$package"
+	done
+}
+
+setup_apt() {
+	wanted=$build_packages
+	case ${1-} in
+	build) ;;
+	'') wanted="$wanted $test_packages" ;;
+	*) die "apt: unknown set of packages: $1" ;;
+	esac
+	command -v dpkg-query >/dev/null 2>&1 ||
+		die "no dpkg here: install what these Debian packages hold: $wanted"
+	missing=$(missing_packages "$wanted")
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" -eq 0 ]; then
+		as_root=''
+	elif command -v sudo >/dev/null 2>&1; then
+		as_root=sudo
+	else
+		say "these packages are missing: $missing"
+		die "hint: run as root: apt-get update && apt-get install -y $missing"
+	fi
+	say "installing $missing"
+	apt_get='env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300'
+	# shellcheck disable=SC2086 # words to be split
+	{ quietly $as_root $apt_get update && quietly $as_root $apt_get install -y --no-install-recommends $missing; } ||
+		die "apt-get could not install: $missing"
+}
+
+find_python() {
+	for candidate in ${PYTHON:-python3.11 /usr/bin/python3 python3 python3.10}; do
+		if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; then
+			command -v "$candidate"
+			return 0
+		fi
+	done
+	die 'no Python 3.10 or 3.11 found: the older MLflow releases run on no newer one (set PYTHON)'
+}
+
+versions() {
+	for file in "$here"/mlflow/requirements-*.txt; do
+		name=${file##*/requirements-}
+		printf '%s\n' "${name%.txt}"
+	done | sort -V
+}
+
+# The environment is made in its final place, since its scripts hold their own path; the stamp tells a whole one from
+# one that was cut short, and the lock keeps a second caller waiting.
+setup_venv() {
+	requirements=$here/mlflow/requirements-$1.txt
+	[ -f "$requirements" ] || die "no $requirements; the versions are: $(versions | tr '\n' ' ')"
+	hash=$(sha256sum <"$requirements" | cut -c1-12)
+	venv=$cache/venvs/$1-$hash
+	if [ ! -e "$venv/.ready" ]; then
+		mkdir -p "$cache/venvs"
+		(
+			flock 9
+			[ ! -e "$venv/.ready" ] || exit 0
+			python=$(find_python)
+			say "making the environment of MLflow $1 in $venv"
+			rm -rf -- "$venv"
+			"$python" -m venv "$venv" || die "$python -m venv failed (Debian: apt-get install python3-venv)"
+			quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile --no-deps -r "$requirements" ||
+				die "pip could not install $requirements"
+			: >"$venv/.ready"
+		) 9>"$cache/venvs/$1-$hash.lock"
+	fi
+	printf '%s\n' "$venv/bin/python"
+}
+
+setup_wheel() {
+	wheel=$cache/wheels/$1
+	if [ ! -e "$wheel/.ready" ]; then
+		mkdir -p "$cache/wheels"
+		(
+			flock 9
+			[ ! -e "$wheel/.ready" ] || exit 0
+			say "unpacking MLflow $1 into $wheel"
+			rm -rf -- "$wheel"
+			mkdir -p "$wheel"
+			python=$(find_python)
+			# The interpreter itself may come without pip; an environment of its own brings one.
+			"$python" -m pip --version >/dev/null 2>&1 || python=$(setup_pip)
+			quietly "$python" -m pip install --disable-pip-version-check --no-compile --no-deps --target "$wheel" "mlflow==$1" ||
+				die "pip could not fetch mlflow==$1"
+			: >"$wheel/.ready"
+		) 9>"$cache/wheels/$1.lock"
+	fi
+	printf '%s\n' "$wheel"
+}
+
+# Prints a python that has pip and little else.
+setup_pip() {
+	mkdir -p "$cache/venvs"
+	(
+		flock 8
+		[ -x "$cache/venvs/pip/bin/pip" ] || "$(find_python)" -m venv "$cache/venvs/pip"
+	) 8>"$cache/venvs/pip.lock"
+	printf '%s\n' "$cache/venvs/pip/bin/python"
+}
+
+# Two at a time: the network and the disk take turns.
+setup_all() {
+	setup_apt
+	versions | xargs -P 2 -I '{}' "$here/setup.sh" venv '{}' >/dev/null || die 'some environments could not be made'
+}
+
+case $#:${1-} in
+1:-h | 1:--help) usage ;;
+1:apt) setup_apt ;;
+2:apt) setup_apt "$2" ;;
+1:versions) versions ;;
+2:venv) setup_venv "$2" ;;
+2:wheel) setup_wheel "$2" ;;
+1:all) setup_all ;;
+*)
+	usage >&2
+	exit 2
+	;;
+esac
