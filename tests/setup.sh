@@ -110,7 +110,7 @@ setup_venv() {
 			quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile --no-deps -r "$requirements" ||
 				die "pip could not install $requirements"
 			: >"$venv/.ready"
-		) 9>"$cache/venvs/$1-$hash.lock"
+		) 9>"$cache/venvs/.$1-$hash.lock"
 	fi
 	printf '%s\n' "$venv/bin/python"
 }
@@ -131,7 +131,7 @@ setup_wheel() {
 			quietly "$python" -m pip install --disable-pip-version-check --no-compile --no-deps --target "$wheel" "mlflow==$1" ||
 				die "pip could not fetch mlflow==$1"
 			: >"$wheel/.ready"
-		) 9>"$cache/wheels/$1.lock"
+		) 9>"$cache/wheels/.$1.lock"
 	fi
 	printf '%s\n' "$wheel"
 }
@@ -142,7 +142,7 @@ setup_pip() {
 	(
 		flock 8
 		[ -x "$cache/venvs/pip/bin/pip" ] || "$(find_python)" -m venv "$cache/venvs/pip"
-	) 8>"$cache/venvs/pip.lock"
+	) 8>"$cache/venvs/.pip.lock"
 	printf '%s\n' "$cache/venvs/pip/bin/python"
 }
 

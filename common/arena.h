@@ -1,0 +1,18 @@
+/* A bump allocator: many small pieces, freed together. Zero-initialise it. Dies when there is no memory. */
+#ifndef COMMON_ARENA_H
+#define COMMON_ARENA_H
+
+#include <stddef.h>
+
+struct arena_block;
+struct arena {
+    struct arena_block *head; /* blocks in use, newest first */
+    size_t used;              /* bytes used of the newest block */
+};
+
+void *arena_alloc(struct arena *a, size_t size);                      /* aligned for any type, not zeroed */
+char *arena_strndup(struct arena *a, const char *s, size_t n);        /* NUL is added */
+void arena_reset(struct arena *a);                                    /* all pieces are gone; keeps one block */
+void arena_free(struct arena *a);
+
+#endif

@@ -1,0 +1,74 @@
+/* Files and streams of bytes: whole reads and writes, EINTR, and the rules for stdout (SIGPIPE ends a producer quietly; a
+ * full disk or a failed close is an error with exit 2). */
+#ifndef COMMON_IO_H
+#define COMMON_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "buf.h"
+#include "err.h"
+
+/* Buffered writer on a file descriptor that it does not own. Errors die, naming `name`: there is no way to go on without
+ * one's output. EPIPE ends the program quietly with exit 141's meaning: the process raises SIGPIPE on itself. */
+struct io_writer {
+    int fd;
+    const char *name; /* for messages, e.g. "standard output" */
+    struct buf buf;
+    uint64_t total;   /* bytes handed over so far, buffered ones included */
+};
+
+void io_writer_init(struct io_writer *w, int fd, const char *name);
+void io_write(struct io_writer *w, const void *data, size_t len);
+void io_flush(struct io_writer *w);
+void io_writer_close(struct io_writer *w); /* flushes, closes fd and frees; a failed close dies */
+
+/* Reads into a growing window: [data, data + len) is what is there and unread. */
+struct io_reader {
+    int fd;
+    const char *name;
+    char *data;      /* first unread byte */
+    size_t len;      /* unread bytes in memory */
+    uint64_t offset; /* position of data in the stream, in bytes */
+    bool eof;
+    char *base;      /* private */
+    size_t cap;      /* private */
+};
+
+void io_reader_init(struct io_reader *r, int fd, const char *name);
+/* Reads more behind what is unread. 1: more came, 0: end of file, -1: error, e filled. Moves data. */
+int io_fill(struct io_reader *r, struct err *e);
+void io_consume(struct io_reader *r, size_t n);
+void io_reader_free(struct io_reader *r); /* does not close fd */
+
+/* Whole writes to a descriptor; false with errno set. */
+bool io_write_all(int fd, const void *data, size_t len);
+
+/* Reads a whole file (at most max bytes; more is an error) relative to dirfd, replacing b's content.
+ * 0, or an errno value; EFBIG when it is larger. */
+int io_read_file(int dirfd, const char *path, size_t max, struct buf *b);
+
+/* Closes stdout and dies when that fails; to be called last by every program that writes there with stdio. */
+void io_close_stdout(void);
+
+/* fsync of a file's directory, so that a rename is on disk. */
+bool io_sync_dir_of(const char *path, struct err *e);
+/* Gives file `from` the name `to` without ever replacing anything: RENAME_NOREPLACE, else link and unlink.
+ * false with e filled; where `to` exists errno is EEXIST. */
+bool io_publish(const char *from, const char *to, struct err *e);
+/* Directory part of a path ("." when there is none), malloc'ed. */
+char *io_dirname(const char *path);
+
+/* Decodes %XX in place; returns the new length, or -1 on a malformed escape or %00. */
+ssize_t io_percent_decode(char *s);
+
+/* True for well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
+bool utf8_valid(const char *s, size_t len);
+/* Number of code points of well-formed UTF-8. */
+size_t utf8_length(const char *s, size_t len);
+/* Length in bytes of the first n code points. */
+size_t utf8_prefix(const char *s, size_t len, size_t n);
+
+#endif

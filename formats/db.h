@@ -1,0 +1,95 @@
+/* Databases: URLs, connections, statements; the same interface for each dialect (db_sqlite.c, db_postgres.c hold all that a
+ * dialect is). Statements and values borrow; whoever opens closes. Functions that can fail return false (or -1) with e filled,
+ * `where` being the database's display name or the table. */
+#ifndef FORMATS_DB_H
+#define FORMATS_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../common/err.h"
+#include "value.h"
+
+enum dialect { DIALECT_SQLITE, DIALECT_POSTGRESQL };
+
+struct db_url {
+    enum dialect dialect;
+    char *path;    /* SQLite: the file, decoded; NULL for PostgreSQL */
+    char *options; /* SQLite: what follows `?`, or NULL */
+    char *conninfo; /* PostgreSQL: a URI for libpq, password included; NULL for SQLite */
+    char *display; /* for messages, passwords as *** */
+};
+
+/* Parses MLflow's URLs: sqlite:///rel.db, sqlite:////abs.db, sqlite+pysqlite:///…, postgresql://…, postgres://…,
+ * postgresql+psycopg2://…, with percent-encoding. Messages never show a password. u is the caller's; db_url_free frees it. */
+bool db_url_parse(const char *text, struct db_url *u, struct err *e);
+/* The URL to use when none is given: $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI where it names a database, else
+ * sqlite:///mlflow.db. Static storage or environment. */
+const char *db_default_url(void);
+/* True when text looks like a database URL (has one of the schemes above). */
+bool db_url_is_database(const char *text);
+void db_url_free(struct db_url *u);
+
+enum db_mode {
+    DB_READ,   /* must exist; nothing is ever written, no -wal or -shm is made where it can be avoided */
+    DB_WRITE,  /* must exist */
+    DB_CREATE, /* SQLite: the file is made when absent */
+};
+
+struct db;
+/* connect_timeout and lock waiting are the caller's (db_lock_timeout). */
+struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e);
+void db_close(struct db *db); /* NULL is fine; an open transaction is rolled back */
+enum dialect db_dialect(const struct db *db);
+const char *db_display(const struct db *db);
+/* How long a locked database is waited for, in ms; 5000 at first. */
+void db_lock_timeout(struct db *db, int ms);
+/* The native handle: sqlite3 * or PGconn *. For dialect-specific code only. */
+void *db_native(struct db *db);
+
+/* Runs one or more statements that return no rows. */
+bool db_exec(struct db *db, const char *sql, struct err *e);
+/* Runs a query for one integer (first column of the first row; 0 when there is no row or it is NULL). */
+bool db_query_int(struct db *db, const char *sql, int64_t *out, struct err *e);
+/* The same for text, malloc'ed; NULL when there is no row or it is NULL. */
+bool db_query_text(struct db *db, const char *sql, char **out, struct err *e);
+
+struct db_stmt;
+/* One statement with ?1 ?2 … as parameters in both dialects (rewritten to $1 $2 … for PostgreSQL). NULL on error. */
+struct db_stmt *db_prepare(struct db *db, const char *sql, struct err *e);
+/* i from 1. Text must live until the statement is run or reset. BIN is bound as a blob; text that is not UTF-8 never
+ * gets here. */
+void db_bind(struct db_stmt *s, int i, const struct value *v);
+/* 1: a row; 0: done; -1: error. After 0 or -1 it is reset and can be bound and run again. */
+int db_step(struct db_stmt *s, struct err *e);
+void db_reset(struct db_stmt *s);
+int db_column_count(struct db_stmt *s);
+/* i from 0. By storage: INT, FLOAT, STR, BIN (blob, or text that is not UTF-8), BOOL (PostgreSQL). Lives until the next step. */
+void db_column(struct db_stmt *s, int i, struct value *v);
+void db_finalize(struct db_stmt *s); /* NULL is fine */
+
+bool db_begin_read(struct db *db, struct err *e);  /* one snapshot for all that follows */
+bool db_begin_write(struct db *db, struct err *e); /* SQLite: BEGIN IMMEDIATE */
+bool db_commit(struct db *db, struct err *e);
+void db_rollback(struct db *db); /* no open transaction is fine */
+
+struct db_column_info {
+    char *name;
+    char *type;      /* as declared: "VARCHAR(250)", "BIGINT" */
+    int64_t length;  /* characters of a VARCHAR; 0: no limit */
+    bool not_null;
+    char *dflt;      /* default expression, or NULL */
+    bool generated;
+};
+struct db_columns {
+    struct db_column_info *items;
+    int n;
+};
+/* Columns of a table in order; n == 0 when there is no such table. */
+bool db_table_columns(struct db *db, const char *table, struct db_columns *out, struct err *e);
+void db_columns_free(struct db_columns *c);
+/* NULL when there is no such column. */
+const struct db_column_info *db_columns_find(const struct db_columns *c, const char *name);
+bool db_table_exists(struct db *db, const char *table, bool *out, struct err *e);
+
+#endif

@@ -1,0 +1,117 @@
+/* A record: its kind's descriptor and its values. Kinds and fields come from entities.def.
+ *
+ * Memory: a record owns nothing. Who gives a record out (reader, fetch) says how long its strings live; for readers it is
+ * one rule: a record and its strings live until the next record is asked for. */
+#ifndef FORMATS_RECORD_H
+#define FORMATS_RECORD_H
+
+#include "../common/buf.h"
+#include "../common/err.h"
+#include "value.h"
+
+enum kind {
+#define KIND(kind, plural, singular, owner, table, since, order) KIND_##kind,
+#include "entities.def"
+    KIND_COUNT
+};
+
+/* F_<kind>_<field>: place of a field in its record; F_<kind>_COUNT: number of fields. */
+#define KIND(kind, plural, singular, owner, table, since, order) enum {
+#define FIELD(kind, field, type, flags, column, since, until, codec) F_##kind##_##field,
+#define END(kind)                                                                                            \
+    F_##kind##_COUNT                                                                                         \
+    }                                                                                                        \
+    ;
+#include "entities.def"
+
+enum { RECORD_MAX_FIELDS = 20, KIND_MAX_CONSTS = 2 };
+
+enum field_type { FIELD_STR, FIELD_INT, FIELD_FLOAT, FIELD_BOOL, FIELD_MAP };
+
+enum field_flag {
+    FIELD_K = 1 << 0,     /* part of the entity's identity */
+    FIELD_R = 1 << 1,     /* required: never null */
+    FIELD_Q = 1 << 2,     /* quoted in messages */
+    FIELD_EXP = 1 << 3,   /* an experiment's id */
+    FIELD_RUN = 1 << 4,   /* a run's id */
+    FIELD_TRACE = 1 << 5, /* a trace's id */
+    FIELD_MODEL = 1 << 6, /* a logged model's id */
+    FIELD_REG = 1 << 7,   /* a registered model's or prompt's name */
+    FIELD_URI = 1 << 8,   /* holds an artifact URI */
+    FIELD_MS = 1 << 9,    /* milliseconds */
+    FIELD_WS = 1 << 10,   /* a workspace's name; null means "default" */
+};
+
+enum codec {
+    CODEC_NONE,
+    CODEC_TEXT,
+    CODEC_ID,
+    CODEC_INT,
+    CODEC_REAL,
+    CODEC_BOOL,
+    CODEC_JSON,
+    CODEC_METRIC,
+    CODEC_MODEL_METRIC,
+    CODEC_MODEL_STATUS,
+};
+
+struct field_desc {
+    const char *name;
+    enum field_type type;
+    unsigned flags;
+    const char *column; /* "" : none */
+    int since, until;   /* orders of revisions; until 0: still there */
+    enum codec codec;
+};
+
+struct const_desc { /* a column with one text in all rows of the kind */
+    const char *column;
+    const char *text;
+};
+
+struct kind_desc {
+    enum kind kind;
+    const char *name;     /* on the wire */
+    const char *plural;   /* in reports */
+    const char *singular; /* in messages */
+    const char *owner;    /* what the first key field names; "" for entities of their own */
+    const char *table;    /* "" for framing */
+    int since;            /* order of the revision that makes the table */
+    int order;            /* place in reports */
+    const struct field_desc *fields;
+    int n_fields;
+    const struct const_desc *consts;
+    int n_consts;
+};
+
+extern const struct kind_desc kinds[KIND_COUNT];
+
+struct record {
+    const struct kind_desc *kind;
+    struct value v[RECORD_MAX_FIELDS];
+};
+
+/* All values NULL. */
+void record_init(struct record *r, enum kind kind);
+
+/* By name; NULL and -1 when there is none. */
+const struct kind_desc *kind_by_name(const char *name, size_t len);
+int field_by_name(const struct kind_desc *kind, const char *name, size_t len);
+
+/* True for kinds that are rows of a database (not header, trailer, skipped). */
+bool kind_is_entity(const struct kind_desc *kind);
+
+/* Checks required fields and types (BIN is accepted where text is expected). false with e filled: where is the record. */
+bool record_validate(const struct record *r, struct err *e);
+
+/* "Run abc123", "Metric 'loss' in run xyz789", "Model version '3' in registered model m": the name of an entity in reports
+ * and messages. Bytes that are not printable UTF-8 are shown as \xNN. Appended to out. */
+void record_describe(const struct record *r, struct buf *out);
+/* The value as reports show it: None, numbers by Python's repr, text bare. Appended to out. */
+void value_describe(const struct value *v, struct buf *out);
+
+/* A byte string whose memcmp order is the order of value_compare over the values in turn, e.g. the key fields of a kind.
+ * Appended to out. */
+void value_sort_key(const struct value *v, struct buf *out);
+
+#endif

@@ -1,0 +1,19 @@
+-- revision: 90e64c465722
+-- down: 451aebb31d03
+-- title: migrate user column to tags
+
+-- A user may have 256 characters, a tag only 250 until a later revision.
+DO $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM runs WHERE length(user_id) > 250) THEN
+        ALTER TABLE tags ALTER COLUMN value TYPE VARCHAR(256);
+    END IF;
+END
+$$;
+
+-- Every run's user becomes a tag; a tag that is there already wins.
+INSERT INTO tags (key, value, run_uuid)
+SELECT 'mlflow.user', user_id, run_uuid
+FROM runs
+WHERE user_id IS NOT NULL AND user_id <> ''
+    AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'mlflow.user');
