@@ -10,9 +10,9 @@ struct arena {
     size_t used;              /* bytes used of the newest block */
 };
 
-void *arena_alloc(struct arena *a, size_t size);                      /* aligned for any type, not zeroed */
-char *arena_strndup(struct arena *a, const char *s, size_t n);        /* NUL is added */
-void arena_reset(struct arena *a);                                    /* all pieces are gone; keeps one block */
+void *arena_alloc(struct arena *a, size_t size);               /* aligned for any type, not zeroed */
+char *arena_strndup(struct arena *a, const char *s, size_t n); /* NUL is added */
+void arena_reset(struct arena *a);                             /* all pieces are gone; keeps one block */
 void arena_free(struct arena *a);
 
 #endif

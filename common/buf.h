@@ -1,5 +1,6 @@
-/* A growable run of bytes. Zero-initialise it (struct buf b = {0}); buf_free releases it. Memory that can't be had ends
- * the program (die), so no function here fails. The content is always followed by a NUL that len does not count. */
+/* A growable run of bytes. Zero-initialise it (struct buf b = {0}); buf_free releases it. Memory that can't
+ * be had ends the program (die), so no function here fails. The content is always followed by a NUL that len
+ * does not count. */
 #ifndef COMMON_BUF_H
 #define COMMON_BUF_H
 
@@ -10,9 +11,9 @@
 #include "err.h"
 
 struct buf {
-    char *data;  /* NULL until something is added */
-    size_t len;  /* bytes */
-    size_t cap;  /* bytes */
+    char *data; /* NULL until something is added */
+    size_t len; /* bytes */
+    size_t cap; /* bytes */
 };
 
 void buf_reserve(struct buf *b, size_t more); /* room for `more` bytes beyond len, and a NUL */
@@ -21,10 +22,10 @@ void buf_addc(struct buf *b, char c);
 void buf_adds(struct buf *b, const char *s);
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vaddf(struct buf *b, const char *fmt, va_list ap);
-void buf_reset(struct buf *b);                 /* len = 0, keeps the memory */
+void buf_reset(struct buf *b); /* len = 0, keeps the memory */
 void buf_truncate(struct buf *b, size_t len);
 void buf_free(struct buf *b);
-const char *buf_str(const struct buf *b);      /* "" when empty; valid until the next change */
+const char *buf_str(const struct buf *b); /* "" when empty; valid until the next change */
 
 /* malloc and friends that die when there is no memory. */
 void *xmalloc(size_t size);

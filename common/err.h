@@ -1,8 +1,8 @@
 /* Messages and exit codes, the same for every program.
  *
- * A message is one line on stderr, `program: where: what`, where `where` is a file with its line, a record with its
- * kind and key, or a database object; then, where there is one, a line `program: hint: ...`.
- * All functions that print are safe to call from several threads: a message is one write(2).
+ * A message is one line on stderr, `program: where: what`, where `where` is a file with its line, a record
+ * with its kind and key, or a database object; then, where there is one, a line `program: hint: ...`. All
+ * functions that print are safe to call from several threads: a message is one write(2).
  */
 #ifndef COMMON_ERR_H
 #define COMMON_ERR_H
@@ -15,21 +15,22 @@
 
 /* Exit codes as diff(1) has them; never 255, on which xargs stops. */
 enum {
-    EXIT_DONE = 0,        /* it is done, they are equal */
-    EXIT_ANSWER_NO = 1,   /* verification differs, schema behind, records left out on request */
-    EXIT_TROUBLE = 2,     /* nothing was done, and a message says why */
+    EXIT_DONE = 0,      /* it is done, they are equal */
+    EXIT_ANSWER_NO = 1, /* verification differs, schema behind, records left out on request */
+    EXIT_TROUBLE = 2,   /* nothing was done, and a message says why */
     EXIT_INTERRUPTED = 130
 };
 
-/* A failure that a function reports to its caller, who prints it (err_report), dies of it (err_die) or collects it.
- * Plain storage, no ownership: copy it freely. Empty strings mean "not said". */
+/* A failure that a function reports to its caller, who prints it (err_report), dies of it (err_die) or
+ * collects it. Plain storage, no ownership: copy it freely. Empty strings mean "not said". */
 struct err {
     char where[1024];
     char what[2048];
     char hint[1024];
 };
 
-/* Fills e and returns false, so that a function can `return err_set(e, ...)`. The hint is cleared. e may be NULL. */
+/* Fills e and returns false, so that a function can `return err_set(e, ...)`. The hint is cleared. e may be
+ * NULL. */
 bool err_set(struct err *e, const char *where, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Adds a hint to a filled e; returns false. */
 bool err_hint(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -42,26 +43,28 @@ const char *err_program(void);
 void err_level_set(int level);
 int err_level(void);
 
-void err_report(const struct err *e);                                        /* always printed */
-void err_print(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);   /* an error; always printed */
-void err_print_hint(const char *fmt, ...) PRINTF_LIKE(1, 2);                 /* follows an error or a note */
-void err_warn(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);    /* "warning:"; always printed */
-void err_note(const char *fmt, ...) PRINTF_LIKE(1, 2);                       /* unless quiet */
-void err_verbose(const char *fmt, ...) PRINTF_LIKE(1, 2);                    /* only when verbose */
+void err_report(const struct err *e);                                      /* always printed */
+void err_print(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3); /* an error; always printed */
+void err_print_hint(const char *fmt, ...) PRINTF_LIKE(1, 2);               /* follows an error or a note */
+void err_warn(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);  /* "warning:"; always printed */
+void err_note(const char *fmt, ...) PRINTF_LIKE(1, 2);                     /* unless quiet */
+void err_verbose(const char *fmt, ...) PRINTF_LIKE(1, 2);                  /* only when verbose */
 
 /* Prints the message and ends the program with EXIT_TROUBLE, after the clean-up functions have run. */
 _Noreturn void err_die(const struct err *e);
 _Noreturn void die(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);
 _Noreturn void die_hint(const char *hint, const char *where, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Functions that run, last added first, when the program ends through exit(), die() or a caught SIGINT/SIGTERM/SIGHUP
- * (see err_catch_signals). At most 16. They must only do what leaves the target as it was: unlink, roll back. */
+/* Functions that run, last added first, when the program ends through exit(), die() or a caught
+ * SIGINT/SIGTERM/SIGHUP (see err_catch_signals). At most 16. They must only do what leaves the target as it
+ * was: unlink, roll back. */
 void err_cleanup_push(void (*fn)(void *), void *arg);
 void err_cleanup_pop(void); /* forgets the last one without running it */
 
-/* Makes SIGINT, SIGTERM and SIGHUP set a flag instead of killing. Long loops ask err_interrupted() and then call
- * err_exit_interrupted(), which cleans up and exits with 130 (SIGINT) or 128 + signal. err_signal_hook, when set, is called from
- * the handler and must be async-signal-safe (sqlite3_interrupt and PQcancel are used there). */
+/* Makes SIGINT, SIGTERM and SIGHUP set a flag instead of killing. Long loops ask err_interrupted() and then
+ * call err_exit_interrupted(), which cleans up and exits with 130 (SIGINT) or 128 + signal. err_signal_hook,
+ * when set, is called from the handler and must be async-signal-safe (sqlite3_interrupt and PQcancel are used
+ * there). */
 void err_catch_signals(void);
 void err_signal_hook_set(void (*fn)(void));
 bool err_interrupted(void);

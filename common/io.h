@@ -1,5 +1,5 @@
-/* Files and streams of bytes: whole reads and writes, EINTR, and the rules for stdout (SIGPIPE ends a producer quietly; a
- * full disk or a failed close is an error with exit 2). */
+/* Files and streams of bytes: whole reads and writes, EINTR, and the rules for stdout (SIGPIPE ends a
+ * producer quietly; a full disk or a failed close is an error with exit 2). */
 #ifndef COMMON_IO_H
 #define COMMON_IO_H
 
@@ -11,13 +11,14 @@
 #include "buf.h"
 #include "err.h"
 
-/* Buffered writer on a file descriptor that it does not own. Errors die, naming `name`: there is no way to go on without
- * one's output. EPIPE ends the program quietly with exit 141's meaning: the process raises SIGPIPE on itself. */
+/* Buffered writer on a file descriptor that it does not own. Errors die, naming `name`: there is no way to go
+ * on without one's output. EPIPE ends the program quietly with exit 141's meaning: the process raises SIGPIPE
+ * on itself. */
 struct io_writer {
     int fd;
     const char *name; /* for messages, e.g. "standard output" */
     struct buf buf;
-    uint64_t total;   /* bytes handed over so far, buffered ones included */
+    uint64_t total; /* bytes handed over so far, buffered ones included */
 };
 
 void io_writer_init(struct io_writer *w, int fd, const char *name);
@@ -33,8 +34,8 @@ struct io_reader {
     size_t len;      /* unread bytes in memory */
     uint64_t offset; /* position of data in the stream, in bytes */
     bool eof;
-    char *base;      /* private */
-    size_t cap;      /* private */
+    char *base; /* private */
+    size_t cap; /* private */
 };
 
 void io_reader_init(struct io_reader *r, int fd, const char *name);

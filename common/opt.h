@@ -1,5 +1,7 @@
-/* Options: one table is the parser and the help. Every program has -h/--help, -V/--version, -q/--quiet, -v/--verbose and
- * --progress=auto|always|never besides its own. Parsing is getopt_long's: `--` ends options, `-` is an operand. */
+/* Options: one table is the parser and the help. Every program has -h/--help, -V/--version, -q/--quiet,
+ * -v/--verbose and
+ * --progress=auto|always|never besides its own. Parsing is getopt_long's: `--` ends options, `-` is an
+ * operand. */
 #ifndef COMMON_OPT_H
 #define COMMON_OPT_H
 
@@ -23,26 +25,29 @@ enum opt_type {
 
 struct opt {
     enum opt_type type;
-    char short_name;     /* 0: none */
-    const char *name;    /* without the dashes */
-    const char *arg;     /* argument's name in the help, NULL for a flag */
-    const char *help;    /* one or more lines, split by \n */
+    char short_name;  /* 0: none */
+    const char *name; /* without the dashes */
+    const char *arg;  /* argument's name in the help, NULL for a flag */
+    const char *help; /* one or more lines, split by \n */
     void *dest;
 };
 
 struct opt_spec {
-    const char *synopsis; /* usage lines, split by \n, each beginning with the program's name; equal to man's SYNOPSIS */
+    const char *synopsis; /* usage lines, split by \n, each beginning with the program's name; equal to man's
+                             SYNOPSIS */
     const char *about;    /* what the program does; free text */
     const struct opt *options; /* ends with {OPT_END} */
-    const char *epilog;   /* printed last in the help; NULL: none */
+    const char *epilog;        /* printed last in the help; NULL: none */
 };
 
 /* Parses argv, prints help or version and exits where asked to, sets the message level and progress mode.
  * Returns the index in argv of the first operand (argv is permuted as getopt_long does).
- * A wrong option ends the program with a message, the usage line and exit 2. For subcommands pass argv from the subcommand on. */
+ * A wrong option ends the program with a message, the usage line and exit 2. For subcommands pass argv from
+ * the subcommand on. */
 int opt_parse(const struct opt_spec *spec, int argc, char **argv);
 
 /* Ends the program: message, usage lines, exit 2. */
-_Noreturn void opt_usage_error(const struct opt_spec *spec, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void opt_usage_error(const struct opt_spec *spec, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -1,6 +1,6 @@
-/* Databases: URLs, connections, statements; the same interface for each dialect (db_sqlite.c, db_postgres.c hold all that a
- * dialect is). Statements and values borrow; whoever opens closes. Functions that can fail return false (or -1) with e filled,
- * `where` being the database's display name or the table. */
+/* Databases: URLs, connections, statements; the same interface for each dialect (db_sqlite.c, db_postgres.c
+ * hold all that a dialect is). Statements and values borrow; whoever opens closes. Functions that can fail
+ * return false (or -1) with e filled, `where` being the database's display name or the table. */
 #ifndef FORMATS_DB_H
 #define FORMATS_DB_H
 
@@ -14,17 +14,18 @@ enum dialect { DIALECT_SQLITE, DIALECT_POSTGRESQL };
 
 struct db_url {
     enum dialect dialect;
-    char *path;    /* SQLite: the file, decoded; NULL for PostgreSQL */
-    char *options; /* SQLite: what follows `?`, or NULL */
+    char *path;     /* SQLite: the file, decoded; NULL for PostgreSQL */
+    char *options;  /* SQLite: what follows `?`, or NULL */
     char *conninfo; /* PostgreSQL: a URI for libpq, password included; NULL for SQLite */
-    char *display; /* for messages, passwords as *** */
+    char *display;  /* for messages, passwords as *** */
 };
 
-/* Parses MLflow's URLs: sqlite:///rel.db, sqlite:////abs.db, sqlite+pysqlite:///…, postgresql://…, postgres://…,
- * postgresql+psycopg2://…, with percent-encoding. Messages never show a password. u is the caller's; db_url_free frees it. */
+/* Parses MLflow's URLs: sqlite:///rel.db, sqlite:////abs.db, sqlite+pysqlite:///…, postgresql://…,
+ * postgres://…, postgresql+psycopg2://…, with percent-encoding. Messages never show a password. u is the
+ * caller's; db_url_free frees it. */
 bool db_url_parse(const char *text, struct db_url *u, struct err *e);
-/* The URL to use when none is given: $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI where it names a database, else
- * sqlite:///mlflow.db. Static storage or environment. */
+/* The URL to use when none is given: $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI where it names a
+ * database, else sqlite:///mlflow.db. Static storage or environment. */
 const char *db_default_url(void);
 /* True when text looks like a database URL (has one of the schemes above). */
 bool db_url_is_database(const char *text);
@@ -55,16 +56,18 @@ bool db_query_int(struct db *db, const char *sql, int64_t *out, struct err *e);
 bool db_query_text(struct db *db, const char *sql, char **out, struct err *e);
 
 struct db_stmt;
-/* One statement with ?1 ?2 … as parameters in both dialects (rewritten to $1 $2 … for PostgreSQL). NULL on error. */
+/* One statement with ?1 ?2 … as parameters in both dialects (rewritten to $1 $2 … for PostgreSQL). NULL on
+ * error. */
 struct db_stmt *db_prepare(struct db *db, const char *sql, struct err *e);
-/* i from 1. Text must live until the statement is run or reset. BIN is bound as a blob; text that is not UTF-8 never
- * gets here. */
+/* i from 1. Text must live until the statement is run or reset. BIN is bound as a blob; text that is not
+ * UTF-8 never gets here. */
 void db_bind(struct db_stmt *s, int i, const struct value *v);
 /* 1: a row; 0: done; -1: error. After 0 or -1 it is reset and can be bound and run again. */
 int db_step(struct db_stmt *s, struct err *e);
 void db_reset(struct db_stmt *s);
 int db_column_count(struct db_stmt *s);
-/* i from 0. By storage: INT, FLOAT, STR, BIN (blob, or text that is not UTF-8), BOOL (PostgreSQL). Lives until the next step. */
+/* i from 0. By storage: INT, FLOAT, STR, BIN (blob, or text that is not UTF-8), BOOL (PostgreSQL). Lives
+ * until the next step. */
 void db_column(struct db_stmt *s, int i, struct value *v);
 void db_finalize(struct db_stmt *s); /* NULL is fine */
 
@@ -75,10 +78,10 @@ void db_rollback(struct db *db); /* no open transaction is fine */
 
 struct db_column_info {
     char *name;
-    char *type;      /* as declared: "VARCHAR(250)", "BIGINT" */
-    int64_t length;  /* characters of a VARCHAR; 0: no limit */
+    char *type;     /* as declared: "VARCHAR(250)", "BIGINT" */
+    int64_t length; /* characters of a VARCHAR; 0: no limit */
     bool not_null;
-    char *dflt;      /* default expression, or NULL */
+    char *dflt; /* default expression, or NULL */
     bool generated;
 };
 struct db_columns {

@@ -1,6 +1,6 @@
-/* Record <-> one JSON line. Exact both ways, also through `jq -c .` (which holds numbers as doubles, prints 17 digits and
- * knows no NaN). What JSON or jq cannot hold is an object with one member:
- *   {"$float":"nan"|"inf"|"-inf"|"-0.0"}   {"$int":"9223372036854775807"} beyond +-2^53   {"$bytes":"<base64>"}
+/* Record <-> one JSON line. Exact both ways, also through `jq -c .` (which holds numbers as doubles, prints
+ * 17 digits and knows no NaN). What JSON or jq cannot hold is an object with one member:
+ *   {"$float":"nan"|"inf"|"-inf"|"-0.0"}   {"$int":"9223372036854775807"} beyond +-2^53 {"$bytes":"<base64>"}
  * and within maps, where no type is declared, every float is {"$float":"<repr>"}. */
 #ifndef FORMATS_JSON_H
 #define FORMATS_JSON_H
@@ -12,20 +12,23 @@ void json_write(const struct record *r, struct buf *out);
 
 struct json_reader;
 struct json_reader *json_reader_new(void);
-/* Parses a line. The record's strings live until the next call. Unknown fields and kinds are errors here: a line is edited
- * by hand. false with e->what set (where is the caller's: file:line). */
+/* Parses a line. The record's strings live until the next call. Unknown fields and kinds are errors here: a
+ * line is edited by hand. false with e->what set (where is the caller's: file:line). */
 bool json_read(struct json_reader *j, const char *line, size_t len, struct record *out, struct err *e);
 void json_reader_free(struct json_reader *j);
 
-/* Python's json.dumps of text: quoted, non-ASCII as \uXXXX (UTF-16 pairs), appended to out. Text must be UTF-8. */
+/* Python's json.dumps of text: quoted, non-ASCII as \uXXXX (UTF-16 pairs), appended to out. Text must be
+ * UTF-8. */
 void json_quote_ascii(const char *s, size_t len, struct buf *out);
 
 /* -- JSON documents inside of values (assessment values, errors, metadata) */
 
-/* Rewrites a JSON text as Python's json.dumps(json.loads(text)) does: ", " and ": ", \uXXXX, floats by repr, the last
- * of equal keys wins, order kept, NaN/Infinity accepted. false when it is not JSON. Appended to out. */
+/* Rewrites a JSON text as Python's json.dumps(json.loads(text)) does: ", " and ": ", \uXXXX, floats by repr,
+ * the last of equal keys wins, order kept, NaN/Infinity accepted. false when it is not JSON. Appended to out.
+ */
 bool json_normalise(const char *s, size_t len, struct buf *out);
-/* True when both are JSON and equal as JSON: objects without order, 1 and 1.0 are different, as json.loads reads them. */
+/* True when both are JSON and equal as JSON: objects without order, 1 and 1.0 are different, as json.loads
+ * reads them. */
 bool json_equal(const char *a, size_t alen, const char *b, size_t blen);
 
 #endif

@@ -1,7 +1,7 @@
 /* A record: its kind's descriptor and its values. Kinds and fields come from entities.def.
  *
- * Memory: a record owns nothing. Who gives a record out (reader, fetch) says how long its strings live; for readers it is
- * one rule: a record and its strings live until the next record is asked for. */
+ * Memory: a record owns nothing. Who gives a record out (reader, fetch) says how long its strings live; for
+ * readers it is one rule: a record and its strings live until the next record is asked for. */
 #ifndef FORMATS_RECORD_H
 #define FORMATS_RECORD_H
 
@@ -16,7 +16,7 @@ enum kind {
 };
 
 /* F_<kind>_<field>: place of a field in its record; F_<kind>_COUNT: number of fields. */
-#define KIND(kind, plural, singular, owner, table, since, order) enum {
+#define KIND(kind, plural, singular, owner, table, since, order)     enum {
 #define FIELD(kind, field, type, flags, column, since, until, codec) F_##kind##_##field,
 #define END(kind)                                                                                            \
     F_##kind##_COUNT                                                                                         \
@@ -101,17 +101,18 @@ int field_by_name(const struct kind_desc *kind, const char *name, size_t len);
 /* True for kinds that are rows of a database (not header, trailer, skipped). */
 bool kind_is_entity(const struct kind_desc *kind);
 
-/* Checks required fields and types (BIN is accepted where text is expected). false with e filled: where is the record. */
+/* Checks required fields and types (BIN is accepted where text is expected). false with e filled: where is
+ * the record. */
 bool record_validate(const struct record *r, struct err *e);
 
-/* "Run abc123", "Metric 'loss' in run xyz789", "Model version '3' in registered model m": the name of an entity in reports
- * and messages. Bytes that are not printable UTF-8 are shown as \xNN. Appended to out. */
+/* "Run abc123", "Metric 'loss' in run xyz789", "Model version '3' in registered model m": the name of an
+ * entity in reports and messages. Bytes that are not printable UTF-8 are shown as \xNN. Appended to out. */
 void record_describe(const struct record *r, struct buf *out);
 /* The value as reports show it: None, numbers by Python's repr, text bare. Appended to out. */
 void value_describe(const struct value *v, struct buf *out);
 
-/* A byte string whose memcmp order is the order of value_compare over the values in turn, e.g. the key fields of a kind.
- * Appended to out. */
+/* A byte string whose memcmp order is the order of value_compare over the values in turn, e.g. the key fields
+ * of a kind. Appended to out. */
 void value_sort_key(const struct value *v, struct buf *out);
 
 #endif

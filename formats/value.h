@@ -1,5 +1,5 @@
-/* A value: what a field of a record or a column of a row holds. It owns nothing: strings point into somebody's memory,
- * whose life the giver documents. */
+/* A value: what a field of a record or a column of a row holds. It owns nothing: strings point into
+ * somebody's memory, whose life the giver documents. */
 #ifndef FORMATS_VALUE_H
 #define FORMATS_VALUE_H
 
@@ -70,17 +70,18 @@ static inline bool value_eqs(const struct value *v, const char *s)
     return value_is_text(v) && strlen(s) == v->len && memcmp(v->s, s, v->len) == 0;
 }
 
-/* Identity, bit for bit: equal types and contents (STR and BIN of the same bytes are equal; NaN equals NaN, 0.0 is not -0.0). */
+/* Identity, bit for bit: equal types and contents (STR and BIN of the same bytes are equal; NaN equals NaN,
+ * 0.0 is not -0.0). */
 bool value_same(const struct value *a, const struct value *b);
 
-/* The order of keys, a total one and the one databases sort in: NULL first, then numbers, then bytes by memcmp (SQLite's
- * BINARY, PostgreSQL's COLLATE "C"). */
+/* The order of keys, a total one and the one databases sort in: NULL first, then numbers, then bytes by
+ * memcmp (SQLite's BINARY, PostgreSQL's COLLATE "C"). */
 int value_compare(const struct value *a, const struct value *b);
 
 /* Reads a decimal 64-bit integer: optional sign and digits, nothing else. */
 bool value_parse_int(const char *s, size_t len, int64_t *out);
-/* The shortest text that reads back as the same double, as Python's repr() writes it ("1.0", "1e-05", "inf", "nan").
- * out has room for 32 bytes; returns the length. */
+/* The shortest text that reads back as the same double, as Python's repr() writes it ("1.0", "1e-05", "inf",
+ * "nan"). out has room for 32 bytes; returns the length. */
 size_t value_format_float(double f, char out[32]);
 
 #endif

@@ -1,7 +1,7 @@
 /* The record stream: MessagePack maps in segments of header, records and trailer (man/ml-record.5).
  *
- * Encoding is canonical: `kind` first, then the fields that are not null in the order of entities.def, each number and
- * length in its shortest form, floats as 64-bit, every NaN as the one quiet NaN. */
+ * Encoding is canonical: `kind` first, then the fields that are not null in the order of entities.def, each
+ * number and length in its shortest form, floats as 64-bit, every NaN as the one quiet NaN. */
 #ifndef FORMATS_WIRE_H
 #define FORMATS_WIRE_H
 
@@ -38,10 +38,12 @@ struct wire_writer;
 struct wire_writer *wire_writer_new(int fd, const char *name);
 /* source: 32 hex digits. producer is this program with its version. */
 void wire_write_header(struct wire_writer *w, const char *source, int64_t shard, int64_t shards);
-void wire_write_header_copy(struct wire_writer *w, const struct wire_header *h); /* of a filter: keeps source and shard */
+void wire_write_header_copy(struct wire_writer *w,
+                            const struct wire_header *h); /* of a filter: keeps source and shard */
 void wire_write(struct wire_writer *w, const struct record *r);
 /* Records already encoded (by threads): len bytes which hold counts->n[] records. */
-void wire_write_encoded(struct wire_writer *w, const char *data, size_t len, const struct wire_counts *counts);
+void wire_write_encoded(struct wire_writer *w, const char *data, size_t len,
+                        const struct wire_counts *counts);
 /* Closes the segment and flushes. */
 void wire_write_trailer(struct wire_writer *w);
 const struct wire_counts *wire_writer_counts(const struct wire_writer *w); /* of the segment so far */
@@ -52,7 +54,8 @@ void wire_writer_close(struct wire_writer *w);
 
 enum wire_event {
     WIRE_ERROR = -1, /* the stream is no good; err says where and why */
-    WIRE_END = 0,    /* end of file after a good trailer (or of an empty stream: that is WIRE_ERROR, an empty stream was cut) */
+    WIRE_END = 0,    /* end of file after a good trailer (or of an empty stream: that is WIRE_ERROR, an empty
+                        stream was cut) */
     WIRE_HEADER,     /* wire_reader_header() */
     WIRE_RECORD,     /* the record; kind skipped among them */
     WIRE_TRAILER,    /* the segment's counts and checksum were right */
@@ -60,8 +63,8 @@ enum wire_event {
 
 struct wire_reader;
 struct wire_reader *wire_reader_new(int fd, const char *name);
-/* The stream must be a whole: at WIRE_END, of each source all shards must have been there, each once; else WIRE_ERROR that
- * names the shard. For ml-load and ml-verify; filters take what they get. */
+/* The stream must be a whole: at WIRE_END, of each source all shards must have been there, each once; else
+ * WIRE_ERROR that names the shard. For ml-load and ml-verify; filters take what they get. */
 void wire_reader_want_whole(struct wire_reader *r);
 /* Next event. *rec is set for WIRE_RECORD; it and its strings live until the next call. Records are validated
  * (record_validate). Unknown fields and kinds of a newer minor version are left out with one warning each. */
@@ -73,8 +76,8 @@ uint64_t wire_reader_segments(const struct wire_reader *r);                /* go
 const char *wire_reader_bytes(const struct wire_reader *r, size_t *len);
 void wire_reader_free(struct wire_reader *r);
 
-/* Decodes one encoded record (what wire_encode made; e.g. staged in a temporary database). The strings of out point into
- * data. Scratch memory belongs to the decoder. */
+/* Decodes one encoded record (what wire_encode made; e.g. staged in a temporary database). The strings of out
+ * point into data. Scratch memory belongs to the decoder. */
 struct wire_decoder;
 struct wire_decoder *wire_decoder_new(void);
 bool wire_decode(struct wire_decoder *d, const char *data, size_t len, struct record *out, struct err *e);

@@ -1,0 +1,123 @@
+# mlruns-tools: moves MLflow tracking data. See README.md.
+#
+#   make               build/bin/*                     make SANITIZE=address,undefined …   any target, sanitized
+#   make migrate       MLRUNS=dir DB=file: install what is missing, build, migrate, verify
+#   make check         every test; make check-deep: the full counts; make bench; make fuzz; make lint
+#   make install       PREFIX=/usr/local DESTDIR=
+
+VERSION  = 1.0.0
+BUILD    = build
+PREFIX   = /usr/local
+CC       = cc
+CFLAGS   = -O2 -g
+WARN     = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla
+MLRUNS   = tests/data/mlruns
+DB       = mlflow.db
+
+PKGS     = sqlite3 libpq yaml-0.1 jansson libxxhash
+LIBS     = $(shell pkg-config --libs $(PKGS)) -lmsgpackc -lm -lpthread
+# Sanitized objects never mix with the usual ones.
+O        = $(BUILD)/obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+comma    = ,
+SAN      = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN) $(SAN) \
+             $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS) $(CFLAGS)
+
+PROGRAMS = $(patsubst tools/%.c,%,$(wildcard tools/*.c))
+SCRIPTS  = $(filter-out %.c %.h,$(notdir $(wildcard tools/*)))
+LIB_SRC  = $(wildcard common/*.c formats/*.c)
+LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o
+LIB      = $(O)/libmlruns.a
+BIN      = $(BUILD)/bin
+UNITS    = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
+FUZZERS  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+
+.PHONY: all check check-deep bench fuzz lint install dist migrate deps clean units FORCE
+.DELETE_ON_ERROR:
+
+all: $(PROGRAMS:%=$(BIN)/%) $(SCRIPTS:%=$(BIN)/%)
+
+# What says how the objects were made: a change of compiler or flags makes them anew.
+$(O)/flags: FORCE
+	@mkdir -p $(O)
+	@echo '$(CC) $(ALL_CFLAGS)' | sed "s/'//g" | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' | sed "s/'//g" >$@
+
+$(O)/%.o: %.c $(O)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/gen/migrations.o: $(BUILD)/gen/migrations.c $(O)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Wno-overlength-strings -I. -c -o $@ $<
+
+$(BUILD)/gen/migrations.c: migrations $(wildcard migrations/*)
+	@mkdir -p $(@D)
+	sh migrations/embed.sh migrations >$@
+
+$(LIB): $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# The programs lie in one place whatever they were built with; the mark tells when to link anew.
+$(BIN)/linked-$(notdir $(O)): FORCE
+	@mkdir -p $(BIN)
+	@test -e $@ || { rm -f $(BIN)/linked-*; touch $@; }
+
+$(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(O)/tools/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+
+$(SCRIPTS:%=$(BIN)/%): $(BIN)/%: tools/%
+	@mkdir -p $(BIN)
+	cp $< $@
+	chmod 755 $@
+
+units: $(UNITS:%=$(BUILD)/unit/%)
+$(UNITS:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(O)/tests/unit/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+
+-include $(wildcard $(O)/*/*.d $(O)/*/*/*.d)
+
+deps:
+	@sh tests/setup.sh apt
+
+migrate: deps
+	@$(MAKE) --no-print-directory all
+	$(BIN)/ml-migrate --source '$(MLRUNS)' --target 'sqlite:///$(DB)' --verify
+
+check: deps
+	@$(MAKE) --no-print-directory all units
+	@BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' tests/run
+
+check-deep: deps
+	@$(MAKE) --no-print-directory all units
+	@BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' DEEP=1 tests/run
+
+bench: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD='$(BUILD)' tests/bench
+
+# Each target for FUZZ_SECONDS under clang's libFuzzer.
+FUZZ_SECONDS = 60
+fuzz:
+	@BUILD='$(BUILD)' SECONDS_EACH='$(FUZZ_SECONDS)' ALL_CFLAGS="-std=c17 -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))" \
+	    LIBS='$(LIBS)' tests/fuzz/run $(FUZZERS)
+
+lint: $(BUILD)/gen/migrations.c
+	clang-format --dry-run --Werror common/*.[ch] formats/*.[ch] tools/*.c tests/unit/*.[ch] tests/fuzz/*.c
+	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
+	    -D_GNU_SOURCE common formats tools
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 755 $(PROGRAMS:%=$(BIN)/%) $(SCRIPTS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
+
+dist:
+	git archive --prefix=mlruns-tools-$(VERSION)/ -o $(BUILD)/mlruns-tools-$(VERSION).tar.gz HEAD
+
+clean:
+	rm -rf $(BUILD)

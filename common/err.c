@@ -1,0 +1,239 @@
+#include "err.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "progress.h"
+
+enum { MAX_CLEANUPS = 16, MAX_MESSAGE = 8192 };
+
+static char program[64] = "mlruns-tools";
+static int level;
+
+static struct {
+    void (*fn)(void *);
+    void *arg;
+} cleanups[MAX_CLEANUPS];
+static int n_cleanups;
+
+static volatile sig_atomic_t caught_signal;
+static void (*signal_hook)(void);
+
+bool err_set(struct err *e, const char *where, const char *fmt, ...)
+{
+    if (e) {
+        va_list ap;
+        snprintf(e->where, sizeof e->where, "%s", where ? where : "");
+        va_start(ap, fmt);
+        vsnprintf(e->what, sizeof e->what, fmt, ap);
+        va_end(ap);
+        e->hint[0] = '\0';
+    }
+    return false;
+}
+
+bool err_hint(struct err *e, const char *fmt, ...)
+{
+    if (e) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(e->hint, sizeof e->hint, fmt, ap);
+        va_end(ap);
+    }
+    return false;
+}
+
+void err_program_set(const char *argv0)
+{
+    const char *slash = strrchr(argv0, '/');
+    snprintf(program, sizeof program, "%s", slash ? slash + 1 : argv0);
+}
+
+const char *err_program(void)
+{
+    return program;
+}
+
+void err_level_set(int l)
+{
+    level = l;
+}
+
+int err_level(void)
+{
+    return level;
+}
+
+/* One write(2) a message, so that programs of a pipeline do not mix their lines. */
+static void put_message(const char *where, const char *label, const char *text)
+{
+    char line[MAX_MESSAGE];
+    bool has_where = where && where[0];
+    int n = snprintf(line, sizeof line, "%s: %s%s%s%s\n", program, has_where ? where : "",
+                     has_where ? ": " : "", label, text);
+    size_t len = n < 0 ? 0 : (size_t)n;
+    if (len >= sizeof line) {
+        len = sizeof line - 1;
+        line[len - 1] = '\n';
+    }
+    progress_clear();
+    for (size_t done = 0; done < len;) {
+        ssize_t w = write(STDERR_FILENO, line + done, len - done);
+        if (w < 0 && errno != EINTR)
+            return; /* nowhere to complain */
+        done += w > 0 ? (size_t)w : 0;
+    }
+}
+
+static void put_format(const char *where, const char *label, const char *fmt, va_list ap)
+{
+    char text[MAX_MESSAGE / 2];
+    vsnprintf(text, sizeof text, fmt, ap);
+    put_message(where, label, text);
+}
+
+void err_report(const struct err *e)
+{
+    put_message(e->where, "", e->what);
+    if (e->hint[0])
+        put_message(NULL, "hint: ", e->hint);
+}
+
+void err_print(const char *where, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    put_format(where, "", fmt, ap);
+    va_end(ap);
+}
+
+void err_print_hint(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    put_format(NULL, "hint: ", fmt, ap);
+    va_end(ap);
+}
+
+void err_warn(const char *where, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    put_format(where, "warning: ", fmt, ap);
+    va_end(ap);
+}
+
+void err_note(const char *fmt, ...)
+{
+    if (level < 0)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    put_format(NULL, "", fmt, ap);
+    va_end(ap);
+}
+
+void err_verbose(const char *fmt, ...)
+{
+    if (level < 1)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    put_format(NULL, "", fmt, ap);
+    va_end(ap);
+}
+
+void err_die(const struct err *e)
+{
+    err_report(e);
+    exit(EXIT_TROUBLE);
+}
+
+void die(const char *where, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    put_format(where, "", fmt, ap);
+    va_end(ap);
+    exit(EXIT_TROUBLE);
+}
+
+void die_hint(const char *hint, const char *where, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    put_format(where, "", fmt, ap);
+    va_end(ap);
+    put_message(NULL, "hint: ", hint);
+    exit(EXIT_TROUBLE);
+}
+
+static void run_cleanups(void)
+{
+    while (n_cleanups > 0) {
+        n_cleanups--;
+        cleanups[n_cleanups].fn(cleanups[n_cleanups].arg);
+    }
+}
+
+void err_cleanup_push(void (*fn)(void *), void *arg)
+{
+    static bool registered;
+    if (!registered) {
+        registered = true;
+        atexit(run_cleanups);
+    }
+    if (n_cleanups == MAX_CLEANUPS)
+        die(NULL, "too many clean-up functions");
+    cleanups[n_cleanups].fn = fn;
+    cleanups[n_cleanups].arg = arg;
+    n_cleanups++;
+}
+
+void err_cleanup_pop(void)
+{
+    if (n_cleanups > 0)
+        n_cleanups--;
+}
+
+static void on_signal(int sig)
+{
+    int saved = errno;
+    caught_signal = sig;
+    if (signal_hook)
+        signal_hook();
+    errno = saved;
+}
+
+void err_catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal}; /* no SA_RESTART: a blocked read must return */
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        struct sigaction old;
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+            continue; /* nohup and background jobs of sh */
+        sigaction(signals[i], &sa, NULL);
+    }
+}
+
+void err_signal_hook_set(void (*fn)(void))
+{
+    signal_hook = fn;
+}
+
+bool err_interrupted(void)
+{
+    return caught_signal != 0;
+}
+
+void err_exit_interrupted(void)
+{
+    int sig = caught_signal ? caught_signal : SIGINT;
+    put_message(NULL, "", sig == SIGINT ? "interrupted" : "ended by a signal");
+    exit(sig == SIGINT ? EXIT_INTERRUPTED : 128 + sig);
+}

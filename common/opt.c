@@ -1,0 +1,202 @@
+#include "opt.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "err.h"
+#include "io.h"
+#include "progress.h"
+
+#ifndef MLRUNS_TOOLS_VERSION
+#define MLRUNS_TOOLS_VERSION "unknown"
+#endif
+
+enum { MAX_OPTIONS = 64, HELP_COLUMN = 30, LONG_ONLY = 256 };
+
+static bool want_help, want_version, want_quiet, want_verbose;
+static const char *progress_word;
+
+static const struct opt common_options[] = {
+    {OPT_FLAG, 'h', "help", NULL, "print this help and exit", &want_help},
+    {OPT_FLAG, 'V', "version", NULL, "print the version and exit", &want_version},
+    {OPT_FLAG, 'q', "quiet", NULL, "say nothing but errors", &want_quiet},
+    {OPT_FLAG, 'v', "verbose", NULL, "say more", &want_verbose},
+    {OPT_STRING, 0, "progress", "WHEN", "show a progress line: auto (on a terminal), always, never",
+     &progress_word},
+    {OPT_END, 0, NULL, NULL, NULL, NULL},
+};
+
+/* The program's own options and the common ones, as one row to look through. */
+static const struct opt *nth_option(const struct opt_spec *spec, size_t i)
+{
+    size_t own = 0;
+    while (spec->options[own].type != OPT_END)
+        own++;
+    return i < own ? &spec->options[i] : &common_options[i - own];
+}
+
+static size_t count_options(const struct opt_spec *spec)
+{
+    size_t n = 0;
+    while (nth_option(spec, n)->type != OPT_END)
+        n++;
+    return n;
+}
+
+static void print_lines(FILE *out, const char *lines, const char *first, const char *rest)
+{
+    const char *prefix = first;
+    for (const char *p = lines; *p;) {
+        size_t n = strcspn(p, "\n");
+        fprintf(out, "%s%.*s\n", prefix, (int)n, p);
+        prefix = rest;
+        p += n + (p[n] == '\n');
+    }
+}
+
+static void print_option(FILE *out, const struct opt *o)
+{
+    char left[128];
+    char shortened[8] = "    ";
+    char rest[HELP_COLUMN + 1];
+    if (o->short_name)
+        snprintf(shortened, sizeof shortened, "-%c, ", o->short_name);
+    const char *joint = !o->arg ? "" : o->type == OPT_OPTARG ? "[=" : " ";
+    snprintf(left, sizeof left, "  %s--%s%s%s%s", shortened, o->name, joint, o->arg ? o->arg : "",
+             o->type == OPT_OPTARG ? "]" : "");
+    memset(rest, ' ', HELP_COLUMN);
+    rest[HELP_COLUMN] = '\0';
+    if (strlen(left) + 2 > HELP_COLUMN) {
+        fprintf(out, "%s\n", left);
+        print_lines(out, o->help, rest, rest);
+        return;
+    }
+    fprintf(out, "%-*s", HELP_COLUMN, left);
+    print_lines(out, o->help, "", rest);
+}
+
+static void print_help(const struct opt_spec *spec)
+{
+    print_lines(stdout, spec->synopsis, "usage: ", "       ");
+    printf("\n%s\n\n", spec->about);
+    for (size_t i = 0; i < count_options(spec); i++)
+        print_option(stdout, nth_option(spec, i));
+    if (spec->epilog)
+        printf("\n%s\n", spec->epilog);
+}
+
+static void store(const struct opt_spec *spec, const struct opt *o, const char *arg)
+{
+    struct opt_list *list;
+    char *end;
+    switch (o->type) {
+    case OPT_FLAG:
+        *(bool *)o->dest = true;
+        break;
+    case OPT_STRING:
+        *(const char **)o->dest = arg;
+        break;
+    case OPT_OPTARG:
+        *(const char **)o->dest = arg ? arg : "";
+        break;
+    case OPT_LIST:
+        list = o->dest;
+        list->items = xrealloc(list->items, (list->len + 1) * sizeof *list->items);
+        list->items[list->len++] = arg;
+        break;
+    case OPT_SIZE:
+        errno = 0;
+        unsigned long long n = strtoull(arg, &end, 10);
+        if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || errno != 0)
+            opt_usage_error(spec, "--%s: '%s' is not a number", o->name, arg);
+        *(uint64_t *)o->dest = n;
+        break;
+    case OPT_END:
+        break;
+    }
+}
+
+static void apply_common(const struct opt_spec *spec)
+{
+    if (want_help) {
+        print_help(spec);
+        io_close_stdout();
+        exit(EXIT_DONE);
+    }
+    if (want_version) {
+        printf("%s (mlruns-tools) %s\n", err_program(), MLRUNS_TOOLS_VERSION);
+        io_close_stdout();
+        exit(EXIT_DONE);
+    }
+    err_level_set(want_quiet ? -1 : want_verbose ? 1 : 0);
+    if (want_quiet)
+        progress_mode_set(PROGRESS_NEVER);
+    if (!progress_word)
+        return;
+    if (strcmp(progress_word, "always") == 0)
+        progress_mode_set(PROGRESS_ALWAYS);
+    else if (strcmp(progress_word, "never") == 0)
+        progress_mode_set(PROGRESS_NEVER);
+    else if (strcmp(progress_word, "auto") != 0)
+        opt_usage_error(spec, "--progress: '%s' is none of auto, always, never", progress_word);
+}
+
+int opt_parse(const struct opt_spec *spec, int argc, char **argv)
+{
+    struct option longs[MAX_OPTIONS + 1];
+    char shorts[2 * MAX_OPTIONS + 2];
+    size_t n = count_options(spec), s = 0;
+    memset(longs, 0, sizeof longs);
+    if (n > MAX_OPTIONS)
+        die(NULL, "too many options in the table");
+    shorts[s++] = ':';
+    for (size_t i = 0; i < n; i++) {
+        const struct opt *o = nth_option(spec, i);
+        bool takes = o->type != OPT_FLAG;
+        longs[i].name = o->name;
+        longs[i].has_arg = o->type == OPT_OPTARG ? optional_argument
+                           : takes               ? required_argument
+                                                 : no_argument;
+        longs[i].val = LONG_ONLY + (int)i;
+        if (o->short_name) {
+            shorts[s++] = o->short_name;
+            if (takes)
+                shorts[s++] = ':';
+        }
+    }
+    shorts[s] = '\0';
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
+        const struct opt *o = NULL;
+        if (c == '?' || c == ':') {
+            const char *given = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+            opt_usage_error(spec, c == ':' ? "option '%s' needs an argument" : "unknown option '%s'", given);
+        }
+        if (c >= LONG_ONLY)
+            o = nth_option(spec, (size_t)(c - LONG_ONLY));
+        for (size_t i = 0; !o && i < n; i++)
+            if (nth_option(spec, i)->short_name == c)
+                o = nth_option(spec, i);
+        store(spec, o, optarg);
+    }
+    apply_common(spec);
+    return optind;
+}
+
+void opt_usage_error(const struct opt_spec *spec, const char *fmt, ...)
+{
+    struct buf text = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vaddf(&text, fmt, ap);
+    va_end(ap);
+    err_print(NULL, "%s", buf_str(&text));
+    print_lines(stderr, spec->synopsis, "usage: ", "       ");
+    fprintf(stderr, "Try '%s --help'.\n", err_program());
+    exit(EXIT_TROUBLE);
+}
