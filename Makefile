@@ -94,8 +94,12 @@ check-deep: deps
 	@BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' DEEP=1 tests/run
 
 bench: deps
-	@$(MAKE) --no-print-directory all
-	@BUILD='$(BUILD)' tests/bench
+	@$(MAKE) --no-print-directory all $(BUILD)/bench/insert_floor
+	@BUILD='$(BUILD)' python3 tests/bench/run.py --growth $(BENCH_ARGS)
+
+$(BUILD)/bench/insert_floor: tests/bench/insert_floor.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $< $(LIBS)
 
 # Each target for FUZZ_SECONDS under clang's libFuzzer.
 FUZZ_SECONDS = 60

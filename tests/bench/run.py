@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Timings, each beside its floor or peer in the same run: ratios count, not seconds.
+
+    make bench                              trees of 10,000 runs x 100 points and 1,000 runs x 1,000 points
+    tests/bench/run.py --runs N --points N [--no-peer] [--growth] [--only NAME]
+
+Wall and CPU seconds are medians of --repeat runs, the two sides in turn; memory is the largest resident set of any process
+of the command.
+"""
+
+import argparse
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
+
+
+class Timing:
+    def __init__(self, wall, cpu, rss, status):
+        self.wall, self.cpu, self.rss, self.status = wall, cpu, rss, status
+
+
+def run(command, cwd):
+    """Runs a shell command; its wall seconds, CPU seconds and largest resident set in KiB."""
+    start = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        log = os.open(os.path.join(cwd, "bench.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, 2)
+        os.environ["PATH"] = os.path.join(BUILD, "bin") + ":" + os.environ["PATH"]
+        os.execvp("bash", ["bash", "-o", "pipefail", "-c", command])
+    _, status, usage = os.wait4(pid, 0)
+    wall = time.monotonic() - start
+    return Timing(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
+
+
+def median(timings):
+    return Timing(*(statistics.median(getattr(t, f) for t in timings) for f in ("wall", "cpu", "rss", "status")))
+
+
+def show(name, t):
+    status = "" if t.status == 0 else f"   exit {t.status:.0f}"
+    print(f"  {name:<52} {t.wall:8.2f} s wall {t.cpu:8.2f} s cpu {t.rss / 1024:8.1f} MiB{status}", flush=True)
+
+
+def ratio(name, value, target):
+    print(f"  {name:<52} {value:8.2f}   (target {target})", flush=True)
+
+
+def pair(args, cwd, ours, other, before=None):
+    """Medians of two commands run in turn; before() prepares each run."""
+    a, b = [], []
+    for _ in range(args.repeat):
+        for command, into in ((ours[1], a), (other[1], b)):
+            if before:
+                before()
+            into.append(run(command, cwd))
+    a, b = median(a), median(b)
+    show(ours[0], a)
+    show(other[0], b)
+    return a, b
+
+
+def remove(cwd, *names):
+    for name in names:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            try:
+                os.unlink(os.path.join(cwd, name + suffix))
+            except FileNotFoundError:
+                pass
+
+
+def make_tree(cwd, runs, points):
+    tree = os.path.join(cwd, "mlruns")
+    subprocess.run([sys.executable, os.path.join(ROOT, "tests/mlflow/make_tree.py"), "--runs", str(runs),
+                    "--points", str(points), "--output", tree], check=True, stdout=subprocess.DEVNULL)
+    files = sum(len(f) for _, _, f in os.walk(tree))
+    print(f"tree: {runs} runs, {points} points, {files} files", flush=True)
+    run("tar cf - mlruns | cat >/dev/null", cwd)  # warm cache
+
+
+def floor(cwd, source):
+    """Seconds of plain INSERTs of the rows of `source` into an empty database of the same schema."""
+    remove(cwd, "floor.db")
+    run("ml-schema create sqlite:///floor.db", cwd)
+    out = subprocess.run([os.path.join(BUILD, "bench/insert_floor"), source, "floor.db"], cwd=cwd, check=True,
+                         capture_output=True, text=True)
+    return float(out.stdout)
+
+
+def bench_dump(args, cwd):
+    print("dump")
+    ours, tar = pair(args, cwd, ("mlruns-dump --jobs 1 >/dev/null", "mlruns-dump -q --jobs 1 mlruns | cat >/dev/null"),
+                     ("tar cf - mlruns | cat >/dev/null", "tar cf - mlruns | cat >/dev/null"))
+    ratio("wall, to tar", ours.wall / tar.wall, "at most 1")
+    show("mlruns-dump (one thread a core)", median([run("mlruns-dump -q mlruns >/dev/null", cwd) for _ in range(args.repeat)]))
+
+
+def bench_load(args, cwd):
+    print("load")
+    run("mlruns-dump -q mlruns > all.mlr", cwd)
+    loads, floors = [], []
+    for _ in range(args.repeat):
+        remove(cwd, "load.db")
+        loads.append(run("ml-load -q sqlite:///load.db < all.mlr", cwd))
+        floors.append(floor(cwd, "load.db"))
+    load = median(loads)
+    show("ml-load < all.mlr", load)
+    print(f"  {'the same rows by one prepared INSERT each':<52} {statistics.median(floors):8.2f} s wall")
+    ratio("wall, to those INSERTs", load.wall / statistics.median(floors), "at most 0.6")
+    return load
+
+
+def bench_verify(args, cwd):
+    print("verify")
+    show("ml-verify < all.mlr", median([run("ml-verify -q sqlite:///load.db < all.mlr", cwd) for _ in range(args.repeat)]))
+
+
+def bench_pipeline(args, cwd):
+    print("pipeline")
+    ours = []
+    for _ in range(args.repeat):
+        remove(cwd, "ours.db")
+        ours.append(run("mlruns-dump -q mlruns | ml-load -q sqlite:///ours.db", cwd))
+    ours = median(ours)
+    show("mlruns-dump | ml-load", ours)
+    remove(cwd, "ours.db")
+    show("ml-migrate --verify", run("ml-migrate --source mlruns --target sqlite:///ours.db --verify", cwd))
+    if args.no_peer:
+        return
+    python = subprocess.run(["sh", os.path.join(ROOT, "tests/setup.sh"), "venv", "3.17.2"], check=True,
+                            capture_output=True, text=True).stdout.strip()
+    mlflow = os.path.join(os.path.dirname(python), "mlflow")
+    remove(cwd, "peer.db")
+    peer = run(f"{shlex.quote(mlflow)} migrate-filestore --source mlruns --target sqlite:///peer.db", cwd)
+    show("mlflow migrate-filestore (3.17.2)", peer)
+    ratio("wall, peer to ours", peer.wall / ours.wall, "at least 20")
+    ratio("memory, ours to peer", ours.rss / peer.rss, "at most 0.1")
+
+
+def bench_growth(args, cwd, runs, points):
+    print("growth: the same load at four times the points")
+    make_tree(cwd, runs, 4 * points)
+    return bench_load(args, cwd)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, help="default: two trees, 10,000 runs and 1,000 runs")
+    parser.add_argument("--points", type=int, default=1_000_000)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--no-peer", action="store_true", help="leave out mlflow migrate-filestore (minutes)")
+    parser.add_argument("--growth", action="store_true", help="also the load of four times the points")
+    parser.add_argument("--only", choices=["dump", "load", "verify", "pipeline"])
+    parser.add_argument("--dir", help="where the trees are made (default: a temporary folder)")
+    args = parser.parse_args()
+    for runs in [args.runs] if args.runs else [10_000, 1_000]:
+        cwd = tempfile.mkdtemp(prefix="mlruns-tools-bench.", dir=args.dir)
+        try:
+            make_tree(cwd, runs, args.points)
+            wanted = [args.only] if args.only else ["dump", "load", "verify", "pipeline"]
+            load = None
+            for name in wanted:
+                result = globals()["bench_" + name](args, cwd)
+                load = result if name == "load" else load
+            if args.growth and load:
+                shutil.rmtree(os.path.join(cwd, "mlruns"))
+                more = bench_growth(args, cwd, runs, args.points)
+                ratio("wall, four times the points to one", more.wall / load.wall, "about 4")
+        finally:
+            shutil.rmtree(cwd, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
