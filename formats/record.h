@@ -62,6 +62,7 @@ struct field_desc {
     const char *column; /* "" : none */
     int since, until;   /* orders of revisions; until 0: still there */
     enum codec codec;
+    unsigned name_len; /* bytes of name */
 };
 
 struct const_desc { /* a column with one text in all rows of the kind */
@@ -110,9 +111,5 @@ bool record_validate(const struct record *r, struct err *e);
 void record_describe(const struct record *r, struct buf *out);
 /* The value as reports show it: None, numbers by Python's repr, text bare. Appended to out. */
 void value_describe(const struct value *v, struct buf *out);
-
-/* A byte string whose memcmp order is the order of value_compare over the values in turn, e.g. the key fields
- * of a kind. Appended to out. */
-void value_sort_key(const struct value *v, struct buf *out);
 
 #endif

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+struct buf;
+
 enum value_type {
     VALUE_NULL = 0,
     VALUE_INT,
@@ -77,6 +79,10 @@ bool value_same(const struct value *a, const struct value *b);
 /* The order of keys, a total one and the one databases sort in: NULL first, then numbers, then bytes by
  * memcmp (SQLite's BINARY, PostgreSQL's COLLATE "C"). */
 int value_compare(const struct value *a, const struct value *b);
+
+/* A byte string whose memcmp order is the order of value_compare over the values in turn, e.g. the key fields of a kind.
+ * Appended to out. */
+void value_sort_key(const struct value *v, struct buf *out);
 
 /* Reads a decimal 64-bit integer: optional sign and digits, nothing else. */
 bool value_parse_int(const char *s, size_t len, int64_t *out);
