@@ -1,7 +1,9 @@
-/* The floor that loading is measured against: the rows of a migrated database by one prepared INSERT each, in the order of the
- * tree, into the same tables and indexes, in one transaction. Rows are read into memory first, so that only the inserts count.
+/* The floor that loading is measured against: the rows of a migrated database by one prepared INSERT each, in
+ * the order of the tree, into the same tables and indexes, in one transaction. Rows are read into memory
+ * first, so that only the inserts count.
  *
- *   insert_floor FROM.db TO.db     TO.db has the schema and no rows; prints the seconds for inserts and commit
+ *   insert_floor FROM.db TO.db     TO.db has the schema and no rows; prints the seconds for inserts and
+ * commit
  */
 #include <sqlite3.h>
 #include <stdint.h>

@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# The programs together: what a user's pipeline does when all is well, and when a part of it dies.
+
+load helpers
+
+setup() {
+    work
+    copy_tree
+}
+
+@test "dump, load and verify: the report says SUCCESS and counts every kind" {
+    mlruns-dump -q mlruns | ml-load -q sqlite:///mlflow.db
+    run_split sh -c 'mlruns-dump -q mlruns | ml-verify -q sqlite:///mlflow.db'
+    assert_status 0
+    assert_equal "$(echo "$output" | head -2)" "$(printf 'Migration Verification Report\n=============================')"
+    assert_contains "$output" "Status: SUCCESS"
+    counts=$(mlruns-dump -q mlruns | ml-transform --json | jq -r 'select(.kind=="trailer").counts | "\(.experiment) \(.run) \(.metric)"')
+    set -- $counts
+    assert_contains "$output" "Experiments: $1/$1 passed"
+    assert_contains "$output" "Runs: $2/$2 passed"
+}
+
+@test "the same tree gives the same bytes, and the same database" {
+    mlruns-dump -q --jobs 1 mlruns >a.mlr
+    cp -r mlruns elsewhere
+    mlruns-dump -q --jobs 4 elsewhere >b.mlr
+    cmp a.mlr b.mlr
+    ml-load -q sqlite:///a.db <a.mlr
+    ml-load -q sqlite:///b.db <b.mlr
+    sqlite3 a.db .dump >a.sql
+    sqlite3 b.db .dump >b.sql
+    cmp a.sql b.sql
+}
+
+@test "JSON Lines and back, through jq too, is the same stream" {
+    mlruns-dump -q mlruns >a.mlr
+    ml-transform --json <a.mlr | jq -c . | ml-transform --from-json >b.mlr
+    cmp a.mlr b.mlr
+}
+
+@test "shards and single experiments together are the whole" {
+    for i in 0 1 2; do mlruns-dump -q --shard $i/3 mlruns >part-$i.mlr; done
+    cat part-2.mlr part-0.mlr part-1.mlr | ml-load -q sqlite:///shards.db
+    mlruns-dump -q mlruns | ml-verify -q sqlite:///shards.db >/dev/null
+    cat part-?.mlr | ml-verify -q sqlite:///shards.db >/dev/null
+    mlruns-dump --list mlruns | while read -r id; do mlruns-dump -q --experiment "$id" mlruns; done >parts.mlr
+    mlruns-dump -q --registry mlruns >>parts.mlr
+    ml-load -q sqlite:///parts.db <parts.mlr
+    mlruns-dump -q mlruns | ml-verify -q sqlite:///parts.db >/dev/null
+}
+
+@test "a missing shard and a shard given twice are named, and nothing is written" {
+    for i in 0 1 2; do mlruns-dump -q --shard $i/3 mlruns >part-$i.mlr; done
+    run_split sh -c 'cat part-0.mlr part-2.mlr | ml-load sqlite:///x.db'
+    assert_status 2
+    assert_contains "$stderr" "1/3"
+    run_split sh -c 'cat part-0.mlr part-1.mlr part-2.mlr part-1.mlr | ml-load sqlite:///x.db'
+    assert_status 2
+    assert_contains "$stderr" "1/3"
+    [ ! -e x.db ]
+    assert_equal "$(ls | grep -c x.db)" 0
+}
+
+@test "a producer that is killed leaves no database behind, without pipefail" {
+    mlruns-dump -q mlruns >a.mlr
+    run_split sh -c '(head -c 2000 a.mlr; kill -9 $$) | ml-load sqlite:///x.db'
+    [ "$status" -ne 0 ]
+    assert_contains "$stderr" "cut"
+    assert_equal "$(ls | grep -c x.db)" 0
+}
+
+@test "a consumer that goes away ends the producer quietly" {
+    run_split bash -c 'mlruns-dump -q mlruns | head -c 10 >/dev/null; echo "${PIPESTATUS[0]}"'
+    assert_equal "$stderr" ""
+}
+
+@test "a full disk is an error with exit 2" {
+    [ -e /dev/full ] || skip "no /dev/full"
+    run_split sh -c 'mlruns-dump -q mlruns >/dev/full'
+    assert_status 2
+    assert_contains "$stderr" "No space left"
+    mlruns-dump -q mlruns >a.mlr
+    run_split sh -c 'ml-transform --json <a.mlr >/dev/full'
+    assert_status 2
+    ml-load -q sqlite:///x.db <a.mlr
+    run_split sh -c 'ml-verify sqlite:///x.db <a.mlr >/dev/full'
+    assert_status 2
+}

@@ -1,0 +1,175 @@
+/* common/: buffers, arenas, whole reads and writes, publishing a file, UTF-8, percent-decoding. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../common/arena.h"
+#include "../../common/buf.h"
+#include "../../common/err.h"
+#include "../../common/io.h"
+#include "tap.h"
+
+static char dir[] = "/tmp/mlruns-tools-unit.XXXXXX";
+
+static void test_buf(void)
+{
+    struct buf b = {0};
+    is_str(buf_str(&b), "", "an empty buffer is an empty string");
+    for (int i = 0; i < 1000; i++)
+        buf_addf(&b, "%d,", i);
+    ok(b.len == 3890, "formatted text of any length is added");
+    ok(strlen(b.data) == b.len, "a NUL follows");
+    buf_truncate(&b, 4);
+    is_str(buf_str(&b), "0,1,", "truncate cuts");
+    buf_reset(&b);
+    buf_addf(&b, "%0300d", 7);
+    ok(b.len == 300 && b.data[299] == '7', "a text longer than the room is formatted whole");
+    buf_free(&b);
+    ok(b.data == NULL && b.len == 0, "free leaves an empty buffer");
+}
+
+static void test_arena(void)
+{
+    struct arena a = {0};
+    char *first = arena_strndup(&a, "hello world", 5);
+    is_str(first, "hello", "a string is copied with its NUL");
+    bool aligned = true, kept = true;
+    for (size_t i = 1; i < 2000; i++) {
+        char *p = arena_alloc(&a, i);
+        aligned = aligned && (size_t)p % sizeof(void *) == 0;
+        memset(p, 0x55, i);
+        kept = kept && strcmp(first, "hello") == 0;
+    }
+    ok(aligned, "pieces are aligned");
+    ok(kept, "pieces do not overlap");
+    ok(arena_alloc(&a, 1 << 20) != NULL, "a piece larger than a block");
+    arena_reset(&a);
+    ok(arena_strndup(&a, "x", 1)[0] == 'x', "usable after reset");
+    arena_free(&a);
+}
+
+static char *in_dir(const char *name)
+{
+    return xasprintf("%s/%s", dir, name);
+}
+
+static void put_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ok(fd >= 0 && io_write_all(fd, text, strlen(text)) && close(fd) == 0, "write %s", strrchr(path, '/'));
+}
+
+static void test_files(void)
+{
+    struct buf b = {0};
+    struct err e;
+    char *from = in_dir("from"), *to = in_dir("to"), *missing = in_dir("missing");
+    put_file(from, "one\n");
+    ok(io_read_file(AT_FDCWD, from, 100, &b) == 0 && strcmp(buf_str(&b), "one\n") == 0,
+       "a file is read whole");
+    ok(io_read_file(AT_FDCWD, from, 3, &b) == EFBIG, "a file beyond the limit is refused");
+    ok(io_read_file(AT_FDCWD, missing, 3, &b) == ENOENT, "an absent file is ENOENT");
+    ok(io_publish(from, to, &e), "a file is published");
+    ok(access(from, F_OK) != 0 && access(to, F_OK) == 0, "under its new name alone");
+    put_file(from, "two\n");
+    ok(!io_publish(from, to, &e) && errno == EEXIST, "an existing file is never replaced");
+    ok(io_read_file(AT_FDCWD, to, 100, &b) == 0 && strcmp(buf_str(&b), "one\n") == 0,
+       "and keeps its content");
+    ok(io_sync_dir_of(to, &e), "its directory is synced");
+    unlink(from);
+    unlink(to);
+    free(from);
+    free(to);
+    free(missing);
+    buf_free(&b);
+}
+
+static void test_streams(void)
+{
+    enum { N = 300000 };
+    char *path = in_dir("stream");
+    struct io_writer w;
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    io_writer_init(&w, dup(fd), path);
+    for (int i = 0; i < N; i++)
+        io_write(&w, &i, sizeof i);
+    io_writer_close(&w);
+    ok(w.total == N * sizeof(int), "the writer counts bytes");
+    struct io_reader r;
+    struct err e;
+    lseek(fd, 0, SEEK_SET);
+    io_reader_init(&r, fd, path);
+    int i = 0;
+    for (bool good = true; good;) {
+        while (r.len < sizeof(int) && io_fill(&r, &e) > 0) {
+        }
+        if (r.len < sizeof(int))
+            break;
+        int got;
+        memcpy(&got, r.data, sizeof got);
+        good = got == i++;
+        io_consume(&r, sizeof(int));
+    }
+    ok(i == N && r.len == 0 && r.eof, "the reader gives the same bytes to the end");
+    ok(r.offset == N * sizeof(int), "and knows where it is");
+    io_reader_free(&r);
+    close(fd);
+    unlink(path);
+    free(path);
+}
+
+static void test_text(void)
+{
+    ok(utf8_valid("plain ascii text", 16), "ASCII is UTF-8");
+    ok(utf8_valid("caf\xc3\xa9 \xf0\x9f\x9a\x80", 10), "two and four byte sequences are");
+    ok(!utf8_valid("\xff", 1), "0xff is not");
+    ok(!utf8_valid("\xc0\x80", 2), "an overlong NUL is not");
+    ok(!utf8_valid("\xed\xa0\x80", 3), "a surrogate is not");
+    ok(!utf8_valid("abcdefgh\xe2\x82", 10), "a cut sequence is not");
+    ok(!utf8_valid("\xf4\x90\x80\x80", 4), "beyond U+10FFFF is not");
+    ok(utf8_length("caf\xc3\xa9", 5) == 4, "length counts characters");
+    ok(utf8_prefix("caf\xc3\xa9!", 6, 4) == 5, "a prefix ends at a character");
+    ok(utf8_prefix("abc", 3, 10) == 3, "a prefix is at most the whole");
+    char good[] = "a%20b%2Fc", bad[] = "a%2", nul[] = "a%00b";
+    ok(io_percent_decode(good) == 5, "percent escapes are decoded");
+    is_str(good, "a b/c", "to the right text");
+    ok(io_percent_decode(bad) == -1, "a cut escape is refused");
+    ok(io_percent_decode(nul) == -1, "an escaped NUL is refused");
+    char *d = io_dirname("/a/b");
+    is_str(d, "/a", "dirname of a path");
+    free(d);
+    d = io_dirname("b");
+    is_str(d, ".", "dirname of a bare name");
+    free(d);
+    d = io_dirname("/b");
+    is_str(d, "/", "dirname below the root");
+    free(d);
+}
+
+static void test_err(void)
+{
+    struct err e;
+    ok(!err_set(&e, "here", "%d things", 3), "err_set is false, to be returned");
+    is_str(e.where, "here", "where");
+    is_str(e.what, "3 things", "what");
+    is_str(e.hint, "", "no hint yet");
+    err_hint(&e, "try %s", "this");
+    is_str(e.hint, "try this", "hint");
+}
+
+int main(void)
+{
+    if (!mkdtemp(dir))
+        return 1;
+    test_buf();
+    test_arena();
+    test_files();
+    test_streams();
+    test_text();
+    test_err();
+    rmdir(dir);
+    return done_testing();
+}
