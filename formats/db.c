@@ -1,0 +1,388 @@
+#include "db.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../common/buf.h"
+#include "../common/io.h"
+#include "db_impl.h"
+
+/* ---- URLs */
+
+static bool starts(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/* Length of the scheme, `+driver` included, when text is `scheme:` or `scheme+driver:`; else 0. */
+static size_t scheme_length(const char *text, const char *scheme)
+{
+    size_t n = strlen(scheme);
+    if (strncmp(text, scheme, n) != 0)
+        return 0;
+    if (text[n] == '+') {
+        n++;
+        n += strspn(text + n, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    }
+    return text[n] == ':' ? n : 0;
+}
+
+static size_t sqlite_scheme(const char *text)
+{
+    return scheme_length(text, "sqlite");
+}
+
+static size_t postgres_scheme(const char *text)
+{
+    size_t n = scheme_length(text, "postgresql");
+    return n ? n : scheme_length(text, "postgres");
+}
+
+bool db_url_is_database(const char *text)
+{
+    return sqlite_scheme(text) || postgres_scheme(text);
+}
+
+const char *db_default_url(void)
+{
+    static const char *const variables[] = {"MLFLOW_BACKEND_STORE_URI", "MLFLOW_TRACKING_URI"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *text = getenv(variables[i]);
+        if (text && db_url_is_database(text))
+            return text;
+    }
+    return "sqlite:///mlflow.db";
+}
+
+/* Hides what may be a password: all between the first `:` after `//` and the last `@`, and `password=` in the
+ * query. */
+static char *masked(const char *text)
+{
+    struct buf b = {0};
+    const char *rest = strstr(text, "://");
+    rest = rest ? rest + 3 : text;
+    buf_add(&b, text, (size_t)(rest - text));
+    const char *at = strrchr(rest, '@');
+    const char *colon = strchr(rest, ':');
+    if (at && colon && colon < at) {
+        buf_add(&b, rest, (size_t)(colon - rest + 1));
+        buf_adds(&b, "***");
+        rest = at;
+    }
+    const char *query = strchr(rest, '?');
+    while (query) {
+        query++;
+        if (strncasecmp(query, "password=", 9) == 0 || strncasecmp(query, "sslpassword=", 12) == 0) {
+            const char *value = strchr(query, '=') + 1;
+            buf_add(&b, rest, (size_t)(value - rest));
+            buf_adds(&b, "***");
+            rest = value + strcspn(value, "&");
+        }
+        query = strchr(query, '&');
+    }
+    buf_adds(&b, rest);
+    return b.data ? b.data : xstrdup("");
+}
+
+static void decode(char *s)
+{
+    char *copy = xstrdup(s);
+    if (io_percent_decode(s) < 0)
+        strcpy(s, copy); /* not an escape: the name has a percent sign */
+    free(copy);
+}
+
+static bool parse_sqlite(const char *text, const char *rest, struct db_url *u, struct err *e)
+{
+    if (!starts(rest, "///") || !rest[3] || rest[3] == '?') {
+        err_set(e, text, "no file is named by this URL");
+        return err_hint(e, "sqlite:///relative/path.db and sqlite:////absolute/path.db are SQLite URLs");
+    }
+    rest += 3;
+    size_t n = strcspn(rest, "?");
+    u->path = xstrndup(rest, n);
+    if (rest[n])
+        u->options = xstrdup(rest + n + 1);
+    decode(u->path);
+    if (starts(u->path, "file:"))
+        memmove(u->path, u->path + 5, strlen(u->path + 5) + 1);
+    if (!u->path[0] || strcmp(u->path, ":memory:") == 0 ||
+        (u->options && strstr(u->options, "mode=memory"))) {
+        err_set(e, text, "a database in memory is gone when the program ends");
+        return err_hint(e, "name a file: sqlite:///mlflow.db");
+    }
+    return true;
+}
+
+bool db_url_parse(const char *text, struct db_url *u, struct err *e)
+{
+    memset(u, 0, sizeof *u);
+    u->display = masked(text);
+    size_t n = sqlite_scheme(text);
+    if (n) {
+        u->dialect = DIALECT_SQLITE;
+        if (parse_sqlite(u->display, text + n + 1, u, e))
+            return true;
+        db_url_free(u);
+        return false;
+    }
+    n = postgres_scheme(text);
+    if (n && starts(text + n, "://")) {
+        u->dialect = DIALECT_POSTGRESQL;
+        u->conninfo = xasprintf("postgresql%s", text + n);
+        return true;
+    }
+    if (n || scheme_length(text, "mysql") || scheme_length(text, "mssql"))
+        err_set(e, u->display,
+                n ? "no PostgreSQL URL" : "of MLflow's databases only SQLite and PostgreSQL are supported");
+    else
+        err_set(e, u->display, "no database URL");
+    err_hint(e, "sqlite:///mlflow.db, sqlite:////abs/mlflow.db or postgresql://user@host/database");
+    db_url_free(u);
+    return false;
+}
+
+void db_url_free(struct db_url *u)
+{
+    free(u->path);
+    free(u->options);
+    free(u->conninfo);
+    free(u->display);
+    memset(u, 0, sizeof *u);
+}
+
+/* ---- connections */
+
+struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e)
+{
+    const struct db_ops *ops = u->dialect == DIALECT_SQLITE ? &db_sqlite_ops : &db_postgres_ops;
+    struct db *db = ops->open(u, mode, e);
+    if (!db)
+        return NULL;
+    db->ops = ops;
+    db->dialect = u->dialect;
+    db->display = xstrdup(u->display);
+    return db;
+}
+
+void db_close(struct db *db)
+{
+    if (!db)
+        return;
+    free(db->display);
+    db->ops->close(db);
+}
+
+enum dialect db_dialect(const struct db *db)
+{
+    return db->dialect;
+}
+
+const char *db_display(const struct db *db)
+{
+    return db->display;
+}
+
+void db_lock_timeout(struct db *db, int ms)
+{
+    db->ops->lock_timeout(db, ms);
+}
+
+void *db_native(struct db *db)
+{
+    return db->ops->native(db);
+}
+
+/* ---- statements */
+
+bool db_exec(struct db *db, const char *sql, struct err *e)
+{
+    return db->ops->exec(db, sql, e);
+}
+
+struct db_stmt *db_prepare(struct db *db, const char *sql, struct err *e)
+{
+    return db->ops->prepare(db, sql, e);
+}
+
+void db_bind(struct db_stmt *s, int i, const struct value *v)
+{
+    s->db->ops->bind(s, i, v);
+}
+
+int db_step(struct db_stmt *s, struct err *e)
+{
+    return s->db->ops->step(s, e);
+}
+
+void db_reset(struct db_stmt *s)
+{
+    s->db->ops->reset(s);
+}
+
+int db_column_count(struct db_stmt *s)
+{
+    return s->db->ops->column_count(s);
+}
+
+void db_column(struct db_stmt *s, int i, struct value *v)
+{
+    s->db->ops->column(s, i, v);
+}
+
+void db_finalize(struct db_stmt *s)
+{
+    if (s)
+        s->db->ops->finalize(s);
+}
+
+/* Runs a query and gives its first value to `take`; NULL stands for no row. */
+static bool query_first(struct db *db, const char *sql, void (*take)(const struct value *, void *), void *arg,
+                        struct err *e)
+{
+    struct db_stmt *s = db_prepare(db, sql, e);
+    if (!s)
+        return false;
+    struct value v = value_null();
+    int row = db_step(s, e);
+    if (row == 1)
+        db_column(s, 0, &v);
+    if (row >= 0)
+        take(&v, arg);
+    db_finalize(s);
+    return row >= 0;
+}
+
+static void take_int(const struct value *v, void *arg)
+{
+    int64_t *out = arg;
+    *out = 0;
+    if (v->type == VALUE_INT)
+        *out = v->i;
+    else if (v->type == VALUE_BOOL)
+        *out = v->b;
+    else if (v->type == VALUE_FLOAT)
+        *out = (int64_t)v->f;
+}
+
+static void take_text(const struct value *v, void *arg)
+{
+    char **out = arg;
+    *out = value_is_text(v) ? xstrndup(v->s, v->len) : NULL;
+}
+
+bool db_query_int(struct db *db, const char *sql, int64_t *out, struct err *e)
+{
+    return query_first(db, sql, take_int, out, e);
+}
+
+bool db_query_text(struct db *db, const char *sql, char **out, struct err *e)
+{
+    return query_first(db, sql, take_text, out, e);
+}
+
+/* ---- transactions */
+
+bool db_begin_read(struct db *db, struct err *e)
+{
+    return db->ops->begin_read(db, e);
+}
+
+bool db_begin_write(struct db *db, struct err *e)
+{
+    return db->ops->begin_write(db, e);
+}
+
+bool db_commit(struct db *db, struct err *e)
+{
+    return db_exec(db, "COMMIT", e);
+}
+
+void db_rollback(struct db *db)
+{
+    db->ops->rollback(db);
+}
+
+/* ---- what a database has */
+
+static char *column_text(struct db_stmt *s, int i)
+{
+    struct value v;
+    db_column(s, i, &v);
+    return value_is_text(&v) ? xstrndup(v.s, v.len) : NULL;
+}
+
+static bool column_true(struct db_stmt *s, int i)
+{
+    struct value v;
+    int64_t n;
+    db_column(s, i, &v);
+    take_int(&v, &n);
+    return n != 0;
+}
+
+static int64_t declared_length(const char *type)
+{
+    const char *open = strchr(type, '(');
+    return open && strncasecmp(type, "varchar", 7) == 0 ? strtoll(open + 1, NULL, 10) : 0;
+}
+
+bool db_table_columns(struct db *db, const char *table, struct db_columns *out, struct err *e)
+{
+    *out = (struct db_columns){0};
+    struct db_stmt *s = db_prepare(db, db->ops->columns_query, e);
+    if (!s)
+        return false;
+    struct value name = value_str(table);
+    db_bind(s, 1, &name);
+    int row;
+    while ((row = db_step(s, e)) == 1) {
+        out->items = xrealloc(out->items, (size_t)(out->n + 1) * sizeof *out->items);
+        struct db_column_info *c = &out->items[out->n++];
+        c->name = column_text(s, 0);
+        c->type = column_text(s, 1);
+        if (!c->type)
+            c->type = xstrdup("");
+        c->length = declared_length(c->type);
+        c->not_null = column_true(s, 2);
+        c->dflt = column_text(s, 3);
+        c->generated = column_true(s, 4);
+    }
+    db_finalize(s);
+    if (row < 0)
+        db_columns_free(out);
+    return row == 0;
+}
+
+void db_columns_free(struct db_columns *c)
+{
+    for (int i = 0; i < c->n; i++) {
+        free(c->items[i].name);
+        free(c->items[i].type);
+        free(c->items[i].dflt);
+    }
+    free(c->items);
+    *c = (struct db_columns){0};
+}
+
+const struct db_column_info *db_columns_find(const struct db_columns *c, const char *name)
+{
+    for (int i = 0; i < c->n; i++)
+        if (strcmp(c->items[i].name, name) == 0)
+            return &c->items[i];
+    return NULL;
+}
+
+bool db_table_exists(struct db *db, const char *table, bool *out, struct err *e)
+{
+    struct db_stmt *s = db_prepare(db, db->ops->table_query, e);
+    if (!s)
+        return false;
+    struct value name = value_str(table);
+    db_bind(s, 1, &name);
+    int row = db_step(s, e);
+    *out = row == 1;
+    db_finalize(s);
+    return row >= 0;
+}

@@ -1,0 +1,44 @@
+/* What a dialect is, for db.c and the dialects' own files alone. */
+#ifndef FORMATS_DB_IMPL_H
+#define FORMATS_DB_IMPL_H
+
+#include "db.h"
+
+/* The functions of db.h by the same names, for one dialect. */
+struct db_ops {
+    struct db *(*open)(const struct db_url *u, enum db_mode mode, struct err *e);
+    void (*close)(struct db *db);
+    void (*lock_timeout)(struct db *db, int ms);
+    void *(*native)(struct db *db);
+    bool (*exec)(struct db *db, const char *sql, struct err *e);
+    struct db_stmt *(*prepare)(struct db *db, const char *sql, struct err *e);
+    void (*bind)(struct db_stmt *s, int i, const struct value *v);
+    int (*step)(struct db_stmt *s, struct err *e);
+    void (*reset)(struct db_stmt *s);
+    int (*column_count)(struct db_stmt *s);
+    void (*column)(struct db_stmt *s, int i, struct value *v);
+    void (*finalize)(struct db_stmt *s);
+    bool (*begin_read)(struct db *db, struct err *e);
+    bool (*begin_write)(struct db *db, struct err *e);
+    void (*rollback)(struct db *db);
+    /* One row per column: name, declared type, not null (0, 1), default, generated (0, 1). Its only parameter
+     * is the table. */
+    const char *columns_query;
+    /* Tells whether there is a table of the name that is its only parameter: a row or none. */
+    const char *table_query;
+};
+
+/* Each dialect's connection and statement begin with these. */
+struct db {
+    const struct db_ops *ops;
+    enum dialect dialect;
+    char *display;
+};
+struct db_stmt {
+    struct db *db;
+};
+
+extern const struct db_ops db_sqlite_ops;
+extern const struct db_ops db_postgres_ops;
+
+#endif

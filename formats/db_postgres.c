@@ -1,0 +1,515 @@
+#include <libpq-fe.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/arena.h"
+#include "../common/buf.h"
+#include "db_impl.h"
+
+enum { FETCH_ROWS = 500, MAX_PARAMETERS = 64 };
+
+/* Types by their number in pg_type, which is the same in every database. */
+enum {
+    OID_BOOL = 16,
+    OID_BYTEA = 17,
+    OID_INT8 = 20,
+    OID_INT2 = 21,
+    OID_INT4 = 23,
+    OID_OID = 26,
+    OID_FLOAT4 = 700,
+    OID_FLOAT8 = 701,
+    OID_NUMERIC = 1700
+};
+
+struct postgres_db {
+    struct db base;
+    PGconn *conn;
+    unsigned serial; /* of the names of statements and cursors */
+};
+
+struct parameter {
+    struct buf text; /* NUL-terminated */
+    bool null;
+    bool binary;
+};
+
+struct postgres_stmt {
+    struct db_stmt base;
+    char *sql;     /* with $1 $2 … */
+    char name[24]; /* of the prepared statement, or of the cursor */
+    bool query;    /* may be read through a cursor */
+    bool prepared;
+    bool cursor;  /* one is open */
+    bool running; /* between the first step and the last */
+    PGresult *result;
+    int row; /* of result; the current one */
+    int n_parameters;
+    struct parameter *parameters;
+    struct arena blobs; /* the current row's byteas */
+};
+
+static PGconn *conn_of(struct db *db)
+{
+    return ((struct postgres_db *)db)->conn;
+}
+
+static struct postgres_stmt *stmt_of(struct db_stmt *s)
+{
+    return (struct postgres_stmt *)s;
+}
+
+/* ---- errors */
+
+/* libpq's messages have several lines; ours have one. */
+static void add_one_line(struct buf *b, const char *message)
+{
+    if (strncmp(message, "ERROR:  ", 8) == 0)
+        message += 8;
+    for (const char *p = message; *p; p++)
+        if (*p != '\n')
+            buf_addc(b, *p);
+        else if (p[1])
+            buf_adds(b, "; ");
+}
+
+static const char *hint_for(const char *state)
+{
+    static const struct {
+        const char *state, *hint;
+    } hints[] = {
+        {"55P03", "another session holds a lock; end it or wait longer (--lock-timeout, where there is one)"},
+        {"42501", "the role in the URL needs to own MLflow's tables, or rights on them"},
+        {"53100", "the server's disk is full"},
+    };
+    for (size_t i = 0; state && i < sizeof hints / sizeof *hints; i++)
+        if (strcmp(state, hints[i].state) == 0)
+            return hints[i].hint;
+    return NULL;
+}
+
+static bool fail_with(const char *where, const char *message, const char *state, struct err *e)
+{
+    struct buf line = {0};
+    add_one_line(&line, message);
+    err_set(e, where, "%s", buf_str(&line));
+    buf_free(&line);
+    const char *hint = hint_for(state);
+    return hint ? err_hint(e, "%s", hint) : false;
+}
+
+static bool failed(struct db *db, const PGresult *result, struct err *e)
+{
+    const char *message = result ? PQresultErrorMessage(result) : "";
+    if (!*message)
+        message = PQerrorMessage(conn_of(db));
+    return fail_with(db->display, message, result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL, e);
+}
+
+static void say_notice(void *arg, const char *message)
+{
+    struct buf line = {0};
+    (void)arg;
+    add_one_line(&line, message);
+    err_verbose("%s", buf_str(&line));
+    buf_free(&line);
+}
+
+/* ---- connections */
+
+static void postgres_close(struct db *db)
+{
+    PQfinish(conn_of(db));
+    free(db);
+}
+
+static bool exec_plain(struct db *db, const char *sql, struct err *e)
+{
+    PGresult *r = PQexec(conn_of(db), sql);
+    ExecStatusType status = PQresultStatus(r);
+    bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
+    if (!ok)
+        failed(db, r, e);
+    PQclear(r);
+    return ok;
+}
+
+/* True when len bytes at s are part of the URL where a password may be: between the first `:` and the last
+ * `@`. */
+static bool may_be_secret(const char *conninfo, const char *s, size_t len)
+{
+    const char *from = strstr(conninfo, "://");
+    from = from ? strchr(from + 3, ':') : NULL;
+    const char *to = strrchr(conninfo, '@');
+    for (; from && to && from < to; from++)
+        if (strncmp(from, s, len) == 0)
+            return true;
+    return false;
+}
+
+/* Of a URL that is not well-formed libpq takes parts of the password for something else, and quotes them. */
+static bool fail_to_connect(const struct db_url *u, const char *message, struct err *e)
+{
+    struct buf b = {0};
+    while (*message) {
+        size_t n = strcspn(message, "\"");
+        buf_add(&b, message, n);
+        message += n;
+        if (!*message)
+            break;
+        size_t quoted = strcspn(message + 1, "\"");
+        bool secret = quoted > 0 && may_be_secret(u->conninfo, message + 1, quoted);
+        buf_addc(&b, '"');
+        buf_add(&b, secret ? "***" : message + 1, secret ? 3 : quoted);
+        message += 1 + quoted;
+        if (*message)
+            buf_addc(&b, *message++);
+    }
+    fail_with(u->display, strstr(buf_str(&b), u->conninfo) ? "malformed URL" : buf_str(&b), NULL, e);
+    buf_free(&b);
+    return false;
+}
+
+static bool check_conninfo(const struct db_url *u, struct err *e)
+{
+    char *message = NULL;
+    PQconninfoOption *options = PQconninfoParse(u->conninfo, &message);
+    if (!options)
+        fail_to_connect(u, message ? message : "malformed URL", e);
+    PQfreemem(message);
+    PQconninfoFree(options);
+    return options != NULL;
+}
+
+static struct db *postgres_open(const struct db_url *u, enum db_mode mode, struct err *e)
+{
+    if (!check_conninfo(u, e))
+        return NULL;
+    struct postgres_db *db = xcalloc(1, sizeof *db);
+    db->base.display = u->display; /* for messages; db_open gives it its own */
+    const char *keys[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
+    const char *values[] = {u->conninfo, "mlruns-tools", "UTF8", NULL};
+    db->conn = PQconnectdbParams(keys, values, 1);
+    if (PQstatus(db->conn) != CONNECTION_OK) {
+        fail_to_connect(u, PQerrorMessage(db->conn), e);
+        postgres_close(&db->base);
+        return NULL;
+    }
+    PQsetNoticeProcessor(db->conn, say_notice, NULL);
+    const char *settings =
+        "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
+        "SET standard_conforming_strings = on; SET bytea_output = hex; SET extra_float_digits = 3;"
+        "SET lock_timeout = 5000";
+    const char *read_only = "SET default_transaction_read_only = on";
+    if (!exec_plain(&db->base, settings, e) || (mode == DB_READ && !exec_plain(&db->base, read_only, e))) {
+        postgres_close(&db->base);
+        return NULL;
+    }
+    return &db->base;
+}
+
+static void postgres_lock_timeout(struct db *db, int ms)
+{
+    char *sql = xasprintf("SET lock_timeout = %d", ms < 0 ? 0 : ms);
+    exec_plain(db, sql, NULL);
+    free(sql);
+}
+
+static void *postgres_native(struct db *db)
+{
+    return conn_of(db);
+}
+
+/* ---- statements */
+
+/* Rewrites ?1 to $1 outside quotes; counts the parameters. */
+static char *numbered(const char *sql, int *parameters)
+{
+    struct buf b = {0};
+    char quote = '\0';
+    *parameters = 0;
+    for (const char *p = sql; *p; p++) {
+        if (quote)
+            quote = *p == quote ? '\0' : quote;
+        else if (*p == '\'' || *p == '"')
+            quote = *p;
+        bool parameter = !quote && *p == '?' && p[1] >= '1' && p[1] <= '9';
+        buf_addc(&b, parameter ? '$' : *p);
+        int n = parameter ? atoi(p + 1) : 0;
+        if (n > *parameters)
+            *parameters = n;
+    }
+    return b.data ? b.data : xstrdup("");
+}
+
+static bool is_query(const char *sql)
+{
+    sql += strspn(sql, " \t\n(");
+    return strncmp(sql, "SELECT", 6) == 0 || strncmp(sql, "WITH", 4) == 0 || strncmp(sql, "VALUES", 6) == 0;
+}
+
+static struct db_stmt *postgres_prepare(struct db *db, const char *sql, struct err *e)
+{
+    struct postgres_stmt *s = xcalloc(1, sizeof *s);
+    s->base.db = db;
+    s->sql = numbered(sql, &s->n_parameters);
+    s->query = is_query(s->sql);
+    snprintf(s->name, sizeof s->name, "ml_%u", ((struct postgres_db *)db)->serial++);
+    s->parameters = xcalloc((size_t)s->n_parameters + 1, sizeof *s->parameters);
+    for (int i = 0; i < s->n_parameters; i++)
+        s->parameters[i].null = true;
+    if (s->n_parameters <= MAX_PARAMETERS)
+        return &s->base;
+    err_set(e, db->display, "a statement has more than %d parameters", MAX_PARAMETERS);
+    db_finalize(&s->base);
+    return NULL;
+}
+
+static void postgres_bind(struct db_stmt *stmt, int i, const struct value *v)
+{
+    struct postgres_stmt *s = stmt_of(stmt);
+    if (i < 1 || i > s->n_parameters)
+        return;
+    struct parameter *p = &s->parameters[i - 1];
+    char number[32];
+    buf_reset(&p->text);
+    p->null = v->type == VALUE_NULL;
+    p->binary = v->type == VALUE_BIN || v->type == VALUE_MAP;
+    switch (v->type) {
+    case VALUE_NULL:
+        break;
+    case VALUE_INT:
+        buf_addf(&p->text, "%lld", (long long)v->i);
+        break;
+    case VALUE_FLOAT:
+        if (isfinite(v->f))
+            snprintf(number, sizeof number, "%.17g", v->f);
+        else
+            snprintf(number, sizeof number, "%s", isnan(v->f) ? "NaN" : v->f > 0 ? "Infinity" : "-Infinity");
+        buf_adds(&p->text, number);
+        break;
+    case VALUE_BOOL:
+        buf_addc(&p->text, v->b ? 't' : 'f');
+        break;
+    case VALUE_STR:
+    case VALUE_BIN:
+    case VALUE_MAP:
+        buf_add(&p->text, v->s, v->len);
+        break;
+    }
+}
+
+/* Runs sql, or the prepared statement where sql is NULL, with what is bound. */
+static PGresult *run_bound(struct postgres_stmt *s, const char *sql)
+{
+    const char *values[MAX_PARAMETERS];
+    int lengths[MAX_PARAMETERS], formats[MAX_PARAMETERS];
+    for (int i = 0; i < s->n_parameters; i++) {
+        const struct parameter *p = &s->parameters[i];
+        values[i] = p->null ? NULL : buf_str(&p->text);
+        lengths[i] = (int)p->text.len;
+        formats[i] = p->binary;
+    }
+    PGconn *conn = conn_of(s->base.db);
+    if (sql)
+        return PQexecParams(conn, sql, s->n_parameters, NULL, values, lengths, formats, 0);
+    return PQexecPrepared(conn, s->name, s->n_parameters, values, lengths, formats, 0);
+}
+
+static bool accept_result(struct postgres_stmt *s, PGresult *r, struct err *e)
+{
+    ExecStatusType status = PQresultStatus(r);
+    PQclear(s->result);
+    s->result = r;
+    s->row = -1;
+    return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || failed(s->base.db, r, e);
+}
+
+static bool prepare_once(struct postgres_stmt *s, struct err *e)
+{
+    if (s->prepared)
+        return true;
+    PGresult *r = PQprepare(conn_of(s->base.db), s->name, s->sql, 0, NULL);
+    s->prepared = PQresultStatus(r) == PGRES_COMMAND_OK;
+    if (!s->prepared)
+        failed(s->base.db, r, e);
+    PQclear(r);
+    return s->prepared;
+}
+
+static bool fetch_more(struct postgres_stmt *s, struct err *e)
+{
+    char fetch[64];
+    snprintf(fetch, sizeof fetch, "FETCH %d FROM %s", FETCH_ROWS, s->name);
+    return accept_result(s, PQexec(conn_of(s->base.db), fetch), e);
+}
+
+/* A query without parameters inside a transaction may have many rows: it is read through a cursor, a few at a
+ * time. What has parameters is a look-up that is run often. */
+static bool start(struct postgres_stmt *s, struct err *e)
+{
+    PGconn *conn = conn_of(s->base.db);
+    s->running = true;
+    if (!s->query || s->n_parameters > 0 || PQtransactionStatus(conn) != PQTRANS_INTRANS)
+        return prepare_once(s, e) && accept_result(s, run_bound(s, NULL), e);
+    char *sql = xasprintf("DECLARE %s NO SCROLL CURSOR FOR %s", s->name, s->sql);
+    s->cursor = exec_plain(s->base.db, sql, e);
+    free(sql);
+    return s->cursor && fetch_more(s, e);
+}
+
+static void postgres_reset(struct db_stmt *stmt)
+{
+    struct postgres_stmt *s = stmt_of(stmt);
+    PGconn *conn = conn_of(stmt->db);
+    if (s->cursor && PQtransactionStatus(conn) == PQTRANS_INTRANS) {
+        char *sql = xasprintf("CLOSE %s", s->name);
+        exec_plain(stmt->db, sql, NULL);
+        free(sql);
+    }
+    s->cursor = s->running = false;
+    PQclear(s->result);
+    s->result = NULL;
+}
+
+static int postgres_step(struct db_stmt *stmt, struct err *e)
+{
+    struct postgres_stmt *s = stmt_of(stmt);
+    arena_reset(&s->blobs);
+    bool ok = s->running || start(s, e);
+    if (ok && ++s->row >= PQntuples(s->result) && s->cursor && PQntuples(s->result) == FETCH_ROWS) {
+        ok = fetch_more(s, e);
+        s->row = 0;
+    }
+    if (ok && s->row < PQntuples(s->result))
+        return 1;
+    postgres_reset(stmt);
+    return ok ? 0 : -1;
+}
+
+static int postgres_column_count(struct db_stmt *stmt)
+{
+    const struct postgres_stmt *s = stmt_of(stmt);
+    return s->result ? PQnfields(s->result) : 0;
+}
+
+static struct value number_value(const char *text)
+{
+    int64_t n;
+    if (value_parse_int(text, strlen(text), &n))
+        return value_int(n);
+    return value_float(strtod(text, NULL));
+}
+
+static unsigned hex_digit(char c)
+{
+    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+/* Decodes \\x0123…, the form that postgres_open asks for. */
+static struct value bytea_value(struct arena *a, const char *text, size_t len)
+{
+    size_t n = len < 2 ? 0 : len / 2 - 1;
+    char *bytes = arena_alloc(a, n + 1);
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (char)(hex_digit(text[2 + 2 * i]) << 4 | hex_digit(text[3 + 2 * i]));
+    return (struct value){.type = VALUE_BIN, .len = (uint32_t)n, .s = bytes};
+}
+
+static void postgres_column(struct db_stmt *stmt, int i, struct value *v)
+{
+    struct postgres_stmt *s = stmt_of(stmt);
+    *v = value_null();
+    if (PQgetisnull(s->result, s->row, i))
+        return;
+    const char *text = PQgetvalue(s->result, s->row, i);
+    size_t len = (size_t)PQgetlength(s->result, s->row, i);
+    switch (PQftype(s->result, i)) {
+    case OID_BOOL:
+        *v = value_bool(*text == 't');
+        break;
+    case OID_INT2:
+    case OID_INT4:
+    case OID_INT8:
+    case OID_OID:
+        *v = value_int(strtoll(text, NULL, 10));
+        break;
+    case OID_FLOAT4:
+    case OID_FLOAT8:
+        *v = value_float(strtod(text, NULL)); /* strtod knows NaN and Infinity */
+        break;
+    case OID_NUMERIC:
+        *v = number_value(text);
+        break;
+    case OID_BYTEA:
+        *v = bytea_value(&s->blobs, text, len);
+        break;
+    default:
+        *v = value_text(text, len);
+    }
+}
+
+static void postgres_finalize(struct db_stmt *stmt)
+{
+    struct postgres_stmt *s = stmt_of(stmt);
+    postgres_reset(stmt);
+    if (s->prepared && PQtransactionStatus(conn_of(stmt->db)) != PQTRANS_INERROR) {
+        char *sql = xasprintf("DEALLOCATE %s", s->name);
+        exec_plain(stmt->db, sql, NULL);
+        free(sql);
+    }
+    for (int i = 0; i < s->n_parameters; i++)
+        buf_free(&s->parameters[i].text);
+    free(s->parameters);
+    arena_free(&s->blobs);
+    free(s->sql);
+    free(s);
+}
+
+/* ---- transactions */
+
+static bool postgres_begin_read(struct db *db, struct err *e)
+{
+    return exec_plain(db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e);
+}
+
+static bool postgres_begin_write(struct db *db, struct err *e)
+{
+    return exec_plain(db, "BEGIN", e);
+}
+
+static void postgres_rollback(struct db *db)
+{
+    PGTransactionStatusType status = PQtransactionStatus(conn_of(db));
+    if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR)
+        exec_plain(db, "ROLLBACK", NULL);
+}
+
+const struct db_ops db_postgres_ops = {
+    .open = postgres_open,
+    .close = postgres_close,
+    .lock_timeout = postgres_lock_timeout,
+    .native = postgres_native,
+    .exec = exec_plain,
+    .prepare = postgres_prepare,
+    .bind = postgres_bind,
+    .step = postgres_step,
+    .reset = postgres_reset,
+    .column_count = postgres_column_count,
+    .column = postgres_column,
+    .finalize = postgres_finalize,
+    .begin_read = postgres_begin_read,
+    .begin_write = postgres_begin_write,
+    .rollback = postgres_rollback,
+    .columns_query = "SELECT a.attname, replace(upper(format_type(a.atttypid, a.atttypmod)), 'CHARACTER "
+                     "VARYING', 'VARCHAR'),\n"
+                     "       a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> ''\n"
+                     "FROM pg_attribute a\n"
+                     "JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')\n"
+                     "    AND c.relnamespace = current_schema()::regnamespace\n"
+                     "LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum\n"
+                     "WHERE c.relname = ?1 AND a.attnum > 0 AND NOT a.attisdropped\n"
+                     "ORDER BY a.attnum",
+    .table_query = "SELECT 1 FROM pg_class WHERE relkind IN ('r', 'p') AND relname = ?1\n"
+                   "AND relnamespace = current_schema()::regnamespace",
+};

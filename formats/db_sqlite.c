@@ -1,0 +1,276 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../common/buf.h"
+#include "db_impl.h"
+
+struct sqlite_db {
+    struct db base;
+    sqlite3 *handle;
+};
+struct sqlite_stmt {
+    struct db_stmt base;
+    sqlite3_stmt *handle;
+};
+
+static sqlite3 *handle_of(struct db *db)
+{
+    return ((struct sqlite_db *)db)->handle;
+}
+
+static bool failed(struct db *db, const char *where, struct err *e)
+{
+    sqlite3 *h = handle_of(db);
+    int code = sqlite3_errcode(h);
+    err_set(e, where, "%s", sqlite3_errmsg(h));
+    switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        err_hint(e, "another program is using the database; end it or wait longer (--lock-timeout, where "
+                    "there is one)");
+        break;
+    case SQLITE_NOTADB:
+        err_hint(e, "the file is no SQLite database, or it is encrypted");
+        break;
+    case SQLITE_CORRUPT:
+        err_hint(e, "the database is damaged; `PRAGMA integrity_check` in the sqlite3 shell says where");
+        break;
+    case SQLITE_READONLY:
+        err_hint(e, "the file or its directory cannot be written by this user");
+        break;
+    case SQLITE_FULL:
+        err_hint(e, "the disk is full");
+        break;
+    default:
+        break;
+    }
+    return false;
+}
+
+static void sqlite_close(struct db *db)
+{
+    sqlite3_close_v2(handle_of(db));
+    free(db);
+}
+
+static bool check_file(const struct db_url *u, enum db_mode mode, struct err *e)
+{
+    struct stat st;
+    if (stat(u->path, &st) != 0) {
+        if (errno == ENOENT && mode == DB_CREATE)
+            return true;
+        err_set(e, u->path, "%s", strerror(errno));
+        return errno == ENOENT ? err_hint(e, "there is no such database; is the path in the URL right?")
+                               : false;
+    }
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, u->path, "not a regular file");
+    if (mode != DB_READ && access(u->path, W_OK) != 0)
+        return err_set(e, u->path, "cannot be written: %s", strerror(errno));
+    return true;
+}
+
+/* The time to wait for a lock that the URL asks for (`timeout=` seconds, as Python's sqlite3 has it), in ms;
+ * -1: none. */
+static int url_timeout(const struct db_url *u)
+{
+    for (const char *p = u->options; p; p = strchr(p, '&')) {
+        p += *p == '&';
+        if (strncmp(p, "timeout=", 8) == 0)
+            return (int)(strtod(p + 8, NULL) * 1000);
+    }
+    return -1;
+}
+
+static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, struct err *e)
+{
+    bool memory = strcmp(u->path, ":memory:") == 0;
+    if (!memory && !check_file(u, mode, e))
+        return NULL;
+    struct sqlite_db *db = xcalloc(1, sizeof *db);
+    int flags = mode == DB_READ    ? SQLITE_OPEN_READONLY
+                : mode == DB_WRITE ? SQLITE_OPEN_READWRITE
+                                   : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    int timeout = url_timeout(u);
+    char *path = memory || u->path[0] == '/' ? xstrdup(u->path) : xasprintf("./%s", u->path);
+    int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    free(path);
+    if (code != SQLITE_OK) {
+        failed(&db->base, u->display, e);
+        sqlite_close(&db->base);
+        return NULL;
+    }
+    sqlite3_extended_result_codes(db->handle, 1);
+    sqlite3_busy_timeout(db->handle, timeout >= 0 ? timeout : 5000);
+    /* The first statement that reads the file finds out whether it is a database. */
+    if (sqlite3_exec(db->handle, "PRAGMA foreign_keys = OFF; SELECT count(*) FROM sqlite_schema", NULL, NULL,
+                     NULL)) {
+        failed(&db->base, u->display, e);
+        sqlite_close(&db->base);
+        return NULL;
+    }
+    return &db->base;
+}
+
+static void sqlite_lock_timeout(struct db *db, int ms)
+{
+    sqlite3_busy_timeout(handle_of(db), ms);
+}
+
+static void *sqlite_native(struct db *db)
+{
+    return handle_of(db);
+}
+
+static bool sqlite_exec_(struct db *db, const char *sql, struct err *e)
+{
+    if (sqlite3_exec(handle_of(db), sql, NULL, NULL, NULL) == SQLITE_OK)
+        return true;
+    return failed(db, db->display, e);
+}
+
+static struct db_stmt *sqlite_prepare_(struct db *db, const char *sql, struct err *e)
+{
+    sqlite3_stmt *h;
+    if (sqlite3_prepare_v2(handle_of(db), sql, -1, &h, NULL) != SQLITE_OK) {
+        failed(db, db->display, e);
+        return NULL;
+    }
+    struct sqlite_stmt *s = xcalloc(1, sizeof *s);
+    s->base.db = db;
+    s->handle = h;
+    return &s->base;
+}
+
+static sqlite3_stmt *stmt_of(struct db_stmt *s)
+{
+    return ((struct sqlite_stmt *)s)->handle;
+}
+
+static void sqlite_bind_(struct db_stmt *s, int i, const struct value *v)
+{
+    sqlite3_stmt *h = stmt_of(s);
+    switch (v->type) {
+    case VALUE_NULL:
+        sqlite3_bind_null(h, i);
+        break;
+    case VALUE_INT:
+        sqlite3_bind_int64(h, i, v->i);
+        break;
+    case VALUE_BOOL:
+        sqlite3_bind_int(h, i, v->b);
+        break;
+    case VALUE_FLOAT:
+        sqlite3_bind_double(h, i, v->f);
+        break;
+    case VALUE_STR:
+        sqlite3_bind_text64(h, i, v->s, v->len, SQLITE_STATIC, SQLITE_UTF8);
+        break;
+    case VALUE_BIN:
+    case VALUE_MAP:
+        sqlite3_bind_blob64(h, i, v->len ? v->s : "", v->len, SQLITE_STATIC);
+        break;
+    }
+}
+
+static int sqlite_step_(struct db_stmt *s, struct err *e)
+{
+    sqlite3_stmt *h = stmt_of(s);
+    int code = sqlite3_step(h);
+    if (code == SQLITE_ROW)
+        return 1;
+    if (code != SQLITE_DONE)
+        failed(s->db, s->db->display, e);
+    sqlite3_reset(h);
+    return code == SQLITE_DONE ? 0 : -1;
+}
+
+static void sqlite_reset_(struct db_stmt *s)
+{
+    sqlite3_reset(stmt_of(s));
+}
+
+static int sqlite_column_count_(struct db_stmt *s)
+{
+    return sqlite3_column_count(stmt_of(s));
+}
+
+static void sqlite_column_(struct db_stmt *s, int i, struct value *v)
+{
+    sqlite3_stmt *h = stmt_of(s);
+    switch (sqlite3_column_type(h, i)) {
+    case SQLITE_INTEGER:
+        *v = value_int(sqlite3_column_int64(h, i));
+        break;
+    case SQLITE_FLOAT:
+        *v = value_float(sqlite3_column_double(h, i));
+        break;
+    case SQLITE_TEXT: {
+        const char *text = (const char *)sqlite3_column_text(h, i);
+        *v = value_text(text, (size_t)sqlite3_column_bytes(h, i));
+        break;
+    }
+    case SQLITE_BLOB: {
+        const char *bytes = sqlite3_column_blob(h, i);
+        *v = (struct value){
+            .type = VALUE_BIN, .len = (uint32_t)sqlite3_column_bytes(h, i), .s = bytes ? bytes : ""};
+        break;
+    }
+    default:
+        *v = value_null();
+    }
+}
+
+static void sqlite_finalize_(struct db_stmt *s)
+{
+    sqlite3_finalize(stmt_of(s));
+    free(s);
+}
+
+static bool sqlite_begin_read(struct db *db, struct err *e)
+{
+    /* The snapshot is taken by the first read. */
+    if (!sqlite_exec_(db, "BEGIN", e))
+        return false;
+    if (sqlite_exec_(db, "SELECT count(*) FROM sqlite_schema", e))
+        return true;
+    sqlite3_exec(handle_of(db), "ROLLBACK", NULL, NULL, NULL);
+    return false;
+}
+
+static bool sqlite_begin_write(struct db *db, struct err *e)
+{
+    return sqlite_exec_(db, "BEGIN IMMEDIATE", e);
+}
+
+static void sqlite_rollback(struct db *db)
+{
+    if (!sqlite3_get_autocommit(handle_of(db)))
+        sqlite3_exec(handle_of(db), "ROLLBACK", NULL, NULL, NULL);
+}
+
+const struct db_ops db_sqlite_ops = {
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .lock_timeout = sqlite_lock_timeout,
+    .native = sqlite_native,
+    .exec = sqlite_exec_,
+    .prepare = sqlite_prepare_,
+    .bind = sqlite_bind_,
+    .step = sqlite_step_,
+    .reset = sqlite_reset_,
+    .column_count = sqlite_column_count_,
+    .column = sqlite_column_,
+    .finalize = sqlite_finalize_,
+    .begin_read = sqlite_begin_read,
+    .begin_write = sqlite_begin_write,
+    .rollback = sqlite_rollback,
+    .columns_query = "SELECT name, type, \"notnull\", dflt_value, hidden IN (2, 3)\n"
+                     "FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid",
+    .table_query = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+};

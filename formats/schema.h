@@ -1,0 +1,68 @@
+/* MLflow's database schema: its revisions, the releases that belong to them, and the runner that takes a
+ * database from one revision to the next. The SQL lies in migrations/ and is built into the library
+ * (migrations/embed.sh).
+ *
+ * Revisions are numbered by their order in the chain: 0 is what MLflow 0.9.1 had ("base"), schema_head is the
+ * newest. */
+#ifndef FORMATS_SCHEMA_H
+#define FORMATS_SCHEMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../common/buf.h"
+#include "../common/err.h"
+#include "db.h"
+
+struct schema_revision {
+    int order;
+    const char *revision; /* as alembic_version has it; "base" for 0 */
+    const char *title;
+    const char *sqlite; /* the statements that lead here from the revision before */
+    const char *postgresql;
+};
+extern const struct schema_revision schema_revisions[]; /* schema_head + 1 of them, by order */
+extern const int schema_head;
+
+struct schema_release {
+    const char *release;  /* "3.17.2" */
+    const char *revision; /* the revision of its databases, the only one that it opens */
+    int order;
+    bool installable; /* pip can install it with all that it depends on */
+};
+extern const struct schema_release schema_releases[]; /* by version */
+extern const int schema_releases_count;
+
+#define SCHEMA_EMPTY (-1) /* the order of a database without MLflow's tables */
+
+/* Order of a revision given by its id; -1 when it is none of ours. */
+int schema_find_revision(const char *revision);
+/* "3.1.4" exactly, or "3.1": its latest patch. NULL with e filled when there is no such release. */
+const struct schema_release *schema_find_release(const char *text, struct err *e);
+/* Order of a revision (its id, "base" or "head") or of a release; -1 with e filled. */
+int schema_find_target(const char *text, struct err *e);
+/* The releases that open a database of this order: "3.0.1, 3.1.1 to 3.1.4"; "no release" when there is none.
+ */
+void schema_releases_of(int order, struct buf *out);
+/* The newest release of this order, NULL when there is none; and the first of this order or a later one. */
+const struct schema_release *schema_newest_release_of(int order);
+const struct schema_release *schema_first_release_with(int order);
+/* The release to make a database for when none is asked for: that of the `mlflow` on PATH, read from its
+ * package's metadata without running it, else the newest installable one. why says which and where from, in
+ * words for a message. */
+const struct schema_release *schema_default_release(struct buf *why);
+
+/* The order of a database, SCHEMA_EMPTY for one without MLflow's tables. One without a stamp is known by its
+ * structure when that is base's; a foreign or newer stamp, two stamps, a stamp without tables are errors.
+ * Reads only. */
+bool schema_order_of(struct db *db, int *order, struct err *e);
+
+/* Makes all of MLflow's tables of a revision in an empty database, with the rows that the revisions
+ * themselves insert (the default workspace) and the stamp. Inside the caller's transaction. */
+bool schema_create(struct db *db, int order, struct err *e);
+
+/* Takes a database of order `to - 1` to order `to`, its stamp included. Inside the caller's transaction; on
+ * SQLite foreign keys must be off (db_open leaves them so). */
+bool schema_step(struct db *db, int to, struct err *e);
+
+#endif
