@@ -86,6 +86,47 @@ class Mlflow:
         self.engine.dispose()
 
 
+class Postgres:
+    """A server of the test's own, with databases that are made anew by name."""
+
+    def __enter__(self):
+        script = str(ROOT / "tests" / "postgres.sh")
+        lines = subprocess.run(["sh", script, "start"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        self.settings = dict(line.split("=", 1) for line in lines.split())
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["sh", str(ROOT / "tests" / "postgres.sh"), "stop", self.settings["PGDIR"]], check=True)
+
+    def url(self, name):
+        s = self.settings
+        return f"postgresql+psycopg2://{s['PGUSER']}:{s['PGPASSWORD']}@127.0.0.1:{s['PGPORT']}/{name}"
+
+    def cursor(self, name):
+        """A cursor in autocommit, closed with its connection at the end of a `with`."""
+        import contextlib
+
+        import psycopg2
+
+        @contextlib.contextmanager
+        def manage():
+            connection = psycopg2.connect(self.url(name).replace("+psycopg2", ""))
+            connection.autocommit = True
+            try:
+                yield connection.cursor()
+            finally:
+                connection.close()
+
+        return manage()
+
+    def create(self, name, template=None):
+        """Makes the database anew, a copy of another where template names one; returns its URL."""
+        with self.cursor("postgres") as cursor:
+            cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            cursor.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
+        return self.url(name)
+
+
 class Tap:
     """Prints TAP; `done` ends the program."""
 

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import schema_oracle as oracle  # noqa: E402
 
 oracle.use_mlflow("3.17.2")
-from schema_structure import differences, sqlite_structure  # noqa: E402
+from schema_structure import differences, postgres_structure, sqlite_structure  # noqa: E402
 
 logging.disable(logging.WARNING)
 tap = oracle.Tap()
@@ -64,6 +64,22 @@ def compare_heads(folder):
     mlflow.close()
 
 
+def compare_heads_postgres(server):
+    theirs = oracle.Mlflow(server.create("theirs"))
+    theirs.create_base()
+    chain = oracle.revisions()
+    for order, release in oracle.distinct_heads():
+        theirs.upgrade(chain[order])
+        done = oracle.run("create", "--release", release, server.create("ours"))
+        if done.returncode:
+            tap.check(f"structure of {release} (postgresql)", [done.stderr])
+            continue
+        with server.cursor("ours") as ours_cursor, server.cursor("theirs") as theirs_cursor:
+            lines = differences(postgres_structure(ours_cursor), postgres_structure(theirs_cursor))
+        tap.check(f"structure of {release} (postgresql)", lines)
+    theirs.close()
+
+
 def start_mlflow(folder, version):
     import subprocess
 
@@ -83,4 +99,6 @@ with tempfile.TemporaryDirectory() as name:
     compare_heads(Path(name))
     for v in ("2.22.5", "3.2.0", "3.17.2"):
         start_mlflow(Path(name), v)
+with oracle.Postgres() as postgres:
+    compare_heads_postgres(postgres)
 tap.done()
