@@ -14,8 +14,12 @@
 enum { WIRE_FORMAT = 1, WIRE_MINOR = 0 };
 
 /* Caps that the scanner enforces before msgpack-c sees a byte. Bytes, entries, levels. */
-#define WIRE_MAX_RECORD ((size_t)64 << 20) /* one record */
-enum { WIRE_MAX_ENTRIES = 65536, WIRE_MAX_DEPTH = 16 };
+#define WIRE_MAX_RECORD ((size_t)32 << 20) /* one record; MLflow's widest column has 16 MiB */
+enum {
+    WIRE_MAX_ENTRIES = 65536, /* keys and values of one record, inner ones included */
+    WIRE_MAX_MAP = 4096,      /* entries of a map value */
+    WIRE_MAX_DEPTH = 16,
+};
 
 struct wire_header {
     int64_t format, minor;
@@ -34,7 +38,8 @@ struct wire_counts {
 void wire_encode(const struct record *r, struct buf *out);
 
 struct wire_writer;
-/* A writer on fd, e.g. STDOUT_FILENO. Write errors end the program (io.h). Free with wire_writer_free. */
+/* A writer on fd, e.g. STDOUT_FILENO. Write errors end the program (io.h). fd -1: nothing is written, only
+ * counted and summed. wire_writer_close frees it. */
 struct wire_writer *wire_writer_new(int fd, const char *name);
 /* source: 32 hex digits. producer is this program with its version. */
 void wire_write_header(struct wire_writer *w, const char *source, int64_t shard, int64_t shards);
@@ -47,7 +52,15 @@ void wire_write_encoded(struct wire_writer *w, const char *data, size_t len,
 /* Closes the segment and flushes. */
 void wire_write_trailer(struct wire_writer *w);
 const struct wire_counts *wire_writer_counts(const struct wire_writer *w); /* of the segment so far */
-/* Flushes, closes fd; dies on a failure. */
+/* The trailer that the segment would get now; its strings live in w until the next call on w. */
+void wire_writer_trailer(struct wire_writer *w, struct record *trailer);
+/* Compares a trailer from elsewhere (a JSON line) with the segment written so far. false: e->what says what
+ * differs. */
+bool wire_writer_check(const struct wire_writer *w, const struct record *trailer, struct err *e);
+/* Fills h from a record of kind header and checks it: versions, shard, source. false with e->what (and hint)
+ * filled. */
+bool wire_header_read(const struct record *rec, struct wire_header *h, struct err *e);
+/* Flushes, closes fd, frees w; dies on a failure. */
 void wire_writer_close(struct wire_writer *w);
 
 /* -- reading */
@@ -66,8 +79,10 @@ struct wire_reader *wire_reader_new(int fd, const char *name);
 /* The stream must be a whole: at WIRE_END, of each source all shards must have been there, each once; else
  * WIRE_ERROR that names the shard. For ml-load and ml-verify; filters take what they get. */
 void wire_reader_want_whole(struct wire_reader *r);
-/* Next event. *rec is set for WIRE_RECORD; it and its strings live until the next call. Records are validated
- * (record_validate). Unknown fields and kinds of a newer minor version are left out with one warning each. */
+/* Next event. In messages a record's number counts every map of the stream from 1, headers and trailers too:
+ * it is the number of its line in the JSON view. *rec is set for WIRE_RECORD; it and its strings live until
+ * the next call. Records are validated (record_validate). Unknown fields and kinds of a newer minor version
+ * are left out with one warning each. */
 enum wire_event wire_next(struct wire_reader *r, const struct record **rec, struct err *e);
 const struct wire_header *wire_reader_header(const struct wire_reader *r);
 const struct wire_counts *wire_reader_counts(const struct wire_reader *r); /* of the current segment */
