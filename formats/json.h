@@ -1,13 +1,14 @@
 /* Record <-> one JSON line. Exact both ways, also through `jq -c .` (which holds numbers as doubles, prints
  * 17 digits and knows no NaN). What JSON or jq cannot hold is an object with one member:
- *   {"$float":"nan"|"inf"|"-inf"|"-0.0"}   {"$int":"9223372036854775807"} beyond +-2^53 {"$bytes":"<base64>"}
- * and within maps, where no type is declared, every float is {"$float":"<repr>"}. */
+ *   {"$float":"nan"|"inf"|"-inf"|"-0.0"}   {"$int":"9223372036854775807"} from +-2^53 on
+ * {"$bytes":"<base64>"} and within maps, where no type is declared, every float is {"$float":"<repr>"}. A map
+ * of one entry that would look like one of these is {"$map":{...}}. */
 #ifndef FORMATS_JSON_H
 #define FORMATS_JSON_H
 
 #include "record.h"
 
-/* Appends the line, without a newline. */
+/* Appends the line, without a newline. r is valid (record_validate). */
 void json_write(const struct record *r, struct buf *out);
 
 struct json_reader;
@@ -29,6 +30,6 @@ void json_quote_ascii(const char *s, size_t len, struct buf *out);
 bool json_normalise(const char *s, size_t len, struct buf *out);
 /* True when both are JSON and equal as JSON: objects without order, 1 and 1.0 are different, as json.loads
  * reads them. */
-bool json_equal(const char *a, size_t alen, const char *b, size_t blen);
+bool json_text_equal(const char *a, size_t alen, const char *b, size_t blen);
 
 #endif
