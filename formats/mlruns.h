@@ -1,0 +1,59 @@
+/* MLflow's file store (the folder `mlruns`) read as records: experiments with tags and datasets first, then
+ * of each experiment its runs, traces and logged models, then the model registry; all in the order of their
+ * names' bytes, so that two readings of one tree give the same records, whatever the number of threads.
+ *
+ * Links are followed as MLflow's own reader does: to an experiment's, run's, trace's or model's folder and to
+ * single files, never to folders below params, metrics and tags. Nothing is ever written. */
+#ifndef FORMATS_MLRUNS_H
+#define FORMATS_MLRUNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../common/err.h"
+#include "wire.h"
+
+struct mlruns;
+
+/* Opens the store at a path or file: URL, either the store's folder itself or the folder that holds it as
+ * `mlruns`, and lists its experiments. NULL with e filled when there is none. */
+struct mlruns *mlruns_open(const char *location, struct err *e);
+void mlruns_close(struct mlruns *m);
+/* The folder that was chosen, as given or with /mlruns added. */
+const char *mlruns_path(const struct mlruns *m);
+/* 32 hex digits from the ids and meta.yaml files of all experiments: the same for every shard and selection
+ * of a tree, wherever it lies. */
+const char *mlruns_source(const struct mlruns *m);
+/* Experiments, active and deleted, in the order of their ids' bytes; an id that is active and deleted comes
+ * twice. */
+size_t mlruns_experiment_count(const struct mlruns *m);
+const char *mlruns_experiment_id(const struct mlruns *m, size_t i);
+
+struct mlruns_selection {
+    const char *const *experiments; /* ids; an experiment not named is left out */
+    size_t n_experiments;           /* 0: all, if `tracking` */
+    bool tracking;                  /* experiments and what is in them */
+    bool registry;                  /* registered models and prompts */
+    uint64_t shard, shards; /* runs, traces, models whose id's hash is shard modulo shards; 0 of 1: all */
+    unsigned jobs;          /* reader threads, at least 1 */
+};
+
+/* What reading gives. The functions are called by one thread at a time, in an order that depends on the tree
+ * alone. */
+struct mlruns_sink {
+    /* Whole encoded records, `skipped` among them for what is malformed. */
+    void (*records)(void *ctx, const char *data, size_t len, const struct wire_counts *counts);
+    /* Something that can't be read as MLflow would: path is below the store, with `:LINE` where a line is
+     * meant. Called before the records that follow it. */
+    void (*problem)(void *ctx, const char *path, const char *reason);
+    /* Something odd that loses nothing. */
+    void (*warning)(void *ctx, const char *path, const char *reason);
+    void *ctx;
+};
+
+/* Reads the selection. false with e filled when it names an experiment that is not there. */
+bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, const struct mlruns_sink *sink,
+                 struct err *e);
+
+#endif

@@ -1,0 +1,468 @@
+/* Folders and files of a file store: sorted listings, whole small files, and what to do about those that
+ * can't be read. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mlruns_internal.h"
+
+/* Network file systems fail now and then with these, and are fine when asked again. */
+static bool is_passing(int error)
+{
+    return error == EIO || error == ESTALE || error == EINTR;
+}
+
+static int open_twice(int at, const char *path, int flags)
+{
+    int fd = openat(at, path, flags);
+
+    return fd < 0 && is_passing(errno) ? openat(at, path, flags) : fd;
+}
+
+int dir_open(int at, const char *path)
+{
+    return open_twice(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool entry_is_dir(int dir, const char *name, unsigned char type)
+{
+    struct stat st;
+
+    if (type == DT_DIR)
+        return true;
+    if (type != DT_LNK && type != DT_UNKNOWN)
+        return false;
+    return fstatat(dir, name, &st, 0) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* -- names */
+
+struct names_mark names_mark(const struct names *names)
+{
+    return (struct names_mark){.n = names->n, .text_len = names->text.len};
+}
+
+void names_release(struct names *names, struct names_mark mark)
+{
+    names->n = mark.n;
+    buf_truncate(&names->text, mark.text_len);
+}
+
+const char *names_at(const struct names *names, size_t i)
+{
+    return names->text.data + names->items[i].offset;
+}
+
+void names_free(struct names *names)
+{
+    buf_free(&names->text);
+    free(names->items);
+    *names = (struct names){0};
+}
+
+static void names_add(struct names *names, const char *name, unsigned char type)
+{
+    if (names->n == names->cap) {
+        names->cap = names->cap ? names->cap * 2 : 64;
+        names->items = xrealloc(names->items, names->cap * sizeof *names->items);
+    }
+    if (names->text.len > UINT32_MAX - 512)
+        die("", "a folder with more than 4 GiB of names");
+    names->items[names->n++] = (struct name_entry){.offset = (uint32_t)names->text.len, .type = type};
+    buf_add(&names->text, name, strlen(name) + 1);
+}
+
+static int names_compare(const void *a, const void *b, void *text)
+{
+    return strcmp((const char *)text + ((const struct name_entry *)a)->offset,
+                  (const char *)text + ((const struct name_entry *)b)->offset);
+}
+
+static void names_sort(struct names *names, size_t first)
+{
+    const char *text = names->text.data;
+    struct name_entry *items = names->items;
+
+    if (names->n - first > 16) {
+        qsort_r(items + first, names->n - first, sizeof *items, names_compare, names->text.data);
+        return;
+    }
+    for (size_t i = first + 1; i < names->n; i++) {
+        struct name_entry item = items[i];
+        size_t at = i;
+
+        for (; at > first && strcmp(text + items[at - 1].offset, text + item.offset) > 0; at--)
+            items[at] = items[at - 1];
+        items[at] = item;
+    }
+}
+
+static bool is_self_or_parent(const char *name)
+{
+    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
+static int names_list_once(struct names *names, int fd, char *chunk)
+{
+    for (;;) {
+        ssize_t n = getdents64(fd, chunk, CHUNK_SIZE);
+
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            return 0;
+        for (ssize_t at = 0; at < n;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(chunk + at);
+
+            if (!is_self_or_parent(entry->d_name))
+                names_add(names, entry->d_name, entry->d_type);
+            at += entry->d_reclen;
+        }
+    }
+}
+
+int names_list(struct names *names, int fd, char *chunk)
+{
+    struct names_mark mark = names_mark(names);
+    int error = names_list_once(names, fd, chunk);
+
+    if (is_passing(error) && lseek(fd, 0, SEEK_SET) == 0) {
+        names_release(names, mark);
+        error = names_list_once(names, fd, chunk);
+    }
+    if (error)
+        names_release(names, mark);
+    else
+        names_sort(names, mark.n);
+    return error;
+}
+
+/* -- walker */
+
+void walker_init(struct walker *w, int root, struct output *out)
+{
+    *w = (struct walker){.root = root, .out = out, .limit = SIZE_MAX};
+    w->yaml = yaml_reader_new();
+    w->dataset_yaml = yaml_reader_new();
+    /* aligned for the folder entries that are read into it */
+    w->chunk = xmalloc(CHUNK_SIZE + 1);
+    w->datasets = xcalloc(DATASET_CACHE_SIZE, sizeof *w->datasets);
+}
+
+void walker_free(struct walker *w)
+{
+    buf_free(&w->path);
+    buf_free(&w->file);
+    buf_free(&w->json);
+    buf_free(&w->error_json);
+    buf_free(&w->scratch);
+    buf_free(&w->versions);
+    yaml_reader_free(w->yaml);
+    yaml_reader_free(w->dataset_yaml);
+    names_free(&w->names);
+    free(w->chunk);
+    for (int i = 0; i < DATASET_CACHE_SIZE; i++) {
+        buf_free(&w->datasets[i].path);
+        buf_free(&w->datasets[i].name);
+        buf_free(&w->datasets[i].digest);
+    }
+    free(w->datasets);
+}
+
+size_t path_down(struct walker *w, const char *name)
+{
+    size_t len = w->path.len;
+
+    if (len)
+        buf_addc(&w->path, '/');
+    buf_adds(&w->path, name);
+    return len;
+}
+
+void path_back(struct walker *w, size_t len)
+{
+    buf_truncate(&w->path, len);
+}
+
+void emit(struct walker *w, const struct record *r)
+{
+    wire_encode(r, &w->out->data);
+    w->out->counts.n[r->kind->kind]++;
+    if (w->out->data.len >= w->limit)
+        w->full(w);
+}
+
+static void note(struct walker *w, char type, uint64_t line, const char *fmt, va_list ap)
+{
+    struct buf *notes = &w->out->notes;
+    size_t path = notes->len + 1, reason;
+    struct record r;
+
+    buf_addc(notes, type);
+    buf_add(notes, buf_str(&w->path), w->path.len);
+    if (line)
+        buf_addf(notes, ":%llu", (unsigned long long)line);
+    buf_addc(notes, '\0');
+    reason = notes->len;
+    buf_vaddf(notes, fmt, ap);
+    buf_addc(notes, '\0');
+    if (type != 'p')
+        return;
+    record_init(&r, KIND_skipped);
+    r.v[F_skipped_path] = value_text(notes->data + path, reason - path - 1);
+    r.v[F_skipped_reason] = value_text(notes->data + reason, notes->len - reason - 1);
+    emit(w, &r);
+}
+
+void problem(struct walker *w, uint64_t line, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    note(w, 'p', line, fmt, ap);
+    va_end(ap);
+}
+
+void warning(struct walker *w, uint64_t line, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    note(w, 'w', line, fmt, ap);
+    va_end(ap);
+}
+
+const char *shown(const char *s, size_t len)
+{
+    static _Thread_local char buffers[4][60 * 4 + 4];
+    static _Thread_local unsigned turn;
+    char *out = buffers[turn++ % 4], *p = out;
+
+    for (size_t i = 0; i < len; i++) {
+        if (i == 60) {
+            strcpy(p, "...");
+            return out;
+        }
+        if (s[i] >= ' ' && s[i] <= '~')
+            *p++ = s[i];
+        else
+            p += sprintf(p, "\\x%02X", (unsigned char)s[i]);
+    }
+    *p = '\0';
+    return out;
+}
+
+/* -- files */
+
+int file_open(struct walker *w, int dir, const char *name, unsigned char type)
+{
+    struct stat st;
+    int fd;
+
+    if (type != DT_REG && type != DT_LNK && type != DT_UNKNOWN) {
+        problem(w, 0, "not a regular file");
+        return -1;
+    }
+    /* O_NONBLOCK: a link may lead to a pipe that nobody writes to */
+    fd = open_twice(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        if (errno == ENOENT && type == DT_REG)
+            warning(w, 0, "was listed, but is no longer there: is the tree being written?");
+        else if (errno == ENOENT)
+            problem(w, 0, "a link that leads nowhere");
+        else if (errno == ELOOP)
+            problem(w, 0, "links in a loop");
+        else
+            problem(w, 0, "%s", strerror(errno));
+        return -1;
+    }
+    if (type != DT_REG && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        problem(w, 0, "not a regular file");
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+ssize_t file_read_at(int fd, void *data, size_t len, uint64_t offset)
+{
+    ssize_t n = pread(fd, data, len, (off_t)offset);
+
+    return n < 0 && is_passing(errno) ? pread(fd, data, len, (off_t)offset) : n;
+}
+
+/* Reads all of fd into w->file and closes it. 0 or an errno value. */
+static int read_whole(struct walker *w, int fd)
+{
+    struct buf *b = &w->file;
+    ssize_t n;
+
+    buf_reset(b);
+    do {
+        buf_reserve(b, CHUNK_SIZE);
+        n = file_read_at(fd, b->data + b->len, CHUNK_SIZE, b->len);
+        if (n > 0)
+            b->len += (size_t)n;
+    } while (n > 0 && b->len <= VALUE_MAX_SIZE);
+    if (b->data)
+        b->data[b->len] = '\0';
+    n = n < 0 ? errno : n > 0 ? EFBIG : 0;
+    close(fd);
+    return (int)n;
+}
+
+bool file_read(struct walker *w, int dir, const char *name, unsigned char type)
+{
+    int fd = file_open(w, dir, name, type), error;
+
+    if (fd < 0)
+        return false;
+    error = read_whole(w, fd);
+    if (error == EFBIG)
+        problem(w, 0, "larger than %d MiB", VALUE_MAX_SIZE >> 20);
+    else if (error)
+        problem(w, 0, "%s", strerror(error));
+    return error == 0;
+}
+
+/* -- walks */
+
+/* Opens and lists the folder `name` below dir; its path is w->path. -1: nothing to walk, reported if need be.
+ */
+static int list_below(struct walker *w, int dir, const char *name)
+{
+    int fd = dir_open(dir, name), error;
+
+    if (fd < 0) {
+        if (errno == ENOTDIR)
+            problem(w, 0, "not a folder");
+        else if (errno != ENOENT)
+            problem(w, 0, "%s", strerror(errno));
+        return -1;
+    }
+    error = names_list(&w->names, fd, w->chunk);
+    if (error) {
+        problem(w, 0, "%s", strerror(error));
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+struct file_walk {
+    void (*fn)(struct walker *w, int dir, const char *name, unsigned char type, const char *key, void *ctx);
+    void *ctx;
+    size_t base; /* of the key in the path */
+    int depth;
+};
+
+static void walk_files(struct walker *w, int dir, const char *name, struct file_walk *walk);
+
+static void walk_entry(struct walker *w, int dir, size_t i, struct file_walk *walk)
+{
+    const char *name = names_at(&w->names, i);
+    unsigned char type = w->names.items[i].type;
+    struct stat st;
+
+    if (type == DT_UNKNOWN && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        type = IFTODT(st.st_mode);
+    if (type == DT_LNK && entry_is_dir(dir, name, type))
+        warning(w, 0, "a link to a folder, which MLflow does not follow here");
+    else if (type != DT_DIR)
+        walk->fn(w, dir, name, type, w->path.data + walk->base, walk->ctx);
+    else if (walk->depth == KEY_MAX_DEPTH)
+        problem(w, 0, "more than %d folders deep", KEY_MAX_DEPTH);
+    else
+        walk_files(w, dir, name, walk);
+}
+
+static void walk_files(struct walker *w, int dir, const char *name, struct file_walk *walk)
+{
+    struct names_mark mark = names_mark(&w->names);
+    int fd = list_below(w, dir, name);
+    size_t end = w->names.n;
+
+    if (fd < 0)
+        return;
+    walk->depth++;
+    for (size_t i = mark.n; i < end; i++) {
+        size_t back = path_down(w, names_at(&w->names, i));
+
+        walk_entry(w, fd, i, walk);
+        path_back(w, back);
+    }
+    walk->depth--;
+    names_release(&w->names, mark);
+    close(fd);
+}
+
+void each_file(struct walker *w, int dir, const char *sub,
+               void (*fn)(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
+                          void *ctx),
+               void *ctx)
+{
+    size_t back = path_down(w, sub);
+    struct file_walk walk = {.fn = fn, .ctx = ctx, .base = w->path.len + 1};
+
+    walk_files(w, dir, sub, &walk);
+    path_back(w, back);
+}
+
+void each_dir(struct walker *w, int dir, const char *sub,
+              void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
+{
+    struct names_mark mark = names_mark(&w->names);
+    bool itself = strcmp(sub, ".") == 0;
+    size_t back = itself ? w->path.len : path_down(w, sub);
+    int fd = list_below(w, dir, sub);
+    size_t end = w->names.n;
+
+    for (size_t i = mark.n; fd >= 0 && i < end; i++) {
+        size_t up;
+
+        if (!entry_is_dir(fd, names_at(&w->names, i), w->names.items[i].type))
+            continue;
+        up = path_down(w, names_at(&w->names, i));
+        fn(w, fd, names_at(&w->names, i), ctx);
+        path_back(w, up);
+    }
+    names_release(&w->names, mark);
+    if (fd >= 0)
+        close(fd);
+    path_back(w, back);
+}
+
+struct value_walk {
+    struct record *r;
+    int key, value;
+};
+
+static void emit_value(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
+                       void *ctx)
+{
+    const struct value_walk *walk = ctx;
+
+    if (!file_read(w, dir, name, type))
+        return;
+    walk->r->v[walk->key] = value_text(key, strlen(key));
+    walk->r->v[walk->value] = value_text(buf_str(&w->file), w->file.len);
+    emit(w, walk->r);
+}
+
+void each_value(struct walker *w, int dir, const char *sub, struct record *r, int key, int value)
+{
+    struct value_walk walk = {.r = r, .key = key, .value = value};
+
+    each_file(w, dir, sub, emit_value, &walk);
+}
+
+bool has_folder(int dir, const char *const *names)
+{
+    for (; *names; names++)
+        if (entry_is_dir(dir, *names, DT_UNKNOWN))
+            return true;
+    return false;
+}

@@ -1,0 +1,200 @@
+/* What the files formats/mlruns*.c share. A walker reads one unit (an experiment's own data, a run, a trace,
+ * a logged model, a registered model) at a time and belongs to one thread. */
+#ifndef FORMATS_MLRUNS_INTERNAL_H
+#define FORMATS_MLRUNS_INTERNAL_H
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "../common/buf.h"
+#include "mlruns.h"
+#include "record.h"
+#include "wire.h"
+#include "yaml.h"
+
+enum {
+    CHUNK_SIZE = 64 << 10,     /* bytes read at once from metric files and folders */
+    VALUE_MAX_SIZE = 16 << 20, /* bytes of a param, a tag or a YAML file */
+    KEY_MAX_DEPTH = 64,        /* folders below params, tags, metrics */
+};
+
+/* -- sorted names of a folder */
+
+struct name_entry {
+    uint32_t offset;    /* into text */
+    unsigned char type; /* DT_DIR, DT_REG, DT_LNK, ...; DT_UNKNOWN is looked up */
+};
+
+struct names { /* a stack: lists of nested folders lie behind one another */
+    struct buf text;
+    struct name_entry *items;
+    size_t n, cap;
+};
+
+struct names_mark {
+    size_t n, text_len;
+};
+
+struct names_mark names_mark(const struct names *names);
+void names_release(struct names *names, struct names_mark mark); /* forgets what was listed since */
+/* Adds the names of a folder, sorted by bytes, to those there are. 0 or an errno value. chunk has CHUNK_SIZE
+ * bytes. */
+int names_list(struct names *names, int fd, char *chunk);
+const char *names_at(const struct names *names, size_t i); /* until the next names_list */
+void names_free(struct names *names);
+
+/* True when the entry is a folder, as os.path.isdir says: through links. */
+bool entry_is_dir(int dir, const char *name, unsigned char type);
+/* Opens a folder; -1 with errno set. A failure that network file systems give once is tried again. */
+int dir_open(int at, const char *path);
+
+/* -- walker */
+
+struct output {
+    struct buf data; /* encoded records */
+    struct wire_counts counts;
+    struct buf notes; /* for each problem or warning: 'p' or 'w', path NUL, reason NUL */
+};
+
+enum { DATASET_CACHE_SIZE = 64 };
+struct dataset_name { /* what a dataset's folder is called in records */
+    struct buf path;  /* below the store */
+    struct buf name, digest;
+    bool good;
+};
+
+struct walker {
+    int root; /* descriptor of the store's folder; not owned */
+    struct output *out;
+    size_t limit; /* bytes of out->data from which on full() is called */
+    void (*full)(struct walker *w);
+    void *full_ctx;
+    struct buf path; /* below the store, of what is being read */
+    struct buf file; /* content of the last file_read */
+    struct buf json, error_json, scratch;
+    struct buf versions; /* int64_t each: the versions of a registered model that could be read */
+    struct yaml_reader *yaml;
+    struct yaml_reader *dataset_yaml;
+    struct names names;
+    char *chunk; /* CHUNK_SIZE + 1 bytes */
+    struct dataset_name *datasets;
+};
+
+void walker_init(struct walker *w, int root, struct output *out);
+void walker_free(struct walker *w);
+
+/* Goes down: adds "/name" to the path. Returns its length before, for path_back. */
+size_t path_down(struct walker *w, const char *name);
+void path_back(struct walker *w, size_t len);
+
+void emit(struct walker *w, const struct record *r);
+/* What is at the path can't be read: a message, and a `skipped` record in the stream. line 0: no line. */
+void problem(struct walker *w, uint64_t line, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void warning(struct walker *w, uint64_t line, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* For messages: bytes that are not printable ASCII as \xNN, cut after 60; in one of four buffers used in
+ * turn, per thread. */
+const char *shown(const char *s, size_t len);
+
+/* Reads a file into w->file; problems are reported with the path. `type` is the entry's. */
+bool file_read(struct walker *w, int dir, const char *name, unsigned char type);
+/* Opens a file for reading in parts; -1 after a problem was reported (or a file that has just vanished was
+ * named). */
+int file_open(struct walker *w, int dir, const char *name, unsigned char type);
+/* read(2) at a position; tries again where a network file system fails once. */
+ssize_t file_read_at(int fd, void *data, size_t len, uint64_t offset);
+
+/* Calls fn for each file in and below the folder `sub`; key is its path below it. A folder that is not there
+ * is fine. */
+void each_file(struct walker *w, int dir, const char *sub,
+               void (*fn)(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
+                          void *ctx),
+               void *ctx);
+/* Calls fn for each folder in `sub`, "." being dir itself (w->path is the folder's; name lives until fn lists
+ * another). A folder that is not there is fine. */
+void each_dir(struct walker *w, int dir, const char *sub,
+              void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx);
+/* Emits r once for each file in and below `sub`: the fields key and value become its path and its content. */
+void each_value(struct walker *w, int dir, const char *sub, struct record *r, int key, int value);
+
+/* -- meta.yaml and its like */
+
+enum meta_state { META_GOOD, META_MISSING, META_BAD };
+/* Reads a YAML file, whose path is w->path, that holds a map. BAD: reported; MISSING: there is no such file,
+ * not reported. An empty one that is being written is tried again after 0.1 and 0.2 s, as MLflow does. */
+enum meta_state meta_read(struct walker *w, struct yaml_reader *y, int dir, const char *name,
+                          const struct yaml_value **meta);
+
+enum meta_how {
+    META_TEXT,      /* any scalar, as it is written: an unquoted `yes` is the text yes */
+    META_INT,       /* an integer of at most 64 bits */
+    META_WORKSPACE, /* text; "default" is null */
+};
+struct meta_field {
+    const char *key;
+    int field;
+    enum meta_how how;
+};
+/* Fills fields of r from the map; false after reporting the first that is missing though required, or is of a
+ * wrong type. */
+bool meta_fill(struct walker *w, const struct yaml_value *meta, const struct meta_field *fields, size_t n,
+               struct record *r);
+/* The text of a scalar that names an entity: an integer in decimal. */
+struct value meta_id(const struct yaml_value *v, char scratch[24]);
+/* Checks that a key of the map names `want`; when it is absent: false and reported if required, else true. */
+bool meta_is(struct walker *w, const struct yaml_value *meta, const char *key, const char *want,
+             bool required);
+/* lifecycle_stage: active or deleted; absent is active. NULL after reporting anything else. */
+const char *meta_lifecycle(struct walker *w, const struct yaml_value *meta);
+/* An integer from first on that stands for a word. v NULL: the word for `absent`. NULL after reporting what
+ * has no word. */
+const char *meta_word(struct walker *w, const struct yaml_value *v, const char *key, const char *const *words,
+                      int64_t first, int64_t n, int64_t absent);
+/* A time as protobuf's JSON writes it (RFC 3339) in ms since the epoch, rounded down; false when it is none.
+ */
+bool parse_time(const char *s, size_t len, int64_t *ms);
+
+/* True when one of the named folders is in dir: the sign of an entity whose YAML file is gone. names ends
+ * with NULL. */
+bool has_folder(int dir, const char *const *names);
+
+/* -- numbers as Python's int() and float() read them */
+
+enum number { NUMBER_GOOD, NUMBER_BAD, NUMBER_TOO_LARGE };
+enum number python_int(const char *s, size_t len, int64_t *out);
+enum number python_float(const char *s, size_t len, double *out);
+
+/* -- units. path is the entity's folder below the store. */
+
+struct unit {
+    enum unit_kind {
+        UNIT_EXPERIMENT,
+        UNIT_RUN,
+        UNIT_TRACE,
+        UNIT_LOGGED_MODEL,
+        UNIT_REGISTERED_MODEL,
+        UNIT_UNREADABLE
+    } kind;
+    const char *experiment; /* id */
+    bool deleted;           /* the experiment lies in .trash */
+    const char *name;       /* of the folder */
+    unsigned char type;     /* of the folder's entry */
+    int error;              /* UNREADABLE: errno of listing the folder path */
+    bool *bad;              /* EXPERIMENT: set when it can't be read, which leaves out all that is in it */
+};
+
+void read_experiment(struct walker *w, int dir, const struct unit *unit);
+void read_run(struct walker *w, int dir, const struct unit *unit);
+void read_trace(struct walker *w, int dir, const struct unit *unit);
+void read_logged_model(struct walker *w, int dir, const struct unit *unit);
+void read_registered_model(struct walker *w, int dir, const struct unit *unit);
+
+/* Points of a run, each key's latest after them. r has kind metric, run_id set. */
+void read_run_metrics(struct walker *w, int dir, struct record *r);
+/* Points of a logged model. r has kind logged_model_metric, its ids set. */
+void read_model_metrics(struct walker *w, int dir, struct record *r);
+
+#endif

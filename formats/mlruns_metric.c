@@ -1,0 +1,329 @@
+/* Metric files: one point a line, read in chunks, since they have no limit. */
+#include <float.h>
+#include <math.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mlruns_internal.h"
+
+struct line_reader {
+    struct walker *w;
+    int fd;
+    uint64_t offset;   /* in the file, of what is read next */
+    uint64_t number;   /* of the current line, from 1 */
+    size_t start, end; /* of what is unread in w->chunk */
+    bool eof;
+    bool torn; /* the current line has no newline: it is the file's last, and may have been cut */
+};
+
+/* Reads more behind what is unread. false at the end of the file and on an error, which is reported. */
+static bool more(struct line_reader *in)
+{
+    char *chunk = in->w->chunk;
+    ssize_t n;
+
+    memmove(chunk, chunk + in->start, in->end - in->start);
+    in->end -= in->start;
+    in->start = 0;
+    n = file_read_at(in->fd, chunk + in->end, CHUNK_SIZE - in->end, in->offset);
+    if (n < 0)
+        problem(in->w, 0, "%s", strerror(errno));
+    if (n <= 0) {
+        in->eof = true;
+        return false;
+    }
+    in->end += (size_t)n;
+    in->offset += (uint64_t)n;
+    return true;
+}
+
+/* Skips the rest of a line that doesn't fit. */
+static void skip_line(struct line_reader *in)
+{
+    char *newline = NULL;
+
+    do {
+        newline = memchr(in->w->chunk + in->start, '\n', in->end - in->start);
+        in->start = newline ? (size_t)(newline + 1 - in->w->chunk) : in->end;
+    } while (!newline && more(in));
+}
+
+/* The next line without its newline; NULL at the end. It lives until the next call. */
+static const char *next_line(struct line_reader *in, size_t *len)
+{
+    char *chunk = in->w->chunk;
+
+    for (;;) {
+        char *newline = memchr(chunk + in->start, '\n', in->end - in->start);
+        const char *line = chunk + in->start;
+
+        if (newline) {
+            *len = (size_t)(newline - line);
+            in->start += *len + 1;
+            in->number++;
+            return line;
+        }
+        if (in->end - in->start == CHUNK_SIZE) {
+            in->number++;
+            problem(in->w, in->number, "a line of more than %d KiB", CHUNK_SIZE >> 10);
+            skip_line(in);
+            continue;
+        }
+        if (in->eof || !more(in)) {
+            *len = in->end - in->start;
+            line = chunk + in->start;
+            in->start = in->end;
+            in->torn = *len > 0;
+            in->number += in->torn;
+            return in->torn ? line : NULL;
+        }
+    }
+}
+
+/* A line's columns: split at each blank, as str.split(" ") does after strip(). */
+enum { MAX_COLUMNS = 4 };
+struct columns {
+    const char *at[MAX_COLUMNS];
+    size_t len[MAX_COLUMNS];
+    size_t n;         /* of all columns */
+    const char *rest; /* what follows the fourth column and its blank; NULL: nothing */
+    const char *end;
+};
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f);
+}
+
+static void split(const char *line, size_t len, struct columns *c)
+{
+    const char *p = line, *end = line + len;
+
+    while (p < end && is_space(*p))
+        p++;
+    while (end > p && is_space(end[-1]))
+        end--;
+    c->n = 0;
+    c->rest = NULL;
+    c->end = end;
+    for (;;) {
+        const char *blank = memchr(p, ' ', (size_t)(end - p));
+
+        if (c->n < MAX_COLUMNS) {
+            c->at[c->n] = p;
+            c->len[c->n] = (size_t)((blank ? blank : end) - p);
+        }
+        c->n++;
+        if (!blank)
+            return;
+        p = blank + 1;
+        if (c->n == MAX_COLUMNS)
+            c->rest = p;
+    }
+}
+
+/* An integer column; false when reported. */
+static bool take_int(struct line_reader *in, const struct columns *c, size_t i, const char *what,
+                     int64_t *out)
+{
+    enum number result = python_int(c->at[i], c->len[i], out);
+
+    if (result != NUMBER_GOOD)
+        problem(in->w, in->number, "%s of the metric %s: %s", what,
+                result == NUMBER_TOO_LARGE ? "does not fit 64 bits" : "is not an integer",
+                shown(c->at[i], c->len[i]));
+    return result == NUMBER_GOOD;
+}
+
+struct point {
+    int64_t timestamp, step;
+    double value;
+};
+
+/* Timestamp, value, and step where there is a third column. */
+static bool take_point(struct line_reader *in, const struct columns *c, struct point *p)
+{
+    p->step = 0;
+    if (!take_int(in, c, 0, "timestamp", &p->timestamp))
+        return false;
+    if (python_float(c->at[1], c->len[1], &p->value) != NUMBER_GOOD) {
+        problem(in->w, in->number, "value of the metric is not a number: %s", shown(c->at[1], c->len[1]));
+        return false;
+    }
+    return c->n < 3 || take_int(in, c, 2, "step", &p->step);
+}
+
+static bool open_lines(struct walker *w, struct line_reader *in, int dir, const char *name,
+                       unsigned char type)
+{
+    *in = (struct line_reader){.w = w};
+    in->fd = file_open(w, dir, name, type);
+    return in->fd >= 0;
+}
+
+/* -- runs */
+
+/* The latest point by the rule of MLflow's database store: the greatest (step, timestamp, value) with NaN
+ * counted as 0 and infinities as the largest doubles; of equal ones the first. */
+struct latest {
+    bool any;
+    struct point point;
+    double rank;
+};
+
+static double rank_of(double value)
+{
+    if (isnan(value))
+        return 0;
+    return isinf(value) ? copysign(DBL_MAX, value) : value;
+}
+
+static void latest_update(struct latest *l, const struct point *p)
+{
+    double rank = rank_of(p->value);
+
+    if (l->any) {
+        if (p->step != l->point.step) {
+            if (p->step < l->point.step)
+                return;
+        } else if (p->timestamp != l->point.timestamp) {
+            if (p->timestamp < l->point.timestamp)
+                return;
+        } else if (!(rank > l->rank)) {
+            return;
+        }
+    }
+    *l = (struct latest){.any = true, .point = *p, .rank = rank};
+}
+
+/* A last line without its newline was cut when it has fewer columns than the line before it, or fewer than
+ * the three that every MLflow since 1.0 writes. */
+static bool is_cut(const struct line_reader *in, const struct columns *c, size_t before)
+{
+    return in->torn && c->n < (before ? before : 3);
+}
+
+static bool run_point(struct line_reader *in, const char *line, size_t len, size_t *columns, struct point *p)
+{
+    struct columns c;
+
+    split(line, len, &c);
+    if (c.n == 1 && c.len[0] == 0) {
+        problem(in->w, in->number, "blank metric line");
+        return false;
+    }
+    if (is_cut(in, &c, *columns)) {
+        problem(in->w, in->number, "the last line was cut: %s", shown(line, len));
+        return false;
+    }
+    if (c.n < 2) {
+        problem(in->w, in->number, "a metric line of one column: %s", shown(line, len));
+        return false;
+    }
+    *columns = c.n;
+    return take_point(in, &c, p);
+}
+
+/* The key of a run's or model's metric lies in the walker's path, which no one changes while its file is
+ * read. */
+static void run_metric(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
+                       void *ctx)
+{
+    struct record *r = ctx, last;
+    struct line_reader in;
+    struct latest latest = {0};
+    struct value key_value = value_text(key, strlen(key));
+    size_t len, columns = 0;
+    const char *line;
+
+    if (!open_lines(w, &in, dir, name, type))
+        return;
+    while ((line = next_line(&in, &len))) {
+        struct point p;
+
+        if (!run_point(&in, line, len, &columns, &p))
+            continue;
+        latest_update(&latest, &p);
+        r->v[F_metric_key] = key_value;
+        r->v[F_metric_step] = value_int(p.step);
+        r->v[F_metric_timestamp] = value_int(p.timestamp);
+        r->v[F_metric_value] = value_float(p.value);
+        emit(w, r);
+    }
+    close(in.fd);
+    if (!latest.any)
+        return;
+    record_init(&last, KIND_latest_metric);
+    last.v[F_latest_metric_run_id] = r->v[F_metric_run_id];
+    last.v[F_latest_metric_key] = key_value;
+    last.v[F_latest_metric_step] = value_int(latest.point.step);
+    last.v[F_latest_metric_timestamp] = value_int(latest.point.timestamp);
+    last.v[F_latest_metric_value] = value_float(latest.point.value);
+    emit(w, &last);
+}
+
+void read_run_metrics(struct walker *w, int dir, struct record *r)
+{
+    each_file(w, dir, "metrics", run_metric, r);
+}
+
+/* -- logged models */
+
+/* TIMESTAMP VALUE STEP RUN_ID [DATASET_NAME DATASET_DIGEST]; the name may hold blanks, the digest may not. */
+static bool model_point(struct line_reader *in, const char *line, size_t len, struct record *r)
+{
+    struct columns c;
+    struct point p;
+    const char *digest;
+
+    split(line, len, &c);
+    if (c.n != 4 && c.n < 6) {
+        problem(in->w, in->number, "%s of a model has %zu columns instead of 4 or 6: %s",
+                in->torn ? "the last metric line, which was cut," : "a metric line", c.n, shown(line, len));
+        return false;
+    }
+    if (!take_point(in, &c, &p))
+        return false;
+    if (c.len[3] == 0) {
+        problem(in->w, in->number, "a metric line of a model without a run id: %s", shown(line, len));
+        return false;
+    }
+    r->v[F_logged_model_metric_timestamp] = value_int(p.timestamp);
+    r->v[F_logged_model_metric_step] = value_int(p.step);
+    r->v[F_logged_model_metric_value] = value_float(p.value);
+    r->v[F_logged_model_metric_run_id] = value_text(c.at[3], c.len[3]);
+    r->v[F_logged_model_metric_dataset_name] = value_null();
+    r->v[F_logged_model_metric_dataset_digest] = value_null();
+    if (c.n == 4)
+        return true;
+    digest = c.end;
+    while (digest[-1] != ' ')
+        digest--;
+    r->v[F_logged_model_metric_dataset_name] = value_text(c.rest, (size_t)(digest - 1 - c.rest));
+    r->v[F_logged_model_metric_dataset_digest] = value_text(digest, (size_t)(c.end - digest));
+    return true;
+}
+
+static void model_metric(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
+                         void *ctx)
+{
+    struct record *r = ctx;
+    struct line_reader in;
+    const char *line;
+    size_t len;
+
+    if (!open_lines(w, &in, dir, name, type))
+        return;
+    r->v[F_logged_model_metric_key] = value_text(key, strlen(key));
+    while ((line = next_line(&in, &len)))
+        if (model_point(&in, line, len, r))
+            emit(w, r);
+    close(in.fd);
+}
+
+void read_model_metrics(struct walker *w, int dir, struct record *r)
+{
+    each_file(w, dir, "metrics", model_metric, r);
+}

@@ -1,0 +1,287 @@
+/* Logged models of an experiment; the model registry, whose prompts are registered models with a tag. */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "mlruns_internal.h"
+
+#define META_FILE "meta.yaml"
+#define N_OF(a)   (sizeof(a) / sizeof(a)[0])
+
+/* -- logged models */
+
+static const struct meta_field logged_fields[] = {
+    {"name", F_logged_model_name, META_TEXT},
+    {"artifact_location", F_logged_model_artifact_location, META_TEXT},
+    {"creation_timestamp", F_logged_model_creation_timestamp, META_INT},
+    {"last_updated_timestamp", F_logged_model_last_updated_timestamp, META_INT},
+    {"model_type", F_logged_model_model_type, META_TEXT},
+    {"source_run_id", F_logged_model_source_run_id, META_TEXT},
+    {"status_message", F_logged_model_status_message, META_TEXT},
+};
+
+static bool logged_fill(struct walker *w, const struct yaml_value *meta, const struct unit *unit,
+                        struct record *r)
+{
+    static const char *const statuses[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
+    const char *status, *stage;
+
+    if (!meta_is(w, meta, "model_id", unit->name, true) ||
+        !meta_is(w, meta, "experiment_id", unit->experiment, true) || !(stage = meta_lifecycle(w, meta)) ||
+        !(status = meta_word(w, yaml_get(meta, "status"), "status", statuses, 0, N_OF(statuses), 2)))
+        return false;
+    r->v[F_logged_model_model_id] = value_text(unit->name, strlen(unit->name));
+    r->v[F_logged_model_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    r->v[F_logged_model_status] = value_str(status);
+    r->v[F_logged_model_lifecycle_stage] = value_str(stage);
+    return meta_fill(w, meta, logged_fields, N_OF(logged_fields), r);
+}
+
+static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit)
+{
+    static const char *const signs[] = {"metrics", "params", "tags", NULL};
+    const struct yaml_value *meta;
+    size_t back = path_down(w, META_FILE);
+    enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
+    struct record r;
+    bool good;
+
+    record_init(&r, KIND_logged_model);
+    if (state == META_MISSING && has_folder(dir, signs))
+        problem(w, 0, "missing: the logged model can't be read");
+    good = state == META_GOOD && logged_fill(w, meta, unit, &r);
+    path_back(w, back);
+    if (good)
+        emit(w, &r);
+    return good;
+}
+
+void read_logged_model(struct walker *w, int dir, const struct unit *unit)
+{
+    struct value id = value_text(unit->name, strlen(unit->name)),
+                 experiment = value_text(unit->experiment, strlen(unit->experiment));
+    struct record r;
+
+    if (!emit_logged_model(w, dir, unit))
+        return;
+    record_init(&r, KIND_logged_model_param);
+    r.v[F_logged_model_param_model_id] = id;
+    r.v[F_logged_model_param_experiment_id] = experiment;
+    each_value(w, dir, "params", &r, F_logged_model_param_key, F_logged_model_param_value);
+    record_init(&r, KIND_logged_model_tag);
+    r.v[F_logged_model_tag_model_id] = id;
+    r.v[F_logged_model_tag_experiment_id] = experiment;
+    each_value(w, dir, "tags", &r, F_logged_model_tag_key, F_logged_model_tag_value);
+    record_init(&r, KIND_logged_model_metric);
+    r.v[F_logged_model_metric_model_id] = id;
+    r.v[F_logged_model_metric_experiment_id] = experiment;
+    read_model_metrics(w, dir, &r);
+}
+
+/* -- model registry */
+
+static const struct meta_field registered_fields[] = {
+    {"creation_timestamp", F_registered_model_creation_timestamp, META_INT},
+    {"last_updated_timestamp", F_registered_model_last_updated_timestamp, META_INT},
+    {"description", F_registered_model_description, META_TEXT},
+    {"workspace", F_registered_model_workspace, META_WORKSPACE},
+};
+/* a prompt is a registered model by another name */
+_Static_assert((int)F_registered_model_name == (int)F_prompt_name &&
+                   (int)F_registered_model_creation_timestamp == (int)F_prompt_creation_timestamp &&
+                   (int)F_registered_model_last_updated_timestamp == (int)F_prompt_last_updated_timestamp &&
+                   (int)F_registered_model_description == (int)F_prompt_description &&
+                   (int)F_registered_model_workspace == (int)F_prompt_workspace,
+               "prompt and registered_model have the same fields");
+
+static const struct meta_field version_fields[] = {
+    {"version", F_model_version_version, META_INT},
+    {"creation_timestamp", F_model_version_creation_timestamp, META_INT},
+    {"last_updated_timestamp", F_model_version_last_updated_timestamp, META_INT},
+    {"description", F_model_version_description, META_TEXT},
+    {"user_id", F_model_version_user_id, META_TEXT},
+    {"current_stage", F_model_version_current_stage, META_TEXT},
+    {"source", F_model_version_source, META_TEXT},
+    {"run_id", F_model_version_run_id, META_TEXT},
+    {"run_link", F_model_version_run_link, META_TEXT},
+    {"status", F_model_version_status, META_TEXT},
+    {"status_message", F_model_version_status_message, META_TEXT},
+    {"storage_location", F_model_version_storage_location, META_TEXT},
+};
+
+/* What versions, tags and aliases take from their model. */
+struct model {
+    struct value name, workspace;
+    char workspace_text[256];
+};
+
+/* MLflow compares the tag's value with "true" in lower case. */
+static bool is_prompt(struct walker *w, int dir)
+{
+    static const char tag[] = "tags/mlflow.prompt.is_prompt";
+    struct stat st;
+    size_t back;
+    bool yes = false;
+
+    if (fstatat(dir, tag, &st, 0) != 0 || !S_ISREG(st.st_mode))
+        return false;
+    back = path_down(w, tag);
+    if (st.st_size == 4 && file_read(w, dir, tag, DT_LNK))
+        yes = strcasecmp(buf_str(&w->file), "true") == 0;
+    path_back(w, back);
+    return yes;
+}
+
+static bool emit_registered(struct walker *w, int dir, const struct unit *unit, struct model *model)
+{
+    bool prompt = is_prompt(w, dir), good;
+    const struct yaml_value *meta;
+    size_t back = path_down(w, META_FILE);
+    enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
+    struct record r;
+    const struct value *workspace = &r.v[F_registered_model_workspace];
+
+    record_init(&r, prompt ? KIND_prompt : KIND_registered_model);
+    if (state == META_MISSING)
+        problem(w, 0, "missing: the registered model and all its versions can't be read");
+    good = state == META_GOOD && meta_is(w, meta, "name", unit->name, true) &&
+           meta_fill(w, meta, registered_fields, N_OF(registered_fields), &r);
+    if (good && workspace->len >= sizeof model->workspace_text) {
+        problem(w, 0, "workspace: too long");
+        good = false;
+    }
+    path_back(w, back);
+    if (!good)
+        return false;
+    if (!value_is_null(workspace)) { /* it must outlive the YAML text */
+        memcpy(model->workspace_text, workspace->s, workspace->len);
+        model->workspace = value_strn(model->workspace_text, workspace->len);
+    }
+    model->name = r.v[F_registered_model_name] = value_text(unit->name, strlen(unit->name));
+    emit(w, &r);
+    return true;
+}
+
+/* The number in a folder's name version-N. */
+static bool version_of(const char *name, int64_t *version)
+{
+    static const char prefix[] = "version-";
+
+    if (strncmp(name, prefix, sizeof prefix - 1) != 0)
+        return false;
+    name += sizeof prefix - 1;
+    return value_parse_int(name, strlen(name), version);
+}
+
+static bool version_fill(struct walker *w, int dir, const struct model *model, int64_t version,
+                         struct record *r)
+{
+    const struct yaml_value *meta;
+    enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
+    char name[1024];
+
+    if (state == META_MISSING)
+        problem(w, 0, "missing: the version can't be read");
+    if (state != META_GOOD)
+        return false;
+    memcpy(name, model->name.s, model->name.len); /* a folder's name: at most 255 bytes */
+    name[model->name.len] = '\0';
+    if (!meta_is(w, meta, "name", name, true) || !meta_fill(w, meta, version_fields, N_OF(version_fields), r))
+        return false;
+    if (r->v[F_model_version_version].i != version) {
+        problem(w, yaml_get(meta, "version")->line, "version is %lld, but the folder says %lld",
+                (long long)r->v[F_model_version_version].i, (long long)version);
+        return false;
+    }
+    r->v[F_model_version_name] = model->name;
+    r->v[F_model_version_workspace] = model->workspace;
+    return true;
+}
+
+static void read_version(struct walker *w, int dir, const char *name, void *ctx)
+{
+    const struct model *model = ctx;
+    struct record r, tag;
+    int64_t version;
+    size_t back;
+    bool good;
+    int fd;
+
+    if (strncmp(name, "version-", strlen("version-")) != 0)
+        return;
+    if (!version_of(name, &version)) {
+        problem(w, 0, "the folder's name holds no version number");
+        return;
+    }
+    fd = dir_open(dir, name);
+    if (fd < 0) {
+        problem(w, 0, "%s", strerror(errno));
+        return;
+    }
+    record_init(&r, KIND_model_version);
+    back = path_down(w, META_FILE);
+    good = version_fill(w, fd, model, version, &r);
+    path_back(w, back);
+    if (good) {
+        emit(w, &r);
+        buf_add(&w->versions, &version, sizeof version);
+        record_init(&tag, KIND_model_version_tag);
+        tag.v[F_model_version_tag_name] = model->name;
+        tag.v[F_model_version_tag_workspace] = model->workspace;
+        tag.v[F_model_version_tag_version] = value_int(version);
+        each_value(w, fd, "tags", &tag, F_model_version_tag_key, F_model_version_tag_value);
+    }
+    close(fd);
+}
+
+static bool has_version(const struct walker *w, int64_t version)
+{
+    for (size_t at = 0; at < w->versions.len; at += sizeof version)
+        if (memcmp(w->versions.data + at, &version, sizeof version) == 0)
+            return true;
+    return false;
+}
+
+/* An alias is a file that holds the number of a version that is there. */
+static void read_alias(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
+                       void *ctx)
+{
+    const struct model *model = ctx;
+    struct record r;
+    int64_t version;
+
+    if (!file_read(w, dir, name, type))
+        return;
+    if (python_int(buf_str(&w->file), w->file.len, &version) != NUMBER_GOOD) {
+        problem(w, 1, "the alias is not the number of a version: %s", shown(buf_str(&w->file), w->file.len));
+        return;
+    }
+    if (!has_version(w, version)) {
+        problem(w, 1, "the alias leads to version %lld, which is missing or can't be read",
+                (long long)version);
+        return;
+    }
+    record_init(&r, KIND_registered_model_alias);
+    r.v[F_registered_model_alias_name] = model->name;
+    r.v[F_registered_model_alias_workspace] = model->workspace;
+    r.v[F_registered_model_alias_alias] = value_text(key, strlen(key));
+    r.v[F_registered_model_alias_version] = value_int(version);
+    emit(w, &r);
+}
+
+void read_registered_model(struct walker *w, int dir, const struct unit *unit)
+{
+    struct model model = {0};
+    struct record tag;
+
+    if (!emit_registered(w, dir, unit, &model))
+        return;
+    record_init(&tag, KIND_registered_model_tag);
+    tag.v[F_registered_model_tag_name] = model.name;
+    tag.v[F_registered_model_tag_workspace] = model.workspace;
+    each_value(w, dir, "tags", &tag, F_registered_model_tag_key, F_registered_model_tag_value);
+    buf_reset(&w->versions);
+    each_dir(w, dir, ".", read_version, &model);
+    each_file(w, dir, "aliases", read_alias, &model);
+}

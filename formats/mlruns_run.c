@@ -1,0 +1,395 @@
+/* Experiments with tags and datasets; runs with all that belongs to them. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "mlruns_internal.h"
+
+#define META_FILE "meta.yaml"
+#define N_OF(a)   (sizeof(a) / sizeof(a)[0])
+
+/* -- datasets */
+
+static const struct meta_field dataset_fields[] = {
+    {"name", F_dataset_name, META_TEXT},
+    {"digest", F_dataset_digest, META_TEXT},
+    {"source_type", F_dataset_source_type, META_TEXT},
+    {"source", F_dataset_source, META_TEXT},
+    {"schema", F_dataset_schema, META_TEXT},
+    {"profile", F_dataset_profile, META_TEXT},
+};
+
+/* Reads the YAML file of a dataset's folder, whose path w->path is. */
+static bool dataset_fill(struct walker *w, struct yaml_reader *y, int dir, struct record *r)
+{
+    const struct yaml_value *meta;
+    size_t back = path_down(w, META_FILE);
+    enum meta_state state = meta_read(w, y, dir, META_FILE, &meta);
+    bool good = false;
+
+    record_init(r, KIND_dataset);
+    if (state == META_MISSING)
+        problem(w, 0, "missing");
+    else if (state == META_GOOD)
+        good = meta_fill(w, meta, dataset_fields, N_OF(dataset_fields), r);
+    path_back(w, back);
+    return good;
+}
+
+static void read_dataset(struct walker *w, int dir, const char *name, void *ctx)
+{
+    const struct unit *unit = ctx;
+    int fd = dir_open(dir, name);
+    struct record r;
+
+    if (dataset_fill(w, w->yaml, fd, &r)) {
+        r.v[F_dataset_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+        emit(w, &r);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+/* The name and digest of a dataset that an input refers to by its folder; most runs of an experiment share
+ * theirs, so the last ones are kept. NULL when it can't be read. */
+static const struct dataset_name *dataset_look_up(struct walker *w, const struct unit *unit,
+                                                  const struct value *folder)
+{
+    struct output quiet = {0}, *out = w->out;
+    struct dataset_name *d;
+    struct record r;
+    int fd;
+
+    if (folder->len == 0 || memchr(folder->s, '/', folder->len) || memchr(folder->s, '\0', folder->len))
+        return NULL;
+    buf_reset(&w->scratch);
+    buf_addf(&w->scratch, "%s%s/datasets/", unit->deleted ? ".trash/" : "", unit->experiment);
+    buf_add(&w->scratch, folder->s, folder->len);
+    d = &w->datasets[XXH3_64bits(w->scratch.data, w->scratch.len) % DATASET_CACHE_SIZE];
+    if (d->path.len == w->scratch.len && memcmp(d->path.data, w->scratch.data, d->path.len) == 0)
+        return d->good ? d : NULL;
+    buf_reset(&d->path);
+    buf_add(&d->path, w->scratch.data, w->scratch.len);
+    buf_reset(&d->name);
+    buf_reset(&d->digest);
+    fd = dir_open(w->root, buf_str(&d->path));
+    /* what is wrong with the dataset has been said where the experiment was read */
+    w->out = &quiet;
+    d->good = fd >= 0 && dataset_fill(w, w->dataset_yaml, fd, &r);
+    w->out = out;
+    if (d->good) {
+        buf_add(&d->name, r.v[F_dataset_name].s, r.v[F_dataset_name].len);
+        buf_add(&d->digest, r.v[F_dataset_digest].s, r.v[F_dataset_digest].len);
+    }
+    buf_free(&quiet.data);
+    buf_free(&quiet.notes);
+    if (fd >= 0)
+        close(fd);
+    return d->good ? d : NULL;
+}
+
+/* -- experiments */
+
+static const struct meta_field experiment_fields[] = {
+    {"name", F_experiment_name, META_TEXT},
+    {"artifact_location", F_experiment_artifact_location, META_TEXT},
+    {"creation_time", F_experiment_creation_time, META_INT},
+    {"last_update_time", F_experiment_last_update_time, META_INT},
+    {"workspace", F_experiment_workspace, META_WORKSPACE},
+};
+
+/* The stage in meta.yaml must be one, but the folder decides: MLflow 1.x only moves it to .trash. */
+static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
+{
+    const struct yaml_value *meta;
+    struct record r;
+
+    switch (meta_read(w, w->yaml, dir, META_FILE, &meta)) {
+    case META_GOOD:
+        break;
+    case META_MISSING:
+        problem(w, 0, "missing: the experiment and all that is in it can't be read");
+        return false;
+    default:
+        return false;
+    }
+    record_init(&r, KIND_experiment);
+    if (!meta_is(w, meta, "experiment_id", unit->experiment, true) || !meta_lifecycle(w, meta) ||
+        !meta_fill(w, meta, experiment_fields, N_OF(experiment_fields), &r))
+        return false;
+    r.v[F_experiment_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    r.v[F_experiment_lifecycle_stage] = value_str(unit->deleted ? "deleted" : "active");
+    emit(w, &r);
+    return true;
+}
+
+void read_experiment(struct walker *w, int dir, const struct unit *unit)
+{
+    size_t back = path_down(w, META_FILE);
+    struct record tag;
+
+    *unit->bad = !emit_experiment(w, dir, unit);
+    path_back(w, back);
+    if (*unit->bad)
+        return;
+    record_init(&tag, KIND_experiment_tag);
+    tag.v[F_experiment_tag_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    each_value(w, dir, "tags", &tag, F_experiment_tag_key, F_experiment_tag_value);
+    each_dir(w, dir, "datasets", read_dataset, (void *)unit);
+}
+
+/* -- inputs and outputs of runs */
+
+static bool text_is(const struct yaml_value *v, const char *text)
+{
+    return v && v->text && strcmp(v->text, text) == 0;
+}
+
+static void emit_input_tags(struct walker *w, const struct yaml_value *tags, const struct record *input)
+{
+    struct record r;
+
+    record_init(&r, KIND_input_tag);
+    r.v[F_input_tag_run_id] = input->v[F_input_run_id];
+    r.v[F_input_tag_experiment_id] = input->v[F_input_experiment_id];
+    r.v[F_input_tag_dataset_name] = input->v[F_input_dataset_name];
+    r.v[F_input_tag_dataset_digest] = input->v[F_input_dataset_digest];
+    for (const struct yaml_item *item = tags->first; item; item = item->next) {
+        if (!item->value->text || item->value->kind == YAML_IS_NULL) {
+            problem(w, item->key->line, "tags: the value of %s is %s", shown(item->key->text, item->key->len),
+                    yaml_kind_name(item->value->kind));
+            continue;
+        }
+        r.v[F_input_tag_key] = value_strn(item->key->text, item->key->len);
+        r.v[F_input_tag_value] = value_strn(item->value->text, item->value->len);
+        emit(w, &r);
+    }
+}
+
+static void emit_dataset_input(struct walker *w, const struct unit *unit, const struct yaml_value *meta,
+                               const struct yaml_value *source)
+{
+    const struct yaml_value *tags = yaml_get(meta, "tags");
+    char scratch[24];
+    struct value folder = meta_id(source, scratch);
+    const struct dataset_name *dataset;
+    struct record r;
+
+    if (!tags || tags->kind != YAML_IS_MAP) {
+        problem(w, tags ? tags->line : 0, "tags: expected a map, found %s",
+                tags ? yaml_kind_name(tags->kind) : "none");
+        return;
+    }
+    dataset = dataset_look_up(w, unit, &folder);
+    if (!dataset) {
+        problem(w, source->line, "source_id: the experiment has no dataset %s that can be read",
+                shown(folder.s, folder.len));
+        return;
+    }
+    record_init(&r, KIND_input);
+    r.v[F_input_run_id] = value_text(unit->name, strlen(unit->name));
+    r.v[F_input_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    r.v[F_input_dataset_name] = value_text(buf_str(&dataset->name), dataset->name.len);
+    r.v[F_input_dataset_digest] = value_text(buf_str(&dataset->digest), dataset->digest.len);
+    r.v[F_input_step] = value_int(0);
+    emit(w, &r);
+    emit_input_tags(w, tags, &r);
+}
+
+static void emit_model_input(struct walker *w, const struct unit *unit, const struct yaml_value *source)
+{
+    char scratch[24];
+    struct record r;
+
+    record_init(&r, KIND_model_input);
+    r.v[F_model_input_run_id] = value_text(unit->name, strlen(unit->name));
+    r.v[F_model_input_model_id] = meta_id(source, scratch);
+    r.v[F_model_input_step] = value_int(0);
+    emit(w, &r);
+}
+
+static void read_input(struct walker *w, int dir, const char *name, void *ctx)
+{
+    const struct unit *unit = ctx;
+    int fd = dir_open(dir, name);
+    size_t back = path_down(w, META_FILE);
+    const struct yaml_value *meta, *type, *source;
+    enum meta_state state = meta_read(w, w->yaml, fd, META_FILE, &meta);
+
+    if (state == META_MISSING)
+        problem(w, 0, "missing");
+    if (state == META_GOOD) {
+        type = yaml_get(meta, "source_type");
+        source = yaml_get(meta, "source_id");
+        if (!source || !source->text || source->len == 0 || source->kind == YAML_IS_NULL)
+            problem(w, source ? source->line : 0, "source_id is %s", source ? "no id" : "missing");
+        else if (text_is(type, "DATASET"))
+            emit_dataset_input(w, unit, meta, source);
+        else if (text_is(type, "MODEL"))
+            emit_model_input(w, unit, source);
+        else
+            problem(w, type ? type->line : 0, "source_type: neither DATASET nor MODEL: %s",
+                    type && type->text ? shown(type->text, type->len) : "none");
+    }
+    path_back(w, back);
+    if (fd >= 0)
+        close(fd);
+}
+
+static const struct meta_field output_fields[] = {
+    {"destination_id", F_model_output_model_id, META_TEXT},
+    {"step", F_model_output_step, META_INT},
+};
+
+static void read_output(struct walker *w, int dir, const char *name, void *ctx)
+{
+    const struct unit *unit = ctx;
+    int fd = dir_open(dir, name);
+    size_t back = path_down(w, META_FILE);
+    const struct yaml_value *meta, *type;
+    enum meta_state state = meta_read(w, w->yaml, fd, META_FILE, &meta);
+    struct record r;
+
+    record_init(&r, KIND_model_output);
+    if (state == META_MISSING)
+        problem(w, 0, "missing");
+    if (state == META_GOOD) {
+        type = yaml_get(meta, "destination_type");
+        if (!text_is(type, "MODEL_OUTPUT")) {
+            problem(w, type ? type->line : 0, "destination_type is not MODEL_OUTPUT");
+        } else if (meta_fill(w, meta, output_fields, N_OF(output_fields), &r)) {
+            r.v[F_model_output_run_id] = value_text(unit->name, strlen(unit->name));
+            if (value_is_null(&r.v[F_model_output_step]))
+                problem(w, 0, "step is missing");
+            else
+                emit(w, &r);
+        }
+    }
+    path_back(w, back);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* -- runs */
+
+static const struct meta_field run_fields[] = {
+    {"run_name", F_run_run_name, META_TEXT},
+    {"user_id", F_run_user_id, META_TEXT},
+    {"start_time", F_run_start_time, META_INT},
+    {"end_time", F_run_end_time, META_INT},
+    {"deleted_time", F_run_deleted_time, META_INT},
+    {"artifact_uri", F_run_artifact_uri, META_TEXT},
+    {"source_name", F_run_source_name, META_TEXT},
+    {"entry_point_name", F_run_entry_point_name, META_TEXT},
+    {"source_version", F_run_source_version, META_TEXT},
+};
+
+/* A run that was not given a name has it in `name` (MLflow 1.x) or in its tag mlflow.runName; so MLflow reads
+ * it. */
+static void find_run_name(struct walker *w, int dir, const struct yaml_value *meta, struct value *name)
+{
+    static const char tag[] = "tags/mlflow.runName";
+    const struct yaml_value *old = yaml_get(meta, "name");
+    struct stat st;
+    size_t back;
+
+    if (name->len) /* null has no length */
+        return;
+    if (old && old->text && old->kind != YAML_IS_NULL && old->len) {
+        *name = value_strn(old->text, old->len);
+        return;
+    }
+    if (fstatat(dir, tag, &st, 0) != 0 || !S_ISREG(st.st_mode))
+        return;
+    back = path_down(w, tag);
+    if (file_read(w, dir, tag, DT_LNK))
+        *name = value_text(buf_str(&w->file), w->file.len);
+    path_back(w, back);
+}
+
+static bool run_fill(struct walker *w, const struct yaml_value *meta, const struct unit *unit,
+                     struct record *r)
+{
+    static const char *const statuses[] = {"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"};
+    static const char *const sources[] = {"NOTEBOOK", "JOB", "PROJECT", "LOCAL", "UNKNOWN"};
+    const struct yaml_value *source = yaml_get(meta, "source_type");
+    const char *status, *stage, *word = NULL;
+
+    /* up to 1.x the id was run_uuid alone */
+    if (!meta_is(w, meta, yaml_get(meta, "run_id") ? "run_id" : "run_uuid", unit->name, true) ||
+        !meta_is(w, meta, "experiment_id", unit->experiment, true) || !(stage = meta_lifecycle(w, meta)) ||
+        !(status = meta_word(w, yaml_get(meta, "status"), "status", statuses, 1, N_OF(statuses), 1)) ||
+        !meta_fill(w, meta, run_fields, N_OF(run_fields), r))
+        return false;
+    if (source && source->kind != YAML_IS_NULL &&
+        !(word = meta_word(w, source, "source_type", sources, 1, N_OF(sources), 4)))
+        return false;
+    /* MLflow can't make a run without these, and a database that holds one fails every search of its
+     * experiment */
+    for (size_t i = 0; i < N_OF(run_fields); i++) {
+        if ((run_fields[i].field == F_run_user_id || run_fields[i].field == F_run_start_time) &&
+            value_is_null(&r->v[run_fields[i].field])) {
+            problem(w, 0, "%s is null or missing", run_fields[i].key);
+            return false;
+        }
+    }
+    r->v[F_run_run_id] = value_text(unit->name, strlen(unit->name));
+    r->v[F_run_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    r->v[F_run_status] = value_str(status);
+    r->v[F_run_lifecycle_stage] = value_str(stage);
+    if (word)
+        r->v[F_run_source_type] = value_str(word);
+    return true;
+}
+
+/* A folder without meta.yaml that has none of a run's folders is no run: MLflow passes it over, too.
+ * Artifacts of a server that keeps its runs in a database lie so. */
+static void run_without_meta(struct walker *w, int dir)
+{
+    static const char *const signs[] = {"metrics", "params", "tags", NULL};
+
+    if (has_folder(dir, signs))
+        problem(w, 0, "missing: the run can't be read");
+}
+
+static bool emit_run(struct walker *w, int dir, const struct unit *unit)
+{
+    const struct yaml_value *meta;
+    size_t back = path_down(w, META_FILE);
+    enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
+    struct record r;
+    bool good;
+
+    record_init(&r, KIND_run);
+    if (state == META_MISSING)
+        run_without_meta(w, dir);
+    good = state == META_GOOD && run_fill(w, meta, unit, &r);
+    path_back(w, back);
+    if (good) {
+        find_run_name(w, dir, meta, &r.v[F_run_run_name]);
+        emit(w, &r);
+    }
+    return good;
+}
+
+void read_run(struct walker *w, int dir, const struct unit *unit)
+{
+    struct value id = value_text(unit->name, strlen(unit->name));
+    struct record r;
+
+    if (!emit_run(w, dir, unit))
+        return;
+    record_init(&r, KIND_param);
+    r.v[F_param_run_id] = id;
+    each_value(w, dir, "params", &r, F_param_key, F_param_value);
+    record_init(&r, KIND_metric);
+    r.v[F_metric_run_id] = id;
+    read_run_metrics(w, dir, &r);
+    record_init(&r, KIND_tag);
+    r.v[F_tag_run_id] = id;
+    each_value(w, dir, "tags", &r, F_tag_key, F_tag_value);
+    each_dir(w, dir, "inputs", read_input, (void *)unit);
+    each_dir(w, dir, "outputs", read_output, (void *)unit);
+}

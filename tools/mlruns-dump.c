@@ -1,0 +1,213 @@
+/* mlruns-dump: a file store of MLflow (mlruns/) as a record stream. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/err.h"
+#include "../common/io.h"
+#include "../common/opt.h"
+#include "../common/progress.h"
+#include "../formats/mlruns.h"
+#include "../formats/record.h"
+#include "../formats/value.h"
+#include "../formats/wire.h"
+
+static struct opt_list experiments;
+static bool registry, list, check, skip_malformed;
+static const char *shard = "0/1";
+static uint64_t jobs;
+
+static const struct opt options[] = {
+    {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated); no model registry then",
+     &experiments},
+    {OPT_FLAG, 0, "registry", NULL, "the model registry alone, or besides the experiments named", &registry},
+    {OPT_STRING, 0, "shard", "I/N", "the I-th of N parts, I from 0; all parts together are the whole",
+     &shard},
+    {OPT_FLAG, 0, "list", NULL, "print the experiments' ids, deleted ones among them, and end", &list},
+    {OPT_FLAG, 0, "check", NULL, "read everything, write no records, name every problem", &check},
+    {OPT_FLAG, 0, "skip-malformed", NULL, "leave out what can't be read, and say so in the stream",
+     &skip_malformed},
+    {OPT_SIZE, 'j', "jobs", "N", "reader threads (default: the number of cores)", &jobs},
+    {OPT_END, 0, NULL, NULL, NULL, NULL},
+};
+
+static const struct opt_spec spec = {
+    .synopsis = "mlruns-dump [OPTION]... [DIR]",
+    .about = "Writes the file store of MLflow in DIR, or in DIR/mlruns, as a record stream to\n"
+             "standard output. DIR is a path or a file: URL; by default ./mlruns.",
+    .options = options,
+    .epilog = "Exit status: 0 all was written; 1 something was left out (--skip-malformed), or\n"
+              "--check found problems; 2 trouble, the stream has no trailer then.",
+};
+
+/* What the readers hand over, one at a time. */
+struct dump {
+    const struct mlruns *store;
+    struct wire_writer *out; /* NULL: --check */
+    struct wire_counts counts;
+    uint64_t problems;
+};
+
+static bool is_writing(const struct dump *d)
+{
+    /* after the first problem the stream can't become a whole any more; the rest is read for its problems */
+    return d->out && (skip_malformed || d->problems == 0);
+}
+
+static void on_records(void *ctx, const char *data, size_t len, const struct wire_counts *counts)
+{
+    struct dump *d = ctx;
+    uint64_t n = 0;
+
+    for (int i = 0; i < KIND_COUNT; i++) {
+        d->counts.n[i] += counts->n[i];
+        n += counts->n[i];
+    }
+    if (is_writing(d))
+        wire_write_encoded(d->out, data, len, counts);
+    progress_add(n);
+}
+
+static char *full_path(const struct dump *d, const char *path)
+{
+    return xasprintf("%s/%s", mlruns_path(d->store), path);
+}
+
+static void on_problem(void *ctx, const char *path, const char *reason)
+{
+    struct dump *d = ctx;
+    char *where = full_path(d, path);
+
+    d->problems++;
+    if (skip_malformed)
+        err_warn(where, "left out: %s", reason);
+    else
+        err_print(where, "%s", reason);
+    free(where);
+}
+
+static void on_warning(void *ctx, const char *path, const char *reason)
+{
+    char *where = full_path(ctx, path);
+
+    err_warn(where, "%s", reason);
+    free(where);
+}
+
+static void parse_shard(struct mlruns_selection *s)
+{
+    const char *slash = strchr(shard, '/');
+    int64_t i, n;
+
+    if (!slash || !value_parse_int(shard, (size_t)(slash - shard), &i) ||
+        !value_parse_int(slash + 1, strlen(slash + 1), &n) || i < 0 || n < 1 || i >= n)
+        opt_usage_error(&spec, "--shard wants I/N with I from 0 to N-1, not %s", shard);
+    s->shard = (uint64_t)i;
+    s->shards = (uint64_t)n;
+}
+
+static void print_list(const struct mlruns *store)
+{
+    for (size_t i = 0; i < mlruns_experiment_count(store); i++) {
+        const char *id = mlruns_experiment_id(store, i);
+
+        if (i == 0 || strcmp(id, mlruns_experiment_id(store, i - 1)) != 0)
+            puts(id);
+    }
+    io_close_stdout();
+}
+
+/* "3 experiments, 12 runs, ...": what was read, by kind. */
+static void print_summary(const struct dump *d)
+{
+    struct buf text = {0};
+
+    for (int i = 0; i < KIND_COUNT; i++) {
+        if (d->counts.n[i] && kind_is_entity(&kinds[i]))
+            buf_addf(&text, "%s%s %llu", text.len ? ", " : "", kinds[i].plural,
+                     (unsigned long long)d->counts.n[i]);
+    }
+    err_note("%s: %s", mlruns_path(d->store), text.len ? buf_str(&text) : "no records");
+    buf_free(&text);
+}
+
+static int finish(struct dump *d)
+{
+    bool whole = is_writing(d);
+
+    if (whole)
+        wire_write_trailer(d->out);
+    if (d->out)
+        wire_writer_close(d->out);
+    print_summary(d);
+    if (d->problems == 0) {
+        if (!d->out)
+            err_note("%s: no problems", mlruns_path(d->store));
+        return EXIT_DONE;
+    }
+    if (whole)
+        err_note("%s: %llu left out", mlruns_path(d->store), (unsigned long long)d->problems);
+    else
+        err_print(mlruns_path(d->store), "problems: %llu", (unsigned long long)d->problems);
+    if (whole || !d->out)
+        return EXIT_ANSWER_NO;
+    err_print_hint("mend them, or leave them out with --skip-malformed; the stream was not completed");
+    return EXIT_TROUBLE;
+}
+
+static int run(struct mlruns *store)
+{
+    struct mlruns_selection selection = {
+        .experiments = experiments.items,
+        .n_experiments = experiments.len,
+        .tracking = experiments.len || !registry,
+        .registry = registry || !experiments.len,
+        .jobs = jobs ? (unsigned)(jobs > 1024 ? 1024 : jobs) : (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
+    };
+    struct dump d = {.store = store};
+    struct mlruns_sink sink = {
+        .records = on_records, .problem = on_problem, .warning = on_warning, .ctx = &d};
+    struct err e;
+
+    parse_shard(&selection);
+    if (!check) {
+        if (isatty(STDOUT_FILENO))
+            die_hint("redirect it to a file, or pipe it to ml-load, ml-verify or ml-transform --json",
+                     "standard output", "a record stream is not for terminals");
+        d.out = wire_writer_new(STDOUT_FILENO, "standard output");
+        wire_write_header(d.out, mlruns_source(store), (int64_t)selection.shard, (int64_t)selection.shards);
+    }
+    progress_start(mlruns_path(store), "records", 0);
+    if (!mlruns_read(store, &selection, &sink, &e))
+        err_die(&e);
+    progress_end();
+    return finish(&d);
+}
+
+int main(int argc, char **argv)
+{
+    const char *dir = "./mlruns";
+    struct mlruns *store;
+    struct err e;
+    int first, status;
+
+    err_program_set(argv[0]);
+    first = opt_parse(&spec, argc, argv);
+    if (argc - first > 1)
+        opt_usage_error(&spec, "more than one folder");
+    if (argc - first == 1)
+        dir = argv[first];
+    store = mlruns_open(dir, &e);
+    if (!store)
+        err_die(&e);
+    err_note("reading the file store %s", mlruns_path(store));
+    if (list) {
+        print_list(store);
+        status = EXIT_DONE;
+    } else {
+        status = run(store);
+    }
+    mlruns_close(store);
+    return status;
+}
