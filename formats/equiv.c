@@ -1,0 +1,323 @@
+#include "equiv.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "../common/io.h"
+#include "json.h"
+
+#define REL_TOL 1e-9
+
+enum { MAX_TRACE_NAME = 4096, MAX_SESSION = 250 }; /* characters */
+
+void equiv_free(struct equiv *q)
+{
+    pyjson_free(&q->json);
+    pyjson_free(&q->other);
+    buf_free(&q->text);
+}
+
+/* -- the numbers that MLflow keeps of token usage and cost */
+
+/* token_count_or_none(): Decimal(str(value)), integral and within 64 bits. */
+static bool token_count(const struct pyjson_value *v, int64_t *out)
+{
+    char repr[32];
+    switch (v->type) {
+    case PYJSON_INT:
+    case PYJSON_STRING:
+        return !v->surrogate && py_integer(v->s, v->len, out);
+    case PYJSON_FLOAT:
+        return py_integer(repr, value_format_float(pyjson_number(v), repr), out);
+    default:
+        return false;
+    }
+}
+
+/* finite_float_or_none() */
+static bool finite_float(const struct pyjson_value *v, double *out)
+{
+    switch (v->type) {
+    case PYJSON_INT:
+    case PYJSON_FLOAT:
+        *out = pyjson_number(v);
+        return isfinite(*out);
+    case PYJSON_STRING:
+        return !v->surrogate && py_float(v->s, v->len, out) && isfinite(*out);
+    default:
+        return false;
+    }
+}
+
+/* -- normal forms */
+
+static const char *const token_keys[] = {"input_tokens",
+                                         "output_tokens",
+                                         "total_tokens",
+                                         "cache_read_input_tokens",
+                                         "cache_creation_input_tokens",
+                                         "cache_creation_input_tokens_above_1hr",
+                                         NULL};
+static const char *const cost_keys[] = {"input_cost", "output_cost", "total_cost", NULL};
+
+enum promoted equiv_promoted(const struct record *r)
+{
+    if (r->kind->kind == KIND_trace_tag)
+        return value_eqs(&r->v[F_trace_tag_key], "mlflow.traceName") ? PROMOTED_NAME : PROMOTED_NONE;
+    if (r->kind->kind != KIND_trace_request_metadata)
+        return PROMOTED_NONE;
+    const struct value *key = &r->v[F_trace_request_metadata_key];
+    return value_eqs(key, "mlflow.trace.session")      ? PROMOTED_SESSION
+           : value_eqs(key, "mlflow.trace.tokenUsage") ? PROMOTED_USAGE
+           : value_eqs(key, "mlflow.trace.cost")       ? PROMOTED_COST
+                                                       : PROMOTED_NONE;
+}
+
+static void cut(struct value *v, size_t characters)
+{
+    if (v->type == VALUE_STR)
+        v->len = (uint32_t)utf8_prefix(v->s, v->len, characters);
+}
+
+/* Rewrites token usage or cost as the JSON that MLflow makes of the columns; false when no column would have
+ * a value. */
+static bool rewrite_numbers(struct equiv *q, struct value *v, enum promoted which)
+{
+    struct buf *out = &q->text;
+    buf_reset(out);
+    if (!value_is_text(v) || !pyjson_parse(&q->json, v->s, v->len) || q->json.top.type != PYJSON_OBJECT)
+        return false;
+    const char *const *names = which == PROMOTED_USAGE ? token_keys : cost_keys;
+    for (; *names; names++) {
+        const struct pyjson_value *member = pyjson_get(&q->json, *names);
+        char number[32];
+        int64_t count;
+        double cost;
+        if (!member)
+            continue;
+        if (which == PROMOTED_USAGE && token_count(member, &count))
+            snprintf(number, sizeof number, "%" PRId64, count);
+        else if (which == PROMOTED_COST && finite_float(member, &cost))
+            value_format_float(q->dialect == DIALECT_SQLITE ? cost + 0.0 : cost, number); /* no -0.0 there */
+        else
+            continue;
+        buf_addf(out, "%s\"%s\": %s", out->len ? ", " : "{", *names, number);
+    }
+    if (!out->len)
+        return false;
+    buf_addc(out, '}');
+    *v = value_strn(out->data, out->len);
+    return true;
+}
+
+bool equiv_normalise(struct equiv *q, struct record *r)
+{
+    for (int i = 0; i < r->kind->n_fields; i++) {
+        const struct field_desc *f = &r->kind->fields[i];
+        struct value *v = &r->v[i];
+        if ((f->flags & FIELD_WS) && value_is_null(v))
+            *v = value_str("default");
+        else if (f->codec == CODEC_MODEL_METRIC && v->type == VALUE_FLOAT && isnan(v->f))
+            v->f = 0.0;
+    }
+    switch (r->kind->kind) {
+    case KIND_trace:
+        if (value_eqs(&r->v[F_trace_state], "TRACE_STATUS_UNSPECIFIED"))
+            r->v[F_trace_state] = value_str("STATE_UNSPECIFIED");
+        return true;
+    case KIND_trace_tag:
+    case KIND_trace_request_metadata:
+        break;
+    default:
+        return true;
+    }
+    struct value *v =
+        &r->v[r->kind->kind == KIND_trace_tag ? (int)F_trace_tag_value : (int)F_trace_request_metadata_value];
+    enum promoted which = equiv_promoted(r);
+    if (!q->promoted[which])
+        return true;
+    switch (which) {
+    case PROMOTED_NAME:
+    case PROMOTED_SESSION:
+        cut(v, which == PROMOTED_NAME ? MAX_TRACE_NAME : MAX_SESSION);
+        return !value_is_null(v);
+    case PROMOTED_USAGE:
+    case PROMOTED_COST:
+        return rewrite_numbers(q, v, which);
+    default:
+        return true;
+    }
+}
+
+/* -- keys */
+
+/* A float as a database orders it: infinities as the greatest doubles, no -0.0. */
+static double stored_float(double f)
+{
+    return f >= DBL_MAX ? DBL_MAX : f <= -DBL_MAX ? -DBL_MAX : f == 0 ? 0.0 : f;
+}
+
+static void field_key(const struct field_desc *f, const struct value *v, struct buf *out)
+{
+    struct value key = *v;
+    int64_t id;
+    bool nan = v->type == VALUE_FLOAT && isnan(v->f);
+    switch (f->codec) {
+    case CODEC_ID:
+        if (value_is_text(v) && value_parse_int(v->s, v->len, &id))
+            key = value_int(id);
+        break;
+    case CODEC_METRIC:
+        if (nan)
+            key = value_float(0.0);
+        /* fall through */
+    case CODEC_MODEL_METRIC:
+        if (key.type == VALUE_FLOAT && !isnan(key.f))
+            key.f = stored_float(key.f);
+        break;
+    default:
+        break;
+    }
+    value_sort_key(&key, out);
+    if (f->codec == CODEC_METRIC)
+        buf_addc(out, nan);
+}
+
+void equiv_key(const struct record *r, const int *order, int n, struct buf *out)
+{
+    for (int i = 0; i < n; i++)
+        field_key(&r->kind->fields[order[i]], &r->v[order[i]], out);
+}
+
+/* -- comparing */
+
+bool equiv_float_same(const struct equiv *q, double source, double target)
+{
+    if (isnan(source) || isnan(target))
+        return isnan(source) && isnan(target);
+    if (q->exact) {
+        if (source == 0 && target == 0)
+            return q->dialect == DIALECT_SQLITE || signbit(source) == signbit(target);
+        return stored_float(source) == stored_float(target);
+    }
+    source = stored_float(source);
+    target = stored_float(target);
+    if (source == target)
+        return true;
+    double a = fabs(source), b = fabs(target);
+    return fabs(source - target) <= REL_TOL * (a > b ? a : b);
+}
+
+/* Ids that a file store does not have. */
+static bool is_generated_id(const struct field_desc *f)
+{
+    return !(f->flags & FIELD_K) && (strcmp(f->name, "dataset_id") == 0 || strcmp(f->name, "input_id") == 0);
+}
+
+/* Columns of MLflow's that are not null and have the default 0. */
+static bool null_is_zero(const struct field_desc *f)
+{
+    return f->type == FIELD_INT && !(f->flags & FIELD_R) &&
+           (strcmp(f->name, "step") == 0 || strcmp(f->name, "db_payload_generation") == 0);
+}
+
+/* Every member of a that is not null is in b, a scalar of the same type and text. */
+static bool members_within(const struct pyjson *a, const struct pyjson *b)
+{
+    for (size_t i = 0; i < a->n_members; i++) {
+        const struct pyjson_value *x = &a->members[i].value, *y = NULL;
+        for (size_t j = 0; j < b->n_members && !y; j++)
+            if (b->members[j].key.len == a->members[i].key.len &&
+                memcmp(b->members[j].key.s, a->members[i].key.s, a->members[i].key.len) == 0)
+                y = &b->members[j].value;
+        if (x->type == PYJSON_NULL)
+            continue;
+        if (!y || x->type != y->type || x->type == PYJSON_ARRAY || x->type == PYJSON_OBJECT ||
+            x->len != y->len || (x->len && memcmp(x->s, y->s, x->len) != 0))
+            return false;
+    }
+    return true;
+}
+
+/* An assessment's errors: members that are null are as good as absent (AssessmentError.from_dictionary). */
+static bool error_same(struct equiv *q, const struct value *a, const struct value *b)
+{
+    return pyjson_parse(&q->json, a->s, a->len) && pyjson_parse(&q->other, b->s, b->len) &&
+           q->json.top.type == PYJSON_OBJECT && q->other.top.type == PYJSON_OBJECT &&
+           members_within(&q->json, &q->other) && members_within(&q->other, &q->json);
+}
+
+static bool json_same(struct equiv *q, const struct record *r, int field, const struct value *a,
+                      const struct value *b)
+{
+    if (!value_is_text(a) || !value_is_text(b))
+        return false;
+    return json_text_equal(a->s, a->len, b->s, b->len) ||
+           (r->kind->kind == KIND_assessment && field == F_assessment_error && error_same(q, a, b));
+}
+
+bool equiv_same(struct equiv *q, const struct record *source, const struct record *target, int i)
+{
+    const struct field_desc *f = &source->kind->fields[i];
+    struct value a = source->v[i], b = target->v[i];
+    if (value_is_null(&a) && is_generated_id(f))
+        return true;
+    if (null_is_zero(f)) {
+        if (value_is_null(&a))
+            a = value_int(0);
+        if (value_is_null(&b))
+            b = value_int(0);
+    }
+    if (a.type == VALUE_FLOAT && b.type == VALUE_FLOAT)
+        return equiv_float_same(q, a.f, b.f);
+    return value_same(&a, &b) || (f->codec == CODEC_JSON && json_same(q, source, i, &a, &b));
+}
+
+bool equiv_duplicate(const struct record *a, const struct record *b)
+{
+    for (int i = 0; i < a->kind->n_fields; i++) {
+        const struct value *x = &a->v[i], *y = &b->v[i];
+        bool floats = x->type == VALUE_FLOAT && y->type == VALUE_FLOAT && !isnan(x->f) && !isnan(y->f);
+        if (floats ? stored_float(x->f) != stored_float(y->f) : !value_same(x, y))
+            return false;
+    }
+    return true;
+}
+
+/* -- derived values */
+
+/* assessment_aggregate() of text: 1 for "yes" and 0 for "no", trimmed, in any case; else null. */
+static struct value aggregate_of_text(const char *s, size_t len)
+{
+    py_strip(&s, &len);
+    if (len == 3 && strncasecmp(s, "yes", 3) == 0)
+        return value_float(1.0);
+    return len == 2 && strncasecmp(s, "no", 2) == 0 ? value_float(0.0) : value_null();
+}
+
+void equiv_aggregate(struct equiv *q, const struct value *json, struct value *aggregate,
+                     struct value *numeric)
+{
+    double number;
+    *aggregate = value_null();
+    *numeric = value_bool(false);
+    if (json->type != VALUE_STR)
+        return;
+    if (!pyjson_parse(&q->json, json->s, json->len)) { /* text that is no JSON stands for itself */
+        *aggregate = aggregate_of_text(json->s, json->len);
+        return;
+    }
+    const struct pyjson_value *v = &q->json.top;
+    if (v->type == PYJSON_TRUE || v->type == PYJSON_FALSE) {
+        *aggregate = value_float(v->type == PYJSON_TRUE);
+    } else if (v->type == PYJSON_STRING) {
+        *aggregate = v->surrogate ? value_null() : aggregate_of_text(v->s, v->len);
+    } else if ((v->type == PYJSON_INT || v->type == PYJSON_FLOAT) && finite_float(v, &number)) {
+        *aggregate = value_float(number);
+        *numeric = value_bool(true);
+    }
+}

@@ -1,0 +1,69 @@
+/* The documented equalities between a record of a stream and the same record as a database holds it, for
+ * verification alone. They are written from MLflow's behaviour and share no code with what loads (store.h),
+ * so that a wrong conversion cannot verify itself. Nothing else passes as equal:
+ *
+ *   metric values     equal within a relative 1e-9, as math.isclose() has it (exact: the same bits); NaN
+ * equals NaN; an infinity equals the greatest double of its sign, which MLflow stores in its place; on SQLite
+ * -0.0 is 0.0, which it stores for it model metrics     the same, but NaN is 0.0
+ * (SqlAlchemyStore.sanitize_metric_value, whose is_nan has no column there) JSON columns      equal as JSON;
+ * in an assessment's error a member that is null equals one that is not there trace state       V2's
+ * TRACE_STATUS_UNSPECIFIED is V3's STATE_UNSPECIFIED promoted values   where trace_info has columns for them
+ * (revision 66): trace name cut to 4096 and session to 250 characters, token usage and cost to the members
+ * and numbers that have columns (mlflow/store/tracking/utils/ trace_analytics.py); without a usable number
+ * the record has no place workspace         null is "default" null              is 0 for an input's step and
+ * a trace's payload generation, whose columns have that default ids               of datasets and inputs:
+ * anything where the source has none, as a file store
+ */
+#ifndef FORMATS_EQUIV_H
+#define FORMATS_EQUIV_H
+
+#include "../common/buf.h"
+#include "db.h"
+#include "pytext.h"
+#include "record.h"
+
+/* What of a trace's tags and metadata a database keeps in columns of trace_info. */
+enum promoted {
+    PROMOTED_NONE,
+    PROMOTED_NAME,    /* tag mlflow.traceName */
+    PROMOTED_SESSION, /* metadata mlflow.trace.session */
+    PROMOTED_USAGE,   /* metadata mlflow.trace.tokenUsage */
+    PROMOTED_COST,    /* metadata mlflow.trace.cost */
+    PROMOTED_COUNT
+};
+/* Which of them a record is. */
+enum promoted equiv_promoted(const struct record *r);
+
+struct equiv {
+    enum dialect dialect;
+    bool exact;                    /* floats bit for bit */
+    bool promoted[PROMOTED_COUNT]; /* the database has columns for it */
+    struct pyjson json, other;     /* private, as text */
+    struct buf text;
+};
+void equiv_free(struct equiv *q);
+
+/* Brings a record (of either side) into the form in which both sides are compared and reported. Its new
+ * strings live until the next call with the same q. false: the database has no place for anything of it. */
+bool equiv_normalise(struct equiv *q, struct record *r);
+
+/* Appends the sort key of the fields of r that order names, of a normalised record: equal for equal entities,
+ * and its memcmp order is the order in which fetch.h gives the rows. */
+void equiv_key(const struct record *r, const int *order, int n, struct buf *out);
+
+/* True when field i of both is equal. */
+bool equiv_same(struct equiv *q, const struct record *source, const struct record *target, int i);
+
+/* True when two source records are the same point to a database: all fields alike, -0.0 being 0.0 and
+ * infinities the greatest doubles. */
+bool equiv_duplicate(const struct record *a, const struct record *b);
+
+/* What MLflow derives from an assessment's value (JSON text): aggregate_value and is_numeric_value
+ * (trace_analytics.assessment_aggregate). */
+void equiv_aggregate(struct equiv *q, const struct value *json, struct value *aggregate,
+                     struct value *numeric);
+
+/* Double equality as described above. */
+bool equiv_float_same(const struct equiv *q, double source, double target);
+
+#endif

@@ -1,0 +1,674 @@
+#include "fetch.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../common/buf.h"
+
+struct table {
+    const char *name;
+    struct db_columns columns; /* n == 0: there is no such table */
+};
+
+struct fetch {
+    struct db *db;
+    struct table tables[KIND_COUNT];
+    int n_tables;
+    const struct table *of[KIND_COUNT];
+    int order[KIND_COUNT][RECORD_MAX_FIELDS];
+    int n_order[KIND_COUNT], n_identity[KIND_COUNT];
+};
+
+/* -- what a kind is in SQL. The kind's own table has the alias x. */
+
+/* Tables that give a kind's fields beside its own. */
+static const struct {
+    enum kind kind;
+    const char *sql;
+} joins[] = {
+    {KIND_input, " LEFT JOIN datasets d ON d.dataset_uuid = x.source_id"},
+    {KIND_input_tag, " LEFT JOIN inputs i ON i.input_uuid = x.input_uuid"
+                     " LEFT JOIN datasets d ON d.dataset_uuid = i.source_id"},
+};
+
+/* Fields that have no column in the kind's own table. */
+static const struct {
+    enum kind kind;
+    int field;
+    const char *sql;
+} joined[] = {
+    {KIND_input, F_input_experiment_id, "d.experiment_id"},
+    {KIND_input, F_input_dataset_name, "d.name"},
+    {KIND_input, F_input_dataset_digest, "d.digest"},
+    {KIND_input_tag, F_input_tag_run_id, "i.destination_id"},
+    {KIND_input_tag, F_input_tag_experiment_id, "d.experiment_id"},
+    {KIND_input_tag, F_input_tag_dataset_name, "d.name"},
+    {KIND_input_tag, F_input_tag_dataset_digest, "d.digest"},
+};
+
+/* Columns that MLflow fills from others; sql: what they should hold, NULL where only code can tell. A model
+ * metric's dataset is looked up as MLflow would: MLflow itself leaves the column null. */
+static const struct {
+    enum kind kind;
+    const char *column;
+    const char *sql;
+} derived[] = {
+    {KIND_assessment, "experiment_id",
+     "(SELECT t.experiment_id FROM trace_info t WHERE t.request_id = x.trace_id)"},
+    {KIND_assessment, "trace_timestamp_ms",
+     "(SELECT t.timestamp_ms FROM trace_info t WHERE t.request_id = x.trace_id)"},
+    {KIND_assessment, "aggregate_value", NULL},
+    {KIND_assessment, "is_numeric_value", NULL},
+    {KIND_logged_model_metric, "dataset_uuid",
+     "(SELECT min(d.dataset_uuid) FROM datasets d WHERE d.experiment_id = x.experiment_id AND d.name = "
+     "x.dataset_name"
+     " AND d.digest = x.dataset_digest)"},
+};
+
+/* What trace_info keeps in columns, and the tag or metadata as which MLflow's API gives it. Several columns
+ * make a JSON object with their names as keys (compatibility_metadata_from_columns in MLflow's
+ * trace_analytics.py). */
+enum { MAX_PROMOTED_COLUMNS = 6 };
+struct promoted_value {
+    enum kind kind;
+    const char *key;
+    const char *columns[MAX_PROMOTED_COLUMNS + 1];
+    bool object;
+    const char *part_type; /* SQL type of an object's columns */
+};
+static const struct promoted_value promoted_values[] = {
+    {KIND_trace_tag, "mlflow.traceName", {"trace_name"}, false, NULL},
+    {KIND_trace_request_metadata, "mlflow.trace.session", {"session_id"}, false, NULL},
+    {KIND_trace_request_metadata,
+     "mlflow.trace.tokenUsage",
+     {"input_tokens", "output_tokens", "total_tokens", "cache_read_input_tokens",
+      "cache_creation_input_tokens", "cache_creation_input_tokens_above_1hr"},
+     true,
+     "BIGINT"},
+    {KIND_trace_request_metadata,
+     "mlflow.trace.cost",
+     {"input_cost", "output_cost", "total_cost"},
+     true,
+     "DOUBLE PRECISION"},
+};
+enum { N_PROMOTED = sizeof promoted_values / sizeof *promoted_values };
+
+/* -- the catalog */
+
+static const struct table *find_table(const struct fetch *f, const char *name)
+{
+    for (int i = 0; i < f->n_tables; i++)
+        if (strcmp(f->tables[i].name, name) == 0)
+            return &f->tables[i];
+    return NULL;
+}
+
+static bool has_column(const struct table *t, const char *name)
+{
+    return t && db_columns_find(&t->columns, name);
+}
+
+bool fetch_has_column(const struct fetch *f, const char *table, const char *column)
+{
+    return has_column(find_table(f, table), column);
+}
+
+bool fetch_has_kind(const struct fetch *f, enum kind kind)
+{
+    return f->of[kind] && f->of[kind]->columns.n > 0;
+}
+
+bool fetch_has_field(const struct fetch *f, enum kind kind, int field)
+{
+    const char *column = kinds[kind].fields[field].column;
+    return *column == '\0' || has_column(f->of[kind], column);
+}
+
+static int field_of_column(const struct kind_desc *k, const char *column)
+{
+    for (int i = 0; i < k->n_fields; i++)
+        if (strcmp(k->fields[i].column, column) == 0)
+            return i;
+    return -1;
+}
+
+static bool is_const(const struct kind_desc *k, const char *column)
+{
+    for (int i = 0; i < k->n_consts; i++)
+        if (strcmp(k->consts[i].column, column) == 0)
+            return true;
+    return false;
+}
+
+static int count_keys(const struct kind_desc *k)
+{
+    int n = 0;
+    for (int i = 0; i < k->n_fields; i++)
+        n += (k->fields[i].flags & FIELD_K) != 0;
+    return n;
+}
+
+/* Takes the order of the kind's key fields from the primary key's columns (next: 1 and the column, 0, -1);
+ * returns how many fields it gave, 0 when the primary key is something else. */
+static int order_of_primary_key(const struct kind_desc *k, struct db_stmt *s, int *order, struct err *e)
+{
+    int n = 0, more;
+    bool usable = true;
+    while ((more = db_step(s, e)) > 0) {
+        struct value v;
+        char column[64];
+        db_column(s, 0, &v);
+        if (!value_is_text(&v))
+            continue;
+        snprintf(column, sizeof column, "%.*s", (int)v.len, v.s);
+        int field = field_of_column(k, column);
+        if (is_const(k, column) || strcmp(column, "is_nan") == 0)
+            continue;
+        usable = usable && field >= 0 && (k->fields[field].flags & FIELD_K);
+        if (usable)
+            order[n++] = field;
+    }
+    if (more < 0)
+        return -1;
+    /* A metric's value must be last, where its companion is_nan has its place too. */
+    for (int i = 0; i + 1 < n; i++)
+        usable = usable && k->fields[order[i]].codec != CODEC_METRIC;
+    return usable && n == count_keys(k) ? n : 0;
+}
+
+/* Fields in which points of one identity may differ and that therefore belong to the order. */
+static bool tells_points(const struct kind_desc *k, int field)
+{
+    return k->kind == KIND_logged_model_metric &&
+           (field == F_logged_model_metric_value || field == F_logged_model_metric_dataset_name ||
+            field == F_logged_model_metric_dataset_digest);
+}
+
+static bool find_order(struct fetch *f, enum kind kind, struct db_stmt *primary_key, struct err *e)
+{
+    const struct kind_desc *k = &kinds[kind];
+    int *order = f->order[kind], n = 0;
+    if (primary_key && fetch_has_kind(f, kind)) {
+        struct value table = value_str(k->table);
+        db_bind(primary_key, 1, &table);
+        n = order_of_primary_key(k, primary_key, order, e);
+        if (n < 0)
+            return false;
+    }
+    for (int i = 0; n < count_keys(k) && i < k->n_fields; i++)
+        if (k->fields[i].flags & FIELD_K)
+            order[n++] = i;
+    f->n_identity[kind] = n - (n && k->fields[order[n - 1]].codec == CODEC_METRIC);
+    for (int i = 0; i < k->n_fields; i++)
+        if (tells_points(k, i))
+            order[n++] = i;
+    f->n_order[kind] = n;
+    return true;
+}
+
+static bool read_catalog(struct fetch *f, struct err *e)
+{
+    for (int i = 0; i < KIND_COUNT; i++) {
+        if (!kind_is_entity(&kinds[i]))
+            continue;
+        if (!find_table(f, kinds[i].table)) {
+            struct table *t = &f->tables[f->n_tables++];
+            t->name = kinds[i].table;
+            if (!db_table_columns(f->db, t->name, &t->columns, e))
+                return false;
+        }
+        f->of[i] = find_table(f, kinds[i].table);
+    }
+    if (fetch_has_kind(f, KIND_experiment) && fetch_has_kind(f, KIND_run) && fetch_has_kind(f, KIND_metric))
+        return true;
+    err_set(e, db_display(f->db), "there are no MLflow tables in this database");
+    return err_hint(e, "is it the URL that MLflow is started with (--backend-store-uri)?");
+}
+
+struct fetch *fetch_new(struct db *db, struct err *e)
+{
+    struct fetch *f = xcalloc(1, sizeof *f);
+    struct db_stmt *primary_key = NULL;
+    f->db = db;
+    bool ok = read_catalog(f, e);
+    if (ok && db_dialect(db) == DIALECT_SQLITE) {
+        primary_key = db_prepare(db, "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk", e);
+        ok = primary_key != NULL;
+    }
+    for (int i = 0; ok && i < KIND_COUNT; i++)
+        ok = find_order(f, (enum kind)i, primary_key, e);
+    db_finalize(primary_key);
+    if (ok)
+        return f;
+    fetch_free(f);
+    return NULL;
+}
+
+void fetch_free(struct fetch *f)
+{
+    if (!f)
+        return;
+    for (int i = 0; i < f->n_tables; i++)
+        db_columns_free(&f->tables[i].columns);
+    free(f);
+}
+
+int fetch_order(const struct fetch *f, enum kind kind, int *fields, int *identity)
+{
+    memcpy(fields, f->order[kind], sizeof f->order[kind]);
+    *identity = f->n_identity[kind];
+    return f->n_order[kind];
+}
+
+/* -- cursors */
+
+struct fetch_cursor {
+    const struct fetch *f;
+    const struct kind_desc *kind;
+    struct db_stmt *stmt;          /* NULL: there is no table */
+    int column[RECORD_MAX_FIELDS]; /* of the result; -1: none */
+    int is_nan;                    /* column of the result; -1: none */
+    int object;                    /* first column of the parts of promoted objects; -1: none */
+    char ids[RECORD_MAX_FIELDS][24];
+    struct buf json; /* a promoted object */
+    int n_derived;
+    int derived_column[FETCH_MAX_DERIVED]; /* of the result: actual, then expected where there is a look-up */
+    bool looked_up[FETCH_MAX_DERIVED];
+    struct fetch_derived derived[FETCH_MAX_DERIVED];
+};
+
+struct query {
+    struct buf sql;
+    int columns; /* of the result so far */
+};
+
+static int add_column(struct query *q, const char *sql)
+{
+    buf_addf(&q->sql, "%s%s", q->columns ? ", " : "SELECT ", sql);
+    return q->columns++;
+}
+
+/* SQL of a field's value. quoted: a buffer for it. NULL: the database does not have it. */
+static const char *field_sql(const struct fetch *f, const struct kind_desc *k, int field, struct buf *quoted)
+{
+    for (size_t i = 0; i < sizeof joined / sizeof *joined; i++)
+        if (joined[i].kind == k->kind && joined[i].field == field)
+            return joined[i].sql;
+    const char *column = k->fields[field].column;
+    if (!*column || !has_column(f->of[k->kind], column))
+        return NULL;
+    buf_reset(quoted);
+    buf_addf(quoted, "x.\"%s\"", column);
+    return buf_str(quoted);
+}
+
+static bool has_columns_of(const struct fetch *f, const struct promoted_value *p)
+{
+    const struct table *t = find_table(f, "trace_info");
+    for (int i = 0; p->columns[i]; i++)
+        if (!has_column(t, p->columns[i]))
+            return false;
+    return true;
+}
+
+/* The next promoted value of the kind that this database has, after p (NULL: the first); NULL: no more. */
+static const struct promoted_value *next_promoted(const struct fetch *f, enum kind kind,
+                                                  const struct promoted_value *p)
+{
+    for (p = p ? p + 1 : promoted_values; p < promoted_values + N_PROMOTED; p++)
+        if (p->kind == kind && has_columns_of(f, p))
+            return p;
+    return NULL;
+}
+
+bool fetch_promotes(const struct fetch *f, const char *key)
+{
+    for (int i = 0; i < N_PROMOTED; i++)
+        if (strcmp(promoted_values[i].key, key) == 0)
+            return has_columns_of(f, &promoted_values[i]);
+    return false;
+}
+
+/* Appends for each part of the kind's promoted objects what it is in an arm of the union: its column in the
+ * arm of `mine`, null in the others; in the first arm (mine NULL) a null of the right type with the name p0,
+ * p1 … */
+static void add_parts_of_arm(struct buf *sql, const struct fetch *f, enum kind kind,
+                             const struct promoted_value *mine)
+{
+    const struct promoted_value *p = NULL;
+    int part = 0;
+    while ((p = next_promoted(f, kind, p))) {
+        for (int i = 0; p->object && p->columns[i]; i++) {
+            if (mine)
+                buf_addf(sql, ", %s", p == mine ? p->columns[i] : "NULL");
+            else
+                buf_addf(sql, ", CAST(NULL AS %s) AS p%d", p->part_type, part++);
+        }
+    }
+}
+
+/* The kind's table, or the union of it and the columns of trace_info that hold the same. */
+static void add_source(struct query *q, const struct fetch *f, const struct kind_desc *k, unsigned flags)
+{
+    const struct promoted_value *p = next_promoted(f, k->kind, NULL);
+    if (!p) {
+        buf_addf(&q->sql, " FROM %s x", k->table);
+        return;
+    }
+    struct buf keys = {0}, arms = {0};
+    for (; p; p = next_promoted(f, k->kind, p)) {
+        buf_addf(&keys, "%s'%s'", keys.len ? ", " : "", p->key);
+        buf_addf(&arms, " UNION ALL SELECT request_id, '%s', %s", p->key, p->object ? "NULL" : p->columns[0]);
+        add_parts_of_arm(&arms, f, k->kind, p);
+        buf_adds(&arms, " FROM trace_info WHERE ");
+        for (int i = 0; p->columns[i]; i++)
+            buf_addf(&arms, "%s%s IS NOT NULL", i ? " OR " : "", p->columns[i]);
+    }
+    buf_adds(&q->sql, " FROM (SELECT request_id, \"key\", \"value\"");
+    add_parts_of_arm(&q->sql, f, k->kind, NULL);
+    buf_addf(&q->sql, " FROM %s", k->table);
+    if (flags & FETCH_NO_SHADOWED)
+        buf_addf(&q->sql, " WHERE \"key\" NOT IN (%s)", buf_str(&keys));
+    buf_addf(&q->sql, "%s) x", buf_str(&arms));
+    buf_free(&keys);
+    buf_free(&arms);
+}
+
+/* Adds `WHERE` or `AND`. */
+static void add_condition(struct query *q, bool *begun)
+{
+    buf_adds(&q->sql, *begun ? " AND " : " WHERE ");
+    *begun = true;
+}
+
+/* A prompt is a registered model with a tag (RegisteredModel._is_prompt). */
+static void add_prompt_condition(struct query *q, const struct fetch *f, bool prompt)
+{
+    if (!fetch_has_kind(f, KIND_registered_model_tag)) {
+        buf_adds(&q->sql, prompt ? "1 = 0" : "1 = 1");
+        return;
+    }
+    buf_addf(&q->sql, "%sEXISTS (SELECT 1 FROM registered_model_tags t WHERE t.name = x.name%s",
+             prompt ? "" : "NOT ",
+             fetch_has_column(f, "registered_model_tags", "workspace") ? " AND t.workspace = x.workspace"
+                                                                       : "");
+    buf_adds(&q->sql, " AND t.\"key\" = 'mlflow.prompt.is_prompt' AND lower(t.\"value\") = 'true')");
+}
+
+static void add_where(struct query *q, const struct fetch *f, const struct kind_desc *k, const char *where)
+{
+    bool begun = false;
+    for (int i = 0; i < k->n_consts; i++) {
+        add_condition(q, &begun);
+        buf_addf(&q->sql, "x.\"%s\" = '%s'", k->consts[i].column, k->consts[i].text);
+    }
+    if (k->kind == KIND_prompt || k->kind == KIND_registered_model) {
+        add_condition(q, &begun);
+        add_prompt_condition(q, f, k->kind == KIND_prompt);
+    }
+    if (where) {
+        add_condition(q, &begun);
+        buf_addf(&q->sql, "(%s)", where);
+    }
+}
+
+/* What makes PostgreSQL sort a field as value_compare does, and as SQLite sorts by itself. */
+static const char *postgres_order(const struct field_desc *d)
+{
+    bool text = d->type == FIELD_STR && !(d->flags & FIELD_EXP); /* experiments' ids are numbers */
+    return text ? " COLLATE \"C\" NULLS FIRST" : " NULLS FIRST";
+}
+
+static void add_order(struct query *q, const struct fetch *f, const struct kind_desc *k)
+{
+    struct buf quoted = {0};
+    const char *word = " ORDER BY ";
+    for (int i = 0; i < f->n_order[k->kind]; i++) {
+        const struct field_desc *d = &k->fields[f->order[k->kind][i]];
+        const char *sql = field_sql(f, k, f->order[k->kind][i], &quoted);
+        if (!sql)
+            continue;
+        buf_addf(&q->sql, "%s%s%s", word, sql,
+                 db_dialect(f->db) == DIALECT_POSTGRESQL ? postgres_order(d) : "");
+        if (d->codec == CODEC_METRIC && has_column(f->of[k->kind], "is_nan"))
+            buf_adds(&q->sql, ", x.is_nan");
+        word = ", ";
+    }
+    buf_free(&quoted);
+}
+
+static void add_derived(struct query *q, struct fetch_cursor *c)
+{
+    struct buf quoted = {0};
+    for (size_t i = 0; i < sizeof derived / sizeof *derived; i++) {
+        if (derived[i].kind != c->kind->kind || !has_column(c->f->of[c->kind->kind], derived[i].column))
+            continue;
+        int n = c->n_derived++;
+        buf_reset(&quoted);
+        buf_addf(&quoted, "x.\"%s\"", derived[i].column);
+        c->derived_column[n] = add_column(q, buf_str(&quoted));
+        c->looked_up[n] = derived[i].sql != NULL;
+        if (derived[i].sql)
+            add_column(q, derived[i].sql);
+        c->derived[n] = (struct fetch_derived){.column = derived[i].column};
+    }
+    buf_free(&quoted);
+}
+
+static void add_fields(struct query *q, struct fetch_cursor *c)
+{
+    struct buf quoted = {0};
+    const struct kind_desc *k = c->kind;
+    c->is_nan = c->object = -1;
+    for (int i = 0; i < k->n_fields; i++) {
+        const char *sql = field_sql(c->f, k, i, &quoted);
+        c->column[i] = sql ? add_column(q, sql) : -1;
+        if (k->fields[i].codec == CODEC_METRIC && has_column(c->f->of[k->kind], "is_nan"))
+            c->is_nan = add_column(q, "x.is_nan");
+    }
+    buf_free(&quoted);
+}
+
+/* The parts of promoted objects, if the kind has such in this database. */
+static void add_parts(struct query *q, struct fetch_cursor *c)
+{
+    const struct promoted_value *p = NULL;
+    int part = 0;
+    while ((p = next_promoted(c->f, c->kind->kind, p))) {
+        for (int i = 0; p->object && p->columns[i]; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "x.p%d", part++);
+            int column = add_column(q, name);
+            c->object = c->object < 0 ? column : c->object;
+        }
+    }
+}
+
+struct fetch_cursor *fetch_open(const struct fetch *f, enum kind kind, unsigned flags, const char *where,
+                                struct err *e)
+{
+    struct fetch_cursor *c = xcalloc(1, sizeof *c);
+    struct query q = {0};
+    c->f = f;
+    c->kind = &kinds[kind];
+    if (!fetch_has_kind(f, kind))
+        return c;
+    add_fields(&q, c);
+    add_parts(&q, c);
+    if (flags & FETCH_DERIVED)
+        add_derived(&q, c);
+    add_source(&q, f, c->kind, flags);
+    for (size_t i = 0; i < sizeof joins / sizeof *joins; i++)
+        if (joins[i].kind == kind)
+            buf_adds(&q.sql, joins[i].sql);
+    add_where(&q, f, c->kind, where);
+    if (flags & FETCH_ORDERED)
+        add_order(&q, f, c->kind);
+    c->stmt = db_prepare(f->db, buf_str(&q.sql), e);
+    buf_free(&q.sql);
+    if (c->stmt)
+        return c;
+    fetch_close(c);
+    return NULL;
+}
+
+void fetch_close(struct fetch_cursor *c)
+{
+    if (!c)
+        return;
+    db_finalize(c->stmt);
+    buf_free(&c->json);
+    free(c);
+}
+
+/* -- values */
+
+static const char *const model_status[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
+
+static void id_text(struct fetch_cursor *c, int field, struct value *v)
+{
+    if (v->type != VALUE_INT)
+        return;
+    snprintf(c->ids[field], sizeof c->ids[field], "%" PRId64, v->i);
+    *v = value_str(c->ids[field]);
+}
+
+/* A number in a FLOAT column; SQLAlchemyStore writes the greatest doubles for infinities. */
+static void float_value(struct value *v)
+{
+    if (v->type == VALUE_INT)
+        *v = value_float((double)v->i);
+    if (v->type == VALUE_FLOAT && fabs(v->f) == DBL_MAX)
+        v->f = v->f > 0 ? INFINITY : -INFINITY;
+}
+
+static bool is_true(const struct value *v)
+{
+    return (v->type == VALUE_INT && v->i != 0) || (v->type == VALUE_BOOL && v->b);
+}
+
+static void convert(struct fetch_cursor *c, int field, struct value *v)
+{
+    struct value nan;
+    switch (c->kind->fields[field].codec) {
+    case CODEC_ID:
+        id_text(c, field, v);
+        break;
+    case CODEC_BOOL:
+        if (v->type == VALUE_INT && (v->i == 0 || v->i == 1))
+            *v = value_bool(v->i == 1);
+        break;
+    case CODEC_METRIC:
+        float_value(v);
+        if (c->is_nan < 0)
+            break;
+        db_column(c->stmt, c->is_nan, &nan);
+        if (is_true(&nan))
+            *v = value_float(NAN);
+        break;
+    case CODEC_MODEL_METRIC:
+    case CODEC_REAL:
+        float_value(v);
+        break;
+    case CODEC_MODEL_STATUS:
+        if (v->type == VALUE_INT && v->i >= 0 && v->i < (int64_t)(sizeof model_status / sizeof *model_status))
+            *v = value_str(model_status[v->i]);
+        else
+            id_text(c, field, v);
+        break;
+    case CODEC_NONE: /* of another table */
+        if (c->kind->fields[field].flags & FIELD_EXP)
+            id_text(c, field, v);
+        break;
+    default:
+        break;
+    }
+}
+
+/* What a column holds that this database does not have. */
+static struct value absent(const struct kind_desc *k, int field)
+{
+    if (k->fields[field].flags & FIELD_WS)
+        return value_str("default");
+    if (k->kind == KIND_metric && field == F_metric_step)
+        return value_int(0); /* what revision 1 fills it with */
+    return value_null();
+}
+
+static void add_part(struct buf *json, const char *name, const struct value *v)
+{
+    char number[32];
+    if (v->type == VALUE_INT)
+        snprintf(number, sizeof number, "%" PRId64, v->i);
+    else if (v->type == VALUE_FLOAT && isfinite(v->f))
+        value_format_float(v->f, number);
+    else
+        return;
+    buf_addf(json, "%s\"%s\": %s", json->len ? ", " : "{", name, number);
+}
+
+/* Makes the JSON of token usage or cost of its columns, where the row comes from them. */
+static void object_value(struct fetch_cursor *c, const struct value *key, struct value *out)
+{
+    const struct promoted_value *p = NULL;
+    int column = c->object;
+    if (!value_is_null(out))
+        return;
+    while ((p = next_promoted(c->f, c->kind->kind, p))) {
+        bool mine = p->object && value_eqs(key, p->key);
+        if (mine)
+            buf_reset(&c->json);
+        for (int i = 0; p->object && p->columns[i]; i++, column++) {
+            struct value v;
+            db_column(c->stmt, column, &v);
+            if (mine)
+                add_part(&c->json, p->columns[i], &v);
+        }
+        if (mine) {
+            buf_adds(&c->json, c->json.len ? "}" : "{}");
+            *out = value_strn(c->json.data, c->json.len);
+            return;
+        }
+    }
+}
+
+static void read_derived(struct fetch_cursor *c)
+{
+    for (int i = 0; i < c->n_derived; i++) {
+        struct fetch_derived *d = &c->derived[i];
+        db_column(c->stmt, c->derived_column[i], &d->actual);
+        d->expected = value_null();
+        if (c->looked_up[i])
+            db_column(c->stmt, c->derived_column[i] + 1, &d->expected);
+    }
+}
+
+int fetch_next(struct fetch_cursor *c, struct record *out, struct err *e)
+{
+    int more = c->stmt ? db_step(c->stmt, e) : 0;
+    if (more <= 0)
+        return more;
+    out->kind = c->kind;
+    for (int i = 0; i < c->kind->n_fields; i++) {
+        if (c->column[i] < 0) {
+            out->v[i] = absent(c->kind, i);
+            continue;
+        }
+        db_column(c->stmt, c->column[i], &out->v[i]);
+        if (!value_is_null(&out->v[i]) || c->is_nan >= 0)
+            convert(c, i, &out->v[i]);
+    }
+    if (c->object >= 0)
+        object_value(c, &out->v[F_trace_request_metadata_key], &out->v[F_trace_request_metadata_value]);
+    read_derived(c);
+    return 1;
+}
+
+const struct fetch_derived *fetch_derived(const struct fetch_cursor *c, int *n)
+{
+    *n = c->n_derived;
+    return c->derived;
+}
