@@ -1,0 +1,73 @@
+/* Records into a database: each becomes a row by its kind's line in entities.def, the rows of all kinds are
+ * sorted by table and primary key (store_sort.h), and each table is filled in the order of its key. So
+ * duplicates meet, keys are appended instead of searched for, and memory stays the same at any size.
+ *
+ * Nothing is written before store_write(), which the caller calls after the stream's last good trailer,
+ * inside a transaction (or on a file that is not yet anybody's). */
+#ifndef FORMATS_STORE_H
+#define FORMATS_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "record.h"
+#include "wire.h"
+
+enum {
+    STORE_MEMORY = 12 << 20,    /* bytes for rows before they go to a temporary file */
+    STORE_CACHE_KIB = 12 << 10, /* SQLite's page cache while rows are written and indexes made, in KiB */
+    STORE_ANALYTICS_ORDER =
+        66, /* the revision that keeps a trace's name, session, tokens and costs in columns */
+    STORE_WORKSPACE_ORDER = 49, /* the revision that adds workspaces */
+    STORE_MAX_MESSAGES = 20     /* problems that are told one by one */
+};
+
+struct store_options {
+    bool drop_unsupported; /* what the target cannot hold is left out and counted */
+    const char *tmpdir;    /* for the temporary file; lives as long as the store */
+};
+
+/* What became of the records. Counts of values or records. */
+struct store_report {
+    uint64_t rows[KIND_COUNT];      /* distinct entities */
+    uint64_t collapsed[KIND_COUNT]; /* points that were there already, to the last bit that a key holds */
+    uint64_t dropped[KIND_COUNT];   /* records left out on request */
+    uint64_t dropped_values[KIND_COUNT][RECORD_MAX_FIELDS]; /* values left out on request */
+    uint64_t problems;
+    uint64_t skipped;              /* entities that the stream's writer left out */
+    uint64_t cut_names;            /* trace names longer than their column */
+    uint64_t cut_sessions;         /* session ids longer than their column */
+    uint64_t usage_losses;         /* token usages and costs of which the columns hold a part only */
+    uint64_t model_nans;           /* NaN metrics of logged models, stored as 0.0 */
+    uint64_t deleted_experiments;  /* with a location on this disk */
+    uint64_t undated_deleted_runs; /* deleted runs without a time of deletion */
+    uint64_t local_locations;      /* artifact locations on this disk: experiments, runs, logged models, model
+                                      versions */
+    uint64_t local_spans;          /* traces whose spans lie in a file on this disk */
+    char local_prefix[1024];       /* what these locations have in common, to a `/` */
+};
+
+struct store;
+
+/* Reads the tables of db, a database of revision `order`. db is not kept. NULL with e filled when a table or
+ * column that the revision has is not there. */
+struct store *store_new(struct db *db, int order, const struct store_options *options, struct err *e);
+/* A segment of the stream begins. */
+void store_segment(struct store *s, const struct wire_header *header);
+/* Takes a record. What the target cannot hold is printed and counted as a problem (the first
+ * STORE_MAX_MESSAGES of them); false, with e filled, only when there is no sense in going on. */
+bool store_add(struct store *s, const struct record *r, struct err *e);
+/* To be asked after the last record: false with e filled when there were problems. */
+bool store_check(struct store *s, struct err *e);
+/* Writes all rows into db, of the revision and the tables given to store_new(), which are empty. Secondary
+ * indexes are made after the rows, by the definitions that they had. Clashes between records, constraints and
+ * references to what is not there are problems as above; then it is false, and the caller rolls back. The
+ * caller's transaction. */
+bool store_write(struct store *s, struct db *db, struct err *e);
+const struct store_report *store_report(const struct store *s);
+/* Bytes that went to the temporary file. */
+uint64_t store_spilled(const struct store *s);
+void store_free(struct store *s); /* NULL is fine */
+
+#endif

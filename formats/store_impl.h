@@ -1,0 +1,168 @@
+/* What the parts of the store share: the tables to fill, rows as bytes, the conversions of traces. */
+#ifndef FORMATS_STORE_IMPL_H
+#define FORMATS_STORE_IMPL_H
+
+#include "../common/arena.h"
+#include "../common/buf.h"
+#include "store.h"
+#include "store_sort.h"
+
+enum { STORE_MAX_COLUMNS = 24, STORE_MAX_TABLES = 32, STORE_MAX_KEY = 8 };
+
+struct store_column {
+    const char *name;
+    bool text;          /* declared to hold text */
+    int64_t max_length; /* characters, where the dialect enforces it; 0: no limit */
+    bool not_null;
+    struct value dflt; /* the declared default, NULL when there is none */
+    bool in_key;
+    const char *look_up; /* a query for the value where a row has none; {name} is another column of the row */
+};
+
+/* A table with the columns that its kinds fill. */
+struct store_table {
+    const char *name;
+    struct store_column columns[STORE_MAX_COLUMNS];
+    int n_columns;
+    int key[STORE_MAX_KEY]; /* places in columns, in the order of the primary key */
+    int n_key;
+};
+
+enum { NO_COLUMN = -1, MISSING_COLUMN = -2 };
+
+/* How a kind's records become rows. */
+struct plan {
+    struct store_table *table;     /* NULL: no such table at this revision */
+    int first_order;               /* of the revision that first can hold the kind */
+    int column[RECORD_MAX_FIELDS]; /* of each field: place in the table, or one of the above */
+    int is_nan;                    /* of a METRIC's companion */
+    int consts[KIND_MAX_CONSTS];
+};
+
+/* What records refer to. Each has a table and the columns that name a row of it. */
+enum ref {
+    REF_EXPERIMENT,
+    REF_RUN,
+    REF_TRACE,
+    REF_MODEL,
+    REF_REGISTERED,
+    REF_VERSION,
+    REF_DATASET,
+    REF_INPUT,
+    REF_COUNT
+};
+
+enum { REF_MAX_COLUMNS = 3 };
+
+extern const struct ref_desc {
+    const char *what;
+    const char *table;
+    const char *columns[REF_MAX_COLUMNS + 1];
+} store_refs[REF_COUNT];
+
+/* First bytes of the sorter's keys: what is checked before any row is written, tables, what is checked after.
+ */
+enum { SORT_NAMES = 0x01, SORT_TABLES = 0x10, SORT_REFS = 0xf0 };
+
+/* What comes before a row's values. */
+struct row_head {
+    uint8_t flags;
+    uint8_t kind;
+    uint32_t segment;
+} __attribute__((packed));
+enum { ROW_PATCH = 1 << 0, ROW_NEGATIVE_ZERO = 1 << 1 };
+
+struct store {
+    enum dialect dialect;
+    int order;
+    bool drop_unsupported;
+    struct store_report report;
+    struct store_table tables[STORE_MAX_TABLES];
+    int n_tables;
+    struct plan plans[KIND_COUNT];
+    struct sorter *sorter;
+    struct arena scratch; /* of one record */
+    struct buf key, data, text;
+    struct buf
+        current[REF_COUNT]; /* the parent that came last, and the one that was last put down for a check */
+    struct buf noted[REF_COUNT];
+    uint32_t told[KIND_COUNT]; /* bits of fields whose missing column was told; bit 31: of the table */
+    char (*sources)[33];       /* of each segment */
+    uint32_t n_segments;
+    bool has_default;                     /* an experiment 0 */
+    char default_elsewhere[24];           /* id of another one named Default */
+    int64_t trace_experiment, trace_time; /* of the trace that came last */
+    bool from_file_store;
+    bool checked; /* store_check() was asked */
+};
+
+/* Prints a problem, unless too many were. Returns false. */
+bool store_problem(struct store *s, const struct err *e);
+/* True for kinds that others refer to. */
+bool store_is_parent(enum kind k);
+
+int store_table_find(const struct store_table *t, const char *column); /* -1: none */
+
+/* ---- rows as bytes (store_row.c) */
+
+/* Appends a value so that memcmp puts values in the order in which databases keep them, -0.0 being 0.0. */
+void row_put_key(struct buf *out, const struct value *v);
+/* Reads such a value; strings lie in the key, or, where they hold NUL, in scratch. Returns the bytes read. */
+size_t row_get_key(const char *key, size_t len, struct value *v, struct arena *scratch);
+/* The same where order does not matter: shorter, bit for bit. */
+void row_put(struct buf *out, const struct value *v);
+size_t row_get(const char *data, struct value *v);
+
+/* ---- traces (store_trace.c) */
+
+enum { PROMOTED_MAX = 6 };
+
+/* Columns of trace_info that hold what the stream has as a tag or metadata. */
+struct promoted {
+    int n;
+    struct {
+        const char *column;
+        struct value value;
+    } items[PROMOTED_MAX];
+    bool cut_name, cut_session, loss; /* the columns hold less than the text */
+};
+
+/* All such columns, ended by NULL. */
+extern const char *const promoted_columns[];
+/* False when the record, a trace_tag or trace_request_metadata, is a row of its own. Strings point into the
+ * record. The rules are those of MLflow's SqlAlchemyStore (3.17). */
+bool promote(const struct record *r, struct promoted *out);
+
+/* What MLflow's assessments.aggregate_value and is_numeric_value hold for a JSON value. */
+void assessment_aggregate(const struct value *json, struct value *aggregate, struct value *is_numeric);
+
+/* int() of MLflow's token counts and float() of its costs, for UTF-8 text: NULL where the text is no such
+ * number. */
+struct value python_token_count(const char *s, size_t len);
+struct value python_float(const char *s, size_t len);
+
+/* ---- where rows go */
+
+struct store_sink;
+enum sink_answer {
+    SINK_STORED,
+    SINK_REFUSED, /* the row breaks a rule of the table */
+    SINK_FAILED,
+};
+struct store_sink_ops {
+    /* Rows will come: of each table all in a row, the tables in their order. */
+    bool (*begin)(struct store_sink *k, struct err *e);
+    enum sink_answer (*row)(struct store_sink *k, const struct store_table *t, const struct value *row,
+                            struct err *e);
+    /* All rows have come: make the indexes. */
+    bool (*end)(struct store_sink *k, struct err *e);
+    void (*free)(struct store_sink *k);
+};
+struct store_sink {
+    const struct store_sink_ops *ops;
+    struct db *db;
+};
+
+struct store_sink *store_sqlite_sink(struct db *db, const struct store_table *tables, int n_tables);
+
+#endif

@@ -1,0 +1,379 @@
+/* From the sorter into the database: rows of one key meet here, and references are followed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/progress.h"
+#include "store_impl.h"
+
+/* The row that is written once no more entries of its key come. */
+struct pending {
+    bool active;
+    struct buf key, data;
+    struct row_head head;
+    struct value row[STORE_MAX_COLUMNS];
+    struct arena scratch; /* of row's strings that do not lie in key and data */
+    uint32_t patched;     /* bits of columns that a tag or metadata has filled */
+};
+
+struct writer {
+    struct store *s;
+    struct db *db;
+    struct store_sink *sink;
+    struct pending p;
+    bool rows_ended;
+    uint64_t row_problems;    /* those told before references were followed */
+    struct buf name, name_id; /* the experiment name that came last, and whose it is */
+    struct db_stmt *find[REF_COUNT];
+};
+
+static struct store_table *table_of(struct writer *w, const char *key)
+{
+    return &w->s->tables[(unsigned char)*key - SORT_TABLES];
+}
+
+/* ---- messages about a row */
+
+/* As much of the record as its row tells. Strings lie in the row or in scratch. */
+static void record_of_row(const struct store *s, enum kind kind, const struct value *row,
+                          struct arena *scratch, struct record *r)
+{
+    const struct plan *p = &s->plans[kind];
+    record_init(r, kind);
+    for (int i = 0; i < r->kind->n_fields; i++) {
+        const struct field_desc *f = &r->kind->fields[i];
+        if (p->column[i] < 0)
+            continue;
+        r->v[i] = row[p->column[i]];
+        if (f->codec == CODEC_ID && r->v[i].type == VALUE_INT) {
+            char text[24];
+            int n = snprintf(text, sizeof text, "%lld", (long long)r->v[i].i);
+            r->v[i] = value_strn(arena_strndup(scratch, text, (size_t)n), (size_t)n);
+        }
+    }
+}
+
+static const char *describe_row(struct writer *w, enum kind kind, const struct value *row)
+{
+    struct record r;
+    record_of_row(w->s, kind, row, &w->p.scratch, &r);
+    buf_reset(&w->s->text);
+    record_describe(&r, &w->s->text);
+    return buf_str(&w->s->text);
+}
+
+/* ---- rows */
+
+static void decode_row(const struct store_table *t, const struct buf *key, const struct buf *data,
+                       struct arena *scratch, struct value *row)
+{
+    struct row_head head;
+    size_t at = 1;
+    memcpy(&head, data->data, sizeof head);
+    for (int i = 0; i < t->n_key; i++) {
+        struct value *v = &row[t->key[i]];
+        at += row_get_key(key->data + at, key->len - at, v, scratch);
+        if ((head.flags & ROW_NEGATIVE_ZERO) && v->type == VALUE_FLOAT)
+            v->f = -0.0;
+    }
+    at = sizeof head;
+    for (int i = 0; i < t->n_columns; i++)
+        if (!t->columns[i].in_key)
+            at += row_get(data->data + at, &row[i]);
+}
+
+static bool write_pending(struct writer *w, struct err *e)
+{
+    struct pending *p = &w->p;
+    if (!p->active)
+        return true;
+    p->active = false;
+    w->s->report.rows[p->head.kind]++;
+    progress_add(1);
+    if (w->s->report.problems) /* nothing will come of it, but there may be more to tell */
+        return true;
+    struct err refused;
+    switch (w->sink->ops->row(w->sink, table_of(w, p->key.data), p->row, &refused)) {
+    case SINK_STORED:
+        return true;
+    case SINK_REFUSED:
+        snprintf(refused.where, sizeof refused.where, "%s", describe_row(w, p->head.kind, p->row));
+        return store_problem(w->s, &refused) || true;
+    case SINK_FAILED:
+        break;
+    }
+    *e = refused;
+    return false;
+}
+
+static bool begin_pending(struct writer *w, const struct sort_entry *x, const struct row_head *head,
+                          struct err *e)
+{
+    struct pending *p = &w->p;
+    if (!write_pending(w, e))
+        return false;
+    buf_reset(&p->key);
+    buf_add(&p->key, x->key, x->key_len);
+    buf_reset(&p->data);
+    buf_add(&p->data, x->data, x->data_len);
+    arena_reset(&p->scratch);
+    p->head = *head;
+    p->patched = 0;
+    p->active = true;
+    decode_row(table_of(w, x->key), &p->key, &p->data, &p->scratch, p->row);
+    return true;
+}
+
+/* Lays a trace's tag or metadata over its row. */
+static void apply_patch(struct writer *w, const struct sort_entry *x, const struct row_head *head)
+{
+    struct pending *p = &w->p;
+    const char *at = x->data + sizeof *head, *end = x->data + x->data_len;
+    bool twice = false;
+    w->s->report.rows[head->kind]++;
+    for (at++; at < end;) {
+        int column = *at++;
+        struct value v;
+        at += row_get(at, &v);
+        if (v.type == VALUE_STR)
+            v.s = arena_strndup(&p->scratch, v.s, v.len);
+        twice |= p->patched >> column & 1;
+        p->patched |= 1u << column;
+        p->row[column] = v;
+    }
+    if (!twice)
+        return;
+    struct err e;
+    err_set(&e, describe_row(w, p->head.kind, p->row), "one of its %s is there twice",
+            kinds[head->kind].plural);
+    store_problem(w->s, &e);
+}
+
+/* True for what each shard of a source repeats. */
+static bool is_shared(enum kind k)
+{
+    return k == KIND_experiment || k == KIND_experiment_tag || k == KIND_dataset;
+}
+
+static bool other_shard(const struct store *s, uint32_t a, uint32_t b)
+{
+    return a != b && a && b && strcmp(s->sources[a - 1], s->sources[b - 1]) == 0;
+}
+
+static void show_differences(struct writer *w, const struct store_table *t, const struct value *other,
+                             struct buf *out)
+{
+    for (int i = 0; i < t->n_columns; i++) {
+        if (value_same(&w->p.row[i], &other[i]))
+            continue;
+        buf_addf(out, "%s%s ", out->len ? ", " : "", t->columns[i].name);
+        value_describe(&w->p.row[i], out);
+        buf_adds(out, " and ");
+        value_describe(&other[i], out);
+    }
+}
+
+/* A second row of one key: a point that was written twice, a shard's copy, or a clash. */
+static void meet_duplicate(struct writer *w, const struct sort_entry *x, const struct row_head *head)
+{
+    struct pending *p = &w->p;
+    struct store *s = w->s;
+    enum kind k = head->kind;
+    bool point = k == KIND_metric || k == KIND_logged_model_metric;
+    bool equal = k == p->head.kind && x->data_len == p->data.len &&
+                 memcmp(x->data + sizeof *head, p->data.data + sizeof *head, x->data_len - sizeof *head) == 0;
+    if (equal && point) {
+        s->report.collapsed[k]++;
+        return;
+    }
+    if (equal && is_shared(k) && other_shard(s, p->head.segment, head->segment))
+        return;
+    if (point && s->drop_unsupported) {
+        s->report.dropped[k]++;
+        return;
+    }
+    struct err e;
+    struct buf differences = {0};
+    if (!equal) {
+        struct buf key = {0}, data = {0};
+        struct value row[STORE_MAX_COLUMNS];
+        buf_add(&key, x->key, x->key_len);
+        buf_add(&data, x->data, x->data_len);
+        decode_row(table_of(w, x->key), &key, &data, &p->scratch, row);
+        show_differences(w, table_of(w, x->key), row, &differences);
+        buf_free(&key);
+        buf_free(&data);
+    }
+    const char *where = describe_row(w, p->head.kind, p->row);
+    if (point)
+        err_set(&e, where, "two points of one step and time, which a database cannot hold both: %s",
+                buf_str(&differences));
+    else if (equal)
+        err_set(&e, where, "it is there twice");
+    else
+        err_set(&e, where, "it is there twice, and differs: %s", buf_str(&differences));
+    if (point)
+        err_hint(&e, "--drop-unsupported keeps the first and counts the others");
+    buf_free(&differences);
+    store_problem(s, &e);
+}
+
+static bool take_row(struct writer *w, const struct sort_entry *x, struct err *e)
+{
+    struct pending *p = &w->p;
+    struct row_head head;
+    memcpy(&head, x->data, sizeof head);
+    bool same = p->active && p->key.len == x->key_len && memcmp(p->key.data, x->key, x->key_len) == 0;
+    if (head.flags & ROW_PATCH) {
+        if (same) /* else its trace is missing, which the check of references tells */
+            apply_patch(w, x, &head);
+        return true;
+    }
+    if (!same)
+        return begin_pending(w, x, &head, e);
+    meet_duplicate(w, x, &head);
+    return true;
+}
+
+/* ---- names of experiments */
+
+static void take_name(struct writer *w, const struct sort_entry *x)
+{
+    bool same_name = w->name.len == x->key_len && memcmp(w->name.data, x->key, x->key_len) == 0;
+    bool same_id = w->name_id.len == x->data_len && memcmp(w->name_id.data, x->data, x->data_len) == 0;
+    if (same_name && same_id)
+        return;
+    if (same_name) {
+        struct err e;
+        char where[64];
+        struct value ws, name;
+        struct buf shown = {0};
+        size_t at = 1 + row_get_key(x->key + 1, x->key_len - 1, &ws, &w->p.scratch);
+        row_get_key(x->key + at, x->key_len - at, &name, &w->p.scratch);
+        value_describe(&name, &shown);
+        snprintf(where, sizeof where, "Experiment %.*s", (int)x->data_len, x->data);
+        err_set(&e, where, "its name '%s' is that of experiment %s too", buf_str(&shown),
+                buf_str(&w->name_id));
+        err_hint(&e, "rename one, in the source or on the way: ml-transform --rename-experiment %.*s=NEW",
+                 (int)x->data_len, x->data);
+        buf_free(&shown);
+        store_problem(w->s, &e);
+        return;
+    }
+    buf_reset(&w->name);
+    buf_add(&w->name, x->key, x->key_len);
+    buf_reset(&w->name_id);
+    buf_add(&w->name_id, x->data, x->data_len);
+}
+
+/* ---- references */
+
+static struct db_stmt *prepare_find(struct writer *w, enum ref ref, int n, struct err *e)
+{
+    const struct ref_desc *d = &store_refs[ref];
+    struct buf sql = {0};
+    buf_addf(&sql, "SELECT 1 FROM %s WHERE ", d->table);
+    for (int i = 0; i < n; i++)
+        buf_addf(&sql, "%s%s = ?%d", i ? " AND " : "", d->columns[i], i + 1);
+    buf_adds(&sql, " LIMIT 1");
+    struct db_stmt *q = db_prepare(w->db, buf_str(&sql), e);
+    buf_free(&sql);
+    return q;
+}
+
+static void tell_missing(struct writer *w, enum ref ref, const struct value *v, int n,
+                         const struct sort_entry *x)
+{
+    struct err e;
+    struct buf shown = {0};
+    char where[sizeof e.where];
+    for (int i = 0; i < n; i++) {
+        if (i && strcmp(store_refs[ref].columns[i], "workspace") == 0 && value_eqs(&v[i], "default"))
+            continue;
+        buf_adds(&shown, i ? ", " : " ");
+        value_describe(&v[i], &shown);
+    }
+    snprintf(where, sizeof where, "%.*s", (int)x->data_len, x->data);
+    err_set(&e, where, "the %s%s, to which it belongs, is not in the stream", store_refs[ref].what,
+            ref == REF_INPUT ? "" : buf_str(&shown));
+    buf_free(&shown);
+    store_problem(w->s, &e);
+}
+
+static bool take_ref(struct writer *w, const struct sort_entry *x, struct err *e)
+{
+    enum ref ref = (enum ref)((unsigned char)*x->key - SORT_REFS);
+    struct value v[REF_MAX_COLUMNS];
+    int n = 0;
+    for (size_t at = 1; at < x->key_len && n < REF_MAX_COLUMNS;)
+        at += row_get_key(x->key + at, x->key_len - at, &v[n++], &w->p.scratch);
+    if (!w->find[ref] && !(w->find[ref] = prepare_find(w, ref, n, e)))
+        return false;
+    for (int i = 0; i < n; i++)
+        db_bind(w->find[ref], i + 1, &v[i]);
+    int row = db_step(w->find[ref], e);
+    if (row == 1)
+        db_reset(w->find[ref]);
+    else if (row == 0)
+        tell_missing(w, ref, v, n, x);
+    return row >= 0;
+}
+
+/* ---- all of it */
+
+static bool end_rows(struct writer *w, struct err *e)
+{
+    if (w->rows_ended)
+        return true;
+    w->rows_ended = true;
+    if (!write_pending(w, e))
+        return false;
+    progress_end();
+    w->row_problems = w->s->report.problems;
+    return w->row_problems || w->sink->ops->end(w->sink, e);
+}
+
+static bool take(struct writer *w, const struct sort_entry *x, struct err *e)
+{
+    unsigned char first = (unsigned char)*x->key;
+    if (first >= SORT_REFS)
+        /* After problems rows are missing for that reason alone. */
+        return end_rows(w, e) && (w->row_problems || take_ref(w, x, e));
+    if (first >= SORT_TABLES)
+        return take_row(w, x, e);
+    take_name(w, x);
+    return true;
+}
+
+static bool take_all(struct writer *w, struct err *e)
+{
+    struct sort_entry x;
+    int got;
+    unsigned n = 0;
+    while ((got = sorter_next(w->s->sorter, &x, e)) == 1) {
+        if ((++n & 1023) == 0 && err_interrupted())
+            return err_set(e, "", "interrupted");
+        if (!take(w, &x, e))
+            return false;
+    }
+    return got == 0 && end_rows(w, e);
+}
+
+bool store_write(struct store *s, struct db *db, struct err *e)
+{
+    struct writer w = {.s = s, .db = db};
+    w.sink = store_sqlite_sink(db, s->tables, s->n_tables);
+    progress_start("Loading", "rows", 0);
+    bool ok = sorter_finish(s->sorter, e) && w.sink->ops->begin(w.sink, e) && take_all(&w, e);
+    progress_end();
+    ok = ok && store_check(s, e);
+    for (int i = 0; i < REF_COUNT; i++)
+        db_finalize(w.find[i]);
+    w.sink->ops->free(w.sink);
+    buf_free(&w.p.key);
+    buf_free(&w.p.data);
+    buf_free(&w.name);
+    buf_free(&w.name_id);
+    arena_free(&w.p.scratch);
+    return ok;
+}
