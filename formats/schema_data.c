@@ -1,26 +1,629 @@
 #include "schema_data.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-static bool no_rows(struct db *db, const char *query, const char *what, struct err *e)
+#include "../common/io.h"
+#include "../common/progress.h"
+#include "pytext.h"
+#include "sha256.h"
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+/* ---- revision 75868b020152: what MLflow kept in tags, metadata and metrics of traces and spans goes into
+ * columns */
+
+enum { TOKENS = 6, COSTS = 3, TRACE_NAME_MAX = 4096, SESSION_ID_MAX = 250, MODEL_MAX = 500 /* characters */ };
+
+static const char *const token_keys[TOKENS] = {
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation_input_tokens_above_1hr",
+};
+static const char *const cost_keys[COSTS] = {"input_cost", "output_cost", "total_cost"};
+
+/* A count of tokens as Python's Decimal(str(v)) gives it; NULL when it is no whole number of 64 bits. */
+static struct value token_count(const struct pyjson_value *v)
 {
-    int64_t rows;
-    if (!db_query_int(db, query, &rows, e))
+    int64_t n;
+    char shortest[32];
+    if (!v)
+        return value_null();
+    switch (v->type) {
+    case PYJSON_INT:
+    case PYJSON_STRING:
+        return py_integer(v->s, v->len, &n) ? value_int(n) : value_null();
+    case PYJSON_FLOAT:
+        return py_integer(shortest, value_format_float(pyjson_number(v), shortest), &n) ? value_int(n)
+                                                                                        : value_null();
+    default:
+        return value_null();
+    }
+}
+
+static struct value token_count_of_metric(const struct value *v)
+{
+    int64_t n;
+    char shortest[32];
+    if (v->type == VALUE_INT)
+        return *v;
+    if (v->type != VALUE_FLOAT)
+        return value_null();
+    return py_integer(shortest, value_format_float(v->f, shortest), &n) ? value_int(n) : value_null();
+}
+
+static struct value finite_value(double d)
+{
+    return isfinite(d) ? value_float(d) : value_null();
+}
+
+/* A cost as Python's float(v) gives it, if that is finite. */
+static struct value cost(const struct pyjson_value *v)
+{
+    double d;
+    if (!v)
+        return value_null();
+    switch (v->type) {
+    case PYJSON_INT:
+    case PYJSON_FLOAT:
+        return finite_value(pyjson_number(v));
+    case PYJSON_STRING:
+        return py_float(v->s, v->len, &d) ? finite_value(d) : value_null();
+    default:
+        return value_null();
+    }
+}
+
+static struct value cost_of_metric(const struct value *v)
+{
+    if (v->type == VALUE_INT)
+        return value_float((double)v->i);
+    return v->type == VALUE_FLOAT ? finite_value(v->f) : value_null();
+}
+
+/* Text cut to so many characters; counts it when something was cut. */
+static struct value bounded(const struct value *v, size_t max, uint64_t *cut)
+{
+    if (v->type != VALUE_STR)
+        return value_null();
+    size_t n = utf8_prefix(v->s, v->len, max);
+    *cut += n < v->len;
+    return value_strn(v->s, n);
+}
+
+static bool text_is_sound(const struct value *v, const char *table, const struct value *key, struct err *e)
+{
+    if (v->type != VALUE_BIN)
+        return true;
+    err_set(e, table, "trace %.*s: text that is not UTF-8", (int)key->len, key->s);
+    return err_hint(e, "MLflow cannot read this row either; correct it or delete it");
+}
+
+/* Parses an object; anything else is an empty one. */
+static void parse_object(struct pyjson *d, const struct value *v)
+{
+    if (!value_is_text(v) || !pyjson_parse(d, v->s, v->len) || d->top.type != PYJSON_OBJECT) {
+        d->top.type = PYJSON_NULL;
+        d->n_members = 0;
+    }
+}
+
+/* A pass over rows that are read by one statement and changed by another. */
+struct pass {
+    struct db *db;
+    struct db_stmt *read;
+    struct db_stmt *write;
+    struct pyjson json;
+    uint64_t cut[2];
+    struct err *e;
+};
+
+static bool pass_start(struct pass *p, struct db *db, const char *what, const char *read, const char *write,
+                       struct err *e)
+{
+    *p = (struct pass){.db = db, .e = e};
+    p->read = db_prepare(db, read, e);
+    p->write = p->read ? db_prepare(db, write, e) : NULL;
+    progress_start(what, "rows", 0);
+    return p->write != NULL;
+}
+
+/* Runs `row` for each row that is read; it binds p->write, or returns 0 to leave the row, or -1 on an error.
+ */
+static bool pass_run(struct pass *p, int (*row)(struct pass *))
+{
+    int more;
+    while ((more = db_step(p->read, p->e)) == 1) {
+        if (err_interrupted()) {
+            progress_end();
+            err_exit_interrupted();
+        }
+        progress_add(1);
+        int changed = row(p);
+        if (changed < 0 || (changed > 0 && db_step(p->write, p->e) < 0))
+            return false;
+    }
+    return more == 0;
+}
+
+static bool pass_end(struct pass *p, bool ok)
+{
+    progress_end();
+    db_finalize(p->read);
+    db_finalize(p->write);
+    pyjson_free(&p->json);
+    return ok;
+}
+
+static struct value column(struct pass *p, int i)
+{
+    struct value v;
+    db_column(p->read, i, &v);
+    return v;
+}
+
+/* True when one of the n values is not NULL. */
+static bool any_value(const struct value *values, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!value_is_null(&values[i]))
+            return true;
+    return false;
+}
+
+static bool is_true(const struct value *v)
+{
+    return v->type == VALUE_BOOL ? v->b : v->type == VALUE_INT && v->i != 0;
+}
+
+/* Adds `, coalesce(a, b, …) IS NOT NULL`: whether a row has values already (of MLflow's prepopulation), which
+ * are made anew. */
+static void add_filled(struct buf *sql, const char *alias, const char *const *columns, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_addf(sql, "%s%s.%s IS NOT NULL", i ? " OR " : ", ", alias, columns[i]);
+    buf_addc(sql, '\n');
+}
+
+static const char *const trace_columns[] = {
+    "trace_name",
+    "session_id",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation_input_tokens_above_1hr",
+    "input_cost",
+    "output_cost",
+    "total_cost",
+};
+static const char *const span_columns[] = {"input_cost", "output_cost", "total_cost", "model_name",
+                                           "model_provider"};
+
+/* Columns that trace_row reads: the id, four texts, and of each token metric whether it is there and its
+ * value. */
+enum {
+    TRACE_ID,
+    TRACE_NAME,
+    TRACE_SESSION,
+    TRACE_USAGE,
+    TRACE_COST,
+    TRACE_METRICS,
+    TRACE_FILLED = TRACE_METRICS + 2 * TOKENS
+};
+
+static int trace_row(struct pass *p)
+{
+    struct value id = column(p, TRACE_ID), values[COUNT(trace_columns)];
+    struct value name = column(p, TRACE_NAME), session = column(p, TRACE_SESSION);
+    if (!text_is_sound(&name, "trace_tags", &id, p->e) ||
+        !text_is_sound(&session, "trace_request_metadata", &id, p->e))
+        return -1;
+    values[0] = bounded(&name, TRACE_NAME_MAX, &p->cut[0]);
+    values[1] = bounded(&session, SESSION_ID_MAX, &p->cut[1]);
+    struct value usage = column(p, TRACE_USAGE), costs = column(p, TRACE_COST),
+                 filled = column(p, TRACE_FILLED);
+    parse_object(&p->json, &usage);
+    for (int i = 0; i < TOKENS; i++) {
+        struct value there = column(p, TRACE_METRICS + 2 * i), metric = column(p, TRACE_METRICS + 2 * i + 1);
+        values[2 + i] = is_true(&there) ? token_count_of_metric(&metric)
+                                        : token_count(pyjson_get(&p->json, token_keys[i]));
+    }
+    parse_object(&p->json, &costs);
+    for (int i = 0; i < COSTS; i++)
+        values[2 + TOKENS + i] = cost(pyjson_get(&p->json, cost_keys[i]));
+    if (!any_value(values, COUNT(values)) && !is_true(&filled))
+        return 0;
+    for (size_t i = 0; i < COUNT(values); i++)
+        db_bind(p->write, (int)i + 1, &values[i]);
+    db_bind(p->write, COUNT(values) + 1, &id);
+    return 1;
+}
+
+static void add_assignments(struct buf *sql, const char *const *columns, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_addf(sql, "%s%s = ?%zu", i ? ", " : " SET ", columns[i], i + 1);
+}
+
+static bool fill_traces(struct db *db, struct err *e)
+{
+    struct buf read = {0}, write = {0};
+    buf_adds(&read, "SELECT t.request_id, n.value, s.value, u.value, c.value");
+    for (int i = 0; i < TOKENS; i++)
+        buf_addf(&read, ", m%d.request_id IS NOT NULL, m%d.value", i, i);
+    add_filled(&read, "t", trace_columns, COUNT(trace_columns));
+    buf_adds(&read, "FROM trace_info t\n"
+                    "LEFT JOIN trace_tags n ON n.request_id = t.request_id AND n.key = 'mlflow.traceName'\n"
+                    "LEFT JOIN trace_request_metadata s ON s.request_id = t.request_id AND s.key = "
+                    "'mlflow.trace.session'\n"
+                    "LEFT JOIN trace_request_metadata u ON u.request_id = t.request_id AND u.key = "
+                    "'mlflow.trace.tokenUsage'\n"
+                    "LEFT JOIN trace_request_metadata c ON c.request_id = t.request_id AND c.key = "
+                    "'mlflow.trace.cost'\n");
+    for (int i = 0; i < TOKENS; i++)
+        buf_addf(&read, "LEFT JOIN trace_metrics m%d ON m%d.request_id = t.request_id AND m%d.key = '%s'\n",
+                 i, i, i, token_keys[i]);
+    buf_adds(&write, "UPDATE trace_info");
+    add_assignments(&write, trace_columns, COUNT(trace_columns));
+    buf_addf(&write, " WHERE request_id = ?%zu", COUNT(trace_columns) + 1);
+
+    struct pass p;
+    bool ok = pass_start(&p, db, "traces", buf_str(&read), buf_str(&write), e) && pass_run(&p, trace_row);
+    if (ok && p.cut[0] + p.cut[1] > 0)
+        err_warn("trace_info", "texts were cut: %llu trace names to %d characters, %llu session ids to %d",
+                 (unsigned long long)p.cut[0], TRACE_NAME_MAX, (unsigned long long)p.cut[1], SESSION_ID_MAX);
+    buf_free(&read);
+    buf_free(&write);
+    return pass_end(&p, ok);
+}
+
+static const char model_key[] = "mlflow.llm.model", provider_key[] = "mlflow.llm.provider";
+
+static int refuse_dimensions(struct pass *p, const char *what)
+{
+    struct value trace = column(p, 0), span = column(p, 1);
+    err_set(p->e, "spans", "span %.*s of trace %.*s: dimension_attributes %s", (int)span.len, span.s,
+            (int)trace.len, trace.s, what);
+    err_hint(p->e, "this revision keeps only %s and %s of it; correct the row", model_key, provider_key);
+    return -1;
+}
+
+/* Checks that nothing in dimension_attributes is lost when it goes; leaves the object in p->json. */
+static int read_dimensions(struct pass *p, const struct value *v)
+{
+    p->json.n_members = 0;
+    p->json.top = (struct pyjson_value){.type = PYJSON_NULL};
+    if (value_is_null(v))
+        return 0;
+    if (!value_is_text(v)) /* SQLite has made a number of it */
+        return refuse_dimensions(p, "is a number");
+    if (!pyjson_parse(&p->json, v->s, v->len))
+        return refuse_dimensions(p, "is malformed JSON");
+    if (p->json.top.type == PYJSON_STRING) { /* encoded twice */
+        char *inner = xstrndup(p->json.top.s, p->json.top.len);
+        bool ok = pyjson_parse(&p->json, inner, p->json.top.len);
+        free(inner);
+        if (!ok)
+            return refuse_dimensions(p, "is malformed JSON");
+    }
+    if (p->json.top.type == PYJSON_NULL)
+        return 0;
+    if (p->json.top.type != PYJSON_OBJECT)
+        return refuse_dimensions(p, "is no JSON object");
+    for (size_t i = 0; i < p->json.n_members; i++) {
+        const struct pyjson_value *key = &p->json.members[i].key;
+        bool known = (key->len == strlen(model_key) && memcmp(key->s, model_key, key->len) == 0) ||
+                     (key->len == strlen(provider_key) && memcmp(key->s, provider_key, key->len) == 0);
+        if (!known)
+            return refuse_dimensions(p, "has other keys");
+    }
+    return 0;
+}
+
+/* A dimension's text in *out; -1 when it is there and neither a string nor null. */
+static int dimension(struct pass *p, const char *key, int which, struct value *out)
+{
+    const struct pyjson_value *v = pyjson_get(&p->json, key);
+    *out = value_null();
+    if (!v || v->type == PYJSON_NULL)
+        return 0;
+    if (v->type != PYJSON_STRING)
+        return refuse_dimensions(p, "has a value that is no string");
+    if (v->surrogate)
+        return refuse_dimensions(p, "has half of a surrogate pair");
+    struct value text = value_strn(v->s, v->len);
+    *out = bounded(&text, MODEL_MAX, &p->cut[which]);
+    return 0;
+}
+
+static int span_row(struct pass *p)
+{
+    struct value values[COUNT(span_columns)], dimensions = column(p, 2), filled = column(p, 3 + COSTS);
+    for (int i = 0; i < COSTS; i++) {
+        struct value metric = column(p, 3 + i);
+        values[i] = cost_of_metric(&metric);
+    }
+    if (read_dimensions(p, &dimensions) < 0 || dimension(p, model_key, 0, &values[COSTS]) < 0 ||
+        dimension(p, provider_key, 1, &values[COSTS + 1]) < 0)
+        return -1;
+    if (!any_value(values, COUNT(values)) && !is_true(&filled))
+        return 0;
+    for (size_t i = 0; i < COUNT(values); i++)
+        db_bind(p->write, (int)i + 1, &values[i]);
+    struct value trace = column(p, 0), span = column(p, 1);
+    db_bind(p->write, COUNT(values) + 1, &trace);
+    db_bind(p->write, COUNT(values) + 2, &span);
+    return 1;
+}
+
+static bool fill_spans(struct db *db, struct err *e)
+{
+    struct buf read = {0}, write = {0};
+    buf_adds(&read, "SELECT s.trace_id, s.span_id, s.dimension_attributes, i.value, o.value, t.value");
+    add_filled(&read, "s", span_columns, COUNT(span_columns));
+    buf_adds(&read, "FROM spans s\n");
+    for (int i = 0; i < COSTS; i++)
+        buf_addf(&read,
+                 "LEFT JOIN span_metrics %c ON %c.trace_id = s.trace_id AND %c.span_id = s.span_id AND "
+                 "%c.key = '%s'\n",
+                 cost_keys[i][0], cost_keys[i][0], cost_keys[i][0], cost_keys[i][0], cost_keys[i]);
+    buf_adds(&write, "UPDATE spans");
+    add_assignments(&write, span_columns, COUNT(span_columns));
+    buf_addf(&write, " WHERE trace_id = ?%zu AND span_id = ?%zu", COUNT(span_columns) + 1,
+             COUNT(span_columns) + 2);
+
+    struct pass p;
+    bool ok = pass_start(&p, db, "spans", buf_str(&read), buf_str(&write), e) && pass_run(&p, span_row);
+    if (ok && p.cut[0] + p.cut[1] > 0)
+        err_warn("spans", "texts were cut to %d characters: %llu model names, %llu model providers",
+                 MODEL_MAX, (unsigned long long)p.cut[0], (unsigned long long)p.cut[1]);
+    buf_free(&read);
+    buf_free(&write);
+    return pass_end(&p, ok);
+}
+
+static struct value yes_or_no(const char *s, size_t len)
+{
+    py_strip(&s, &len);
+    if (len == 3 && strncasecmp(s, "yes", 3) == 0)
+        return value_float(1);
+    return len == 2 && strncasecmp(s, "no", 2) == 0 ? value_float(0) : value_null();
+}
+
+static int assessment_row(struct pass *p)
+{
+    struct value id = column(p, 0), text = column(p, 1), number = value_null();
+    bool numeric = false;
+    if (!value_is_text(&text) || !pyjson_parse(&p->json, text.s, text.len))
+        number = value_is_text(&text) ? yes_or_no(text.s, text.len) : value_null();
+    else {
+        const struct pyjson_value *v = &p->json.top;
+        if (v->type == PYJSON_TRUE || v->type == PYJSON_FALSE)
+            number = value_float(v->type == PYJSON_TRUE);
+        else if (v->type == PYJSON_INT || v->type == PYJSON_FLOAT) {
+            number = finite_value(pyjson_number(v));
+            numeric = !value_is_null(&number);
+        } else if (v->type == PYJSON_STRING)
+            number = yes_or_no(v->s, v->len);
+    }
+    if (value_is_null(&number))
+        return 0;
+    struct value is_numeric = value_bool(numeric);
+    db_bind(p->write, 1, &number);
+    db_bind(p->write, 2, &is_numeric);
+    db_bind(p->write, 3, &id);
+    return 1;
+}
+
+static bool fill_assessments(struct db *db, struct err *e)
+{
+    static const char look_up[] = "UPDATE assessments SET\n"
+                                  "    experiment_id = (SELECT experiment_id FROM trace_info t WHERE "
+                                  "t.request_id = assessments.trace_id),\n"
+                                  "    trace_timestamp_ms = (SELECT timestamp_ms FROM trace_info t WHERE "
+                                  "t.request_id = assessments.trace_id)";
+    struct pass p = {0};
+    bool ok =
+        db_exec(db, look_up, e) &&
+        pass_start(
+            &p, db, "assessments", "SELECT assessment_id, value FROM assessments",
+            "UPDATE assessments SET aggregate_value = ?1, is_numeric_value = ?2 WHERE assessment_id = ?3",
+            e) &&
+        pass_run(&p, assessment_row);
+    return pass_end(&p, ok);
+}
+
+static bool has_trace(struct db *db, const char *table, struct err *e)
+{
+    char *query = xasprintf("SELECT c.trace_id FROM %s c LEFT JOIN trace_info t ON t.request_id = c.trace_id "
+                            "WHERE t.request_id IS NULL LIMIT 1",
+                            table);
+    char *orphan = NULL;
+    bool ok = db_query_text(db, query, &orphan, e);
+    free(query);
+    if (!ok || !orphan)
+        return ok;
+    err_set(e, table, "a row belongs to trace %s, which is not in trace_info", orphan);
+    free(orphan);
+    return err_hint(e, "delete such rows, or restore the trace");
+}
+
+static bool same_type(const char *a, const char *b)
+{
+    return strcasecmp(a, b) == 0;
+}
+
+/* A column that is here before its revision must be as that would make it, but is_numeric_value, which
+ * MLflow's own command makes without NOT NULL. */
+static bool check_column(const char *table, const struct db_column_info *c, const char *type, struct err *e)
+{
+    bool flag = strcmp(c->name, "is_numeric_value") == 0;
+    if (same_type(c->type, type) && (flag || (!c->not_null && !c->dflt)))
+        return true;
+    err_set(e, table, "column %s is here already, as %s%s%s%s, where this revision makes it %s", c->name,
+            c->type, c->not_null ? " NOT NULL" : "", c->dflt ? " DEFAULT " : "", c->dflt ? c->dflt : "",
+            type);
+    return err_hint(e, "rename the column or drop it");
+}
+
+/* Before the columns are added: rows that would be lost are refused, and columns that MLflow's `db
+ * prepopulate-trace-analytics` has made are looked at. */
+static bool trace_analytics_check(struct db *db, struct err *e)
+{
+    static const struct {
+        const char *table, *column, *sqlite, *postgresql;
+    } columns[] = {
+        {"trace_info", "trace_name", "VARCHAR(4096)", "VARCHAR(4096)"},
+        {"trace_info", "session_id", "VARCHAR(250)", "VARCHAR(250)"},
+        {"trace_info", "input_tokens", "BIGINT", "BIGINT"},
+        {"trace_info", "output_tokens", "BIGINT", "BIGINT"},
+        {"trace_info", "total_tokens", "BIGINT", "BIGINT"},
+        {"trace_info", "cache_read_input_tokens", "BIGINT", "BIGINT"},
+        {"trace_info", "cache_creation_input_tokens", "BIGINT", "BIGINT"},
+        {"trace_info", "cache_creation_input_tokens_above_1hr", "BIGINT", "BIGINT"},
+        {"trace_info", "input_cost", "FLOAT", "DOUBLE PRECISION"},
+        {"trace_info", "output_cost", "FLOAT", "DOUBLE PRECISION"},
+        {"trace_info", "total_cost", "FLOAT", "DOUBLE PRECISION"},
+        {"assessments", "experiment_id", "INTEGER", "INTEGER"},
+        {"assessments", "trace_timestamp_ms", "BIGINT", "BIGINT"},
+        {"assessments", "aggregate_value", "FLOAT", "DOUBLE PRECISION"},
+        {"assessments", "is_numeric_value", "BOOLEAN", "BOOLEAN"},
+        {"spans", "input_cost", "FLOAT", "DOUBLE PRECISION"},
+        {"spans", "output_cost", "FLOAT", "DOUBLE PRECISION"},
+        {"spans", "total_cost", "FLOAT", "DOUBLE PRECISION"},
+        {"spans", "model_name", "VARCHAR(500)", "VARCHAR(500)"},
+        {"spans", "model_provider", "VARCHAR(500)", "VARCHAR(500)"},
+    };
+    bool sqlite = db_dialect(db) == DIALECT_SQLITE;
+    if (!has_trace(db, "spans", e) || !has_trace(db, "assessments", e))
         return false;
-    return rows == 0 || err_set(e, db_display(db), "%s are there to be converted", what);
+    for (size_t i = 0; i < COUNT(columns); i++) {
+        struct db_columns there;
+        if (!db_table_columns(db, columns[i].table, &there, e))
+            return false;
+        const struct db_column_info *c = db_columns_find(&there, columns[i].column);
+        bool ok =
+            !c || check_column(columns[i].table, c, sqlite ? columns[i].sqlite : columns[i].postgresql, e);
+        /* SQLite cannot add NOT NULL to a column; this one is filled anew in any case. */
+        if (ok && c && sqlite && !c->not_null && strcmp(c->name, "is_numeric_value") == 0)
+            ok = db_exec(db, "ALTER TABLE assessments DROP COLUMN is_numeric_value", e);
+        db_columns_free(&there);
+        if (!ok)
+            return false;
+    }
+    return true;
 }
 
 static bool trace_analytics(struct db *db, struct err *e)
 {
-    return no_rows(db, "SELECT count(*) FROM trace_info", "traces", e);
+    /* A trace of the gateway without a cost of its own costs what its spans do. */
+    static const char gateway[] =
+        "UPDATE trace_info SET total_cost = (SELECT sum(s.total_cost) FROM spans s WHERE s.trace_id = "
+        "trace_info.request_id)\n"
+        "WHERE total_cost IS NULL\n"
+        "    AND EXISTS (SELECT 1 FROM trace_request_metadata m WHERE m.request_id = trace_info.request_id\n"
+        "                AND m.key = 'mlflow.gateway.endpointId')\n"
+        "    AND (SELECT sum(s.total_cost) FROM spans s WHERE s.trace_id = trace_info.request_id) IS NOT "
+        "NULL";
+    return fill_traces(db, e) && fill_spans(db, e) && db_exec(db, gateway, e) && fill_assessments(db, e);
+}
+
+/* ---- revision 8b6ad64cb8f5: the categories of issues get rows of their own */
+
+static bool refuse_issue(const struct value *id, const char *what, struct err *e)
+{
+    err_set(e, "issues", "issue %.*s: categories %s", (int)id->len, id->s, what);
+    return err_hint(e, "it must be a JSON list of strings; correct the row");
+}
+
+static bool add_category(struct db_stmt *insert, const struct value *id, const char *s, size_t len,
+                         struct err *e)
+{
+    char hash[65];
+    struct buf lower = {0};
+    const char *stripped = s;
+    size_t n = len;
+    py_strip(&stripped, &n);
+    py_lower(stripped, n, &lower);
+    sha256_hex(buf_str(&lower), lower.len, hash);
+    buf_free(&lower);
+    struct value h = value_str(hash), category = value_strn(s, len);
+    db_bind(insert, 1, id);
+    db_bind(insert, 2, &h);
+    db_bind(insert, 3, &category);
+    return db_step(insert, e) >= 0;
+}
+
+/* The elements of a list, the keys of an object, the characters of a string: what Python's `for` gives. */
+static bool add_categories(struct db_stmt *insert, const struct value *id, const struct pyjson *d,
+                           struct err *e)
+{
+    if (d->top.type == PYJSON_STRING) {
+        if (d->top.surrogate)
+            return refuse_issue(id, "has half of a surrogate pair", e);
+        for (size_t i = 0, n; i < d->top.len; i += n) {
+            n = utf8_prefix(d->top.s + i, d->top.len - i, 1);
+            if (!add_category(insert, id, d->top.s + i, n, e))
+                return false;
+        }
+        return true;
+    }
+    if (d->top.type != PYJSON_ARRAY && d->top.type != PYJSON_OBJECT)
+        return refuse_issue(id, "is no list", e);
+    for (size_t i = 0; i < d->n_members; i++) {
+        const struct pyjson_member *m = &d->members[i];
+        const struct pyjson_value *v = d->top.type == PYJSON_OBJECT ? &m->key : &m->value;
+        if (v->type != PYJSON_STRING || v->surrogate)
+            return refuse_issue(
+                id, v->surrogate ? "has half of a surrogate pair" : "has an element that is no string", e);
+        bool again = false; /* a key that is given twice keeps its first place */
+        for (size_t k = 0; d->top.type == PYJSON_OBJECT && k < i && !again; k++)
+            again = d->members[k].key.len == v->len && memcmp(d->members[k].key.s, v->s, v->len) == 0;
+        if (!again && !add_category(insert, id, v->s, v->len, e))
+            return false;
+    }
+    return true;
 }
 
 static bool issue_categories(struct db *db, struct err *e)
 {
-    return no_rows(db, "SELECT count(*) FROM issues", "issues", e);
+    struct pyjson json = {0};
+    struct db_stmt *read =
+        db_prepare(db, "SELECT issue_id, categories FROM issues WHERE categories IS NOT NULL", e);
+    struct db_stmt *insert =
+        read ? db_prepare(
+                   db,
+                   "INSERT INTO issue_categories (issue_id, category_hash, category) VALUES (?1, ?2, ?3)\n"
+                   "ON CONFLICT (issue_id, category_hash) DO UPDATE SET category = excluded.category",
+                   e)
+             : NULL;
+    bool ok = insert != NULL;
+    int row = 0;
+    progress_start("issues", "rows", 0);
+    while (ok && (row = db_step(read, e)) == 1) {
+        struct value id, text;
+        db_column(read, 0, &id);
+        db_column(read, 1, &text);
+        progress_add(1);
+        ok = value_is_text(&text) && pyjson_parse(&json, text.s, text.len)
+                 ? add_categories(insert, &id, &json, e)
+                 : refuse_issue(&id, "is no JSON", e);
+    }
+    progress_end();
+    pyjson_free(&json);
+    db_finalize(read);
+    db_finalize(insert);
+    return ok && row == 0;
 }
 
 const struct schema_hook schema_hooks[] = {
+    {"trace_analytics_check", trace_analytics_check},
     {"trace_analytics", trace_analytics},
     {"issue_categories", issue_categories},
     {NULL, NULL},

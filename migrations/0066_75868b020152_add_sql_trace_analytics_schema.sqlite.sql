@@ -2,6 +2,7 @@
 -- down: b7e2c1a4d9f3
 -- title: add sql trace analytics schema
 
+-- call: trace_analytics_check
 CREATE TABLE sql_assessment_daily_rollups (
     id INTEGER NOT NULL,
     experiment_id INTEGER NOT NULL,
