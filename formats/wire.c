@@ -494,24 +494,37 @@ static void put(struct wire_writer *w, const char *data, size_t len)
         io_write(&w->io, data, len);
 }
 
+static _Noreturn void refuse_long(const struct record *r)
+{
+    struct buf where = {0};
+    record_describe(r, &where);
+    die(buf_str(&where), "the record is longer than %zu MiB", WIRE_MAX_RECORD >> 20);
+}
+
 static void put_record(struct wire_writer *w, const struct record *r)
 {
     buf_reset(&w->scratch);
     wire_encode(r, &w->scratch);
+    if (w->scratch.len > WIRE_MAX_RECORD)
+        refuse_long(r);
     put(w, w->scratch.data, w->scratch.len);
 }
 
-static void put_header(struct wire_writer *w, const char *producer, const char *source, int64_t shard,
-                       int64_t shards)
+void wire_header_record(const struct wire_header *h, struct record *rec)
+{
+    record_init(rec, KIND_header);
+    rec->v[F_header_format] = value_int(WIRE_FORMAT);
+    rec->v[F_header_minor] = value_int(WIRE_MINOR);
+    rec->v[F_header_producer] = value_str(h->producer);
+    rec->v[F_header_source] = value_str(h->source);
+    rec->v[F_header_shard] = value_int(h->shard);
+    rec->v[F_header_shards] = value_int(h->shards);
+}
+
+void wire_write_header_copy(struct wire_writer *w, const struct wire_header *h)
 {
     struct record r;
-    record_init(&r, KIND_header);
-    r.v[F_header_format] = value_int(WIRE_FORMAT);
-    r.v[F_header_minor] = value_int(WIRE_MINOR);
-    r.v[F_header_producer] = value_str(producer);
-    r.v[F_header_source] = value_str(source);
-    r.v[F_header_shard] = value_int(shard);
-    r.v[F_header_shards] = value_int(shards);
+    wire_header_record(h, &r);
     XXH3_64bits_reset(w->hash);
     w->counts = (struct wire_counts){0};
     put_record(w, &r);
@@ -519,14 +532,10 @@ static void put_header(struct wire_writer *w, const char *producer, const char *
 
 void wire_write_header(struct wire_writer *w, const char *source, int64_t shard, int64_t shards)
 {
-    char producer[PRODUCER_MAX + 1];
-    snprintf(producer, sizeof producer, "%s %s", err_program(), MLRUNS_TOOLS_VERSION);
-    put_header(w, producer, source, shard, shards);
-}
-
-void wire_write_header_copy(struct wire_writer *w, const struct wire_header *h)
-{
-    put_header(w, h->producer, h->source, h->shard, h->shards);
+    struct wire_header h = {.shard = shard, .shards = shards};
+    snprintf(h.producer, sizeof h.producer, "%s %s", err_program(), MLRUNS_TOOLS_VERSION);
+    snprintf(h.source, sizeof h.source, "%s", source);
+    wire_write_header_copy(w, &h);
 }
 
 void wire_write(struct wire_writer *w, const struct record *r)
@@ -576,13 +585,18 @@ void wire_write_trailer(struct wire_writer *w)
     struct record r;
     wire_writer_trailer(w, &r);
     put_record(w, &r);
-    if (w->io.fd >= 0)
-        io_flush(&w->io);
+    wire_writer_flush(w);
 }
 
 const struct wire_counts *wire_writer_counts(const struct wire_writer *w)
 {
     return &w->counts;
+}
+
+void wire_writer_flush(struct wire_writer *w)
+{
+    if (w->io.fd >= 0)
+        io_flush(&w->io);
 }
 
 void wire_writer_close(struct wire_writer *w)
@@ -879,10 +893,7 @@ static enum wire_event take_trailer(struct wire_reader *r)
 {
     struct err e;
     if (!check_trailer(&r->rec, &r->counts, r->unknown, XXH3_64bits_digest(r->hash), &e))
-        return fail(
-            r,
-            "the stream was damaged or edited; if you edited it, `ml-transform --reseal` accepts it as it is",
-            "%s", e.what);
+        return fail(r, "the stream was damaged on its way: write it anew", "%s", e.what);
     r->in_segment = false;
     r->segments++;
     return WIRE_TRAILER;

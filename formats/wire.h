@@ -60,6 +60,11 @@ bool wire_writer_check(const struct wire_writer *w, const struct record *trailer
 /* Fills h from a record of kind header and checks it: versions, shard, source. false with e->what (and hint)
  * filled. */
 bool wire_header_read(const struct record *rec, struct wire_header *h, struct err *e);
+/* The other way round: rec's strings point into h. Format and minor are this program's. */
+void wire_header_record(const struct wire_header *h, struct record *rec);
+/* Hands over what is buffered, e.g. before the program ends of an error, so that what was good can be seen.
+ */
+void wire_writer_flush(struct wire_writer *w);
 /* Flushes, closes fd, frees w; dies on a failure. */
 void wire_writer_close(struct wire_writer *w);
 

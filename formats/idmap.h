@@ -1,0 +1,33 @@
+/* A map from identities to numbers, for what must remember ids but not records. An identity is the 128-bit
+ * hash of its parts (two of 10^9 ids share one with a chance of 10^-21), so an entry takes some 40 bytes
+ * however long the id is. */
+#ifndef FORMATS_IDMAP_H
+#define FORMATS_IDMAP_H
+
+#include "value.h"
+
+struct id_key {
+    uint64_t low, high;
+};
+
+/* The identity of n values in turn, within a space (an experiment and a run of the same id differ). */
+struct id_key id_key(unsigned space, const struct value *parts, int n);
+
+struct idmap_slot {
+    struct id_key key;
+    uint64_t number;
+    bool used;
+};
+/* Zero-initialise it. */
+struct idmap {
+    struct idmap_slot *slots;
+    size_t cap, len; /* slots, and used ones */
+};
+
+/* The number of key; NULL when there is none. Valid until the next idmap_add. */
+uint64_t *idmap_find(const struct idmap *m, struct id_key key);
+/* The same; a key that is new gets 0 and sets *added (which may be NULL). */
+uint64_t *idmap_add(struct idmap *m, struct id_key key, bool *added);
+void idmap_free(struct idmap *m);
+
+#endif
