@@ -121,8 +121,6 @@ bool equiv_normalise(struct equiv *q, struct record *r)
         struct value *v = &r->v[i];
         if ((f->flags & FIELD_WS) && value_is_null(v))
             *v = value_str("default");
-        else if (f->codec == CODEC_MODEL_METRIC && v->type == VALUE_FLOAT && isnan(v->f))
-            v->f = 0.0;
     }
     switch (r->kind->kind) {
     case KIND_trace:
@@ -172,12 +170,9 @@ static void field_key(const struct field_desc *f, const struct value *v, struct 
             key = value_int(id);
         break;
     case CODEC_METRIC:
-        if (nan)
-            key = value_float(0.0);
-        /* fall through */
     case CODEC_MODEL_METRIC:
-        if (key.type == VALUE_FLOAT && !isnan(key.f))
-            key.f = stored_float(key.f);
+        if (key.type == VALUE_FLOAT)
+            key.f = isnan(key.f) ? 0.0 : stored_float(key.f);
         break;
     default:
         break;
@@ -272,17 +267,28 @@ bool equiv_same(struct equiv *q, const struct record *source, const struct recor
         if (value_is_null(&b))
             b = value_int(0);
     }
+    if (f->codec == CODEC_MODEL_METRIC && a.type == VALUE_FLOAT && isnan(a.f))
+        a.f = 0.0;
     if (a.type == VALUE_FLOAT && b.type == VALUE_FLOAT)
         return equiv_float_same(q, a.f, b.f);
     return value_same(&a, &b) || (f->codec == CODEC_JSON && json_same(q, source, i, &a, &b));
 }
 
+static struct value stored_value(const struct field_desc *f, struct value v)
+{
+    if (v.type == VALUE_FLOAT && isnan(v.f))
+        v.f = f->codec == CODEC_MODEL_METRIC ? 0.0 : v.f;
+    else if (v.type == VALUE_FLOAT)
+        v.f = stored_float(v.f);
+    return v;
+}
+
 bool equiv_duplicate(const struct record *a, const struct record *b)
 {
     for (int i = 0; i < a->kind->n_fields; i++) {
-        const struct value *x = &a->v[i], *y = &b->v[i];
-        bool floats = x->type == VALUE_FLOAT && y->type == VALUE_FLOAT && !isnan(x->f) && !isnan(y->f);
-        if (floats ? stored_float(x->f) != stored_float(y->f) : !value_same(x, y))
+        struct value x = stored_value(&a->kind->fields[i], a->v[i]);
+        struct value y = stored_value(&b->kind->fields[i], b->v[i]);
+        if (!value_same(&x, &y))
             return false;
     }
     return true;
