@@ -1,0 +1,157 @@
+#include "refs.h"
+
+#include <stdlib.h>
+
+#include "../common/arena.h"
+
+int ref_own_field(const struct kind_desc *kind)
+{
+    for (int f = 0; kind->owner[0] == '\0' && f < kind->n_fields; f++)
+        if (kind->fields[f].flags & FIELD_K)
+            return kind->fields[f].flags & REF_FLAGS ? f : -1;
+    return -1;
+}
+
+bool ref_is_hard(const struct kind_desc *kind, int field)
+{
+    const struct field_desc *f = &kind->fields[field];
+    if (!(f->flags & REF_FLAGS) || field == ref_own_field(kind))
+        return false;
+    if (f->flags & FIELD_K) /* the owner is named by the first field of the key */
+        return field == 0 && kind->owner[0] != '\0';
+    return (f->flags & FIELD_R) != 0;
+}
+
+struct id_key ref_key(const struct record *r, int f)
+{
+    struct value parts[2] = {r->v[f], value_str("default")};
+    unsigned flags = r->kind->fields[f].flags & REF_FLAGS;
+    if (flags != FIELD_REG)
+        return id_key(flags / FIELD_EXP, parts, 1);
+    for (int i = 0; i < r->kind->n_fields; i++)
+        if (r->kind->fields[i].flags & FIELD_WS && !value_is_null(&r->v[i]))
+            parts[1] = r->v[i];
+    return id_key(flags / FIELD_EXP, parts, 2);
+}
+
+const char *ref_word(unsigned flags)
+{
+    return flags & FIELD_EXP     ? "experiment"
+           : flags & FIELD_RUN   ? "run"
+           : flags & FIELD_TRACE ? "trace"
+           : flags & FIELD_MODEL ? "logged model"
+                                 : "registered model";
+}
+
+/* -- the check of a stream */
+
+/* Of entities that are missing this many are told by name. */
+enum { MAX_TOLD = 1000 };
+
+struct missing {
+    struct id_key key;
+    const char *where, *what;
+};
+
+struct ref_check {
+    struct idmap seen;   /* entity -> the last segment that gave it */
+    struct idmap wanted; /* named before it was seen -> 1 */
+    struct arena text;
+    struct missing *told; /* of wanted */
+    struct missing *twice;
+    size_t n_told, n_twice;
+    uint64_t segment, twice_in_all;
+};
+
+struct ref_check *ref_check_new(void)
+{
+    return xcalloc(1, sizeof(struct ref_check));
+}
+
+void ref_check_segment(struct ref_check *c)
+{
+    c->segment++;
+}
+
+static struct missing note(struct ref_check *c, const struct record *r, int f, const char *fmt)
+{
+    struct missing m = {.key = ref_key(r, f)};
+    struct buf text = {0};
+    record_describe(r, &text);
+    m.where = arena_strndup(&c->text, buf_str(&text), text.len);
+    buf_reset(&text);
+    buf_adds(&text, ref_word(r->kind->fields[f].flags));
+    buf_addc(&text, ' ');
+    value_describe(&r->v[f], &text);
+    buf_adds(&text, fmt);
+    m.what = arena_strndup(&c->text, buf_str(&text), text.len);
+    buf_free(&text);
+    return m;
+}
+
+static void add_entity(struct ref_check *c, const struct record *r, int f)
+{
+    bool added;
+    uint64_t *segment = idmap_add(&c->seen, ref_key(r, f), &added);
+    if (!added && (r->kind->kind != KIND_experiment || *segment == c->segment)) {
+        c->twice_in_all++;
+        if (c->n_twice < MAX_TOLD) {
+            c->twice = xrealloc(c->twice, (c->n_twice + 1) * sizeof *c->twice);
+            c->twice[c->n_twice++] = note(c, r, f, " is given twice");
+        }
+    }
+    *segment = c->segment;
+}
+
+static void add_reference(struct ref_check *c, const struct record *r, int f)
+{
+    bool added;
+    struct id_key key = ref_key(r, f);
+    if (idmap_find(&c->seen, key))
+        return;
+    idmap_add(&c->wanted, key, &added);
+    if (!added || c->n_told == MAX_TOLD)
+        return;
+    c->told = xrealloc(c->told, (c->n_told + 1) * sizeof *c->told);
+    c->told[c->n_told++] = note(c, r, f, " is not in the stream");
+}
+
+void ref_check_add(struct ref_check *c, const struct record *r)
+{
+    int own = ref_own_field(r->kind);
+    if (own >= 0)
+        add_entity(c, r, own);
+    for (int f = 0; f < r->kind->n_fields; f++)
+        if (ref_is_hard(r->kind, f) && !value_is_null(&r->v[f]))
+            add_reference(c, r, f);
+}
+
+uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, const char *what))
+{
+    uint64_t n = c->twice_in_all;
+    for (size_t i = 0; i < c->n_twice; i++)
+        report(c->twice[i].where, c->twice[i].what);
+    for (size_t i = 0; i < c->n_told; i++)
+        if (!idmap_find(&c->seen, c->told[i].key))
+            report(c->told[i].where, c->told[i].what);
+    for (size_t i = 0; i < c->wanted.cap; i++)
+        n += c->wanted.slots[i].used && !idmap_find(&c->seen, c->wanted.slots[i].key);
+    return n;
+}
+
+uint64_t ref_check_entities(const struct ref_check *c)
+{
+    return c->seen.len;
+}
+
+void ref_check_free(struct ref_check *c)
+{
+    if (!c)
+        return;
+    idmap_free(&c->seen);
+    idmap_free(&c->wanted);
+    arena_free(&c->text);
+    free(c->told);
+    free(c->twice);
+    free(c);
+}

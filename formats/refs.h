@@ -1,0 +1,37 @@
+/* References between records: which record makes an entity that others name, and which fields must name one
+ * that is there. All of it follows from the flags in entities.def. */
+#ifndef FORMATS_REFS_H
+#define FORMATS_REFS_H
+
+#include "idmap.h"
+#include "record.h"
+
+/* EXP, RUN, TRACE, MODEL, REG: the flags that refer. */
+#define REF_FLAGS (FIELD_EXP | FIELD_RUN | FIELD_TRACE | FIELD_MODEL | FIELD_REG)
+
+/* The field by which records of this kind are themselves what others refer to (run_id of a run); -1: nobody
+ * refers to them. */
+int ref_own_field(const struct kind_desc *kind);
+/* True for fields that must name an entity of the stream: the owner of a child, and what is required without
+ * being part of the identity (a run's experiment). Others are hints that may name what is gone (a version's
+ * run, in another server). */
+bool ref_is_hard(const struct kind_desc *kind, int field);
+/* What field f of r names, as an identity; registered models with their workspace. The value must not be
+ * null. */
+struct id_key ref_key(const struct record *r, int f);
+/* "experiment", "run", "trace", "logged model", "registered model". */
+const char *ref_word(unsigned flags);
+
+/* Checks a whole stream: every hard reference is met by some record of it, in whatever order, and no entity
+ * is given twice (experiments may be in several segments: they are in every shard). Keeps ids, not records.
+ */
+struct ref_check;
+struct ref_check *ref_check_new(void);
+void ref_check_segment(struct ref_check *c); /* a segment begins */
+void ref_check_add(struct ref_check *c, const struct record *r);
+/* Calls report for each problem, as err_print wants it; returns how many there are. */
+uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, const char *what));
+uint64_t ref_check_entities(const struct ref_check *c); /* experiments, runs, traces and models seen */
+void ref_check_free(struct ref_check *c);
+
+#endif

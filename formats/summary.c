@@ -1,0 +1,163 @@
+#include "summary.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "../common/io.h"
+#include "refs.h"
+
+struct tally {
+    uint64_t records, bytes;
+};
+
+struct experiment {
+    char *id, *name, *stage;
+    struct tally all;
+    uint64_t runs, metrics, traces, models;
+    int64_t first, last; /* start of the first and last run, in ms; first > last: none has one */
+};
+
+struct summary {
+    struct tally kind[KIND_COUNT];
+    struct experiment *experiments;
+    size_t n;
+    struct idmap place; /* experiment, run, trace, logged model -> its experiment's place + 1 */
+};
+
+struct summary *summary_new(void)
+{
+    return xcalloc(1, sizeof(struct summary));
+}
+
+static char *text_of(const struct value *v)
+{
+    struct buf b = {0};
+    value_describe(v, &b);
+    return b.data ? b.data : xstrdup("");
+}
+
+/* An experiment is in every shard: only the first one makes a line. */
+static struct experiment *add_experiment(struct summary *s, const struct record *r)
+{
+    bool added;
+    uint64_t *place = idmap_add(&s->place, ref_key(r, F_experiment_experiment_id), &added);
+    if (!added)
+        return &s->experiments[*place - 1];
+    s->experiments = xrealloc(s->experiments, (s->n + 1) * sizeof *s->experiments);
+    struct experiment *x = &s->experiments[s->n++];
+    *x = (struct experiment){.id = text_of(&r->v[F_experiment_experiment_id]),
+                             .name = text_of(&r->v[F_experiment_name]),
+                             .stage = text_of(&r->v[F_experiment_lifecycle_stage]),
+                             .first = INT64_MAX,
+                             .last = INT64_MIN};
+    *place = s->n;
+    return x;
+}
+
+/* The experiment that a record belongs to, by its own field or by its owner's; NULL for the registry's. */
+static struct experiment *experiment_of(struct summary *s, const struct record *r)
+{
+    if (r->kind->kind == KIND_experiment)
+        return add_experiment(s, r);
+    for (int f = 0; f < r->kind->n_fields; f++) {
+        bool names = r->kind->fields[f].flags & FIELD_EXP || ref_is_hard(r->kind, f);
+        uint64_t *place = names && !value_is_null(&r->v[f]) ? idmap_find(&s->place, ref_key(r, f)) : NULL;
+        if (place && *place)
+            return &s->experiments[*place - 1];
+    }
+    return NULL;
+}
+
+void summary_add(struct summary *s, const struct record *r, size_t bytes)
+{
+    struct experiment *x = experiment_of(s, r);
+    int own = ref_own_field(r->kind);
+    s->kind[r->kind->kind].records++;
+    s->kind[r->kind->kind].bytes += bytes;
+    if (!x)
+        return;
+    x->all.records++;
+    x->all.bytes += bytes;
+    if (own >= 0 && r->kind->kind != KIND_experiment)
+        *idmap_add(&s->place, ref_key(r, own), NULL) = (uint64_t)(x - s->experiments) + 1;
+    x->metrics += r->kind->kind == KIND_metric;
+    x->traces += r->kind->kind == KIND_trace;
+    x->models += r->kind->kind == KIND_logged_model;
+    if (r->kind->kind != KIND_run)
+        return;
+    const struct value *start = &r->v[F_run_start_time];
+    x->runs++;
+    if (value_is_null(start))
+        return;
+    x->first = start->i < x->first ? start->i : x->first;
+    x->last = start->i > x->last ? start->i : x->last;
+}
+
+/* A time in ms as UTC, or "-". */
+static void add_time(bool known, int64_t ms, struct buf *out)
+{
+    char text[32];
+    struct tm tm;
+    time_t t = (time_t)(ms / 1000 - (ms % 1000 < 0));
+    if (known && gmtime_r(&t, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+        buf_addf(out, "  %-20s", text);
+    else
+        buf_addf(out, "  %-20s", "-");
+}
+
+static int by_report_order(const void *a, const void *b)
+{
+    const struct kind_desc *x = *(const struct kind_desc *const *)a, *y = *(const struct kind_desc *const *)b;
+    return (x->order > y->order) - (x->order < y->order);
+}
+
+static void print_kinds(const struct summary *s, struct buf *out)
+{
+    const struct kind_desc *order[KIND_COUNT];
+    struct tally all = {0};
+    for (int i = 0; i < KIND_COUNT; i++)
+        order[i] = &kinds[i];
+    qsort(order, KIND_COUNT, sizeof order[0], by_report_order);
+    buf_addf(out, "%-26s %14s %16s\n", "Kind", "Records", "Bytes");
+    for (int i = 0; i < KIND_COUNT; i++) {
+        const struct tally *t = &s->kind[order[i]->kind];
+        all.records += t->records;
+        all.bytes += t->bytes;
+        if (t->records > 0)
+            buf_addf(out, "%-26s %14" PRIu64 " %16" PRIu64 "\n", order[i]->plural, t->records, t->bytes);
+    }
+    buf_addf(out, "%-26s %14" PRIu64 " %16" PRIu64 "\n", "All", all.records, all.bytes);
+}
+
+void summary_print(const struct summary *s, struct buf *out)
+{
+    print_kinds(s, out);
+    if (s->n == 0)
+        return;
+    buf_addf(out, "\n%-20s %-8s %8s %12s %8s %8s %14s  %-20s  %-20s  %s\n", "Experiment", "Stage", "Runs",
+             "Metrics", "Traces", "Models", "Bytes", "First run", "Last run", "Name");
+    for (size_t i = 0; i < s->n; i++) {
+        const struct experiment *x = &s->experiments[i];
+        bool known = x->first <= x->last;
+        buf_addf(out, "%-20s %-8s %8" PRIu64 " %12" PRIu64 " %8" PRIu64 " %8" PRIu64 " %14" PRIu64, x->id,
+                 x->stage, x->runs, x->metrics, x->traces, x->models, x->all.bytes);
+        add_time(known, x->first, out);
+        add_time(known, x->last, out);
+        buf_addf(out, "  %s\n", x->name);
+    }
+}
+
+void summary_free(struct summary *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n; i++) {
+        free(s->experiments[i].id);
+        free(s->experiments[i].name);
+        free(s->experiments[i].stage);
+    }
+    free(s->experiments);
+    idmap_free(&s->place);
+    free(s);
+}

@@ -1,0 +1,16 @@
+/* What is in a stream: a table by kind and one by experiment. Keeps experiments, and ids of runs and traces;
+ * no records. */
+#ifndef FORMATS_SUMMARY_H
+#define FORMATS_SUMMARY_H
+
+#include "record.h"
+
+struct summary;
+struct summary *summary_new(void);
+/* bytes: of the record in the stream. */
+void summary_add(struct summary *s, const struct record *r, size_t bytes);
+/* Appends both tables as text. Times are UTC. */
+void summary_print(const struct summary *s, struct buf *out);
+void summary_free(struct summary *s);
+
+#endif
