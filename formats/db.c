@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "../common/buf.h"
 #include "../common/io.h"
@@ -154,16 +155,49 @@ void db_url_free(struct db_url *u)
 
 /* ---- connections */
 
-struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e)
+static struct db *try_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
 {
     const struct db_ops *ops = u->dialect == DIALECT_SQLITE ? &db_sqlite_ops : &db_postgres_ops;
-    struct db *db = ops->open(u, mode, e);
+    *transient = false;
+    struct db *db = ops->open(u, mode, transient, e);
     if (!db)
         return NULL;
     db->ops = ops;
     db->dialect = u->dialect;
     db->display = xstrdup(u->display);
     return db;
+}
+
+struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e)
+{
+    bool transient;
+    return try_open(u, mode, &transient, e);
+}
+
+/* Sleeps; a caught signal ends it. */
+static void wait_ms(long ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&left, NULL);
+    if (err_interrupted())
+        err_exit_interrupted();
+}
+
+struct db *db_open_retry(const struct db_url *u, enum db_mode mode, unsigned retries, struct err *e)
+{
+    struct err why;
+    long wait = 0; /* ms */
+    for (unsigned i = 0;; i++) {
+        bool transient;
+        struct db *db = try_open(u, mode, &transient, &why);
+        if (!db && e)
+            *e = why;
+        if (db || !transient || i == retries)
+            return db;
+        wait = 2 * wait + 100 < 60000 ? 2 * wait + 100 : 60000;
+        err_note("%s: %s; trying again in %ld.%ld s", why.where, why.what, wait / 1000, wait % 1000 / 100);
+        wait_ms(wait);
+    }
 }
 
 void db_close(struct db *db)
@@ -302,6 +336,11 @@ bool db_commit(struct db *db, struct err *e)
 void db_rollback(struct db *db)
 {
     db->ops->rollback(db);
+}
+
+bool db_backup(struct db *db, const char *file, struct err *e)
+{
+    return db->ops->backup(db, file, e);
 }
 
 /* ---- what a database has */

@@ -40,6 +40,11 @@ enum db_mode {
 struct db;
 /* connect_timeout and lock waiting are the caller's (db_lock_timeout). */
 struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e);
+/* Like db_open, but a failure that may pass by itself (the server is starting or has too many connections,
+ * nothing listens yet, the network is away) is told and tried again, `retries` times, after 0.1 s, 0.3 s, 0.7
+ * s and so on, each wait twice the last and 0.1 s, at most 60 s. Any other failure, a wrong password among
+ * them, is returned at once. */
+struct db *db_open_retry(const struct db_url *u, enum db_mode mode, unsigned retries, struct err *e);
 void db_close(struct db *db); /* NULL is fine; an open transaction is rolled back */
 enum dialect db_dialect(const struct db *db);
 const char *db_display(const struct db *db);
@@ -70,6 +75,10 @@ int db_column_count(struct db_stmt *s);
  * until the next step. */
 void db_column(struct db_stmt *s, int i, struct value *v);
 void db_finalize(struct db_stmt *s); /* NULL is fine */
+
+/* Copies a whole SQLite database, as it is now, into a new file: built aside as FILE.part, synced, and never
+ * replacing a file. For PostgreSQL an error that names pg_dump. */
+bool db_backup(struct db *db, const char *file, struct err *e);
 
 bool db_begin_read(struct db *db, struct err *e);  /* one snapshot for all that follows */
 bool db_begin_write(struct db *db, struct err *e); /* SQLite: BEGIN IMMEDIATE */

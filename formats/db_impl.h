@@ -6,7 +6,8 @@
 
 /* The functions of db.h by the same names, for one dialect. */
 struct db_ops {
-    struct db *(*open)(const struct db_url *u, enum db_mode mode, struct err *e);
+    /* Sets *transient when a failure may pass by itself. */
+    struct db *(*open)(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e);
     void (*close)(struct db *db);
     void (*lock_timeout)(struct db *db, int ms);
     void *(*native)(struct db *db);
@@ -21,6 +22,7 @@ struct db_ops {
     bool (*begin_read)(struct db *db, struct err *e);
     bool (*begin_write)(struct db *db, struct err *e);
     void (*rollback)(struct db *db);
+    bool (*backup)(struct db *db, const char *file, struct err *e);
     /* One row per column: name, declared type, not null (0, 1), default, generated (0, 1). Its only parameter
      * is the table. */
     const char *columns_query;

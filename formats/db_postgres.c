@@ -1,7 +1,10 @@
+#include <errno.h>
 #include <libpq-fe.h>
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../common/arena.h"
 #include "../common/buf.h"
@@ -67,9 +70,9 @@ static void add_one_line(struct buf *b, const char *message)
     if (strncmp(message, "ERROR:  ", 8) == 0)
         message += 8;
     for (const char *p = message; *p; p++)
-        if (*p != '\n')
+        if (*p != '\n' && *p != '\t')
             buf_addc(b, *p);
-        else if (p[1])
+        else if (*p == '\n' && p[1])
             buf_adds(b, "; ");
 }
 
@@ -181,7 +184,77 @@ static bool check_conninfo(const struct db_url *u, struct err *e)
     return options != NULL;
 }
 
-static struct db *postgres_open(const struct db_url *u, enum db_mode mode, struct err *e)
+/* Takes the SQLSTATE out of a message in its verbose form (`FATAL:  28P01: password …`), and the line that
+ * names a place in the server's source. */
+static void split_verbose(char *message, char state[6])
+{
+    char *location = strstr(message, "\nLOCATION:");
+    char *severity = strstr(message, "FATAL:  ");
+    state[0] = '\0';
+    if (location)
+        *location = '\0';
+    if (severity && strlen(severity) > 15 && severity[13] == ':') {
+        memcpy(state, severity + 8, 5);
+        state[5] = '\0';
+        memmove(severity + 8, severity + 15, strlen(severity + 15) + 1);
+    }
+}
+
+/* Whether a failed connection is worth another try. */
+static bool may_pass(const char *message, const char *state)
+{
+    static const char *const states[] = {
+        "57P03", /* cannot_connect_now: the server is starting or stopping */
+        "57P01", /* admin_shutdown */
+        "57P02", /* crash_shutdown */
+        "53300", /* too_many_connections */
+    };
+    static const int errors[] = {ECONNREFUSED, ECONNRESET, ENOENT, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH};
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (strcmp(state, states[i]) == 0)
+            return true;
+    for (size_t i = 0; !*state && i < sizeof errors / sizeof *errors; i++)
+        if (strstr(message, strerror(errors[i])))
+            return true;
+    return !*state &&
+           (strstr(message, "closed the connection unexpectedly") || strstr(message, "timeout expired"));
+}
+
+/* Seconds to wait for a connection: connect_timeout of the URL, else enough for any server that is there. */
+static int connect_seconds(PGconn *conn)
+{
+    int seconds = 30;
+    PQconninfoOption *options = PQconninfo(conn);
+    for (PQconninfoOption *o = options; o && o->keyword; o++)
+        if (strcmp(o->keyword, "connect_timeout") == 0 && o->val && atoi(o->val) > 0)
+            seconds = atoi(o->val);
+    PQconninfoFree(options);
+    return seconds;
+}
+
+/* Connects step by step, so that a message has its SQLSTATE and a signal is seen. Returns false on a timeout.
+ */
+static bool connect_by_steps(PGconn *conn)
+{
+    PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
+    time_t end = time(NULL) + connect_seconds(conn);
+    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+    while (PQstatus(conn) != CONNECTION_BAD && status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
+        struct pollfd p = {.fd = PQsocket(conn),
+                           .events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        int ready = poll(&p, 1, 1000);
+        if (err_interrupted())
+            err_exit_interrupted();
+        if (time(NULL) > end)
+            return false;
+        if (ready > 0)
+            status = PQconnectPoll(conn);
+    }
+    PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
+    return true;
+}
+
+static struct db *postgres_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
 {
     if (!check_conninfo(u, e))
         return NULL;
@@ -189,9 +262,14 @@ static struct db *postgres_open(const struct db_url *u, enum db_mode mode, struc
     db->base.display = u->display; /* for messages; db_open gives it its own */
     const char *keys[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
     const char *values[] = {u->conninfo, "mlruns-tools", "UTF8", NULL};
-    db->conn = PQconnectdbParams(keys, values, 1);
-    if (PQstatus(db->conn) != CONNECTION_OK) {
-        fail_to_connect(u, PQerrorMessage(db->conn), e);
+    db->conn = PQconnectStartParams(keys, values, 1);
+    bool in_time = connect_by_steps(db->conn);
+    if (!in_time || PQstatus(db->conn) != CONNECTION_OK) {
+        char state[6], *message = xstrdup(in_time ? PQerrorMessage(db->conn) : "timeout expired");
+        split_verbose(message, state);
+        *transient = may_pass(message, state);
+        fail_to_connect(u, message, e);
+        free(message);
         postgres_close(&db->base);
         return NULL;
     }
@@ -485,6 +563,12 @@ static void postgres_rollback(struct db *db)
         exec_plain(db, "ROLLBACK", NULL);
 }
 
+static bool postgres_backup(struct db *db, const char *file, struct err *e)
+{
+    err_set(e, db->display, "a PostgreSQL database is backed up by its own program");
+    return err_hint(e, "pg_dump --format=custom --file=%s URL", file);
+}
+
 const struct db_ops db_postgres_ops = {
     .open = postgres_open,
     .close = postgres_close,
@@ -501,6 +585,7 @@ const struct db_ops db_postgres_ops = {
     .begin_read = postgres_begin_read,
     .begin_write = postgres_begin_write,
     .rollback = postgres_rollback,
+    .backup = postgres_backup,
     .columns_query = "SELECT a.attname, replace(upper(format_type(a.atttypid, a.atttypmod)), 'CHARACTER "
                      "VARYING', 'VARCHAR'),\n"
                      "       a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> ''\n"

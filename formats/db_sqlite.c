@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../common/buf.h"
+#include "../common/io.h"
 #include "db_impl.h"
 
 struct sqlite_db {
@@ -87,8 +88,9 @@ static int url_timeout(const struct db_url *u)
     return -1;
 }
 
-static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, struct err *e)
+static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
 {
+    (void)transient; /* a locked file is waited for by the statements */
     bool memory = strcmp(u->path, ":memory:") == 0;
     if (!memory && !check_file(u, mode, e))
         return NULL;
@@ -106,14 +108,15 @@ static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, struct 
         return NULL;
     }
     sqlite3_extended_result_codes(db->handle, 1);
-    sqlite3_busy_timeout(db->handle, timeout >= 0 ? timeout : 5000);
-    /* The first statement that reads the file finds out whether it is a database. */
-    if (sqlite3_exec(db->handle, "PRAGMA foreign_keys = OFF; SELECT count(*) FROM sqlite_schema", NULL, NULL,
-                     NULL)) {
+    sqlite3_exec(db->handle, "PRAGMA foreign_keys = OFF", NULL, NULL, NULL);
+    /* The first statement that reads the file finds out whether it is a database; one that is locked is. */
+    int read = sqlite3_exec(db->handle, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) & 0xff;
+    if (read != SQLITE_OK && read != SQLITE_BUSY) {
         failed(&db->base, u->display, e);
         sqlite_close(&db->base);
         return NULL;
     }
+    sqlite3_busy_timeout(db->handle, timeout >= 0 ? timeout : 5000);
     return &db->base;
 }
 
@@ -254,6 +257,47 @@ static void sqlite_rollback(struct db *db)
         sqlite3_exec(handle_of(db), "ROLLBACK", NULL, NULL, NULL);
 }
 
+/* Copies all pages of a database into the main one of another connection. */
+static bool copy_pages(struct sqlite_db *from, struct sqlite_db *to, struct err *e)
+{
+    sqlite3_backup *b = sqlite3_backup_init(to->handle, "main", from->handle, "main");
+    if (b) {
+        int code;
+        do {
+            code = sqlite3_backup_step(b, 4096);
+            if (err_interrupted())
+                err_exit_interrupted();
+        } while (code == SQLITE_OK);
+        sqlite3_backup_finish(b);
+    }
+    return sqlite3_errcode(to->handle) == SQLITE_OK || failed(&to->base, to->base.display, e);
+}
+
+static void remove_part(void *part)
+{
+    unlink(part);
+}
+
+static bool sqlite_backup_(struct db *db, const char *file, struct err *e)
+{
+    if (access(file, F_OK) == 0) {
+        err_set(e, file, "the file is there already");
+        return err_hint(e, "a backup never replaces a file; name another or remove this one");
+    }
+    char *part = xasprintf("%s.part", file);
+    struct db_url u = {.dialect = DIALECT_SQLITE, .path = part, .display = part};
+    unlink(part);
+    err_cleanup_push(remove_part, part);
+    struct db *copy = db_open(&u, DB_CREATE, e);
+    bool ok = copy && copy_pages((struct sqlite_db *)db, (struct sqlite_db *)copy, e);
+    db_close(copy);
+    ok = ok && io_publish(part, file, e) && io_sync_dir_of(file, e);
+    err_cleanup_pop();
+    unlink(part);
+    free(part);
+    return ok;
+}
+
 const struct db_ops db_sqlite_ops = {
     .open = sqlite_open,
     .close = sqlite_close,
@@ -270,6 +314,7 @@ const struct db_ops db_sqlite_ops = {
     .begin_read = sqlite_begin_read,
     .begin_write = sqlite_begin_write,
     .rollback = sqlite_rollback,
+    .backup = sqlite_backup_,
     .columns_query = "SELECT name, type, \"notnull\", dflt_value, hidden IN (2, 3)\n"
                      "FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid",
     .table_query = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",

@@ -459,7 +459,11 @@ static bool run_revision(struct db *db, int order, struct err *e)
 
 bool schema_step(struct db *db, int to, struct err *e)
 {
-    return run_revision(db, to, e) && stamp(db, to - 1, to, e);
+    struct schema_extras extras;
+    bool ok = schema_extras_save(db, to, &extras, e) && run_revision(db, to, e) &&
+              schema_extras_restore(db, &extras, e) && stamp(db, to - 1, to, e);
+    schema_extras_free(&extras);
+    return ok;
 }
 
 bool schema_create(struct db *db, int order, struct err *e)

@@ -61,6 +61,22 @@ bool schema_order_of(struct db *db, int *order, struct err *e);
  * themselves insert (the default workspace) and the stamp. Inside the caller's transaction. */
 bool schema_create(struct db *db, int order, struct err *e);
 
+/* Keeps other upgraders, ours and MLflow's, out until the connection closes: SQLite's exclusive lock on the
+ * file, an advisory lock on PostgreSQL. Says on stderr when it has to wait, for at most timeout ms. */
+bool schema_lock(struct db *db, int timeout, struct err *e);
+
+/* Takes a database that is locked from its order to a later one (or makes it, when it is empty), each
+ * revision with its stamp in a transaction of its own, and tells each on stderr. When it fails the database
+ * is at the revision before. *order is where it is at the end. */
+bool schema_upgrade(struct db *db, int to, int *order, struct err *e);
+
+/* Appends the tables that a revision rewrites whole on SQLite, separated by ", "; nothing when there are
+ * none. */
+void schema_rebuilt_tables(int order, struct buf *out);
+/* What the data migration of a revision would touch in a database, in words ("466860 metric entries …");
+ * appends nothing when the revision moves no data or the tables are not there yet. */
+bool schema_estimate(struct db *db, int order, struct buf *out, struct err *e);
+
 /* Takes a database of order `to - 1` to order `to`, its stamp included. Inside the caller's transaction; on
  * SQLite foreign keys must be off (db_open leaves them so). */
 bool schema_step(struct db *db, int to, struct err *e);

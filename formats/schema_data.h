@@ -10,6 +10,19 @@ struct schema_hook {
 };
 extern const struct schema_hook schema_hooks[]; /* ends with a NULL name */
 
+/* What users have made on tables that a revision rebuilds (on SQLite): kept while it runs. */
+struct schema_extras {
+    struct schema_extra {
+        char *name;
+        char *sql;
+    } * items;
+    int n;
+};
+/* Zero-initialises x; false when a user's column would be lost. Free it in either case. */
+bool schema_extras_save(struct db *db, int order, struct schema_extras *x, struct err *e);
+bool schema_extras_restore(struct db *db, const struct schema_extras *x, struct err *e);
+void schema_extras_free(struct schema_extras *x);
+
 /* The revision whose tables and columns are nearest to the database's own. */
 bool schema_nearest(struct db *db, int *order, struct err *e);
 

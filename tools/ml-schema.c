@@ -1,5 +1,6 @@
 /* ml-schema: MLflow's database schema, made and looked at. */
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,11 +39,13 @@ static const char *url_operand(const struct opt_spec *spec, int argc, char **arg
     return text;
 }
 
+static uint64_t retries = 10;
+
 /* Opens the database of `url`, closed again however the program ends. */
 static struct db *open_parsed(enum db_mode mode)
 {
     struct err e;
-    struct db *db = db_open(&url, mode, &e);
+    struct db *db = db_open_retry(&url, mode, (unsigned)retries, &e);
     if (!db)
         err_die(&e);
     err_cleanup_push(close_db, db);
@@ -64,6 +67,15 @@ static int order_of(struct db *db)
     if (!schema_order_of(db, &order, &e))
         err_die(&e);
     return order;
+}
+
+static void say_result(struct db *db, int order)
+{
+    struct buf releases = {0};
+    schema_releases_of(order, &releases);
+    err_note("%s is at revision %s; it is for MLflow %s", db_display(db), schema_revisions[order].revision,
+             buf_str(&releases));
+    buf_free(&releases);
 }
 
 /* ---- create */
@@ -133,11 +145,7 @@ static int create(int argc, char **argv)
     if (!schema_create(db, release->order, &e) || !db_commit(db, &e))
         err_die(&e);
     created = false;
-    struct buf releases = {0};
-    schema_releases_of(release->order, &releases);
-    err_note("%s is at revision %s; it is for MLflow %s", db_display(db), release->revision,
-             buf_str(&releases));
-    buf_free(&releases);
+    say_result(db, release->order);
     return EXIT_DONE;
 }
 
@@ -190,6 +198,139 @@ static int history(int argc, char **argv)
     return EXIT_DONE;
 }
 
+/* ---- upgrade */
+
+static const char *target_name, *backup_file;
+static bool dry_run;
+static uint64_t lock_timeout = 300; /* s */
+
+static const struct opt upgrade_options[] = {
+    {OPT_STRING, 0, "to", "REVISION|RELEASE", "stop there (default: the release of the mlflow on PATH)",
+     &target_name},
+    {OPT_STRING, 0, "backup", "FILE", "copy a SQLite database there before the first change", &backup_file},
+    {OPT_FLAG, 0, "dry-run", NULL, "list what would be done and change nothing", &dry_run},
+    {OPT_SIZE, 0, "lock-timeout", "SECONDS", "how long to wait for other programs (default: 300)",
+     &lock_timeout},
+    {OPT_SIZE, 0, "retries", "N", "tries to connect again to a server that is not ready (default: 10)",
+     &retries},
+    {.type = OPT_END},
+};
+static const struct opt_spec upgrade_spec = {
+    .synopsis = "ml-schema upgrade [--to REVISION|RELEASE] [--backup FILE] [--dry-run]\n"
+                "                  [--lock-timeout SECONDS] [--retries N] [URL]",
+    .about = about,
+    .options = upgrade_options,
+};
+
+static int chosen_target(void)
+{
+    struct err e;
+    if (!target_name)
+        return chosen_release()->order;
+    int order = schema_find_target(target_name, &e);
+    if (order < 0)
+        err_die(&e);
+    return order;
+}
+
+/* One line: revision, title, and what is worth knowing of it. */
+static void print_pending(struct db *db, int order)
+{
+    struct err e;
+    struct buf rows = {0}, tables = {0};
+    if (db_dialect(db) == DIALECT_SQLITE)
+        schema_rebuilt_tables(order, &tables);
+    if (!schema_estimate(db, order, &rows, &e))
+        err_die(&e);
+    printf("%s\t%s", schema_revisions[order].revision, schema_revisions[order].title);
+    if (rows.len)
+        printf("\t%s", rows.data);
+    if (tables.len)
+        printf("\trewrites %s", tables.data);
+    putchar('\n');
+    buf_free(&rows);
+    buf_free(&tables);
+}
+
+static const char advice[] =
+    "take a backup first: --backup FILE copies a SQLite database, pg_dump a PostgreSQL one";
+
+static void print_plan(struct db *db, int from, int to)
+{
+    for (int i = from < 0 ? 1 : from + 1; i <= to; i++)
+        print_pending(db, i);
+    if (from < to)
+        err_note("%d revisions would be applied; %s", to - (from < 0 ? 0 : from), advice);
+    else
+        err_note("there is nothing to do");
+}
+
+static void refuse_downgrade(struct db *db, int order, int to)
+{
+    if (order <= to)
+        return;
+    struct buf releases = {0};
+    schema_releases_of(order, &releases);
+    die_hint("MLflow's schema has no way back; use that release or a backup", db_display(db),
+             "the database is at revision %s already (%s), newer than %s", schema_revisions[order].revision,
+             buf_str(&releases), schema_revisions[to].revision);
+}
+
+/* SQLite sorts indexes in files of its own: beside the database, where there is room for them. */
+static void set_tmpdir(void)
+{
+    if (!url.path)
+        return;
+    char *directory = io_dirname(url.path);
+    setenv("SQLITE_TMPDIR", directory, 0);
+    free(directory);
+}
+
+static void wait_for_others(struct db *db)
+{
+    int ms = lock_timeout > INT_MAX / 1000 ? INT_MAX : (int)lock_timeout * 1000;
+    struct err e;
+    if (!schema_lock(db, ms, &e))
+        err_die(&e);
+}
+
+static int upgrade(int argc, char **argv)
+{
+    int first = opt_parse(&upgrade_spec, argc, argv);
+    const char *text = url_operand(&upgrade_spec, argc, argv, first);
+    int to = chosen_target();
+    struct err e;
+    if (dry_run) {
+        struct db *db = open_database(text, DB_READ);
+        int order = order_of(db);
+        refuse_downgrade(db, order, to);
+        print_plan(db, order, to);
+        return EXIT_DONE;
+    }
+    struct db *db = open_database(text, DB_WRITE);
+    set_tmpdir();
+    wait_for_others(db);
+    int order = order_of(db);
+    refuse_downgrade(db, order, to);
+    if (order == to) {
+        err_note("there is nothing to do");
+        say_result(db, order);
+        return EXIT_DONE;
+    }
+    if (!backup_file)
+        err_note("no --backup was asked for: %s", advice);
+    else if (!db_backup(db, backup_file, &e))
+        err_die(&e);
+    if (!schema_upgrade(db, to, &order, &e)) {
+        err_report(&e);
+        if (order >= 0)
+            err_note("the database is at revision %s, whole", schema_revisions[order].revision);
+        return EXIT_TROUBLE;
+    }
+    say_result(db, order);
+    return EXIT_DONE;
+}
+
 /* ---- which */
 
 static const struct command {
@@ -199,10 +340,13 @@ static const struct command {
     {"create", create},
     {"current", current},
     {"history", history},
+    {"upgrade", upgrade},
 };
 
 static const struct opt_spec main_spec = {
     .synopsis = "ml-schema create [--release X.Y[.Z]] [URL]\n"
+                "ml-schema upgrade [--to REVISION|RELEASE] [--backup FILE] [--dry-run]\n"
+                "                  [--lock-timeout SECONDS] [--retries N] [URL]\n"
                 "ml-schema current [URL]\n"
                 "ml-schema history [URL]",
     .about = about,

@@ -1,0 +1,151 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/progress.h"
+#include "schema_data.h"
+
+/* ---- one upgrader at a time */
+
+/* The advisory lock's number; a schema in the same database has one of its own. */
+static const char postgres_lock_key[] = "(2026, hashtext(current_schema()))";
+
+/* Tries at once first, so that waiting can be told. */
+static bool lock_sqlite(struct db *db, int timeout, struct err *e)
+{
+    /* With this the lock outlives the transactions. */
+    if (!db_exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -32768" /* KiB */, e))
+        return false;
+    db_lock_timeout(db, 0);
+    bool ok = db_exec(db, "BEGIN EXCLUSIVE; COMMIT", NULL);
+    db_lock_timeout(db, timeout);
+    if (ok)
+        return true;
+    err_note("waiting for another program that is using %s", db_display(db));
+    return db_exec(db, "BEGIN EXCLUSIVE; COMMIT", e);
+}
+
+static bool lock_postgres(struct db *db, int timeout, struct err *e)
+{
+    int64_t got;
+    char *try_lock = xasprintf("SELECT pg_try_advisory_lock%s", postgres_lock_key);
+    char *lock = xasprintf("SELECT pg_advisory_lock%s", postgres_lock_key);
+    db_lock_timeout(db, timeout);
+    bool ok = db_query_int(db, try_lock, &got, e);
+    if (ok && !got) {
+        err_note("waiting for another upgrade of %s", db_display(db));
+        ok = db_exec(db, lock, e);
+    }
+    free(try_lock);
+    free(lock);
+    return ok;
+}
+
+bool schema_lock(struct db *db, int timeout, struct err *e)
+{
+    return db_dialect(db) == DIALECT_SQLITE ? lock_sqlite(db, timeout, e) : lock_postgres(db, timeout, e);
+}
+
+/* ---- upgrading */
+
+/* Before the tables change: MLflow's own upgrade takes no lock, but it writes here. */
+static bool begin_revision(struct db *db, int expected, struct err *e)
+{
+    int order;
+    bool stamped;
+    if (!db_begin_write(db, e) || !db_table_exists(db, "alembic_version", &stamped, e))
+        return false;
+    if (stamped && db_dialect(db) == DIALECT_POSTGRESQL &&
+        !db_exec(db, "LOCK TABLE alembic_version IN EXCLUSIVE MODE", e))
+        return false;
+    if (!schema_order_of(db, &order, e))
+        return false;
+    return order == expected ||
+           err_set(e, db_display(db), "another program has changed the revision in the meantime");
+}
+
+static void announce(int order)
+{
+    const struct schema_revision *r = &schema_revisions[order];
+    err_note("[%d/%d] %s %s", order, schema_head, r->revision, r->title);
+}
+
+static bool upgrade_once(struct db *db, int from, int to, struct err *e)
+{
+    bool ok = begin_revision(db, from, e);
+    if (ok && from == SCHEMA_EMPTY)
+        ok = schema_create(db, to, e);
+    else if (ok)
+        ok = schema_step(db, to, e);
+    ok = ok && db_commit(db, e);
+    if (!ok)
+        db_rollback(db);
+    return ok;
+}
+
+bool schema_upgrade(struct db *db, int to, int *order, struct err *e)
+{
+    if (!schema_order_of(db, order, e))
+        return false;
+    if (*order == SCHEMA_EMPTY) {
+        if (!upgrade_once(db, SCHEMA_EMPTY, to, e))
+            return false;
+        *order = to;
+        return true;
+    }
+    while (*order < to) {
+        if (err_interrupted())
+            err_exit_interrupted();
+        announce(*order + 1);
+        if (!upgrade_once(db, *order, *order + 1, e))
+            return false;
+        ++*order;
+    }
+    /* What the database says of itself is what counts. */
+    return schema_order_of(db, order, e);
+}
+
+/* ---- what an upgrade would touch */
+
+static const struct estimate {
+    int order;
+    const char *table; /* must be there for the query to be asked */
+    const char *query;
+    const char *words;
+} estimates[] = {
+    {2, "runs",
+     "SELECT count(*) FROM runs WHERE user_id IS NOT NULL AND user_id <> '' AND NOT EXISTS "
+     "(SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'mlflow.user')",
+     "runs whose user becomes a tag"},
+    {6, "metrics", "SELECT count(*) FROM metrics", "metric entries"},
+    {6, "metrics", "SELECT count(*) FROM (SELECT DISTINCT run_uuid, key FROM metrics) m", "unique metrics"},
+    {6, "metrics", "SELECT count(DISTINCT run_uuid) FROM metrics", "runs with metrics"},
+    {49, "experiments", "SELECT count(*) FROM experiments", "experiments"},
+    {49, "registered_models", "SELECT count(*) FROM registered_models", "registered models"},
+    {49, "model_versions", "SELECT count(*) FROM model_versions", "model versions"},
+    {66, "trace_info", "SELECT count(*) FROM trace_info", "traces"},
+    {66, "spans", "SELECT count(*) FROM spans", "spans"},
+    {66, "assessments", "SELECT count(*) FROM assessments", "assessments"},
+    {67, "jobs", "SELECT count(*) FROM jobs WHERE status IN (0, 1)", "jobs that end"},
+    {69, "issues", "SELECT count(*) FROM issues", "issues"},
+};
+
+bool schema_estimate(struct db *db, int order, struct buf *out, struct err *e)
+{
+    bool first = true;
+    for (size_t i = 0; i < sizeof estimates / sizeof *estimates; i++) {
+        const struct estimate *m = &estimates[i];
+        bool there;
+        int64_t rows;
+        if (m->order != order)
+            continue;
+        if (!db_table_exists(db, m->table, &there, e))
+            return false;
+        if (!there)
+            continue;
+        if (!db_query_int(db, m->query, &rows, e))
+            return false;
+        buf_addf(out, "%s%lld %s", first ? "" : ", ", (long long)rows, m->words);
+        first = false;
+    }
+    return true;
+}
