@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares a file store with a database through MLflow's own eyes.
 
-    compare_stores.py read STORE --out FILE.json    what the MLflow that runs this script finds in STORE
+    compare_stores.py read STORE FILE.json ...      what the MLflow that runs this script finds in STORE, or several
     compare_stores.py compare SOURCE.json TARGET.json
     compare_stores.py both DIR URL                  the three steps in one go
 
@@ -133,16 +133,23 @@ def plain_logged_model(model):
     fields["status"] = str(model.status.value)
     fields["tags"] = dict(model.tags)
     fields["params"] = dict(model.params)
-    fields["metrics"] = [
-        [metric.key, metric.timestamp, metric.step, metric.run_id, float(metric.value), metric.dataset_name, metric.dataset_digest]
-        for metric in model.metrics or []
-    ]
+    fields["metrics"] = [plain_model_point(metric) for metric in model.metrics or []]
     return fields
+
+
+def plain_model_point(metric):
+    fields = attributes(metric, "key", "timestamp", "step", "run_id", "value", "dataset_name", "dataset_digest")
+    return [float(value) if name == "value" else value for name, value in fields.items()]
+
+
+def all_tags(entity):
+    """With those of prompts, which `tags` leaves out in later releases."""
+    return dict(getattr(entity, "_tags", None) or entity.tags)
 
 
 def plain_registered_model(model):
     fields = attributes(model, "name", "creation_timestamp", "last_updated_timestamp", "description")
-    fields["tags"] = dict(model.tags)
+    fields["tags"] = all_tags(model)
     fields["aliases"] = {alias: str(version) for alias, version in dict(model.aliases).items()}
     return fields
 
@@ -153,7 +160,7 @@ def plain_model_version(version):
         "source", "run_id", "run_link", "status", "status_message",
     )  # fmt: skip
     fields["version"] = str(version.version)
-    fields["tags"] = dict(version.tags)
+    fields["tags"] = all_tags(version)
     return fields
 
 
@@ -205,8 +212,20 @@ def read_experiment(store, found, folder, trashed):
         found["traces"][trace.name] = plain_trace(store.get_trace_info(trace.name))
     for model in folders_with(folder / "models", "meta.yaml"):
         fields = plain_logged_model(store._get_model_from_dir(str(model)))
+        fields["metrics"] = all_model_points(store, model)
         fields["lifecycle_stage"] = read_yaml(model).get("lifecycle_stage") or "active"
         found["logged_models"][model.name] = fields
+
+
+def all_model_points(store, folder):
+    """FileStore's entity has the greatest point of each dataset alone, the database's has them all."""
+    points = []
+    for path in sorted((folder / "metrics").rglob("*")):
+        if path.is_file():
+            key = path.relative_to(folder / "metrics").as_posix()
+            for line in path.read_text(encoding="utf-8").splitlines():
+                points.append(plain_model_point(store._get_model_metric_from_line(folder.name, key, line)))
+    return points
 
 
 def read_run(store, folder):
@@ -385,10 +404,16 @@ def expected_metadata(metadata, stored):
     return metadata
 
 
+def expected_assessment(assessment):
+    """FileStore leaves `valid` out when it rewrites an expectation; the column cannot be empty."""
+    return {**assessment, "valid": True} if assessment["valid"] is None else assessment
+
+
 def expected_trace(trace, stored):
     trace = dict(trace)
     if trace["state"] == "TRACE_STATUS_UNSPECIFIED" and stored["state"] == "STATE_UNSPECIFIED":
         trace["state"] = "STATE_UNSPECIFIED"  # the word that MLflow 3 reads
+    trace["assessments"] = {key: expected_assessment(one) for key, one in trace["assessments"].items()}
     trace["trace_metadata"] = expected_metadata(trace["trace_metadata"], stored["trace_metadata"])
     return trace
 
@@ -499,8 +524,7 @@ def main():
     parser = argparse.ArgumentParser(description="Compare a file store with a database through MLflow's own eyes.")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("read")
-    command.add_argument("store")
-    command.add_argument("--out", required=True)
+    command.add_argument("pairs", nargs="+", metavar="STORE FILE.json")
     command = commands.add_parser("compare")
     command.add_argument("source", type=Path)
     command.add_argument("target", type=Path)
@@ -509,8 +533,11 @@ def main():
     command.add_argument("url")
     arguments = parser.parse_args()
     if arguments.command == "read":
-        with open(arguments.out, "w", encoding="utf-8") as out:
-            json.dump(read(arguments.store), out, indent=1)
+        if len(arguments.pairs) % 2:
+            parser.error("each STORE needs a FILE.json")
+        for store, path in zip(arguments.pairs[::2], arguments.pairs[1::2]):
+            with open(path, "w", encoding="utf-8") as out:
+                json.dump(read(store), out, indent=1)
         return 0
     if arguments.command == "compare":
         sides = [json.loads(path.read_text(encoding="utf-8")) for path in (arguments.source, arguments.target)]

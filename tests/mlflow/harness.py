@@ -1,0 +1,119 @@
+"""What the Python tests share: TAP, the programs under test, environments with real MLflow."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BUILD = Path(os.environ.get("BUILD", "build"))
+BIN = (BUILD if BUILD.is_absolute() else ROOT / BUILD) / "bin"
+
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "PYTHONWARNINGS": "ignore",
+    "PYTHONUTF8": "1",
+}
+
+
+class Tap:
+    """Prints one line for each test, and the plan at the end."""
+
+    def __init__(self):
+        self.number = 0
+        self.failed = 0
+
+    def ok(self, passed, name, *details):
+        """details: shown as comments of a test that fails; they may hold several lines."""
+        self.number += 1
+        self.failed += not passed
+        print("%sok %d - %s" % ("" if passed else "not ", self.number, name), flush=True)
+        if not passed:
+            for detail in details:
+                self.comment(detail)
+        return passed
+
+    def skip(self, name, why):
+        self.number += 1
+        print("ok %d - %s # SKIP %s" % (self.number, name, why), flush=True)
+
+    def comment(self, text):
+        lines = str(text).splitlines()
+        for line in lines[:60]:
+            print("# " + line)
+        if len(lines) > 60:
+            print("# … %d more lines" % (len(lines) - 60))
+        sys.stdout.flush()
+
+    def include(self, text, prefix):
+        """The tests of another TAP text, under a common name."""
+        for line in text.splitlines():
+            passed = line.startswith("ok ")
+            if passed or line.startswith("not ok "):
+                name = line.split(" - ", 1)[-1]
+                if passed and "# SKIP" in name:
+                    self.skip(prefix + name.split(" # SKIP")[0], name.split("# SKIP ")[-1])
+                else:
+                    self.ok(passed, prefix + name)
+            elif line.startswith("#"):
+                print(line)
+
+    def done(self):
+        """The exit status."""
+        print("1..%d" % self.number)
+        return 1 if self.failed or not self.number else 0
+
+
+def run(arguments, **options):
+    """A finished process with its output as text; stdin is empty unless given."""
+    options.setdefault("env", ENVIRONMENT)
+    if "input" not in options:
+        options.setdefault("stdin", subprocess.DEVNULL)
+    options.setdefault("stdout", subprocess.PIPE)
+    options.setdefault("stderr", subprocess.PIPE)
+    options.setdefault("timeout", 600)
+    return subprocess.run([str(argument) for argument in arguments], encoding="utf-8", errors="replace", **options)
+
+
+def tool(name, *arguments, **options):
+    return run([BIN / name, *arguments], **options)
+
+
+def versions():
+    return run([ROOT / "tests" / "setup.sh", "versions"]).stdout.split()
+
+
+def python_of(version):
+    """The interpreter of the environment with that MLflow, made where it is missing."""
+    done = run([ROOT / "tests" / "setup.sh", "venv", version], timeout=1800)
+    if done.returncode:
+        raise SystemExit("Bail out! no environment for MLflow %s: %s" % (version, done.stderr))
+    return done.stdout.strip()
+
+
+def dump_and_load(tree, url, dump_options=(), load_options=()):
+    """mlruns-dump TREE | ml-load URL; gives both finished processes."""
+    dump = subprocess.Popen(
+        [BIN / "mlruns-dump", "-q", *dump_options, tree],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT,
+    )  # fmt: skip
+    load = subprocess.Popen(
+        [BIN / "ml-load", *load_options, url],
+        stdin=dump.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT,
+    )  # fmt: skip
+    dump.stdout.close()
+    load_out, load_err = load.communicate(timeout=600)
+    dump_err = dump.stderr.read()
+    dump.stderr.close()
+    dump.wait()
+    return (
+        subprocess.CompletedProcess("mlruns-dump", dump.returncode, "", dump_err.decode("utf-8", "replace")),
+        subprocess.CompletedProcess(
+            "ml-load", load.returncode, load_out.decode("utf-8", "replace"), load_err.decode("utf-8", "replace")
+        ),
+    )
