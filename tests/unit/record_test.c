@@ -1,0 +1,104 @@
+/* The list of entities, expanded; records, their names in messages. */
+#include <stdlib.h>
+
+#include "../../formats/record.h"
+#include "tap.h"
+
+static void test_list(void)
+{
+    int wrong = 0;
+    for (int i = 0; i < KIND_COUNT; i++) {
+        const struct kind_desc *k = &kinds[i];
+        wrong += k->kind != (enum kind)i || kind_by_name(k->name, strlen(k->name)) != k;
+        for (int f = 0; f < k->n_fields; f++) {
+            wrong += field_by_name(k, k->fields[f].name, strlen(k->fields[f].name)) != f;
+            wrong += (k->fields[f].column[0] == '\0') != (k->fields[f].codec == CODEC_NONE);
+            wrong += k->fields[f].flags & FIELD_K && !(k->fields[f].flags & (FIELD_R | FIELD_WS));
+        }
+        for (int other = 0; other < i; other++)
+            wrong += kinds[other].order == k->order;
+    }
+    is_int(wrong, 0, "kinds and fields are found by their names; keys are required; orders differ");
+    is_int(kinds[KIND_metric].n_fields, F_metric_COUNT, "number of fields");
+    is_int(kinds[KIND_model_output].n_consts, 2, "number of constant columns");
+    is_int(kinds[KIND_run].n_consts, 0, "none elsewhere");
+    ok(kind_by_name("runs", 4) == NULL && kind_by_name("", 0) == NULL && kind_by_name("ru", 2) == NULL,
+       "no such kind");
+    ok(field_by_name(&kinds[KIND_run], "run", 3) == -1, "no such field");
+    ok(kind_is_entity(&kinds[KIND_prompt]) && !kind_is_entity(&kinds[KIND_trailer]), "entities and framing");
+}
+
+static void is_described(const struct record *r, const char *want)
+{
+    struct buf b = {0};
+    record_describe(r, &b);
+    is_str(buf_str(&b), want, "described: %s", want);
+    buf_free(&b);
+}
+
+static void test_describe(void)
+{
+    struct record r;
+    record_init(&r, KIND_run);
+    r.v[F_run_run_id] = value_str("abc123");
+    is_described(&r, "Run abc123");
+    record_init(&r, KIND_metric);
+    r.v[F_metric_run_id] = value_str("xyz789");
+    r.v[F_metric_key] = value_str("loss");
+    is_described(&r, "Metric 'loss' in run xyz789");
+    record_init(&r, KIND_model_version);
+    r.v[F_model_version_name] = value_str("m");
+    r.v[F_model_version_version] = value_int(3);
+    is_described(&r, "Model version '3' in registered model m");
+    r.v[F_model_version_workspace] = value_str("default");
+    is_described(&r, "Model version '3' in registered model m");
+    r.v[F_model_version_workspace] = value_str("team");
+    is_described(&r, "Model version '3' in registered model m of workspace team");
+    record_init(&r, KIND_registered_model);
+    r.v[F_registered_model_name] = value_text("\xff\n\xc3\xa9", 4);
+    is_described(&r, "Registered model '\\xff\\x0a\\xc3\\xa9'");
+    r.v[F_registered_model_name] = value_text("\xc3\xa9\x1b\xc2\x9b", 5);
+    is_described(&r, "Registered model '\xc3\xa9\\x1b\\x9b'");
+    record_init(&r, KIND_assessment);
+    is_described(&r, "Assessment None");
+}
+
+static void test_validate(void)
+{
+    struct record r;
+    struct err e;
+    record_init(&r, KIND_param);
+    r.v[F_param_run_id] = value_str("r");
+    r.v[F_param_key] = value_str("k");
+    ok(!record_validate(&r, &e), "a required field is missing");
+    is_str(e.where, "Param 'k' in run r", "where");
+    is_str(e.what, "field 'value' is missing", "what");
+    r.v[F_param_value] = value_int(1);
+    ok(!record_validate(&r, &e), "an integer for a text");
+    is_str(e.what, "field 'value' must be text, not an integer", "what");
+    r.v[F_param_value] = (struct value){.type = VALUE_BIN, .len = 1, .s = "\xff"};
+    ok(record_validate(&r, &e), "bytes for a text");
+    record_init(&r, KIND_assessment);
+    ok(!record_validate(&r, &e), "an empty record");
+}
+
+static void test_value_describe(void)
+{
+    struct value v[] = {value_null(), value_int(-5), value_float(0.05), value_bool(true), value_str("x y")};
+    struct buf b = {0};
+    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++) {
+        value_describe(&v[i], &b);
+        buf_addc(&b, ',');
+    }
+    is_str(buf_str(&b), "None,-5,0.05,True,x y,", "values as reports show them");
+    buf_free(&b);
+}
+
+int main(void)
+{
+    test_list();
+    test_describe();
+    test_validate();
+    test_value_describe();
+    return done_testing();
+}
