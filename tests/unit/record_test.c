@@ -1,6 +1,8 @@
 /* The list of entities, expanded; records, their names in messages. */
+#include <fcntl.h>
 #include <stdlib.h>
 
+#include "../../common/io.h"
 #include "../../formats/record.h"
 #include "tap.h"
 
@@ -82,6 +84,28 @@ static void test_validate(void)
     ok(!record_validate(&r, &e), "an empty record");
 }
 
+/* The manual page has the list too. The tests are run from the top of the sources. */
+static void test_manual(void)
+{
+    static const char *const types[] = {"text", "integer", "float", "boolean", "map"};
+    struct buf page = {0}, want = {0};
+    is_int(io_read_file(AT_FDCWD, "man/ml-record.5", 1 << 20, &page), 0, "the page is there");
+    for (int i = 0; i < KIND_COUNT; i++) {
+        const struct kind_desc *k = &kinds[i];
+        if (!kind_is_entity(k))
+            continue;
+        buf_reset(&want);
+        buf_addf(&want, ".TP\n.B %s\n", k->name);
+        for (int f = 0; f < k->n_fields; f++)
+            buf_addf(&want, "%s%s%s %s%c\n", k->fields[f].name, k->fields[f].flags & FIELD_K ? "*" : "",
+                     k->fields[f].flags & FIELD_R ? "!" : "", types[k->fields[f].type],
+                     f + 1 < k->n_fields ? ',' : '.');
+        ok(strstr(buf_str(&page), buf_str(&want)) != NULL, "the page has the fields of %s", k->name);
+    }
+    buf_free(&page);
+    buf_free(&want);
+}
+
 static void test_value_describe(void)
 {
     struct value v[] = {value_null(), value_int(-5), value_float(0.05), value_bool(true), value_str("x y")};
@@ -100,5 +124,6 @@ int main(void)
     test_describe();
     test_validate();
     test_value_describe();
+    test_manual();
     return done_testing();
 }
