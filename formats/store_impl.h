@@ -143,17 +143,25 @@ struct value python_float(const char *s, size_t len);
 
 /* ---- where rows go */
 
-struct store_sink;
+/* Gives the rows of one table, in the order of its key. */
+struct row_source {
+    /* 1: *row is the next one and lives until the next call; 0: the table's end; -1: error, e filled. */
+    int (*next)(struct row_source *from, const struct value **row, struct err *e);
+};
+
 enum sink_answer {
     SINK_STORED,
-    SINK_REFUSED, /* the row breaks a rule of the table */
+    SINK_REFUSED, /* the row that was given last breaks a rule of the table, e says which; the others were not
+                     asked for */
     SINK_FAILED,
 };
+
+struct store_sink;
 struct store_sink_ops {
-    /* Rows will come: of each table all in a row, the tables in their order. */
+    /* Rows will come, of one table after the other. */
     bool (*begin)(struct store_sink *k, struct err *e);
-    enum sink_answer (*row)(struct store_sink *k, const struct store_table *t, const struct value *row,
-                            struct err *e);
+    enum sink_answer (*fill)(struct store_sink *k, const struct store_table *t, struct row_source *from,
+                             struct err *e);
     /* All rows have come: make the indexes. */
     bool (*end)(struct store_sink *k, struct err *e);
     void (*free)(struct store_sink *k);

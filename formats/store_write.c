@@ -8,7 +8,6 @@
 
 /* The row that is written once no more entries of its key come. */
 struct pending {
-    bool active;
     struct buf key, data;
     struct row_head head;
     struct value row[STORE_MAX_COLUMNS];
@@ -17,10 +16,15 @@ struct pending {
 };
 
 struct writer {
+    struct row_source source; /* gives the rows of `table` */
+    const struct store_table *table;
     struct store *s;
     struct db *db;
     struct store_sink *sink;
     struct pending p;
+    struct sort_entry x; /* the entry that has been fetched and not used */
+    bool have;
+    unsigned fetched;
     bool rows_ended;
     uint64_t row_problems;    /* those told before references were followed */
     struct buf name, name_id; /* the experiment name that came last, and whose it is */
@@ -82,46 +86,28 @@ static void decode_row(const struct store_table *t, const struct buf *key, const
             at += row_get(data->data + at, &row[i]);
 }
 
-static bool write_pending(struct writer *w, struct err *e)
+/* Fetches the next entry; w->have is false after the last one. */
+static bool fetch(struct writer *w, struct err *e)
 {
-    struct pending *p = &w->p;
-    if (!p->active)
-        return true;
-    p->active = false;
-    w->s->report.rows[p->head.kind]++;
-    progress_add(1);
-    if (w->s->report.problems) /* nothing will come of it, but there may be more to tell */
-        return true;
-    struct err refused;
-    switch (w->sink->ops->row(w->sink, table_of(w, p->key.data), p->row, &refused)) {
-    case SINK_STORED:
-        return true;
-    case SINK_REFUSED:
-        snprintf(refused.where, sizeof refused.where, "%s", describe_row(w, p->head.kind, p->row));
-        return store_problem(w->s, &refused) || true;
-    case SINK_FAILED:
-        break;
-    }
-    *e = refused;
-    return false;
+    if ((++w->fetched & 1023) == 0 && err_interrupted())
+        return err_set(e, "", "interrupted");
+    int got = sorter_next(w->s->sorter, &w->x, e);
+    w->have = got == 1;
+    return got >= 0;
 }
 
-static bool begin_pending(struct writer *w, const struct sort_entry *x, const struct row_head *head,
-                          struct err *e)
+/* Makes a row of the entry, which is kept beyond the fetch of the next. */
+static void begin_pending(struct writer *w)
 {
     struct pending *p = &w->p;
-    if (!write_pending(w, e))
-        return false;
     buf_reset(&p->key);
-    buf_add(&p->key, x->key, x->key_len);
+    buf_add(&p->key, w->x.key, w->x.key_len);
     buf_reset(&p->data);
-    buf_add(&p->data, x->data, x->data_len);
+    buf_add(&p->data, w->x.data, w->x.data_len);
     arena_reset(&p->scratch);
-    p->head = *head;
+    memcpy(&p->head, w->x.data, sizeof p->head);
     p->patched = 0;
-    p->active = true;
-    decode_row(table_of(w, x->key), &p->key, &p->data, &p->scratch, p->row);
-    return true;
+    decode_row(w->table, &p->key, &p->data, &p->scratch, p->row);
 }
 
 /* Lays a trace's tag or metadata over its row. */
@@ -218,21 +204,65 @@ static void meet_duplicate(struct writer *w, const struct sort_entry *x, const s
     store_problem(s, &e);
 }
 
-static bool take_row(struct writer *w, const struct sort_entry *x, struct err *e)
+/* True when the fetched entry is of the table and, where a key is given, has it. */
+static bool is_next(const struct writer *w, const struct buf *key)
 {
-    struct pending *p = &w->p;
+    return w->have && (unsigned char)*w->x.key == SORT_TABLES + (w->table - w->s->tables) &&
+           (!key || (key->len == w->x.key_len && memcmp(key->data, w->x.key, key->len) == 0));
+}
+
+/* The next row of the table, with all that the stream says of its key. */
+static int next_row(struct row_source *from, const struct value **row, struct err *e)
+{
+    struct writer *w = (struct writer *)(void *)from;
     struct row_head head;
-    memcpy(&head, x->data, sizeof head);
-    bool same = p->active && p->key.len == x->key_len && memcmp(p->key.data, x->key, x->key_len) == 0;
-    if (head.flags & ROW_PATCH) {
-        if (same) /* else its trace is missing, which the check of references tells */
-            apply_patch(w, x, &head);
-        return true;
+    while (is_next(w, NULL)) {
+        memcpy(&head, w->x.data, sizeof head);
+        if (head.flags & ROW_PATCH) { /* its trace is missing, which the check of references tells */
+            if (!fetch(w, e))
+                return -1;
+            continue;
+        }
+        begin_pending(w);
+        if (!fetch(w, e))
+            return -1;
+        while (is_next(w, &w->p.key)) {
+            memcpy(&head, w->x.data, sizeof head);
+            if (head.flags & ROW_PATCH)
+                apply_patch(w, &w->x, &head);
+            else
+                meet_duplicate(w, &w->x, &head);
+            if (!fetch(w, e))
+                return -1;
+        }
+        w->s->report.rows[w->p.head.kind]++;
+        progress_add(1);
+        if (w->s->report.problems) /* nothing will come of it, but there may be more to tell */
+            continue;
+        *row = w->p.row;
+        return 1;
     }
-    if (!same)
-        return begin_pending(w, x, &head, e);
-    meet_duplicate(w, x, &head);
-    return true;
+    return 0;
+}
+
+static bool fill_table(struct writer *w, struct err *e)
+{
+    const struct value *row;
+    int got;
+    w->table = table_of(w, w->x.key);
+    switch (w->sink->ops->fill(w->sink, w->table, &w->source, e)) {
+    case SINK_STORED:
+        return true;
+    case SINK_REFUSED:
+        snprintf(e->where, sizeof e->where, "%s", describe_row(w, w->p.head.kind, w->p.row));
+        store_problem(w->s, e);
+        while ((got = next_row(&w->source, &row, e)) == 1)
+            continue;
+        return got == 0;
+    case SINK_FAILED:
+        break;
+    }
+    return false;
 }
 
 /* ---- names of experiments */
@@ -326,42 +356,32 @@ static bool end_rows(struct writer *w, struct err *e)
     if (w->rows_ended)
         return true;
     w->rows_ended = true;
-    if (!write_pending(w, e))
-        return false;
     progress_end();
     w->row_problems = w->s->report.problems;
     return w->row_problems || w->sink->ops->end(w->sink, e);
 }
 
-static bool take(struct writer *w, const struct sort_entry *x, struct err *e)
-{
-    unsigned char first = (unsigned char)*x->key;
-    if (first >= SORT_REFS)
-        /* After problems rows are missing for that reason alone. */
-        return end_rows(w, e) && (w->row_problems || take_ref(w, x, e));
-    if (first >= SORT_TABLES)
-        return take_row(w, x, e);
-    take_name(w, x);
-    return true;
-}
-
 static bool take_all(struct writer *w, struct err *e)
 {
-    struct sort_entry x;
-    int got;
-    unsigned n = 0;
-    while ((got = sorter_next(w->s->sorter, &x, e)) == 1) {
-        if ((++n & 1023) == 0 && err_interrupted())
-            return err_set(e, "", "interrupted");
-        if (!take(w, &x, e))
-            return false;
+    bool ok = fetch(w, e);
+    while (ok && w->have) {
+        unsigned char first = (unsigned char)*w->x.key;
+        if (first >= SORT_TABLES && first < SORT_REFS) {
+            ok = fill_table(w, e);
+            continue;
+        }
+        if (first < SORT_TABLES)
+            take_name(w, &w->x);
+        else /* after problems rows are missing for that reason alone */
+            ok = end_rows(w, e) && (w->row_problems || take_ref(w, &w->x, e));
+        ok = ok && fetch(w, e);
     }
-    return got == 0 && end_rows(w, e);
+    return ok && end_rows(w, e);
 }
 
 bool store_write(struct store *s, struct db *db, struct err *e)
 {
-    struct writer w = {.s = s, .db = db};
+    struct writer w = {.source = {next_row}, .s = s, .db = db};
     w.sink = store_sqlite_sink(db, s->tables, s->n_tables);
     progress_start("Loading", "rows", 0);
     bool ok = sorter_finish(s->sorter, e) && w.sink->ops->begin(w.sink, e) && take_all(&w, e);

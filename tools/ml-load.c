@@ -553,6 +553,7 @@ int main(int argc, char **argv)
     if (argc - first > 1)
         opt_usage_error(&spec, "one URL, please: %s is one too many", argv[first + 1]);
     const char *text = first < argc ? argv[first] : db_default_url();
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* its counters cost a lock at every allocation */
     err_catch_signals();
     find_target(text);
     if (first == argc)
