@@ -360,25 +360,42 @@ static bool is_local(const struct value *v)
            (v->s[0] == '/' || (v->len >= 5 && strncmp(v->s, "file:", 5) == 0));
 }
 
-/* Keeps what all local locations begin with, to a `/`. */
-static void note_location(struct store *s, const struct value *v, uint64_t *count)
+/* The file store that a location lies in, of those known so far; NULL when it is in none. */
+static struct store_root *root_of(struct store *s, const struct value *v)
 {
-    if (!is_local(v))
-        return;
-    struct store_report *p = &s->report;
-    size_t len = v->len < sizeof p->local_prefix ? v->len : sizeof p->local_prefix - 1, n = 0;
-    bool first = !p->local_locations && !p->local_spans;
-    (*count)++;
-    if (first) {
-        memcpy(p->local_prefix, v->s, len);
-        p->local_prefix[len] = '\0';
+    for (int i = 0; value_is_text(v) && i < s->report.n_roots; i++) {
+        struct store_root *root = &s->report.roots[i];
+        size_t len = strlen(root->uri);
+        if (v->len >= len && memcmp(v->s, root->uri, len) == 0)
+            return root;
     }
-    while (n < len && p->local_prefix[n] == v->s[n])
-        n++;
-    if (n < strlen(p->local_prefix) || n < v->len)
-        while (n > 0 && p->local_prefix[n - 1] != '/')
-            n--;
-    p->local_prefix[n] = '\0';
+    return NULL;
+}
+
+/* A file store gives its experiments the location ROOT/ID. */
+static void note_root(struct store *s, const struct value *location, const struct value *id)
+{
+    size_t n = location->len - id->len;
+    if (!is_local(location) || location->len <= id->len || n >= sizeof s->report.roots->uri ||
+        location->s[n - 1] != '/' || memcmp(location->s + n, id->s, id->len) != 0 || root_of(s, location) ||
+        s->report.n_roots == STORE_MAX_ROOTS)
+        return;
+    struct store_root *root = &s->report.roots[s->report.n_roots++];
+    memcpy(root->uri, location->s, n);
+}
+
+static void note_location(struct store *s, const struct value *v)
+{
+    struct store_root *root = root_of(s, v);
+    if (root)
+        root->locations++;
+}
+
+static void note_spans(struct store *s, const struct value *v)
+{
+    struct store_root *root = root_of(s, v);
+    if (root)
+        root->spans++;
 }
 
 static void note_experiment(struct store *s, const struct record *r)
@@ -390,9 +407,11 @@ static void note_experiment(struct store *s, const struct record *r)
     else if (value_eqs(&r->v[F_experiment_name], "Default") &&
              (value_is_null(ws) || value_eqs(ws, "default")))
         snprintf(s->default_elsewhere, sizeof s->default_elsewhere, "%.*s", (int)id->len, id->s);
-    s->report.deleted_experiments +=
-        s->from_file_store && deleted && is_local(&r->v[F_experiment_artifact_location]);
-    note_location(s, &r->v[F_experiment_artifact_location], &s->report.local_locations);
+    const struct value *location = &r->v[F_experiment_artifact_location];
+    if (s->from_file_store && value_is_text(location))
+        note_root(s, location, id);
+    note_location(s, location);
+    s->report.deleted_experiments += deleted && root_of(s, location);
 }
 
 /* Finishes a row with what depends on more than one field, and keeps what the report tells. */
@@ -412,7 +431,7 @@ static void derive(struct store *s, const struct record *r, const struct plan *p
     case KIND_run:
         s->report.undated_deleted_runs +=
             value_eqs(&v[F_run_lifecycle_stage], "deleted") && value_is_null(&v[F_run_deleted_time]);
-        note_location(s, &v[F_run_artifact_uri], &s->report.local_locations);
+        note_location(s, &v[F_run_artifact_uri]);
         break;
     case KIND_input:
         if (value_is_null(&v[F_input_dataset_id]))
@@ -441,16 +460,16 @@ static void derive(struct store *s, const struct record *r, const struct plan *p
         break;
     case KIND_trace_tag:
         if (value_eqs(&v[F_trace_tag_key], "mlflow.artifactLocation"))
-            note_location(s, &v[F_trace_tag_value], &s->report.local_spans);
+            note_spans(s, &v[F_trace_tag_value]);
         break;
     case KIND_assessment:
         derive_assessment(s, r, p, row);
         break;
     case KIND_logged_model:
-        note_location(s, &v[F_logged_model_artifact_location], &s->report.local_locations);
+        note_location(s, &v[F_logged_model_artifact_location]);
         break;
     case KIND_model_version:
-        note_location(s, &v[F_model_version_source], &s->report.local_locations);
+        note_location(s, &v[F_model_version_source]);
         break;
     default:
         break;

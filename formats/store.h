@@ -20,7 +20,8 @@ enum {
     STORE_ANALYTICS_ORDER =
         66, /* the revision that keeps a trace's name, session, tokens and costs in columns */
     STORE_WORKSPACE_ORDER = 49, /* the revision that adds workspaces */
-    STORE_MAX_MESSAGES = 20     /* problems that are told one by one */
+    STORE_MAX_MESSAGES = 20,    /* problems that are told one by one */
+    STORE_MAX_ROOTS = 4
 };
 
 struct store_options {
@@ -40,12 +41,14 @@ struct store_report {
     uint64_t cut_sessions;         /* session ids longer than their column */
     uint64_t usage_losses;         /* token usages and costs of which the columns hold a part only */
     uint64_t model_nans;           /* NaN metrics of logged models, stored as 0.0 */
-    uint64_t deleted_experiments;  /* with a location on this disk */
+    uint64_t deleted_experiments;  /* with a location in a file store */
     uint64_t undated_deleted_runs; /* deleted runs without a time of deletion */
-    uint64_t local_locations;      /* artifact locations on this disk: experiments, runs, logged models, model
-                                      versions */
-    uint64_t local_spans;          /* traces whose spans lie in a file on this disk */
-    char local_prefix[1024];       /* what these locations have in common, to a `/` */
+    int n_roots;
+    struct store_root {     /* a file store on this disk, known from the locations of its experiments */
+        char uri[512];      /* ends with `/` */
+        uint64_t locations; /* artifact locations below it */
+        uint64_t spans;     /* traces whose spans lie below it */
+    } roots[STORE_MAX_ROOTS];
 };
 
 struct store;

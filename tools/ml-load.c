@@ -168,7 +168,7 @@ static int chosen_order(void)
     }
     struct buf why = {0};
     r = schema_default_release(&why);
-    err_note("schema of MLflow %s (%s)", r->release, buf_str(&why));
+    err_note("schema: that of %s", buf_str(&why));
     buf_free(&why);
     return r->order;
 }
@@ -491,11 +491,11 @@ static void tell_conversions(const struct store_report *r)
 static void tell_about_files(const struct store_report *r)
 {
     struct buf b = {0};
-    if (r->local_locations || r->local_spans) {
-        add_plain(&b, r->local_locations, "artifact location", "artifact locations");
+    for (int i = 0; i < r->n_roots; i++) {
+        add_plain(&b, r->roots[i].locations, "artifact location", "artifact locations");
         buf_adds(&b, " and the spans of ");
-        add_plain(&b, r->local_spans, "trace", "traces");
-        err_note("keep %s: %s stay there", r->local_prefix, buf_str(&b));
+        add_plain(&b, r->roots[i].spans, "trace", "traces");
+        err_note("keep %s: %s stay there", r->roots[i].uri, buf_str(&b));
         buf_reset(&b);
     }
     if (r->deleted_experiments) {
