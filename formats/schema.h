@@ -70,6 +70,13 @@ bool schema_lock(struct db *db, int timeout, struct err *e);
  * is at the revision before. *order is where it is at the end. */
 bool schema_upgrade(struct db *db, int to, int *order, struct err *e);
 
+/* Compares a database's structure with that of its revision: tables, columns, keys, constraints, indexes and
+ * triggers that are missing or differ, and constraints of others that could refuse MLflow's rows. Tables and
+ * indexes of others are no finding. Each is given to report as a line without its end. No transaction may be
+ * open. */
+typedef void schema_report(const char *line, void *arg);
+bool schema_check(struct db *db, int order, schema_report *report, void *arg, int *findings, struct err *e);
+
 /* Appends the tables that a revision rewrites whole on SQLite, separated by ", "; nothing when there are
  * none. */
 void schema_rebuilt_tables(int order, struct buf *out);

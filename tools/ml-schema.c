@@ -331,16 +331,61 @@ static int upgrade(int argc, char **argv)
     return EXIT_DONE;
 }
 
+/* ---- check */
+
+static const struct opt check_options[] = {
+    {OPT_STRING, 0, "release", "X.Y[.Z]",
+     "the MLflow release that is to open it (default: that of the mlflow on PATH)", &release_name},
+    {OPT_SIZE, 0, "retries", "N", "tries to connect again to a server that is not ready (default: 10)",
+     &retries},
+    {.type = OPT_END},
+};
+static const struct opt_spec check_spec = {
+    .synopsis = "ml-schema check [--release X.Y[.Z]] [--retries N] [URL]",
+    .about = about,
+    .options = check_options,
+};
+
+static void print_line(const char *line, void *unused)
+{
+    (void)unused;
+    puts(line);
+}
+
+static int check(int argc, char **argv)
+{
+    int first = opt_parse(&check_spec, argc, argv);
+    const char *text = url_operand(&check_spec, argc, argv, first);
+    const struct schema_release *release = chosen_release();
+    struct db *db = open_database(text, DB_READ);
+    int order = order_of(db), findings = 0;
+    struct err e;
+    if (order == SCHEMA_EMPTY) {
+        puts("the database is empty");
+        return EXIT_ANSWER_NO;
+    }
+    if (!schema_check(db, order, print_line, NULL, &findings, &e))
+        err_die(&e);
+    if (order != release->order) {
+        struct buf releases = {0};
+        schema_releases_of(order, &releases);
+        printf("revision %s (%s) is %s that of MLflow %s, %s\n", schema_revisions[order].revision,
+               buf_str(&releases), order < release->order ? "older than" : "newer than", release->release,
+               release->revision);
+        buf_free(&releases);
+    }
+    if (order == release->order && findings == 0)
+        printf("revision %s, as MLflow %s wants it\n", release->revision, release->release);
+    return order == release->order && findings == 0 ? EXIT_DONE : EXIT_ANSWER_NO;
+}
+
 /* ---- which */
 
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"create", create},
-    {"current", current},
-    {"history", history},
-    {"upgrade", upgrade},
+    {"create", create}, {"current", current}, {"history", history}, {"upgrade", upgrade}, {"check", check},
 };
 
 static const struct opt_spec main_spec = {
@@ -348,7 +393,8 @@ static const struct opt_spec main_spec = {
                 "ml-schema upgrade [--to REVISION|RELEASE] [--backup FILE] [--dry-run]\n"
                 "                  [--lock-timeout SECONDS] [--retries N] [URL]\n"
                 "ml-schema current [URL]\n"
-                "ml-schema history [URL]",
+                "ml-schema history [URL]\n"
+                "ml-schema check [--release X.Y[.Z]] [--retries N] [URL]",
     .about = about,
     .options = no_options,
 };

@@ -1,0 +1,39 @@
+/* The shape of a database: facts about its tables, in words that do not depend on the layout of CREATE
+ * statements or on names that nobody uses. For the schema's own files alone. */
+#ifndef FORMATS_SCHEMA_SHAPE_H
+#define FORMATS_SCHEMA_SHAPE_H
+
+#include "schema.h"
+
+struct schema_fact {
+    char *table;
+    char *text; /* "column run_uuid VARCHAR(32) NOT NULL", "primary key (run_uuid)", "index x on (a, b)",
+                   "check (…)" */
+};
+struct schema_shape {
+    struct schema_fact *facts; /* sorted by table and text */
+    int n;
+};
+
+/* The facts of all tables of a database but alembic_version's. */
+bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e);
+/* The facts that a database of that order has. db is of the dialect that is meant; on PostgreSQL they come
+ * from a schema that is made in it and rolled back, so that no transaction may be open. */
+bool schema_shape_expected(struct db *db, int order, struct schema_shape *out, struct err *e);
+void schema_shape_free(struct schema_shape *s);
+
+/* The fact, or NULL. */
+const struct schema_fact *schema_shape_find(const struct schema_shape *s, const char *table,
+                                            const char *text);
+bool schema_shape_has_table(const struct schema_shape *s, const char *table);
+/* A column's fact by its name, or NULL. */
+const struct schema_fact *schema_shape_column(const struct schema_shape *s, const char *table,
+                                              const char *column);
+/* The name in "column NAME …" or "index NAME …", malloc'ed. */
+char *schema_fact_name(const struct schema_fact *f);
+bool schema_fact_is(const struct schema_fact *f, const char *kind);
+
+/* A SQLite database in memory of that order, to be closed with db_close. */
+struct db *schema_model(int order, struct err *e);
+
+#endif
