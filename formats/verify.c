@@ -1,5 +1,6 @@
 #include "verify.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "../common/arena.h"
@@ -434,38 +435,50 @@ static int compare_kept(struct verify *v, const struct kept *source, const struc
     return compare(v, &source->record, &target->record, target->derived, target->n_derived, diffs);
 }
 
-static struct kept *next_unpaired(struct verify *v, int which, int *at)
+static bool is_nan(const struct record *r)
 {
-    while (*at < v->n_kept[which] && v->kept[which][*at].paired)
-        ++*at;
-    return *at < v->n_kept[which] ? &v->kept[which][(*at)++] : NULL;
+    const struct value *v =
+        &r->v[r->kind->kind == KIND_metric ? (int)F_metric_value : (int)F_logged_model_metric_value];
+    return v->type == VALUE_FLOAT && isnan(v->f);
+}
+
+enum pairing { EQUAL, ALIKE }; /* in all; in being NaN or not */
+
+static bool may_pair(struct verify *v, enum pairing how, const struct kept *a, const struct kept *b)
+{
+    struct verify_diff diffs[MAX_DIFFS];
+    if (a->paired || b->paired)
+        return false;
+    return how == EQUAL ? compare_kept(v, a, b, diffs) == 0 : is_nan(&a->record) == is_nan(&b->record);
+}
+
+static void pair_kept(struct verify *v, enum pairing how)
+{
+    struct verify_diff diffs[MAX_DIFFS];
+    for (int i = 0; i < v->n_kept[SOURCE]; i++) {
+        for (int j = 0; j < v->n_kept[TARGET]; j++) {
+            struct kept *a = &v->kept[SOURCE][i], *b = &v->kept[TARGET][j];
+            if (!may_pair(v, how, a, b))
+                continue;
+            a->paired = b->paired = true;
+            if (how == EQUAL)
+                pass(v, &a->record);
+            else
+                emit(v, VERIFY_DIFFERENT, &a->record, diffs, compare_kept(v, a, b, diffs));
+        }
+    }
 }
 
 static void settle_kept(struct verify *v)
 {
-    struct verify_diff diffs[MAX_DIFFS];
-    for (int i = 0; i < v->n_kept[SOURCE]; i++) {
-        for (int j = 0; j < v->n_kept[TARGET] && !v->kept[SOURCE][i].paired; j++) {
-            struct kept *a = &v->kept[SOURCE][i], *b = &v->kept[TARGET][j];
-            if (b->paired || compare_kept(v, a, b, diffs) > 0)
-                continue;
-            a->paired = b->paired = true;
-            pass(v, &a->record);
-        }
-    }
-    int at_source = 0, at_target = 0;
-    for (;;) {
-        const struct kept *a = next_unpaired(v, SOURCE, &at_source),
-                          *b = next_unpaired(v, TARGET, &at_target);
-        if (a && b)
-            emit(v, VERIFY_DIFFERENT, &a->record, diffs, compare_kept(v, a, b, diffs));
-        else if (a)
-            emit(v, VERIFY_MISSING, &a->record, NULL, 0);
-        else if (b)
-            emit_extra(v, &b->record);
-        else
-            break;
-    }
+    pair_kept(v, EQUAL);
+    pair_kept(v, ALIKE);
+    for (int i = 0; i < v->n_kept[SOURCE]; i++)
+        if (!v->kept[SOURCE][i].paired)
+            emit(v, VERIFY_MISSING, &v->kept[SOURCE][i].record, NULL, 0);
+    for (int i = 0; i < v->n_kept[TARGET]; i++)
+        if (!v->kept[TARGET][i].paired)
+            emit_extra(v, &v->kept[TARGET][i].record);
     v->n_kept[SOURCE] = v->n_kept[TARGET] = 0;
     arena_reset(&v->kept_arena);
 }
