@@ -343,13 +343,13 @@ static uint64_t read_stream(struct verify *v)
 /* Beside the database, so that a small /tmp is no obstacle; elsewhere when nothing may be written there. */
 static const char *choose_tmpdir(const struct db_url *u)
 {
+    static char *beside; /* for as long as the program runs */
     const char *env = getenv("TMPDIR");
-    char *beside = u->path ? io_dirname(u->path) : NULL;
     if (tmpdir)
         return tmpdir;
+    beside = u->path ? io_dirname(u->path) : NULL;
     if (beside && access(beside, W_OK | X_OK) == 0)
         return beside;
-    free(beside);
     return env && *env ? env : "/var/tmp";
 }
 
