@@ -138,8 +138,8 @@ void assessment_aggregate(const struct value *json, struct value *aggregate, str
 
 /* int() of MLflow's token counts and float() of its costs, for UTF-8 text: NULL where the text is no such
  * number. */
-struct value python_token_count(const char *s, size_t len);
-struct value python_float(const char *s, size_t len);
+struct value token_count_of_text(const char *s, size_t len);
+struct value cost_of_text(const char *s, size_t len);
 
 /* ---- where rows go */
 

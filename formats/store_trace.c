@@ -160,7 +160,7 @@ static bool decimal_to_int(struct decimal *d, int64_t *out)
     return true;
 }
 
-struct value python_token_count(const char *s, size_t len)
+struct value token_count_of_text(const char *s, size_t len)
 {
     struct buf ascii = {0}, plain = {0};
     struct value v = value_null();
@@ -193,7 +193,7 @@ static bool remove_underscores(struct buf *b)
     return true;
 }
 
-struct value python_float(const char *s, size_t len)
+struct value cost_of_text(const char *s, size_t len)
 {
     struct buf ascii = {0};
     struct decimal d = {0};
@@ -364,9 +364,9 @@ bool promote(const struct record *r, struct promoted *out)
     else if (!tag && value_eqs(key, "mlflow.trace.session"))
         promote_text(text, "session_id", MAX_SESSION, &out->cut_session, out);
     else if (!tag && value_eqs(key, "mlflow.trace.tokenUsage"))
-        members(text, token_columns, TOKEN_COLUMNS, python_token_count, out);
+        members(text, token_columns, TOKEN_COLUMNS, token_count_of_text, out);
     else if (!tag && value_eqs(key, "mlflow.trace.cost"))
-        members(text, cost_columns, COST_COLUMNS, python_float, out);
+        members(text, cost_columns, COST_COLUMNS, cost_of_text, out);
     else
         return false;
     return true;
@@ -385,7 +385,7 @@ void assessment_aggregate(const struct value *json, struct value *aggregate, str
     if (strcmp(p, "true") == 0 || strcmp(p, "false") == 0) {
         *aggregate = value_float(*p == 't');
     } else if (is_digit(*p) || *p == '-') {
-        *aggregate = python_float(p, strlen(p));
+        *aggregate = cost_of_text(p, strlen(p));
         *is_numeric = value_bool(!value_is_null(aggregate));
     } else if (*p == '"') {
         unquote(p, &text);
