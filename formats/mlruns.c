@@ -38,11 +38,6 @@ const char *mlruns_path(const struct mlruns *m)
     return m->path;
 }
 
-const char *mlruns_source(const struct mlruns *m)
-{
-    return m->source;
-}
-
 size_t mlruns_experiment_count(const struct mlruns *m)
 {
     return m->n;
@@ -51,6 +46,13 @@ size_t mlruns_experiment_count(const struct mlruns *m)
 const char *mlruns_experiment_id(const struct mlruns *m, size_t i)
 {
     return m->experiments[i].id;
+}
+
+bool mlruns_experiment_place(const struct mlruns *m, size_t i, struct unit *unit)
+{
+    unit->experiment = m->experiments[i].id;
+    unit->deleted = m->experiments[i].deleted;
+    return !m->experiments[i].bad;
 }
 
 void mlruns_close(struct mlruns *m)
@@ -213,11 +215,19 @@ static bool list_experiments(struct mlruns *m, struct walker *w, int dir, bool d
     return true;
 }
 
+static void hash_hex(XXH128_hash_t hash, char out[33])
+{
+    XXH128_canonical_t digest;
+
+    XXH128_canonicalFromHash(&digest, hash);
+    for (int i = 0; i < 16; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest.digest[i]);
+}
+
 /* The hash of all experiments' ids and meta.yaml files. */
 static void find_source(struct mlruns *m, struct walker *w)
 {
     XXH3_state_t *state = XXH3_createState();
-    XXH128_canonical_t digest;
 
     if (!state)
         die("", "out of memory");
@@ -242,10 +252,34 @@ static void find_source(struct mlruns *m, struct walker *w)
         XXH3_128bits_update(state, buf_str(&w->file), w->file.len);
         buf_reset(&w->scratch);
     }
-    XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(state));
-    for (int i = 0; i < 16; i++)
-        snprintf(m->source + 2 * i, 3, "%02x", digest.digest[i]);
+    hash_hex(XXH3_128bits_digest(state), m->source);
     XXH3_freeState(state);
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+void mlruns_source(const struct mlruns *m, const struct mlruns_selection *selection, char out[33])
+{
+    struct buf text = {0};
+    const char **ids;
+
+    memcpy(out, m->source, 33);
+    if (selection->tracking && selection->registry && selection->n_experiments == 0)
+        return;
+    ids = xmalloc((selection->n_experiments + 1) * sizeof *ids);
+    buf_addf(&text, "%s %d %d", m->source, selection->tracking, selection->registry);
+    for (size_t i = 0; i < selection->n_experiments; i++)
+        ids[i] = selection->experiments[i];
+    qsort(ids, selection->n_experiments, sizeof *ids, compare_texts);
+    for (size_t i = 0; i < selection->n_experiments; i++)
+        if (i == 0 || strcmp(ids[i], ids[i - 1]) != 0)
+            buf_addf(&text, " %s", ids[i]);
+    hash_hex(XXH3_128bits(text.data, text.len), out);
+    buf_free(&text);
+    free(ids);
 }
 
 static bool scan(struct mlruns *m, struct err *e)
@@ -255,7 +289,7 @@ static bool scan(struct mlruns *m, struct err *e)
     int trash = dir_open(m->root, TRASH);
     bool good;
 
-    walker_init(&w, m->root, &out);
+    walker_init(&w, m, m->root, &out);
     good = list_experiments(m, &w, m->root, false, e);
     if (good && trash >= 0)
         good = list_experiments(m, &w, trash, true, e);
@@ -653,7 +687,7 @@ static void *reader_run(void *arg)
     struct reader *reader = arg;
     struct reading *r = reader->reading;
 
-    walker_init(&reader->walker, r->m->root, NULL);
+    walker_init(&reader->walker, r->m, r->m->root, NULL);
     reader->walker.limit = SLOT_SIZE;
     reader->walker.full = on_full;
     reader->walker.full_ctx = reader;

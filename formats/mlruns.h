@@ -22,9 +22,6 @@ struct mlruns *mlruns_open(const char *location, struct err *e);
 void mlruns_close(struct mlruns *m);
 /* The folder that was chosen, as given or with /mlruns added. */
 const char *mlruns_path(const struct mlruns *m);
-/* 32 hex digits from the ids and meta.yaml files of all experiments: the same for every shard and selection
- * of a tree, wherever it lies. */
-const char *mlruns_source(const struct mlruns *m);
 /* Experiments, active and deleted, in the order of their ids' bytes; an id that is active and deleted comes
  * twice. */
 size_t mlruns_experiment_count(const struct mlruns *m);
@@ -38,6 +35,11 @@ struct mlruns_selection {
     uint64_t shard, shards; /* runs, traces, models whose id's hash is shard modulo shards; 0 of 1: all */
     unsigned jobs;          /* reader threads, at least 1 */
 };
+
+/* The stream's source id, 32 hex digits, from the ids and meta.yaml files of all experiments and from the selection of
+ * experiments and registry: the same for every shard of a selection, wherever the tree lies; another one for another
+ * selection, so that streams of single experiments put together are no shards given twice. */
+void mlruns_source(const struct mlruns *m, const struct mlruns_selection *selection, char out[33]);
 
 /* What reading gives. The functions are called by one thread at a time, in an order that depends on the tree
  * alone. */

@@ -142,14 +142,15 @@ int names_list(struct names *names, int fd, char *chunk)
 
 /* -- walker */
 
-void walker_init(struct walker *w, int root, struct output *out)
+void walker_init(struct walker *w, const struct mlruns *store, int root, struct output *out)
 {
-    *w = (struct walker){.root = root, .out = out, .limit = SIZE_MAX};
+    *w = (struct walker){.store = store, .root = root, .out = out, .limit = SIZE_MAX};
     w->yaml = yaml_reader_new();
-    w->dataset_yaml = yaml_reader_new();
+    w->other_yaml = yaml_reader_new();
     /* aligned for the folder entries that are read into it */
     w->chunk = xmalloc(CHUNK_SIZE + 1);
     w->datasets = xcalloc(DATASET_CACHE_SIZE, sizeof *w->datasets);
+    w->verdicts = xcalloc(VERDICT_CACHE_SIZE, sizeof *w->verdicts);
 }
 
 void walker_free(struct walker *w)
@@ -161,7 +162,7 @@ void walker_free(struct walker *w)
     buf_free(&w->scratch);
     buf_free(&w->versions);
     yaml_reader_free(w->yaml);
-    yaml_reader_free(w->dataset_yaml);
+    yaml_reader_free(w->other_yaml);
     names_free(&w->names);
     free(w->chunk);
     for (int i = 0; i < DATASET_CACHE_SIZE; i++) {
@@ -170,6 +171,9 @@ void walker_free(struct walker *w)
         buf_free(&w->datasets[i].digest);
     }
     free(w->datasets);
+    for (int i = 0; i < VERDICT_CACHE_SIZE; i++)
+        buf_free(&w->verdicts[i].path);
+    free(w->verdicts);
 }
 
 size_t path_down(struct walker *w, const char *name)

@@ -66,7 +66,14 @@ struct dataset_name { /* what a dataset's folder is called in records */
     bool good;
 };
 
+enum { VERDICT_CACHE_SIZE = 64 };
+struct verdict {     /* whether an entity that others refer to can be read */
+    struct buf path; /* of its folder, below the store */
+    bool good;
+};
+
 struct walker {
+    const struct mlruns *store;
     int root; /* descriptor of the store's folder; not owned */
     struct output *out;
     size_t limit; /* bytes of out->data from which on full() is called */
@@ -77,13 +84,14 @@ struct walker {
     struct buf json, error_json, scratch;
     struct buf versions; /* int64_t each: the versions of a registered model that could be read */
     struct yaml_reader *yaml;
-    struct yaml_reader *dataset_yaml;
+    struct yaml_reader *other_yaml; /* of an entity that the one that is read refers to */
     struct names names;
     char *chunk; /* CHUNK_SIZE + 1 bytes */
     struct dataset_name *datasets;
+    struct verdict *verdicts;
 };
 
-void walker_init(struct walker *w, int root, struct output *out);
+void walker_init(struct walker *w, const struct mlruns *store, int root, struct output *out);
 void walker_free(struct walker *w);
 
 /* Goes down: adds "/name" to the path. Returns its length before, for path_back. */
@@ -192,9 +200,18 @@ void read_trace(struct walker *w, int dir, const struct unit *unit);
 void read_logged_model(struct walker *w, int dir, const struct unit *unit);
 void read_registered_model(struct walker *w, int dir, const struct unit *unit);
 
+/* -- references: false when what the id names is not there or can't be read */
+bool run_is_readable(struct walker *w, const struct unit *from,
+                     const struct value *id); /* in the same experiment */
+bool logged_model_is_readable(struct walker *w, const struct unit *from, const struct value *id); /* in any */
+bool run_check(struct walker *w, int dir, const struct unit *unit);
+bool logged_model_check(struct walker *w, int dir, const struct unit *unit);
+/* Sets experiment and deleted of unit; false for an experiment that can't be read. */
+bool mlruns_experiment_place(const struct mlruns *m, size_t i, struct unit *unit);
+
 /* Points of a run, each key's latest after them. r has kind metric, run_id set. */
 void read_run_metrics(struct walker *w, int dir, struct record *r);
 /* Points of a logged model. r has kind logged_model_metric, its ids set. */
-void read_model_metrics(struct walker *w, int dir, struct record *r);
+void read_model_metrics(struct walker *w, int dir, const struct unit *unit, struct record *r);
 
 #endif

@@ -198,11 +198,11 @@ static void latest_update(struct latest *l, const struct point *p)
     *l = (struct latest){.any = true, .point = *p, .rank = rank};
 }
 
-/* A last line without its newline was cut when it has fewer columns than the line before it, or fewer than
- * the three that every MLflow since 1.0 writes. */
-static bool is_cut(const struct line_reader *in, const struct columns *c, size_t before)
+/* A last line without its newline was cut if it has fewer columns than the three that every MLflow since 1.0
+ * writes, or than the two of MLflow before, of which the line above it tells. */
+static bool is_cut(const struct line_reader *in, const struct columns *c, size_t above)
 {
-    return in->torn && c->n < (before ? before : 3);
+    return in->torn && c->n < (above == 2 ? 2 : 3);
 }
 
 static bool run_point(struct line_reader *in, const char *line, size_t len, size_t *columns, struct point *p)
@@ -223,7 +223,11 @@ static bool run_point(struct line_reader *in, const char *line, size_t len, size
         return false;
     }
     *columns = c.n;
-    return take_point(in, &c, p);
+    if (!take_point(in, &c, p))
+        return false;
+    if (in->torn)
+        warning(in->w, in->number, "the last line has no newline; it is taken as it is");
+    return true;
 }
 
 /* The key of a run's or model's metric lies in the walker's path, which no one changes while its file is
@@ -272,8 +276,14 @@ void read_run_metrics(struct walker *w, int dir, struct record *r)
 /* -- logged models */
 
 /* TIMESTAMP VALUE STEP RUN_ID [DATASET_NAME DATASET_DIGEST]; the name may hold blanks, the digest may not. */
-static bool model_point(struct line_reader *in, const char *line, size_t len, struct record *r)
+struct model_walk {
+    const struct unit *unit;
+    struct record *r;
+};
+
+static bool model_point(struct line_reader *in, const char *line, size_t len, const struct model_walk *walk)
 {
+    struct record *r = walk->r;
     struct columns c;
     struct point p;
     const char *digest;
@@ -286,14 +296,14 @@ static bool model_point(struct line_reader *in, const char *line, size_t len, st
     }
     if (!take_point(in, &c, &p))
         return false;
-    if (c.len[3] == 0) {
-        problem(in->w, in->number, "a metric line of a model without a run id: %s", shown(line, len));
+    r->v[F_logged_model_metric_run_id] = value_text(c.at[3], c.len[3]);
+    if (!run_is_readable(in->w, walk->unit, &r->v[F_logged_model_metric_run_id])) {
+        problem(in->w, in->number, "the experiment has no run %s that can be read", shown(c.at[3], c.len[3]));
         return false;
     }
     r->v[F_logged_model_metric_timestamp] = value_int(p.timestamp);
     r->v[F_logged_model_metric_step] = value_int(p.step);
     r->v[F_logged_model_metric_value] = value_float(p.value);
-    r->v[F_logged_model_metric_run_id] = value_text(c.at[3], c.len[3]);
     r->v[F_logged_model_metric_dataset_name] = value_null();
     r->v[F_logged_model_metric_dataset_digest] = value_null();
     if (c.n == 4)
@@ -309,21 +319,23 @@ static bool model_point(struct line_reader *in, const char *line, size_t len, st
 static void model_metric(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
                          void *ctx)
 {
-    struct record *r = ctx;
+    const struct model_walk *walk = ctx;
     struct line_reader in;
     const char *line;
     size_t len;
 
     if (!open_lines(w, &in, dir, name, type))
         return;
-    r->v[F_logged_model_metric_key] = value_text(key, strlen(key));
+    walk->r->v[F_logged_model_metric_key] = value_text(key, strlen(key));
     while ((line = next_line(&in, &len)))
-        if (model_point(&in, line, len, r))
-            emit(w, r);
+        if (model_point(&in, line, len, walk))
+            emit(w, walk->r);
     close(in.fd);
 }
 
-void read_model_metrics(struct walker *w, int dir, struct record *r)
+void read_model_metrics(struct walker *w, int dir, const struct unit *unit, struct record *r)
 {
-    each_file(w, dir, "metrics", model_metric, r);
+    struct model_walk walk = {.unit = unit, .r = r};
+
+    each_file(w, dir, "metrics", model_metric, &walk);
 }

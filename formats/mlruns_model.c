@@ -38,6 +38,15 @@ static bool logged_fill(struct walker *w, const struct yaml_value *meta, const s
     return meta_fill(w, meta, logged_fields, N_OF(logged_fields), r);
 }
 
+bool logged_model_check(struct walker *w, int dir, const struct unit *unit)
+{
+    const struct yaml_value *meta;
+    struct record r;
+
+    record_init(&r, KIND_logged_model);
+    return meta_read(w, w->other_yaml, dir, META_FILE, &meta) == META_GOOD && logged_fill(w, meta, unit, &r);
+}
+
 static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit)
 {
     static const char *const signs[] = {"metrics", "params", "tags", NULL};
@@ -76,7 +85,7 @@ void read_logged_model(struct walker *w, int dir, const struct unit *unit)
     record_init(&r, KIND_logged_model_metric);
     r.v[F_logged_model_metric_model_id] = id;
     r.v[F_logged_model_metric_experiment_id] = experiment;
-    read_model_metrics(w, dir, &r);
+    read_model_metrics(w, dir, unit, &r);
 }
 
 /* -- model registry */

@@ -77,7 +77,7 @@ static const struct dataset_name *dataset_look_up(struct walker *w, const struct
     fd = dir_open(w->root, buf_str(&d->path));
     /* what is wrong with the dataset has been said where the experiment was read */
     w->out = &quiet;
-    d->good = fd >= 0 && dataset_fill(w, w->dataset_yaml, fd, &r);
+    d->good = fd >= 0 && dataset_fill(w, w->other_yaml, fd, &r);
     w->out = out;
     if (d->good) {
         buf_add(&d->name, r.v[F_dataset_name].s, r.v[F_dataset_name].len);
@@ -207,7 +207,11 @@ static void emit_model_input(struct walker *w, const struct unit *unit, const st
     r.v[F_model_input_run_id] = value_text(unit->name, strlen(unit->name));
     r.v[F_model_input_model_id] = meta_id(source, scratch);
     r.v[F_model_input_step] = value_int(0);
-    emit(w, &r);
+    if (logged_model_is_readable(w, unit, &r.v[F_model_input_model_id]))
+        emit(w, &r);
+    else
+        problem(w, source->line, "source_id: there is no logged model %s that can be read",
+                shown(source->text, source->len));
 }
 
 static void read_input(struct walker *w, int dir, const char *name, void *ctx)
@@ -243,6 +247,20 @@ static const struct meta_field output_fields[] = {
     {"step", F_model_output_step, META_INT},
 };
 
+static void emit_model_output(struct walker *w, const struct unit *unit, const struct yaml_value *meta,
+                              const struct record *r)
+{
+    const struct value *id = &r->v[F_model_output_model_id];
+
+    if (value_is_null(&r->v[F_model_output_step]))
+        problem(w, 0, "step is missing");
+    else if (!logged_model_is_readable(w, unit, id))
+        problem(w, yaml_get(meta, "destination_id")->line,
+                "destination_id: there is no logged model %s that can be read", shown(id->s, id->len));
+    else
+        emit(w, r);
+}
+
 static void read_output(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
@@ -261,10 +279,7 @@ static void read_output(struct walker *w, int dir, const char *name, void *ctx)
             problem(w, type ? type->line : 0, "destination_type is not MODEL_OUTPUT");
         } else if (meta_fill(w, meta, output_fields, N_OF(output_fields), &r)) {
             r.v[F_model_output_run_id] = value_text(unit->name, strlen(unit->name));
-            if (value_is_null(&r.v[F_model_output_step]))
-                problem(w, 0, "step is missing");
-            else
-                emit(w, &r);
+            emit_model_output(w, unit, meta, &r);
         }
     }
     path_back(w, back);
@@ -342,6 +357,15 @@ static bool run_fill(struct walker *w, const struct yaml_value *meta, const stru
     if (word)
         r->v[F_run_source_type] = value_str(word);
     return true;
+}
+
+bool run_check(struct walker *w, int dir, const struct unit *unit)
+{
+    const struct yaml_value *meta;
+    struct record r;
+
+    record_init(&r, KIND_run);
+    return meta_read(w, w->other_yaml, dir, META_FILE, &meta) == META_GOOD && run_fill(w, meta, unit, &r);
 }
 
 /* A folder without meta.yaml that has none of a run's folders is no run: MLflow passes it over, too.

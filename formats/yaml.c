@@ -326,8 +326,8 @@ static bool resolve_plain(struct yaml_reader *r, struct yaml_value *v, bool is_k
             return fail(r->error, v->line, "%s is a number without digits", s);
     } else if (is_time(s)) {
         v->kind = YAML_IS_TIME;
-    } else if (strcmp(s, "<<") == 0 && is_key) {
-        return fail(r->error, v->line, "merge keys (<<) are not understood");
+    } else if (strcmp(s, "<<") == 0) {
+        return fail(r->error, v->line, "an unquoted << (a merge key) is not understood");
     } else if (strcmp(s, "=") == 0 && !is_key) {
         return fail(r->error, v->line, "an unquoted = is no value");
     }

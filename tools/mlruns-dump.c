@@ -149,7 +149,8 @@ static int finish(struct dump *d)
     if (whole)
         err_note("%s: %llu left out", mlruns_path(d->store), (unsigned long long)d->problems);
     else
-        err_print(mlruns_path(d->store), "problems: %llu", (unsigned long long)d->problems);
+        err_print(mlruns_path(d->store), "%llu problem%s", (unsigned long long)d->problems,
+                  d->problems == 1 ? "" : "s");
     if (whole || !d->out)
         return EXIT_ANSWER_NO;
     err_print_hint("mend them, or leave them out with --skip-malformed; the stream was not completed");
@@ -176,7 +177,9 @@ static int run(struct mlruns *store)
             die_hint("redirect it to a file, or pipe it to ml-load, ml-verify or ml-transform --json",
                      "standard output", "a record stream is not for terminals");
         d.out = wire_writer_new(STDOUT_FILENO, "standard output");
-        wire_write_header(d.out, mlruns_source(store), (int64_t)selection.shard, (int64_t)selection.shards);
+        char source[33];
+        mlruns_source(store, &selection, source);
+        wire_write_header(d.out, source, (int64_t)selection.shard, (int64_t)selection.shards);
     }
     progress_start(mlruns_path(store), "records", 0);
     if (!mlruns_read(store, &selection, &sink, &e))

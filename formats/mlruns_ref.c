@@ -1,0 +1,70 @@
+/* References within a file store whose other end may be gone or unreadable: a database refuses the rows that
+ * hold them. */
+#include <string.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "mlruns_internal.h"
+
+/* Whether the folder of an entity is there and its YAML file can be read; what is wrong with it is said where
+ * it is read itself. The last answers are kept, as most points of a model are of one run. */
+static bool is_readable(struct walker *w, const struct unit *unit, const char *folder,
+                        bool (*check)(struct walker *w, int dir, const struct unit *unit))
+{
+    struct output quiet = {0}, *out = w->out;
+    struct verdict *v;
+    int fd;
+
+    buf_reset(&w->scratch);
+    buf_addf(&w->scratch, "%s%s/%s%s", unit->deleted ? ".trash/" : "", unit->experiment, folder, unit->name);
+    v = &w->verdicts[XXH3_64bits(w->scratch.data, w->scratch.len) % VERDICT_CACHE_SIZE];
+    if (v->path.len == w->scratch.len && memcmp(v->path.data, w->scratch.data, v->path.len) == 0)
+        return v->good;
+    buf_reset(&v->path);
+    buf_add(&v->path, w->scratch.data, w->scratch.len);
+    fd = dir_open(w->root, buf_str(&v->path));
+    w->out = &quiet;
+    v->good = fd >= 0 && check(w, fd, unit);
+    w->out = out;
+    buf_free(&quiet.data);
+    buf_free(&quiet.notes);
+    if (fd >= 0)
+        close(fd);
+    return v->good;
+}
+
+/* Makes an id the name of a folder; false when it can be none. */
+static bool folder_of(const struct value *id, char name[256])
+{
+    if (id->len == 0 || id->len > 255 || id->s[0] == '.' || memchr(id->s, '/', id->len) ||
+        memchr(id->s, '\0', id->len))
+        return false;
+    memcpy(name, id->s, id->len);
+    name[id->len] = '\0';
+    return true;
+}
+
+bool run_is_readable(struct walker *w, const struct unit *from, const struct value *id)
+{
+    char name[256];
+    struct unit unit = {.experiment = from->experiment, .deleted = from->deleted, .name = name};
+
+    return folder_of(id, name) && is_readable(w, &unit, "", run_check);
+}
+
+bool logged_model_is_readable(struct walker *w, const struct unit *from, const struct value *id)
+{
+    char name[256];
+    struct unit unit = {.experiment = from->experiment, .deleted = from->deleted, .name = name};
+
+    if (!folder_of(id, name))
+        return false;
+    if (is_readable(w, &unit, "models/", logged_model_check))
+        return true;
+    for (size_t i = 0; i < mlruns_experiment_count(w->store); i++)
+        if (mlruns_experiment_place(w->store, i, &unit) &&
+            is_readable(w, &unit, "models/", logged_model_check))
+            return true;
+    return false;
+}

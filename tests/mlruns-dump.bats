@@ -1,0 +1,789 @@
+#!/usr/bin/env bats
+# mlruns-dump: every option, and what it says of every kind of damage.
+
+load helpers
+
+setup() {
+    work
+}
+
+EXP=537708342419121040
+OLD=870002130377617530
+DEEP=1b720d04f3e24f11bc736169024f6d03
+SHALLOW=2e0c8ec1303343bbb3b00caf2717ea34
+TRACE=tr-553edf1d059cd12a1a886a3a57d1cda1
+
+json() { # FILE: the records as JSON lines
+    ml-transform -q --json <"$1"
+}
+
+# dump ARGUMENT...: the stream in ./out, messages in $stderr
+dump() {
+    status=0
+    mlruns-dump -q "$@" >out 2>err || status=$?
+    stderr=$(cat err)
+    output=$(head -c 200 out | tr -d '\0')
+}
+
+# Number of records of a kind in ./out that a jq filter takes.
+count() { # KIND [FILTER]
+    json out | jq -c "select(.kind == \"$1\") | select(${2:-true})" | wc -l
+}
+
+# has_trailer: ./out is a whole stream
+has_trailer() {
+    json out >/dev/null 2>&1
+}
+
+# Of a damaged tree: a plain dump names PATH and REASON, exits with 2 and leaves a stream that is cut; --check says the same and
+# exits with 1; --skip-malformed exits with 1, and what it writes is whole and has a record for what was left out.
+assert_malformed() { # PATH REASON
+    dump mlruns
+    assert_status 2
+    assert_contains "$stderr" "mlruns/$1: "
+    assert_contains "$stderr" "$2"
+    assert_contains "$stderr" "hint: "
+    if has_trailer; then
+        echo "the stream has a trailer" >&2
+        return 1
+    fi
+    dump --check mlruns
+    assert_status 1
+    assert_contains "$stderr" "mlruns/$1: "
+    assert_contains "$stderr" "$2"
+    [ ! -s out ]
+    dump --skip-malformed mlruns
+    assert_status 1
+    assert_contains "$stderr" "mlruns/$1: warning: left out: "
+    has_trailer
+    [ "$(json out | jq -r 'select(.kind == "skipped") | .path' | grep -cxF "$1")" -ge 1 ]
+    ml-load -q "sqlite:///left-$RANDOM$RANDOM.db" <out
+}
+
+# -- what is read
+
+@test "the small tree is read whole: every kind, parents before children" {
+    dump "$ROOT/tests/data/mlruns"
+    assert_status 0
+    assert_equal "$stderr" ""
+    json out >all
+    for kind in experiment experiment_tag dataset run param metric latest_metric tag input input_tag model_input model_output \
+        trace trace_tag trace_request_metadata assessment logged_model logged_model_param logged_model_tag \
+        logged_model_metric registered_model registered_model_tag model_version model_version_tag \
+        registered_model_alias prompt; do
+        grep -q "\"kind\":\"$kind\"" all || { echo "no $kind" >&2; false; }
+    done
+    # experiments with tags and datasets come before all else
+    assert_equal "$(jq -r .kind all | sed 1d | uniq | sed -n '/^run$/,$p' | grep -cE '^(experiment|experiment_tag|dataset)$')" 0
+    # a run's own records follow it
+    jq -r 'if .kind == "run" then "run " + .run_id elif .kind == "param" or .kind == "metric" or .kind == "tag" then "of " + .run_id
+        else empty end' all | awk '$1 == "run" { run = $2 } $1 == "of" && $2 != run { exit 1 }'
+}
+
+@test "fields are as MLflow reads them" {
+    dump "$ROOT/tests/data/mlruns"
+    json out >all
+    assert_equal "$(jq -r 'select(.kind == "run" and .run_id == "'$DEEP'") | [.status, .lifecycle_stage, .source_type, .run_name,
+        .start_time, .experiment_id] | @csv' all)" '"FINISHED","active","LOCAL","deep",1718000060000,"'$EXP'"'
+    assert_equal "$(jq -r 'select(.kind == "param" and .run_id == "'$DEEP'" and .key == "optimizer/name") | .value' all)" gbdt
+    # the step is the third column, also where a dataset follows it
+    assert_equal "$(jq -c 'select(.kind == "metric" and .key == "test_auc") | [.step, .timestamp, .value]' all)" \
+        '[5,1718000070000,0.8044]'
+    assert_equal "$(jq -c 'select(.kind == "logged_model_metric") | [.step, .run_id, .dataset_name, .dataset_digest]' all)" \
+        '[5,"'$DEEP'","customers-2024","8b1a9953"]'
+    assert_equal "$(jq -r 'select(.kind == "experiment" and .experiment_id == "'$OLD'") | .lifecycle_stage' all)" deleted
+    assert_equal "$(jq -r 'select(.kind == "assessment" and .name == "facts") | .value' all)" '{"days": 2, "channel": "mail"}'
+    assert_equal "$(jq -r 'select(.kind == "assessment" and .name == "polite") | [.value, .metadata, .valid] | @text' all)" \
+        '["true","{\"round\": \"1\"}",true]'
+    assert_equal "$(jq -r 'select(.kind == "registered_model_alias" and .name == "churn") | "\(.alias) \(.version)"' all)" "champion 1"
+    assert_equal "$(jq -r 'select(.kind == "prompt") | .name' all)" support-answer
+    assert_equal "$(jq -r 'select(.kind == "input") | "\(.dataset_name) \(.dataset_digest)"' all | sort -u)" "customers-2024 8b1a9953"
+}
+
+@test "the latest point is the greatest step, time, value; NaN counts as 0, the first of equals stays" {
+    copy_tree
+    m=mlruns/$EXP/$DEEP/metrics
+    printf '1 0.5 1\n2 nan 1\n2 -1 1\n' >$m/a
+    printf '1 0.0 0\n1 nan 0\n1 -0.0 0\n' >$m/b
+    printf '9 5 0\n1 inf 1\n1 1.7976931348623157e+308 1\n' >$m/c
+    printf '5 1\n7 2\n6 3\n' >$m/d
+    dump mlruns
+    assert_status 0
+    json out | jq -c 'select(.kind == "latest_metric" and (.key | length) == 1) | [.key, .step, .timestamp, .value]' >latest
+    assert_equal "$(cat latest)" '["a",1,2,{"$float":"nan"}]
+["b",0,1,0]
+["c",1,1,{"$float":"inf"}]
+["d",0,7,2]'
+}
+
+@test "metric lines have two to seven columns and numbers as Python reads them" {
+    copy_tree
+    printf '1 1e400\n+2 1_0.5 0_7\n-3 -Infinity -9223372036854775808\n4 .5 1 name digest\n5 5. 2 a name digest\r\n 6 NaN 3 a long name digest \n7 5e-324 1' \
+        >mlruns/$EXP/$DEEP/metrics/odd
+    dump mlruns
+    assert_status 0
+    assert_contains "$stderr" "metrics/odd:7: warning: "
+    assert_equal "$(json out | jq -c 'select(.kind == "metric" and .key == "odd") | [.timestamp, .value, .step]')" \
+        '[1,{"$float":"inf"},0]
+[2,10.5,7]
+[-3,{"$float":"-inf"},{"$int":"-9223372036854775808"}]
+[4,0.5,1]
+[5,5,2]
+[6,{"$float":"nan"},3]
+[7,5e-324,1]'
+}
+
+@test "a metric file longer than the reading buffer is read whole, its points in order" {
+    copy_tree
+    awk 'BEGIN { for (i = 0; i < 30000; i++) printf "%d %.17g %d\n", 1700000000000 + i, i / 7, i }' >mlruns/$EXP/$DEEP/metrics/long
+    dump --jobs 3 mlruns
+    assert_status 0
+    assert_equal "$(count metric '.key == "long"')" 30000
+    json out | jq -r 'select(.kind == "metric" and .key == "long") | .step' | awk '$1 != NR - 1 { exit 1 }'
+    assert_equal "$(json out | jq -r 'select(.kind == "latest_metric" and .key == "long") | .step')" 29999
+}
+
+@test "values are kept to the byte: line ends, empty, not UTF-8; keys with slashes and blanks" {
+    copy_tree
+    p=mlruns/$EXP/$DEEP/params
+    mkdir -p "$p/a/b c"
+    printf 'one\r\ntwo\r\n' >"$p/crlf"
+    : >"$p/empty"
+    printf 'caf\351' >"$p/latin"
+    printf 'deep' >"$p/a/b c/d."
+    printf 'x' >"$p/$(printf 'k\377')"
+    dump mlruns
+    assert_status 0
+    json out | jq -c 'select(.kind == "param" and .run_id == "'$DEEP'") | [.key, .value]' >params
+    grep -qxF '["crlf","one\r\ntwo\r\n"]' params
+    grep -qxF '["empty",""]' params
+    grep -qxF '["latin",{"$bytes":"Y2Fm6Q=="}]' params
+    grep -qxF '["a/b c/d.","deep"]' params
+    grep -qxF '[{"$bytes":"a/8="},"x"]' params
+}
+
+@test "unquoted YAML names keep their text" {
+    for name in yes 0x1F 010 1:30 2024-01-02 1.50 Null-ish; do
+        rm -rf mlruns
+        copy_tree
+        sed -i "s/^name: .*/name: $name/" mlruns/$EXP/meta.yaml
+        dump mlruns
+        assert_status 0
+        assert_equal "$(json out | jq -r 'select(.kind == "experiment" and .experiment_id == "'$EXP'") | .name')" "$name"
+    done
+}
+
+@test "MLflow 1.x: numeric ids, run_uuid, two columns, no creation times, the run's name in its tag" {
+    mkdir -p mlruns/.trash mlruns/1/0123456789abcdef0123456789abcdef/{metrics,params,tags,artifacts}
+    printf 'artifact_location: /srv/mlruns/1\nexperiment_id: 1\nlifecycle_stage: active\nname: old\n' >mlruns/1/meta.yaml
+    r=mlruns/1/0123456789abcdef0123456789abcdef
+    printf 'artifact_uri: /srv/x\nend_time: null\nentry_point_name: ""\nexperiment_id: 1\nlifecycle_stage: active\nname: ""
+run_uuid: 0123456789abcdef0123456789abcdef\nsource_name: ""\nsource_type: 4\nsource_version: ""\nstart_time: 1500000000000
+status: 3\ntags: []\nuser_id: ada\n' >$r/meta.yaml
+    printf '1500000000001 0.25\n' >$r/metrics/loss
+    printf 'from the tag' >$r/tags/mlflow.runName
+    mkdir -p mlruns/.trash/2
+    printf 'artifact_location: /srv/mlruns/2\nexperiment_id: 2\nlifecycle_stage: active\nname: gone\n' >mlruns/.trash/2/meta.yaml
+    dump mlruns
+    assert_status 0
+    json out >all
+    assert_equal "$(jq -r 'select(.kind == "run") | [.experiment_id, .run_name, .status, .source_type] | @csv' all)" \
+        '"1","from the tag","FINISHED","LOCAL"'
+    assert_equal "$(jq -c 'select(.kind == "metric") | [.step, .value]' all)" '[0,0.25]'
+    # the folder decides what is deleted: 1.x moves it, and changes nothing in it
+    assert_equal "$(jq -r 'select(.kind == "experiment") | "\(.name) \(.lifecycle_stage) \(.creation_time)"' all)" \
+        "old active null
+gone deleted null"
+}
+
+@test "V2 traces: their id, their status, no duration and a duration of 0" {
+    copy_tree
+    for id in 0000000000000000000000000000000a 0000000000000000000000000000000b; do
+        mkdir -p mlruns/$EXP/traces/$id/{request_metadata,tags}
+        printf 'assessments: []\nexecution_time_ms: null\nexperiment_id: "%s"\nrequest_id: %s\nstatus: TRACE_STATUS_UNSPECIFIED
+timestamp_ms: 5\n' $EXP $id >mlruns/$EXP/traces/$id/trace_info.yaml
+    done
+    sed -i 's/null/0/' mlruns/$EXP/traces/0000000000000000000000000000000b/trace_info.yaml
+    dump mlruns
+    assert_status 0
+    assert_equal "$(json out | jq -c 'select(.kind == "trace" and .request_time == 5) | [.state, .execution_duration]')" \
+        '["STATE_UNSPECIFIED",null]
+["STATE_UNSPECIFIED",0]'
+}
+
+@test "assessments of every type of value" {
+    copy_tree
+    a=mlruns/$EXP/traces/$TRACE/assessments
+    make() { # NAME YAML
+        printf 'assessment_id: a-%s\nassessment_name: %s\ncreate_time: "1970-01-01T00:00:01Z"\nlast_update_time: "1970-01-01T00:00:02.5Z"
+source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/a-$1.yaml
+    }
+    make nothing 'feedback:\n  value: null'
+    make number 'feedback:\n  value: 3.0'
+    make list 'feedback:\n  value:\n  - 1.0e-05\n  - é\n  - {b: yes, a: 1e3}'
+    make error 'feedback:\n  error:\n    error_code: E1\n    error_message: "a\\nb"\n  value: null'
+    make expect 'expectation:\n  value: "two"'
+    make serial 'expectation:\n  serialized_value:\n    serialization_format: JSON_FORMAT\n    value: "[1,2.50]"'
+    make issue 'issue:\n  issue_name: slow'
+    make off 'feedback:\n  value: false\nvalid: false\noverrides: a-nothing\nmetadata:\n  mlflow.assessment.sourceRunId: r1'
+    dump mlruns
+    assert_status 0
+    json out | jq -c 'select(.kind == "assessment" and .create_time == 1000) | [.name, .assessment_type, .value, .error]' >got
+    assert_equal "$(cat got)" '["error","feedback","null","{\"error_code\": \"E1\", \"error_message\": \"a\\nb\", \"stack_trace\": null}"]
+["expect","expectation","\"two\"",null]
+["issue","issue","{\"issue_name\": \"slow\"}",null]
+["list","feedback","[1e-05, \"\\u00e9\", {\"b\": true, \"a\": \"1e3\"}]",null]
+["nothing","feedback","null",null]
+["number","feedback","3.0",null]
+["off","feedback","false",null]
+["serial","expectation","[1, 2.5]",null]'
+    assert_equal "$(json out | jq -c 'select(.kind == "assessment" and .name == "off") | [.valid, .overrides, .run_id, .source_type,
+        .source_id, .last_update_time]')" '[false,"a-nothing","r1","LLM_JUDGE","default",2500]'
+}
+
+@test "a model metric whose dataset name holds blanks" {
+    copy_tree
+    printf '1 nan 2 %s my own data d1\n' $DEEP >"$(echo mlruns/$EXP/models/*/metrics)/m"
+    dump mlruns
+    assert_status 0
+    assert_equal "$(json out | jq -c 'select(.kind == "logged_model_metric" and .key == "m") | [.dataset_name, .dataset_digest]')" \
+        '["my own data","d1"]'
+}
+
+@test "a prompt is told by its tag, in any case of letters" {
+    copy_tree
+    printf TRUE >mlruns/models/support-answer/tags/mlflow.prompt.is_prompt
+    dump mlruns
+    assert_equal "$(count prompt) $(count registered_model)" "1 1"
+    printf 'true ' >mlruns/models/support-answer/tags/mlflow.prompt.is_prompt
+    dump mlruns
+    assert_equal "$(count prompt) $(count registered_model)" "0 2"
+}
+
+@test "folders that are no entities are passed over: .git, artifacts of other stores, reserved names" {
+    copy_tree
+    mkdir -p mlruns/.git/objects mlruns/$EXP/.ipynb_checkpoints mlruns/$EXP/ffffffffffffffffffffffffffffffff/artifacts \
+        mlruns/$EXP/traces/tr-0/artifacts mlruns/$EXP/models/m-0/artifacts
+    touch mlruns/.DS_Store mlruns/$EXP/.DS_Store
+    # a meta.yaml among a run's artifacts is nobody's
+    cp mlruns/$EXP/$DEEP/meta.yaml mlruns/$EXP/$DEEP/artifacts/
+    dump "$ROOT/tests/data/mlruns"
+    mv out before
+    dump mlruns
+    assert_status 0
+    cmp out before
+}
+
+# -- links
+
+@test "links are followed as MLflow follows them" {
+    copy_tree
+    dump mlruns
+    mv out before
+    mv mlruns/$EXP elsewhere && ln -s ../elsewhere mlruns/$EXP
+    mv elsewhere/$DEEP a-run && ln -s ../a-run elsewhere/$DEEP
+    mv a-run/params/max_depth value && ln -s ../../value a-run/params/max_depth
+    mv a-run/tags the-tags && ln -s ../the-tags a-run/tags
+    dump mlruns
+    assert_status 0
+    cmp out before
+    # but not to folders below params, metrics, tags
+    mkdir more && printf x >more/hidden && ln -s ../../more a-run/params/linked
+    dump mlruns
+    assert_status 0
+    assert_contains "$stderr" "params/linked: warning: a link to a folder"
+    cmp out before
+}
+
+@test "links in a loop are refused by name" {
+    copy_tree
+    ln -s . mlruns/loop
+    assert_malformed loop "leads back"
+    rm mlruns/loop
+    ln -s . mlruns/$EXP/loop
+    assert_malformed $EXP/loop "leads back"
+    rm mlruns/$EXP/loop
+    ln -s self mlruns/$EXP/$DEEP/params/self
+    assert_malformed $EXP/$DEEP/params/self "loop"
+    ln -sf nowhere mlruns/$EXP/$DEEP/params/self
+    assert_malformed $EXP/$DEEP/params/self "leads nowhere"
+}
+
+@test "a pipe among the params does not block" {
+    copy_tree
+    mkfifo mlruns/$EXP/$DEEP/params/pipe
+    assert_malformed $EXP/$DEEP/params/pipe "not a regular file"
+    ln -s pipe mlruns/$EXP/$DEEP/params/link
+    assert_malformed $EXP/$DEEP/params/link "not a regular file"
+}
+
+# -- damage: experiments
+
+@test "experiment: meta.yaml empty, missing, torn, a list, not UTF-8: named, and its runs go with it" {
+    copy_tree
+    cp -r mlruns whole
+    meta=mlruns/$EXP/meta.yaml
+    : >$meta
+    assert_malformed $EXP/meta.yaml "empty"
+    assert_equal "$(count run)" 1
+    assert_equal "$(count skipped)" 1
+    rm $meta
+    assert_malformed $EXP/meta.yaml "missing"
+    printf 'name: a\n  b: [' >$meta
+    assert_malformed $EXP/meta.yaml:2 "mapping values are not allowed"
+    printf -- '- a\n' >$meta
+    assert_malformed $EXP/meta.yaml:1 "a list instead of a map"
+    printf 'experiment_id: "1"\nname: caf\351\n' >$meta
+    assert_malformed $EXP/meta.yaml:2 "UTF-8"
+}
+
+# field FILE SED LINE REASON: damages one line of the YAML file, which must be named
+field() {
+    rm -rf mlruns
+    copy_tree
+    sed -i "$2" "mlruns/$1"
+    assert_malformed "$1:$3" "$4"
+}
+
+line_of() { # FILE KEY
+    grep -n "^$2:" "$ROOT/tests/data/mlruns/$1" | cut -d: -f1
+}
+
+@test "experiment: fields that are null, of a wrong type, or not this experiment's" {
+    f=$EXP/meta.yaml
+    field $f 's/^name: .*/name: null/' "$(line_of $f name)" "name is null"
+    field $f 's/^name: .*/name: [a]/' "$(line_of $f name)" "expected text, found a list"
+    field $f 's/^lifecycle_stage: .*/lifecycle_stage: gone/' "$(line_of $f lifecycle_stage)" "neither active nor deleted"
+    field $f 's/^creation_time: .*/creation_time: 1.5/' "$(line_of $f creation_time)" "creation_time: expected an integer, found a float"
+    field $f 's/^creation_time: .*/creation_time: 2024-01-02/' "$(line_of $f creation_time)" "found a date"
+    field $f 's/^creation_time: .*/creation_time: 1:30/' "$(line_of $f creation_time)" "base 60"
+    field $f 's/^creation_time: .*/creation_time: yes/' "$(line_of $f creation_time)" "found a boolean"
+    field $f 's/^creation_time: .*/creation_time: 9223372036854775808/' "$(line_of $f creation_time)" "beyond 64 bits"
+    field $f "s/^experiment_id: .*/experiment_id: '5'/" "$(line_of $f experiment_id)" "but the folder says $EXP"
+}
+
+@test "a folder that is no experiment" {
+    copy_tree
+    mkdir mlruns/notes
+    assert_malformed notes/meta.yaml missing
+}
+
+@test "datasets that can't be read, and inputs that need them" {
+    copy_tree
+    d=$(cd mlruns && echo $EXP/datasets/*)
+    : >mlruns/$d/meta.yaml
+    assert_malformed $d/meta.yaml empty
+    assert_equal "$(count input) $(count skipped)" "0 3"
+    assert_contains "$stderr" "has no dataset ${d##*/} that can be read"
+    rm -r mlruns/$EXP/datasets
+    dump mlruns
+    assert_status 2
+    assert_contains "$stderr" "has no dataset"
+    # model inputs need no datasets folder
+    assert_equal "$(dump --skip-malformed mlruns; count model_input)" 1
+}
+
+# -- damage: runs
+
+@test "run: meta.yaml empty or missing: the run is left out whole" {
+    copy_tree
+    : >mlruns/$EXP/$DEEP/meta.yaml
+    assert_malformed $EXP/$DEEP/meta.yaml empty
+    assert_equal "$(count run) $(count metric ".run_id == \"$DEEP\"")" "3 0"
+    rm mlruns/$EXP/$DEEP/meta.yaml
+    assert_malformed $EXP/$DEEP/meta.yaml missing
+}
+
+@test "what refers to a run or a logged model that can't be read is left out with it" {
+    copy_tree
+    f=$EXP/$DEEP/meta.yaml
+    cp mlruns/$f saved
+    : >mlruns/$f
+    m=$(cd mlruns && echo $EXP/models/*/metrics/test_auc)
+    assert_malformed "$m:1" "no run $DEEP that can be read"
+    assert_equal "$(count logged_model) $(count logged_model_metric)" "1 0"
+    cp saved mlruns/$f
+    rm -r mlruns/$EXP/models
+    assert_malformed "$(cd mlruns && grep -l 'source_type: MODEL' $EXP/*/inputs/*/meta.yaml):3" "no logged model"
+    assert_contains "$stderr" "destination_id: there is no logged model"
+    assert_equal "$(count model_input) $(count model_output) $(count input)" "0 0 2"
+    # a model of another experiment is there
+    rm -rf mlruns
+    copy_tree
+    mv mlruns/$EXP/models mlruns/0/
+    sed -i "s/^experiment_id: .*/experiment_id: '0'/" mlruns/0/models/*/meta.yaml
+    rm -r mlruns/0/models/*/metrics
+    dump mlruns
+    assert_status 0
+}
+
+@test "run: fields" {
+    f=$EXP/$DEEP/meta.yaml
+    field $f 's/^status: .*/status: 99/' "$(line_of $f status)" "status: expected an integer from 1 to 5, found 99"
+    field $f 's/^status: .*/status: null/' "$(line_of $f status)" "status: "
+    field $f 's/^status: .*/status: FINISHED/' "$(line_of $f status)" "status: "
+    field $f 's/^lifecycle_stage: .*/lifecycle_stage: paused/' "$(line_of $f lifecycle_stage)" "neither active nor deleted"
+    field $f "s/^run_id: .*/run_id: $SHALLOW/" "$(line_of $f run_id)" "but the folder says $DEEP"
+    field $f "s/^experiment_id: .*/experiment_id: '0'/" "$(line_of $f experiment_id)" "but the folder says $EXP"
+    field $f 's/^start_time: .*/start_time: 1.0/' "$(line_of $f start_time)" "found a float"
+    field $f 's/^end_time: .*/end_time: 2024-01-02T03:04:05Z/' "$(line_of $f end_time)" "found a date"
+    field $f 's/^source_type: .*/source_type: 9/' "$(line_of $f source_type)" "source_type"
+}
+
+@test "run: a meta.yaml in any other sub-folder is no run" {
+    copy_tree
+    mkdir mlruns/$EXP/backup
+    cp mlruns/$EXP/$DEEP/meta.yaml mlruns/$EXP/backup/
+    assert_malformed "$EXP/backup/meta.yaml:$(line_of $EXP/$DEEP/meta.yaml run_id)" "the folder says backup"
+    assert_equal "$(count run)" 4
+}
+
+@test "metric lines: each one that MLflow could not read is named by its number, the others are kept" {
+    copy_tree
+    m=$EXP/$DEEP/metrics/bad
+    printf '1 1 1\n\n2\n3\t3\t3\n4  4 4\n5 x 5\n6.5 6 6\n7 7 7.5\n8 8 9223372036854775808\n9 0x10 9\n10 10 10\n' >mlruns/$m
+    dump mlruns
+    assert_status 2
+    for line in 2 3 4 5 6 7 8 9 10; do
+        assert_contains "$stderr" "mlruns/$m:$line: "
+    done
+    refute_contains "$stderr" "$m:1: "
+    refute_contains "$stderr" "$m:11: "
+    assert_contains "$stderr" "mlruns: 9 problems"
+    assert_malformed $m:2 "blank metric line"
+    assert_malformed $m:7 "timestamp of the metric is not an integer: 6.5"
+    assert_malformed $m:9 "does not fit 64 bits"
+    assert_equal "$(count metric '.key == "bad"') $(count skipped)" "2 9"
+    assert_equal "$(json out | jq -r 'select(.kind == "latest_metric" and .key == "bad") | .step')" 10
+}
+
+@test "metric lines: a last line that was cut" {
+    copy_tree
+    m=$EXP/$DEEP/metrics/cut
+    printf '1 1 1\n2 0.' >mlruns/$m
+    assert_malformed $m:2 "was cut"
+    printf '1' >mlruns/$m
+    assert_malformed $m:1 "was cut"
+    printf '1 1\n2 2' >mlruns/$m # as old as its columns: whole
+    dump mlruns
+    assert_status 0
+    head -c 70000 /dev/zero | tr '\0' 7 >mlruns/$m
+    assert_malformed $m:1 "more than 64 KiB"
+    : >mlruns/$m # nothing was logged
+    dump mlruns
+    assert_status 0
+}
+
+@test "inputs and outputs" {
+    i=$(cd "$ROOT/tests/data/mlruns" && grep -l 'source_type: DATASET' $EXP/$DEEP/inputs/*/meta.yaml)
+    field "$i" 's/^source_type: .*/source_type: TABLE/' "$(line_of "$i" source_type)" "neither DATASET nor MODEL"
+    field "$i" 's/^source_id: .*/source_id: ..\/x/' "$(line_of "$i" source_id)" "has no dataset ../x"
+    rm -rf mlruns
+    copy_tree
+    sed -i '/^tags:/,$d' "mlruns/$i"
+    echo 'tags: null' >>"mlruns/$i"
+    assert_malformed "$i:$(grep -n ^tags: "mlruns/$i" | cut -d: -f1)" "tags: expected a map, found null"
+    o=$(cd "$ROOT/tests/data/mlruns" && echo $EXP/$DEEP/outputs/*/meta.yaml)
+    field "$o" 's/^step: .*/step: x/' "$(line_of "$o" step)" "step: expected an integer"
+    rm "mlruns/$o"
+    assert_malformed "$o" missing
+}
+
+# -- damage: traces, models, registry
+
+@test "traces" {
+    f=$EXP/traces/$TRACE/trace_info.yaml
+    field $f 's/^state: .*/state: DONE/' "$(line_of $f state)" "state: unknown: DONE"
+    field $f 's/^request_time: .*/request_time: yesterday/' "$(line_of $f request_time)" "request_time: expected a time"
+    field $f 's/^request_time: .*/request_time: 1700000000000/' "$(line_of $f request_time)" "request_time: expected a time"
+    field $f 's/^trace_id: .*/trace_id: tr-1/' "$(line_of $f trace_id)" "but the folder says"
+    field $f 's/^execution_duration_ms: .*/execution_duration_ms: 1.5/' "$(line_of $f execution_duration_ms)" "found a float"
+    rm "mlruns/$f"
+    assert_malformed $f missing
+    assert_equal "$(count trace) $(count assessment) $(count trace_tag)" "0 0 0"
+    # an unquoted time is the same time
+    rm -rf mlruns
+    copy_tree
+    sed -i "s/^request_time: '\(.*\)'/request_time: \1/" mlruns/$f
+    dump mlruns
+    assert_status 0
+    json out | jq .request_time >times
+    dump "$ROOT/tests/data/mlruns"
+    json out | jq .request_time | cmp - times
+}
+
+@test "assessments" {
+    f=$(cd "$ROOT/tests/data/mlruns" && grep -l '^assessment_name: polite' $EXP/traces/*/assessments/*)
+    field "$f" 's/^  value: .*/  value: 2024-01-02/' $(($(line_of "$f" feedback) + 1)) "a date can't be written as JSON"
+    field "$f" 's/^create_time: .*/create_time: 5/' "$(line_of "$f" create_time)" "create_time"
+    field "$f" 's/^  source_type: .*/  source_type: GUESS/' $(($(line_of "$f" source) + 2)) "source_type: unknown: GUESS"
+    field "$f" 's/^feedback:/feedbak:/' 1 "none of feedback, expectation and issue"
+    field "$f" 's/^valid: .*/valid: 1/' "$(line_of "$f" valid)" "valid: expected a boolean"
+    e=$(cd "$ROOT/tests/data/mlruns" && grep -l '^assessment_name: facts' $EXP/traces/*/assessments/*)
+    field "$e" "s/^    value: .*/    value: '{'/" $(($(line_of "$e" expectation) + 3)) "not JSON"
+    field "$e" "s/^    value: .*/    value: 'null'/" $(($(line_of "$e" expectation) + 3)) "the value is null"
+    assert_equal "$(count assessment) $(count trace)" "1 1"
+}
+
+@test "logged models" {
+    f=$(cd "$ROOT/tests/data/mlruns" && echo $EXP/models/*/meta.yaml)
+    field "$f" 's/^status: .*/status: 7/' "$(line_of "$f" status)" "status: expected an integer from 0 to 3"
+    field "$f" 's/^name: .*/name: null/' "$(line_of "$f" name)" "name is null"
+    m=$(dirname "$f")/metrics/test_auc
+    rm -rf mlruns
+    copy_tree
+    printf '1 1 1\n' >>"mlruns/$m"
+    assert_malformed "$m:2" "has 3 columns instead of 4 or 6"
+    assert_equal "$(count logged_model_metric)" 1
+    rm "mlruns/$f"
+    assert_malformed "$f" missing
+}
+
+@test "model registry" {
+    copy_tree
+    v=models/churn/version-1/meta.yaml
+    sed -i 's/^version: .*/version: 2/' mlruns/$v
+    assert_malformed $v:"$(line_of $v version)" "but the folder says 1"
+    # an alias of a version that is left out goes with it
+    assert_contains "$stderr" "aliases/champion:1: "
+    assert_equal "$(count model_version) $(count registered_model_alias '.name == "churn"')" "2 0"
+    rm mlruns/$v
+    assert_malformed $v missing
+    rm -rf mlruns
+    copy_tree
+    sed -i '/^version:/d' mlruns/$v
+    assert_malformed $v "version is missing"
+    rm -rf mlruns
+    copy_tree
+    printf latest >mlruns/models/churn/aliases/champion
+    assert_malformed models/churn/aliases/champion:1 "not the number of a version: latest"
+    printf 9 >mlruns/models/churn/aliases/champion
+    assert_malformed models/churn/aliases/champion:1 "version 9, which is missing"
+    mkdir mlruns/models/churn/version-x
+    assert_malformed models/churn/version-x "no version number"
+    rm mlruns/models/churn/meta.yaml
+    assert_malformed models/churn/meta.yaml missing
+    assert_equal "$(count registered_model) $(count model_version)" "0 2"
+    rm -rf mlruns
+    copy_tree
+    mkdir mlruns/models/other
+    cp mlruns/models/churn/meta.yaml mlruns/models/other/
+    assert_malformed models/other/meta.yaml:"$(line_of models/churn/meta.yaml name)" "name is churn, but the folder says other"
+}
+
+@test "every problem of a tree is named in one run, in the same order by any number of threads" {
+    copy_tree
+    : >mlruns/$EXP/$DEEP/meta.yaml
+    printf 'x\n' >mlruns/$EXP/$SHALLOW/metrics/loss
+    rm mlruns/models/churn/meta.yaml
+    mkdir mlruns/notes
+    dump --jobs 1 mlruns
+    assert_contains "$stderr" "mlruns: 5 problems"
+    one=$stderr
+    for jobs in 2 5; do
+        dump --jobs $jobs mlruns
+        assert_equal "$stderr" "$one"
+    done
+}
+
+@test "files that can't be read" {
+    [ "$(id -u)" -ne 0 ] || skip "root reads everything"
+    copy_tree
+    chmod 0 mlruns/$EXP/$DEEP/params/max_depth
+    assert_malformed $EXP/$DEEP/params/max_depth "Permission denied"
+    chmod 0 mlruns/$EXP/$DEEP
+    assert_malformed $EXP/$DEEP "Permission denied"
+    chmod 700 mlruns/$EXP/$DEEP
+}
+
+# -- options
+
+@test "DIR: the store, its parent, file: URLs, none; what is none is refused" {
+    copy_tree
+    dump mlruns
+    mv out before
+    for dir in . mlruns/ "$PWD" "file://$PWD/mlruns" "file:$PWD" "file://localhost$PWD/mlruns"; do
+        dump "$dir"
+        assert_status 0
+        cmp out before
+    done
+    dump
+    assert_status 0
+    cmp out before
+    mv mlruns 'ml runs'
+    dump "file://$PWD/ml%20runs"
+    assert_status 0
+    cmp out before
+    for bad in nowhere sqlite:///x.db http://host/ "$ROOT/man" "$ROOT/Makefile" file: file://%zz; do
+        dump "$bad"
+        assert_status 2
+        [ -n "$stderr" ]
+        [ ! -s out ]
+    done
+    dump a b
+    assert_status 2
+    # an empty one is one
+    mkdir -p new/mlruns
+    dump new
+    assert_status 0
+    assert_equal "$(json out | wc -l)" 2
+}
+
+@test "two dumps are the same bytes, wherever the tree lies and whatever the number of threads" {
+    copy_tree
+    dump --jobs 1 mlruns
+    mv out before
+    mkdir elsewhere && cp -r mlruns elsewhere/store
+    for jobs in 1 2 3 8 100; do
+        dump --jobs $jobs elsewhere/store
+        cmp out before
+    done
+}
+
+@test "--list: ids, one per line, deleted ones among them" {
+    dump --list "$ROOT/tests/data/mlruns"
+    assert_status 0
+    assert_equal "$(cat out)" "0
+$EXP
+$OLD"
+}
+
+@test "--experiment, --registry: the parts are the whole" {
+    tree=$ROOT/tests/data/mlruns
+    dump "$tree"
+    json out | sed '1d;$d' | sort >whole
+    for id in $(mlruns-dump -q --list "$tree"); do
+        dump --experiment "$id" "$tree"
+        assert_status 0
+        json out | sed '1d;$d'
+    done >parts
+    dump --registry "$tree"
+    assert_status 0
+    assert_equal "$(count experiment)" 0
+    json out | sed '1d;$d' >>parts
+    sort parts | cmp - whole
+    dump --experiment 0 --experiment $OLD --registry "$tree"
+    assert_equal "$(count experiment) $(count registered_model) $(count run)" "2 1 1"
+    # all parts have one source
+    assert_equal "$(json out | jq -r 'select(.kind == "header") | .source')" "$(dump "$tree"; json out | jq -r 'select(.kind == "header") | .source')"
+    dump --experiment 77 "$tree"
+    assert_status 2
+    assert_contains "$stderr" "no experiment 77"
+}
+
+@test "--shard: the parts are the whole; experiments are in each" {
+    tree=$ROOT/tests/data/mlruns
+    dump "$tree"
+    json out | sed '1d;$d' | sort >whole
+    for i in 0 1 2; do
+        dump --shard $i/3 "$tree"
+        assert_status 0
+        assert_equal "$(count experiment)" 3
+        assert_equal "$(json out | jq -r 'select(.kind == "header") | "\(.shard)/\(.shards)"')" $i/3
+        json out | sed '1d;$d'
+    done | sort -u | cmp - whole
+    for bad in 3/3 -1/3 x 1 1/0 / 1/2/3; do
+        dump "--shard=$bad" "$tree"
+        assert_status 2
+        assert_contains "$stderr" "--shard"
+    done
+}
+
+@test "--skip-malformed: the trailer counts what was left out" {
+    copy_tree
+    rm mlruns/models/churn/meta.yaml
+    dump --skip-malformed mlruns
+    assert_status 1
+    assert_equal "$(json out | jq -r 'select(.kind == "trailer") | .skipped')" 1
+    assert_equal "$(json out | jq -r 'select(.kind == "skipped") | .path')" models/churn/meta.yaml
+}
+
+@test "--check of a sound tree; a terminal gets no stream" {
+    dump --check "$ROOT/tests/data/mlruns"
+    assert_status 0
+    [ ! -s out ]
+    if command -v script >/dev/null; then
+        script -qec "mlruns-dump -q $ROOT/tests/data/mlruns" /dev/null >tty </dev/null && false
+        assert_contains "$(cat tty)" "not for terminals"
+    fi
+}
+
+@test "a full disk is an error; a reader that goes away ends the dump quietly" {
+    copy_tree
+    awk 'BEGIN { for (i = 0; i < 200000; i++) print i, i, i }' >mlruns/$EXP/$DEEP/metrics/long
+    status=0
+    mlruns-dump -q mlruns >/dev/full 2>err || status=$?
+    assert_status 2
+    assert_contains "$(cat err)" "No space left"
+    set +o pipefail
+    { mlruns-dump -q mlruns || echo "status $?" >&2; } 2>err | head -c 1000 >/dev/null
+    assert_equal "$(cat err)" "status 141"
+}
+
+@test "a meta.yaml that is being written is waited for" {
+    copy_tree
+    cp mlruns/$EXP/meta.yaml saved
+    : >mlruns/$EXP/meta.yaml
+    (sleep 0.15 && cp saved mlruns/$EXP/meta.yaml) &
+    dump mlruns
+    wait
+    assert_status 0
+    assert_equal "$(count experiment)" 3
+}
+
+@test "network file systems that fail once are asked again" {
+    copy_tree
+    cat >flaky.c <<'END'
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <unistd.h>
+/* Every third call fails with what NFS gives for a moment. */
+static int fails(int error)
+{
+    static int n;
+
+    if (++n % 3)
+        return 0;
+    errno = error;
+    return 1;
+}
+ssize_t getdents64(int fd, void *p, size_t len)
+{
+    ssize_t (*next)(int, void *, size_t) = (ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "getdents64");
+
+    return fails(EIO) ? -1 : next(fd, p, len);
+}
+ssize_t pread64(int fd, void *p, size_t len, off64_t at)
+{
+    ssize_t (*next)(int, void *, size_t, off64_t) = (ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64");
+
+    return fails(ESTALE) ? -1 : next(fd, p, len, at);
+}
+ssize_t pread(int fd, void *p, size_t len, off_t at)
+{
+    return pread64(fd, p, len, at);
+}
+END
+    "${CC:-cc}" -shared -fPIC -o flaky.so flaky.c -ldl 2>err || skip "no compiler: $(cat err)"
+    dump --jobs 1 mlruns
+    mv out before
+    status=0
+    LD_PRELOAD=./flaky.so ASAN_OPTIONS=verify_asan_link_order=0 mlruns-dump -q --jobs 1 mlruns >out 2>err || status=$?
+    assert_equal "$(cat err)" ""
+    assert_status 0
+    cmp out before
+}
+
+@test "memory stays small with one huge metric file and with many threads" {
+    [ -x /usr/bin/time ] || skip "no /usr/bin/time"
+    [ -z "${SANITIZE:-}" ] || skip "sanitizers need memory of their own"
+    copy_tree
+    awk 'BEGIN { for (i = 0; i < 2000000; i++) printf "%d %.17g %d\n", 1700000000000 + i, i / 8, i }' >mlruns/$EXP/$DEEP/metrics/huge
+    cp mlruns/$EXP/$DEEP/metrics/huge mlruns/$EXP/$SHALLOW/metrics/huge
+    for jobs in 1 16; do
+        /usr/bin/time -f %M -o kib mlruns-dump -q --jobs $jobs mlruns >/dev/null
+        [ "$(cat kib)" -lt 65536 ] || { echo "$(cat kib) KiB" >&2; false; }
+    done
+}
