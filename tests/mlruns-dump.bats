@@ -30,6 +30,10 @@ count() { # KIND [FILTER]
     json out | jq -c "select(.kind == \"$1\") | select(${2:-true})" | wc -l
 }
 
+source_id() {
+    json out | jq -r 'select(.kind == "header") | .source'
+}
+
 # has_trailer: ./out is a whole stream
 has_trailer() {
     json out >/dev/null 2>&1
@@ -664,8 +668,12 @@ $OLD"
     sort parts | cmp - whole
     dump --experiment 0 --experiment $OLD --registry "$tree"
     assert_equal "$(count experiment) $(count registered_model) $(count run)" "2 1 1"
-    # all parts have one source
-    assert_equal "$(json out | jq -r 'select(.kind == "header") | .source')" "$(dump "$tree"; json out | jq -r 'select(.kind == "header") | .source')"
+    # streams of other parts are other sources, so that all of them can be loaded together
+    some=$(source_id)
+    dump "$tree"
+    [ "$some" != "$(source_id)" ]
+    dump --registry --experiment $OLD --experiment 0 --experiment 0 "$tree"
+    assert_equal "$(source_id)" "$some"
     dump --experiment 77 "$tree"
     assert_status 2
     assert_contains "$stderr" "no experiment 77"
@@ -675,11 +683,13 @@ $OLD"
     tree=$ROOT/tests/data/mlruns
     dump "$tree"
     json out | sed '1d;$d' | sort >whole
+    whole=$(source_id)
     for i in 0 1 2; do
         dump --shard $i/3 "$tree"
         assert_status 0
         assert_equal "$(count experiment)" 3
         assert_equal "$(json out | jq -r 'select(.kind == "header") | "\(.shard)/\(.shards)"')" $i/3
+        assert_equal "$(source_id)" "$whole"
         json out | sed '1d;$d'
     done | sort -u | cmp - whole
     for bad in 3/3 -1/3 x 1 1/0 / 1/2/3; do
