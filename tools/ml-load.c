@@ -152,6 +152,8 @@ static void find_target(const char *text)
         refuse_leftovers();
     if (!options.tmpdir)
         options.tmpdir = target.dir;
+    if (stat(options.tmpdir, &st) != 0 || !S_ISDIR(st.st_mode))
+        die(options.tmpdir, "there is no such directory");
     /* SQLite's own temporary files, which it needs for large indexes. */
     setenv("SQLITE_TMPDIR", options.tmpdir, 1);
 }
