@@ -70,14 +70,16 @@ class Tap:
 
 
 def run(arguments, **options):
-    """A finished process with its output as text; stdin is empty unless given."""
+    """A finished process with its output as text (bytes with encoding=None); stdin is empty unless given."""
     options.setdefault("env", ENVIRONMENT)
     if "input" not in options:
         options.setdefault("stdin", subprocess.DEVNULL)
     options.setdefault("stdout", subprocess.PIPE)
     options.setdefault("stderr", subprocess.PIPE)
     options.setdefault("timeout", 600)
-    return subprocess.run([str(argument) for argument in arguments], encoding="utf-8", errors="replace", **options)
+    options.setdefault("encoding", "utf-8")
+    options.setdefault("errors", "replace")
+    return subprocess.run([str(argument) for argument in arguments], **options)
 
 
 def tool(name, *arguments, **options):
