@@ -111,6 +111,7 @@ with_failing() { # PROGRAM STATUS [COMMAND]
         with_failing ml-verify $code
         run_split bin/ml-migrate --target sqlite:///x.db --verify
         assert_status $code
+        refute_contains "$output" export
         rm -f x.db
     done
     with_failing ml-load 130
