@@ -24,14 +24,15 @@ struct fetch {
 
 /* -- what a kind is in SQL. The kind's own table has the alias x. */
 
-/* Tables that give a kind's fields beside its own. */
+/* Tables that give a kind's fields beside its own. A row without a partner there is no record of the kind; it
+ * is one of kind row (rows.h). */
 static const struct {
     enum kind kind;
     const char *sql;
 } joins[] = {
-    {KIND_input, " LEFT JOIN datasets d ON d.dataset_uuid = x.source_id"},
-    {KIND_input_tag, " LEFT JOIN inputs i ON i.input_uuid = x.input_uuid"
-                     " LEFT JOIN datasets d ON d.dataset_uuid = i.source_id"},
+    {KIND_input, " JOIN datasets d ON d.dataset_uuid = x.source_id"},
+    {KIND_input_tag, " JOIN inputs i ON i.input_uuid = x.input_uuid AND i.source_type = 'DATASET'"
+                     " AND i.destination_type = 'RUN' JOIN datasets d ON d.dataset_uuid = i.source_id"},
 };
 
 /* Fields that have no column in the kind's own table. */

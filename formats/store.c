@@ -736,6 +736,19 @@ static bool stage_patch(struct store *s, const struct record *r, const struct pr
     return add_staged(s, e);
 }
 
+/* Rows of tables that hold no kind of their own must not be lost without a word. */
+static void other_row(struct store *s, const struct record *r)
+{
+    struct err e;
+    if (s->drop_unsupported) {
+        s->report.dropped[KIND_row]++;
+        return;
+    }
+    err_set(&e, describe(s, r), "rows of this table cannot be loaded");
+    err_hint(&e, "%s", drop_hint);
+    store_problem(s, &e);
+}
+
 bool store_add(struct store *s, const struct record *r, struct err *e)
 {
     const struct plan *p = &s->plans[r->kind->kind];
@@ -743,6 +756,10 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
     struct promoted promoted;
     if (r->kind->kind == KIND_skipped) {
         s->report.skipped++;
+        return true;
+    }
+    if (r->kind->kind == KIND_row) {
+        other_row(s, r);
         return true;
     }
     if (!kind_is_entity(r->kind))

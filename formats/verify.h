@@ -6,6 +6,7 @@
 
 #include "db.h"
 #include "record.h"
+#include "rows.h"
 #include "wire.h"
 
 enum verify_verdict { VERIFY_DIFFERENT, VERIFY_MISSING, VERIFY_EXTRA };
@@ -18,6 +19,9 @@ struct verify_diff {
 struct verify_failure {
     enum verify_verdict verdict;
     const struct record *record; /* the source's, or the target's for VERIFY_EXTRA */
+    const char *name;            /* "Run abc": what reports call it */
+    const struct row_entry *row; /* of kind row: its values, else NULL */
+    int n_row;
     const struct verify_diff *diffs;
     int n_diffs; /* of VERIFY_DIFFERENT */
 };
@@ -38,6 +42,8 @@ struct verify_result {
     uint64_t failures;
     uint64_t duplicates;     /* points of the source that are one with another in any database */
     uint64_t unplaced;       /* trace metadata of which the schema keeps nothing */
+    uint64_t server_tables;  /* tables with rows in the target that are MLflow's own, or secret, and not the
+                                source's */
     uint64_t underived;      /* latest metrics, where the database is too old to have them */
     bool default_experiment; /* the target has an untouched Default experiment that the source has not */
 };

@@ -98,9 +98,7 @@ static void add_rest_of_key(struct buf *out, const struct record *r, const char 
 
 static void add_text(struct buf *out, const struct verify_failure *f)
 {
-    buf_adds(out, "FAILED: ");
-    record_describe(f->record, out);
-    buf_addc(out, '\n');
+    buf_addf(out, "FAILED: %s\n", f->name);
     for (int i = 0; i < f->n_diffs; i++) {
         struct value source = f->diffs[i].source, target = f->diffs[i].target;
         size_t start;
@@ -175,15 +173,33 @@ static void add_json_key(struct buf *out, const struct record *r)
     buf_addc(out, '}');
 }
 
+/* A row's table and the columns of its key. */
+static void add_json_row_key(struct buf *out, const struct verify_failure *f)
+{
+    const struct row_table *t = row_table_of(f->record);
+    buf_adds(out, "{\"table\":");
+    add_json_value(out, &f->record->v[F_row_table]);
+    for (const char *p = t ? t->key : ""; *p; p += *p == ',') {
+        size_t len = strcspn(p, ",");
+        const struct row_entry *entry = row_entry_find(f->row, f->n_row, p, len);
+        const struct value null = value_null();
+        buf_addf(out, ",\"%.*s\":", (int)len, p);
+        add_json_value(out, entry ? &entry->v : &null);
+        p += len;
+    }
+    buf_addc(out, '}');
+}
+
 static void add_json(struct buf *out, const struct verify_failure *f)
 {
     static const char *const words[] = {"different", "missing", "extra"};
-    struct buf name = {0};
-    record_describe(f->record, &name);
     buf_addf(out, "{\"failure\":\"%s\",\"kind\":\"%s\",\"name\":", words[f->verdict], f->record->kind->name);
-    json_quote_ascii(buf_str(&name), name.len, out);
+    json_quote_ascii(f->name, strlen(f->name), out);
     buf_adds(out, ",\"key\":");
-    add_json_key(out, f->record);
+    if (f->record->kind->kind == KIND_row)
+        add_json_row_key(out, f);
+    else
+        add_json_key(out, f->record);
     buf_adds(out, ",\"fields\":[");
     for (int i = 0; i < f->n_diffs; i++) {
         buf_addf(out, "%s{\"field\":\"%s\",\"source\":", i ? "," : "", f->diffs[i].field);
@@ -193,7 +209,6 @@ static void add_json(struct buf *out, const struct verify_failure *f)
         buf_addc(out, '}');
     }
     buf_adds(out, "]}\n");
-    buf_free(&name);
 }
 
 /* -- the report */
@@ -225,11 +240,16 @@ static void print_failures(void)
         err_die(&e);
 }
 
+static bool is_reported(const struct kind_desc *k)
+{
+    return kind_is_entity(k) || k->kind == KIND_row;
+}
+
 /* The kinds in the order of the report. */
 static const struct kind_desc *kind_at(int order)
 {
     for (int i = 0; i < KIND_COUNT; i++)
-        if (kinds[i].order == order && kind_is_entity(&kinds[i]))
+        if (kinds[i].order == order && is_reported(&kinds[i]))
             return &kinds[i];
     return NULL;
 }
@@ -238,7 +258,7 @@ static int last_order(void)
 {
     int last = 0;
     for (int i = 0; i < KIND_COUNT; i++)
-        last = kind_is_entity(&kinds[i]) && kinds[i].order > last ? kinds[i].order : last;
+        last = is_reported(&kinds[i]) && kinds[i].order > last ? kinds[i].order : last;
     return last;
 }
 
@@ -289,6 +309,10 @@ static void print_notes(const struct verify_result *r, uint64_t skipped)
     if (r->underived)
         err_note("this schema is older than latest_metrics: %" PRIu64 " of them are not compared",
                  r->underived);
+    if (r->server_tables)
+        err_note("%" PRIu64
+                 " tables that MLflow's server fills by itself, or of secrets, are not the stream's",
+                 r->server_tables);
     if (r->default_experiment)
         err_note(
             "the database has an empty experiment Default, which MLflow's server adds; the stream has none");

@@ -95,8 +95,8 @@ static void test_head(void)
                 "('i3', 'RUN_INPUT', 'r', 'MODEL_INPUT', 'm-1', 2), ('i4', 'RUN_OUTPUT', 'r', "
                 "'MODEL_OUTPUT', 'm-2', 3);"
                 "INSERT INTO input_tags VALUES ('i1', 'context', 'train')");
-    is_str(rows(db, KIND_input, 0), "r|None|None|None|gone|i2|0\nr|9|name|digest|d1|i1|0\n",
-           "inputs with the dataset that they name");
+    is_str(rows(db, KIND_input, 0), "r|9|name|digest|d1|i1|0\n",
+           "inputs with the dataset that they name; those without one are none");
     is_str(rows(db, KIND_input_tag, 0), "r|9|name|digest|i1|context|train\n", "input tags");
     is_str(rows(db, KIND_model_input, 0), "r|m-1|i3|2\n", "model inputs");
     is_str(rows(db, KIND_model_output, 0), "r|m-2|i4|3\n", "model outputs");
