@@ -17,8 +17,9 @@ bool ref_is_hard(const struct kind_desc *kind, int field)
     const struct field_desc *f = &kind->fields[field];
     if (!(f->flags & REF_FLAGS) || field == ref_own_field(kind))
         return false;
-    if (f->flags & FIELD_K) /* the owner is named by the first field of the key */
-        return field == 0 && kind->owner[0] != '\0';
+    if (f->flags & FIELD_K) /* the owner is named by the first field of the key; a model's metric also belongs
+                               to a run */
+        return kind->owner[0] != '\0' && (field == 0 || f->flags & FIELD_RUN);
     return (f->flags & FIELD_R) != 0;
 }
 

@@ -8,6 +8,11 @@ setup() {
     mlruns-dump -q "$ROOT/tests/data/mlruns" >a.mlr
 }
 
+# No line of FILE matches PATTERN.
+absent() { # PATTERN FILE
+    if grep -- "$1" "$2" >&2; then return 1; fi
+}
+
 # A header line; the rest of a segment follows on stdin.
 segment() {
     printf '{"kind":"header","format":1,"minor":0,"producer":"hand","source":"%s","shard":0,"shards":1}\n' \
@@ -281,6 +286,361 @@ END
     records=$(ml-transform --json <a.mlr | sed '1d;$d' | wc -l)
     assert_equal "$(printf '%s\n' "$output" | awk '$1 == "All" {print $2}')" "$records"
     [ "$bytes" -gt 10000 ] && [ "$bytes" -lt "$(stat -c %s a.mlr)" ]
+}
+
+# The JSON lines of a stream without header and trailer, sorted.
+lines() {
+    ml-transform --json | sed '1d;$d' | LC_ALL=C sort
+}
+
+# Kinds and their numbers, "kind=n ..." in the order of the alphabet.
+census() {
+    ml-transform --json | jq -rs '[.[] | select(.kind != "header" and .kind != "trailer").kind] | group_by(.) | map("\(.[0])=\(length)") | join(" ")'
+}
+
+# Two experiments (2 is in the trash), four runs, a model, a version, a trace, each with something that hangs on it.
+zoo() {
+    stream "$@" <<'END'
+{"kind":"experiment","experiment_id":"1","name":"one","artifact_location":"file:///old/1","lifecycle_stage":"active"}
+{"kind":"experiment_tag","experiment_id":"1","key":"t","value":"x"}
+{"kind":"dataset","experiment_id":"1","name":"d","digest":"dd","source_type":"local","source":"{\"uri\": \"/old/data.csv\", \"n\": 1.0}"}
+{"kind":"experiment","experiment_id":"2","name":"two","artifact_location":"file:///old/2","lifecycle_stage":"deleted"}
+{"kind":"run","run_id":"r1","experiment_id":"1","status":"FINISHED","start_time":1704067200000,"lifecycle_stage":"active","artifact_uri":"file:///old/1/r1/artifacts"}
+{"kind":"metric","run_id":"r1","key":"m","step":0,"timestamp":1,"value":0.5}
+{"kind":"tag","run_id":"r1","key":"team","value":"red"}
+{"kind":"tag","run_id":"r1","key":"best","value":"yes"}
+{"kind":"input","run_id":"r1","experiment_id":"1","dataset_name":"d","dataset_digest":"dd"}
+{"kind":"model_output","run_id":"r1","model_id":"m-1"}
+{"kind":"run","run_id":"r2","experiment_id":"1","status":"FAILED","start_time":1706745600000,"lifecycle_stage":"active","artifact_uri":"file:///old/1/r2/artifacts"}
+{"kind":"tag","run_id":"r2","key":"team","value":"red"}
+{"kind":"model_input","run_id":"r2","model_id":"m-1"}
+{"kind":"run","run_id":"r3","experiment_id":"1","status":"FINISHED","lifecycle_stage":"deleted","artifact_uri":"/old/1/r3/artifacts"}
+{"kind":"run","run_id":"r4","experiment_id":"2","status":"FINISHED","start_time":1704067200000,"lifecycle_stage":"active"}
+{"kind":"param","run_id":"r4","key":"p","value":"v"}
+{"kind":"trace","trace_id":"tr-1","experiment_id":"1","request_time":1704067200000,"state":"OK"}
+{"kind":"trace_tag","trace_id":"tr-1","key":"mlflow.artifactLocation","value":"file:///old/1/traces/tr-1/artifacts"}
+{"kind":"trace_request_metadata","trace_id":"tr-1","key":"mlflow.sourceRun","value":"r1"}
+{"kind":"logged_model","model_id":"m-1","experiment_id":"1","name":"m","artifact_location":"file:///old/1/models/m-1/artifacts","creation_timestamp":1,"last_updated_timestamp":1,"status":"READY","source_run_id":"r1"}
+{"kind":"logged_model_metric","model_id":"m-1","experiment_id":"1","key":"k","timestamp":1,"step":0,"run_id":"r2","value":1.0}
+{"kind":"registered_model","name":"clf"}
+{"kind":"registered_model_tag","name":"clf","key":"a","value":"b"}
+{"kind":"model_version","name":"clf","version":1,"source":"models:/m-1","run_id":"r1","storage_location":"file:///old/1/models/m-1/artifacts"}
+{"kind":"model_version_tag","name":"clf","version":1,"key":"a","value":"b"}
+{"kind":"registered_model_alias","name":"clf","alias":"champion","version":1}
+{"kind":"model_version","name":"clf","version":2,"source":"models:/clf/1","run_id":"r4"}
+{"kind":"prompt","name":"greet"}
+{"kind":"registered_model_tag","name":"greet","key":"mlflow.prompt.is_prompt","value":"true"}
+{"kind":"registered_model_tag","name":"greet","key":"_mlflow_experiment_ids","value":",1,2,"}
+{"kind":"model_version","name":"greet","version":1,"source":"dummy-source"}
+END
+}
+
+# is_selected CENSUS OPTION...: of the zoo that is chosen, from a file and from a pipe, and it is whole.
+is_selected() {
+    wanted=$1
+    shift
+    [ -e zoo.mlr ] || zoo >zoo.mlr
+    ml-transform "$@" <zoo.mlr >part.mlr
+    assert_equal "$(census <part.mlr)" "$wanted"
+    cat zoo.mlr | ml-transform "$@" | cmp - part.mlr
+    ml-transform --json <zoo.mlr | ml-transform --from-json "$@" | cmp - part.mlr
+    ml-transform --validate -q <part.mlr
+}
+
+@test "--experiment by id and by name; models and versions of its runs stay" {
+    is_selected "dataset=1 experiment=1 experiment_tag=1 input=1 logged_model=1 logged_model_metric=1 metric=1 model_input=1 model_output=1 model_version=1 model_version_tag=1 registered_model=1 registered_model_alias=1 registered_model_tag=1 run=3 tag=3 trace=1 trace_request_metadata=1 trace_tag=1" --experiment one
+    is_selected "experiment=1 model_version=1 param=1 registered_model=1 registered_model_tag=1 run=1" --experiment 2
+    ml-transform --experiment 1 --experiment two <zoo.mlr | census | grep -q "experiment=2 .* run=4 "
+}
+
+@test "--run keeps what the run made and used, and nothing else" {
+    is_selected "dataset=1 experiment=1 experiment_tag=1 input=1 logged_model=1 metric=1 model_output=1 model_version=1 model_version_tag=1 registered_model=1 registered_model_alias=1 registered_model_tag=1 run=1 tag=2 trace=1 trace_request_metadata=1 trace_tag=1" --run r1
+    is_selected "dataset=1 experiment=1 experiment_tag=1 logged_model=1 logged_model_metric=1 model_input=1 run=1 tag=1" --run r2
+}
+
+@test "--status, --lifecycle, --tag, --since and --until" {
+    runs_of() { ml-transform "$@" <zoo.mlr | ml-transform --json | jq -r 'select(.kind == "run").run_id' | xargs; }
+    zoo >zoo.mlr
+    assert_equal "$(runs_of --status FAILED)" r2
+    assert_equal "$(runs_of --status FAILED --status FINISHED)" "r1 r2 r3 r4"
+    assert_equal "$(runs_of --lifecycle active)" "r1 r2"
+    assert_equal "$(runs_of --lifecycle deleted)" "r3 r4"
+    assert_equal "$(runs_of --tag team=red)" "r1 r2"
+    assert_equal "$(runs_of --tag team=red --tag best=yes)" r1
+    assert_equal "$(runs_of --tag team=blue)" ""
+    assert_equal "$(runs_of --since 2024-02-01)" r2
+    assert_equal "$(runs_of --until 2024-02-01)" "r1 r4"
+    assert_equal "$(runs_of --since 2024-01-01T00:00:00Z --until 1704067200001)" "r1 r4"
+    assert_equal "$(runs_of --experiment one --status FINISHED --lifecycle active)" r1
+    is_selected "dataset=1 experiment=2 experiment_tag=1 model_version=3 model_version_tag=1 param=1 prompt=1 registered_model=1 registered_model_alias=1 registered_model_tag=3 run=2" --lifecycle deleted
+    is_selected "" --tag team=blue
+    for wrong in "--status DONE" "--lifecycle gone" "--tag team" "--since yesterday" "--kind planet"; do
+        # shellcheck disable=SC2086
+        run_split ml-transform $wrong <zoo.mlr
+        assert_status 2
+    done
+}
+
+@test "--kind brings its parents, --exclude-kind takes its children" {
+    is_selected "experiment=2 metric=1 run=4" --kind metric
+    is_selected "experiment=2 model_version=3 prompt=1 registered_model=1 registered_model_alias=1" --kind registered_model_alias --kind experiment
+    is_selected "dataset=1 experiment=2 experiment_tag=1 logged_model=1 model_version=3 model_version_tag=1 prompt=1 registered_model=1 registered_model_alias=1 registered_model_tag=3 trace=1 trace_request_metadata=1 trace_tag=1" --exclude-kind run
+    ml-transform --exclude-kind prompt <zoo.mlr | ml-transform --json >noprompt.json
+    absent greet noprompt.json
+    grep -q '"kind":"registered_model_tag","name":"clf"' noprompt.json
+    ml-transform --exclude-kind registered_model <zoo.mlr | ml-transform --json >nomodel.json
+    absent clf nomodel.json
+    grep -q '"name":"greet","version":1' nomodel.json
+}
+
+@test "what is asked for by name must be there" {
+    run_split ml-transform --run nobody <a.mlr
+    assert_status 2
+    assert_contains "$stderr" "--run nobody: there is none in the stream"
+    assert_equal "$output" ""
+}
+
+@test "a selection of shards is one to one, and crosses them" {
+    for i in 0 1 2; do mlruns-dump -q --shard $i/3 "$ROOT/tests/data/mlruns"; done >shards.mlr
+    ml-transform --run 1b720d04f3e24f11bc736169024f6d03 <shards.mlr >part.mlr
+    assert_equal "$(ml-transform --json <part.mlr | grep -c '"kind":"trailer"')" 3
+    ml-transform --run 1b720d04f3e24f11bc736169024f6d03 <a.mlr | lines | uniq >whole.lines
+    lines <part.mlr | grep -v '"kind":"\(header\|trailer\)"' | uniq >part.lines
+    cmp whole.lines part.lines
+}
+
+@test "--rewrite-uri changes every field that holds an artifact URI, by whole segments" {
+    zoo | ml-transform --rewrite-uri file:///old=s3://b/new --strict-uri >new.mlr
+    ml-transform --json <new.mlr >new.json
+    assert_equal "$(jq -r 'select(.kind == "experiment" and .experiment_id == "1").artifact_location' new.json)" s3://b/new/1
+    assert_equal "$(jq -r 'select(.run_id == "r1" and .kind == "run").artifact_uri' new.json)" s3://b/new/1/r1/artifacts
+    assert_equal "$(jq -r 'select(.run_id == "r3" and .kind == "run").artifact_uri' new.json)" s3://b/new/1/r3/artifacts
+    assert_equal "$(jq -r 'select(.kind == "logged_model").artifact_location' new.json)" s3://b/new/1/models/m-1/artifacts
+    assert_equal "$(jq -r 'select(.kind == "trace_tag").value' new.json)" s3://b/new/1/traces/tr-1/artifacts
+    assert_equal "$(jq -r 'select(.kind == "dataset").source' new.json)" '{"uri": "s3://b/new/data.csv", "n": 1.0}'
+    assert_equal "$(jq -r 'select(.kind == "model_version" and .name == "clf" and .version == 1) | .source, .storage_location' new.json | xargs)" \
+        "models:/m-1 s3://b/new/1/models/m-1/artifacts"
+    absent '/old' new.json
+}
+
+# rewritten RULE URI: what becomes of a run's artifact_uri.
+rewritten() {
+    jq -nc --arg uri "$2" '{kind: "run", run_id: "r", experiment_id: "1", lifecycle_stage: "active", artifact_uri: $uri}' |
+        segment | ml-transform -q --from-json --reseal --rewrite-uri "$1" | ml-transform --json |
+        jq -r 'select(.kind == "run").artifact_uri'
+}
+
+@test "--rewrite-uri knows the forms of a path" {
+    assert_equal "$(rewritten file:///old=s3://b file:///older/x)" file:///older/x
+    assert_equal "$(rewritten file:///old=s3://b file:///old)" s3://b
+    assert_equal "$(rewritten file:///old/=s3://b/ file:///old/x/y)" s3://b/x/y
+    assert_equal "$(rewritten file:///old=s3://b/ file:/old/x)" s3://b/x
+    assert_equal "$(rewritten file:///old=s3://b file://localhost/old/x)" s3://b/x
+    assert_equal "$(rewritten file:///old=s3://b /old/x)" s3://b/x
+    assert_equal "$(rewritten /old=/new file:///old/x)" /new/x
+    assert_equal "$(rewritten file:///=s3://b file:///x/y)" s3://b/x/y
+    assert_equal "$(rewritten '/my old=s3://b' file:///my%20old/a%20b)" s3://b/a%20b
+    assert_equal "$(rewritten file:///my%20old=s3://b '/my old/a b')" 's3://b/a b'
+    assert_equal "$(rewritten file:///C:/work=mlflow-artifacts:/ file:///C:/work/1/r)" mlflow-artifacts:/1/r
+    assert_equal "$(rewritten file:///C:/work=mlflow-artifacts:/ file://C:/work/1/r)" mlflow-artifacts:/1/r
+    assert_equal "$(rewritten file:///C:/work=mlflow-artifacts:/ 'file:///c:\work\1\r')" mlflow-artifacts:/1/r
+    assert_equal "$(rewritten 'C:\work\=s3://b' 'C:\work\1\r')" s3://b/1/r
+    assert_equal "$(rewritten file:///C:/work=s3://b file:///D:/work/1)" file:///D:/work/1
+    assert_equal "$(rewritten s3://a/p=s3://b s3://a/p/q)" s3://b/q
+    assert_equal "$(rewritten s3://a/p=s3://b s3://a/pp)" s3://a/pp
+    assert_equal "$(rewritten file:///old=s3://b file://otherhost/old/x)" file://otherhost/old/x
+    assert_equal "$(rewritten /=s3://b runs:/abc/model)" runs:/abc/model
+    assert_equal "$(rewritten models:/=s3://b models:/abc/1)" models:/abc/1
+}
+
+@test "--rewrite-uri: the longest prefix wins; what matched nothing is told" {
+    run_split ml-transform --rewrite-uri file:///old=s3://a --rewrite-uri file:///old/1=s3://b --json < <(zoo)
+    assert_status 0
+    assert_contains "$output" '"artifact_location":"s3://a/2"'
+    assert_contains "$output" '"artifact_location":"s3://b/models/m-1/artifacts"'
+    assert_contains "$stderr" "Runs: artifact_uri: 3 rewritten, 0 matched no rule"
+    run_split ml-transform --strict-uri --rewrite-uri file:///old/2=s3://a --json < <(zoo)
+    assert_status 1
+    assert_contains "$stderr" "Experiments: artifact_location: 1 rewritten, 1 matched no rule"
+    assert_contains "$stderr" "matched no rule: file:///old/1/r1/artifacts"
+    assert_contains "$(tail -n 1 <<<"$output")" '"kind":"trailer"'
+    run_split ml-transform --rewrite-uri /nowhere=s3://a --json < <(zoo)
+    assert_status 0
+    assert_contains "$stderr" "--rewrite-uri /nowhere=s3://a changed nothing"
+    for wrong in nothing =x x=; do
+        run_split ml-transform --rewrite-uri $wrong < <(zoo)
+        assert_status 2
+    done
+}
+
+@test "--renumber-experiments changes every reference, and the map can be used again" {
+    zoo | ml-transform --json | sed 's/"experiment_id":"1"/"experiment_id":"914361987654321098"/; s/,1,2,/,914361987654321098,2,77,/' |
+        ml-transform --from-json --reseal >long.mlr
+    ml-transform --renumber-experiments=5 --id-map map.tsv <long.mlr >short.mlr
+    printf '914361987654321098\t5\tone\n2\t6\ttwo\n' | cmp - map.tsv
+    ml-transform --validate -q <short.mlr
+    ml-transform --json <short.mlr >short.json
+    absent 914361987654321098 short.json
+    assert_equal "$(jq -r 'select(.key == "_mlflow_experiment_ids").value' short.json)" ,5,6,77,
+    assert_equal "$(jq -r 'select(.experiment_id).experiment_id' short.json | sort | uniq -c | xargs)" \
+        "$(ml-transform --json <long.mlr | jq -r 'select(.experiment_id).experiment_id | if . == "2" then "6" else "5" end' | sort | uniq -c | xargs)"
+    ml-transform --renumber-experiments --use-id-map map.tsv <long.mlr | cmp - short.mlr
+    # another source: what the map has stays, the rest comes behind it
+    stream <<<'{"kind":"experiment","experiment_id":"0","name":"Default","lifecycle_stage":"active"}
+{"kind":"experiment","experiment_id":"33","name":"new","lifecycle_stage":"active"}
+{"kind":"experiment","experiment_id":"2","name":"two","lifecycle_stage":"active"}' |
+        ml-transform --renumber-experiments --use-id-map map.tsv --id-map map2.tsv | ml-transform --json >other.json
+    assert_equal "$(jq -r 'select(.kind == "experiment").experiment_id' other.json | xargs)" "0 7 6"
+    printf '914361987654321098\t5\t\n2\t6\ttwo\n0\t0\tDefault\n33\t7\tnew\n' | cmp - map2.tsv
+}
+
+@test "--renumber-experiments: an experiment that is not there, a wrong map" {
+    run_split ml-transform --renumber-experiments < <(stream <<<'{"kind":"run","run_id":"r","experiment_id":"9","lifecycle_stage":"active"}')
+    assert_status 2
+    assert_contains "$stderr" "Run r: experiment 9 is not in the stream before it"
+    printf '1\t2\n3\t2\n' >map.tsv
+    run_split ml-transform --renumber-experiments --use-id-map map.tsv <a.mlr
+    assert_status 2
+    assert_contains "$stderr" "map.tsv:2: two experiments get the number 2"
+    run_split ml-transform --renumber-experiments --use-id-map absent.tsv <a.mlr
+    assert_status 2
+    for wrong in "--renumber-experiments=0" "--renumber-experiments=x" "--id-map f" "--renumber-experiments=3000000000"; do
+        run_split ml-transform $wrong <a.mlr
+        assert_status 2
+    done
+}
+
+@test "--rename-experiment and --rename-model, everywhere" {
+    zoo | ml-transform --rename-experiment one=eins --rename-experiment "2=zwei = deux" --rename-model clf=classifier --rename-model greet=hello |
+        ml-transform --json >new.json
+    assert_equal "$(jq -r 'select(.kind == "experiment").name' new.json | paste -sd,)" "eins,zwei = deux"
+    absent '"clf"\|"greet"' new.json
+    assert_equal "$(grep -c '"name":"classifier"' new.json)" 6
+    assert_equal "$(grep -c '"name":"hello"' new.json)" 4
+    assert_equal "$(jq -r 'select(.kind == "model_version" and .version == 2).source' new.json)" models:/classifier/1
+    assert_equal "$(jq -r 'select(.kind == "model_version" and .version == 1).source' new.json | xargs)" "models:/m-1 dummy-source"
+    run_split ml-transform --rename-model nobody=x --json < <(zoo)
+    assert_status 1
+    assert_contains "$stderr" "--rename-model nobody=x: there is none of that name"
+}
+
+@test "changes go together" {
+    zoo | ml-transform --experiment one --renumber-experiments=10 --rewrite-uri /old=s3://b --rename-experiment one=eins --json >new.json
+    assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name, .artifact_location]' new.json)" '["10","eins","s3://b/1"]'
+    ml-transform --from-json --validate -q <new.json
+}
+
+other=ffeeddccbbaa99887766554433221100
+
+@test "--merge: equal sources become one of them" {
+    zoo >a1.mlr
+    zoo $other >a2.mlr
+    cat a1.mlr a2.mlr | ml-transform --merge >m.mlr
+    cmp <(lines <a1.mlr) <(lines <m.mlr)
+    cat a1.mlr a2.mlr >both.mlr
+    ml-transform --merge <both.mlr | cmp - m.mlr
+    ml-transform --validate -q <m.mlr
+    assert_equal "$(ml-transform --json <m.mlr | jq -c 'select(.kind == "header") | [.shard, .shards]')" "[0,1]"
+    # shards of one source too, experiments first
+    for i in 2 0 1; do mlruns-dump -q --shard $i/3 "$ROOT/tests/data/mlruns"; done | ml-transform -q --merge >whole.mlr
+    cmp <(lines <a.mlr) <(lines <whole.mlr)
+    assert_equal "$(ml-transform --json <whole.mlr | jq -r .kind | uniq | head -n 6 | xargs)" "header experiment experiment_tag dataset experiment run"
+    run_split ml-transform --merge < <(cat a.mlr a.mlr)
+    assert_status 2
+    assert_contains "$stderr" "given twice"
+    run_split ml-transform --merge < <(mlruns-dump -q --shard 0/2 "$ROOT/tests/data/mlruns")
+    assert_status 2
+    assert_contains "$stderr" "shard 1/2"
+}
+
+@test "--merge: an experiment's name that is taken: fail, rename, merge" {
+    zoo >a1.mlr
+    stream $other >b.mlr <<'END'
+{"kind":"experiment","experiment_id":"7","name":"one","lifecycle_stage":"active"}
+{"kind":"experiment_tag","experiment_id":"7","key":"t","value":"y"}
+{"kind":"experiment_tag","experiment_id":"7","key":"u","value":"y"}
+{"kind":"run","run_id":"r9","experiment_id":"7","lifecycle_stage":"active"}
+END
+    cat a1.mlr b.mlr >both.mlr
+    run_split ml-transform --merge <both.mlr
+    assert_status 2
+    assert_contains "$stderr" "Experiment 7: its name is that of another experiment with another id"
+    assert_contains "$stderr" "--on-conflict=rename"
+    assert_equal "$output" ""
+    ml-transform --merge --on-conflict=rename --json <both.mlr >r.json
+    assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name]' r.json | xargs)" '[1,one] [2,two] [7,one (2)]'
+    assert_equal "$(jq -r 'select(.run_id == "r9").experiment_id' r.json)" 7
+    ml-transform --merge --on-conflict=merge --json <both.mlr >m.json
+    assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name]' m.json | xargs)" '[1,one] [2,two]'
+    assert_equal "$(jq -r 'select(.run_id == "r9").experiment_id' m.json)" 1
+    assert_equal "$(jq -c 'select(.kind == "experiment_tag") | [.experiment_id, .key, .value]' m.json | xargs)" '[1,t,x] [1,u,y]'
+}
+
+@test "--merge: an experiment's id that is taken" {
+    zoo >a1.mlr
+    stream $other >b.mlr <<'END'
+{"kind":"experiment","experiment_id":"1","name":"uno","lifecycle_stage":"active"}
+{"kind":"run","run_id":"r9","experiment_id":"1","lifecycle_stage":"active"}
+END
+    cat a1.mlr b.mlr >both.mlr
+    run_split ml-transform --merge <both.mlr
+    assert_status 2
+    assert_contains "$stderr" "Experiment 1: its id is that of another experiment with another name"
+    ml-transform --merge --on-conflict=rename --json <both.mlr >r.json
+    assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name]' r.json | xargs)" '[1,one] [2,two] [3,uno]'
+    assert_equal "$(jq -r 'select(.run_id == "r9").experiment_id' r.json)" 3
+    assert_equal "$(jq -r 'select(.run_id == "r1" and .kind == "run").experiment_id' r.json)" 1
+}
+
+@test "--merge: one run in two sources must be equal, in all that belongs to it" {
+    zoo >a1.mlr
+    for change in 's/"value":0.5/"value":0.6/' 's/FAILED/KILLED/' '/"key":"best"/d' 's/"run_id":"r4","key":"p"/"run_id":"r4","key":"q"/' 's/"state":"OK"/"state":"ERROR"/'; do
+        ml-transform --json <a1.mlr | sed "1s/00112233445566778899aabbccddeeff/$other/; $change" | ml-transform --from-json --reseal >b.mlr
+        run_split ml-transform --merge < <(cat a1.mlr b.mlr)
+        assert_status 2
+        assert_contains "$stderr" "two sources have it, and they differ"
+        assert_contains "$stderr" "1 clashes"
+    done
+}
+
+@test "--merge: registered models are joined, versions renumbered on demand" {
+    zoo >a1.mlr
+    stream $other >b.mlr <<'END'
+{"kind":"registered_model","name":"clf","description":"mine"}
+{"kind":"registered_model_tag","name":"clf","key":"c","value":"d"}
+{"kind":"model_version","name":"clf","version":1,"source":"s3://else"}
+{"kind":"model_version_tag","name":"clf","version":1,"key":"a","value":"z"}
+{"kind":"registered_model_alias","name":"clf","alias":"challenger","version":1}
+END
+    cat a1.mlr b.mlr >both.mlr
+    run_split ml-transform --merge <both.mlr
+    assert_status 2
+    assert_contains "$stderr" "Model version '1' in registered model clf: two sources have it"
+    assert_contains "$stderr" "--renumber-versions"
+    ml-transform --merge --renumber-versions --json <both.mlr >m.json
+    assert_equal "$(jq -c 'select(.kind == "model_version" and .name == "clf") | [.version, .source]' m.json | xargs)" '[1,models:/m-1] [2,models:/clf/1] [3,s3://else]'
+    assert_equal "$(jq -c 'select(.kind == "model_version_tag") | [.version, .value]' m.json | xargs)" '[1,b] [3,z]'
+    assert_equal "$(jq -c 'select(.kind == "registered_model_alias") | [.alias, .version]' m.json | xargs)" '[champion,1] [challenger,3]'
+    assert_equal "$(jq -c 'select(.kind == "registered_model") | [.name, .description]' m.json)" '["clf",null]'
+    stream $other >p.mlr <<<'{"kind":"prompt","name":"clf"}'
+    run_split ml-transform --merge --on-conflict=merge < <(cat a1.mlr p.mlr)
+    assert_status 2
+    assert_contains "$stderr" "one source has a model of this name, another a prompt"
+}
+
+@test "temporary files go where they are sent, and nothing of them stays" {
+    mkdir tmp
+    cat a.mlr | ml-transform --lifecycle active --tmpdir tmp >part.mlr
+    assert_equal "$(ls -A tmp)" ""
+    run_split bash -c 'cat a.mlr | ml-transform --lifecycle active --tmpdir absent'
+    assert_status 2
+    assert_contains "$stderr" "absent: cannot make a temporary file"
+    head -c 9000 a.mlr >cut.mlr
+    for way in "cat cut.mlr |" "<cut.mlr"; do
+        run_split bash -c "$way ml-transform --merge"
+        assert_status 2
+        assert_contains "$stderr" cut
+    done
 }
 
 @test "a full disk and a closed pipe" {

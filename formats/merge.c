@@ -1,0 +1,491 @@
+#include "merge.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "idmap.h"
+#include "refs.h"
+
+/* Spaces of identities besides those of refs.h. */
+enum { BY_NAME = 64, OF_SOURCE, LAST_VERSION, KEYED };
+
+struct experiment { /* of the result */
+    char *id, *name;
+    size_t source;        /* whose record makes it */
+    struct id_key origin; /* (source, id) of that record */
+    bool written;
+};
+
+struct twice {                   /* a run, trace or logged model of two sources */
+    struct id_key first, second; /* its sums */
+    char *where;
+};
+
+struct merge {
+    enum merge_policy policy;
+    bool renumber_versions;
+    char (*sources)[33];
+    size_t n_sources, source; /* the current one */
+    struct experiment *experiments;
+    size_t n_experiments;
+    int64_t last_id;      /* the highest number that is an experiment's id */
+    struct idmap by_id;   /* id of the result -> place + 1 */
+    struct idmap by_name; /* name of the result -> place + 1 */
+    struct idmap mapped;  /* (source, id) -> place + 1 */
+    struct idmap units;   /* run, trace, logged model -> source + 1 */
+    struct idmap sums;    /* (the same, source) -> sum of its records' hashes */
+    struct twice *twice;
+    size_t n_twice;
+    struct idmap model_kinds; /* registered model or prompt -> its kind */
+    struct idmap keyed;       /* what has no unit: its key -> hash of its record */
+    struct idmap versions;    /* (source, name, version) -> version of the result */
+    struct idmap last;        /* registered model -> its highest version */
+    struct idmap written;     /* keys of what has no unit and was written */
+    struct buf scratch;
+    uint64_t problems, same, renamed, joined, renumbered, first_won;
+};
+
+struct merge *merge_new(enum merge_policy policy, bool renumber_versions)
+{
+    struct merge *m = xcalloc(1, sizeof *m);
+    m->policy = policy;
+    m->renumber_versions = renumber_versions;
+    return m;
+}
+
+void merge_segment(struct merge *m, const struct wire_header *h)
+{
+    for (m->source = 0; m->source < m->n_sources; m->source++)
+        if (strcmp(m->sources[m->source], h->source) == 0)
+            return;
+    m->sources = xrealloc(m->sources, (m->n_sources + 1) * sizeof *m->sources);
+    snprintf(m->sources[m->n_sources++], sizeof *m->sources, "%s", h->source);
+}
+
+static void problem(struct merge *m, const struct record *r, const char *hint, const char *what)
+{
+    struct buf where = {0};
+    m->problems++;
+    record_describe(r, &where);
+    err_print(buf_str(&where), "%s", what);
+    if (hint)
+        err_print_hint("%s", hint);
+    buf_free(&where);
+}
+
+/* -- identities */
+
+/* What v names in the current source. */
+static struct id_key in_source(const struct merge *m, const struct value *v, int n)
+{
+    struct value parts[4];
+    for (int i = 0; i < n; i++)
+        parts[i] = v[i];
+    parts[n] = value_int((int64_t)m->source);
+    return id_key(OF_SOURCE, parts, n + 1);
+}
+
+static struct id_key name_key(const struct value *name, const struct value *workspace)
+{
+    struct value parts[2] = {*name, value_is_null(workspace) ? value_str("default") : *workspace};
+    return id_key(BY_NAME, parts, 2);
+}
+
+static uint64_t hash_of(struct merge *m, const struct record *r)
+{
+    buf_reset(&m->scratch);
+    wire_encode(r, &m->scratch);
+    return XXH3_64bits(m->scratch.data, m->scratch.len);
+}
+
+/* -- experiments */
+
+static struct experiment *place_of(const struct merge *m, const struct idmap *map, struct id_key key)
+{
+    const uint64_t *place = idmap_find(map, key);
+    return place ? &m->experiments[*place - 1] : NULL;
+}
+
+static struct experiment *add_experiment(struct merge *m, const struct value *id, const struct value *name,
+                                         const struct value *workspace, struct id_key origin)
+{
+    int64_t number;
+    m->experiments = xrealloc(m->experiments, (m->n_experiments + 1) * sizeof *m->experiments);
+    struct experiment *x = &m->experiments[m->n_experiments++];
+    *x = (struct experiment){.id = xstrndup(id->s, id->len),
+                             .name = xstrndup(name->s, name->len),
+                             .source = m->source,
+                             .origin = origin};
+    *idmap_add(&m->by_id, id_key(0, id, 1), NULL) = m->n_experiments;
+    *idmap_add(&m->by_name, name_key(name, workspace), NULL) = m->n_experiments;
+    if (value_parse_int(id->s, id->len, &number) && number > m->last_id)
+        m->last_id = number;
+    return x;
+}
+
+/* "NAME (2)", "NAME (3)", … : the first that is free. */
+static char *free_name(const struct merge *m, const struct value *name, const struct value *workspace)
+{
+    for (int n = 2;; n++) {
+        char *text = xasprintf("%.*s (%d)", (int)name->len, name->s, n);
+        struct value v = value_text(text, strlen(text));
+        if (!idmap_find(&m->by_name, name_key(&v, workspace)))
+            return text;
+        free(text);
+    }
+}
+
+/* An experiment whose id or name is taken by another one. NULL: that is an error, and told. */
+static struct experiment *resolve(struct merge *m, const struct record *r, bool id_taken,
+                                  struct experiment *same_name, struct id_key origin)
+{
+    struct value id = r->v[F_experiment_experiment_id], name = r->v[F_experiment_name];
+    const struct value *workspace = &r->v[F_experiment_workspace];
+    char number[24], *other = NULL;
+    if (m->policy == MERGE_FAIL) {
+        problem(m, r,
+                "--on-conflict=rename gives the later one another name or id, --on-conflict=merge makes one "
+                "experiment of "
+                "two with one name",
+                same_name ? "its name is that of another experiment with another id"
+                          : "its id is that of another experiment with another name");
+        return NULL;
+    }
+    if (same_name && m->policy == MERGE_JOIN) {
+        m->joined++;
+        return same_name;
+    }
+    if (id_taken) {
+        snprintf(number, sizeof number, "%" PRId64, m->last_id + 1);
+        id = value_str(number);
+    }
+    if (same_name) {
+        other = free_name(m, &name, workspace);
+        name = value_text(other, strlen(other));
+    }
+    struct experiment *x = add_experiment(m, &id, &name, workspace, origin);
+    err_note("experiment %.*s becomes %s, named %s", (int)r->v[F_experiment_experiment_id].len,
+             r->v[F_experiment_experiment_id].s, x->id, x->name);
+    m->renamed++;
+    free(other);
+    return x;
+}
+
+static void collect_experiment(struct merge *m, const struct record *r)
+{
+    const struct value *id = &r->v[F_experiment_experiment_id], *name = &r->v[F_experiment_name];
+    const struct value *workspace = &r->v[F_experiment_workspace];
+    struct id_key origin = in_source(m, id, 1);
+    if (idmap_find(&m->mapped, origin)) /* another shard's */
+        return;
+    struct experiment *same_id = place_of(m, &m->by_id, id_key(0, id, 1));
+    struct experiment *same_name = place_of(m, &m->by_name, name_key(name, workspace));
+    struct experiment *x = same_id;
+    if (same_id && same_id == same_name)
+        m->same++;
+    else if (same_id || same_name)
+        x = resolve(m, r, same_id != NULL, same_name, origin);
+    else
+        x = add_experiment(m, id, name, workspace, origin);
+    if (x)
+        *idmap_add(&m->mapped, origin, NULL) = (uint64_t)(x - m->experiments) + 1;
+}
+
+/* Gives the fields that name an experiment its id in the result. -1: all of them; else the first that is
+ * unknown. */
+static int map_experiments(const struct merge *m, struct record *r)
+{
+    for (int f = 0; f < r->kind->n_fields; f++) {
+        if (!(r->kind->fields[f].flags & FIELD_EXP) || value_is_null(&r->v[f]))
+            continue;
+        const struct experiment *x = place_of(m, &m->mapped, in_source(m, &r->v[f], 1));
+        if (!x)
+            return f;
+        r->v[f] = value_str(x->id);
+    }
+    return -1;
+}
+
+/* -- runs, traces and logged models, each with all that hangs on it */
+
+/* The field that says which of them r belongs to; -1: to none. */
+static int unit_field(const struct kind_desc *kind)
+{
+    const unsigned flags = FIELD_RUN | FIELD_TRACE | FIELD_MODEL;
+    int own = ref_own_field(kind);
+    if (own >= 0)
+        return kind->fields[own].flags & flags ? own : -1;
+    for (int f = 0; f < kind->n_fields; f++)
+        if (kind->fields[f].flags & flags && ref_is_hard(kind, f))
+            return f;
+    return -1;
+}
+
+static void note_twice(struct merge *m, const struct record *r, struct id_key first, struct id_key second)
+{
+    struct buf where = {0};
+    record_describe(r, &where);
+    m->twice = xrealloc(m->twice, (m->n_twice + 1) * sizeof *m->twice);
+    m->twice[m->n_twice++] = (struct twice){.first = first, .second = second, .where = where.data};
+}
+
+static struct id_key sum_key(const struct record *r, int f, size_t source)
+{
+    struct id_key key = ref_key(r, f);
+    struct value parts[3] = {value_int((int64_t)key.low), value_int((int64_t)key.high),
+                             value_int((int64_t)source)};
+    return id_key(OF_SOURCE, parts, 3);
+}
+
+static void collect_unit(struct merge *m, const struct record *r, int f)
+{
+    bool added;
+    struct id_key sum = sum_key(r, f, m->source);
+    uint64_t *source = idmap_add(&m->units, ref_key(r, f), &added);
+    if (added)
+        *source = m->source + 1;
+    if (f == ref_own_field(r->kind)) {
+        if (!added && *source != m->source + 1)
+            note_twice(m, r, sum_key(r, f, *source - 1), sum);
+        else if (idmap_find(&m->sums, sum))
+            problem(m, r, NULL, "is given twice by one source");
+    }
+    *idmap_add(&m->sums, sum, NULL) += hash_of(m, r);
+}
+
+static void compare_twice(struct merge *m)
+{
+    for (size_t i = 0; i < m->n_twice; i++) {
+        const uint64_t *a = idmap_find(&m->sums, m->twice[i].first),
+                       *b = idmap_find(&m->sums, m->twice[i].second);
+        if (a && b && *a == *b) {
+            m->same++;
+            continue;
+        }
+        m->problems++;
+        err_print(m->twice[i].where, "two sources have it, and they differ in it or in what belongs to it");
+        err_print_hint(
+            "where only paths differ, --rewrite-uri both streams first; else leave one out with --run or "
+            "--experiment");
+    }
+}
+
+/* -- what belongs to experiments and to the registry: known by its key */
+
+static bool is_model(const struct record *r)
+{
+    return r->kind->kind == KIND_registered_model || r->kind->kind == KIND_prompt;
+}
+
+static struct id_key record_key(const struct record *r)
+{
+    struct value parts[RECORD_MAX_FIELDS + 1];
+    int n = 0;
+    /* A registered model and a prompt may not have one name. */
+    parts[n++] = value_int(is_model(r) ? KIND_registered_model : (int64_t)r->kind->kind);
+    for (int f = 0; f < r->kind->n_fields; f++) {
+        if (!(r->kind->fields[f].flags & FIELD_K))
+            continue;
+        parts[n] = r->v[f];
+        if (r->kind->fields[f].flags & FIELD_WS && value_is_null(&r->v[f]))
+            parts[n] = value_str("default");
+        n++;
+    }
+    return id_key(KEYED, parts, n);
+}
+
+/* The field of r that holds the number of a version; -1 when there is none. */
+static int version_field(const struct record *r)
+{
+    return r->kind->kind == KIND_model_version            ? F_model_version_version
+           : r->kind->kind == KIND_model_version_tag      ? F_model_version_tag_version
+           : r->kind->kind == KIND_registered_model_alias ? F_registered_model_alias_version
+                                                          : -1;
+}
+
+static struct id_key version_key(const struct merge *m, const struct record *r, int version)
+{
+    struct value parts[3] = {r->v[0], r->v[version], value_str("default")};
+    for (int f = 0; f < r->kind->n_fields; f++)
+        if (r->kind->fields[f].flags & FIELD_WS && !value_is_null(&r->v[f]))
+            parts[2] = r->v[f];
+    return in_source(m, parts, 3);
+}
+
+static void map_version(const struct merge *m, struct record *r)
+{
+    int f = version_field(r);
+    const uint64_t *number = f < 0 ? NULL : idmap_find(&m->versions, version_key(m, r, f));
+    if (number)
+        r->v[f] = value_int((int64_t)*number);
+}
+
+static uint64_t *last_version(struct merge *m, const struct record *r)
+{
+    struct id_key model = ref_key(r, F_model_version_name);
+    struct value parts[2] = {value_int((int64_t)model.low), value_int((int64_t)model.high)};
+    return idmap_add(&m->last, id_key(LAST_VERSION, parts, 2), NULL);
+}
+
+/* A version whose number another one has: it gets the next. */
+static void renumber_version(struct merge *m, struct record *r)
+{
+    uint64_t *last = last_version(m, r);
+    struct id_key key = version_key(m, r, F_model_version_version);
+    *idmap_add(&m->versions, key, NULL) = ++*last;
+    r->v[F_model_version_version] = value_int((int64_t)*last);
+    *idmap_add(&m->keyed, record_key(r), NULL) = hash_of(m, r);
+    m->renumbered++;
+}
+
+static void clash(struct merge *m, struct record *r, bool other_kind)
+{
+    if (other_kind) {
+        problem(m, r,
+                "give one of them another name before the merge, by --rename-model in a transform of its own",
+                "one source has a model of this name, another a prompt");
+    } else if (is_model(r)) {
+        m->first_won++; /* that models of one name are joined is what a merge is for */
+    } else if (r->kind->kind == KIND_model_version && m->renumber_versions) {
+        renumber_version(m, r);
+    } else if (r->kind->kind == KIND_model_version) {
+        problem(m, r, "--renumber-versions gives the later one the next number",
+                "two sources have it, and they differ in it");
+    } else if (m->policy == MERGE_FAIL) {
+        problem(m, r, "--on-conflict=merge keeps the first", "two sources have it, and they differ in it");
+    } else {
+        m->first_won++;
+    }
+}
+
+static void collect_keyed(struct merge *m, struct record *r)
+{
+    bool added;
+    map_version(m, r);
+    uint64_t hash = hash_of(m, r);
+    uint64_t *known = idmap_add(&m->keyed, record_key(r), &added);
+    if (r->kind->kind == KIND_model_version) {
+        uint64_t *last = last_version(m, r), number = (uint64_t)r->v[F_model_version_version].i;
+        if (number > *last)
+            *last = number;
+    }
+    if (added) {
+        *known = hash;
+        if (is_model(r))
+            *idmap_add(&m->model_kinds, record_key(r), NULL) = (uint64_t)r->kind->kind;
+        return;
+    }
+    if (*known == hash)
+        return;
+    const uint64_t *kind = idmap_find(&m->model_kinds, record_key(r));
+    clash(m, r, kind && *kind != (uint64_t)r->kind->kind);
+}
+
+/* -- the passes */
+
+bool merge_collect(struct merge *m, const struct record *rec, struct err *e)
+{
+    struct record r = *rec;
+    int unit = unit_field(r.kind);
+    if (r.kind->kind == KIND_experiment)
+        collect_experiment(m, &r);
+    if (!kind_is_entity(r.kind) || r.kind->kind == KIND_experiment)
+        return true;
+    if (map_experiments(m, &r) >= 0) {
+        struct buf where = {0};
+        if (m->problems > 0) /* its experiment clashed, which has been told */
+            return true;
+        record_describe(&r, &where);
+        err_set(e, buf_str(&where), "its experiment is not in the stream before it");
+        buf_free(&where);
+        return false;
+    }
+    if (unit >= 0)
+        collect_unit(m, &r, unit);
+    else
+        collect_keyed(m, &r);
+    return true;
+}
+
+bool merge_settle(struct merge *m, struct wire_header *h, struct err *e)
+{
+    compare_twice(m);
+    if (m->problems > 0)
+        return err_set(e, "merge", "%" PRIu64 " clashes between the sources", m->problems);
+    XXH128_hash_t id = XXH3_128bits(m->sources, m->n_sources * sizeof *m->sources);
+    *h = (struct wire_header){.format = WIRE_FORMAT, .minor = WIRE_MINOR, .shard = 0, .shards = 1};
+    snprintf(h->producer, sizeof h->producer, "%s", "ml-transform --merge");
+    snprintf(h->source, sizeof h->source, "%016" PRIx64 "%016" PRIx64, (uint64_t)id.high64,
+             (uint64_t)id.low64);
+    return true;
+}
+
+static bool take_experiment(struct merge *m, struct record *r)
+{
+    struct id_key origin = in_source(m, &r->v[F_experiment_experiment_id], 1);
+    struct experiment *x = place_of(m, &m->mapped, origin);
+    if (!x || x->written || x->origin.low != origin.low || x->origin.high != origin.high)
+        return false;
+    x->written = true;
+    r->v[F_experiment_experiment_id] = value_str(x->id);
+    if (!value_eqs(&r->v[F_experiment_name], x->name))
+        r->v[F_experiment_name] = value_text(x->name, strlen(x->name));
+    return true;
+}
+
+static bool of_experiments(const struct kind_desc *kind)
+{
+    return kind->kind == KIND_experiment || (kind->fields[0].flags & FIELD_EXP && kind->owner[0] != '\0');
+}
+
+bool merge_take(struct merge *m, enum merge_part part, struct record *r)
+{
+    bool added;
+    int unit = unit_field(r->kind);
+    if (of_experiments(r->kind) != (part == MERGE_EXPERIMENTS))
+        return false;
+    if (!kind_is_entity(r->kind))
+        return true;
+    if (r->kind->kind == KIND_experiment)
+        return take_experiment(m, r);
+    map_experiments(m, r);
+    if (unit >= 0) {
+        const uint64_t *source = idmap_find(&m->units, ref_key(r, unit));
+        return source && *source == m->source + 1;
+    }
+    map_version(m, r);
+    idmap_add(&m->written, record_key(r), &added);
+    return added;
+}
+
+void merge_report(const struct merge *m)
+{
+    err_note("%zu sources: %" PRIu64
+             " experiments and runs (traces, models) found equal and kept once, %" PRIu64
+             " experiments renamed, %" PRIu64 " joined, %" PRIu64 " model versions renumbered, %" PRIu64
+             " records of which the first was kept",
+             m->n_sources, m->same, m->renamed, m->joined, m->renumbered, m->first_won);
+}
+
+void merge_free(struct merge *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < m->n_experiments; i++) {
+        free(m->experiments[i].id);
+        free(m->experiments[i].name);
+    }
+    for (size_t i = 0; i < m->n_twice; i++)
+        free(m->twice[i].where);
+    struct idmap *maps[] = {&m->by_id,       &m->by_name, &m->mapped,   &m->units, &m->sums,
+                            &m->model_kinds, &m->keyed,   &m->versions, &m->last,  &m->written};
+    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++)
+        idmap_free(maps[i]);
+    free(m->experiments);
+    free(m->sources);
+    free(m->twice);
+    buf_free(&m->scratch);
+    free(m);
+}

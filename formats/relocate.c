@@ -1,0 +1,350 @@
+#include "relocate.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "../common/io.h"
+#include "idmap.h"
+#include "json.h"
+
+/* The tag by which MLflow (utils/mlflow_tags.py) knows where the artifacts of a trace are. */
+static const char trace_location[] = "mlflow.artifactLocation";
+
+/* Of URIs that matched nothing this many are told. */
+enum { MAX_TOLD = 50 };
+
+/* A URI to match: the path of a local file, or text that is compared as it is. */
+struct uri {
+    const char *p, *end;
+    bool file, drive; /* drive: p begins with a letter and a colon; backslashes are slashes */
+};
+
+struct rule {
+    char *old, *new;
+    struct uri match; /* in old */
+    uint64_t used;
+};
+
+struct place { /* of one field */
+    uint64_t rewritten, unmatched;
+};
+
+struct relocate {
+    struct rule *rules;
+    size_t n_rules;
+    struct place places[KIND_COUNT][RECORD_MAX_FIELDS];
+    struct idmap told;
+    char **unmatched; /* the first MAX_TOLD different ones */
+    size_t n_unmatched;
+    struct buf scratch;
+};
+
+struct relocate *relocate_new(void)
+{
+    return xcalloc(1, sizeof(struct relocate));
+}
+
+/* -- URIs */
+
+static bool starts(const struct uri *u, const char *word)
+{
+    size_t n = strlen(word);
+    return (size_t)(u->end - u->p) >= n && strncasecmp(u->p, word, n) == 0;
+}
+
+static bool has_drive(const char *p, const char *end)
+{
+    return end - p >= 2 && isalpha((unsigned char)p[0]) && p[1] == ':' &&
+           (end - p == 2 || p[2] == '/' || p[2] == '\\');
+}
+
+static struct uri uri_of(const char *s, size_t len)
+{
+    struct uri u = {.p = s, .end = s + len};
+    if (starts(&u, "file:")) {
+        u.file = true;
+        u.p += 5;
+        if (starts(&u, "//localhost/"))
+            u.p += 11;
+        else if (starts(&u, "///") || (starts(&u, "//") && has_drive(u.p + 2, u.end)))
+            u.p += 2;
+        else if (starts(&u, "//")) /* a file of another host: compared as it is */
+            return (struct uri){.p = s, .end = s + len};
+    } else {
+        u.file = starts(&u, "/") || has_drive(u.p, u.end);
+    }
+    if (u.file && starts(&u, "/") && has_drive(u.p + 1, u.end))
+        u.p++;
+    u.drive = u.file && has_drive(u.p, u.end);
+    return u;
+}
+
+static int hex(char c)
+{
+    return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+/* The next byte as it is compared; u moves on. */
+static char next_byte(struct uri *u)
+{
+    char c = *u->p++;
+    if (!u->file)
+        return c;
+    if (c == '%' && u->end - u->p >= 2 && hex(u->p[0]) >= 0 && hex(u->p[1]) >= 0) {
+        c = (char)(hex(u->p[0]) * 16 + hex(u->p[1]));
+        u->p += 2;
+    }
+    return u->drive && c == '\\' ? '/' : c;
+}
+
+/* Whether old is all of u or ends where one of its path segments does; then *rest is what follows. */
+static bool matches(struct uri old, struct uri u, const char **rest)
+{
+    char last = '/';
+    if (old.file != u.file || old.drive != u.drive)
+        return false;
+    if (u.drive && tolower((unsigned char)*old.p++) != tolower((unsigned char)*u.p++))
+        return false;
+    while (old.p < old.end) {
+        if (u.p == u.end)
+            return false;
+        last = next_byte(&old);
+        if (last != next_byte(&u))
+            return false;
+    }
+    *rest = u.p;
+    return u.p == u.end || last == '/' || *u.p == '/' || (u.drive && *u.p == '\\') ||
+           (!u.file && strchr("?#", *u.p));
+}
+
+/* -- rules */
+
+/* Where OLD ends: at the `=` before which there is a path or a scheme. An OLD with `=` in it is written %3D.
+ */
+bool relocate_add(struct relocate *x, const char *rule, struct err *e)
+{
+    const char *equals = strchr(rule, '=');
+    if (!equals || equals == rule || equals[1] == '\0')
+        return err_set(e, rule, "not OLD=NEW");
+    if (!utf8_valid(rule, strlen(rule)))
+        return err_set(e, rule, "not UTF-8");
+    struct rule r = {.old = xstrndup(rule, (size_t)(equals - rule)), .new = xstrdup(equals + 1)};
+    size_t len = strlen(r.old);
+    /* A slash at the end says nothing, unless it is the root's. */
+    while (len > 1 && strchr("/\\", r.old[len - 1]) && !strchr(":/\\", r.old[len - 2]))
+        r.old[--len] = '\0';
+    for (size_t i = 0; i < x->n_rules; i++) {
+        if (strcmp(x->rules[i].old, r.old) != 0)
+            continue;
+        free(r.old);
+        free(r.new);
+        return err_set(e, rule, "there are two rules for this prefix");
+    }
+    r.match = uri_of(r.old, len);
+    x->rules = xrealloc(x->rules, (x->n_rules + 1) * sizeof *x->rules);
+    x->rules[x->n_rules++] = r;
+    return true;
+}
+
+/* The rule with the longest prefix. */
+static struct rule *find_rule(const struct relocate *x, const struct uri *u, const char **rest)
+{
+    struct rule *best = NULL;
+    for (size_t i = 0; i < x->n_rules; i++) {
+        const char *behind;
+        if (!matches(x->rules[i].match, *u, &behind) || (best && behind <= *rest))
+            continue;
+        best = &x->rules[i];
+        *rest = behind;
+    }
+    return best;
+}
+
+/* Appends NEW and the rest, with one slash between them. */
+static void join(const char *new, const struct uri *u, const char *rest, struct buf *out)
+{
+    size_t len = strlen(new);
+    bool slash = rest < u->end && (*rest == '/' || (u->drive && *rest == '\\'));
+    if (slash && new[len - 1] == '/')
+        rest++;
+    else if (rest < u->end && !slash && new[len - 1] != '/' && !strchr("?#", *rest))
+        buf_add(out, "/", 1);
+    for (; rest < u->end; rest++)
+        buf_addc(out, u->drive && *rest == '\\' ? '/' : *rest);
+}
+
+static bool stays(const struct uri *u)
+{
+    /* "dummy-source" is what MLflow writes for the versions of prompts, which have no artifacts */
+    return u->p == u->end || starts(u, "runs:/") || starts(u, "models:/") || starts(u, "dummy-source");
+}
+
+static void note_unmatched(struct relocate *x, const char *s, size_t len)
+{
+    bool added;
+    struct value v = value_strn(s, len);
+    if (x->n_unmatched == MAX_TOLD)
+        return;
+    idmap_add(&x->told, id_key(0, &v, 1), &added);
+    if (!added)
+        return;
+    struct buf text = {0};
+    value_describe(&v, &text);
+    x->unmatched = xrealloc(x->unmatched, (x->n_unmatched + 1) * sizeof *x->unmatched);
+    x->unmatched[x->n_unmatched++] = text.data;
+}
+
+/* Appends what s becomes and returns true; false when it stays. local_only: nothing else is missed. */
+static bool rewrite(struct relocate *x, const char *s, size_t len, bool local_only, struct place *place,
+                    struct buf *out)
+{
+    struct uri u = uri_of(s, len);
+    const char *rest = NULL;
+    if (stays(&u))
+        return false;
+    struct rule *rule = find_rule(x, &u, &rest);
+    if (!rule) {
+        if (!local_only || u.file) {
+            place->unmatched++;
+            note_unmatched(x, s, len);
+        }
+        return false;
+    }
+    rule->used++;
+    place->rewritten++;
+    buf_adds(out, rule->new);
+    join(rule->new, &u, rest, out);
+    return true;
+}
+
+/* -- JSON texts of datasets: the strings in them that are no keys */
+
+/* Behind the string that begins at p; NULL when it does not end. */
+static const char *string_end(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"'; p++)
+        if (*p == '\\')
+            p++;
+    return p < end ? p + 1 : NULL;
+}
+
+static bool is_key(const char *p, const char *end)
+{
+    while (p < end && strchr(" \t\r\n", *p))
+        p++;
+    return p < end && *p == ':';
+}
+
+/* Appends the string at [p, stop), rewritten if a rule says so. */
+static bool rewrite_string(struct relocate *x, const char *p, const char *stop, struct place *place,
+                           struct buf *out)
+{
+    struct buf new = {0};
+    bool changed = false;
+    json_t *text = json_loadb(p, (size_t)(stop - p), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    if (text)
+        changed = rewrite(x, json_string_value(text), json_string_length(text), true, place, &new);
+    if (changed)
+        json_quote_ascii(new.data, new.len, out);
+    else
+        buf_add(out, p, (size_t)(stop - p));
+    json_decref(text);
+    buf_free(&new);
+    return changed;
+}
+
+static bool rewrite_json(struct relocate *x, const struct value *v, struct place *place, struct buf *out)
+{
+    const char *p = v->s, *end = v->s + v->len;
+    bool changed = false;
+    while (p < end) {
+        const char *stop = *p == '"' ? string_end(p, end) : NULL;
+        if (stop && !is_key(stop, end)) {
+            changed |= rewrite_string(x, p, stop, place, out);
+        } else {
+            stop = stop ? stop : p + 1;
+            buf_add(out, p, (size_t)(stop - p));
+        }
+        p = stop;
+    }
+    return changed;
+}
+
+static bool is_json(const struct value *v)
+{
+    struct buf text = {0};
+    bool good =
+        v->type == VALUE_STR && v->len > 0 && strchr("{[\"", v->s[0]) && json_normalise(v->s, v->len, &text);
+    buf_free(&text);
+    return good;
+}
+
+/* -- records */
+
+static void relocate_value(struct relocate *x, struct record *r, int f, struct arena *a)
+{
+    struct value *v = &r->v[f];
+    struct place *place = &x->places[r->kind->kind][f];
+    bool of_dataset = r->kind->kind == KIND_dataset;
+    bool changed;
+    if (!value_is_text(v))
+        return;
+    buf_reset(&x->scratch);
+    if (of_dataset && is_json(v))
+        changed = rewrite_json(x, v, place, &x->scratch);
+    else
+        changed = rewrite(x, v->s, v->len, of_dataset, place, &x->scratch);
+    if (changed)
+        *v = value_text(arena_strndup(a, x->scratch.data, x->scratch.len), x->scratch.len);
+}
+
+void relocate_record(struct relocate *x, struct record *r, struct arena *a)
+{
+    for (int f = 0; f < r->kind->n_fields; f++)
+        if (r->kind->fields[f].flags & FIELD_URI)
+            relocate_value(x, r, f, a);
+    if (r->kind->kind == KIND_trace_tag && value_eqs(&r->v[F_trace_tag_key], trace_location))
+        relocate_value(x, r, F_trace_tag_value, a);
+}
+
+uint64_t relocate_report(const struct relocate *x)
+{
+    uint64_t unmatched = 0;
+    for (int k = 0; k < KIND_COUNT; k++) {
+        for (int f = 0; f < kinds[k].n_fields; f++) {
+            const struct place *p = &x->places[k][f];
+            unmatched += p->unmatched;
+            if (p->rewritten + p->unmatched > 0)
+                err_note("%s: %s: %" PRIu64 " rewritten, %" PRIu64 " matched no rule", kinds[k].plural,
+                         kinds[k].fields[f].name, p->rewritten, p->unmatched);
+        }
+    }
+    for (size_t i = 0; i < x->n_unmatched; i++)
+        err_note("matched no rule: %s", x->unmatched[i]);
+    if (x->n_unmatched == MAX_TOLD)
+        err_note("matched no rule: perhaps more; these are the first %d", MAX_TOLD);
+    for (size_t i = 0; i < x->n_rules; i++)
+        if (x->rules[i].used == 0)
+            err_warn(NULL, "--rewrite-uri %s=%s changed nothing", x->rules[i].old, x->rules[i].new);
+    return unmatched;
+}
+
+void relocate_free(struct relocate *x)
+{
+    if (!x)
+        return;
+    for (size_t i = 0; i < x->n_rules; i++) {
+        free(x->rules[i].old);
+        free(x->rules[i].new);
+    }
+    for (size_t i = 0; i < x->n_unmatched; i++)
+        free(x->unmatched[i]);
+    free(x->rules);
+    free(x->unmatched);
+    idmap_free(&x->told);
+    buf_free(&x->scratch);
+    free(x);
+}

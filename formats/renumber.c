@@ -1,0 +1,346 @@
+#include "renumber.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../common/io.h"
+#include "idmap.h"
+
+/* mlflow/prompt/constants.py: a prompt's tag with the experiments it belongs to, as ",1,2,". */
+static const char prompt_experiments[] = "_mlflow_experiment_ids";
+
+enum { MAX_MAP_FILE = 64 << 20 };
+
+/* -- experiment ids */
+
+struct entry {
+    char *old, *name; /* name: NULL until the experiment is seen */
+    char new[24];
+};
+
+struct renumber {
+    int64_t next;
+    struct entry *entries;
+    size_t n;
+    struct idmap places; /* old id -> place in entries + 1 */
+    uint64_t unknown;    /* ids that prompts list and the stream lacks */
+};
+
+struct renumber *renumber_new(int64_t start)
+{
+    struct renumber *x = xcalloc(1, sizeof *x);
+    x->next = start;
+    return x;
+}
+
+static struct entry *find(const struct renumber *x, const struct value *id)
+{
+    uint64_t *place = idmap_find(&x->places, id_key(0, id, 1));
+    return place ? &x->entries[*place - 1] : NULL;
+}
+
+static struct entry *add(struct renumber *x, const struct value *id, const char *new)
+{
+    x->entries = xrealloc(x->entries, (x->n + 1) * sizeof *x->entries);
+    struct entry *entry = &x->entries[x->n++];
+    *entry = (struct entry){.old = xstrndup(id->s, id->len)};
+    snprintf(entry->new, sizeof entry->new, "%s", new);
+    *idmap_add(&x->places, id_key(0, id, 1), NULL) = x->n;
+    return entry;
+}
+
+static struct entry *add_experiment(struct renumber *x, const struct record *r)
+{
+    const struct value *id = &r->v[F_experiment_experiment_id];
+    struct entry *entry = find(x, id);
+    char new[24] = "0";
+    if (!entry) {
+        if (!value_eqs(id, "0"))
+            snprintf(new, sizeof new, "%" PRId64, x->next++);
+        entry = add(x, id, new);
+    }
+    if (!entry->name) {
+        struct buf name = {0};
+        value_describe(&r->v[F_experiment_name], &name);
+        entry->name = name.data ? name.data : xstrdup("");
+    }
+    return entry;
+}
+
+/* ",1,2," with the ids that are known changed. */
+static void renumber_list(struct renumber *x, struct value *v, struct arena *a)
+{
+    struct buf out = {0};
+    const char *p = v->s, *end = v->s + v->len;
+    while (p < end) {
+        const char *comma = memchr(p, ',', (size_t)(end - p));
+        const char *stop = comma ? comma : end;
+        struct value id = value_strn(p, (size_t)(stop - p));
+        const struct entry *entry = find(x, &id);
+        x->unknown += id.len > 0 && !entry;
+        if (entry)
+            buf_adds(&out, entry->new);
+        else
+            buf_add(&out, p, id.len);
+        if (comma)
+            buf_addc(&out, ',');
+        p = stop + (comma != NULL);
+    }
+    if (out.len > 0)
+        *v = value_text(arena_strndup(a, out.data, out.len), out.len);
+    buf_free(&out);
+}
+
+static bool unknown_experiment(const struct record *r, const struct value *id, struct err *e)
+{
+    struct buf where = {0}, text = {0};
+    record_describe(r, &where);
+    value_describe(id, &text);
+    err_set(e, buf_str(&where), "experiment %s is not in the stream before it, so it has no number",
+            buf_str(&text));
+    buf_free(&where);
+    buf_free(&text);
+    return false;
+}
+
+bool renumber_record(struct renumber *x, struct record *r, struct arena *a, struct err *e)
+{
+    if (r->kind->kind == KIND_experiment)
+        add_experiment(x, r);
+    for (int f = 0; f < r->kind->n_fields; f++) {
+        struct value *v = &r->v[f];
+        if (!(r->kind->fields[f].flags & FIELD_EXP) || value_is_null(v))
+            continue;
+        const struct entry *entry = find(x, v);
+        if (!entry)
+            return unknown_experiment(r, v, e);
+        *v = value_str(arena_strndup(a, entry->new, strlen(entry->new)));
+    }
+    if (r->kind->kind == KIND_registered_model_tag &&
+        value_eqs(&r->v[F_registered_model_tag_key], prompt_experiments) &&
+        value_is_text(&r->v[F_registered_model_tag_value]))
+        renumber_list(x, &r->v[F_registered_model_tag_value], a);
+    return true;
+}
+
+static bool load_line(struct renumber *x, char *line, struct err *e, const char *where)
+{
+    int64_t number;
+    char *new = strchr(line, '\t');
+    if (!new || new == line)
+        return err_set(e, where, "not `old id, tab, new id`");
+    *new ++ = '\0';
+    new[strcspn(new, "\t")] = '\0';
+    struct value old = value_text(line, strlen(line));
+    if (!value_parse_int(new, strlen(new), &number) || number < 0)
+        return err_set(e, where, "'%s' is no experiment number", new);
+    if (find(x, &old))
+        return err_set(e, where, "experiment %s is there twice", line);
+    for (size_t i = 0; i < x->n; i++)
+        if (strcmp(x->entries[i].new, new) == 0)
+            return err_set(e, where, "two experiments get the number %s", new);
+    add(x, &old, new);
+    if (number >= x->next)
+        x->next = number + 1;
+    return true;
+}
+
+bool renumber_load(struct renumber *x, const char *path, struct err *e)
+{
+    struct buf text = {0};
+    bool good = true;
+    int rc = io_read_file(AT_FDCWD, path, MAX_MAP_FILE, &text);
+    if (rc != 0)
+        good = err_set(e, path, "cannot read: %s", strerror(rc));
+    char *p = text.data;
+    for (size_t n = 1; good && p && *p; n++) {
+        char where[512];
+        char *newline = strchr(p, '\n');
+        if (newline)
+            *newline = '\0';
+        snprintf(where, sizeof where, "%s:%zu", path, n);
+        good = load_line(x, p, e, where);
+        p = newline ? newline + 1 : NULL;
+    }
+    buf_free(&text);
+    return good;
+}
+
+bool renumber_save(const struct renumber *x, const char *path, struct err *e)
+{
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return err_set(e, path, "cannot write: %s", strerror(errno));
+    for (size_t i = 0; i < x->n; i++)
+        fprintf(f, "%s\t%s\t%s\n", x->entries[i].old, x->entries[i].new,
+                x->entries[i].name ? x->entries[i].name : "");
+    bool failed = ferror(f) != 0;
+    if (fclose(f) != 0 || failed)
+        return err_set(e, path, "cannot write: %s", strerror(errno));
+    return true;
+}
+
+uint64_t renumber_count(const struct renumber *x)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < x->n; i++)
+        n += x->entries[i].name && strcmp(x->entries[i].old, x->entries[i].new) != 0;
+    return n;
+}
+
+void renumber_free(struct renumber *x)
+{
+    if (!x)
+        return;
+    for (size_t i = 0; i < x->n; i++) {
+        free(x->entries[i].old);
+        free(x->entries[i].name);
+    }
+    free(x->entries);
+    idmap_free(&x->places);
+    free(x);
+}
+
+/* -- names */
+
+struct rule {
+    char *old;
+    const char *new; /* in old */
+    uint64_t used;
+};
+
+struct rules {
+    const char *option;
+    struct rule *items;
+    size_t n;
+};
+
+struct rename {
+    struct rules experiments, models;
+};
+
+struct rename *rename_new(void)
+{
+    struct rename *x = xcalloc(1, sizeof *x);
+    x->experiments.option = "--rename-experiment";
+    x->models.option = "--rename-model";
+    return x;
+}
+
+static bool add_rule(struct rules *rules, const char *text, struct err *e)
+{
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text || equals[1] == '\0')
+        return err_set(e, text, "not OLD=NEW");
+    if (!utf8_valid(text, strlen(text)))
+        return err_set(e, text, "not UTF-8");
+    struct rule r = {.old = xstrdup(text)};
+    r.old[equals - text] = '\0';
+    r.new = r.old + (equals - text) + 1;
+    rules->items = xrealloc(rules->items, (rules->n + 1) * sizeof *rules->items);
+    rules->items[rules->n++] = r;
+    return true;
+}
+
+bool rename_add_experiment(struct rename *x, const char *rule, struct err *e)
+{
+    return add_rule(&x->experiments, rule, e);
+}
+
+bool rename_add_model(struct rename *x, const char *rule, struct err *e)
+{
+    return add_rule(&x->models, rule, e);
+}
+
+/* The first rule for v. */
+static struct rule *rule_for(struct rules *rules, const struct value *v)
+{
+    for (size_t i = 0; i < rules->n; i++)
+        if (value_eqs(v, rules->items[i].old))
+            return &rules->items[i];
+    return NULL;
+}
+
+static void rename_experiment(struct rename *x, struct record *r)
+{
+    struct rule *rule = rule_for(&x->experiments, &r->v[F_experiment_experiment_id]);
+    if (!rule)
+        rule = rule_for(&x->experiments, &r->v[F_experiment_name]);
+    if (!rule)
+        return;
+    rule->used++;
+    r->v[F_experiment_name] = value_str(rule->new);
+}
+
+/* models:/NAME/VERSION or models:/NAME@ALIAS, by which a version says what it was copied from. */
+static void rename_source(struct rename *x, struct value *v, struct arena *a)
+{
+    static const char scheme[] = "models:/";
+    size_t skip = sizeof scheme - 1;
+    if (!value_is_text(v) || v->len <= skip || memcmp(v->s, scheme, skip) != 0)
+        return;
+    size_t len = 0;
+    while (skip + len < v->len && !strchr("/@", v->s[skip + len]))
+        len++;
+    struct value name = value_strn(v->s + skip, len);
+    const struct rule *rule = skip + len < v->len ? rule_for(&x->models, &name) : NULL;
+    if (!rule)
+        return;
+    struct buf out = {0};
+    buf_addf(&out, "%s%s", scheme, rule->new);
+    buf_add(&out, v->s + skip + len, v->len - skip - len);
+    *v = value_text(arena_strndup(a, out.data, out.len), out.len);
+    buf_free(&out);
+}
+
+void rename_record(struct rename *x, struct record *r, struct arena *a)
+{
+    if (r->kind->kind == KIND_experiment)
+        rename_experiment(x, r);
+    for (int f = 0; x->models.n > 0 && f < r->kind->n_fields; f++) {
+        struct rule *rule = r->kind->fields[f].flags & FIELD_REG ? rule_for(&x->models, &r->v[f]) : NULL;
+        if (!rule)
+            continue;
+        rule->used++;
+        r->v[f] = value_str(rule->new);
+    }
+    if (r->kind->kind == KIND_model_version)
+        rename_source(x, &r->v[F_model_version_source], a);
+}
+
+static uint64_t warn_unused(const struct rules *rules)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < rules->n; i++) {
+        if (rules->items[i].used > 0)
+            continue;
+        n++;
+        err_warn(NULL, "%s %s=%s: there is none of that name", rules->option, rules->items[i].old,
+                 rules->items[i].new);
+    }
+    return n;
+}
+
+uint64_t rename_report(const struct rename *x)
+{
+    return warn_unused(&x->experiments) + warn_unused(&x->models);
+}
+
+static void free_rules(struct rules *rules)
+{
+    for (size_t i = 0; i < rules->n; i++)
+        free(rules->items[i].old);
+    free(rules->items);
+}
+
+void rename_free(struct rename *x)
+{
+    if (!x)
+        return;
+    free_rules(&x->experiments);
+    free_rules(&x->models);
+    free(x);
+}

@@ -1,0 +1,35 @@
+/* Choosing a part of a stream that is whole in itself: no child without its parent, and with a run that is
+ * kept its inputs, the models that it made or used, and their versions. */
+#ifndef FORMATS_SELECT_H
+#define FORMATS_SELECT_H
+
+#include "record.h"
+
+struct select;
+struct select *select_new(void);
+
+/* The criteria; of one kind any may hold, of different kinds all must (of tags all). false with e filled for
+ * what can't be understood. */
+bool select_experiment(struct select *x, const char *id_or_name, struct err *e);
+bool select_run(struct select *x, const char *run_id, struct err *e);
+bool select_status(struct select *x, const char *status, struct err *e);
+bool select_lifecycle(struct select *x, const char *stage, struct err *e);  /* active or deleted */
+bool select_tag(struct select *x, const char *key_is_value, struct err *e); /* of runs and traces */
+/* Start of runs and traces, since <= start < until: 2024-06-01, 2024-06-01T12:30:00 (UTC), or ms since 1970.
+ */
+bool select_since(struct select *x, const char *time, struct err *e);
+bool select_until(struct select *x, const char *time, struct err *e);
+bool select_kind(struct select *x, const char *kind, struct err *e); /* and what it needs: its parents */
+bool select_exclude_kind(struct select *x, const char *kind,
+                         struct err *e); /* and what needs it: its children */
+
+/* How often the whole stream must be shown to select_collect before select_keeps can be asked: 0 when only
+ * kinds are chosen. */
+int select_passes(const struct select *x);
+void select_collect(struct select *x, int pass, const struct record *r);
+bool select_keeps(struct select *x, const struct record *r);
+/* Warns of experiments and runs asked for that are not in the stream; returns their number. */
+uint64_t select_report(const struct select *x);
+void select_free(struct select *x);
+
+#endif
