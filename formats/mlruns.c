@@ -282,21 +282,40 @@ void mlruns_source(const struct mlruns *m, const struct mlruns_selection *select
     free(ids);
 }
 
+/* Sorts the experiments, and drops those that were listed twice. */
+static void sort_experiments(struct mlruns *m)
+{
+    size_t n = 0;
+
+    if (m->n)
+        qsort(m->experiments, m->n, sizeof *m->experiments, experiment_compare);
+    for (size_t i = 0; i < m->n; i++) {
+        if (n && experiment_compare(&m->experiments[n - 1], &m->experiments[i]) == 0)
+            free(m->experiments[i].id);
+        else
+            m->experiments[n++] = m->experiments[i];
+    }
+    m->n = n;
+}
+
+/* The active experiments are listed before and after the deleted ones: one that is restored or deleted in the
+ * meantime is found in one place at least, and where it no longer is, that is said. */
 static bool scan(struct mlruns *m, struct err *e)
 {
     struct output out = {0};
     struct walker w;
-    int trash = dir_open(m->root, TRASH);
+    int trash = dir_open(m->root, TRASH), error = trash < 0 ? errno : 0;
     bool good;
 
     walker_init(&w, m, m->root, &out);
-    good = list_experiments(m, &w, m->root, false, e);
+    if (error && error != ENOENT)
+        good = err_set(e, m->path, TRASH ": %s", strerror(error));
+    else
+        good = list_experiments(m, &w, m->root, false, e);
     if (good && trash >= 0)
-        good = list_experiments(m, &w, trash, true, e);
-    else if (good && errno != ENOENT)
-        good = err_set(e, m->path, TRASH ": %s", strerror(errno));
-    if (m->n)
-        qsort(m->experiments, m->n, sizeof *m->experiments, experiment_compare);
+        good = list_experiments(m, &w, trash, true, e) && lseek(m->root, 0, SEEK_SET) == 0 &&
+               list_experiments(m, &w, m->root, false, e);
+    sort_experiments(m);
     if (good)
         find_source(m, &w);
     walker_free(&w);
@@ -467,24 +486,31 @@ static void close_listing(struct reading *r)
     r->next_name = 0;
 }
 
-/* Lists a folder for the plan. 0 or an errno value; one that is not there is empty. */
-static int open_listing(struct reading *r, const char *path)
+static const char *experiment_prefix(const struct experiment *x)
+{
+    return x && x->deleted ? TRASH "/" : "";
+}
+
+/* Lists a folder of the plan, of an experiment x or of the store. 0 or an errno value; one that is not there
+ * is empty, if the experiment is still where it was. */
+static int open_listing(struct reading *r, const struct experiment *x, const char *path)
 {
     int error;
 
     close_listing(r);
     r->dir = dir_open(r->m->root, path);
-    if (r->dir < 0)
-        return errno == ENOENT ? 0 : errno;
+    if (r->dir < 0) {
+        char meta[512];
+        struct stat st;
+
+        error = errno;
+        snprintf(meta, sizeof meta, "%s%s/meta.yaml", experiment_prefix(x), x ? x->id : "");
+        return error == ENOENT && (!x || fstatat(r->m->root, meta, &st, 0) == 0) ? 0 : error;
+    }
     error = names_list(&r->names, r->dir, r->chunk);
     if (error)
         close_listing(r);
     return error;
-}
-
-static const char *experiment_prefix(const struct experiment *x)
-{
-    return x && x->deleted ? TRASH "/" : "";
 }
 
 /* Makes the unit for a folder. */
@@ -564,7 +590,7 @@ static bool next_content(struct reading *r, struct reader *reader)
 
             if (r->dir < 0) {
                 set_unit(reader, UNIT_UNREADABLE, x, folder, "", DT_DIR);
-                error = open_listing(r, buf_str(&reader->unit_path));
+                error = open_listing(r, x, buf_str(&reader->unit_path));
                 if (error) {
                     reader->unit.error = error;
                     r->listing++;
@@ -584,7 +610,7 @@ static bool next_registered(struct reading *r, struct reader *reader)
         int error;
 
         set_unit(reader, UNIT_UNREADABLE, NULL, MODELS, "", DT_DIR);
-        error = open_listing(r, MODELS);
+        error = open_listing(r, NULL, MODELS);
         if (error) {
             reader->unit.error = error;
             r->phase = PHASE_END;

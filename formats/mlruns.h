@@ -36,9 +36,10 @@ struct mlruns_selection {
     unsigned jobs;          /* reader threads, at least 1 */
 };
 
-/* The stream's source id, 32 hex digits, from the ids and meta.yaml files of all experiments and from the selection of
- * experiments and registry: the same for every shard of a selection, wherever the tree lies; another one for another
- * selection, so that streams of single experiments put together are no shards given twice. */
+/* The stream's source id, 32 hex digits, from the ids and meta.yaml files of all experiments and from the
+ * selection of experiments and registry: the same for every shard of a selection, wherever the tree lies;
+ * another one for another selection, so that streams of single experiments put together are no shards given
+ * twice. */
 void mlruns_source(const struct mlruns *m, const struct mlruns_selection *selection, char out[33]);
 
 /* What reading gives. The functions are called by one thread at a time, in an order that depends on the tree

@@ -426,11 +426,18 @@ void each_dir(struct walker *w, int dir, const char *sub,
 
     for (size_t i = mark.n; fd >= 0 && i < end; i++) {
         size_t up;
+        int entry;
 
         if (!entry_is_dir(fd, names_at(&w->names, i), w->names.items[i].type))
             continue;
         up = path_down(w, names_at(&w->names, i));
-        fn(w, fd, names_at(&w->names, i), ctx);
+        entry = dir_open(fd, names_at(&w->names, i));
+        if (entry >= 0) {
+            fn(w, entry, names_at(&w->names, i), ctx);
+            close(entry);
+        } else {
+            problem(w, 0, "%s", strerror(errno));
+        }
         path_back(w, up);
     }
     names_release(&w->names, mark);

@@ -121,8 +121,8 @@ void each_file(struct walker *w, int dir, const char *sub,
                void (*fn)(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
                           void *ctx),
                void *ctx);
-/* Calls fn for each folder in `sub`, "." being dir itself (w->path is the folder's; name lives until fn lists
- * another). A folder that is not there is fine. */
+/* Calls fn with each folder in `sub` ("." is dir itself), opened as dir; w->path is its path. name lives
+ * until fn lists a folder. A `sub` that is not there is fine. */
 void each_dir(struct walker *w, int dir, const char *sub,
               void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx);
 /* Emits r once for each file in and below `sub`: the fields key and value become its path and its content. */

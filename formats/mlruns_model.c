@@ -1,5 +1,4 @@
 /* Logged models of an experiment; the model registry, whose prompts are registered models with a tag. */
-#include <errno.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -215,7 +214,6 @@ static void read_version(struct walker *w, int dir, const char *name, void *ctx)
     int64_t version;
     size_t back;
     bool good;
-    int fd;
 
     if (strncmp(name, "version-", strlen("version-")) != 0)
         return;
@@ -223,14 +221,9 @@ static void read_version(struct walker *w, int dir, const char *name, void *ctx)
         problem(w, 0, "the folder's name holds no version number");
         return;
     }
-    fd = dir_open(dir, name);
-    if (fd < 0) {
-        problem(w, 0, "%s", strerror(errno));
-        return;
-    }
     record_init(&r, KIND_model_version);
     back = path_down(w, META_FILE);
-    good = version_fill(w, fd, model, version, &r);
+    good = version_fill(w, dir, model, version, &r);
     path_back(w, back);
     if (good) {
         emit(w, &r);
@@ -239,9 +232,8 @@ static void read_version(struct walker *w, int dir, const char *name, void *ctx)
         tag.v[F_model_version_tag_name] = model->name;
         tag.v[F_model_version_tag_workspace] = model->workspace;
         tag.v[F_model_version_tag_version] = value_int(version);
-        each_value(w, fd, "tags", &tag, F_model_version_tag_key, F_model_version_tag_value);
+        each_value(w, dir, "tags", &tag, F_model_version_tag_key, F_model_version_tag_value);
     }
-    close(fd);
 }
 
 static bool has_version(const struct walker *w, int64_t version)

@@ -41,15 +41,13 @@ static bool dataset_fill(struct walker *w, struct yaml_reader *y, int dir, struc
 static void read_dataset(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
-    int fd = dir_open(dir, name);
     struct record r;
 
-    if (dataset_fill(w, w->yaml, fd, &r)) {
+    (void)name;
+    if (dataset_fill(w, w->yaml, dir, &r)) {
         r.v[F_dataset_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
         emit(w, &r);
     }
-    if (fd >= 0)
-        close(fd);
 }
 
 /* The name and digest of a dataset that an input refers to by its folder; most runs of an experiment share
@@ -217,11 +215,11 @@ static void emit_model_input(struct walker *w, const struct unit *unit, const st
 static void read_input(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
-    int fd = dir_open(dir, name);
     size_t back = path_down(w, META_FILE);
     const struct yaml_value *meta, *type, *source;
-    enum meta_state state = meta_read(w, w->yaml, fd, META_FILE, &meta);
+    enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
 
+    (void)name;
     if (state == META_MISSING)
         problem(w, 0, "missing");
     if (state == META_GOOD) {
@@ -238,8 +236,6 @@ static void read_input(struct walker *w, int dir, const char *name, void *ctx)
                     type && type->text ? shown(type->text, type->len) : "none");
     }
     path_back(w, back);
-    if (fd >= 0)
-        close(fd);
 }
 
 static const struct meta_field output_fields[] = {
@@ -264,12 +260,12 @@ static void emit_model_output(struct walker *w, const struct unit *unit, const s
 static void read_output(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
-    int fd = dir_open(dir, name);
     size_t back = path_down(w, META_FILE);
     const struct yaml_value *meta, *type;
-    enum meta_state state = meta_read(w, w->yaml, fd, META_FILE, &meta);
+    enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
     struct record r;
 
+    (void)name;
     record_init(&r, KIND_model_output);
     if (state == META_MISSING)
         problem(w, 0, "missing");
@@ -283,8 +279,6 @@ static void read_output(struct walker *w, int dir, const char *name, void *ctx)
         }
     }
     path_back(w, back);
-    if (fd >= 0)
-        close(fd);
 }
 
 /* -- runs */
