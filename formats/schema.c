@@ -341,25 +341,40 @@ bool schema_order_of(struct db *db, int *order, struct err *e)
 {
     int64_t stamps;
     int tables;
-    char *stamp;
-    if (!count_base_tables(db, &tables, e) || !read_stamp(db, &stamps, &stamp, e))
+    char *revision;
+    if (!count_base_tables(db, &tables, e) || !read_stamp(db, &stamps, &revision, e))
         return false;
     bool ok;
     if (stamps > 1) {
         err_set(e, db_display(db), "alembic_version has %lld revisions, where one belongs",
                 (long long)stamps);
         ok = err_hint(e, "delete the rows that are not the database's own revision");
-    } else if (stamps == 1 && stamp)
-        ok = order_of_stamp(db, stamp, tables, order, e);
+    } else if (stamps == 1 && revision)
+        ok = order_of_stamp(db, revision, tables, order, e);
     else
         ok = order_without_stamp(db, tables, order, e);
-    free(stamp);
+    free(revision);
     return ok;
+}
+
+bool schema_stamped_order(struct db *db, int *order, struct err *e)
+{
+    int64_t stamps;
+    int tables;
+    char *revision;
+    if (!count_base_tables(db, &tables, e) || !read_stamp(db, &stamps, &revision, e))
+        return false;
+    if (stamps == 1 && revision)
+        *order = schema_find_revision(revision);
+    else
+        *order = tables ? 0 : SCHEMA_EMPTY;
+    free(revision);
+    return true;
 }
 
 /* ---- running */
 
-static const struct schema_hook *find_hook(const char *name, size_t len)
+const struct schema_hook *schema_find_hook(const char *name, size_t len)
 {
     for (const struct schema_hook *h = schema_hooks; h->name; h++)
         if (strlen(h->name) == len && memcmp(h->name, name, len) == 0)
@@ -403,7 +418,7 @@ static bool run_text(struct db *db, const char *text, struct err *e)
     while (ok && *text) {
         size_t n = strcspn(text, "\n");
         if (strncmp(text, "-- call: ", 9) == 0) {
-            const struct schema_hook *hook = find_hook(text + 9, n - 9);
+            const struct schema_hook *hook = schema_find_hook(text + 9, n - 9);
             ok = flush(db, &sql, e) &&
                  (hook || err_set(e, "migrations", "no function %.*s", (int)n - 9, text + 9));
             ok = ok && hook->run(db, e);
@@ -422,18 +437,26 @@ static bool run_text(struct db *db, const char *text, struct err *e)
     return ok;
 }
 
+void schema_stamp_sql(int from, int to, struct buf *sql)
+{
+    if (from > 0)
+        buf_addf(sql, "UPDATE alembic_version SET version_num = '%s'", schema_revisions[to].revision);
+    else
+        buf_addf(sql,
+                 "CREATE TABLE IF NOT EXISTS alembic_version (\n"
+                 "    version_num VARCHAR(32) NOT NULL,\n"
+                 "    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n"
+                 ");\n"
+                 "INSERT INTO alembic_version (version_num) VALUES ('%s')",
+                 schema_revisions[to].revision);
+}
+
 static bool stamp(struct db *db, int from, int to, struct err *e)
 {
-    char *sql =
-        from > 0 ? xasprintf("UPDATE alembic_version SET version_num = '%s'", schema_revisions[to].revision)
-                 : xasprintf("CREATE TABLE IF NOT EXISTS alembic_version (\n"
-                             "    version_num VARCHAR(32) NOT NULL,\n"
-                             "    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n"
-                             ");\n"
-                             "INSERT INTO alembic_version (version_num) VALUES ('%s')",
-                             schema_revisions[to].revision);
-    bool ok = db_exec(db, sql, e);
-    free(sql);
+    struct buf sql = {0};
+    schema_stamp_sql(from, to, &sql);
+    bool ok = db_exec(db, buf_str(&sql), e);
+    buf_free(&sql);
     return ok;
 }
 

@@ -77,6 +77,29 @@ bool schema_upgrade(struct db *db, int to, int *order, struct err *e);
 typedef void schema_report(const char *line, void *arg);
 bool schema_check(struct db *db, int order, schema_report *report, void *arg, int *findings, struct err *e);
 
+/* Finds what MLflow's own upgrade leaves in a SQLite database when it is killed or fails, and with `really`
+ * takes it back in one transaction, to the whole of the revision that the database is stamped with. Each
+ * finding is given to report. What was not left by MLflow, or holds rows that would be lost, is an error, and
+ * nothing is changed. */
+bool schema_recover(struct db *db, bool really, schema_report *report, void *arg, int *found, struct err *e);
+
+/* A script for psql or the sqlite3 shell that does what the runner does, from a revision (-1: an empty
+ * database) to another; it stops where there are rows that only the runner can convert. */
+void schema_script(enum dialect dialect, int from, int to, struct buf *out);
+
+/* What moving all rows to the default workspace finds. */
+struct schema_moves {
+    void (*rows)(const char *table, int64_t rows,
+                 void *arg); /* of every table that has workspaces, zeros too */
+    void (*clash)(const char *table, const char *row, void *arg); /* a row whose name is taken twice */
+    void *arg;
+    int64_t total; /* rows */
+    int64_t clashes;
+};
+/* Checks and counts (each given to m->rows) or, with `really`, checks and moves. In the caller's transaction.
+ * Clashes are an error after all of them were given to m->clash. */
+bool schema_move_to_default_workspace(struct db *db, bool really, struct schema_moves *m, struct err *e);
+
 /* Appends the tables that a revision rewrites whole on SQLite, separated by ", "; nothing when there are
  * none. */
 void schema_rebuilt_tables(int order, struct buf *out);

@@ -623,8 +623,9 @@ static bool issue_categories(struct db *db, struct err *e)
 }
 
 const struct schema_hook schema_hooks[] = {
-    {"trace_analytics_check", trace_analytics_check},
-    {"trace_analytics", trace_analytics},
-    {"issue_categories", issue_categories},
-    {NULL, NULL},
+    {"trace_analytics_check", trace_analytics_check, NULL},
+    {"trace_analytics", trace_analytics,
+     "SELECT (SELECT count(*) FROM trace_info) + (SELECT count(*) FROM spans)"},
+    {"issue_categories", issue_categories, "SELECT count(*) FROM issues WHERE categories IS NOT NULL"},
+    {NULL, NULL, NULL},
 };

@@ -7,8 +7,18 @@
 struct schema_hook {
     const char *name; /* as `-- call: NAME` has it in migrations/ */
     bool (*run)(struct db *db, struct err *e);
+    const char *rows; /* a query that counts the rows that it converts; NULL: it converts none */
 };
 extern const struct schema_hook schema_hooks[]; /* ends with a NULL name */
+/* NULL when there is none of that name. */
+const struct schema_hook *schema_find_hook(const char *name, size_t len);
+
+/* The order that alembic_version says, whatever the tables are: 0 without a stamp, SCHEMA_EMPTY without
+ * tables. */
+bool schema_stamped_order(struct db *db, int *order, struct err *e);
+
+/* Appends the statements that stamp a database with revision `to`; no `;` at the end. */
+void schema_stamp_sql(int from, int to, struct buf *sql);
 
 /* What users have made on tables that a revision rebuilds (on SQLite): kept while it runs. */
 struct schema_extras {

@@ -250,9 +250,9 @@ struct db *schema_model(int order, struct err *e)
 /* A schema of its own in the database, gone again with the transaction. */
 static bool expected_postgres(struct db *db, int order, struct schema_shape *out, struct err *e)
 {
-    char *begin =
-        xasprintf("BEGIN READ WRITE; CREATE SCHEMA ml_schema_model_%ld; SET LOCAL search_path = ml_schema_model_%ld",
-                  (long)getpid(), (long)getpid());
+    char *begin = xasprintf(
+        "BEGIN READ WRITE; CREATE SCHEMA ml_schema_model_%ld; SET LOCAL search_path = ml_schema_model_%ld",
+        (long)getpid(), (long)getpid());
     bool made = db_exec(db, begin, e);
     if (!made)
         err_hint(e, "to compare, a schema is made in the database and rolled back: the role needs CREATE on "

@@ -9,19 +9,23 @@
 /* The advisory lock's number; a schema in the same database has one of its own. */
 static const char postgres_lock_key[] = "(2026, hashtext(current_schema()))";
 
-/* Tries at once first, so that waiting can be told. */
+/* Tries at once first, so that waiting can be told. The locking mode, with which the lock outlives
+ * transactions, is set only under the lock: two that wait in that mode would each keep what the other needs.
+ * With a WAL there is no such lock, and upgraders take turns by the revision. */
 static bool lock_sqlite(struct db *db, int timeout, struct err *e)
 {
-    /* With this the lock outlives the transactions. */
-    if (!db_exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -32768" /* KiB */, e))
-        return false;
+    char *mode = NULL;
     db_lock_timeout(db, 0);
-    bool ok = db_exec(db, "BEGIN EXCLUSIVE; COMMIT", NULL);
+    bool ok = db_exec(db, "BEGIN EXCLUSIVE", NULL);
     db_lock_timeout(db, timeout);
-    if (ok)
-        return true;
-    err_note("waiting for another program that is using %s", db_display(db));
-    return db_exec(db, "BEGIN EXCLUSIVE; COMMIT", e);
+    if (!ok) {
+        err_note("waiting for another program that is using %s", db_display(db));
+        ok = db_exec(db, "BEGIN EXCLUSIVE", e);
+    }
+    ok = ok && db_query_text(db, "PRAGMA journal_mode", &mode, e) &&
+         (strcmp(mode, "wal") == 0 || db_exec(db, "PRAGMA locking_mode = EXCLUSIVE", e));
+    free(mode);
+    return ok && db_exec(db, "COMMIT; PRAGMA cache_size = -32768" /* KiB */, e);
 }
 
 static bool lock_postgres(struct db *db, int timeout, struct err *e)
@@ -47,20 +51,17 @@ bool schema_lock(struct db *db, int timeout, struct err *e)
 
 /* ---- upgrading */
 
-/* Before the tables change: MLflow's own upgrade takes no lock, but it writes here. */
-static bool begin_revision(struct db *db, int expected, struct err *e)
+/* Begins the transaction of a revision. Where no lock keeps others out (MLflow's own upgrade takes none),
+ * *order is read anew. */
+static bool begin_revision(struct db *db, int *order, struct err *e)
 {
-    int order;
     bool stamped;
     if (!db_begin_write(db, e) || !db_table_exists(db, "alembic_version", &stamped, e))
         return false;
     if (stamped && db_dialect(db) == DIALECT_POSTGRESQL &&
         !db_exec(db, "LOCK TABLE alembic_version IN EXCLUSIVE MODE", e))
         return false;
-    if (!schema_order_of(db, &order, e))
-        return false;
-    return order == expected ||
-           err_set(e, db_display(db), "another program has changed the revision in the meantime");
+    return schema_order_of(db, order, e);
 }
 
 static void announce(int order)
@@ -69,15 +70,23 @@ static void announce(int order)
     err_note("[%d/%d] %s %s", order, schema_head, r->revision, r->title);
 }
 
-static bool upgrade_once(struct db *db, int from, int to, struct err *e)
+/* Takes the database one revision further, or makes it; *order is where it is then. */
+static bool upgrade_once(struct db *db, int to, int *order, struct err *e)
 {
-    bool ok = begin_revision(db, from, e);
-    if (ok && from == SCHEMA_EMPTY)
+    int now = *order;
+    bool ok = begin_revision(db, &now, e);
+    if (ok && now == SCHEMA_EMPTY) {
         ok = schema_create(db, to, e);
-    else if (ok)
-        ok = schema_step(db, to, e);
+        now = to;
+    } else if (ok && now < to) {
+        announce(now + 1);
+        ok = schema_step(db, now + 1, e);
+        now++;
+    }
     ok = ok && db_commit(db, e);
-    if (!ok)
+    if (ok)
+        *order = now;
+    else
         db_rollback(db);
     return ok;
 }
@@ -86,19 +95,11 @@ bool schema_upgrade(struct db *db, int to, int *order, struct err *e)
 {
     if (!schema_order_of(db, order, e))
         return false;
-    if (*order == SCHEMA_EMPTY) {
-        if (!upgrade_once(db, SCHEMA_EMPTY, to, e))
-            return false;
-        *order = to;
-        return true;
-    }
     while (*order < to) {
         if (err_interrupted())
             err_exit_interrupted();
-        announce(*order + 1);
-        if (!upgrade_once(db, *order, *order + 1, e))
+        if (!upgrade_once(db, to, order, e))
             return false;
-        ++*order;
     }
     /* What the database says of itself is what counts. */
     return schema_order_of(db, order, e);

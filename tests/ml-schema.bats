@@ -182,3 +182,297 @@ fake_mlflow() {
         assert_contains "$stderr" usage
     done
 }
+
+# A database of MLflow 1.0 with one run and its metrics.
+old_database() {
+    ml-schema create -q --release 1.0 $db
+    sqlite3 x.db "INSERT INTO experiments VALUES (0, 'Default', 'file:///m', 'active');
+        INSERT INTO runs (run_uuid, experiment_id, status, user_id) VALUES ('r1', 0, 'FINISHED', 'ann'), ('r2', 0, 'FAILED', 'bob');
+        INSERT INTO metrics (key, value, timestamp, run_uuid, step) VALUES ('a', 1, 1, 'r1', 0), ('a', 2, 1, 'r1', 1), ('b', 3, 1, 'r2', 0)"
+}
+
+@test "upgrade goes to the release that is asked for, with every row" {
+    old_database
+    run_split ml-schema upgrade --to 3.17 $db
+    assert_status 0
+    assert_contains "$stderr" "[6/70] 89d4b8295536 create latest metrics table"
+    assert_contains "$stderr" "take a backup first"
+    assert_contains "$stderr" "3.17.0 to 3.17.2"
+    assert_equal "$(sqlite3 x.db "SELECT group_concat(run_uuid || key || value || step) FROM latest_metrics ORDER BY 1")" "r1a2.01,r2b3.00"
+    run_split ml-schema check --release 3.17 $db
+    assert_status 0
+}
+
+@test "a second upgrade changes not one byte" {
+    old_database
+    ml-schema upgrade -q --to head $db
+    before=$(sha x.db)
+    run_split ml-schema upgrade --to head $db
+    assert_status 0
+    assert_contains "$stderr" "nothing to do"
+    assert_equal "$(sha x.db)" "$before"
+    [ ! -e x.db-journal ]
+}
+
+@test "upgrade has no way back" {
+    ml-schema create -q --release 3.17 $db
+    before=$(sha x.db)
+    run_split ml-schema upgrade --to 3.10 $db
+    assert_status 2
+    assert_contains "$stderr" "newer than 1b5f0d9ad7c1"
+    assert_equal "$(sha x.db)" "$before"
+}
+
+@test "upgrade --dry-run lists the revisions with rows and rewritten tables, and changes nothing" {
+    old_database
+    before=$(sha x.db)
+    run_split ml-schema upgrade --dry-run --to 1.5.0 $db
+    assert_status 0
+    assert_equal "$(printf '%s\n' "$output" | wc -l)" 6
+    assert_contains "$output" "89d4b8295536	create latest metrics table	3 metric entries, 2 unique metrics, 2 runs with metrics"
+    assert_contains "$output" "cfd24bdc0731	Update run status constraint with killed	rewrites runs"
+    assert_contains "$stderr" "6 revisions would be applied"
+    assert_contains "$stderr" "backup"
+    assert_equal "$(sha x.db)" "$before"
+}
+
+@test "upgrade --backup copies the database as it was and never replaces a file" {
+    old_database
+    sqlite3 x.db .dump >before
+    ml-schema upgrade -q --to head --backup copy.db $db
+    sqlite3 copy.db .dump | diff - before
+    rm x.db
+    cp copy.db x.db
+    before=$(sha x.db)
+    run_split ml-schema upgrade --to head --backup copy.db $db
+    assert_status 2
+    assert_contains "$stderr" "copy.db: the file is there already"
+    run_split ml-schema upgrade --to head --backup absent/copy.db $db
+    assert_status 2
+    assert_equal "$(sha x.db)" "$before"
+    assert_equal "$(ls)" "before
+copy.db
+x.db"
+}
+
+@test "a revision that fails leaves the database whole at the one before, and says which row" {
+    ml-schema create -q --release 3.16 $db
+    sqlite3 x.db "INSERT INTO experiments (experiment_id, name) VALUES (1, 'e');
+        INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('t', 1, 1, 'OK');
+        INSERT INTO spans (trace_id, experiment_id, span_id, status, start_time_unix_nano, content, dimension_attributes)
+            VALUES ('t', 1, 's', 'OK', 1, '{}', '{\"other\": 1}')"
+    sqlite3 x.db .dump >before
+    run_split ml-schema upgrade --to head $db
+    assert_status 2
+    assert_contains "$stderr" "span s of trace t: dimension_attributes has other keys"
+    assert_contains "$stderr" "at revision b7e2c1a4d9f3, whole"
+    sqlite3 x.db .dump | diff - before
+    sqlite3 x.db "UPDATE spans SET dimension_attributes = NULL; DELETE FROM trace_info"
+    run_split ml-schema upgrade --to head $db
+    assert_status 2
+    assert_contains "$stderr" "belongs to trace t, which is not in trace_info"
+}
+
+@test "indexes, triggers and views of users survive an upgrade; a column that would be lost is refused by name" {
+    old_database
+    sqlite3 x.db "CREATE INDEX mine ON metrics (value); CREATE VIEW v AS SELECT key, value FROM metrics;
+        CREATE TABLE log (n); CREATE TRIGGER t AFTER INSERT ON runs BEGIN INSERT INTO log VALUES (1); END;
+        CREATE TABLE users (id)"
+    ml-schema upgrade -q --to head $db
+    assert_equal "$(sqlite3 x.db "SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema WHERE name IN ('mine', 'v', 't', 'log', 'users') ORDER BY 1)")" \
+        log,mine,t,users,v
+    assert_equal "$(sqlite3 x.db 'SELECT count(*) FROM v')" 3
+    run_split ml-schema check --release 3.18 $db
+    assert_status 0
+    ml-schema create -q --release 1.0 sqlite:///y.db
+    sqlite3 y.db "ALTER TABLE metrics ADD COLUMN own TEXT"
+    before=$(sha y.db)
+    run_split ml-schema upgrade --to head sqlite:///y.db
+    assert_status 2
+    assert_contains "$stderr" "metrics: revision 181f10493468 rebuilds this table, and column own is not MLflow's"
+    assert_equal "$(ml-schema current sqlite:///y.db)" "90e64c465722	1.0.0"
+}
+
+@test "a lock is waited for, and told; --lock-timeout ends the waiting" {
+    old_database
+    mkfifo hold
+    sqlite3 x.db <hold &
+    exec 5>hold
+    echo "BEGIN EXCLUSIVE; SELECT 1;" >&5
+    sleep 0.3
+    run_split ml-schema upgrade --to head --lock-timeout 1 $db
+    assert_status 2
+    assert_contains "$stderr" "waiting for another program"
+    assert_contains "$stderr" "database is locked"
+    ml-schema upgrade --to head --lock-timeout 60 $db 2>waited &
+    sleep 0.5
+    echo "COMMIT;" >&5
+    exec 5>&-
+    wait
+    assert_contains "$(cat waited)" "waiting for another program"
+    assert_contains "$(ml-schema current $db)" f4a9b2c7d1e6
+}
+
+@test "eight upgrades at once: all succeed" {
+    old_database
+    for i in 1 2 3 4 5 6 7 8; do
+        { ml-schema upgrade --to head $db 2>err.$i; echo $? >rc.$i; } &
+    done
+    wait
+    assert_equal "$(cat rc.* | tr -d '\n')" 00000000
+    assert_equal "$(grep -l '\[70/70\]' err.* | wc -l)" 1
+    run_split ml-schema check --release 3.18 $db
+    assert_status 0
+}
+
+@test "what MLflow's cut upgrade leaves is named, and taken back by --recover" {
+    ml-schema create -q --release 1.2 $db
+    sqlite3 x.db "INSERT INTO experiments VALUES (0, 'Default', 'file:///m', 'active'); INSERT INTO runs (run_uuid, experiment_id) VALUES ('r', 0);
+        INSERT INTO metrics (key, value, timestamp, run_uuid) VALUES ('k', 1, 1, 'r');
+        CREATE TABLE _alembic_tmp_tags (key VARCHAR(250));
+        CREATE TABLE latest_metrics (key VARCHAR(250), value FLOAT NOT NULL, timestamp BIGINT, step BIGINT NOT NULL, is_nan BOOLEAN NOT NULL, run_uuid VARCHAR(32) NOT NULL)"
+    sqlite3 x.db .dump >before
+    for option in '' --dry-run; do
+        run_split ml-schema upgrade $option --to head $db
+        assert_status 2
+        assert_contains "$stderr" "table _alembic_tmp_tags: an unfinished copy of tags"
+        assert_contains "$stderr" "table latest_metrics: of the next revision"
+        assert_contains "$stderr" --recover
+    done
+    sqlite3 x.db .dump | diff - before
+    ml-schema upgrade -q --recover --to head $db 2>messages
+    run_split ml-schema check --release 3.18 $db
+    assert_status 0
+    assert_equal "$(sqlite3 x.db 'SELECT count(*) FROM latest_metrics')" 1
+}
+
+@test "--recover takes back columns and indexes of the next revision, but none with values" {
+    ml-schema create -q --release 1.27 $db
+    sqlite3 x.db "ALTER TABLE runs ADD COLUMN deleted_time BIGINT; INSERT INTO runs (run_uuid) VALUES ('r')"
+    run_split ml-schema upgrade --to head $db
+    assert_status 2
+    assert_contains "$stderr" "table runs: column deleted_time: of the next revision"
+    sqlite3 x.db "UPDATE runs SET deleted_time = 5"
+    run_split ml-schema upgrade --recover --to head $db
+    assert_status 2
+    assert_contains "$stderr" "column deleted_time belongs to the next revision, and has values"
+    sqlite3 x.db "UPDATE runs SET deleted_time = NULL"
+    ml-schema upgrade -q --recover --to head $db
+    ml-schema create -q --release 1.24 sqlite:///y.db
+    sqlite3 y.db "CREATE INDEX index_params_run_uuid ON params (run_uuid)"
+    ml-schema upgrade -q --recover --to head sqlite:///y.db
+    run_split ml-schema check --release 3.18 sqlite:///y.db
+    assert_status 0
+}
+
+@test "a database without a stamp is upgraded when it is MLflow 0.9's" {
+    ml-schema sql --dialect sqlite --to base | sqlite3 x.db
+    sqlite3 x.db "INSERT INTO experiments VALUES (0, 'Default', 'file:///m', 'active')"
+    assert_equal "$(ml-schema current $db)" "base	no release"
+    ml-schema upgrade -q --to head $db
+    run_split ml-schema check --release 3.18 $db
+    assert_status 0
+    assert_equal "$(sqlite3 x.db 'SELECT name, workspace FROM experiments')" "Default|default"
+}
+
+@test "upgrade makes the tables in an empty database" {
+    : >x.db
+    ml-schema upgrade -q --to 3.10 $db
+    run_split ml-schema check --release 3.10 $db
+    assert_status 0
+}
+
+@test "check names what is missing, differs or is in the way, and nothing of others" {
+    ml-schema create -q --release 3.18 $db
+    sqlite3 x.db "CREATE TABLE users (id); CREATE INDEX mine ON runs (name); ALTER TABLE runs ADD COLUMN own TEXT"
+    run_split ml-schema check --release 3.18 $db
+    assert_status 0
+    sqlite3 x.db "DROP TABLE issue_categories; DROP INDEX index_tags_run_uuid; ALTER TABLE runs DROP COLUMN deleted_time;
+        ALTER TABLE tags ADD COLUMN must INTEGER NOT NULL CHECK (must > 0) DEFAULT 1"
+    run_split ml-schema check --release 3.18 $db
+    assert_status 1
+    assert_equal "$output" "table issue_categories is missing
+table runs: missing: column deleted_time BIGINT
+table tags: missing: index index_tags_run_uuid on (run_uuid)
+table tags: not MLflow's: check (must>0)"
+}
+
+@test "check tells a revision that is older or newer than the release's" {
+    ml-schema create -q --release 3.10 $db
+    run_split ml-schema check --release 3.17 $db
+    assert_status 1
+    assert_contains "$output" "older than that of MLflow 3.17.2"
+    run_split ml-schema check --release 2.22 $db
+    assert_status 1
+    assert_contains "$output" "newer than that of MLflow 2.22.5"
+    : >empty.db
+    run_split ml-schema check --release 2.22 sqlite:///empty.db
+    assert_status 1
+}
+
+@test "sql writes a script that makes and upgrades, each revision in a transaction, and stops where it must" {
+    ml-schema sql --dialect sqlite --to 2.0 | sqlite3 x.db
+    run_split ml-schema check --release 2.0 $db
+    assert_status 0
+    ml-schema sql --dialect sqlite --from 2.0 --to head >script
+    sqlite3 x.db <script
+    run_split ml-schema check --release 3.18 $db
+    assert_status 0
+    run sqlite3 x.db <script
+    [ "$status" -ne 0 ]
+    ml-schema create -q --release 3.16 sqlite:///y.db
+    sqlite3 y.db "INSERT INTO experiments (experiment_id, name) VALUES (1, 'e'); INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('t', 1, 1, 'OK')"
+    ml-schema sql --dialect sqlite --from 3.16 --to head >script
+    run sqlite3 y.db <script
+    [ "$status" -ne 0 ]
+    assert_equal "$(ml-schema current sqlite:///y.db)" "b7e2c1a4d9f3	3.16.0, 3.16.1"
+    for arguments in '' '--dialect oracle' '--dialect sqlite --from 3.0 --to 2.0' '--dialect sqlite x'; do
+        run_split ml-schema sql $arguments
+        assert_status 2
+    done
+}
+
+@test "migrate-to-default-workspace moves every row, says how many, asks first" {
+    ml-schema create -q --release 3.17 $db
+    run_split ml-schema migrate-to-default-workspace --yes $db
+    assert_status 0
+    assert_contains "$stderr" "no rows need to be moved"
+    sqlite3 x.db "INSERT INTO experiments (name, workspace) VALUES ('a', 'w'), ('b', 'default');
+        INSERT INTO registered_models (name, workspace) VALUES ('m', 'w'); INSERT INTO registered_model_tags (name, key, workspace) VALUES ('m', 'k', 'w')"
+    sqlite3 x.db .dump >before
+    run_split ml-schema migrate-to-default-workspace --dry-run $db
+    assert_status 0
+    assert_contains "$output" "  experiments: 1"
+    assert_contains "$output" "Total rows: 3"
+    run_split ml-schema migrate-to-default-workspace $db </dev/null
+    assert_status 2
+    assert_contains "$stderr" "no terminal"
+    sqlite3 x.db .dump | diff - before
+    run_split ml-schema migrate-to-default-workspace -y $db
+    assert_status 0
+    assert_contains "$output" "Moved 3 rows"
+    assert_equal "$(sqlite3 x.db "SELECT (SELECT group_concat(workspace) FROM experiments) || (SELECT workspace FROM registered_model_tags)")" \
+        default,defaultdefault
+}
+
+@test "migrate-to-default-workspace names all clashes of all tables and moves nothing" {
+    ml-schema create -q --release 3.17 $db
+    for i in 1 2 3 4; do
+        sqlite3 x.db "INSERT INTO experiments (name, workspace) VALUES ('e$i', 'v'), ('e$i', 'w'); INSERT INTO secrets
+            VALUES ('s$i', 'same', x'00', x'00', 1, '', NULL, NULL, NULL, NULL, 1, NULL, 1, 'w$i')"
+    done
+    sqlite3 x.db .dump >before
+    run_split ml-schema migrate-to-default-workspace --yes $db
+    assert_status 2
+    assert_contains "$stderr" "name='e1', workspace='v', experiment_id=1"
+    assert_contains "$stderr" "... (3 more)"
+    assert_contains "$stderr" "secret_name='same', workspace='w4'"
+    refute_contains "$stderr" "name='e4'"
+    run_split ml-schema migrate-to-default-workspace --yes --verbose $db
+    assert_contains "$stderr" "name='e4'"
+    sqlite3 x.db .dump | diff - before
+    ml-schema create -q --release 3.9 sqlite:///y.db
+    run_split ml-schema migrate-to-default-workspace --yes sqlite:///y.db
+    assert_status 2
+    assert_contains "$stderr" "since 3.10"
+}

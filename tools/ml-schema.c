@@ -13,9 +13,23 @@
 #include "../formats/schema.h"
 
 static const char about[] =
-    "Makes the schema of MLflow's tracking database, of any release, and shows what a database has.\n"
+    "Makes, upgrades, checks and shows the schema of MLflow's tracking database.\n"
     "URL is sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database; by\n"
     "default $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.";
+
+/* What each command takes; all of them together are the usage of the program. */
+#define CREATE_USAGE "ml-schema create [--release X.Y[.Z]] [URL]"
+#define UPGRADE_USAGE                                                                                        \
+    "ml-schema upgrade [--to REVISION|RELEASE] [--backup FILE] [--dry-run]\n"                                \
+    "                  [--recover] [--lock-timeout SECONDS] [--retries N] [URL]"
+#define CURRENT_USAGE "ml-schema current [URL]"
+#define HISTORY_USAGE "ml-schema history [URL]"
+#define CHECK_USAGE   "ml-schema check [--release X.Y[.Z]] [--retries N] [URL]"
+#define SQL_USAGE                                                                                            \
+    "ml-schema sql --dialect sqlite|postgresql [--from REVISION|RELEASE] [--to REVISION|RELEASE]"
+#define MOVE_USAGE                                                                                           \
+    "ml-schema migrate-to-default-workspace [--dry-run] [--yes] [--verbose] [--lock-timeout SECONDS]\n"      \
+    "                                       [--retries N] [URL]"
 
 static struct db_url url;
 
@@ -88,7 +102,7 @@ static const struct opt create_options[] = {
     {.type = OPT_END},
 };
 static const struct opt_spec create_spec = {
-    .synopsis = "ml-schema create [--release X.Y[.Z]] [URL]",
+    .synopsis = CREATE_USAGE,
     .about = about,
     .options = create_options,
 };
@@ -153,7 +167,7 @@ static int create(int argc, char **argv)
 
 static const struct opt no_options[] = {{.type = OPT_END}};
 static const struct opt_spec current_spec = {
-    .synopsis = "ml-schema current [URL]",
+    .synopsis = CURRENT_USAGE,
     .about = about,
     .options = no_options,
 };
@@ -177,7 +191,7 @@ static int current(int argc, char **argv)
 /* ---- history */
 
 static const struct opt_spec history_spec = {
-    .synopsis = "ml-schema history [URL]",
+    .synopsis = HISTORY_USAGE,
     .about = about,
     .options = no_options,
 };
@@ -201,7 +215,7 @@ static int history(int argc, char **argv)
 /* ---- upgrade */
 
 static const char *target_name, *backup_file;
-static bool dry_run;
+static bool dry_run, recover;
 static uint64_t lock_timeout = 300; /* s */
 
 static const struct opt upgrade_options[] = {
@@ -209,6 +223,8 @@ static const struct opt upgrade_options[] = {
      &target_name},
     {OPT_STRING, 0, "backup", "FILE", "copy a SQLite database there before the first change", &backup_file},
     {OPT_FLAG, 0, "dry-run", NULL, "list what would be done and change nothing", &dry_run},
+    {OPT_FLAG, 0, "recover", NULL, "first take back what an upgrade of MLflow's has left half done",
+     &recover},
     {OPT_SIZE, 0, "lock-timeout", "SECONDS", "how long to wait for other programs (default: 300)",
      &lock_timeout},
     {OPT_SIZE, 0, "retries", "N", "tries to connect again to a server that is not ready (default: 10)",
@@ -216,8 +232,7 @@ static const struct opt upgrade_options[] = {
     {.type = OPT_END},
 };
 static const struct opt_spec upgrade_spec = {
-    .synopsis = "ml-schema upgrade [--to REVISION|RELEASE] [--backup FILE] [--dry-run]\n"
-                "                  [--lock-timeout SECONDS] [--retries N] [URL]",
+    .synopsis = UPGRADE_USAGE,
     .about = about,
     .options = upgrade_options,
 };
@@ -294,6 +309,35 @@ static void wait_for_others(struct db *db)
         err_die(&e);
 }
 
+static void note_wreck(const char *line, void *unused)
+{
+    (void)unused;
+    err_print("left half done", "%s", line);
+}
+
+/* Ends the program when MLflow's own upgrade was cut short here; with --recover repairs that. */
+static void look_for_wreck(struct db *db, bool repair)
+{
+    struct err e;
+    int found;
+    if (!schema_recover(db, repair, note_wreck, NULL, &found, &e))
+        err_die(&e);
+    if (found && !repair)
+        die_hint("ml-schema upgrade --recover takes it back and goes on; no row is lost", db_display(db),
+                 "an upgrade of MLflow's was cut short here");
+    if (found)
+        err_note("that is taken back: the database is whole again");
+}
+
+static void make_backup(struct db *db)
+{
+    struct err e;
+    if (!backup_file)
+        err_note("no --backup was asked for: %s", advice);
+    else if (!db_backup(db, backup_file, &e))
+        err_die(&e);
+}
+
 static int upgrade(int argc, char **argv)
 {
     int first = opt_parse(&upgrade_spec, argc, argv);
@@ -302,6 +346,7 @@ static int upgrade(int argc, char **argv)
     struct err e;
     if (dry_run) {
         struct db *db = open_database(text, DB_READ);
+        look_for_wreck(db, false);
         int order = order_of(db);
         refuse_downgrade(db, order, to);
         print_plan(db, order, to);
@@ -310,6 +355,9 @@ static int upgrade(int argc, char **argv)
     struct db *db = open_database(text, DB_WRITE);
     set_tmpdir();
     wait_for_others(db);
+    if (recover)
+        make_backup(db);
+    look_for_wreck(db, recover);
     int order = order_of(db);
     refuse_downgrade(db, order, to);
     if (order == to) {
@@ -317,10 +365,8 @@ static int upgrade(int argc, char **argv)
         say_result(db, order);
         return EXIT_DONE;
     }
-    if (!backup_file)
-        err_note("no --backup was asked for: %s", advice);
-    else if (!db_backup(db, backup_file, &e))
-        err_die(&e);
+    if (!recover)
+        make_backup(db);
     if (!schema_upgrade(db, to, &order, &e)) {
         err_report(&e);
         if (order >= 0)
@@ -341,7 +387,7 @@ static const struct opt check_options[] = {
     {.type = OPT_END},
 };
 static const struct opt_spec check_spec = {
-    .synopsis = "ml-schema check [--release X.Y[.Z]] [--retries N] [URL]",
+    .synopsis = CHECK_USAGE,
     .about = about,
     .options = check_options,
 };
@@ -379,22 +425,166 @@ static int check(int argc, char **argv)
     return order == release->order && findings == 0 ? EXIT_DONE : EXIT_ANSWER_NO;
 }
 
+/* ---- sql */
+
+static const char *dialect_name, *from_name;
+
+static const struct opt sql_options[] = {
+    {OPT_STRING, 0, "dialect", "sqlite|postgresql", "for which database", &dialect_name},
+    {OPT_STRING, 0, "from", "REVISION|RELEASE", "what the database has (default: it is empty)", &from_name},
+    {OPT_STRING, 0, "to", "REVISION|RELEASE", "where to stop (default: the release of the mlflow on PATH)",
+     &target_name},
+    {.type = OPT_END},
+};
+static const struct opt_spec sql_spec = {
+    .synopsis = SQL_USAGE,
+    .about = about,
+    .options = sql_options,
+};
+
+static int sql(int argc, char **argv)
+{
+    int first = opt_parse(&sql_spec, argc, argv);
+    struct err e;
+    if (first < argc)
+        opt_usage_error(&sql_spec, "no database is touched: %s", argv[first]);
+    bool sqlite = dialect_name && strcmp(dialect_name, "sqlite") == 0;
+    if (!sqlite && (!dialect_name || strcmp(dialect_name, "postgresql") != 0))
+        opt_usage_error(&sql_spec, "--dialect must be sqlite or postgresql");
+    int from = from_name ? schema_find_target(from_name, &e) : SCHEMA_EMPTY;
+    if (from_name && from < 0)
+        err_die(&e);
+    int to = chosen_target();
+    if (from > to)
+        die("--from", "%s is newer than %s", schema_revisions[from].revision, schema_revisions[to].revision);
+    struct buf script = {0};
+    schema_script(sqlite ? DIALECT_SQLITE : DIALECT_POSTGRESQL, from, to, &script);
+    fwrite(buf_str(&script), 1, script.len, stdout);
+    buf_free(&script);
+    return EXIT_DONE;
+}
+
+/* ---- migrate-to-default-workspace */
+
+static bool yes;
+
+static const struct opt move_options[] = {
+    {OPT_FLAG, 0, "dry-run", NULL, "count the rows and change nothing", &dry_run},
+    {OPT_FLAG, 'y', "yes", NULL, "do not ask", &yes},
+    {OPT_SIZE, 0, "lock-timeout", "SECONDS", "how long to wait for other programs (default: 300)",
+     &lock_timeout},
+    {OPT_SIZE, 0, "retries", "N", "tries to connect again to a server that is not ready (default: 10)",
+     &retries},
+    {.type = OPT_END},
+};
+static const struct opt_spec move_spec = {
+    .synopsis = MOVE_USAGE,
+    .about = about,
+    .options = move_options,
+};
+
+enum { CLASHES_SHOWN = 5 /* of each table, unless --verbose */ };
+
+struct clashes {
+    char table[64]; /* of the last clash */
+    int64_t in_table;
+};
+
+static void end_table(struct clashes *c)
+{
+    if (c->in_table > CLASHES_SHOWN && err_level() < 1)
+        err_print(NULL, "  ... (%lld more)", (long long)c->in_table - CLASHES_SHOWN);
+    c->in_table = 0;
+}
+
+static void print_clash(const char *table, const char *row, void *arg)
+{
+    struct clashes *c = arg;
+    if (strcmp(c->table, table) != 0) {
+        end_table(c);
+        snprintf(c->table, sizeof c->table, "%s", table);
+        err_print(table, "these would be the same in one workspace:");
+    }
+    if (c->in_table++ < CLASHES_SHOWN || err_level() >= 1)
+        err_print(NULL, "  %s", row);
+}
+
+static void print_rows(const char *table, int64_t rows, void *unused)
+{
+    static bool begun;
+    (void)unused;
+    if (!begun)
+        puts("Rows outside of the default workspace:");
+    begun = true;
+    printf("  %s: %lld\n", table, (long long)rows);
+}
+
+static bool confirmed(void)
+{
+    char answer[16] = "";
+    if (yes)
+        return true;
+    if (!isatty(STDIN_FILENO))
+        die_hint("--yes does without asking, --dry-run only counts", NULL, "there is no terminal to ask on");
+    fprintf(stderr, "Proceed? [y/N]: ");
+    return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+/* Checks and counts, or checks and moves, in one transaction; ends the program when that is not possible. */
+static int64_t move_rows(struct db *db, bool really)
+{
+    struct err e;
+    struct clashes clashes = {.in_table = 0};
+    struct schema_moves moves = {.rows = print_rows, .clash = print_clash, .arg = &clashes};
+    bool ok = (really ? db_begin_write(db, &e) : db_begin_read(db, &e)) &&
+              schema_move_to_default_workspace(db, really, &moves, &e) && db_commit(db, &e);
+    end_table(&clashes);
+    if (!ok)
+        err_die(&e);
+    return moves.total;
+}
+
+static int move(int argc, char **argv)
+{
+    int first = opt_parse(&move_spec, argc, argv);
+    struct db *db = open_database(url_operand(&move_spec, argc, argv, first), dry_run ? DB_READ : DB_WRITE);
+    db_lock_timeout(db, lock_timeout > INT_MAX / 1000 ? INT_MAX : (int)lock_timeout * 1000);
+    int64_t total = move_rows(db, false);
+    printf("Total rows: %lld\n", (long long)total);
+    fflush(stdout);
+    if (total == 0) {
+        err_note("no rows need to be moved");
+        return EXIT_DONE;
+    }
+    if (dry_run)
+        return EXIT_DONE;
+    if (!confirmed()) {
+        err_note("nothing was changed");
+        return EXIT_ANSWER_NO;
+    }
+    move_rows(db, true);
+    printf("Moved %lld rows to the default workspace.\n", (long long)total);
+    return EXIT_DONE;
+}
+
 /* ---- which */
 
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"create", create}, {"current", current}, {"history", history}, {"upgrade", upgrade}, {"check", check},
+    {"create", create},
+    {"upgrade", upgrade},
+    {"current", current},
+    {"history", history},
+    {"check", check},
+    {"sql", sql},
+    {"migrate-to-default-workspace", move},
 };
 
 static const struct opt_spec main_spec = {
-    .synopsis = "ml-schema create [--release X.Y[.Z]] [URL]\n"
-                "ml-schema upgrade [--to REVISION|RELEASE] [--backup FILE] [--dry-run]\n"
-                "                  [--lock-timeout SECONDS] [--retries N] [URL]\n"
-                "ml-schema current [URL]\n"
-                "ml-schema history [URL]\n"
-                "ml-schema check [--release X.Y[.Z]] [--retries N] [URL]",
+    .synopsis = CREATE_USAGE "\n" UPGRADE_USAGE "\n" CURRENT_USAGE "\n" HISTORY_USAGE "\n" CHECK_USAGE
+                             "\n" SQL_USAGE "\n" MOVE_USAGE,
     .about = about,
     .options = no_options,
 };

@@ -1,0 +1,242 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema_data.h"
+#include "schema_shape.h"
+
+/* MLflow's own upgrade of a SQLite database commits what it has done of a revision when it is killed or
+ * fails, without the stamp, and then trips over it for ever. What can be there is: empty copies of tables
+ * (`_alembic_tmp_X`), and tables, columns and indexes of the next revision made or of this one dropped, all
+ * of it before the first row was changed. So a wreck is known by comparing with both revisions, and taking
+ * back what belongs to the next one loses nothing. */
+
+static const char tmp_prefix[] = "_alembic_tmp_";
+
+struct wreck {
+    struct db *db;
+    struct db *model; /* at the database's own revision */
+    struct schema_shape real, own, next;
+    bool repair;
+    schema_report *report;
+    void *arg;
+    int found;
+    struct err *e;
+};
+
+/* Tells what was found and, where that is wanted, runs the statement that takes it back. */
+static bool take_back(struct wreck *w, const char *sql, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+static bool take_back(struct wreck *w, const char *sql, const char *fmt, ...)
+{
+    struct buf line = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vaddf(&line, fmt, ap);
+    va_end(ap);
+    w->report(buf_str(&line), w->arg);
+    buf_free(&line);
+    w->found++;
+    return !w->repair || db_exec(w->db, sql, w->e);
+}
+
+static bool count_rows(struct wreck *w, const char *table, int64_t *rows)
+{
+    char *sql = xasprintf("SELECT count(*) FROM \"%s\"", table);
+    bool ok = db_query_int(w->db, sql, rows, w->e);
+    free(sql);
+    return ok;
+}
+
+/* A half-made copy of a table: of no use beside the table itself. */
+static bool drop_copy(struct wreck *w, const char *copy)
+{
+    const char *table = copy + strlen(tmp_prefix);
+    int64_t copied, rows;
+    bool there;
+    if (!db_table_exists(w->db, table, &there, w->e) || !count_rows(w, copy, &copied))
+        return false;
+    if (there && !count_rows(w, table, &rows))
+        return false;
+    if (!there || copied > rows) {
+        err_set(w->e, copy, "this copy of %s has rows that %s has not", table, table);
+        return err_hint(w->e, "compare them by hand, or restore a backup");
+    }
+    char *sql = xasprintf("DROP TABLE \"%s\"", copy);
+    bool ok = take_back(w, sql, "table %s: an unfinished copy of %s", copy, table);
+    free(sql);
+    return ok;
+}
+
+static bool is_copy(const char *table)
+{
+    return strncmp(table, tmp_prefix, strlen(tmp_prefix)) == 0;
+}
+
+/* Calls fn for each table of the real shape once. */
+static bool each_table(struct wreck *w, bool (*fn)(struct wreck *, const char *))
+{
+    const char *last = "";
+    for (int i = 0; i < w->real.n; i++) {
+        const char *table = w->real.facts[i].table;
+        if (strcmp(table, last) != 0 && !fn(w, table))
+            return false;
+        last = table;
+    }
+    return true;
+}
+
+static bool drop_if_copy(struct wreck *w, const char *table)
+{
+    return !is_copy(table) || drop_copy(w, table);
+}
+
+/* A table of the next revision: empty, or with rows that the revision itself puts in and will put in again.
+ */
+static bool drop_if_next(struct wreck *w, const char *table)
+{
+    static const char *const derived[] = {"latest_metrics", "issue_categories", "workspaces"};
+    int64_t rows;
+    if (is_copy(table) || schema_shape_has_table(&w->own, table) || !schema_shape_has_table(&w->next, table))
+        return true;
+    if (!count_rows(w, table, &rows))
+        return false;
+    bool again = rows == 0;
+    for (size_t i = 0; i < sizeof derived / sizeof *derived; i++)
+        again |= strcmp(table, derived[i]) == 0 && (i < 2 || rows == 1);
+    if (!again) {
+        err_set(w->e, table, "the table belongs to the next revision, and has rows");
+        return err_hint(w->e, "it was not left by MLflow's upgrade; rename it or move its rows away");
+    }
+    char *sql = xasprintf("DROP TABLE \"%s\"", table);
+    bool ok = take_back(w, sql, "table %s: of the next revision", table);
+    free(sql);
+    return ok;
+}
+
+/* An index of the next revision, or one that this revision has and the next not. */
+static bool restore_indexes(struct wreck *w)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < w->real.n; i++) {
+        const struct schema_fact *f = &w->real.facts[i];
+        if (!schema_fact_is(f, "index") || !schema_shape_has_table(&w->own, f->table) ||
+            schema_shape_find(&w->own, f->table, f->text) || !schema_shape_find(&w->next, f->table, f->text))
+            continue;
+        char *name = schema_fact_name(f);
+        char *sql = xasprintf("DROP INDEX \"%s\"", name);
+        ok = take_back(w, sql, "index %s: of the next revision", name);
+        free(sql);
+        free(name);
+    }
+    for (int i = 0; ok && i < w->own.n; i++) {
+        const struct schema_fact *f = &w->own.facts[i];
+        if (!schema_fact_is(f, "index") || schema_shape_find(&w->real, f->table, f->text) ||
+            schema_shape_find(&w->next, f->table, f->text))
+            continue;
+        char *name = schema_fact_name(f), *sql;
+        char *query = xasprintf("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = '%s'", name);
+        ok = db_query_text(w->model, query, &sql, w->e) &&
+             take_back(w, sql, "index %s: dropped too early", name);
+        free(sql);
+        free(query);
+        free(name);
+    }
+    return ok;
+}
+
+/* A column of the next revision, with nothing but its default in it. */
+static bool drop_column(struct wreck *w, const char *table, const char *column)
+{
+    struct db_columns columns;
+    if (!db_table_columns(w->db, table, &columns, w->e))
+        return false;
+    const struct db_column_info *c = db_columns_find(&columns, column);
+    char *query = xasprintf("SELECT count(*) FROM \"%s\" WHERE \"%s\" IS NOT %s", table, column,
+                            c && c->dflt ? c->dflt : "NULL");
+    char *sql = xasprintf("ALTER TABLE \"%s\" DROP COLUMN \"%s\"", table, column);
+    int64_t rows;
+    bool ok = db_query_int(w->db, query, &rows, w->e);
+    if (ok && rows > 0) {
+        ok = err_set(w->e, table, "column %s belongs to the next revision, and has values", column);
+        err_hint(w->e, "it was not left by MLflow's upgrade; rename it");
+    } else if (ok)
+        ok = take_back(w, sql, "table %s: column %s: of the next revision", table, column);
+    free(query);
+    free(sql);
+    db_columns_free(&columns);
+    return ok;
+}
+
+static bool drop_columns(struct wreck *w)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < w->real.n; i++) {
+        const struct schema_fact *f = &w->real.facts[i];
+        if (!schema_fact_is(f, "column") || !schema_shape_has_table(&w->own, f->table))
+            continue;
+        char *name = schema_fact_name(f);
+        if (!schema_shape_column(&w->own, f->table, name) && schema_shape_column(&w->next, f->table, name))
+            ok = drop_column(w, f->table, name);
+        free(name);
+    }
+    return ok;
+}
+
+/* The one revision that MLflow itself lets begin early (`mlflow db prepopulate-trace-analytics`): its columns
+ * may be there. */
+static bool may_have_next_columns(int order)
+{
+    return strcmp(schema_revisions[order + 1].revision, "75868b020152") == 0;
+}
+
+static void keep_first(const char *line, void *arg)
+{
+    struct buf *first = arg;
+    if (!first->len)
+        buf_adds(first, line);
+}
+
+static bool check_result(struct wreck *w, int order)
+{
+    struct buf first = {0};
+    int findings;
+    bool ok = schema_check(w->db, order, keep_first, &first, &findings, w->e);
+    if (ok && findings) {
+        ok = err_set(w->e, db_display(w->db), "not only what MLflow's upgrade leaves is wrong: %s",
+                     buf_str(&first));
+        err_hint(w->e, "ml-schema check names all of it; restore a backup, or correct it by hand");
+    }
+    buf_free(&first);
+    return ok;
+}
+
+static bool repair(struct wreck *w, int order)
+{
+    bool ok = each_table(w, drop_if_copy) && each_table(w, drop_if_next) && restore_indexes(w) &&
+              (may_have_next_columns(order) || drop_columns(w));
+    return ok && (!w->repair || !w->found || check_result(w, order));
+}
+
+bool schema_recover(struct db *db, bool really, schema_report *report, void *arg, int *found, struct err *e)
+{
+    struct wreck w = {.db = db, .repair = really, .report = report, .arg = arg, .e = e};
+    int order;
+    *found = 0;
+    if (db_dialect(db) != DIALECT_SQLITE)
+        return true;
+    if (!schema_stamped_order(db, &order, e))
+        return false;
+    if (order < 0 || order >= schema_head)
+        return true;
+    bool ok = schema_shape_read(db, &w.real, e) && (w.model = schema_model(order, e)) != NULL &&
+              schema_shape_read(w.model, &w.own, e) && schema_shape_expected(db, order + 1, &w.next, e) &&
+              (!really || db_begin_write(db, e)) && repair(&w, order) && (!really || db_commit(db, e));
+    if (!ok && really)
+        db_rollback(db);
+    db_close(w.model);
+    schema_shape_free(&w.real);
+    schema_shape_free(&w.own);
+    schema_shape_free(&w.next);
+    *found = w.found;
+    return ok;
+}
