@@ -109,6 +109,18 @@ def plain_trace(info):
     return fields
 
 
+SCHEMA_VERSION = "mlflow.trace_schema.version"
+
+
+def true_schema_version(trace, text):
+    """Early releases of MLflow 3 show a version of their own for every trace; text: what is stored, or None."""
+    if "unreadable" not in trace:
+        trace["trace_metadata"].pop(SCHEMA_VERSION, None)
+        if text is not None:
+            trace["trace_metadata"][SCHEMA_VERSION] = text
+    return trace
+
+
 def plain_assessment(one):
     fields = attributes(
         one, "trace_id", "name", "create_time_ms", "last_update_time_ms", "run_id", "rationale", "span_id", "overrides", "valid"
@@ -209,7 +221,9 @@ def read_experiment(store, found, folder, trashed):
             name: fields.get(name) for name in ("name", "digest", "source_type", "source", "schema", "profile")
         }
     for trace in folders_with(folder / "traces", "trace_info.yaml"):
-        found["traces"][trace.name] = plain_trace(store.get_trace_info(trace.name))
+        version = trace / "request_metadata" / SCHEMA_VERSION
+        text = version.read_text(encoding="utf-8") if version.exists() else None
+        found["traces"][trace.name] = true_schema_version(plain_trace(store.get_trace_info(trace.name)), text)
     for model in folders_with(folder / "models", "meta.yaml"):
         fields = plain_logged_model(store._get_model_from_dir(str(model)))
         fields["metrics"] = all_model_points(store, model)
@@ -308,8 +322,12 @@ def read_database(url):
                 "digest": row["digest"],
                 **{name: row["dataset_" + name] for name in ("source_type", "source", "schema", "profile")},
             }
-    for trace_id in database.ids("trace_info", "request_id"):
-        found["traces"][trace_id] = attempt(lambda: plain_trace(store.get_trace_info(trace_id)))
+    trace_ids = database.ids("trace_info", "request_id")
+    query = "SELECT request_id, value FROM trace_request_metadata WHERE key = '%s'" % SCHEMA_VERSION
+    stored = {row["request_id"]: row["value"] for row in database.rows(query)} if trace_ids else {}
+    for trace_id in trace_ids:
+        trace = attempt(lambda: plain_trace(store.get_trace_info(trace_id)))
+        found["traces"][trace_id] = true_schema_version(trace, stored.get(trace_id))
     read_logged_models(store, database, found)
     read_database_registry(url, database, found)
     return found
@@ -411,8 +429,8 @@ def expected_assessment(assessment):
 
 def expected_trace(trace, stored):
     trace = dict(trace)
-    if trace["state"] == "TRACE_STATUS_UNSPECIFIED" and stored["state"] == "STATE_UNSPECIFIED":
-        trace["state"] = "STATE_UNSPECIFIED"  # the word that MLflow 3 reads
+    if {trace["state"], stored["state"]} == {"TRACE_STATUS_UNSPECIFIED", "STATE_UNSPECIFIED"}:
+        trace["state"] = stored["state"]  # MLflow 3 reads no other word than the latter, MLflow 2 the former
     trace["assessments"] = {key: expected_assessment(one) for key, one in trace["assessments"].items()}
     trace["trace_metadata"] = expected_metadata(trace["trace_metadata"], stored["trace_metadata"])
     return trace
