@@ -183,12 +183,23 @@ static bool is_decimal_id(const struct value *v, int64_t *id)
            v->s[0] != '-' && (v->len == 1 || v->s[0] != '0');
 }
 
-static enum verdict convert_id(struct store *s, const struct record *r, int field, struct value *out)
+static enum verdict convert_id(struct store *s, const struct record *r, int field,
+                               const struct store_column *c, struct value *out)
 {
     int64_t id;
     if (is_decimal_id(&r->v[field], &id)) {
         *out = value_int(id);
-        return KEEP;
+        if (c->type != STORE_INT32 || id <= INT32_MAX || s->fatal)
+            return KEEP;
+        s->fatal = true;
+        err_set(&s->fatal_error, describe(s, r),
+                "the id does not fit the 32-bit columns of MLflow's tables in PostgreSQL");
+        err_hint(
+            &s->fatal_error,
+            "give experiments small ids on the way (mlruns-dump … | ml-transform --renumber-experiments | "
+            "ml-load …), or widen the columns with --wide-experiment-ids, after which only ml-schema can "
+            "upgrade the database");
+        return REFUSE;
     }
     struct err e;
     struct buf shown = {0};
@@ -279,7 +290,7 @@ static enum verdict convert_field(struct store *s, const struct record *r, int f
     }
     switch (f->codec) {
     case CODEC_ID:
-        return convert_id(s, r, field, out);
+        return convert_id(s, r, field, c, out);
     case CODEC_METRIC:
         return convert_metric(s, r, field, p, row);
     case CODEC_MODEL_METRIC:
@@ -291,6 +302,8 @@ static enum verdict convert_field(struct store *s, const struct record *r, int f
     default:
         if (value_is_text(v))
             return convert_text(s, r, field, c, out);
+        if (c->type == STORE_INT32 && v->type == VALUE_INT && (v->i > INT32_MAX || v->i < INT32_MIN))
+            return unsupported(s, r, field, "the number does not fit the column's 32 bits", drop_hint);
         *out = *v;
         return KEEP;
     }
@@ -773,7 +786,12 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
         (r->kind->kind == KIND_trace_tag || r->kind->kind == KIND_trace_request_metadata) &&
         promote(r, &promoted))
         return note_refs(s, r, p, NULL, e) && stage_patch(s, r, &promoted, e);
-    if (convert(s, r, p, row) != KEEP || !check_nulls(s, r, p, row))
+    enum verdict verdict = convert(s, r, p, row);
+    if (s->fatal) {
+        *e = s->fatal_error;
+        return false;
+    }
+    if (verdict != KEEP || !check_nulls(s, r, p, row))
         return true;
     if (!note_refs(s, r, p, row, e))
         return false;

@@ -9,14 +9,17 @@
 
 enum { STORE_MAX_COLUMNS = 24, STORE_MAX_TABLES = 32, STORE_MAX_KEY = 8 };
 
+enum store_type { STORE_TEXT, STORE_INT32, STORE_INT64, STORE_FLOAT, STORE_BOOL };
+
 struct store_column {
     const char *name;
-    bool text;          /* declared to hold text */
-    int64_t max_length; /* characters, where the dialect enforces it; 0: no limit */
+    enum store_type type; /* INT32 only where the dialect has a narrow INTEGER */
+    int64_t max_length;   /* characters, where the dialect enforces it; 0: no limit */
     bool not_null;
     struct value dflt; /* the declared default, NULL when there is none */
     bool in_key;
     const char *look_up; /* a query for the value where a row has none; {name} is another column of the row */
+    const char *look_up_if; /* rows for which there may be something to find, as a condition */
 };
 
 /* A table with the columns that its kinds fill. */
@@ -94,6 +97,8 @@ struct store {
     int64_t trace_experiment, trace_time; /* of the trace that came last */
     bool from_file_store;
     bool checked; /* store_check() was asked */
+    bool fatal;   /* there is no sense in going on, and fatal_error says why */
+    struct err fatal_error;
 };
 
 /* Prints a problem, unless too many were. Returns false. */
@@ -162,8 +167,10 @@ struct store_sink_ops {
     bool (*begin)(struct store_sink *k, struct err *e);
     enum sink_answer (*fill)(struct store_sink *k, const struct store_table *t, struct row_source *from,
                              struct err *e);
-    /* All rows have come: make the indexes. */
+    /* All rows have come: make keys and indexes. */
     bool (*end)(struct store_sink *k, struct err *e);
+    /* All references lead somewhere: make the foreign keys, and what else there is to do. */
+    bool (*finish)(struct store_sink *k, struct err *e);
     void (*free)(struct store_sink *k);
 };
 struct store_sink {
@@ -172,5 +179,6 @@ struct store_sink {
 };
 
 struct store_sink *store_sqlite_sink(struct db *db, const struct store_table *tables, int n_tables);
+struct store_sink *store_postgres_sink(struct db *db, const struct store_table *tables, int n_tables);
 
 #endif

@@ -55,17 +55,33 @@ static struct value parse_default(const char *text, bool is_text)
 
 /* Queries of columns that a row may leave to the database. */
 static const struct look_up {
-    const char *table, *column, *query;
+    const char *table, *column, *query, *condition;
 } look_ups[] = {
     {"logged_model_metrics", "dataset_uuid",
      "SELECT d.dataset_uuid FROM datasets d WHERE d.experiment_id = {experiment_id} AND d.name = "
      "{dataset_name} AND "
-     "d.digest = {dataset_digest}"},
+     "d.digest = {dataset_digest}",
+     "dataset_name IS NOT NULL"},
     {"assessments", "experiment_id",
-     "SELECT t.experiment_id FROM trace_info t WHERE t.request_id = {trace_id}"},
+     "SELECT t.experiment_id FROM trace_info t WHERE t.request_id = {trace_id}", "1 = 1"},
     {"assessments", "trace_timestamp_ms",
-     "SELECT t.timestamp_ms FROM trace_info t WHERE t.request_id = {trace_id}"},
+     "SELECT t.timestamp_ms FROM trace_info t WHERE t.request_id = {trace_id}", "1 = 1"},
 };
+
+static enum store_type type_of(enum dialect dialect, const char *declared)
+{
+    static const struct {
+        const char *begin;
+        enum store_type type;
+    } types[] = {
+        {"INTEGER", STORE_INT32}, {"BIGINT", STORE_INT64}, {"FLOAT", STORE_FLOAT},
+        {"DOUBLE", STORE_FLOAT},  {"REAL", STORE_FLOAT},   {"BOOLEAN", STORE_BOOL},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strncmp(declared, types[i].begin, strlen(types[i].begin)) == 0)
+            return types[i].type == STORE_INT32 && dialect == DIALECT_SQLITE ? STORE_INT64 : types[i].type;
+    return STORE_TEXT;
+}
 
 static int add_column(struct store *s, struct store_table *t, const struct db_column_info *info,
                       const char *name)
@@ -75,14 +91,13 @@ static int add_column(struct store *s, struct store_table *t, const struct db_co
         return i;
     struct store_column *c = &t->columns[i = t->n_columns++];
     c->name = name;
-    c->text = strncmp(info->type, "VARCHAR", 7) == 0 || strncmp(info->type, "TEXT", 4) == 0 ||
-              strncmp(info->type, "character", 9) == 0 || strncmp(info->type, "text", 4) == 0;
+    c->type = type_of(s->dialect, info->type);
     c->max_length = s->dialect == DIALECT_POSTGRESQL ? info->length : 0;
     c->not_null = info->not_null;
-    c->dflt = parse_default(info->dflt, c->text);
+    c->dflt = parse_default(info->dflt, c->type == STORE_TEXT);
     for (size_t k = 0; k < sizeof look_ups / sizeof *look_ups; k++)
         if (strcmp(look_ups[k].table, t->name) == 0 && strcmp(look_ups[k].column, name) == 0)
-            c->look_up = look_ups[k].query;
+            c->look_up = look_ups[k].query, c->look_up_if = look_ups[k].condition;
     return i;
 }
 

@@ -264,6 +264,13 @@ static bool sqlite_end(struct store_sink *base, struct err *e)
     return ok;
 }
 
+static bool sqlite_finish(struct store_sink *base, struct err *e)
+{
+    (void)base;
+    (void)e;
+    return true;
+}
+
 static void sqlite_free(struct store_sink *base)
 {
     struct sqlite_sink *k = sink_of(base);
@@ -276,7 +283,8 @@ static void sqlite_free(struct store_sink *base)
     free(k);
 }
 
-static const struct store_sink_ops sqlite_ops = {sqlite_begin, sqlite_fill, sqlite_end, sqlite_free};
+static const struct store_sink_ops sqlite_ops = {sqlite_begin, sqlite_fill, sqlite_end, sqlite_finish,
+                                                 sqlite_free};
 
 struct store_sink *store_sqlite_sink(struct db *db, const struct store_table *tables, int n_tables)
 {

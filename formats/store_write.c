@@ -382,11 +382,12 @@ static bool take_all(struct writer *w, struct err *e)
 bool store_write(struct store *s, struct db *db, struct err *e)
 {
     struct writer w = {.source = {next_row}, .s = s, .db = db};
-    w.sink = store_sqlite_sink(db, s->tables, s->n_tables);
+    w.sink = s->dialect == DIALECT_SQLITE ? store_sqlite_sink(db, s->tables, s->n_tables)
+                                          : store_postgres_sink(db, s->tables, s->n_tables);
     progress_start("Loading", "rows", 0);
     bool ok = sorter_finish(s->sorter, e) && w.sink->ops->begin(w.sink, e) && take_all(&w, e);
     progress_end();
-    ok = ok && store_check(s, e);
+    ok = ok && store_check(s, e) && w.sink->ops->finish(w.sink, e);
     for (int i = 0; i < REF_COUNT; i++)
         db_finalize(w.find[i]);
     w.sink->ops->free(w.sink);

@@ -1,18 +1,18 @@
 /* ml-load: a record stream into an empty database, all or nothing. */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
+#include <libpq-fe.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../common/io.h"
 #include "../common/opt.h"
 #include "../common/progress.h"
+#include "../formats/content.h"
+#include "../formats/new_file.h"
 #include "../formats/schema.h"
 #include "../formats/store.h"
 #include "../formats/wire.h"
@@ -22,6 +22,7 @@ static struct {
     const char *tmpdir;
     bool dry_run;
     bool drop_unsupported;
+    bool wide_ids;
 } options;
 
 static const struct opt table[] = {
@@ -34,15 +35,21 @@ static const struct opt table[] = {
      &options.dry_run},
     {OPT_FLAG, 0, "drop-unsupported", NULL,
      "leave out what the target cannot hold, count it, and exit with 1", &options.drop_unsupported},
+    {OPT_FLAG, 0, "wide-experiment-ids", NULL,
+     "PostgreSQL: make the columns of experiment ids 64 bits wide; only\n"
+     "ml-schema can upgrade such a database from then on",
+     &options.wide_ids},
     {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: beside the target)",
      &options.tmpdir},
     {OPT_END, 0, NULL, NULL, NULL, NULL},
 };
 
 static const struct opt_spec spec = {
-    .synopsis = "ml-load [--release X.Y[.Z]] [-n|--dry-run] [--drop-unsupported] [--tmpdir DIR] [URL]",
+    .synopsis = "ml-load [--release X.Y[.Z]] [-n|--dry-run] [--drop-unsupported] [--wide-experiment-ids]\n"
+                "        [--tmpdir DIR] [URL]",
     .about = "Loads the record stream on standard input into a database: all of it, or nothing.\n"
-             "URL is sqlite:///file.db (default: $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI where it\n"
+             "URL is sqlite:///file.db or postgresql://… (default: $MLFLOW_BACKEND_STORE_URI, "
+             "$MLFLOW_TRACKING_URI where it\n"
              "names a database, else sqlite:///mlflow.db). A database that is there must be empty.",
     .options = table,
     .epilog = "Example: mlruns-dump ./mlruns | ml-load sqlite:///mlflow.db",
@@ -52,15 +59,21 @@ static const struct opt_spec spec = {
 static struct target {
     const char *url_text;
     struct db_url url;
-    char *path;   /* of the SQLite file, links resolved */
-    char *dir;    /* that it lies in */
-    char *aside;  /* the file that is built, NULL when the database exists */
-    int aside_fd; /* holds its lock */
+    char *path; /* of the SQLite file, links resolved */
     bool exists;
     bool has_schema;
-    int order; /* of the schema that is there or will be made */
+    int order;            /* of the schema that is there or will be made */
+    char **tables;        /* of that schema, where there is one that must be empty */
+    struct new_file file; /* that is built, when `aside` */
+    bool aside;
     struct db *db;
-} target = {.aside_fd = -1};
+    PGcancel *cancel;
+} target;
+
+static bool is_sqlite(void)
+{
+    return target.url.dialect == DIALECT_SQLITE;
+}
 
 /* ---- undoing */
 
@@ -75,12 +88,17 @@ static void close_target(void *unused)
 static void remove_aside(void *unused)
 {
     (void)unused;
-    unlink(target.aside);
+    new_file_remove(&target.file);
 }
 
+/* Stops a statement that is running; called by the signal handler. */
 static void interrupt_database(void)
 {
-    sqlite3_interrupt(db_native(target.db));
+    char message[256];
+    if (target.cancel)
+        PQcancel(target.cancel, message, sizeof message);
+    else
+        sqlite3_interrupt(db_native(target.db));
 }
 
 /* Whatever failed because of a signal is not told. */
@@ -91,67 +109,46 @@ static _Noreturn void fail(const struct err *e)
     err_die(e);
 }
 
-/* ---- finding the target */
-
-/* Where a path leads, symbolic links followed, though the file itself need not be there. NULL with errno set.
- */
-static char *resolve(const char *path)
+static void require(bool ok, const struct err *e)
 {
-    char *real = realpath(path, NULL);
-    if (real || errno != ENOENT)
-        return real;
-    char link[PATH_MAX];
-    ssize_t n = readlink(path, link, sizeof link - 1);
-    char *dir = io_dirname(path), *result = NULL;
-    if (n >= 0) {
-        link[n] = '\0';
-        char *next = link[0] == '/' ? xstrdup(link) : xasprintf("%s/%s", dir, link);
-        result = resolve(next);
-        free(next);
-    } else if ((real = realpath(dir, NULL))) {
-        const char *slash = strrchr(path, '/');
-        result = xasprintf("%s/%s", strcmp(real, "/") == 0 ? "" : real, slash ? slash + 1 : path);
-        free(real);
-    }
-    free(dir);
-    return result;
+    if (!ok)
+        fail(e);
 }
 
-/* A journal without its database belongs to one that was moved away; SQLite would roll it into a new one. */
-static void refuse_leftovers(void)
+/* ---- finding the target */
+
+static void find_file(void)
 {
-    static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        char *name = xasprintf("%s%s", target.path, suffixes[i]);
-        struct stat st;
-        if (lstat(name, &st) == 0)
-            die_hint("move it away, or to where its database is", name,
-                     "it is left from a database %s that is no longer there", target.path);
-        free(name);
-    }
+    struct err e;
+    struct stat st;
+    if (strcmp(target.url.path, ":memory:") == 0)
+        die(target.url.display, "a database in memory would be gone when ml-load ends");
+    target.path = new_file_resolve(target.url.path);
+    if (!target.path)
+        die(target.url.path, "%s", strerror(errno));
+    free(target.url.path);
+    target.url.path = target.path;
+    target.exists = stat(target.path, &st) == 0;
+    if (!target.exists)
+        require(new_file_check_leftovers(target.path, &e), &e);
+    if (!options.tmpdir)
+        options.tmpdir = io_dirname(target.path);
 }
 
 static void find_target(const char *text)
 {
     struct err e;
-    target.url_text = text;
-    if (!db_url_parse(text, &target.url, &e))
-        err_die(&e);
-    if (target.url.dialect != DIALECT_SQLITE)
-        die_hint("the stream can be loaded into sqlite:///file.db", target.url.display,
-                 "ml-load writes SQLite databases only");
-    if (strcmp(target.url.path, ":memory:") == 0)
-        die(target.url.display, "a database in memory would be gone when ml-load ends");
-    target.path = resolve(target.url.path);
-    if (!target.path)
-        die(target.url.path, "%s", strerror(errno));
-    target.dir = io_dirname(target.path);
     struct stat st;
-    target.exists = stat(target.path, &st) == 0;
-    if (!target.exists)
-        refuse_leftovers();
+    target.url_text = text;
+    require(db_url_parse(text, &target.url, &e), &e);
+    if (is_sqlite())
+        find_file();
+    else
+        target.exists = true;
+    if (options.wide_ids && is_sqlite())
+        die(target.url.display, "--wide-experiment-ids: SQLite's ids have 64 bits already");
     if (!options.tmpdir)
-        options.tmpdir = target.dir;
+        options.tmpdir = getenv("TMPDIR") ? getenv("TMPDIR") : "/var/tmp";
     if (stat(options.tmpdir, &st) != 0 || !S_ISDIR(st.st_mode))
         die(options.tmpdir, "there is no such directory");
     /* SQLite's own temporary files, which it needs for large indexes. */
@@ -164,8 +161,7 @@ static int chosen_order(void)
     const struct schema_release *r;
     if (options.release) {
         r = schema_find_release(options.release, &e);
-        if (!r)
-            err_die(&e);
+        require(r, &e);
         return r->order;
     }
     struct buf why = {0};
@@ -175,165 +171,112 @@ static int chosen_order(void)
     return r->order;
 }
 
-/* ---- emptiness */
-
-/* Rows that MLflow itself puts into a fresh database are no content. NULL: any row is. */
-static const char *content_condition(const char *name)
-{
-    static const struct {
-        const char *table, *condition;
-    } known[] = {
-        {"alembic_version", "0 = 1"},
-        {"workspaces", "name <> 'default'"},
-        {"experiments", "NOT (experiment_id = 0 AND name = 'Default' AND lifecycle_stage = 'active')"},
-        {"scheduler_leases", "0 = 1"},
-        {"job_locks", "0 = 1"},
-        {"sql_trace_rollup_rebuild_queue", "0 = 1"},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].table, name) == 0)
-            return known[i].condition;
-    return "1 = 1";
-}
-
-/* Dies when a table of the list, those of a fresh schema, holds content. */
-static void refuse_content(struct db *db, char *const *tables)
-{
-    struct err e;
-    for (; *tables; tables++) {
-        int64_t found;
-        char *sql = xasprintf("SELECT count(*) FROM (SELECT 1 FROM \"%s\" WHERE %s LIMIT 1) AS x", *tables,
-                              content_condition(*tables));
-        if (!db_query_int(db, sql, &found, &e))
-            fail(&e);
-        free(sql);
-        if (found)
-            die_hint("load into a new database; merging is done before loading, by ml-transform --merge",
-                     db_display(db), "the database is not empty: its table %s has rows", *tables);
-    }
-}
-
-/* A database without MLflow's tables must hold nothing else: it is probably somebody else's. */
-static void refuse_others(struct db *db)
-{
-    struct err e;
-    char *name;
-    if (!db_query_text(db,
-                       "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE "
-                       "'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'alembic\\_version%' ESCAPE '\\' LIMIT 1",
-                       &name, &e))
-        fail(&e);
-    if (name)
-        die_hint("load into a new database", db_display(db),
-                 "this is no database of MLflow: it has a table %s", name);
-}
-
-/* The names of all tables in db, ended by NULL; kept until the program ends. */
-static char **table_names(struct db *db)
-{
-    struct err e;
-    size_t n = 0;
-    char **names = NULL;
-    struct db_stmt *q = db_prepare(
-        db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
-        &e);
-    if (!q)
-        fail(&e);
-    int row;
-    struct value v;
-    while ((row = db_step(q, &e)) == 1) {
-        db_column(q, 0, &v);
-        names = xrealloc(names, (n + 2) * sizeof *names);
-        names[n++] = xstrndup(v.s, v.len);
-        names[n] = NULL;
-    }
-    db_finalize(q);
-    if (row < 0)
-        fail(&e);
-    return names;
-}
-
-/* A database in memory with the schema that the target has or will have: the pattern of what is to be found
- * there. */
-static struct db *pattern_database(void)
-{
-    struct err e;
-    struct db_url url = {.dialect = DIALECT_SQLITE, .path = ":memory:", .display = target.url.display};
-    struct db *db = db_open(&url, DB_CREATE, &e);
-    if (!db || !db_begin_write(db, &e) || !schema_create(db, target.order, &e) || !db_commit(db, &e))
-        fail(&e);
-    return db;
-}
-
 /* ---- opening */
-
-/* Takes the file that is built aside: its name is fixed, so that what a killed run has left is taken over,
- * and its lock tells a killed run from a running one. */
-static void take_aside(void)
-{
-    const char *base = strrchr(target.path, '/') + 1;
-    target.aside = xasprintf("%s/.%s.ml-load", options.dry_run ? options.tmpdir : target.dir, base);
-    for (;;) {
-        int fd = open(target.aside, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-        if (fd < 0)
-            die(target.aside, "cannot be made: %s", strerror(errno));
-        if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-            die(target.path, "another ml-load is making this database");
-        struct stat mine, named;
-        /* The other may have just published or removed the file that was opened here. */
-        if (fstat(fd, &mine) == 0 && stat(target.aside, &named) == 0 && mine.st_ino == named.st_ino) {
-            target.aside_fd = fd;
-            break;
-        }
-        close(fd);
-    }
-    err_cleanup_push(remove_aside, NULL);
-    if (ftruncate(target.aside_fd, 0) != 0)
-        die(target.aside, "%s", strerror(errno));
-}
 
 /* The database that is built aside needs no journal: it is nobody's before it is whole. */
 static void open_aside(void)
 {
     struct err e;
-    take_aside();
-    struct db_url url = {.dialect = DIALECT_SQLITE, .path = target.aside, .display = target.url.display};
+    char *dir = io_dirname(target.path);
+    require(new_file_begin(&target.file, target.path, options.dry_run ? options.tmpdir : dir, &e), &e);
+    free(dir);
+    target.aside = true;
+    err_cleanup_push(remove_aside, NULL);
+    struct db_url url = {.dialect = DIALECT_SQLITE, .path = target.file.aside, .display = target.url.display};
     target.db = db_open(&url, DB_WRITE, &e);
-    if (!target.db)
-        fail(&e);
+    require(target.db, &e);
     err_cleanup_push(close_target, NULL);
-    if (!db_exec(target.db,
-                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE",
-                 &e) ||
-        !db_begin_write(target.db, &e) || !schema_create(target.db, target.order, &e))
-        fail(&e);
+    require(db_exec(target.db,
+                    "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE",
+                    &e) &&
+                db_begin_write(target.db, &e) && schema_create(target.db, target.order, &e),
+            &e);
 }
 
-/* An existing database: what it is, and whether it is empty. */
-static void open_existing(void)
+static void check_server(void)
+{
+    PGconn *conn = db_native(target.db);
+    const char *encoding = PQparameterStatus(conn, "server_encoding");
+    if (PQserverVersion(conn) < 120000)
+        die(target.url.display, "MLflow's schema needs PostgreSQL 12 or newer; this is %s",
+            PQparameterStatus(conn, "server_version"));
+    if (encoding && strcmp(encoding, "UTF8") != 0)
+        die_hint("createdb -E UTF8 -T template0 NAME", target.url.display,
+                 "the database's encoding is %s, not UTF8", encoding);
+    target.cancel = PQgetCancel(conn);
+}
+
+/* The release asked for must be that of the schema that is there. */
+static void check_release(void)
 {
     struct err e;
-    struct db_url url = target.url;
-    url.path = target.path;
-    target.db = db_open(&url, options.dry_run ? DB_READ : DB_WRITE, &e);
-    if (!target.db)
-        fail(&e);
-    err_cleanup_push(close_target, NULL);
-    if (!schema_order_of(target.db, &target.order, &e))
-        fail(&e);
-    target.has_schema = target.order != SCHEMA_EMPTY;
-    if (!target.has_schema) {
-        refuse_others(target.db);
-        target.order = chosen_order();
-        return;
-    }
     const struct schema_release *r = options.release ? schema_find_release(options.release, &e) : NULL;
-    if (options.release && !r)
-        err_die(&e);
+    if (options.release)
+        require(r, &e);
     if (r && r->order != target.order)
         die_hint("leave --release away, or `ml-schema upgrade` the database first", target.url.display,
                  "the database is not of MLflow %s: its schema is %s", r->release,
                  schema_revisions[target.order].revision);
+}
+
+/* An existing database: what it is, and whether it is empty. (It is asked again when it is locked.) */
+static void open_existing(void)
+{
+    struct err e;
+    target.db = db_open(&target.url, options.dry_run && is_sqlite() ? DB_READ : DB_WRITE, &e);
+    require(target.db, &e);
+    err_cleanup_push(close_target, NULL);
+    if (!is_sqlite())
+        check_server();
+    require(schema_order_of(target.db, &target.order, &e), &e);
+    target.has_schema = target.order != SCHEMA_EMPTY;
+    if (!target.has_schema) {
+        if (is_sqlite())
+            require(content_check_unused(target.db, &e), &e);
+        target.order = chosen_order();
+        return;
+    }
+    check_release();
+    target.tables = content_tables(target.order, &e);
+    require(target.tables && content_check_empty(target.db, target.tables, &e), &e);
+}
+
+/* The columns named experiment_id, which are INTEGER, and the sequence that gives ids. The tables are empty
+ * or nearly so. */
+static bool widen_ids(struct err *e)
+{
+    static const char sql[] =
+        "DO $$ DECLARE c record; BEGIN\n"
+        "FOR c IN SELECT a.attrelid::regclass AS t, a.attname FROM pg_attribute a JOIN pg_class r ON r.oid = "
+        "a.attrelid\n"
+        "    WHERE a.attname = 'experiment_id' AND a.atttypid = 'integer'::regtype AND r.relkind = 'r'\n"
+        "    AND r.relnamespace = current_schema()::regnamespace AND NOT a.attisdropped\n"
+        "LOOP EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint', c.t, c.attname); END LOOP;\n"
+        "EXECUTE format('ALTER SEQUENCE %s AS bigint', pg_get_serial_sequence('experiments', "
+        "'experiment_id'));\n"
+        "END $$";
+    return !options.wide_ids || db_exec(target.db, sql, e);
+}
+
+/* Reads the target's tables. Where they are not there yet, they are made for this and taken back. */
+static struct store *new_store(void)
+{
+    struct err e;
+    struct store_options how = {.drop_unsupported = options.drop_unsupported, .tmpdir = options.tmpdir};
+    struct db *pattern = NULL;
+    bool there = target.aside || (target.has_schema && !options.wide_ids);
+    if (!there && is_sqlite())
+        require((pattern = content_pattern(target.order, &e)) != NULL, &e);
+    else if (!there)
+        require(db_begin_write(target.db, &e) &&
+                    (target.has_schema || schema_create(target.db, target.order, &e)) && widen_ids(&e),
+                &e);
+    struct store *s = store_new(pattern ? pattern : target.db, target.order, &how, &e);
+    require(s, &e);
+    if (!there && !is_sqlite())
+        db_rollback(target.db);
+    db_close(pattern);
+    return s;
 }
 
 /* ---- reading the stream */
@@ -375,44 +318,52 @@ static void read_stream(struct store *s)
 
 /* ---- writing */
 
-/* Into the file aside, or, of an existing database, in one transaction. */
-static void write_rows(struct store *s, char *const *tables)
+/* Nobody else writes to the tables from here on. */
+static bool lock_tables(struct err *e)
 {
-    struct err e;
-    if (!target.aside) {
-        if (!db_begin_write(target.db, &e))
-            fail(&e);
-        if (target.has_schema)
-            refuse_content(target.db, tables);
-        else if (refuse_others(target.db), !schema_create(target.db, target.order, &e))
-            fail(&e);
-        if (!db_exec(target.db, "DELETE FROM experiments", &e))
-            fail(&e);
-    }
-    if (!store_write(s, target.db, &e))
-        fail(&e);
-    if (err_interrupted())
-        err_exit_interrupted();
-    if (!options.dry_run && !db_commit(target.db, &e))
-        fail(&e);
+    if (is_sqlite() || !target.has_schema)
+        return true;
+    struct buf sql = {0};
+    buf_adds(&sql, "LOCK TABLE ");
+    for (char **t = target.tables; *t; t++)
+        buf_addf(&sql, "%s\"%s\"", t == target.tables ? "" : ", ", *t);
+    buf_adds(&sql, " IN ACCESS EXCLUSIVE MODE");
+    bool ok = db_exec(target.db, buf_str(&sql), e);
+    buf_free(&sql);
+    return ok;
 }
 
-static void publish(void)
+/* Begins the one transaction that fills an existing database, once it is certain that it is still what it
+ * was. */
+static bool begin_existing(struct err *e)
+{
+    enum { LOCK_TIMEOUT = 60000 }; /* ms */
+    int order;
+    if (!is_sqlite() && !schema_lock(target.db, LOCK_TIMEOUT, e))
+        return false;
+    if (!db_begin_write(target.db, e) || !lock_tables(e) || !schema_order_of(target.db, &order, e))
+        return false;
+    if (order != (target.has_schema ? target.order : SCHEMA_EMPTY))
+        return err_set(e, target.url.display, "another program has changed the schema during the load");
+    if (target.has_schema) {
+        if (!content_check_empty(target.db, target.tables, e))
+            return false;
+    } else if ((is_sqlite() && !content_check_unused(target.db, e)) ||
+               !schema_create(target.db, target.order, e)) {
+        return false;
+    }
+    return widen_ids(e) && db_exec(target.db, "DELETE FROM experiments", e);
+}
+
+/* Into the file aside, or, of an existing database, in one transaction. */
+static void write_rows(struct store *s)
 {
     struct err e;
-    if (fsync(target.aside_fd) != 0)
-        die(target.aside, "cannot write: %s", strerror(errno));
-    refuse_leftovers();
-    if (!io_publish(target.aside, target.path, &e)) {
-        if (errno == EEXIST) {
-            err_set(&e, target.path,
-                    "a file of this name has appeared during the load; it was left as it is");
-            err_hint(&e, "nothing was loaded: move it away and load again");
-        }
-        fail(&e);
-    }
-    if (!io_sync_dir_of(target.path, &e))
-        fail(&e);
+    require((target.aside || begin_existing(&e)) && store_write(s, target.db, &e), &e);
+    if (err_interrupted())
+        err_exit_interrupted();
+    if (!options.dry_run)
+        require(db_commit(target.db, &e), &e);
 }
 
 /* ---- what the user must know */
@@ -518,6 +469,8 @@ static void tell_about_files(const struct store_report *r)
  * MLflow. */
 static char *tracking_uri(void)
 {
+    if (!is_sqlite())
+        return xasprintf("'%s'", target.url.display);
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+,@";
     if (target.path[strspn(target.path, plain)] == '\0')
         return xasprintf("sqlite:///%s", target.path);
@@ -564,31 +517,23 @@ int main(int argc, char **argv)
         die_hint("mlruns-dump ./mlruns | ml-load sqlite:///mlflow.db", "standard input",
                  "a terminal, not a record stream");
 
-    char **tables = NULL;
     if (target.exists)
         open_existing();
     else
         target.order = chosen_order();
-    struct db *pattern = target.exists ? pattern_database() : NULL;
-    if (target.has_schema)
-        refuse_content(target.db, tables = table_names(pattern));
-    if (target.exists && options.dry_run)
-        close_target(NULL);
-    if (!target.exists || options.dry_run)
+    if (is_sqlite() && target.exists && options.dry_run)
+        close_target(NULL); /* a file aside stands for it */
+    if (!target.db)
         open_aside();
     err_signal_hook_set(interrupt_database);
 
-    struct store_options how = {.drop_unsupported = options.drop_unsupported, .tmpdir = options.tmpdir};
-    struct store *s = store_new(target.has_schema || !pattern ? target.db : pattern, target.order, &how, &e);
-    if (!s)
-        fail(&e);
-    db_close(pattern);
+    struct store *s = new_store();
     read_stream(s);
-    write_rows(s, tables);
+    write_rows(s);
     err_verbose("%llu MiB went through a temporary file", (unsigned long long)(store_spilled(s) >> 20));
     close_target(NULL);
     if (target.aside && !options.dry_run) {
-        publish();
+        require(new_file_publish(&target.file, &e), &e);
         err_cleanup_pop();
         err_cleanup_pop();
     }

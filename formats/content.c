@@ -1,0 +1,97 @@
+#include "content.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/buf.h"
+#include "schema.h"
+
+/* Rows that are content. Of a table that is not here every row is. */
+static const char *content_condition(const char *name)
+{
+    static const struct {
+        const char *table, *condition;
+    } known[] = {
+        {"alembic_version", "0 = 1"},
+        {"workspaces", "name <> 'default'"},
+        {"experiments", "NOT (experiment_id = 0 AND name = 'Default' AND lifecycle_stage = 'active')"},
+        {"scheduler_leases", "0 = 1"},
+        {"job_locks", "0 = 1"},
+        {"sql_trace_rollup_rebuild_queue", "0 = 1"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].table, name) == 0)
+            return known[i].condition;
+    return "1 = 1";
+}
+
+bool content_check_empty(struct db *db, char *const *tables, struct err *e)
+{
+    for (; *tables; tables++) {
+        int64_t found;
+        char *sql = xasprintf("SELECT count(*) FROM (SELECT 1 FROM \"%s\" WHERE %s LIMIT 1) AS x", *tables,
+                              content_condition(*tables));
+        bool ok = db_query_int(db, sql, &found, e);
+        free(sql);
+        if (!ok)
+            return false;
+        if (found) {
+            err_set(e, db_display(db), "the database is not empty: its table %s has rows", *tables);
+            return err_hint(
+                e, "load into a new database; merging is done before loading, by ml-transform --merge");
+        }
+    }
+    return true;
+}
+
+bool content_check_unused(struct db *db, struct err *e)
+{
+    char *name;
+    if (!db_query_text(
+            db,
+            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' "
+            "ESCAPE '\\' AND name NOT LIKE 'alembic\\_version%' ESCAPE '\\' LIMIT 1",
+            &name, e))
+        return false;
+    if (!name)
+        return true;
+    err_set(e, db_display(db), "this is no database of MLflow: it has a table %s", name);
+    free(name);
+    return err_hint(e, "load into a new database");
+}
+
+struct db *content_pattern(int order, struct err *e)
+{
+    struct db_url url = {
+        .dialect = DIALECT_SQLITE, .path = (char[]){":memory:"}, .display = (char[]){":memory:"}};
+    struct db *db = db_open(&url, DB_CREATE, e);
+    if (db && db_begin_write(db, e) && schema_create(db, order, e))
+        return db;
+    db_close(db);
+    return NULL;
+}
+
+/* The tables are the same in both dialects. */
+char **content_tables(int order, struct err *e)
+{
+    size_t n = 0;
+    char **names = NULL;
+    struct db *db = content_pattern(order, e);
+    struct db_stmt *q =
+        db ? db_prepare(db,
+                        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE "
+                        "'sqlite\\_%' ESCAPE '\\'",
+                        e)
+           : NULL;
+    int row = -1;
+    struct value v;
+    while (q && (row = db_step(q, e)) == 1) {
+        db_column(q, 0, &v);
+        names = xrealloc(names, (n + 2) * sizeof *names);
+        names[n++] = xstrndup(v.s, v.len);
+        names[n] = NULL;
+    }
+    db_finalize(q);
+    db_close(db);
+    return row == 0 ? names : NULL;
+}

@@ -1,0 +1,362 @@
+/* Rows into PostgreSQL: with the tables' owner's rights, keys, indexes and foreign keys are dropped by their
+ * definitions in the catalog, the tables truncated and filled by COPY with FREEZE, and all definitions made
+ * again; else plain COPY, parents first. */
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_impl.h"
+
+enum { COPY_BUFFER = 256 << 10 };
+
+struct definition {
+    char *drop, *make;
+};
+
+struct definitions {
+    struct definition *items;
+    int n;
+};
+
+struct postgres_sink {
+    struct store_sink base;
+    const struct store_table *tables;
+    int n_tables;
+    bool owner;
+    struct buf list; /* of the tables, for SQL: 'a'::regclass, ... */
+    struct definitions foreign_keys, keys, indexes;
+    struct buf out;
+};
+
+static struct postgres_sink *sink_of(struct store_sink *k)
+{
+    return (struct postgres_sink *)k;
+}
+
+static PGconn *conn_of(struct store_sink *k)
+{
+    return db_native(k->db);
+}
+
+/* ---- what the catalog says */
+
+/* Runs a query whose two columns are the statements that drop and make something. {tables} is the list. */
+static bool read_definitions(struct postgres_sink *k, const char *query, struct definitions *out,
+                             struct err *e)
+{
+    struct buf sql = {0};
+    for (const char *at; (at = strstr(query, "{tables}")); query = at + 8) {
+        buf_add(&sql, query, (size_t)(at - query));
+        buf_adds(&sql, buf_str(&k->list));
+    }
+    buf_adds(&sql, query);
+    struct db_stmt *q = db_prepare(k->base.db, buf_str(&sql), e);
+    buf_free(&sql);
+    if (!q)
+        return false;
+    int row;
+    while ((row = db_step(q, e)) == 1) {
+        struct value drop, make;
+        db_column(q, 0, &drop);
+        db_column(q, 1, &make);
+        out->items = xrealloc(out->items, (size_t)(out->n + 1) * sizeof *out->items);
+        out->items[out->n++] = (struct definition){xstrndup(drop.s, drop.len), xstrndup(make.s, make.len)};
+    }
+    db_finalize(q);
+    return row == 0;
+}
+
+/* Other tables' foreign keys that lead to ours are among them. */
+static const char foreign_keys_query[] =
+    "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),\n"
+    "       format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, "
+    "pg_get_constraintdef(oid))\n"
+    "FROM pg_constraint WHERE contype = 'f' AND (conrelid IN ({tables}) OR confrelid IN ({tables})) ORDER BY "
+    "oid";
+
+static const char keys_query[] =
+    "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),\n"
+    "       format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, "
+    "pg_get_constraintdef(oid))\n"
+    "FROM pg_constraint WHERE contype IN ('p', 'u') AND conrelid IN ({tables}) ORDER BY contype, oid";
+
+static const char indexes_query[] =
+    "SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)\n"
+    "FROM pg_index i WHERE indrelid IN ({tables}) AND NOT EXISTS\n"
+    "    (SELECT 1 FROM pg_constraint WHERE conindid = i.indexrelid AND contype IN ('p', 'u', 'x'))\n"
+    "ORDER BY indexrelid";
+
+/* Whether all tables that must be altered belong to this role. */
+static bool find_owner(struct postgres_sink *k, struct err *e)
+{
+    int64_t others;
+    char *sql = xasprintf(
+        "SELECT count(*) FROM pg_class WHERE NOT pg_has_role(relowner, 'USAGE') AND (oid IN (%s) OR oid IN\n"
+        "    (SELECT conrelid FROM pg_constraint WHERE contype = 'f' AND confrelid IN (%s)))",
+        buf_str(&k->list), buf_str(&k->list));
+    bool ok = db_query_int(k->base.db, sql, &others, e);
+    free(sql);
+    k->owner = others == 0;
+    return ok;
+}
+
+static bool drop_all(struct postgres_sink *k, const struct definitions *d, struct err *e)
+{
+    for (int i = 0; i < d->n; i++)
+        if (!db_exec(k->base.db, d->items[i].drop, e))
+            return err_hint(
+                e, "something of your own depends on it (a view perhaps): drop that first, and make it again "
+                   "after the load");
+    return true;
+}
+
+static bool make_all(struct postgres_sink *k, const struct definitions *d, struct err *e)
+{
+    for (int i = 0; i < d->n; i++)
+        if (err_interrupted() || !db_exec(k->base.db, d->items[i].make, e))
+            return false;
+    return true;
+}
+
+static void free_all(struct definitions *d)
+{
+    for (int i = 0; i < d->n; i++) {
+        free(d->items[i].drop);
+        free(d->items[i].make);
+    }
+    free(d->items);
+}
+
+/* FREEZE needs tables that this transaction has made or truncated. */
+static bool truncate_all(struct postgres_sink *k, struct err *e)
+{
+    struct buf sql = {0};
+    for (int i = 0; i < k->n_tables; i++)
+        buf_addf(&sql, "%s%s", i ? ", " : "TRUNCATE ", k->tables[i].name);
+    bool ok = db_exec(k->base.db, buf_str(&sql), e);
+    buf_free(&sql);
+    return ok;
+}
+
+static bool postgres_begin(struct store_sink *base, struct err *e)
+{
+    struct postgres_sink *k = sink_of(base);
+    for (int i = 0; i < k->n_tables; i++)
+        buf_addf(&k->list, "%s'%s'::regclass", i ? ", " : "", k->tables[i].name);
+    if (!find_owner(k, e))
+        return false;
+    if (!k->owner) {
+        err_note("some tables belong to another role, so that their indexes stay while they are filled; this "
+                 "takes longer");
+        return true;
+    }
+    return read_definitions(k, foreign_keys_query, &k->foreign_keys, e) &&
+           read_definitions(k, keys_query, &k->keys, e) &&
+           read_definitions(k, indexes_query, &k->indexes, e) && drop_all(k, &k->foreign_keys, e) &&
+           drop_all(k, &k->keys, e) && drop_all(k, &k->indexes, e) && truncate_all(k, e);
+}
+
+/* ---- COPY, in its binary form */
+
+static void put16(struct buf *b, int n)
+{
+    char bytes[2] = {(char)(n >> 8), (char)n};
+    buf_add(b, bytes, sizeof bytes);
+}
+
+static void put32(struct buf *b, uint32_t n)
+{
+    char bytes[4];
+    for (int i = 0; i < 4; i++)
+        bytes[i] = (char)(n >> (24 - 8 * i));
+    buf_add(b, bytes, sizeof bytes);
+}
+
+static void put64(struct buf *b, uint64_t n)
+{
+    put32(b, 8);
+    put32(b, (uint32_t)(n >> 32));
+    put32(b, (uint32_t)n);
+}
+
+static void put_value(struct buf *b, const struct store_column *c, const struct value *v)
+{
+    uint64_t bits;
+    double f;
+    if (value_is_null(v)) {
+        put32(b, UINT32_MAX);
+        return;
+    }
+    switch (c->type) {
+    case STORE_TEXT:
+        put32(b, v->len);
+        buf_add(b, v->s, v->len);
+        break;
+    case STORE_INT32:
+        put32(b, 4);
+        put32(b, (uint32_t)v->i);
+        break;
+    case STORE_INT64:
+        put64(b, (uint64_t)v->i);
+        break;
+    case STORE_FLOAT:
+        f = v->type == VALUE_FLOAT ? v->f : (double)v->i;
+        memcpy(&bits, &f, sizeof bits);
+        put64(b, bits);
+        break;
+    case STORE_BOOL:
+        put32(b, 1);
+        buf_addc(b, v->type == VALUE_BOOL ? v->b : v->i != 0);
+        break;
+    }
+}
+
+static bool send(struct postgres_sink *k, struct err *e)
+{
+    if (PQputCopyData(conn_of(&k->base), k->out.data, (int)k->out.len) != 1)
+        return err_set(e, db_display(k->base.db), "%s", PQerrorMessage(conn_of(&k->base)));
+    buf_reset(&k->out);
+    return true;
+}
+
+/* The server's answer to a COPY. */
+static enum sink_answer finish_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
+{
+    PGconn *conn = conn_of(&k->base);
+    enum sink_answer answer = SINK_STORED;
+    for (PGresult *r; (r = PQgetResult(conn)); PQclear(r)) {
+        if (PQresultStatus(r) == PGRES_COMMAND_OK || answer != SINK_STORED)
+            continue;
+        const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+        const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
+        const char *hint = PQresultErrorField(r, PG_DIAG_MESSAGE_HINT);
+        err_set(e, t->name, "%s%s%s", primary ? primary : PQerrorMessage(conn), detail ? ": " : "",
+                detail ? detail : "");
+        if (hint)
+            err_hint(e, "%s", hint);
+        answer = SINK_FAILED;
+    }
+    return answer;
+}
+
+static bool begin_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
+{
+    static const char signature[] = "PGCOPY\n\377\r\n"; /* and a zero byte */
+    struct buf sql = {0};
+    buf_addf(&sql, "COPY %s (", t->name);
+    for (int i = 0; i < t->n_columns; i++)
+        buf_addf(&sql, "%s%s", i ? ", " : "", t->columns[i].name);
+    buf_addf(&sql, ") FROM STDIN (FORMAT binary%s)", k->owner ? ", FREEZE" : "");
+    PGresult *r = PQexec(conn_of(&k->base), buf_str(&sql));
+    bool ok = PQresultStatus(r) == PGRES_COPY_IN;
+    if (!ok)
+        err_set(e, t->name, "%s", PQerrorMessage(conn_of(&k->base)));
+    PQclear(r);
+    buf_free(&sql);
+    buf_reset(&k->out);
+    buf_add(&k->out, signature, sizeof signature);
+    put32(&k->out, 0);
+    put32(&k->out, 0);
+    return ok;
+}
+
+static enum sink_answer postgres_fill(struct store_sink *base, const struct store_table *t,
+                                      struct row_source *from, struct err *e)
+{
+    struct postgres_sink *k = sink_of(base);
+    const struct value *row;
+    struct err why;
+    int got;
+    bool sent = true;
+    if (!begin_copy(k, t, e))
+        return SINK_FAILED;
+    while (sent && (got = from->next(from, &row, e)) == 1) {
+        put16(&k->out, t->n_columns);
+        for (int i = 0; i < t->n_columns; i++)
+            put_value(&k->out, &t->columns[i], &row[i]);
+        if (k->out.len >= COPY_BUFFER)
+            sent = send(k, e);
+    }
+    put16(&k->out, -1);
+    if (!sent || got < 0 || !send(k, e)) {
+        PQputCopyEnd(conn_of(base), "the load has failed");
+        finish_copy(k, t, &why); /* e says what was first */
+        return SINK_FAILED;
+    }
+    PQputCopyEnd(conn_of(base), NULL);
+    return finish_copy(k, t, e);
+}
+
+/* ---- after the rows */
+
+/* The query with {column} as it is: a column of the table that is updated. */
+static bool look_up(struct postgres_sink *k, const struct store_table *t, const struct store_column *c,
+                    struct err *e)
+{
+    struct buf sql = {0};
+    const char *query = c->look_up, *open;
+    buf_addf(&sql, "UPDATE %s SET %s = (", t->name, c->name);
+    while ((open = strchr(query, '{'))) {
+        const char *close = strchr(open, '}');
+        buf_add(&sql, query, (size_t)(open - query));
+        buf_addf(&sql, "%s.%.*s", t->name, (int)(close - open) - 1, open + 1);
+        query = close + 1;
+    }
+    buf_addf(&sql, "%s) WHERE %s IS NULL AND %s", query, c->name, c->look_up_if);
+    bool ok = db_exec(k->base.db, buf_str(&sql), e);
+    buf_free(&sql);
+    return ok;
+}
+
+static bool postgres_end(struct store_sink *base, struct err *e)
+{
+    struct postgres_sink *k = sink_of(base);
+    bool ok = make_all(k, &k->keys, e);
+    for (int t = 0; ok && t < k->n_tables; t++)
+        for (int i = 0; ok && i < k->tables[t].n_columns; i++)
+            if (k->tables[t].columns[i].look_up)
+                ok = look_up(k, &k->tables[t], &k->tables[t].columns[i], e);
+    return ok && make_all(k, &k->indexes, e);
+}
+
+/* Ids that MLflow gives go on after ours. A sequence cannot be set to 0: with experiment 0 alone it stays at
+ * its start. */
+static const char sequence_sql[] = "SELECT setval(pg_get_serial_sequence('experiments', 'experiment_id'), "
+                                   "max(experiment_id)) FROM experiments "
+                                   "HAVING max(experiment_id) > 0";
+
+static bool postgres_finish(struct store_sink *base, struct err *e)
+{
+    struct postgres_sink *k = sink_of(base);
+    struct buf sql = {0};
+    for (int i = 0; i < k->n_tables; i++)
+        buf_addf(&sql, "%s%s", i ? ", " : "ANALYZE ", k->tables[i].name);
+    bool ok = make_all(k, &k->foreign_keys, e) && db_exec(base->db, sequence_sql, e) &&
+              (!k->owner || db_exec(base->db, buf_str(&sql), e));
+    buf_free(&sql);
+    return ok;
+}
+
+static void postgres_free(struct store_sink *base)
+{
+    struct postgres_sink *k = sink_of(base);
+    free_all(&k->foreign_keys);
+    free_all(&k->keys);
+    free_all(&k->indexes);
+    buf_free(&k->list);
+    buf_free(&k->out);
+    free(k);
+}
+
+static const struct store_sink_ops postgres_ops = {postgres_begin, postgres_fill, postgres_end,
+                                                   postgres_finish, postgres_free};
+
+struct store_sink *store_postgres_sink(struct db *db, const struct store_table *tables, int n_tables)
+{
+    struct postgres_sink *k = xcalloc(1, sizeof *k);
+    k->base.ops = &postgres_ops;
+    k->base.db = db;
+    k->tables = tables;
+    k->n_tables = n_tables;
+    return &k->base;
+}
