@@ -61,6 +61,18 @@ struct stage *stage_new(const char *dir, size_t memory)
     return s;
 }
 
+char *stage_choose_dir(const char *asked, const char *file)
+{
+    const char *env = getenv("TMPDIR");
+    if (asked)
+        return xstrdup(asked);
+    char *beside = file ? io_dirname(file) : NULL;
+    if (beside && access(beside, W_OK | X_OK) == 0)
+        return beside;
+    free(beside);
+    return xstrdup(env && *env ? env : "/var/tmp");
+}
+
 static uint64_t key_prefix(const char *key, size_t len)
 {
     uint64_t prefix = 0;

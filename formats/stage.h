@@ -33,6 +33,10 @@ bool stage_add(struct stage *s, const void *key, size_t key_len, const void *dat
 bool stage_sort(struct stage *s, struct err *e);
 /* The next item: 1, it lives until the next call; 0: there are no more; -1: error, e filled. */
 int stage_next(struct stage *s, struct stage_item *out, struct err *e);
+/* Where temporary files best lie: the folder asked for (NULL: none), else that of the file given (NULL: none)
+ * so that a small /tmp is no obstacle, else, or where that cannot be written, $TMPDIR or /var/tmp. malloc'ed.
+ */
+char *stage_choose_dir(const char *asked, const char *file);
 /* Bytes written to temporary files so far. */
 uint64_t stage_spilled(const struct stage *s);
 void stage_free(struct stage *s); /* NULL is fine */

@@ -364,19 +364,6 @@ static uint64_t read_stream(struct verify *v)
     }
 }
 
-/* Beside the database, so that a small /tmp is no obstacle; elsewhere when nothing may be written there. */
-static const char *choose_tmpdir(const struct db_url *u)
-{
-    static char *beside; /* for as long as the program runs */
-    const char *env = getenv("TMPDIR");
-    if (tmpdir)
-        return tmpdir;
-    beside = u->path ? io_dirname(u->path) : NULL;
-    if (beside && access(beside, W_OK | X_OK) == 0)
-        return beside;
-    return env && *env ? env : "/var/tmp";
-}
-
 static void close_db(void *db)
 {
     db_close(db);
@@ -410,8 +397,8 @@ int main(int argc, char **argv)
         opt_usage_error(&spec, "a record stream is expected on standard input, as from mlruns-dump");
     err_catch_signals();
     struct db *db = open_database(argc, argv, first, &u);
-    struct verify_options o = {
-        .exact = exact, .tmpdir = choose_tmpdir(&u), .failure = take_failure, .arg = &text};
+    char *dir = stage_choose_dir(tmpdir, u.path);
+    struct verify_options o = {.exact = exact, .tmpdir = dir, .failure = take_failure, .arg = &text};
     struct verify *v = verify_new(db, &o, &e);
     if (!v)
         err_die(&e);
@@ -430,6 +417,7 @@ int main(int argc, char **argv)
     stage_free(shown);
     buf_free(&text);
     db_url_free(&u);
+    free(dir);
     io_close_stdout();
     return result.failures ? EXIT_ANSWER_NO : EXIT_DONE;
 }

@@ -1,0 +1,133 @@
+/* mldb-dump: MLflow's tracking database as a record stream. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../common/err.h"
+#include "../common/io.h"
+#include "../common/opt.h"
+#include "../common/progress.h"
+#include "../formats/db.h"
+#include "../formats/dbdump.h"
+#include "../formats/schema.h"
+#include "../formats/stage.h"
+#include "../formats/wire.h"
+
+static struct opt_list experiments, workspaces;
+static bool registry, with_secrets, skip_malformed;
+static const char *tmpdir;
+
+static const struct opt options[] = {
+    {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated); no model registry then",
+     &experiments},
+    {OPT_FLAG, 0, "registry", NULL, "the model registry besides the experiments named", &registry},
+    {OPT_LIST, 0, "workspace", "NAME", "only what is in this workspace (may be repeated)", &workspaces},
+    {OPT_FLAG, 0, "with-secrets", NULL, "secrets and webhooks' passwords too, as they are", &with_secrets},
+    {OPT_FLAG, 0, "skip-malformed", NULL,
+     "leave out what is against MLflow's types, and say so in the stream", &skip_malformed},
+    {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the database)", &tmpdir},
+    {.type = OPT_END},
+};
+static const struct opt_spec spec = {
+    .synopsis = "mldb-dump [OPTION]... [URL]",
+    .about = "Writes MLflow's tracking database, of any release, as a record stream to standard output.\n"
+             "URL is sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database; by\n"
+             "default $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.",
+    .options = options,
+    .epilog = "Exit status: 0 all was written; 1 something was left out (--skip-malformed); 2 trouble, the\n"
+              "stream has no trailer then.",
+};
+
+static void take_problem(const struct record *r, const char *name, const char *reason, void *arg)
+{
+    (void)r;
+    (void)arg;
+    if (skip_malformed)
+        err_warn(name, "left out: %s", reason);
+    else
+        err_print(name, "%s", reason);
+}
+
+static void close_db(void *db)
+{
+    db_close(db);
+}
+
+static struct db *open_database(int argc, char **argv, int first, struct db_url *u)
+{
+    struct err e;
+    int order;
+    if (argc - first > 1)
+        opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
+    if (!db_url_parse(first < argc ? argv[first] : db_default_url(), u, &e))
+        err_die(&e);
+    if (first == argc)
+        err_note("using %s", u->display);
+    struct db *db = db_open(u, DB_READ, &e);
+    if (!db)
+        err_die(&e);
+    err_cleanup_push(close_db, db);
+    if (!schema_order_of(db, &order,
+                         &e)) /* a revision that is not known may hold what would be left out unseen */
+        err_die(&e);
+    return db;
+}
+
+static void print_notes(const struct dbdump_result *r)
+{
+    if (r->foreign.len)
+        err_note("left out, as they are not MLflow's tracking schema: the tables %s", buf_str(&r->foreign));
+    if (r->unscoped.len)
+        err_note("left out, as nothing in them tells an experiment or workspace: the tables %s",
+                 buf_str(&r->unscoped));
+    if (r->secrets) {
+        err_warn(NULL, "%" PRIu64 " secrets were left out", r->secrets);
+        err_print_hint("--with-secrets writes them, as they are, into the stream");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct db_url u;
+    struct err e;
+    struct dbdump_result result;
+    err_program_set(argv[0]);
+    int first = opt_parse(&spec, argc, argv);
+    if (isatty(STDOUT_FILENO))
+        opt_usage_error(&spec, "the record stream is binary: redirect standard output");
+    err_catch_signals();
+    struct db *db = open_database(argc, argv, first, &u);
+    char *dir = stage_choose_dir(tmpdir, u.path);
+    struct dbdump_options o = {
+        .experiments = experiments.items,
+        .n_experiments = experiments.len,
+        .workspaces = workspaces.items,
+        .n_workspaces = workspaces.len,
+        .registry = registry,
+        .with_secrets = with_secrets,
+        .tmpdir = dir,
+        .problem = take_problem,
+        .skip_malformed = skip_malformed,
+    };
+    progress_start("reading", "records", 0);
+    struct dbdump *d = dbdump_read(db, &o, &result, &e);
+    progress_end();
+    if (!d)
+        err_die(&e);
+    if (result.problems && !skip_malformed) {
+        err_print(u.display, "%" PRIu64 " records are against MLflow's types", result.problems);
+        err_print_hint("mend them, or leave them out with --skip-malformed");
+        exit(EXIT_TROUBLE);
+    }
+    struct wire_writer *w = wire_writer_new(STDOUT_FILENO, "standard output");
+    if (!dbdump_write(d, w, &e))
+        err_die(&e);
+    wire_writer_close(w);
+    print_notes(&result);
+    dbdump_free(d);
+    dbdump_result_free(&result);
+    db_url_free(&u);
+    free(dir);
+    return result.problems ? EXIT_ANSWER_NO : EXIT_DONE;
+}
