@@ -1,0 +1,224 @@
+#!/usr/bin/env bats
+# mldb-dump: databases as streams, and back.
+
+load helpers
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return 1
+    mlruns-dump -q "$ROOT/tests/data/mlruns" >a.mlr
+    ml-load -q --release 3.17.2 sqlite:///a.db <a.mlr
+}
+
+setup() {
+    work
+    cp "$BATS_FILE_TMPDIR"/a.mlr "$BATS_FILE_TMPDIR"/a.db .
+}
+
+edit() { # SQL
+    sqlite3 a.db "$1"
+}
+
+dump() { # OPTION...
+    run_split sh -c 'mldb-dump "$@" sqlite:///a.db >out.mlr' sh "$@"
+}
+
+records() { # JQ-FILTER
+    ml-transform --json <out.mlr | jq -c "$1"
+}
+
+verify() { # DATABASE
+    run_split sh -c "ml-verify -q sqlite:///$1 <out.mlr"
+}
+
+# A row in every table that is no kind's: values by declared type, keys that exist where they must.
+fill_other_tables() {
+    python3 - a.db <<'EOT'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+kinds = set("experiments experiment_tags runs params metrics latest_metrics tags datasets inputs input_tags trace_info trace_tags"
+            " trace_request_metadata assessments logged_models logged_model_params logged_model_tags logged_model_metrics"
+            " registered_models registered_model_tags model_versions model_version_tags registered_model_aliases"
+            " alembic_version".split())
+known = {"experiment_id": db.execute("SELECT experiment_id FROM runs").fetchone()[0],
+         "source_run_id": db.execute("SELECT run_uuid FROM runs").fetchone()[0],
+         "trace_id": db.execute("SELECT request_id FROM trace_info").fetchone()[0]}
+known["request_id"] = known["trace_id"]
+for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+    if table in kinds:
+        continue
+    for i in range(2):
+        row = {}
+        for _, name, declared, _, _, key, hidden in db.execute("PRAGMA table_xinfo(%s)" % table):
+            if hidden:
+                continue
+            value = ("text %d ü" % i if declared.startswith(("VARCHAR", "TEXT")) else
+                     '{"a": [%d, 1.50, null]}' % i if declared == "JSON" else
+                     i + 0.25 if declared.startswith("FLOAT") else
+                     i if declared == "BOOLEAN" else
+                     b"\x00\xff%d" % i if declared == "BLOB" else
+                     "2024-01-0%d" % (i + 1) if declared == "DATE" else 9007199254740993 + i if declared == "BIGINT" else 7 + i)
+            row[name] = known.get(name, "default" if name == "workspace" else value)
+        if table == "evaluation_dataset_records":
+            row["outputs"] = str(5 + i)  # SQLite makes a number of it
+        if table == "workspaces":
+            row["name"] = "team-%d" % i
+        db.execute('INSERT INTO "%s" (%s) VALUES (%s)' % (table, ", ".join('"%s"' % n for n in row), ", ".join("?" * len(row))),
+                   list(row.values()))
+db.commit()
+EOT
+}
+
+@test "a database that was loaded gives the stream's content back, and the same bytes again when that is loaded" {
+    dump -q
+    assert_status 0
+    assert_equal "$stderr" ""
+    verify a.db
+    assert_status 0
+    ml-load -q --release 3.17.2 sqlite:///b.db <out.mlr
+    sqlite3 a.db .dump >a.sql
+    sqlite3 b.db .dump >b.sql
+    cmp a.sql b.sql
+    mldb-dump -q sqlite:///b.db | cmp - out.mlr
+    run_split ml-verify -q sqlite:///b.db <a.mlr
+    assert_status 0
+}
+
+@test "every record of the file store is there, with the database's ids" {
+    dump -q
+    ml-transform --json <a.mlr | jq -c 'select(.kind == "trailer").counts' | jq -S . >wanted
+    records 'select(.kind == "trailer").counts' | jq -S . >got
+    # exact duplicates of points are one in a database
+    jq 'del(.metric)' wanted >w
+    jq 'del(.metric)' got | cmp - w
+    [ -z "$(records 'select(.kind == "dataset" and (.dataset_id | not))')" ]
+    [ -z "$(records 'select(.kind == "input" and (.input_id | not))')" ]
+}
+
+@test "rows of every other table are carried and verified, column by column" {
+    fill_other_tables
+    dump -q --with-secrets
+    assert_status 0
+    assert_equal "$stderr" ""
+    tables=$(edit "SELECT count(*) FROM sqlite_schema WHERE type = 'table'")
+    assert_equal "$(records 'select(.kind == "row").table' | sort -u | wc -l)" "$((tables - 24))"
+    [ -z "$(records 'select(.table == "spans").values.duration_ns | values')" ]
+    assert_equal "$(records 'select(.table == "secrets").values.encrypted_value' | head -1)" '{"$bytes":"AP8w"}'
+    assert_equal "$(records 'select(.table == "evaluation_dataset_records").values.outputs' | head -1)" '"5"'
+    verify a.db
+    assert_status 0
+    assert_contains "$output" "Other Rows: "
+    edit "UPDATE spans SET name = 'other' WHERE span_id = 'text 0 ü'; DELETE FROM scorers WHERE scorer_id = 'text 1 ü';
+          INSERT INTO webhook_events VALUES ('text 0 ü', 'added', 'x'); UPDATE secrets SET masked_value = 'y' WHERE kek_version = 7"
+    verify a.db
+    assert_status 1
+    assert_contains "$output" "FAILED: Row spans (trace_id=tr-"
+    assert_contains "$output" "  - Field 'name': source=text 0 ü, target=other"
+    assert_contains "$output" "$(printf "FAILED: Row scorers (scorer_id=text 1 ü)\n  - missing in target")"
+    assert_contains "$output" "$(printf "FAILED: Row webhook_events (webhook_id=text 0 ü, entity=added, action=x)\n  - not in source")"
+    assert_contains "$output" "  - Field 'masked_value': source=***, target=***"
+    run_split sh -c 'ml-verify -q --json sqlite:///a.db <out.mlr'
+    assert_equal "$(echo "$output" | jq -c 'select(.failure == "missing").key')" '{"table":"scorers","scorer_id":"text 1 ü"}'
+}
+
+@test "secrets leave the database only when asked for" {
+    fill_other_tables
+    run_split sh -c 'mldb-dump sqlite:///a.db >out.mlr'
+    assert_status 0
+    assert_contains "$stderr" "6 secrets were left out"
+    [ -z "$(records 'select(.table == "secrets")')" ]
+    [ -z "$(records 'select(.table == "webhooks" and .values.secret) , select(.values.secret_id?)')" ]
+    verify a.db
+    assert_status 0
+}
+
+@test "rows of inputs that are no kind's are carried as rows" {
+    edit "INSERT INTO inputs VALUES ('i', 'OTHER', 'a', 'THING', 'b', 0);
+          INSERT INTO inputs VALUES ('j', 'DATASET', 'gone', 'RUN', 'b', 0); INSERT INTO input_tags VALUES ('j', 'k', 'v')"
+    dump -q
+    assert_status 0
+    assert_equal "$(records 'select(.kind == "row") | [.table, .values.input_uuid]' | tr -d '\n')" '["inputs","j"]["inputs","i"]["input_tags","j"]'
+    verify a.db
+    assert_status 0
+    run_split ml-verify -q sqlite:///a.db <a.mlr
+    assert_status 1
+    assert_contains "$output" "FAILED: Row inputs (source_type=DATASET, source_id=gone, destination_type=RUN, destination_id=b)"
+}
+
+@test "one experiment, with what is in it; one workspace" {
+    fill_other_tables
+    id=$(edit "SELECT experiment_id FROM runs LIMIT 1")
+    run_split sh -c "mldb-dump --experiment $id sqlite:///a.db >out.mlr"
+    assert_status 0
+    assert_equal "$(records 'select(.kind == "experiment").experiment_id')" "\"$id\""
+    assert_equal "$(records 'select(.kind == "run")' | wc -l)" "$(edit "SELECT count(*) FROM runs WHERE experiment_id = $id")"
+    assert_equal "$(records 'select(.kind == "metric")' | wc -l)" "$(edit "SELECT count(*) FROM metrics JOIN runs USING (run_uuid) WHERE experiment_id = $id")"
+    assert_equal "$(records 'select(.kind == "input_tag")' | wc -l)" "$(edit "SELECT count(*) FROM input_tags t JOIN inputs i USING (input_uuid) JOIN runs r ON r.run_uuid = i.destination_id WHERE experiment_id = $id")"
+    [ -z "$(records 'select(.kind == "registered_model" or .kind == "model_version")')" ]
+    assert_equal "$(records 'select(.table == "scorer_versions")' | wc -l)" 2
+    [ -z "$(records 'select(.table == "webhooks")')" ]
+    assert_contains "$stderr" "webhooks"
+    run_split sh -c "mldb-dump -q --experiment $id --registry sqlite:///a.db >out.mlr"
+    assert_equal "$(records 'select(.kind == "model_version")' | wc -l)" "$(edit 'SELECT count(*) FROM model_versions')"
+    edit "UPDATE experiments SET workspace = 'it''s' WHERE experiment_id = $id;
+          INSERT INTO registered_models (name, workspace) VALUES ('m', 'it''s')"
+    run_split sh -c "mldb-dump -q --workspace \"it's\" sqlite:///a.db >out.mlr"
+    assert_status 0
+    assert_equal "$(records 'select(.kind == "experiment") | [.experiment_id, .workspace]')" "[\"$id\",\"it's\"]"
+    assert_equal "$(records 'select(.kind == "registered_model").name')" '"m"'
+    run_split sh -c 'mldb-dump --experiment 987 sqlite:///a.db >out.mlr'
+    assert_status 2
+    assert_contains "$stderr" "no experiment 987"
+    run_split sh -c "mldb-dump --experiment '1) OR (1=1' sqlite:///a.db >out.mlr"
+    assert_status 2
+}
+
+@test "tables that are not MLflow's are named and left out" {
+    edit "CREATE TABLE users (id INTEGER, password_hash TEXT); INSERT INTO users VALUES (1, 'hash')"
+    dump
+    assert_status 0
+    assert_contains "$stderr" "users"
+    ! grep -q hash out.mlr
+}
+
+@test "values against the columns' types are named" {
+    run_id=$(edit "SELECT run_uuid FROM runs LIMIT 1")
+    edit "UPDATE runs SET end_time = 'soon' WHERE run_uuid = '$run_id'"
+    dump
+    assert_status 2
+    [ ! -s out.mlr ]
+    assert_contains "$stderr" "Run $run_id: field 'end_time' must be an integer, not text"
+    dump --skip-malformed
+    assert_status 1
+    assert_equal "$(records 'select(.kind == "skipped").path')" "\"Run $run_id\""
+    [ -z "$(records "select(.kind == \"run\" and .run_id == \"$run_id\")")" ]
+}
+
+@test "databases of old releases" {
+    for release in 1.0 1.20 2.22 3.4; do
+        ml-schema create -q --release $release sqlite:///old.db
+        sqlite3 old.db "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (1, 'e', 'active');
+            INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage, status) VALUES ('r', 1, 'active', 'FINISHED');
+            INSERT INTO metrics (run_uuid, key, value, timestamp, step) VALUES ('r', 'k', 0.5, 7, 3)"
+        mldb-dump -q sqlite:///old.db >out.mlr
+        assert_equal "$(records 'select(.kind == "metric") | [.key, .step, .value]')" '["k",3,0.5]'
+        ml-load -q --release 3.17.2 sqlite:///new.db <out.mlr
+        verify new.db
+        assert_status 0
+        rm old.db new.db
+    done
+}
+
+@test "the database is not changed, and nothing is left beside it" {
+    cp a.db before.db
+    dump -q
+    cmp a.db before.db
+    [ ! -e a.db-journal ] && [ ! -e a.db-wal ] && [ ! -e a.db-shm ]
+    run_split sh -c 'mldb-dump sqlite:///absent.db >out.mlr'
+    assert_status 2
+    [ ! -e absent.db ]
+    sqlite3 other.db 'CREATE TABLE t (a)'
+    run_split sh -c 'mldb-dump sqlite:///other.db >out.mlr'
+    assert_status 2
+    run_split sh -c 'mldb-dump sqlite:///a.db >/dev/full'
+    assert_status 2
+}
