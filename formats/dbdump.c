@@ -1,6 +1,7 @@
 #include "dbdump.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
@@ -28,6 +29,15 @@ enum phase {
     PHASE_SKIPPED
 };
 
+/* Latest metrics of a database from before MLflow kept them: its points come sorted, the latest of each key
+ * last. */
+struct latest {
+    struct wire_decoder *decoder; /* NULL: the database has them */
+    bool have;
+    struct record best;     /* a metric */
+    struct buf run_id, key; /* its texts */
+};
+
 struct dbdump {
     struct db *db;
     const struct dbdump_options *o;
@@ -37,6 +47,7 @@ struct dbdump {
     struct buf key, data;
     struct buf scope; /* SELECT of the ids of the experiments wanted; empty: all */
     uint64_t id[2];   /* of the content, whatever its order */
+    struct latest latest;
 };
 
 void dbdump_free(struct dbdump *d)
@@ -48,6 +59,9 @@ void dbdump_free(struct dbdump *d)
     buf_free(&d->key);
     buf_free(&d->data);
     buf_free(&d->scope);
+    wire_decoder_free(d->latest.decoder);
+    buf_free(&d->latest.run_id);
+    buf_free(&d->latest.key);
     free(d);
 }
 
@@ -440,6 +454,8 @@ static bool read_all(struct dbdump *d, struct err *e)
     for (int i = 0; i < KIND_COUNT; i++)
         if (kind_is_entity(&kinds[i]) && !read_kind(d, &kinds[i], e))
             return false;
+    if (!fetch_has_kind(d->fetch, KIND_latest_metric))
+        d->latest.decoder = wire_decoder_new();
     for (int i = 0; i < row_tables_count; i++)
         if (!read_table(d, &row_tables[i], e))
             return false;
@@ -468,6 +484,72 @@ struct dbdump *dbdump_read(struct db *db, const struct dbdump_options *o, struct
 
 /* -- writing */
 
+static void append_latest(struct dbdump *d, struct wire_counts *counts)
+{
+    const struct record *m = &d->latest.best;
+    struct record r;
+    if (!d->latest.have)
+        return;
+    record_init(&r, KIND_latest_metric);
+    r.v[F_latest_metric_run_id] = value_text(d->latest.run_id.data, d->latest.run_id.len);
+    r.v[F_latest_metric_key] = value_text(d->latest.key.data, d->latest.key.len);
+    r.v[F_latest_metric_step] = m->v[F_metric_step];
+    r.v[F_latest_metric_timestamp] = m->v[F_metric_timestamp];
+    r.v[F_latest_metric_value] = m->v[F_metric_value];
+    wire_encode(&r, &d->data);
+    counts->n[KIND_latest_metric]++;
+    d->result->counts.n[KIND_latest_metric]++;
+    d->latest.have = false;
+}
+
+static void keep_text(struct buf *out, const struct value *v)
+{
+    buf_reset(out);
+    buf_add(out, v->s, v->len);
+}
+
+static bool is_text(const struct buf *b, const struct value *v)
+{
+    return b->len == v->len && (v->len == 0 || memcmp(b->data, v->s, v->len) == 0);
+}
+
+/* At the greatest step and time the greatest value counts; NaN is 0 there and gives way to a 0 (revision
+ * 89d4b8295536, which made the table, leaves no choice between these two: SqlAlchemyStore keeps the first).
+ */
+static bool loses_to_best(const struct record *best, const struct record *r)
+{
+    const struct value *x = &best->v[F_metric_value], *y = &r->v[F_metric_value];
+    return best->v[F_metric_step].i == r->v[F_metric_step].i &&
+           best->v[F_metric_timestamp].i == r->v[F_metric_timestamp].i && isnan(y->f) && x->f == 0;
+}
+
+/* Sees every record that is written, and puts the latest metrics in front of what follows a key's last point.
+ */
+static bool follow_latest(struct dbdump *d, const struct stage_item *item, struct wire_counts *counts,
+                          struct err *e)
+{
+    struct latest *l = &d->latest;
+    struct record r;
+    if (!l->decoder)
+        return true;
+    if (item->data[0] != KIND_metric) {
+        append_latest(d, counts);
+        return true;
+    }
+    if (!wire_decode(l->decoder, item->data + 1, item->data_len - 1, &r, e))
+        return false;
+    bool same = l->have && is_text(&l->run_id, &r.v[F_metric_run_id]) && is_text(&l->key, &r.v[F_metric_key]);
+    if (same && loses_to_best(&l->best, &r))
+        return true;
+    if (!same)
+        append_latest(d, counts);
+    keep_text(&l->run_id, &r.v[F_metric_run_id]);
+    keep_text(&l->key, &r.v[F_metric_key]);
+    l->best = r; /* its numbers */
+    l->have = true;
+    return true;
+}
+
 bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
 {
     struct wire_counts counts = {0};
@@ -478,6 +560,8 @@ bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
     int more = stage_sort(d->stage, e) ? 1 : -1;
     buf_reset(&d->data);
     while (more > 0 && (more = stage_next(d->stage, &item, e)) > 0) {
+        if (!follow_latest(d, &item, &counts, e))
+            return false;
         counts.n[(unsigned char)item.data[0]]++;
         buf_add(&d->data, item.data + 1, item.data_len - 1);
         if (d->data.len < WRITE_CHUNK)
@@ -490,6 +574,7 @@ bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
     }
     if (more < 0)
         return false;
+    append_latest(d, &counts);
     wire_write_encoded(w, d->data.data, d->data.len, &counts);
     wire_write_trailer(w);
     return true;

@@ -208,6 +208,18 @@ EOT
     done
 }
 
+@test "latest metrics of a database from before MLflow kept them" {
+    ml-schema create -q --release 1.2 sqlite:///old.db
+    sqlite3 old.db "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (1, 'e', 'active');
+        INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage) VALUES ('r', 1, 'active'), ('s', 1, 'active');
+        INSERT INTO metrics (run_uuid, key, value, timestamp, step, is_nan) VALUES ('r', 'a', 9, 9, 1, 0), ('r', 'a', 1, 7, 3, 0),
+            ('r', 'a', 2, 7, 3, 0), ('r', 'b', -1, 7, 3, 0), ('r', 'b', 0, 7, 3, 1), ('r', 'c', 0, 7, 3, 1), ('r', 'c', 0, 7, 3, 0),
+            ('s', 'c', 5, 7, 3, 0)"
+    mldb-dump -q sqlite:///old.db >out.mlr
+    assert_equal "$(records 'select(.kind == "latest_metric") | [.run_id, .key, .step, .timestamp, .value]' | tr -d '\n')" \
+        '["r","a",3,7,2]["r","b",3,7,{"$float":"nan"}]["r","c",3,7,0]["s","c",3,7,5]'
+}
+
 @test "the database is not changed, and nothing is left beside it" {
     cp a.db before.db
     dump -q
