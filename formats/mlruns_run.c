@@ -196,6 +196,17 @@ static void emit_dataset_input(struct walker *w, const struct unit *unit, const 
     emit_input_tags(w, tags, &r);
 }
 
+/* `mlflow gc` removes a logged model and leaves what refers to it, in a file store and in a database alike. */
+static void say_if_model_is_gone(struct walker *w, const struct unit *unit, const struct yaml_value *id,
+                                 const char *field)
+{
+    struct value text = value_text(id->text, id->len);
+
+    if (!logged_model_is_readable(w, unit, &text))
+        warning(w, id->line, "%s: there is no logged model %s that can be read; the reference is kept", field,
+                shown(id->text, id->len));
+}
+
 static void emit_model_input(struct walker *w, const struct unit *unit, const struct yaml_value *source)
 {
     char scratch[24];
@@ -205,11 +216,8 @@ static void emit_model_input(struct walker *w, const struct unit *unit, const st
     r.v[F_model_input_run_id] = value_text(unit->name, strlen(unit->name));
     r.v[F_model_input_model_id] = meta_id(source, scratch);
     r.v[F_model_input_step] = value_int(0);
-    if (logged_model_is_readable(w, unit, &r.v[F_model_input_model_id]))
-        emit(w, &r);
-    else
-        problem(w, source->line, "source_id: there is no logged model %s that can be read",
-                shown(source->text, source->len));
+    say_if_model_is_gone(w, unit, source, "source_id");
+    emit(w, &r);
 }
 
 static void read_input(struct walker *w, int dir, const char *name, void *ctx)
@@ -246,15 +254,12 @@ static const struct meta_field output_fields[] = {
 static void emit_model_output(struct walker *w, const struct unit *unit, const struct yaml_value *meta,
                               const struct record *r)
 {
-    const struct value *id = &r->v[F_model_output_model_id];
-
-    if (value_is_null(&r->v[F_model_output_step]))
+    if (value_is_null(&r->v[F_model_output_step])) {
         problem(w, 0, "step is missing");
-    else if (!logged_model_is_readable(w, unit, id))
-        problem(w, yaml_get(meta, "destination_id")->line,
-                "destination_id: there is no logged model %s that can be read", shown(id->s, id->len));
-    else
-        emit(w, r);
+        return;
+    }
+    say_if_model_is_gone(w, unit, yaml_get(meta, "destination_id"), "destination_id");
+    emit(w, r);
 }
 
 static void read_output(struct walker *w, int dir, const char *name, void *ctx)

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "../common/io.h"
+#include "refs.h"
 #include "schema.h"
 #include "store_impl.h"
 
@@ -532,7 +533,7 @@ static bool check_nulls(struct store *s, const struct record *r, const struct pl
 /* ---- references */
 
 /* The key of a row that others refer to, by the columns of store_refs[], in s->key. */
-static void ref_key(struct store *s, const struct value *v, int n)
+static void put_ref_key(struct store *s, const struct value *v, int n)
 {
     buf_reset(&s->key);
     for (int i = 0; i < n; i++)
@@ -554,7 +555,7 @@ static void copy_bytes(struct buf *to, const struct buf *from)
 static bool refer(struct store *s, const struct record *r, enum ref ref, const struct value *v, int n,
                   struct err *e)
 {
-    ref_key(s, v, n);
+    put_ref_key(s, v, n);
     if (same_bytes(&s->key, &s->current[ref]) || same_bytes(&s->key, &s->noted[ref]))
         return true;
     copy_bytes(&s->noted[ref], &s->key);
@@ -636,8 +637,8 @@ static int field_ref(unsigned flags)
                                  : -1;
 }
 
-/* Notes every reference that must lead somewhere: those of required fields. (Others, e.g. the run of a model
- * version, may have been deleted for good since.) */
+/* Notes every reference that must lead somewhere. (What others name, e.g. the run of a model version or the model
+ * that a run logged, may have been deleted for good since.) */
 static bool note_refs(struct store *s, const struct record *r, const struct plan *p, const struct value *row,
                       struct err *e)
 {
@@ -645,13 +646,13 @@ static bool note_refs(struct store *s, const struct record *r, const struct plan
     struct value v[REF_MAX_COLUMNS];
     int n, self = parent_key(s, r, p, row, v, &n);
     if (self >= 0) {
-        ref_key(s, v, n);
+        put_ref_key(s, v, n);
         copy_bytes(&s->current[self], &s->key);
     }
     for (int i = 0; i < k->n_fields; i++) {
         unsigned flags = k->fields[i].flags;
         int ref = field_ref(flags);
-        if (ref < 0 || ref == self || !(flags & FIELD_R))
+        if (ref < 0 || ref == self || !ref_is_hard(k, i))
             continue;
         int64_t id;
         v[0] = ref == REF_EXPERIMENT && is_decimal_id(&r->v[i], &id) ? value_int(id) : r->v[i];
