@@ -410,6 +410,8 @@ static bool pack_part(struct json_reader *j, msgpack_packer *pk, json_t *o, int 
         return pack_map(j, pk, o, depth, e);
     if (!read_tagged(j, tag, content, &v, e))
         return false;
+    if (value_is_text(&v)) /* no text is expected here: bytes stay bytes, whatever they hold */
+        v.type = VALUE_BIN;
     pack_scalar(pk, &v);
     return true;
 }

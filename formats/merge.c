@@ -7,6 +7,7 @@
 
 #include "idmap.h"
 #include "refs.h"
+#include "row_edit.h"
 
 /* Spaces of identities besides those of refs.h. */
 enum { BY_NAME = 64, OF_SOURCE, LAST_VERSION, KEYED };
@@ -44,6 +45,7 @@ struct merge {
     struct idmap last;        /* registered model -> its highest version */
     struct idmap written;     /* keys of what has no unit and was written */
     struct buf scratch;
+    struct row_editor *rows, *questions;
     uint64_t problems, same, renamed, joined, renumbered, first_won;
 };
 
@@ -52,6 +54,8 @@ struct merge *merge_new(enum merge_policy policy, bool renumber_versions)
     struct merge *m = xcalloc(1, sizeof *m);
     m->policy = policy;
     m->renumber_versions = renumber_versions;
+    m->rows = row_editor_new();
+    m->questions = row_editor_new();
     return m;
 }
 
@@ -193,24 +197,37 @@ static void collect_experiment(struct merge *m, const struct record *r)
         *idmap_add(&m->mapped, origin, NULL) = (uint64_t)(x - m->experiments) + 1;
 }
 
-/* Gives the fields that name an experiment its id in the result. -1: all of them; else the first that is
- * unknown. */
-static int map_experiments(const struct merge *m, struct record *r)
+static bool map_in_row(void *arg, unsigned flags, struct value *v, struct err *e)
 {
+    const struct merge *m = arg;
+    const struct experiment *x = place_of(m, &m->mapped, in_source(m, v, 1));
+    (void)flags;
+    if (!x)
+        return err_set(e, NULL, "unknown experiment");
+    *v = value_str(x->id);
+    return true;
+}
+
+/* Gives the fields that name an experiment its id in the result. false: one of them is unknown. */
+static bool map_experiments(struct merge *m, struct record *r)
+{
+    struct err e;
+    if (r->kind->kind == KIND_row)
+        return row_edit(m->rows, r, FIELD_EXP, map_in_row, m, &e);
     for (int f = 0; f < r->kind->n_fields; f++) {
         if (!(r->kind->fields[f].flags & FIELD_EXP) || value_is_null(&r->v[f]))
             continue;
         const struct experiment *x = place_of(m, &m->mapped, in_source(m, &r->v[f], 1));
         if (!x)
-            return f;
+            return false;
         r->v[f] = value_str(x->id);
     }
-    return -1;
+    return true;
 }
 
 /* -- runs, traces and logged models, each with all that hangs on it */
 
-/* The field that says which of them r belongs to; -1: to none. */
+/* The field that says which of them a record of this kind belongs to; -1: to none. */
 static int unit_field(const struct kind_desc *kind)
 {
     const unsigned flags = FIELD_RUN | FIELD_TRACE | FIELD_MODEL;
@@ -231,24 +248,51 @@ static void note_twice(struct merge *m, const struct record *r, struct id_key fi
     m->twice[m->n_twice++] = (struct twice){.first = first, .second = second, .where = where.data};
 }
 
-static struct id_key sum_key(const struct record *r, int f, size_t source)
+struct unit {
+    bool found;
+    struct id_key key;
+};
+
+static bool see_unit(void *arg, unsigned flags, struct value *v, struct err *e)
 {
-    struct id_key key = ref_key(r, f);
+    struct unit *unit = arg;
+    (void)e;
+    if (!unit->found)
+        *unit = (struct unit){true, ref_key_of(flags, v)};
+    return true;
+}
+
+/* The unit that r belongs to; a row belongs to the first that it refers to. */
+static struct unit unit_of(struct merge *m, const struct record *r)
+{
+    struct unit unit = {0};
+    struct record copy = *r;
+    struct err e;
+    int f = unit_field(r->kind);
+    if (f >= 0)
+        unit = (struct unit){true, ref_key(r, f)};
+    else if (r->kind->kind == KIND_row)
+        row_edit(m->questions, &copy, FIELD_RUN | FIELD_TRACE | FIELD_MODEL, see_unit, &unit, &e);
+    return unit;
+}
+
+static struct id_key sum_key(struct id_key key, size_t source)
+{
     struct value parts[3] = {value_int((int64_t)key.low), value_int((int64_t)key.high),
                              value_int((int64_t)source)};
     return id_key(OF_SOURCE, parts, 3);
 }
 
-static void collect_unit(struct merge *m, const struct record *r, int f)
+static void collect_unit(struct merge *m, const struct record *r, struct id_key unit)
 {
     bool added;
-    struct id_key sum = sum_key(r, f, m->source);
-    uint64_t *source = idmap_add(&m->units, ref_key(r, f), &added);
+    struct id_key sum = sum_key(unit, m->source);
+    uint64_t *source = idmap_add(&m->units, unit, &added);
     if (added)
         *source = m->source + 1;
-    if (f == ref_own_field(r->kind)) {
+    if (ref_own_field(r->kind) >= 0) {
         if (!added && *source != m->source + 1)
-            note_twice(m, r, sum_key(r, f, *source - 1), sum);
+            note_twice(m, r, sum_key(unit, *source - 1), sum);
         else if (idmap_find(&m->sums, sum))
             problem(m, r, NULL, "is given twice by one source");
     }
@@ -279,8 +323,10 @@ static bool is_model(const struct record *r)
     return r->kind->kind == KIND_registered_model || r->kind->kind == KIND_prompt;
 }
 
-static struct id_key record_key(const struct record *r)
+static struct id_key record_key(struct merge *m, const struct record *r)
 {
+    if (r->kind->kind == KIND_row)
+        return row_identity(m->questions, r);
     struct value parts[RECORD_MAX_FIELDS + 1];
     int n = 0;
     /* A registered model and a prompt may not have one name. */
@@ -336,7 +382,7 @@ static void renumber_version(struct merge *m, struct record *r)
     struct id_key key = version_key(m, r, F_model_version_version);
     *idmap_add(&m->versions, key, NULL) = ++*last;
     r->v[F_model_version_version] = value_int((int64_t)*last);
-    *idmap_add(&m->keyed, record_key(r), NULL) = hash_of(m, r);
+    *idmap_add(&m->keyed, record_key(m, r), NULL) = hash_of(m, r);
     m->renumbered++;
 }
 
@@ -365,7 +411,7 @@ static void collect_keyed(struct merge *m, struct record *r)
     bool added;
     map_version(m, r);
     uint64_t hash = hash_of(m, r);
-    uint64_t *known = idmap_add(&m->keyed, record_key(r), &added);
+    uint64_t *known = idmap_add(&m->keyed, record_key(m, r), &added);
     if (r->kind->kind == KIND_model_version) {
         uint64_t *last = last_version(m, r), number = (uint64_t)r->v[F_model_version_version].i;
         if (number > *last)
@@ -374,12 +420,12 @@ static void collect_keyed(struct merge *m, struct record *r)
     if (added) {
         *known = hash;
         if (is_model(r))
-            *idmap_add(&m->model_kinds, record_key(r), NULL) = (uint64_t)r->kind->kind;
+            *idmap_add(&m->model_kinds, record_key(m, r), NULL) = (uint64_t)r->kind->kind;
         return;
     }
     if (*known == hash)
         return;
-    const uint64_t *kind = idmap_find(&m->model_kinds, record_key(r));
+    const uint64_t *kind = idmap_find(&m->model_kinds, record_key(m, r));
     clash(m, r, kind && *kind != (uint64_t)r->kind->kind);
 }
 
@@ -388,12 +434,11 @@ static void collect_keyed(struct merge *m, struct record *r)
 bool merge_collect(struct merge *m, const struct record *rec, struct err *e)
 {
     struct record r = *rec;
-    int unit = unit_field(r.kind);
     if (r.kind->kind == KIND_experiment)
         collect_experiment(m, &r);
-    if (!kind_is_entity(r.kind) || r.kind->kind == KIND_experiment)
+    if (r.kind->kind == KIND_skipped || r.kind->kind == KIND_experiment)
         return true;
-    if (map_experiments(m, &r) >= 0) {
+    if (!map_experiments(m, &r)) {
         struct buf where = {0};
         if (m->problems > 0) /* its experiment clashed, which has been told */
             return true;
@@ -402,8 +447,9 @@ bool merge_collect(struct merge *m, const struct record *rec, struct err *e)
         buf_free(&where);
         return false;
     }
-    if (unit >= 0)
-        collect_unit(m, &r, unit);
+    struct unit unit = unit_of(m, &r);
+    if (unit.found)
+        collect_unit(m, &r, unit.key);
     else
         collect_keyed(m, &r);
     return true;
@@ -443,20 +489,20 @@ static bool of_experiments(const struct kind_desc *kind)
 bool merge_take(struct merge *m, enum merge_part part, struct record *r)
 {
     bool added;
-    int unit = unit_field(r->kind);
     if (of_experiments(r->kind) != (part == MERGE_EXPERIMENTS))
         return false;
-    if (!kind_is_entity(r->kind))
+    if (r->kind->kind == KIND_skipped)
         return true;
     if (r->kind->kind == KIND_experiment)
         return take_experiment(m, r);
     map_experiments(m, r);
-    if (unit >= 0) {
-        const uint64_t *source = idmap_find(&m->units, ref_key(r, unit));
+    struct unit unit = unit_of(m, r);
+    if (unit.found) {
+        const uint64_t *source = idmap_find(&m->units, unit.key);
         return source && *source == m->source + 1;
     }
     map_version(m, r);
-    idmap_add(&m->written, record_key(r), &added);
+    idmap_add(&m->written, record_key(m, r), &added);
     return added;
 }
 
@@ -487,5 +533,7 @@ void merge_free(struct merge *m)
     free(m->sources);
     free(m->twice);
     buf_free(&m->scratch);
+    row_editor_free(m->rows);
+    row_editor_free(m->questions);
     free(m);
 }

@@ -23,12 +23,17 @@ bool ref_is_hard(const struct kind_desc *kind, int field)
     return (f->flags & FIELD_R) != 0;
 }
 
+struct id_key ref_key_of(unsigned flag, const struct value *v)
+{
+    return id_key(flag / FIELD_EXP, v, 1);
+}
+
 struct id_key ref_key(const struct record *r, int f)
 {
     struct value parts[2] = {r->v[f], value_str("default")};
     unsigned flags = r->kind->fields[f].flags & REF_FLAGS;
     if (flags != FIELD_REG)
-        return id_key(flags / FIELD_EXP, parts, 1);
+        return ref_key_of(flags, &r->v[f]);
     for (int i = 0; i < r->kind->n_fields; i++)
         if (r->kind->fields[i].flags & FIELD_WS && !value_is_null(&r->v[i]))
             parts[1] = r->v[i];

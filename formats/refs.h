@@ -19,6 +19,8 @@ bool ref_is_hard(const struct kind_desc *kind, int field);
 /* What field f of r names, as an identity; registered models with their workspace. The value must not be
  * null. */
 struct id_key ref_key(const struct record *r, int f);
+/* The same of a value alone; not for FIELD_REG. */
+struct id_key ref_key_of(unsigned flag, const struct value *v);
 /* "experiment", "run", "trace", "logged model", "registered model". */
 const char *ref_word(unsigned flags);
 

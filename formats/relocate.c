@@ -9,6 +9,7 @@
 #include "../common/io.h"
 #include "idmap.h"
 #include "json.h"
+#include "row_edit.h"
 
 /* The tag by which MLflow (utils/mlflow_tags.py) knows where the artifacts of a trace are. */
 static const char trace_location[] = "mlflow.artifactLocation";
@@ -40,11 +41,14 @@ struct relocate {
     char **unmatched; /* the first MAX_TOLD different ones */
     size_t n_unmatched;
     struct buf scratch;
+    struct row_editor *rows;
 };
 
 struct relocate *relocate_new(void)
 {
-    return xcalloc(1, sizeof(struct relocate));
+    struct relocate *x = xcalloc(1, sizeof *x);
+    x->rows = row_editor_new();
+    return x;
 }
 
 /* -- URIs */
@@ -301,8 +305,28 @@ static void relocate_value(struct relocate *x, struct record *r, int f, struct a
         *v = value_text(arena_strndup(a, x->scratch.data, x->scratch.len), x->scratch.len);
 }
 
+struct row_job {
+    struct relocate *x;
+    struct arena *a;
+};
+
+static bool relocate_in_row(void *arg, unsigned flags, struct value *v, struct err *e)
+{
+    struct row_job *job = arg;
+    struct relocate *x = job->x;
+    (void)flags, (void)e;
+    buf_reset(&x->scratch);
+    if (rewrite(x, v->s, v->len, false, &x->places[KIND_row][F_row_values], &x->scratch))
+        *v = value_text(arena_strndup(job->a, x->scratch.data, x->scratch.len), x->scratch.len);
+    return true;
+}
+
 void relocate_record(struct relocate *x, struct record *r, struct arena *a)
 {
+    struct row_job job = {x, a};
+    struct err e;
+    if (r->kind->kind == KIND_row && !row_edit(x->rows, r, FIELD_URI, relocate_in_row, &job, &e))
+        err_die(&e);
     for (int f = 0; f < r->kind->n_fields; f++)
         if (r->kind->fields[f].flags & FIELD_URI)
             relocate_value(x, r, f, a);
@@ -345,6 +369,7 @@ void relocate_free(struct relocate *x)
     free(x->rules);
     free(x->unmatched);
     idmap_free(&x->told);
+    row_editor_free(x->rows);
     buf_free(&x->scratch);
     free(x);
 }

@@ -8,6 +8,7 @@
 
 #include "../common/io.h"
 #include "idmap.h"
+#include "row_edit.h"
 
 /* mlflow/prompt/constants.py: a prompt's tag with the experiments it belongs to, as ",1,2,". */
 static const char prompt_experiments[] = "_mlflow_experiment_ids";
@@ -27,12 +28,14 @@ struct renumber {
     size_t n;
     struct idmap places; /* old id -> place in entries + 1 */
     uint64_t unknown;    /* ids that prompts list and the stream lacks */
+    struct row_editor *rows;
 };
 
 struct renumber *renumber_new(int64_t start)
 {
     struct renumber *x = xcalloc(1, sizeof *x);
     x->next = start;
+    x->rows = row_editor_new();
     return x;
 }
 
@@ -106,18 +109,42 @@ static bool unknown_experiment(const struct record *r, const struct value *id, s
     return false;
 }
 
+struct row_job {
+    struct renumber *x;
+    struct record *r;
+    struct arena *a;
+};
+
+static bool renumber_value(struct renumber *x, const struct record *r, struct value *v, struct arena *a,
+                           struct err *e)
+{
+    const struct entry *entry = find(x, v);
+    if (!entry)
+        return unknown_experiment(r, v, e);
+    *v = value_str(arena_strndup(a, entry->new, strlen(entry->new)));
+    return true;
+}
+
+static bool renumber_in_row(void *arg, unsigned flags, struct value *v, struct err *e)
+{
+    struct row_job *job = arg;
+    (void)flags;
+    return renumber_value(job->x, job->r, v, job->a, e);
+}
+
 bool renumber_record(struct renumber *x, struct record *r, struct arena *a, struct err *e)
 {
+    struct row_job job = {x, r, a};
+    if (r->kind->kind == KIND_row)
+        return row_edit(x->rows, r, FIELD_EXP, renumber_in_row, &job, e);
     if (r->kind->kind == KIND_experiment)
         add_experiment(x, r);
     for (int f = 0; f < r->kind->n_fields; f++) {
         struct value *v = &r->v[f];
         if (!(r->kind->fields[f].flags & FIELD_EXP) || value_is_null(v))
             continue;
-        const struct entry *entry = find(x, v);
-        if (!entry)
-            return unknown_experiment(r, v, e);
-        *v = value_str(arena_strndup(a, entry->new, strlen(entry->new)));
+        if (!renumber_value(x, r, v, a, e))
+            return false;
     }
     if (r->kind->kind == KIND_registered_model_tag &&
         value_eqs(&r->v[F_registered_model_tag_key], prompt_experiments) &&
@@ -201,6 +228,7 @@ void renumber_free(struct renumber *x)
     }
     free(x->entries);
     idmap_free(&x->places);
+    row_editor_free(x->rows);
     free(x);
 }
 

@@ -5,6 +5,7 @@
 
 #include "idmap.h"
 #include "refs.h"
+#include "row_edit.h"
 
 /* The run that made a trace (mlflow/tracing/constant.py). */
 static const char source_run[] = "mlflow.sourceRun";
@@ -55,12 +56,14 @@ struct select {
     bool allowed[KIND_COUNT], settled;
     struct idmap entities; /* what refs.h refers to -> bits */
     struct idmap versions; /* model versions that are kept */
-    struct idmap dropped;  /* registered models of a kind that is not allowed */
+    struct idmap dropped;  /* registered models of a kind that is not allowed, rows that have children */
+    struct row_editor *rows;
 };
 
 struct select *select_new(void)
 {
     struct select *x = xcalloc(1, sizeof *x);
+    x->rows = row_editor_new();
     x->since = INT64_MIN;
     x->until = INT64_MAX;
     return x;
@@ -157,10 +160,16 @@ bool select_until(struct select *x, const char *time, struct err *e)
     return parse_time(time, &x->until, e);
 }
 
+/* Not the framing. */
+static bool is_content(const struct kind_desc *kind)
+{
+    return kind_is_entity(kind) || kind->kind == KIND_row;
+}
+
 static const struct kind_desc *entity_kind(const char *name, struct err *e)
 {
     const struct kind_desc *kind = kind_by_name(name, strlen(name));
-    if (kind && kind_is_entity(kind))
+    if (kind && is_content(kind))
         return kind;
     err_set(e, name, "no such kind");
     err_hint(e, "ml-record(5) lists them; `ml-transform --json | jq -r .kind | sort -u` those of a stream");
@@ -221,7 +230,7 @@ static void forbid_child(struct select *x, int k, int parent)
 static void settle_kinds(struct select *x)
 {
     for (int k = 0; k < KIND_COUNT; k++)
-        x->allowed[k] = !x->any_kind || x->wanted_kind[k] || !kind_is_entity(&kinds[k]);
+        x->allowed[k] = !x->any_kind || x->wanted_kind[k] || !is_content(&kinds[k]);
     for (int round = 0; x->any_kind && round < KIND_COUNT; round++)
         for (int k = 0; k < KIND_COUNT; k++)
             each_parent(k, allow_parent, x);
@@ -430,11 +439,10 @@ static bool keeps_experiment(const struct select *x, uint64_t bits)
     return bits & WANTED || (!needs_content && bits & CANDIDATE);
 }
 
-/* Whether the entity that field f names is kept. */
-static bool keeps_entity(const struct select *x, const struct record *r, int f)
+/* Whether an entity with these bits is kept. */
+static bool keeps_bits(const struct select *x, unsigned flags, uint64_t bits)
 {
-    uint64_t bits = bits_of(x, r, f);
-    switch (r->kind->fields[f].flags & REF_FLAGS) {
+    switch (flags & REF_FLAGS) {
     case FIELD_EXP:
         return keeps_experiment(x, bits);
     case FIELD_RUN:
@@ -446,6 +454,49 @@ static bool keeps_entity(const struct select *x, const struct record *r, int f)
     default:
         return !registry_by_run(x) || bits & WANTED;
     }
+}
+
+/* Whether the entity that field f names is kept. */
+static bool keeps_entity(const struct select *x, const struct record *r, int f)
+{
+    return keeps_bits(x, r->kind->fields[f].flags, bits_of(x, r, f));
+}
+
+/* -- rows of other tables: kept with all that they refer to, and with the row that they belong to */
+
+struct row_question {
+    const struct select *x;
+    bool keeps;
+};
+
+static bool ask_row(void *arg, unsigned flags, struct value *v, struct err *e)
+{
+    struct row_question *q = arg;
+    const uint64_t *bits = idmap_find(&q->x->entities, ref_key_of(flags, v));
+    (void)e;
+    q->keeps = q->keeps && keeps_bits(q->x, flags, bits ? *bits : 0);
+    return true;
+}
+
+static void drop_child(void *arg, struct id_key child)
+{
+    struct select *x = arg;
+    idmap_add(&x->dropped, child, NULL);
+}
+
+static bool keeps_row(struct select *x, const struct record *r)
+{
+    struct row_question q = {x, true};
+    struct record copy = *r;
+    struct id_key parent;
+    struct err e;
+    if (!row_edit(x->rows, &copy, REF_FLAGS & ~(unsigned)FIELD_REG, ask_row, &q, &e))
+        err_die(&e);
+    if (row_parent(x->rows, r, &parent) && idmap_find(&x->dropped, parent))
+        q.keeps = false;
+    if (!q.keeps)
+        row_each_child(x->rows, r, drop_child, x);
+    return q.keeps;
 }
 
 static bool keeps_version(const struct select *x, const struct record *r)
@@ -489,6 +540,8 @@ bool select_keeps(struct select *x, const struct record *r)
         return false;
     if (!by_anything(x))
         return true;
+    if (r->kind->kind == KIND_row)
+        return keeps_row(x, r);
     if (own >= 0 && !keeps_entity(x, r, own))
         return false;
     for (int f = 0; f < r->kind->n_fields; f++)
@@ -526,5 +579,6 @@ void select_free(struct select *x)
     idmap_free(&x->entities);
     idmap_free(&x->versions);
     idmap_free(&x->dropped);
+    row_editor_free(x->rows);
     free(x);
 }

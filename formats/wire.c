@@ -308,6 +308,9 @@ static bool pack_object(const msgpack_object *o, msgpack_packer *pk, struct buf 
     if (o->type != MSGPACK_OBJECT_MAP) {
         if (!scalar(o, &v, e))
             return false;
+        if (o->type ==
+            MSGPACK_OBJECT_BIN) /* no text is expected here: bytes stay bytes, whatever they hold */
+            v.type = VALUE_BIN;
         pack_value(pk, &v, out);
         return true;
     }

@@ -628,6 +628,80 @@ END
     assert_contains "$stderr" "one source has a model of this name, another a prompt"
 }
 
+# The zoo with rows of other tables, as a database has them.
+zoo_with_rows() {
+    { zoo "$@" | ml-transform --json | sed '1d;$d'
+      cat <<'END'
+{"kind":"row","table":"workspaces","values":{"name":"default","default_artifact_root":"file:///old/ws","trace_archival_location":"file:///old/archive"}}
+{"kind":"row","table":"spans","values":{"trace_id":"tr-1","experiment_id":1,"span_id":"s1","content":"{}"}}
+{"kind":"row","table":"span_metrics","values":{"trace_id":"tr-1","span_id":"s1","key":"k","value":{"$float":"1.5"}}}
+{"kind":"row","table":"scorers","values":{"experiment_id":1,"scorer_name":"a","scorer_id":"sc1"}}
+{"kind":"row","table":"scorers","values":{"experiment_id":2,"scorer_name":"b","scorer_id":"sc2"}}
+{"kind":"row","table":"scorer_versions","values":{"scorer_id":"sc1","scorer_version":1,"serialized_scorer":"x"}}
+{"kind":"row","table":"scorer_versions","values":{"scorer_id":"sc2","scorer_version":1,"serialized_scorer":"y"}}
+{"kind":"row","table":"entity_associations","values":{"association_id":"as1","source_type":"experiment","source_id":"2","destination_type":"evaluation_dataset","destination_id":"1"}}
+{"kind":"row","table":"secrets","values":{"secret_id":"x","encrypted_value":{"$bytes":"YWJj"}}}
+{"kind":"row","table":"unheard_of","values":{"experiment_id":1}}
+END
+    } | stream "$@"
+}
+
+@test "rows of other tables: bytes stay bytes, and all comes back from JSON" {
+    zoo_with_rows >rows.mlr
+    ml-transform --json <rows.mlr >rows.json
+    grep -q '"encrypted_value":{"$bytes":"YWJj"}' rows.json
+    jq -c . rows.json | ml-transform --from-json | cmp - rows.mlr
+    ml-transform <rows.mlr | cmp - rows.mlr
+    ml-transform --validate -q <rows.mlr
+}
+
+@test "rows of other tables follow their experiments, runs and traces" {
+    zoo_with_rows >rows.mlr
+    rows_of() { jq -c 'select(.kind == "row") | [.table] + (.values | [.scorer_id, .experiment_id, .source_id, .span_id] | map(select(. != null)))'; }
+    ml-transform --renumber-experiments=8 --json <rows.mlr | rows_of >got
+    cat >want <<'END'
+["workspaces"]
+["spans",8,"s1"]
+["span_metrics","s1"]
+["scorers","sc1",8]
+["scorers","sc2",9]
+["scorer_versions","sc1"]
+["scorer_versions","sc2"]
+["entity_associations","9"]
+["secrets"]
+["unheard_of",1]
+END
+    diff want got
+    run_split ml-transform --renumber-experiments < <(sed 's/"experiment_id":2,"scorer/"experiment_id":77,"scorer/' <(ml-transform --json <rows.mlr) | ml-transform --from-json --reseal)
+    assert_status 2
+    assert_contains "$stderr" "Row 'scorers': experiment 77 is not in the stream"
+    ml-transform -q --rewrite-uri /old=s3://b --json <rows.mlr | jq -c 'select(.table == "workspaces").values' >got
+    assert_equal "$(cat got)" '{"name":"default","default_artifact_root":"s3://b/ws","trace_archival_location":"s3://b/archive"}'
+    assert_equal "$(ml-transform --experiment 2 --json <rows.mlr | rows_of | xargs)" \
+        "[workspaces] [scorers,sc2,2] [scorer_versions,sc2] [entity_associations,2] [secrets] [unheard_of,1]"
+    assert_equal "$(ml-transform --run r1 --json <rows.mlr | rows_of | xargs)" \
+        "[workspaces] [spans,1,s1] [span_metrics,s1] [scorers,sc1,1] [scorer_versions,sc1] [secrets] [unheard_of,1]"
+    assert_equal "$(ml-transform --exclude-kind row --json <rows.mlr | rows_of)" ""
+    assert_equal "$(ml-transform --kind row --json <rows.mlr | jq -r .kind | sort | uniq -c | xargs)" "1 header 10 row 1 trailer"
+}
+
+@test "--merge: rows of other tables once, and with the experiments that they belong to" {
+    zoo_with_rows >r1.mlr
+    zoo_with_rows $other >r2.mlr
+    cat r1.mlr r2.mlr | ml-transform -q --merge >m.mlr
+    cmp <(lines <r1.mlr) <(lines <m.mlr)
+    ml-transform --json <r2.mlr | sed '/unheard_of/d; s/"x"}}/"z"}}/' | ml-transform --from-json --reseal >r3.mlr
+    run_split ml-transform --merge < <(cat r1.mlr r3.mlr)
+    assert_status 2
+    assert_contains "$stderr" "Row 'scorer_versions': two sources have it"
+    stream $other >r4.mlr <<'END'
+{"kind":"experiment","experiment_id":"1","name":"uno","lifecycle_stage":"active"}
+{"kind":"row","table":"scorers","values":{"experiment_id":1,"scorer_name":"a","scorer_id":"sc9"}}
+END
+    cat r1.mlr r4.mlr | ml-transform -q --merge --on-conflict=rename --json | jq -c 'select(.table == "scorers").values | [.scorer_id, .experiment_id]' >got
+    assert_equal "$(xargs <got)" "[sc1,1] [sc2,2] [sc9,3]"
+}
+
 @test "temporary files go where they are sent, and nothing of them stays" {
     mkdir tmp
     cat a.mlr | ml-transform --lifecycle active --tmpdir tmp >part.mlr
