@@ -127,7 +127,7 @@ bool meta_is(struct walker *w, const struct yaml_value *meta, const char *key, c
     id = meta_id(v, scratch);
     if (value_eqs(&id, want))
         return true;
-    problem(w, v->line, "%s is %s, but the folder says %s", key, shown(id.s, id.len),
+    problem(w, v->line, "%s is %s, but the path says %s", key, shown(id.s, id.len),
             shown(want, strlen(want)));
     return false;
 }

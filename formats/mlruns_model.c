@@ -198,7 +198,7 @@ static bool version_fill(struct walker *w, int dir, const struct model *model, i
     if (!meta_is(w, meta, "name", name, true) || !meta_fill(w, meta, version_fields, N_OF(version_fields), r))
         return false;
     if (r->v[F_model_version_version].i != version) {
-        problem(w, yaml_get(meta, "version")->line, "version is %lld, but the folder says %lld",
+        problem(w, yaml_get(meta, "version")->line, "version is %lld, but the path says %lld",
                 (long long)r->v[F_model_version_version].i, (long long)version);
         return false;
     }

@@ -254,6 +254,14 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
         '["my own data","d1"]'
 }
 
+@test "a tag may be called meta.yaml" {
+    copy_tree
+    cp mlruns/$EXP/$DEEP/meta.yaml mlruns/$EXP/tags/
+    dump mlruns
+    assert_status 0
+    assert_equal "$(count experiment_tag '.key == "meta.yaml"')" 1
+}
+
 @test "a prompt is told by its tag, in any case of letters" {
     copy_tree
     printf TRUE >mlruns/models/support-answer/tags/mlflow.prompt.is_prompt
@@ -271,6 +279,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     touch mlruns/.DS_Store mlruns/$EXP/.DS_Store
     # a meta.yaml among a run's artifacts is nobody's
     cp mlruns/$EXP/$DEEP/meta.yaml mlruns/$EXP/$DEEP/artifacts/
+    mkdir mlruns/$EXP/$DEEP/artifacts/params
     dump "$ROOT/tests/data/mlruns"
     mv out before
     dump mlruns
@@ -318,6 +327,8 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     mkfifo mlruns/$EXP/$DEEP/params/pipe
     assert_malformed $EXP/$DEEP/params/pipe "not a regular file"
     ln -s pipe mlruns/$EXP/$DEEP/params/link
+    run_split timeout 10 mlruns-dump -q --check mlruns
+    assert_status 1
     assert_malformed $EXP/$DEEP/params/link "not a regular file"
 }
 
@@ -363,7 +374,7 @@ line_of() { # FILE KEY
     field $f 's/^creation_time: .*/creation_time: 1:30/' "$(line_of $f creation_time)" "base 60"
     field $f 's/^creation_time: .*/creation_time: yes/' "$(line_of $f creation_time)" "found a boolean"
     field $f 's/^creation_time: .*/creation_time: 9223372036854775808/' "$(line_of $f creation_time)" "beyond 64 bits"
-    field $f "s/^experiment_id: .*/experiment_id: '5'/" "$(line_of $f experiment_id)" "but the folder says $EXP"
+    field $f "s/^experiment_id: .*/experiment_id: '5'/" "$(line_of $f experiment_id)" "but the path says $EXP"
 }
 
 @test "a folder that is no experiment" {
@@ -430,8 +441,8 @@ line_of() { # FILE KEY
     field $f 's/^status: .*/status: null/' "$(line_of $f status)" "status: "
     field $f 's/^status: .*/status: FINISHED/' "$(line_of $f status)" "status: "
     field $f 's/^lifecycle_stage: .*/lifecycle_stage: paused/' "$(line_of $f lifecycle_stage)" "neither active nor deleted"
-    field $f "s/^run_id: .*/run_id: $SHALLOW/" "$(line_of $f run_id)" "but the folder says $DEEP"
-    field $f "s/^experiment_id: .*/experiment_id: '0'/" "$(line_of $f experiment_id)" "but the folder says $EXP"
+    field $f "s/^run_id: .*/run_id: $SHALLOW/" "$(line_of $f run_id)" "but the path says $DEEP"
+    field $f "s/^experiment_id: .*/experiment_id: '0'/" "$(line_of $f experiment_id)" "but the path says $EXP"
     field $f 's/^start_time: .*/start_time: 1.0/' "$(line_of $f start_time)" "found a float"
     field $f 's/^end_time: .*/end_time: 2024-01-02T03:04:05Z/' "$(line_of $f end_time)" "found a date"
     field $f 's/^source_type: .*/source_type: 9/' "$(line_of $f source_type)" "source_type"
@@ -441,7 +452,7 @@ line_of() { # FILE KEY
     copy_tree
     mkdir mlruns/$EXP/backup
     cp mlruns/$EXP/$DEEP/meta.yaml mlruns/$EXP/backup/
-    assert_malformed "$EXP/backup/meta.yaml:$(line_of $EXP/$DEEP/meta.yaml run_id)" "the folder says backup"
+    assert_malformed "$EXP/backup/meta.yaml:$(line_of $EXP/$DEEP/meta.yaml run_id)" "the path says backup"
     assert_equal "$(count run)" 4
 }
 
@@ -503,7 +514,7 @@ line_of() { # FILE KEY
     field $f 's/^state: .*/state: DONE/' "$(line_of $f state)" "state: unknown: DONE"
     field $f 's/^request_time: .*/request_time: yesterday/' "$(line_of $f request_time)" "request_time: expected a time"
     field $f 's/^request_time: .*/request_time: 1700000000000/' "$(line_of $f request_time)" "request_time: expected a time"
-    field $f 's/^trace_id: .*/trace_id: tr-1/' "$(line_of $f trace_id)" "but the folder says"
+    field $f 's/^trace_id: .*/trace_id: tr-1/' "$(line_of $f trace_id)" "but the path says"
     field $f 's/^execution_duration_ms: .*/execution_duration_ms: 1.5/' "$(line_of $f execution_duration_ms)" "found a float"
     rm "mlruns/$f"
     assert_malformed $f missing
@@ -550,7 +561,7 @@ line_of() { # FILE KEY
     copy_tree
     v=models/churn/version-1/meta.yaml
     sed -i 's/^version: .*/version: 2/' mlruns/$v
-    assert_malformed $v:"$(line_of $v version)" "but the folder says 1"
+    assert_malformed $v:"$(line_of $v version)" "but the path says 1"
     # an alias of a version that is left out goes with it
     assert_contains "$stderr" "aliases/champion:1: "
     assert_equal "$(count model_version) $(count registered_model_alias '.name == "churn"')" "2 0"
@@ -575,7 +586,7 @@ line_of() { # FILE KEY
     copy_tree
     mkdir mlruns/models/other
     cp mlruns/models/churn/meta.yaml mlruns/models/other/
-    assert_malformed models/other/meta.yaml:"$(line_of models/churn/meta.yaml name)" "name is churn, but the folder says other"
+    assert_malformed models/other/meta.yaml:"$(line_of models/churn/meta.yaml name)" "name is churn, but the path says other"
 }
 
 @test "every problem of a tree is named in one run, in the same order by any number of threads" {
@@ -696,6 +707,9 @@ $OLD"
         json out | sed '1d;$d'
     done >parts
     sort -u parts | cmp - whole
+    # all but experiments are in one of them
+    grep -v '"kind":"\(experiment\|experiment_tag\|dataset\)"' parts >rest
+    assert_equal "$(wc -l <rest)" "$(sort -u rest | wc -l)"
     for bad in 3/3 -1/3 x 1 1/0 / 1/2/3; do
         dump "--shard=$bad" "$tree"
         assert_status 2
