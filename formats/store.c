@@ -236,12 +236,47 @@ static enum verdict convert_status(struct store *s, const struct record *r, int 
     return REFUSE;
 }
 
+/* Words that MLflow's releases before a revision do not know, though they have the column: 1.4's CHECK has no
+ * KILLED, and before 3.11 one issue makes reading its whole trace fail. */
+static const struct {
+    enum kind kind;
+    int field;
+    const char *word;
+    int since;
+} late_words[] = {
+    {KIND_run, F_run_status, "KILLED", 8},
+    {KIND_assessment, F_assessment_assessment_type, "issue", 51},
+};
+
+/* The order of the first revision that knows the word; 0: it is known where the column is. */
+static int word_since(enum kind kind, int field, const struct value *v)
+{
+    for (size_t i = 0; i < sizeof late_words / sizeof late_words[0]; i++)
+        if (late_words[i].kind == kind && late_words[i].field == field && value_eqs(v, late_words[i].word))
+            return late_words[i].since;
+    return 0;
+}
+
+static enum verdict late_word(struct store *s, const struct record *r, int field, int since)
+{
+    struct buf what = {0};
+    buf_addf(&what, "'%.*s' is not known there; the first release that knows it is ", (int)r->v[field].len,
+             r->v[field].s);
+    first_release(since, &what);
+    enum verdict v = unsupported(s, r, field, buf_str(&what), drop_hint);
+    buf_free(&what);
+    return v;
+}
+
 static enum verdict convert_text(struct store *s, const struct record *r, int field,
                                  const struct store_column *c, struct value *out)
 {
     const struct value *v = &r->v[field];
     char what[200];
     *out = *v;
+    int since = word_since(r->kind->kind, field, v);
+    if (since > s->order)
+        return late_word(s, r, field, since);
     if (v->type == VALUE_BIN)
         return unsupported(s, r, field,
                            "the text is not UTF-8, and MLflow could not read it back from a database",
@@ -637,8 +672,8 @@ static int field_ref(unsigned flags)
                                  : -1;
 }
 
-/* Notes every reference that must lead somewhere. (What others name, e.g. the run of a model version or the model
- * that a run logged, may have been deleted for good since.) */
+/* Notes every reference that must lead somewhere. (What others name, e.g. the run of a model version or the
+ * model that a run logged, may have been deleted for good since.) */
 static bool note_refs(struct store *s, const struct record *r, const struct plan *p, const struct value *row,
                       struct err *e)
 {
