@@ -319,20 +319,13 @@ static bool postgres_end(struct store_sink *base, struct err *e)
     return ok && make_all(k, &k->indexes, e);
 }
 
-/* Ids that MLflow gives go on after ours. A sequence cannot be set to 0: with experiment 0 alone it stays at
- * its start. */
-static const char sequence_sql[] = "SELECT setval(pg_get_serial_sequence('experiments', 'experiment_id'), "
-                                   "max(experiment_id)) FROM experiments "
-                                   "HAVING max(experiment_id) > 0";
-
 static bool postgres_finish(struct store_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     struct buf sql = {0};
     for (int i = 0; i < k->n_tables; i++)
         buf_addf(&sql, "%s%s", i ? ", " : "ANALYZE ", k->tables[i].name);
-    bool ok = make_all(k, &k->foreign_keys, e) && db_exec(base->db, sequence_sql, e) &&
-              (!k->owner || db_exec(base->db, buf_str(&sql), e));
+    bool ok = make_all(k, &k->foreign_keys, e) && (!k->owner || db_exec(base->db, buf_str(&sql), e));
     buf_free(&sql);
     return ok;
 }
@@ -346,6 +339,17 @@ static void postgres_free(struct store_sink *base)
     buf_free(&k->list);
     buf_free(&k->out);
     free(k);
+}
+
+/* A sequence cannot be set to 0: with experiment 0 alone it stays at its start. */
+bool store_advance_ids(struct db *db, struct err *e)
+{
+    return db_dialect(db) == DIALECT_SQLITE ||
+           db_exec(
+               db,
+               "SELECT setval(pg_get_serial_sequence('experiments', 'experiment_id'), max(experiment_id))\n"
+               "FROM experiments HAVING max(experiment_id) > 0",
+               e);
 }
 
 static const struct store_sink_ops postgres_ops = {postgres_begin, postgres_fill, postgres_end,

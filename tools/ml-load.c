@@ -363,7 +363,7 @@ static void write_rows(struct store *s)
     if (err_interrupted())
         err_exit_interrupted();
     if (!options.dry_run)
-        require(db_commit(target.db, &e), &e);
+        require(store_advance_ids(target.db, &e) && db_commit(target.db, &e), &e);
 }
 
 /* ---- what the user must know */
@@ -492,6 +492,9 @@ static void tell_how_to_open(void)
     err_note("schema %s: %s, and no other, opens this database (ml-schema upgrade takes it further)",
              schema_revisions[target.order].revision, buf_str(&releases));
     buf_free(&releases);
+    if (options.wide_ids)
+        err_note("experiment ids have 64 bits here: upgrade this database by ml-schema alone, MLflow's own "
+                 "`db upgrade` fails");
     char *uri = tracking_uri();
     err_note("MLflow goes on using ./mlruns until you say:");
     err_note("  export MLFLOW_TRACKING_URI=%s", uri);

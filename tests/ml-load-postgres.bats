@@ -1,0 +1,235 @@
+#!/usr/bin/env bats
+# ml-load into PostgreSQL.
+
+load helpers
+
+setup_file() {
+    start=$(sh "$ROOT/tests/postgres.sh" start)
+    eval "$start"
+    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+}
+
+teardown_file() {
+    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+}
+
+setup() {
+    work
+    copy_tree
+    mlruns-dump -q mlruns >wide.mlr
+    ml-transform --json <wide.mlr | jq -c 'if .experiment_id then .experiment_id |= .[0:3] else . end' |
+        ml-transform --from-json --reseal >a.mlr
+    PGDATABASE=t$BATS_TEST_NUMBER
+    export PGDATABASE
+    createdb -E UTF8 -T template0 "$PGDATABASE"
+    url=postgresql:///$PGDATABASE
+}
+
+edit() {
+    ml-transform --json <a.mlr | jq -c "$1" | ml-transform --from-json --reseal
+}
+
+sql() {
+    psql -qAtX -v ON_ERROR_STOP=1 -c "$1"
+}
+
+# All that the database holds, in an order of its own.
+everything() {
+    pg_dump --inserts | grep -v restrict | sha256sum
+}
+
+refused() { # MESSAGE COMMAND...
+    before=$(everything)
+    message=$1
+    shift
+    run_split "$@"
+    assert_status 2
+    assert_contains "$stderr" "$message"
+    assert_equal "$output" ""
+    assert_equal "$(everything)" "$before"
+}
+
+@test "an empty database gets the schema and all records" {
+    run_split ml-load --release 3.17.2 "$url" <a.mlr
+    assert_status 0
+    assert_equal "$output" ""
+    ml-verify -q "$url" <a.mlr
+    assert_equal "$(sql 'SELECT version_num FROM alembic_version')" dc11669786a5
+    run_split ml-schema check "$url"
+    assert_status 0
+}
+
+@test "an existing schema is the same before and after, and statistics are there" {
+    ml-schema create -q --release 3.17.2 "$url"
+    sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, artifact_location) VALUES (0, 'Default', 'active', './x')"
+    sql 'CREATE TABLE mine (id integer PRIMARY KEY, run varchar(32) REFERENCES runs (run_uuid)); CREATE INDEX my_index ON runs (user_id)'
+    pg_dump -s | grep -v restrict >before.sql
+    ml-load -q "$url" <a.mlr
+    pg_dump -s | grep -v restrict >after.sql
+    cmp before.sql after.sql
+    ml-verify -q "$url" <a.mlr
+    assert_equal "$(sql "SELECT count(*) FROM experiments WHERE artifact_location = './x'")" 0
+    assert_equal "$(sql "SELECT reltuples FROM pg_class WHERE relname = 'runs'")" "$(sql 'SELECT count(*) FROM runs')"
+}
+
+@test "ids that MLflow gives go on after those that were loaded" {
+    ml-load -q "$url" <a.mlr
+    highest=$(sql 'SELECT max(experiment_id) FROM experiments')
+    assert_equal "$(sql "SELECT nextval('experiments_experiment_id_seq')")" $((highest + 1))
+}
+
+@test "with experiment 0 alone the first new one is 1" {
+    mkdir one
+    cp -r mlruns/0 one/
+    mlruns-dump -q one | ml-load -q "$url"
+    assert_equal "$(sql "SELECT nextval('experiments_experiment_id_seq')")" 1
+}
+
+@test "18-digit ids: refused at the first, with both ways out; or wide columns" {
+    refused "does not fit the 32-bit columns" ml-load "$url" <wide.mlr
+    assert_contains "$stderr" "ml-transform --renumber-experiments"
+    assert_contains "$stderr" "--wide-experiment-ids"
+    assert_equal "$(echo "$stderr" | grep -c 'does not fit')" 1
+    run_split ml-load --wide-experiment-ids "$url" <wide.mlr
+    assert_status 0
+    assert_contains "$stderr" "upgrade this database by ml-schema alone"
+    ml-verify -q "$url" <wide.mlr
+    assert_equal "$(sql "SELECT count(*) FROM information_schema.columns WHERE column_name = 'experiment_id' AND data_type = 'integer' AND table_schema = 'public'")" 0
+    run_split ml-load --wide-experiment-ids sqlite:///x.db <wide.mlr
+    assert_status 2
+}
+
+@test "wide columns in an existing schema" {
+    ml-schema create -q --release 3.2 "$url"
+    ml-load -q --wide-experiment-ids "$url" <wide.mlr
+    ml-verify -q "$url" <wide.mlr
+}
+
+@test "refused: content" {
+    ml-schema create -q --release 3.17.2 "$url"
+    sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active')"
+    refused "the database is not empty: its table experiments has rows" ml-load "$url" <a.mlr
+}
+
+@test "refused: values that PostgreSQL cannot hold, by name; or left out" {
+    edit 'if .kind == "run" then .artifact_uri = ("x" * 201) elif .kind == "param" then .value = "a\u0000b" else . end' >b.mlr
+    refused "artifact_uri: 201 characters are more than the 200 of the column artifact_uri" ml-load "$url" <b.mlr
+    assert_contains "$stderr" "a NUL character"
+    run_split ml-load --drop-unsupported "$url" <b.mlr
+    assert_status 1
+    assert_contains "$stderr" "left out on request: the artifact_uri of"
+    assert_equal "$(sql 'SELECT count(*) FROM params')" 0
+    assert_equal "$(sql 'SELECT count(*) FROM runs WHERE artifact_uri IS NOT NULL')" 0
+}
+
+@test "characters are counted, not bytes" {
+    edit 'if .kind == "run" then .artifact_uri = ("\u00e9" * 200) else . end' >b.mlr
+    ml-load -q "$url" <b.mlr
+    ml-verify -q "$url" <b.mlr
+}
+
+@test "refused: a row that breaks a rule, a reference to nothing, a name that is there twice" {
+    edit 'if .kind == "run" then .status = "DREAMING" else . end' >b.mlr
+    refused 'violates check constraint "runs_status_check"' ml-load "$url" <b.mlr
+    edit 'if .kind == "metric" then .run_id = "nobody" else . end' >b.mlr
+    refused "the run nobody, to which it belongs, is not in the stream" ml-load "$url" <b.mlr
+    edit 'if .kind == "experiment" then .name = "same" else . end' >b.mlr
+    refused "its name 'same' is that of experiment" ml-load "$url" <b.mlr
+}
+
+@test "tables of another role are loaded too" {
+    ml-schema create -q --release 3.17.2 "$url"
+    psql -qX -U postgres -c "ALTER TABLE runs OWNER TO postgres; GRANT ALL ON runs TO mlflow"
+    run_split ml-load "$url" <a.mlr
+    assert_status 0
+    assert_contains "$stderr" "belong to another role"
+    ml-verify -q "$url" <a.mlr
+}
+
+@test "--dry-run changes nothing" {
+    ml-schema create -q --release 3.17.2 "$url"
+    before=$(everything)
+    run_split ml-load --dry-run "$url" <a.mlr
+    assert_status 0
+    assert_contains "$stderr" "dry run"
+    assert_equal "$(everything)" "$before"
+}
+
+@test "a cut stream leaves nothing" {
+    size=$(stat -c %s a.mlr)
+    for at in 0 1 $((size / 2)) $((size - 1)); do
+        head -c $at a.mlr >cut.mlr
+        refused "" ml-load "$url" <cut.mlr
+    done
+}
+
+@test "a row that comes in while ml-load reads is neither lost nor mixed in" {
+    ml-schema create -q --release 3.17.2 "$url"
+    run_split ml-load "$url" < <(
+        head -c 3000 a.mlr
+        sleep 0.5
+        sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active')"
+        tail -c +3001 a.mlr
+    )
+    assert_status 2
+    assert_contains "$stderr" "not empty"
+    assert_equal "$(sql 'SELECT name FROM experiments')" mine
+    assert_equal "$(sql 'SELECT count(*) FROM runs')" 0
+}
+
+@test "an open transaction that has written is waited for, and then refused" {
+    ml-schema create -q --release 3.17.2 "$url"
+    coproc psql -qAtX
+    echo "BEGIN; INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active'); SELECT 'in';" >&"${COPROC[1]}"
+    read -r _ <&"${COPROC[0]}"
+    exec 7>&"${COPROC[1]}"
+    (sleep 1; echo 'COMMIT;' >&7) &
+    run_split ml-load "$url" <a.mlr
+    assert_status 2
+    assert_contains "$stderr" "not empty"
+    assert_equal "$(sql 'SELECT name FROM experiments')" mine
+    kill "$COPROC_PID" || true
+}
+
+@test "killed, interrupted, or cut off by the server: empty as before, and the same command then works" {
+    python3 "$ROOT/tests/mlflow/make_tree.py" --output big --runs 100 --points 300000 >/dev/null
+    mlruns-dump -q big >big.mlr
+    ml-schema create -q --release 3.17.2 "$url"
+    for blow in 'kill -9 $pid' 'kill -INT $pid' 'sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \$\$mlruns-tools\$\$"'; do
+        env --default-signal=INT ml-load -q --wide-experiment-ids "$url" <big.mlr 2>log &
+        pid=$!
+        for _ in $(seq 200); do # it writes
+            [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY metrics%' AND state = 'active'")" = 1 ] && break
+        done
+        eval "$blow" >/dev/null
+        status=0
+        wait $pid || status=$?
+        [ $status -ne 0 ]
+        [[ $blow != *INT* ]] || assert_equal $status 130
+        for _ in $(seq 100); do # the server has noticed
+            [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mlruns-tools'")" = 0 ] && break
+            sleep 0.05
+        done
+        assert_equal "$(sql 'SELECT count(*) FROM metrics')" 0
+        assert_equal "$(sql 'SELECT count(*) FROM runs')" 0
+    done
+    /usr/bin/time -f '%M' -o memory ml-load -q --wide-experiment-ids "$url" <big.mlr
+    assert_equal "$(sql 'SELECT count(*) FROM metrics')" 300000
+    [ "$(cat memory)" -lt 65536 ]
+}
+
+@test "a server that is not there, a wrong password: named, without the password" {
+    run_split ml-load "postgresql://mlflow:sesame@127.0.0.1:$PGPORT/$PGDATABASE" <a.mlr
+    assert_status 2
+    assert_contains "$stderr" "password authentication failed"
+    refute_contains "$stderr" sesame
+}
+
+@test "duplicates are counted, special values are stored as MLflow stores them" {
+    edit 'if .kind == "metric" then ., . else . end' >b.mlr
+    run_split ml-load "$url" <b.mlr
+    assert_status 0
+    assert_contains "$stderr" "exact duplicates"
+    ml-verify -q "$url" <a.mlr
+    assert_equal "$(sql "SELECT count(*) FROM metrics WHERE value = 'NaN' OR value = 'Infinity'")" 0
+}
