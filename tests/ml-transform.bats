@@ -736,13 +736,3 @@ END
         assert_contains "$stderr" "usage: ml-transform"
     done
 }
-
-@test "the SYNOPSIS of the page is the usage of the program, and its options are all there" {
-    page=$ROOT/man/ml-transform.1
-    usage=$(ml-transform --help | sed -n 's/^usage: //p')
-    assert_contains "$(man -l "$page" 2>/dev/null | col -b || groff -man -Tutf8 "$page" | col -b)" "$usage"
-    for option in $(ml-transform --help | grep -o -- '--[a-z][a-z-]*' | sort -u); do
-        grep -q -- "${option//-/\\\\-}" "$page" || { echo "$option is not in $page" >&2; return 1; }
-    done
-    assert_equal "$(groff -man -ww -z "$page" "$ROOT/man/ml-record.5" 2>&1)" ""
-}
