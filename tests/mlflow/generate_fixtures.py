@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes a file store (an mlruns folder) with whatever real MLflow runs this script.
 
-    generate_fixtures.py --output DIR --size small|full
+    generate_fixtures.py --output DIR --size small|full [--seed N]
 
 DIR becomes the mlruns folder; it must be absent or empty.  Any MLflow from 1.14 on will do; what a version lacks is
 skipped.  The clock, the uuids and all random choices are fixed, so the same MLflow writes the same bytes into the same
-DIR (paths of artifacts hold DIR's own name).  A summary of what was written goes to stdout as JSON.
+DIR (paths of artifacts hold DIR's own name); another seed gives other ids.  A summary of what was written goes to stdout as JSON.
 
 The `small` tree has the counts that a quick test needs and the cheap edge cases; `full` has more of each and every edge
 case.  Only what MLflow's own stores can write is in here: damaged files are the business of other tests.
@@ -755,11 +755,13 @@ def main():
     parser = argparse.ArgumentParser(description="Write a file store with the MLflow that runs this script.")
     parser.add_argument("--output", required=True, type=Path, help="the mlruns folder to make")
     parser.add_argument("--size", choices=("small", "full"), default="small")
+    parser.add_argument("--seed", type=int, default=SEED)
     arguments = parser.parse_args()
     root = arguments.output.absolute()
     if root.exists() and any(root.iterdir()):
         parser.error("%s is not empty" % root)
     root.parent.mkdir(parents=True, exist_ok=True)
+    rng.seed(arguments.seed)
     writer = Writer(root, arguments.size)
     writer.write()
     json.dump({"mlflow": mlflow.__version__, "size": arguments.size, "written": dict(sorted(writer.written.items()))}, sys.stdout, indent=2)
