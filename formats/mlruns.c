@@ -112,8 +112,8 @@ static bool is_number(const char *s)
     return *s && s[strspn(s, "0123456789")] == '\0';
 }
 
-/* How much a folder looks like a file store: not at all, perhaps (empty, or folders named by numbers), or
- * surely. */
+/* How much a folder looks like a file store: not at all; perhaps (empty, folders named by numbers, a folder
+ * with a meta.yaml, which other programs have, too); surely (MLflow makes .trash whenever it opens one). */
 enum looks { LOOKS_WRONG, LOOKS_POSSIBLE, LOOKS_RIGHT };
 
 static enum looks looks_like_store(int dir)
@@ -128,9 +128,9 @@ static enum looks looks_like_store(int dir)
 
         if (!entry_is_dir(dir, name, names.items[i].type))
             continue;
-        if (strcmp(name, TRASH) == 0 || has_file(dir, name, "meta.yaml"))
+        if (strcmp(name, TRASH) == 0)
             looks = LOOKS_RIGHT;
-        else if (is_number(name) || strcmp(name, MODELS) == 0)
+        else if (is_number(name) || strcmp(name, MODELS) == 0 || has_file(dir, name, "meta.yaml"))
             looks = LOOKS_POSSIBLE;
     }
     names_free(&names);

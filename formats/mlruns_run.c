@@ -1,5 +1,5 @@
 /* Experiments with tags and datasets; runs with all that belongs to them. */
-#include <stdlib.h>
+#include <ctype.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -98,6 +98,16 @@ static const struct meta_field experiment_fields[] = {
     {"workspace", F_experiment_workspace, META_WORKSPACE},
 };
 
+/* Whether MLflow would take the name for an experiment's id: ASCII letters, digits, _ and -, and letters of
+ * other scripts. */
+static bool is_experiment_id(const char *name)
+{
+    for (; *name; name++)
+        if (!isalnum((unsigned char)*name) && *name != '_' && *name != '-' && !(*name & 0x80))
+            return false;
+    return true;
+}
+
 /* The stage in meta.yaml must be one, but the folder decides: MLflow 1.x only moves it to .trash. */
 static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
 {
@@ -108,7 +118,10 @@ static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
     case META_GOOD:
         break;
     case META_MISSING:
-        problem(w, 0, "missing: the experiment and all that is in it can't be read");
+        if (is_experiment_id(unit->experiment))
+            problem(w, 0, "missing: the experiment and all that is in it can't be read");
+        else
+            warning(w, 0, "missing: the folder's name is no experiment's id, so it is passed over");
         return false;
     default:
         return false;
@@ -196,7 +209,8 @@ static void emit_dataset_input(struct walker *w, const struct unit *unit, const 
     emit_input_tags(w, tags, &r);
 }
 
-/* `mlflow gc` removes a logged model and leaves what refers to it, in a file store and in a database alike. */
+/* `mlflow gc` removes a logged model and leaves what refers to it, in a file store and in a database alike.
+ */
 static void say_if_model_is_gone(struct walker *w, const struct unit *unit, const struct yaml_value *id,
                                  const char *field)
 {

@@ -381,6 +381,11 @@ line_of() { # FILE KEY
     copy_tree
     mkdir mlruns/notes
     assert_malformed notes/meta.yaml missing
+    rmdir mlruns/notes
+    mkdir mlruns/lost+found # could not be one
+    dump mlruns
+    assert_status 0
+    assert_contains "$stderr" "lost+found/meta.yaml: warning: "
 }
 
 @test "datasets that can't be read, and inputs that need them" {
@@ -631,6 +636,10 @@ line_of() { # FILE KEY
     mv mlruns 'ml runs'
     dump "file://$PWD/ml%20runs"
     assert_status 0
+    cmp out before
+    # a project that has other meta.yaml files
+    mkdir project && mv 'ml runs' project/mlruns && mkdir project/recipe && touch project/recipe/meta.yaml
+    dump project
     cmp out before
     for bad in nowhere sqlite:///x.db http://host/ "$ROOT/man" "$ROOT/Makefile" file: file://%zz; do
         dump "$bad"
