@@ -192,7 +192,7 @@ static bool find_order(struct fetch *f, enum kind kind, struct db_stmt *primary_
 {
     const struct kind_desc *k = &kinds[kind];
     int *order = f->order[kind], n = 0;
-    if (primary_key && fetch_has_kind(f, kind)) {
+    if (fetch_has_kind(f, kind)) {
         struct value table = value_str(k->table);
         db_bind(primary_key, 1, &table);
         n = order_of_primary_key(k, primary_key, order, e);
@@ -209,6 +209,17 @@ static bool find_order(struct fetch *f, enum kind kind, struct db_stmt *primary_
     f->n_order[kind] = n;
     return true;
 }
+
+/* The columns of a table's primary key, in its order. */
+static const char *const primary_key_query[] = {
+    [DIALECT_SQLITE] = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk",
+    [DIALECT_POSTGRESQL] =
+        "SELECT a.attname FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid"
+        " WHERE i.indisprimary AND n.nspname = current_schema() AND c.relname = ?1 AND a.attnum = ANY "
+        "(i.indkey)"
+        " ORDER BY array_position(i.indkey::smallint[], a.attnum)",
+};
 
 static bool read_catalog(struct fetch *f, struct err *e)
 {
@@ -235,8 +246,8 @@ struct fetch *fetch_new(struct db *db, struct err *e)
     struct db_stmt *primary_key = NULL;
     f->db = db;
     bool ok = read_catalog(f, e);
-    if (ok && db_dialect(db) == DIALECT_SQLITE) {
-        primary_key = db_prepare(db, "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk", e);
+    if (ok) {
+        primary_key = db_prepare(db, primary_key_query[db_dialect(db)], e);
         ok = primary_key != NULL;
     }
     for (int i = 0; ok && i < KIND_COUNT; i++)
