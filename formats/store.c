@@ -31,7 +31,7 @@ bool store_problem(struct store *s, const struct err *e)
     return false;
 }
 
-static const char *describe(struct store *s, const struct record *r)
+const char *store_describe(struct store *s, const struct record *r)
 {
     buf_reset(&s->text);
     record_describe(r, &s->text);
@@ -75,7 +75,7 @@ static enum verdict unsupported(struct store *s, const struct record *r, int fie
     if (s->drop_unsupported && !store_is_parent(k->kind))
         return LEAVE_RECORD;
     struct err e;
-    err_set(&e, describe(s, r), "%s: %s", k->fields[field].name, what);
+    err_set(&e, store_describe(s, r), "%s: %s", k->fields[field].name, what);
     if (s->drop_unsupported)
         err_hint(&e, "other records belong to it, so it cannot be left out: change it in the source");
     else if (hint)
@@ -119,7 +119,7 @@ static enum verdict no_column(struct store *s, const struct record *r, int field
     struct err e;
     struct buf release = {0};
     first_release(k->fields[field].since, &release);
-    err_set(&e, describe(s, r),
+    err_set(&e, store_describe(s, r),
             "%s has no column in this schema; the first release with it is %s (not repeated for other %s)",
             k->fields[field].name, buf_str(&release), k->plural);
     err_hint(&e, "%s; or --release names a newer one", drop_hint);
@@ -146,7 +146,7 @@ static void no_table(struct store *s, const struct record *r)
     struct err e;
     struct buf release = {0};
     first_release(s->plans[k].first_order, &release);
-    err_set(&e, describe(s, r),
+    err_set(&e, store_describe(s, r),
             "this schema has no table for %s; the first release with it is %s (not repeated for others)",
             r->kind->plural, buf_str(&release));
     err_hint(&e, "%s; or --release names a newer one", drop_hint);
@@ -193,7 +193,7 @@ static enum verdict convert_id(struct store *s, const struct record *r, int fiel
         if (c->type != STORE_INT32 || id <= INT32_MAX || s->fatal)
             return KEEP;
         s->fatal = true;
-        err_set(&s->fatal_error, describe(s, r),
+        err_set(&s->fatal_error, store_describe(s, r),
                 "the id does not fit the 32-bit columns of MLflow's tables in PostgreSQL");
         err_hint(
             &s->fatal_error,
@@ -205,8 +205,8 @@ static enum verdict convert_id(struct store *s, const struct record *r, int fiel
     struct err e;
     struct buf shown = {0};
     value_describe(&r->v[field], &shown);
-    err_set(&e, describe(s, r), "%s: '%s' is no number as a database has it", r->kind->fields[field].name,
-            buf_str(&shown));
+    err_set(&e, store_describe(s, r), "%s: '%s' is no number as a database has it",
+            r->kind->fields[field].name, buf_str(&shown));
     err_hint(&e, "ml-transform --renumber-experiments gives experiments new ids");
     buf_free(&shown);
     store_problem(s, &e);
@@ -229,7 +229,7 @@ static enum verdict convert_status(struct store *s, const struct record *r, int 
     struct err e;
     struct buf shown = {0};
     value_describe(&r->v[field], &shown);
-    err_set(&e, describe(s, r), "%s: '%s' is none of UNSPECIFIED, PENDING, READY, FAILED",
+    err_set(&e, store_describe(s, r), "%s: '%s' is none of UNSPECIFIED, PENDING, READY, FAILED",
             r->kind->fields[field].name, buf_str(&shown));
     buf_free(&shown);
     store_problem(s, &e);
@@ -531,7 +531,7 @@ static enum verdict convert(struct store *s, const struct record *r, const struc
     const struct kind_desc *k = r->kind;
     enum verdict worst = KEEP;
     for (int i = 0; i < p->table->n_columns; i++)
-        row[i] = value_null();
+        row[i] = p->table->columns[i].not_null ? p->table->columns[i].dflt : value_null();
     for (int i = 0; i < k->n_consts; i++)
         row[p->consts[i]] = value_str(k->consts[i].text);
     for (int i = 0; i < k->n_fields; i++) {
@@ -559,7 +559,7 @@ static bool check_nulls(struct store *s, const struct record *r, const struct pl
         if (!value_is_null(&row[i]) || !c->not_null || c->look_up)
             continue;
         struct err e;
-        err_set(&e, describe(s, r), "it has no value for the column %s, which must have one", c->name);
+        err_set(&e, store_describe(s, r), "it has no value for the column %s, which must have one", c->name);
         return store_problem(s, &e);
     }
     return true;
@@ -597,7 +597,7 @@ static bool refer(struct store *s, const struct record *r, enum ref ref, const s
     struct buf full = {0};
     buf_addc(&full, (char)(SORT_REFS + ref));
     buf_add(&full, s->key.data, s->key.len);
-    describe(s, r);
+    store_describe(s, r);
     struct sort_entry entry = {full.data, buf_str(&s->text), (uint32_t)full.len, (uint32_t)s->text.len};
     bool ok = sorter_add(s->sorter, &entry, e);
     buf_free(&full);
@@ -738,11 +738,11 @@ static bool add_staged(struct store *s, struct err *e)
     return sorter_add(s->sorter, &entry, e);
 }
 
-static bool stage_row(struct store *s, enum kind kind, const struct plan *p, const struct value *row,
-                      struct err *e)
+bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, const struct value *row,
+                     struct err *e)
 {
-    const struct store_table *t = p->table;
     bool negative_zero = false;
+    t->filled = true;
     buf_reset(&s->key);
     buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
     for (int i = 0; i < t->n_key; i++) {
@@ -785,19 +785,6 @@ static bool stage_patch(struct store *s, const struct record *r, const struct pr
     return add_staged(s, e);
 }
 
-/* Rows of tables that hold no kind of their own must not be lost without a word. */
-static void other_row(struct store *s, const struct record *r)
-{
-    struct err e;
-    if (s->drop_unsupported) {
-        s->report.dropped[KIND_row]++;
-        return;
-    }
-    err_set(&e, describe(s, r), "rows of this table cannot be loaded");
-    err_hint(&e, "%s", drop_hint);
-    store_problem(s, &e);
-}
-
 bool store_add(struct store *s, const struct record *r, struct err *e)
 {
     const struct plan *p = &s->plans[r->kind->kind];
@@ -807,10 +794,8 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
         s->report.skipped++;
         return true;
     }
-    if (r->kind->kind == KIND_row) {
-        other_row(s, r);
-        return true;
-    }
+    if (r->kind->kind == KIND_row)
+        return store_add_other(s, r, e);
     if (!kind_is_entity(r->kind))
         return true;
     if (!p->table) {
@@ -833,7 +818,7 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
         return false;
     if (r->kind->kind == KIND_experiment && !stage_name(s, r, e))
         return false;
-    return stage_row(s, r->kind->kind, p, row, e);
+    return store_stage_row(s, r->kind->kind, p->table, row, e);
 }
 
 /* MLflow of these revisions makes an experiment 0 named Default whenever there is none; before, only in an

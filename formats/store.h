@@ -70,7 +70,7 @@ bool store_check(struct store *s, struct err *e);
 bool store_write(struct store *s, struct db *db, struct err *e);
 /* Makes the ids that MLflow gives go on after those that were stored: PostgreSQL's sequence, which no
  * rollback takes back, so that it comes last before the commit. */
-bool store_advance_ids(struct db *db, struct err *e);
+bool store_advance_ids(const struct store *s, struct db *db, struct err *e);
 const struct store_report *store_report(const struct store *s);
 /* Bytes that went to the temporary file. */
 uint64_t store_spilled(const struct store *s);

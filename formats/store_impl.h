@@ -7,9 +7,9 @@
 #include "store.h"
 #include "store_sort.h"
 
-enum { STORE_MAX_COLUMNS = 24, STORE_MAX_TABLES = 32, STORE_MAX_KEY = 8 };
+enum { STORE_MAX_COLUMNS = 64, STORE_MAX_TABLES = 96, STORE_MAX_KEY = 8 };
 
-enum store_type { STORE_TEXT, STORE_INT32, STORE_INT64, STORE_FLOAT, STORE_BOOL };
+enum store_type { STORE_TEXT, STORE_INT32, STORE_INT64, STORE_FLOAT, STORE_BOOL, STORE_BYTES, STORE_DATE };
 
 struct store_column {
     const char *name;
@@ -29,6 +29,8 @@ struct store_table {
     int n_columns;
     int key[STORE_MAX_KEY]; /* places in columns, in the order of the primary key */
     int n_key;
+    bool filled;  /* rows will come */
+    bool of_kind; /* some kind's records are its rows */
 };
 
 enum { NO_COLUMN = -1, MISSING_COLUMN = -2 };
@@ -84,7 +86,11 @@ struct store {
     int n_tables;
     struct plan plans[KIND_COUNT];
     struct sorter *sorter;
-    struct arena scratch; /* of one record */
+    struct store_table **row_tables; /* of each of row_tables[] (rows.h); NULL where the target has none */
+    struct row_decoder *row_decoder;
+    bool default_workspace; /* its row has come */
+    struct arena names;     /* what the tables' descriptions hold */
+    struct arena scratch;   /* of one record */
     struct buf key, data, text;
     struct buf
         current[REF_COUNT]; /* the parent that came last, and the one that was last put down for a check */
@@ -101,6 +107,19 @@ struct store {
     struct err fatal_error;
 };
 
+/* The record's name for messages; lives until the next call. */
+const char *store_describe(struct store *s, const struct record *r);
+/* Adds to a table all columns that can be filled. */
+void store_plan_columns(struct store *s, struct store_table *t, const struct db_columns *have);
+struct store_table *store_table_named(struct store *s, const char *name);
+/* Puts a row into the sorter. */
+bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, const struct value *row,
+                     struct err *e);
+/* Row records: reading the target's tables, taking a record, and what is to be done before all are written
+ * (store_other.c). */
+bool store_plan_others(struct store *s, struct db *db, struct err *e);
+bool store_add_other(struct store *s, const struct record *r, struct err *e);
+bool store_finish_others(struct store *s, struct db *db, struct err *e);
 /* Prints a problem, unless too many were. Returns false. */
 bool store_problem(struct store *s, const struct err *e);
 /* True for kinds that others refer to. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rows.h"
 #include "store_impl.h"
 
 const struct ref_desc store_refs[REF_COUNT] = {
@@ -25,7 +26,7 @@ int store_table_find(const struct store_table *t, const char *column)
 
 /* ---- making the plans */
 
-static struct store_table *table_named(struct store *s, const char *name)
+struct store_table *store_table_named(struct store *s, const char *name)
 {
     for (int i = 0; i < s->n_tables; i++)
         if (strcmp(s->tables[i].name, name) == 0)
@@ -36,7 +37,7 @@ static struct store_table *table_named(struct store *s, const char *name)
 }
 
 /* A default as declared ('0', 0, 'default', false, 'default'::character varying) as a value of the column. */
-static struct value parse_default(const char *text, bool is_text)
+static struct value parse_default(struct store *s, const char *text, bool is_text)
 {
     if (!text)
         return value_null();
@@ -47,7 +48,7 @@ static struct value parse_default(const char *text, bool is_text)
     }
     int64_t i;
     if (is_text)
-        return value_strn(xstrndup(text, len), len);
+        return value_strn(arena_strndup(&s->names, text, len), len);
     if (value_parse_int(text, len, &i))
         return value_int(i);
     return strcmp(text, "false") == 0 ? value_bool(false) : value_null();
@@ -68,6 +69,7 @@ static const struct look_up {
      "SELECT t.timestamp_ms FROM trace_info t WHERE t.request_id = {trace_id}", "1 = 1"},
 };
 
+/* JSON is text too. */
 static enum store_type type_of(enum dialect dialect, const char *declared)
 {
     static const struct {
@@ -76,6 +78,7 @@ static enum store_type type_of(enum dialect dialect, const char *declared)
     } types[] = {
         {"INTEGER", STORE_INT32}, {"BIGINT", STORE_INT64}, {"FLOAT", STORE_FLOAT},
         {"DOUBLE", STORE_FLOAT},  {"REAL", STORE_FLOAT},   {"BOOLEAN", STORE_BOOL},
+        {"BLOB", STORE_BYTES},    {"BYTEA", STORE_BYTES},  {"DATE", STORE_DATE},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strncmp(declared, types[i].begin, strlen(types[i].begin)) == 0)
@@ -90,15 +93,22 @@ static int add_column(struct store *s, struct store_table *t, const struct db_co
     if (i >= 0)
         return i;
     struct store_column *c = &t->columns[i = t->n_columns++];
-    c->name = name;
+    c->name = arena_strndup(&s->names, name, strlen(name));
     c->type = type_of(s->dialect, info->type);
     c->max_length = s->dialect == DIALECT_POSTGRESQL ? info->length : 0;
     c->not_null = info->not_null;
-    c->dflt = parse_default(info->dflt, c->type == STORE_TEXT);
+    c->dflt = parse_default(s, info->dflt, c->type == STORE_TEXT);
     for (size_t k = 0; k < sizeof look_ups / sizeof *look_ups; k++)
         if (strcmp(look_ups[k].table, t->name) == 0 && strcmp(look_ups[k].column, name) == 0)
             c->look_up = look_ups[k].query, c->look_up_if = look_ups[k].condition;
     return i;
+}
+
+void store_plan_columns(struct store *s, struct store_table *t, const struct db_columns *have)
+{
+    for (int i = 0; i < have->n; i++)
+        if (!have->items[i].generated && t->n_columns < STORE_MAX_COLUMNS)
+            add_column(s, t, &have->items[i], have->items[i].name);
 }
 
 /* Adds a column that the revision has. */
@@ -169,7 +179,8 @@ static bool plan_kind(struct store *s, struct db *db, const struct kind_desc *k,
     struct db_columns have;
     if (!db_table_columns(db, k->table, &have, e))
         return false;
-    struct store_table *t = p->table = table_named(s, k->table);
+    struct store_table *t = p->table = store_table_named(s, k->table);
+    t->of_kind = true;
     bool ok = have.n > 0 || err_set(e, k->table, "there is no such table, which the revision has");
     for (int i = 0; ok && i < k->n_fields; i++) {
         e->what[0] = '\0';
@@ -233,6 +244,7 @@ struct store *store_new(struct db *db, int order, const struct store_options *op
     for (int k = 0; ok && k < KIND_COUNT; k++)
         if (kind_is_entity(&kinds[k]))
             ok = plan_kind(s, db, &kinds[k], e);
+    ok = ok && store_plan_others(s, db, e);
     for (int i = 0; ok && i < s->n_tables; i++)
         ok = plan_key(s, db, &s->tables[i], e);
     if (ok)
@@ -254,10 +266,9 @@ void store_free(struct store *s)
         buf_free(&s->current[i]);
         buf_free(&s->noted[i]);
     }
-    for (int t = 0; t < s->n_tables; t++)
-        for (int i = 0; i < s->tables[t].n_columns; i++)
-            if (s->tables[t].columns[i].dflt.type == VALUE_STR)
-                free((char *)(uintptr_t)s->tables[t].columns[i].dflt.s);
+    arena_free(&s->names);
+    row_decoder_free(s->row_decoder);
+    free(s->row_tables);
     free(s->sources);
     free(s);
 }

@@ -2,6 +2,7 @@
  * definitions in the catalog, the tables truncated and filled by COPY with FREEZE, and all definitions made
  * again; else plain COPY, parents first. */
 #include <libpq-fe.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,12 +128,22 @@ static void free_all(struct definitions *d)
     free(d->items);
 }
 
+/* Appends a command for the tables that are filled. */
+static void add_names(const struct postgres_sink *k, const char *command, struct buf *out)
+{
+    const char *before = command;
+    for (int i = 0; i < k->n_tables; i++)
+        if (k->tables[i].filled) {
+            buf_addf(out, "%s%s", before, k->tables[i].name);
+            before = ", ";
+        }
+}
+
 /* FREEZE needs tables that this transaction has made or truncated. */
 static bool truncate_all(struct postgres_sink *k, struct err *e)
 {
     struct buf sql = {0};
-    for (int i = 0; i < k->n_tables; i++)
-        buf_addf(&sql, "%s%s", i ? ", " : "TRUNCATE ", k->tables[i].name);
+    add_names(k, "TRUNCATE ", &sql);
     bool ok = db_exec(k->base.db, buf_str(&sql), e);
     buf_free(&sql);
     return ok;
@@ -142,7 +153,10 @@ static bool postgres_begin(struct store_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     for (int i = 0; i < k->n_tables; i++)
-        buf_addf(&k->list, "%s'%s'::regclass", i ? ", " : "", k->tables[i].name);
+        if (k->tables[i].filled)
+            buf_addf(&k->list, "%s'%s'::regclass", k->list.len ? ", " : "", k->tables[i].name);
+    if (!k->list.len)
+        return true;
     if (!find_owner(k, e))
         return false;
     if (!k->owner) {
@@ -179,6 +193,18 @@ static void put64(struct buf *b, uint64_t n)
     put32(b, (uint32_t)n);
 }
 
+/* A date of the form YYYY-MM-DD, as PostgreSQL counts it. */
+static int days_since_2000(const struct value *v)
+{
+    char text[11] = "";
+    int year = 2000, month = 1, day = 1;
+    memcpy(text, v->s, v->len < 10 ? v->len : 10);
+    sscanf(text, "%d-%d-%d", &year, &month, &day);
+    year -= month <= 2; /* years begin in March here, so that the leap day comes last */
+    int day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 730425;
+}
+
 static void put_value(struct buf *b, const struct store_column *c, const struct value *v)
 {
     uint64_t bits;
@@ -189,6 +215,7 @@ static void put_value(struct buf *b, const struct store_column *c, const struct 
     }
     switch (c->type) {
     case STORE_TEXT:
+    case STORE_BYTES:
         put32(b, v->len);
         buf_add(b, v->s, v->len);
         break;
@@ -203,6 +230,10 @@ static void put_value(struct buf *b, const struct store_column *c, const struct 
         f = v->type == VALUE_FLOAT ? v->f : (double)v->i;
         memcpy(&bits, &f, sizeof bits);
         put64(b, bits);
+        break;
+    case STORE_DATE:
+        put32(b, 4);
+        put32(b, (uint32_t)days_since_2000(v));
         break;
     case STORE_BOOL:
         put32(b, 1);
@@ -314,7 +345,7 @@ static bool postgres_end(struct store_sink *base, struct err *e)
     bool ok = make_all(k, &k->keys, e);
     for (int t = 0; ok && t < k->n_tables; t++)
         for (int i = 0; ok && i < k->tables[t].n_columns; i++)
-            if (k->tables[t].columns[i].look_up)
+            if (k->tables[t].filled && k->tables[t].columns[i].look_up)
                 ok = look_up(k, &k->tables[t], &k->tables[t].columns[i], e);
     return ok && make_all(k, &k->indexes, e);
 }
@@ -323,8 +354,7 @@ static bool postgres_finish(struct store_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     struct buf sql = {0};
-    for (int i = 0; i < k->n_tables; i++)
-        buf_addf(&sql, "%s%s", i ? ", " : "ANALYZE ", k->tables[i].name);
+    add_names(k, "ANALYZE ", &sql);
     bool ok = make_all(k, &k->foreign_keys, e) && (!k->owner || db_exec(base->db, buf_str(&sql), e));
     buf_free(&sql);
     return ok;
@@ -342,14 +372,29 @@ static void postgres_free(struct store_sink *base)
 }
 
 /* A sequence cannot be set to 0: with experiment 0 alone it stays at its start. */
-bool store_advance_ids(struct db *db, struct err *e)
+bool store_advance_ids(const struct store *s, struct db *db, struct err *e)
 {
-    return db_dialect(db) == DIALECT_SQLITE ||
-           db_exec(
-               db,
-               "SELECT setval(pg_get_serial_sequence('experiments', 'experiment_id'), max(experiment_id))\n"
-               "FROM experiments HAVING max(experiment_id) > 0",
-               e);
+    struct buf sql = {0};
+    if (s->dialect == DIALECT_SQLITE)
+        return true;
+    buf_adds(&sql,
+             "DO $$ DECLARE c record; BEGIN\n"
+             "FOR c IN SELECT a.attrelid::regclass AS t, a.attname AS a, "
+             "pg_get_serial_sequence(a.attrelid::regclass::text, "
+             "a.attname) AS s\n"
+             "    FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN (NULL");
+    for (int i = 0; i < s->n_tables; i++)
+        if (s->tables[i].filled)
+            buf_addf(&sql, ", '%s'::regclass", s->tables[i].name);
+    buf_adds(
+        &sql,
+        ")\nLOOP\n"
+        "    CONTINUE WHEN c.s IS NULL;\n"
+        "    EXECUTE format('SELECT setval(%L, max(%I)) FROM %s HAVING max(%I) > 0', c.s, c.a, c.t, c.a);\n"
+        "END LOOP; END $$");
+    bool ok = db_exec(db, buf_str(&sql), e);
+    buf_free(&sql);
+    return ok;
 }
 
 static const struct store_sink_ops postgres_ops = {postgres_begin, postgres_fill, postgres_end,

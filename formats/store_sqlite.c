@@ -190,7 +190,7 @@ static bool sqlite_begin(struct store_sink *base, struct err *e)
     struct buf sql = {0};
     bool ok = true;
     for (int i = 0; ok && i < k->n_tables; i++)
-        ok = find_indexes(k, k->tables[i].name, e);
+        ok = !k->tables[i].filled || find_indexes(k, k->tables[i].name, e);
     buf_addf(&sql, "PRAGMA cache_size = -%d;", STORE_CACHE_KIB);
     for (int i = 0; i < k->n_indexes; i++)
         buf_addf(&sql, "DROP INDEX \"%s\";", k->indexes[i].name);
@@ -264,11 +264,27 @@ static bool sqlite_end(struct store_sink *base, struct err *e)
     return ok;
 }
 
+/* SQLite does not enforce foreign keys. Those between kinds have been followed already; this finds the
+ * others. */
+static bool check_foreign_keys(struct sqlite_sink *k, const struct store_table *t, struct err *e)
+{
+    char *parent = NULL;
+    char *sql = xasprintf("SELECT parent FROM pragma_foreign_key_check('%s') LIMIT 1", t->name);
+    bool ok = db_query_text(k->base.db, sql, &parent, e);
+    free(sql);
+    if (ok && parent)
+        ok = err_set(e, t->name, "some of its rows belong to rows of %s that are not in the stream", parent);
+    free(parent);
+    return ok;
+}
+
 static bool sqlite_finish(struct store_sink *base, struct err *e)
 {
-    (void)base;
-    (void)e;
-    return true;
+    struct sqlite_sink *k = sink_of(base);
+    bool ok = true;
+    for (int i = 0; ok && i < k->n_tables; i++)
+        ok = !k->tables[i].filled || k->tables[i].of_kind || check_foreign_keys(k, &k->tables[i], e);
+    return ok;
 }
 
 static void sqlite_free(struct store_sink *base)

@@ -57,9 +57,25 @@ static void record_of_row(const struct store *s, enum kind kind, const struct va
     }
 }
 
+/* Of a table without a kind: its name and key. */
+static const char *describe_other(struct writer *w, const struct value *row)
+{
+    struct buf *out = &w->s->text;
+    buf_reset(out);
+    buf_addf(out, "Row in %s (", w->table->name);
+    for (int i = 0; i < w->table->n_key; i++) {
+        buf_addf(out, "%s%s ", i ? ", " : "", w->table->columns[w->table->key[i]].name);
+        value_describe(&row[w->table->key[i]], out);
+    }
+    buf_addc(out, ')');
+    return buf_str(out);
+}
+
 static const char *describe_row(struct writer *w, enum kind kind, const struct value *row)
 {
     struct record r;
+    if (kind == KIND_row)
+        return describe_other(w, row);
     record_of_row(w->s, kind, row, &w->p.scratch, &r);
     buf_reset(&w->s->text);
     record_describe(&r, &w->s->text);
@@ -385,7 +401,8 @@ bool store_write(struct store *s, struct db *db, struct err *e)
     w.sink = s->dialect == DIALECT_SQLITE ? store_sqlite_sink(db, s->tables, s->n_tables)
                                           : store_postgres_sink(db, s->tables, s->n_tables);
     progress_start("Loading", "rows", 0);
-    bool ok = sorter_finish(s->sorter, e) && w.sink->ops->begin(w.sink, e) && take_all(&w, e);
+    bool ok = store_finish_others(s, db, e) && sorter_finish(s->sorter, e) && w.sink->ops->begin(w.sink, e) &&
+              take_all(&w, e);
     progress_end();
     ok = ok && store_check(s, e) && w.sink->ops->finish(w.sink, e);
     for (int i = 0; i < REF_COUNT; i++)

@@ -363,7 +363,7 @@ static void write_rows(struct store *s)
     if (err_interrupted())
         err_exit_interrupted();
     if (!options.dry_run)
-        require(store_advance_ids(target.db, &e) && db_commit(target.db, &e), &e);
+        require(store_advance_ids(s, target.db, &e) && db_commit(target.db, &e), &e);
 }
 
 /* ---- what the user must know */

@@ -1,0 +1,167 @@
+/* Row records: rows of tables that hold no kind of their own, into the table of the same name. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/io.h"
+#include "rows.h"
+#include "store_impl.h"
+
+static const char drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";
+
+bool store_plan_others(struct store *s, struct db *db, struct err *e)
+{
+    s->row_decoder = row_decoder_new();
+    s->row_tables = xcalloc((size_t)row_tables_count, sizeof(struct store_table *));
+    for (int i = 0; i < row_tables_count; i++) {
+        struct db_columns have;
+        if (!db_table_columns(db, row_tables[i].name, &have, e))
+            return false;
+        if (have.n > 0) {
+            s->row_tables[i] = store_table_named(s, row_tables[i].name);
+            store_plan_columns(s, s->row_tables[i], &have);
+        }
+        db_columns_free(&have);
+    }
+    return true;
+}
+
+/* Tells a problem, or counts what is left out. True when the record may go on without the value. */
+static bool unsupported(struct store *s, const struct record *r, bool value_only, const char *what)
+{
+    struct err e;
+    if (s->drop_unsupported && value_only)
+        s->report.dropped_values[KIND_row][F_row_values]++;
+    else if (s->drop_unsupported)
+        s->report.dropped[KIND_row]++;
+    if (s->drop_unsupported)
+        return value_only;
+    err_set(&e, store_describe(s, r), "%s", what);
+    err_hint(&e, "%s", drop_hint);
+    return store_problem(s, &e);
+}
+
+/* Makes the value one of the column's type. NULL, or what is wrong. */
+static const char *fit(const struct store *s, const struct store_column *c, struct value *v)
+{
+    switch (c->type) {
+    case STORE_TEXT:
+    case STORE_DATE:
+        if (v->type == VALUE_BIN)
+            return "the text is not UTF-8, and MLflow could not read it back from a database";
+        if (v->type != VALUE_STR)
+            return s->dialect == DIALECT_SQLITE ? NULL : "it is no text";
+        if (s->dialect == DIALECT_POSTGRESQL && memchr(v->s, 0, v->len))
+            return "the text holds a NUL character, which PostgreSQL cannot store";
+        if (c->max_length && v->len > c->max_length && utf8_length(v->s, v->len) > (size_t)c->max_length)
+            return "the text is longer than the column";
+        return NULL;
+    case STORE_INT32:
+    case STORE_INT64:
+        if (v->type == VALUE_BOOL)
+            *v = value_int(v->b);
+        if (v->type != VALUE_INT)
+            return s->dialect == DIALECT_SQLITE ? NULL : "it is no integer";
+        return c->type == STORE_INT32 && (v->i > INT32_MAX || v->i < INT32_MIN)
+                   ? "the number does not fit the column's 32 bits"
+                   : NULL;
+    case STORE_FLOAT:
+        if (v->type == VALUE_INT)
+            *v = value_float((double)v->i);
+        return v->type == VALUE_FLOAT ? NULL : "it is no number";
+    case STORE_BOOL:
+        if (v->type == VALUE_INT)
+            *v = value_bool(v->i != 0);
+        return v->type == VALUE_BOOL ? NULL : "it is no truth value";
+    case STORE_BYTES:
+        if (v->type == VALUE_STR)
+            v->type = VALUE_BIN;
+        return v->type == VALUE_BIN ? NULL : "it is no bytes";
+    }
+    return NULL;
+}
+
+static int find_column(const struct store_table *t, const struct row_entry *entry)
+{
+    for (int i = 0; i < t->n_columns; i++)
+        if (strlen(t->columns[i].name) == entry->column_len &&
+            memcmp(t->columns[i].name, entry->column, entry->column_len) == 0)
+            return i;
+    return -1;
+}
+
+/* Fills the row from a record's entries. False when it is not to be stored. */
+static bool fill_row(struct store *s, const struct record *r, const struct store_table *t,
+                     const struct row_entry *entries, int n, struct value *row)
+{
+    bool whole = true;
+    for (int i = 0; i < t->n_columns; i++)
+        row[i] = t->columns[i].not_null ? t->columns[i].dflt : value_null();
+    for (int i = 0; i < n; i++) {
+        int column = find_column(t, &entries[i]);
+        struct value v = entries[i].v;
+        const char *wrong =
+            column < 0 ? "the target's table has no such column" : fit(s, &t->columns[column], &v);
+        if (!wrong) {
+            row[column] = v;
+            continue;
+        }
+        struct buf what = {0};
+        bool value_only = column < 0 || !(t->columns[column].not_null || t->columns[column].in_key);
+        buf_addf(&what, "%.*s: %s", (int)entries[i].column_len, entries[i].column, wrong);
+        whole &= unsupported(s, r, value_only, buf_str(&what));
+        buf_free(&what);
+        if (!whole)
+            return false;
+    }
+    for (int i = 0; i < t->n_columns; i++)
+        if (value_is_null(&row[i]) && t->columns[i].not_null && !t->columns[i].look_up) {
+            struct buf what = {0};
+            buf_addf(&what, "it has no value for the column %s, which must have one", t->columns[i].name);
+            unsupported(s, r, false, buf_str(&what));
+            buf_free(&what);
+            return false;
+        }
+    return true;
+}
+
+bool store_add_other(struct store *s, const struct record *r, struct err *e)
+{
+    const struct row_table *known = row_table_of(r);
+    struct store_table *t = known ? s->row_tables[known - row_tables] : NULL;
+    const struct row_entry *entries;
+    struct value row[STORE_MAX_COLUMNS];
+    if (!t) {
+        unsupported(s, r, false, "the target has no such table");
+        return true;
+    }
+    int n = row_decode(s->row_decoder, r, &entries, e);
+    if (n < 0)
+        return false;
+    if (strcmp(t->name, "workspaces") == 0) {
+        const struct row_entry *name = row_entry_find(entries, n, "name", 4);
+        s->default_workspace |= name && value_eqs(&name->v, "default");
+    }
+    return !fill_row(s, r, t, entries, n, row) || store_stage_row(s, KIND_row, t, row, e);
+}
+
+/* A fresh database has the default workspace. Where the stream has workspaces, they are all there will be,
+ * but that one stays. */
+bool store_finish_others(struct store *s, struct db *db, struct err *e)
+{
+    const struct row_table *known = row_table_by_name("workspaces", 10);
+    struct store_table *t = known ? s->row_tables[known - row_tables] : NULL;
+    struct value row[STORE_MAX_COLUMNS] = {{.type = VALUE_NULL}};
+    if (!t || !t->filled)
+        return true;
+    if (!s->default_workspace) {
+        int name = store_table_find(t, "name"), description = store_table_find(t, "description");
+        if (name >= 0)
+            row[name] = value_str("default");
+        if (description >= 0)
+            row[description] = value_str("Default workspace for legacy resources");
+        if (!store_stage_row(s, KIND_row, t, row, e))
+            return false;
+        s->report.rows[KIND_row]--; /* it is none of the stream's */
+    }
+    return db_exec(db, "DELETE FROM workspaces", e);
+}
