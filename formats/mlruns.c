@@ -346,7 +346,8 @@ struct mlruns *mlruns_open(const char *location, struct err *e)
  * is next hands over as it reads; the others fill a buffer, and wait for their turn when it is full. */
 
 enum {
-    SLOT_SIZE = 256 << 10, /* bytes that a unit may hold back */
+    HELD_BACK = 8 << 20,   /* bytes that all units together may hold back */
+    SLOT_SIZE = 256 << 10, /* and one of them, at most */
     SLOTS_PER_JOB = 4,
     MAX_SLOTS = 64,
     MAX_JOBS = 64,
@@ -383,6 +384,7 @@ struct reading {
     uint64_t turn; /* number of the unit that is handed over */
     struct slot *slots;
     size_t n_slots;
+    size_t slot_size; /* bytes */
 };
 
 struct reader { /* a thread */
@@ -440,7 +442,7 @@ static void finish_unit(struct reading *r, uint64_t number)
     while (r->turn == number && slot->done) {
         pthread_mutex_unlock(&r->turn_lock);
         hand_over(r, &slot->out);
-        if (slot->out.data.cap > 4 * SLOT_SIZE)
+        if (slot->out.data.cap > 4 * r->slot_size)
             buf_free(&slot->out.data);
         pthread_mutex_lock(&r->turn_lock);
         slot->done = false;
@@ -714,7 +716,7 @@ static void *reader_run(void *arg)
     struct reading *r = reader->reading;
 
     walker_init(&reader->walker, r->m, r->m->root, NULL);
-    reader->walker.limit = SLOT_SIZE;
+    reader->walker.limit = r->slot_size;
     reader->walker.full = on_full;
     reader->walker.full_ctx = reader;
     while (take_unit(r, reader)) {
@@ -786,6 +788,7 @@ bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, con
     if (good) {
         r.chunk = xmalloc(CHUNK_SIZE);
         r.n_slots = jobs == 1 ? 1 : jobs * SLOTS_PER_JOB > MAX_SLOTS ? MAX_SLOTS : jobs * SLOTS_PER_JOB;
+        r.slot_size = HELD_BACK / r.n_slots < SLOT_SIZE ? HELD_BACK / r.n_slots : SLOT_SIZE;
         r.slots = xcalloc(r.n_slots, sizeof *r.slots);
         run_readers(&r, jobs);
         for (size_t i = 0; i < r.n_slots; i++) {

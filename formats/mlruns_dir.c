@@ -298,12 +298,16 @@ ssize_t file_read_at(int fd, void *data, size_t len, uint64_t offset)
     return n < 0 && is_passing(errno) ? pread(fd, data, len, (off_t)offset) : n;
 }
 
+enum { FILE_KEEP_SIZE = 1 << 20 }; /* bytes; memory for a larger file is given back at the next one */
+
 /* Reads all of fd into w->file and closes it. 0 or an errno value. */
 static int read_whole(struct walker *w, int fd)
 {
     struct buf *b = &w->file;
     ssize_t n;
 
+    if (b->cap > FILE_KEEP_SIZE)
+        buf_free(b);
     buf_reset(b);
     do {
         buf_reserve(b, CHUNK_SIZE);
