@@ -202,8 +202,10 @@ int main(int argc, char **argv)
     if (argc - first == 1)
         dir = argv[first];
     store = mlruns_open(dir, &e);
-    if (!store)
-        err_die(&e);
+    if (!store) {
+        err_report(&e);
+        return EXIT_TROUBLE;
+    }
     err_note("reading the file store %s", mlruns_path(store));
     if (list) {
         print_list(store);

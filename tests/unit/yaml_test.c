@@ -199,7 +199,7 @@ static void test_errors(void)
         unsigned line;
         const char *part;
     } cases[] = {
-        {"a: 1\nb: [1,\n", 3, "flow node"},      {"a: 1\n b: 2\n", 2, "mapping values"},
+        {"a: 1\nb: [1,\n", 3, "flow node"},     {"a: 1\n b: 2\n", 2, "mapping values"},
         {"a: 'x\n", 2, "end of stream"},        {"a: 1\nb: caf\xe9\n", 2, "UTF-8"},
         {"a: \x01\n", 1, "control characters"}, {"a: *x\n", 1, "no anchor"},
         {"a: &x [*x]\n", 1, "part of itself"},  {"a: 1\n---\nb: 2\n", 2, "second document"},
