@@ -10,7 +10,11 @@
 #include "../common/buf.h"
 #include "db_impl.h"
 
-enum { FETCH_ROWS = 500, MAX_PARAMETERS = 64 };
+enum { MAX_PARAMETERS = 64 };
+
+/* Rows asked for at a time: few at first, since one may be large, then as many as take about this much
+ * memory. */
+enum { FETCH_FIRST = 4, FETCH_MOST = 8192, FETCH_BYTES = 1 << 20 };
 
 /* Types by their number in pg_type, which is the same in every database. */
 enum {
@@ -46,7 +50,8 @@ struct postgres_stmt {
     bool cursor;  /* one is open */
     bool running; /* between the first step and the last */
     PGresult *result;
-    int row; /* of result; the current one */
+    int asked; /* of the cursor: rows in the last request */
+    int row;   /* of result; the current one */
     int n_parameters;
     struct parameter *parameters;
     struct arena blobs; /* the current row's byteas */
@@ -415,10 +420,23 @@ static bool prepare_once(struct postgres_stmt *s, struct err *e)
     return s->prepared;
 }
 
+/* How many rows to ask for next, by the memory that the last ones took. */
+static int next_request(const struct postgres_stmt *s)
+{
+    if (!s->result || s->asked == 0)
+        return FETCH_FIRST;
+    size_t fit = (size_t)s->asked * FETCH_BYTES / (PQresultMemorySize(s->result) + 1);
+    size_t most = (size_t)s->asked * 8 < FETCH_MOST ? (size_t)s->asked * 8 : FETCH_MOST;
+    return (int)(fit < 1 ? 1 : fit < most ? fit : most);
+}
+
 static bool fetch_more(struct postgres_stmt *s, struct err *e)
 {
     char fetch[64];
-    snprintf(fetch, sizeof fetch, "FETCH %d FROM %s", FETCH_ROWS, s->name);
+    s->asked = next_request(s);
+    PQclear(s->result); /* never two of them in memory */
+    s->result = NULL;
+    snprintf(fetch, sizeof fetch, "FETCH %d FROM %s", s->asked, s->name);
     return accept_result(s, PQexec(conn_of(s->base.db), fetch), e);
 }
 
@@ -446,6 +464,7 @@ static void postgres_reset(struct db_stmt *stmt)
         free(sql);
     }
     s->cursor = s->running = false;
+    s->asked = 0;
     PQclear(s->result);
     s->result = NULL;
 }
@@ -455,7 +474,7 @@ static int postgres_step(struct db_stmt *stmt, struct err *e)
     struct postgres_stmt *s = stmt_of(stmt);
     arena_reset(&s->blobs);
     bool ok = s->running || start(s, e);
-    if (ok && ++s->row >= PQntuples(s->result) && s->cursor && PQntuples(s->result) == FETCH_ROWS) {
+    if (ok && ++s->row >= PQntuples(s->result) && s->cursor && PQntuples(s->result) == s->asked) {
         ok = fetch_more(s, e);
         s->row = 0;
     }
