@@ -202,6 +202,8 @@ static bool version_fill(struct walker *w, int dir, const struct model *model, i
                 (long long)r->v[F_model_version_version].i, (long long)version);
         return false;
     }
+    if (!yaml_get(meta, "status")) /* MLflow's default */
+        r->v[F_model_version_status] = value_str("READY");
     r->v[F_model_version_name] = model->name;
     r->v[F_model_version_workspace] = model->workspace;
     return true;

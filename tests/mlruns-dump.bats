@@ -272,6 +272,18 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     assert_equal "$(count prompt) $(count registered_model)" "0 2"
 }
 
+@test "what MLflow takes for granted where a field is absent" {
+    copy_tree
+    sed -i '/^status:/d' mlruns/models/churn/version-1/meta.yaml mlruns/$EXP/models/*/meta.yaml mlruns/$EXP/$DEEP/meta.yaml
+    sed -i '/^lifecycle_stage:/d' mlruns/$EXP/models/*/meta.yaml mlruns/$EXP/$DEEP/meta.yaml
+    dump mlruns
+    assert_status 0
+    json out >all
+    assert_equal "$(jq -r 'select(.kind == "model_version" and .name == "churn") | .status' all)" READY
+    assert_equal "$(jq -r 'select(.kind == "logged_model") | "\(.status) \(.lifecycle_stage)"' all)" "READY active"
+    assert_equal "$(jq -r 'select(.kind == "run" and .run_id == "'$DEEP'") | "\(.status) \(.lifecycle_stage)"' all)" "RUNNING active"
+}
+
 @test "folders that are no entities are passed over: .git, artifacts of other stores, reserved names" {
     copy_tree
     mkdir -p mlruns/.git/objects mlruns/$EXP/.ipynb_checkpoints mlruns/$EXP/ffffffffffffffffffffffffffffffff/artifacts \
