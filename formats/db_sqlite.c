@@ -88,34 +88,55 @@ static int url_timeout(const struct db_url *u)
     return -1;
 }
 
+static bool open_handle(struct sqlite_db *db, const struct db_url *u, int flags)
+{
+    bool plain = strcmp(u->path, ":memory:") == 0 || u->path[0] == '/';
+    char *path = plain ? xstrdup(u->path) : xasprintf("./%s", u->path);
+    int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    free(path);
+    sqlite3_extended_result_codes(db->handle, 1);
+    return code == SQLITE_OK;
+}
+
+/* The first statement that reads the file finds out whether it is a database; one that is locked is. */
+static int read_file(struct sqlite_db *db)
+{
+    int code = sqlite3_exec(db->handle, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+    return (code & 0xff) == SQLITE_BUSY ? SQLITE_OK : code;
+}
+
+/* A program that was killed has left a journal: reading begins by rolling back what it wrote, which a
+ * connection that may only read cannot do. This one may, and then only reads. */
+static int reopen_to_roll_back(struct sqlite_db *db, const struct db_url *u)
+{
+    sqlite3_close_v2(db->handle);
+    if (!open_handle(db, u, SQLITE_OPEN_READWRITE))
+        return sqlite3_errcode(db->handle);
+    int code = read_file(db);
+    sqlite3_exec(db->handle, "PRAGMA query_only = ON", NULL, NULL, NULL);
+    return code;
+}
+
 static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
 {
     (void)transient; /* a locked file is waited for by the statements */
-    bool memory = strcmp(u->path, ":memory:") == 0;
-    if (!memory && !check_file(u, mode, e))
+    if (strcmp(u->path, ":memory:") != 0 && !check_file(u, mode, e))
         return NULL;
     struct sqlite_db *db = xcalloc(1, sizeof *db);
     int flags = mode == DB_READ    ? SQLITE_OPEN_READONLY
                 : mode == DB_WRITE ? SQLITE_OPEN_READWRITE
                                    : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    int timeout = url_timeout(u);
-    char *path = memory || u->path[0] == '/' ? xstrdup(u->path) : xasprintf("./%s", u->path);
-    int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
-    free(path);
+    bool ok = open_handle(db, u, flags);
+    int code = ok ? read_file(db) : SQLITE_ERROR;
+    if (code == SQLITE_READONLY_ROLLBACK || code == SQLITE_READONLY_RECOVERY)
+        code = reopen_to_roll_back(db, u);
     if (code != SQLITE_OK) {
         failed(&db->base, u->display, e);
         sqlite_close(&db->base);
         return NULL;
     }
-    sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_exec(db->handle, "PRAGMA foreign_keys = OFF", NULL, NULL, NULL);
-    /* The first statement that reads the file finds out whether it is a database; one that is locked is. */
-    int read = sqlite3_exec(db->handle, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) & 0xff;
-    if (read != SQLITE_OK && read != SQLITE_BUSY) {
-        failed(&db->base, u->display, e);
-        sqlite_close(&db->base);
-        return NULL;
-    }
+    int timeout = url_timeout(u);
     sqlite3_busy_timeout(db->handle, timeout >= 0 ? timeout : 5000);
     return &db->base;
 }

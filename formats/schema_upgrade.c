@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../common/progress.h"
 #include "schema_data.h"
@@ -25,7 +26,7 @@ static bool lock_sqlite(struct db *db, int timeout, struct err *e)
     ok = ok && db_query_text(db, "PRAGMA journal_mode", &mode, e) &&
          (strcmp(mode, "wal") == 0 || db_exec(db, "PRAGMA locking_mode = EXCLUSIVE", e));
     free(mode);
-    return ok && db_exec(db, "COMMIT; PRAGMA cache_size = -32768" /* KiB */, e);
+    return ok && db_exec(db, "COMMIT; PRAGMA cache_size = -16384" /* KiB */, e);
 }
 
 static bool lock_postgres(struct db *db, int timeout, struct err *e)
@@ -70,24 +71,55 @@ static void announce(int order)
     err_note("[%d/%d] %s %s", order, schema_head, r->revision, r->title);
 }
 
-/* Takes the database one revision further, or makes it; *order is where it is then. */
-static bool upgrade_once(struct db *db, int to, int *order, struct err *e)
+static double seconds(void)
 {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* One revision inside the open transaction; when it fails what came before it there stays. */
+static bool upgrade_by_one(struct db *db, int order, struct err *e)
+{
+    announce(order + 1);
+    if (!db_exec(db, "SAVEPOINT revision", e))
+        return false;
+    if (schema_step(db, order + 1, e))
+        return db_exec(db, "RELEASE SAVEPOINT revision", e);
+    db_exec(db, "ROLLBACK TO SAVEPOINT revision", NULL);
+    return false;
+}
+
+enum { TRANSACTION_MS = 200 };
+
+/* A transaction of one revision with its stamp, or of several where they take no time: each commit waits for
+ * the disk. *order is where the database is afterwards, also when it fails. */
+static bool upgrade_some(struct db *db, int to, int *order, struct err *e)
+{
+    double begun = seconds();
     int now = *order;
     bool ok = begin_revision(db, &now, e);
     if (ok && now == SCHEMA_EMPTY) {
         ok = schema_create(db, to, e);
         now = to;
-    } else if (ok && now < to) {
-        announce(now + 1);
-        ok = schema_step(db, now + 1, e);
-        now++;
     }
-    ok = ok && db_commit(db, e);
-    if (ok)
-        *order = now;
-    else
+    if (!ok) {
         db_rollback(db);
+        return false;
+    }
+    while (ok && now < to && (seconds() - begun) * 1000 < TRANSACTION_MS && !err_interrupted()) {
+        ok = upgrade_by_one(db, now, e);
+        now += ok;
+    }
+    struct err why;
+    if (db_commit(db, &why))
+        *order = now;
+    else {
+        db_rollback(db);
+        if (ok && e)
+            *e = why;
+        ok = false;
+    }
     return ok;
 }
 
@@ -96,10 +128,10 @@ bool schema_upgrade(struct db *db, int to, int *order, struct err *e)
     if (!schema_order_of(db, order, e))
         return false;
     while (*order < to) {
+        if (!upgrade_some(db, to, order, e))
+            return false;
         if (err_interrupted())
             err_exit_interrupted();
-        if (!upgrade_once(db, to, order, e))
-            return false;
     }
     /* What the database says of itself is what counts. */
     return schema_order_of(db, order, e);

@@ -14,6 +14,8 @@ CREATE TABLE _ml_new_metrics (
 );
 INSERT INTO _ml_new_metrics (key, value, timestamp, run_uuid, step)
 SELECT key, value, timestamp, run_uuid, step
-FROM metrics;
+FROM metrics
+-- In the order of the key, so that its new index grows at its end.
+ORDER BY key, timestamp, step, run_uuid, value;
 DROP TABLE metrics;
 ALTER TABLE _ml_new_metrics RENAME TO metrics;

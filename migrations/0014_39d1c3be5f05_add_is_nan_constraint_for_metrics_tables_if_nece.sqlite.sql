@@ -2,35 +2,24 @@
 -- down: a8c4a736bde6
 -- title: add_is_nan_constraint_for_metrics_tables_if_necessary
 
-CREATE TABLE _ml_new_latest_metrics (
-    key VARCHAR(250) NOT NULL,
-    value FLOAT NOT NULL,
-    timestamp BIGINT,
-    step BIGINT NOT NULL,
-    is_nan BOOLEAN NOT NULL,
-    run_uuid VARCHAR(32) NOT NULL,
-    CONSTRAINT latest_metric_pk PRIMARY KEY (key, run_uuid),
-    CHECK (is_nan IN (0, 1)),
-    FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid)
+-- A CHECK is no part of the rows: it goes into the text of the tables, and the rows are only looked at.
+CREATE TEMP TABLE _ml_is_nan (
+    is_nan BOOLEAN,
+    CHECK (is_nan IN (0, 1))
 );
-INSERT INTO _ml_new_latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
-SELECT key, value, timestamp, step, is_nan, run_uuid
-FROM latest_metrics;
-DROP TABLE latest_metrics;
-ALTER TABLE _ml_new_latest_metrics RENAME TO latest_metrics;
-CREATE TABLE _ml_new_metrics (
-    key VARCHAR(250) NOT NULL,
-    value FLOAT NOT NULL,
-    timestamp BIGINT NOT NULL,
-    run_uuid VARCHAR(32) NOT NULL,
-    step BIGINT DEFAULT '0' NOT NULL,
-    is_nan BOOLEAN DEFAULT '0' NOT NULL,
-    CONSTRAINT metric_pk PRIMARY KEY (key, timestamp, step, run_uuid, value, is_nan),
-    CHECK (is_nan IN (0, 1)),
-    FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid)
-);
-INSERT INTO _ml_new_metrics (key, value, timestamp, run_uuid, step, is_nan)
-SELECT key, value, timestamp, run_uuid, step, is_nan
-FROM metrics;
-DROP TABLE metrics;
-ALTER TABLE _ml_new_metrics RENAME TO metrics;
+INSERT INTO temp._ml_is_nan (is_nan)
+SELECT DISTINCT is_nan FROM metrics
+UNION ALL
+SELECT DISTINCT is_nan FROM latest_metrics;
+DROP TABLE temp._ml_is_nan;
+
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema
+SET sql = rtrim(substr(sql, 1, length(sql) - 1), ' ' || char(9, 10, 13)) || ',' || char(10) || '    CHECK (is_nan IN (0, 1))' || char(10) || ')'
+WHERE type = 'table' AND name IN ('metrics', 'latest_metrics') AND sql LIKE '%)'
+    AND replace(sql, ' ', '') NOT LIKE '%CHECK(is_nanIN(0,1))%';
+PRAGMA writable_schema = RESET;
+
+-- A change of the schema's version, by which other connections learn of it.
+CREATE TABLE _ml_schema_version (a);
+DROP TABLE _ml_schema_version;

@@ -198,7 +198,7 @@ old_database() {
     assert_contains "$stderr" "[6/70] 89d4b8295536 create latest metrics table"
     assert_contains "$stderr" "take a backup first"
     assert_contains "$stderr" "3.17.0 to 3.17.2"
-    assert_equal "$(sqlite3 x.db "SELECT group_concat(run_uuid || key || value || step) FROM latest_metrics ORDER BY 1")" "r1a2.01,r2b3.00"
+    assert_equal "$(sqlite3 x.db "SELECT run_uuid || key || value || step FROM latest_metrics ORDER BY 1" | tr '\n' ,)" r1a2.01,r2b3.00,
     run_split ml-schema check --release 3.17 $db
     assert_status 0
 }

@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""What may happen to an upgrade: SIGKILL at any moment, eight at once, a server that starts late, the wrecks of MLflow's own
+upgrade. DEEP=1 takes 100 kills a dialect."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import schema_oracle as oracle  # noqa: E402
+
+oracle.use_mlflow("3.17.2")
+import logging  # noqa: E402
+import warnings  # noqa: E402
+
+from schema_fill import Filler, content  # noqa: E402
+from schema_structure import differences, postgres_structure, sqlite_structure  # noqa: E402
+
+logging.disable(logging.WARNING)
+warnings.simplefilter("ignore")
+tap = oracle.Tap()
+chain = oracle.revisions()
+KILLS = 100 if os.environ.get("DEEP") else 8
+if os.environ.get("SANITIZE"):
+    os.environ["ASAN_OPTIONS"] = "detect_leaks=0"  # what is killed frees nothing
+
+
+def start(url):
+    return subprocess.Popen([oracle.PROGRAM, "upgrade", "--to", "head", url], stderr=subprocess.PIPE, text=True)
+
+
+def without_clock(rows):
+    rows = {t: list(r) for t, r in rows.items()}
+    rows["jobs"] = len(rows["jobs"])
+    return rows
+
+
+class Sqlite:
+    name = "sqlite"
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.path = folder / "work.db"
+        self.url = f"sqlite:///{self.path}"
+
+    def keep(self):
+        shutil.copy(self.path, self.folder / "start.db")
+
+    def reset(self):
+        for left in self.folder.glob("work.db*"):
+            left.unlink()
+        shutil.copy(self.folder / "start.db", self.path)
+
+    def structure(self):
+        return sqlite_structure(self.path)
+
+
+class Postgres:
+    name = "postgresql"
+
+    def __init__(self, server):
+        self.server = server
+        self.url = server.create("work")
+
+    def keep(self):
+        self.server.create("start", template="work")
+
+    def reset(self):
+        self.server.create("work", template="start")
+
+    def structure(self):
+        with self.server.cursor("work") as cursor:
+            return postgres_structure(cursor)
+
+
+def fill(side, order):
+    """A database of that revision, made and filled by MLflow's scripts."""
+    mlflow = oracle.Mlflow(side.url)
+    mlflow.create_base()
+    mlflow.upgrade(chain[order])
+    Filler(mlflow.engine).fill()
+    mlflow.close()
+    side.keep()
+
+
+def result(side):
+    mlflow = oracle.Mlflow(side.url)
+    rows = without_clock(content(mlflow.engine))
+    mlflow.close()
+    return side.structure(), rows
+
+
+def kills(side):
+    fill(side, 5)
+    begun = time.monotonic()
+    start(side.url).communicate()
+    usual = time.monotonic() - begun
+    wanted = result(side)
+    rng = random.Random(5)
+    problems, killed = [], 0
+    for i in range(KILLS):
+        side.reset()
+        upgrade = start(side.url)
+        time.sleep(rng.uniform(0, usual))
+        upgrade.send_signal(signal.SIGKILL)
+        upgrade.communicate()
+        killed += upgrade.returncode == -signal.SIGKILL
+        current = oracle.run("current", side.url)
+        again = oracle.run("upgrade", "--to", "head", side.url)
+        if current.returncode or again.returncode:
+            problems.append(f"kill {i}: {current.stderr} {again.stderr}")
+            continue
+        structure, rows = result(side)
+        problems += [f"kill {i}: {line}" for line in differences(structure, wanted[0])]
+        problems += [f"kill {i}: rows of {t} differ" for t in wanted[1] if rows.get(t) != wanted[1][t]]
+    problems += [] if killed > KILLS / 3 else [f"only {killed} of {KILLS} were still running when they were killed"]
+    tap.check(f"{KILLS} kills: each time a second run completes ({side.name}, {killed} in time)", problems)
+
+
+def race(side):
+    side.reset()
+    upgrades = [start(side.url) for _ in range(8)]
+    messages = [u.communicate()[1] for u in upgrades]
+    problems = [m for u, m in zip(upgrades, messages) if u.returncode]
+    done = sum("[70/70]" in m for m in messages)
+    waited = sum("waiting for" in m for m in messages)
+    problems += [] if done == 1 else [f"{done} of them applied the last revision"]
+    problems += [] if waited else ["none said that it waits"]
+    problems += oracle.run("check", "--release", "3.18.0", side.url).stdout.splitlines()[:-1]
+    tap.check(f"eight upgrades at once: one works, the others wait and succeed ({side.name})", problems)
+
+
+def late_server(server):
+    """The server is down, and starts three seconds after the upgrade."""
+    script = str(oracle.ROOT / "tests" / "postgres.sh")
+    url = server.create("late")
+    subprocess.run(["sh", script, "halt", server.settings["PGDIR"]], check=True)
+    upgrade = start(url)
+    time.sleep(3)
+    subprocess.run(["sh", script, "resume", server.settings["PGDIR"]], check=True)
+    message = upgrade.communicate()[1]
+    problems = [] if upgrade.returncode == 0 and "trying again in" in message else [message]
+    tap.check("a server that starts late is waited for", problems)
+    begun = time.monotonic()
+    wrong = url.replace(server.settings["PGPASSWORD"], "wrong-password")
+    done = oracle.run("upgrade", "--to", "head", wrong)
+    at_once = time.monotonic() - begun < 2 and done.returncode == 2 and "password authentication failed" in done.stderr
+    hidden = "wrong-password" not in done.stderr and "***" in done.stderr
+    tap.check("a wrong password is an error at once, and is not shown", [] if at_once and hidden else [done.stderr])
+
+
+def die_after(url, last):
+    """MLflow's upgrade in a process that dies by SIGKILL before it changes something for the (last + 1)th time."""
+    import sqlalchemy
+
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    count = 0
+    mlflow = oracle.Mlflow(url)
+
+    @sqlalchemy.event.listens_for(mlflow.engine, "before_cursor_execute")
+    def before(connection, cursor, statement, *rest):
+        nonlocal count
+        if statement.split()[0] in ("CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE"):
+            count += 1
+            if count > last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        mlflow.upgrade(chain[-1])
+    finally:
+        os._exit(0)
+
+
+def wrecks(folder):
+    """MLflow's upgrade from base, killed before each of its statements that change something; distinct wrecks only."""
+    start_path, path = folder / "whole.db", folder / "wreck.db"
+    whole = oracle.Mlflow(f"sqlite:///{start_path}")
+    whole.create_base()
+    Filler(whole.engine).fill()
+    whole.close()
+    shutil.copy(start_path, path)
+    oracle.run("upgrade", "--to", "head", f"sqlite:///{path}", check=True)
+    wanted = sqlite_structure(path)
+    rows_wanted = row_counts(path)
+    found, problems = 0, []
+    seen = set()
+    for last in wreck_points():
+        for left in folder.glob("wreck.db*"):
+            left.unlink()
+        shutil.copy(start_path, path)
+        die_after(f"sqlite:///{path}", last)
+        state = frozenset(sqlite_structure_of_wreck(path))
+        if state in seen:
+            continue
+        seen.add(state)
+        plain = oracle.run("upgrade", "--to", "head", f"sqlite:///{path}")
+        if plain.returncode and "--recover" not in plain.stderr:
+            problems.append(f"after {last} statements: {plain.stderr}")
+        found += plain.returncode != 0
+        done = oracle.run("upgrade", "--recover", "--to", "head", f"sqlite:///{path}")
+        if done.returncode:
+            problems.append(f"after {last} statements: {done.stderr}")
+            continue
+        problems += [f"after {last}: {line}" for line in differences(sqlite_structure(path), wanted)]
+        rows = row_counts(path)
+        problems += [f"after {last}: {rows[t]} rows in {t}, not {rows_wanted[t]}" for t in rows if rows[t] != rows_wanted[t]]
+    problems += [] if found > 5 else [f"only {found} wrecks were made"]
+    tap.check(f"--recover completes what MLflow's killed upgrade leaves ({len(seen)} states, {found} wrecks)", problems)
+
+
+def wreck_points():
+    points = range(1, 420)
+    return points if os.environ.get("DEEP") else random.Random(3).sample(list(points), 20)
+
+
+def row_counts(path):
+    import sqlite3
+
+    connection = sqlite3.connect(path)
+    names = [r[0] for r in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    if "tags" in names:  # MLflow makes them for some runs only
+        connection.execute("DELETE FROM tags WHERE key = 'mlflow.user'")
+    counts = {n: connection.execute(f'SELECT count(*) FROM "{n}"').fetchone()[0] for n in names}
+    connection.close()
+    return counts
+
+
+def sqlite_structure_of_wreck(path):
+    import sqlite3
+
+    connection = sqlite3.connect(path)
+    try:
+        yield from connection.execute("SELECT name, sql FROM sqlite_schema").fetchall()
+        yield from connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    except sqlite3.OperationalError:
+        yield "no stamp"
+    finally:
+        connection.close()
+
+
+with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
+    for one in (Sqlite(Path(name)), Postgres(postgres)):
+        kills(one)
+        race(one)
+    late_server(postgres)
+    wrecks(Path(name))
+tap.done()
