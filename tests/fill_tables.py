@@ -1,64 +1,57 @@
 #!/usr/bin/env python3
-"""fill_tables.py FILE.db: puts two rows into every table of an MLflow database (SQLite) that is still empty: values by
-declared type, foreign keys to rows that are there, columns of one name holding one value throughout."""
+"""Puts two rows into every table of an MLflow database (SQLite) that is not of the kinds of a file store, with values by the
+columns' declared types; what they refer to exists.
+
+    fill_tables.py DATABASE
+"""
 
 import sqlite3
 import sys
 
+KINDS = (
+    "experiments experiment_tags runs params metrics latest_metrics tags datasets inputs input_tags trace_info trace_tags"
+    " trace_request_metadata assessments logged_models logged_model_params logged_model_tags logged_model_metrics"
+    " registered_models registered_model_tags model_versions model_version_tags registered_model_aliases alembic_version"
+).split()
+
 
 def value(declared, i):
+    """Keys are text, the same in every table: so they refer to each other."""
     if declared.startswith(("VARCHAR", "TEXT")):
-        return "t%d ü" % i
-    if declared == "JSON":
-        return '{"a": [%d, 1.5, null], "ü": "%s"}' % (i, "é")
-    if declared.startswith("FLOAT"):
-        return i + 0.25
-    if declared == "BOOLEAN":
-        return i
-    if declared == "BLOB":
-        return b"\x00\xff%d" % i
-    if declared == "DATE":
-        return ["1999-12-31", "2024-02-29"][i]
-    return [7, 2**31 - 1][i] if declared == "INTEGER" else [-1, 2**62][i]
-
-
-def parents(db, table):
-    """Column -> (parent table, its column)."""
-    keys = db.execute("PRAGMA foreign_key_list(%s)" % table).fetchall()
-    return {column: (parent, to) for _, _, parent, column, to, *_ in keys}
-
-
-def fill(db, table, done):
-    if table in done:
-        return
-    done.add(table)
-    references = parents(db, table)
-    for parent, _ in references.values():
-        if parent != table:
-            fill(db, parent, done)
-    if db.execute("SELECT count(*) FROM %s" % table).fetchone()[0] and table != "workspaces":
-        return
-    for i in range(2):
-        row = {}
-        for _, name, declared, _, _, _, hidden in db.execute("PRAGMA table_xinfo(%s)" % table).fetchall():
-            if hidden:
-                continue
-            row[name] = value(declared, i)
-            if name in references:
-                parent, to = references[name]
-                found = db.execute("SELECT %s FROM %s ORDER BY rowid DESC" % (to, parent)).fetchall()
-                row[name] = found[i % len(found)][0]
-        marks = ", ".join("?" * len(row))
-        db.execute("INSERT OR IGNORE INTO %s (%s) VALUES (%s)" % (table, ", ".join(row), marks), list(row.values()))
+        return "text %d ü" % i
+    if declared == "BIGINT":
+        return 2**53 + 1 + i
+    return {
+        "JSON": '{"a": [%d, 1.50, null]}' % i,
+        "FLOAT": i + 0.25,
+        "BOOLEAN": i,
+        "BLOB": b"\x00\xff%d" % i,
+        "DATE": "2024-01-0%d" % (i + 1),
+    }.get(declared, 7 + i)
 
 
 def main():
     db = sqlite3.connect(sys.argv[1])
-    done = {"alembic_version"}
-    for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'").fetchall():
-        fill(db, table, done)
+    known = {
+        "experiment_id": "SELECT experiment_id FROM runs",
+        "source_run_id": "SELECT run_uuid FROM runs",
+        "trace_id": "SELECT request_id FROM trace_info",
+        "request_id": "SELECT request_id FROM trace_info",
+        "workspace": "SELECT 'default'",
+    }
+    known = {name: db.execute(sql).fetchone()[0] for name, sql in known.items()}
+    for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        if table in KINDS:
+            continue
+        columns = [row for row in db.execute('PRAGMA table_xinfo("%s")' % table) if not row[6]]
+        for i in range(2):
+            row = {name: known.get(name, value(declared, i)) for _, name, declared, *_ in columns}
+            if table == "evaluation_dataset_records":
+                row["outputs"] = str(5 + i)  # SQLite makes a number of it
+            names = ", ".join('"%s"' % name for name in row)
+            db.execute('INSERT INTO "%s" (%s) VALUES (%s)' % (table, names, ", ".join("?" * len(row))), list(row.values()))
     db.commit()
-    print(db.execute("PRAGMA foreign_key_check").fetchall() or "", end="")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -55,8 +55,8 @@ same_report() { # OPTION...
     mldb-dump -q sqlite:///a.db | cmp - postgres.mlr
     ml-verify -q sqlite:///a.db <postgres.mlr >report
     ml-load -q --release 3.17.2 sqlite:///b.db <postgres.mlr
-    sqlite3 a.db .dump >a.sql
-    sqlite3 b.db .dump >b.sql
+    sqlite3 a.db .dump | sort >a.sql
+    sqlite3 b.db .dump | sort >b.sql
     cmp a.sql b.sql
 }
 
@@ -114,6 +114,26 @@ same_report() { # OPTION...
     run_split sh -c "mldb-dump -q --experiment $id $url >one.mlr"
     assert_status 0
     assert_equal "$(ml-transform --json <one.mlr | jq -c 'select(.kind == "row").table' | sort | tr -d '\n')" '"label_schemas""spans""sql_assessment_daily_rollups"'
+}
+
+@test "a database with rows in every table goes from SQLite to PostgreSQL and back" {
+    python3 "$ROOT/tests/fill_tables.py" a.db
+    createdb -E UTF8 -T template0 other
+    mldb-dump -q --with-secrets sqlite:///a.db >sqlite.mlr
+    ml-load -q --release 3.17.2 postgresql:///other <sqlite.mlr
+    mldb-dump -q --with-secrets postgresql:///other >postgres.mlr
+    cmp sqlite.mlr postgres.mlr
+    ml-verify -q postgresql:///other <sqlite.mlr >report
+    assert_contains "$(cat report)" "Status: SUCCESS"
+    assert_contains "$(cat report)" "Other Rows: "
+    ml-load -q --release 3.17.2 sqlite:///b.db <postgres.mlr
+    sqlite3 a.db .dump | sort >a.sql
+    sqlite3 b.db .dump | sort >b.sql
+    cmp a.sql b.sql
+    psql -qX -d other -c "UPDATE mcp_servers SET icons = '{}'; DELETE FROM span_metrics; UPDATE jobs SET timeout = 9"
+    run_split sh -c 'ml-verify -q postgresql:///other <sqlite.mlr'
+    assert_status 1
+    for table in mcp_servers span_metrics jobs; do assert_equal "$(echo "$output" | grep -c "^FAILED: Row $table (")" 2; done
 }
 
 @test "one snapshot: what is written meanwhile is not seen" {
