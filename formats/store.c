@@ -821,11 +821,12 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
     return store_stage_row(s, r->kind->kind, p->table, row, e);
 }
 
-/* MLflow of these revisions makes an experiment 0 named Default whenever there is none; before, only in an
- * empty database. */
+/* From 3.4 on MLflow makes an experiment 0 named Default whenever there is none; before, only in an empty
+ * database. */
 static void check_default(struct store *s)
 {
-    if (s->order < STORE_WORKSPACE_ORDER || !s->default_elsewhere[0] || s->has_default)
+    enum { ORDER_OF_3_4 = 38 };
+    if (s->order < ORDER_OF_3_4 || !s->default_elsewhere[0] || s->has_default)
         return;
     struct err e;
     char where[64];
