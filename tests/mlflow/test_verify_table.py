@@ -251,6 +251,27 @@ def add_row(tap, connection, target, kind):
     )
 
 
+def alter_ids(tap, connection, target, kinds):
+    """Against the dump of a database, which has the ids that a file store lacks, each of them counts."""
+    for name, column, field in (
+        ("dataset", "dataset_uuid", "dataset_id"),
+        ("input", "input_uuid", "input_id"),
+        ("model_input", "input_uuid", "input_id"),
+        ("model_output", "input_uuid", "input_id"),
+        ("logged_model_metric", "dataset_uuid", "dataset_id"),
+    ):
+        kind = kinds[name]
+        rowid, row = pick_row(connection, kind, column)
+        target.edit([('UPDATE "%s" SET "%s" = ? WHERE rowid = ?' % (kind.table, column), (row[column] + "x", rowid))])
+        done = target.verify()
+        tap.ok(
+            done.returncode == 1 and named(done.stdout, kind.singular, "Field '%s': source=%s" % (field, row[column])),
+            "%s: %s altered is named, where the source has it" % (name, column),
+            done.stdout,
+            done.stderr,
+        )
+
+
 def check_json(tap, target):
     done = target.verify("--json")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -293,6 +314,10 @@ def main():
             alter_columns(tap, connection, target, kind)
             delete_row(tap, connection, target, kind)
             add_row(tap, connection, target, kind)
+        from_database = folder / "database.mlr"
+        with open(from_database, "wb") as out:
+            tool("mldb-dump", "-q", "sqlite:///%s" % good, stdout=out)
+        alter_ids(tap, connection, Target(folder, good, from_database), read_kinds())
         target.edit([("UPDATE runs SET end_time = 1, name = 'x' WHERE rowid = 1", ())])
         check_json(tap, target)
         connection.close()
