@@ -16,6 +16,9 @@ static const struct {
 } composite[] = {
     {KIND_input, KIND_dataset},
     {KIND_input_tag, KIND_input},
+    {KIND_latest_metric, KIND_metric},
+    {KIND_model_input, KIND_logged_model}, /* by kind: the model itself may be gone */
+    {KIND_model_output, KIND_logged_model},
     {KIND_model_version_tag, KIND_model_version},
     {KIND_registered_model_alias, KIND_model_version},
 };
@@ -231,6 +234,7 @@ static void settle_kinds(struct select *x)
 {
     for (int k = 0; k < KIND_COUNT; k++)
         x->allowed[k] = !x->any_kind || x->wanted_kind[k] || !is_content(&kinds[k]);
+    x->allowed[KIND_latest_metric] |= x->allowed[KIND_metric]; /* without it MLflow shows none */
     for (int round = 0; x->any_kind && round < KIND_COUNT; round++)
         for (int k = 0; k < KIND_COUNT; k++)
             each_parent(k, allow_parent, x);

@@ -143,8 +143,10 @@ def selections(source):
             "several criteria", ["--experiment", first, "--status", "FINISHED", "--tag", "mlflow.source.name=train.py", "--lifecycle", "active"],
             experiments=[first], statuses=["FINISHED"], tags={"mlflow.source.name": "train.py"}, stage="active",
         ),
-        Case("a kind", ["--kind", "param"], expected.only_params),
-        Case("kinds left out", ["--exclude-kind", "assessment", "--exclude-kind", "dataset"], lambda source: expected.without_kinds(source, "assessment", "dataset")),
+        Case("a kind", ["--kind", "param"], lambda source: expected.only(source, ["params"])),
+        Case("metrics with their latest", ["--kind", "metric"], lambda source: expected.only(source, ["metrics", "latest"])),
+        Case("kinds left out", ["--exclude-kind", "assessment", "--exclude-kind", "dataset", "--exclude-kind", "metric"],
+             lambda source: expected.without_kinds(source, "assessment", "dataset", "metric")),
         Case("more kinds left out", ["--exclude-kind", "logged_model", "--exclude-kind", "trace", "--exclude-kind", "registered_model", "--exclude-kind", "param"],
              lambda source: expected.without_kinds(source, "logged_model", "trace", "registered_model", "param")),
     ]  # fmt: skip
@@ -208,17 +210,21 @@ def test_looks(tap, tree, source, work):
         text = run(program, input=lines, encoding=None, errors=None).stdout
         back = run([BIN / "ml-transform", "--from-json"], input=text, encoding=None, errors=None)
         tap.ok(back.stdout == tree.stream.read_bytes(), "JSON Lines and back are the same bytes%s" % name, back.stderr)
-    records = [json.loads(line) for line in lines.decode().splitlines()]
+    records = [json.loads(line) for line in lines.decode().split("\n") if line]
     with open(tree.stream, "rb") as stream:
         text = tool("ml-transform", "--summary", stdin=stream).stdout
-    words = [line.split() for line in text.splitlines()]
-    for kind in ("runs", "traces", "logged_models"):
-        count = len(source[kind])
-        tap.ok([kind[:-1], str(count)] in [line[:2] for line in words], "--summary counts %d %s" % (count, kind), text)
+    found = {words[0]: words for words in (line.split() for line in text.splitlines()) if words}
+    wrong = []
+    for key, experiment in source["experiments"].items():
+        counts = [str(sum(one["experiment_id"] == key for one in source[kind].values())) for kind in ("runs", "traces", "logged_models")]
+        words = found.get(key, ["absent"] * 6)
+        if [words[1], words[2], words[4], words[5]] != [experiment["lifecycle_stage"], *counts]:
+            wrong.append("%s: %s, not %s" % (key, words, counts))
+    tap.ok(not wrong and source["experiments"], "--summary counts what is in each experiment", *wrong)
     with open(tree.stream, "rb") as stream:
         head = run([BIN / "ml-transform", "--head", "100"], stdin=stream, encoding=None, errors=None).stdout
-    head = run([BIN / "ml-transform", "--json"], input=head, encoding=None, errors=None).stdout.decode().splitlines()
-    tap.ok([json.loads(line) for line in head[1:-1]] == records[1:101], "--head keeps the first records")
+    head = run([BIN / "ml-transform", "--json"], input=head, encoding=None, errors=None).stdout.decode().split("\n")
+    tap.ok([json.loads(line) for line in head[1:101]] == records[1:101], "--head keeps the first records")
 
 
 # Several trees
