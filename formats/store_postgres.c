@@ -172,7 +172,7 @@ static bool postgres_begin(struct store_sink *base, struct err *e)
 
 /* ---- COPY, in its binary form */
 
-static void put16(struct buf *b, int n)
+static void put16(struct buf *b, unsigned n)
 {
     char bytes[2] = {(char)(n >> 8), (char)n};
     buf_add(b, bytes, sizeof bytes);
@@ -302,13 +302,13 @@ static enum sink_answer postgres_fill(struct store_sink *base, const struct stor
     if (!begin_copy(k, t, e))
         return SINK_FAILED;
     while (sent && (got = from->next(from, &row, e)) == 1) {
-        put16(&k->out, t->n_columns);
+        put16(&k->out, (unsigned)t->n_columns);
         for (int i = 0; i < t->n_columns; i++)
             put_value(&k->out, &t->columns[i], &row[i]);
         if (k->out.len >= COPY_BUFFER)
             sent = send(k, e);
     }
-    put16(&k->out, -1);
+    put16(&k->out, UINT16_MAX);
     if (!sent || got < 0 || !send(k, e)) {
         PQputCopyEnd(conn_of(base), "the load has failed");
         finish_copy(k, t, &why); /* e says what was first */

@@ -375,7 +375,7 @@ static void add_plain(struct buf *out, uint64_t n, const char *one, const char *
 
 static void tell_counts(const struct store_report *r)
 {
-    const struct kind_desc *by_order[KIND_COUNT];
+    const struct kind_desc *by_order[KIND_COUNT] = {NULL};
     int n = 0;
     for (int k = 0; k < KIND_COUNT; k++) {
         if (!r->rows[k] && !r->dropped[k])

@@ -364,7 +364,8 @@ static void test_metrics(void)
            "duplicates by the key's own equality are counted");
     is_int((int64_t)store_report(store)->rows[KIND_metric], 7, "and the others too");
     is_str(all("SELECT step || ':' || value || ':' || is_nan FROM metrics"),
-           "0:0.0:0 0:0.0:1 1:-1.79769313486232e+308:0 1:1.79769313486232e+308:0 2:0.0:1 2:0.5:0 1:1.79769313486232e+308:0",
+           "0:0.0:0 0:0.0:1 1:-1.79769313486232e+308:0 1:1.79769313486232e+308:0 2:0.0:1 2:0.5:0 "
+           "1:1.79769313486232e+308:0",
            "NaN is 0 with is_nan, infinities are the largest doubles, rows lie in the order of the key");
     is_str(all("SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'metrics'"), "3",
            "all indexes are there again");
