@@ -27,14 +27,19 @@ START_SECONDS = 120
 
 
 class Server:
-    def __init__(self, url, log):
+    def __init__(self, url, log, artifacts_destination=None, options=()):
+        """artifacts_destination: the folder that the server itself gives out as mlflow-artifacts:/."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.address = "http://127.0.0.1:%d" % self.port
         self.log = log
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", url, "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", "1", "--default-artifact-root", log.parent.as_uri() + "/artifacts"]
+        command += ["--port", str(self.port), "--workers", "1", *options]
+        if artifacts_destination:
+            command += ["--serve-artifacts", "--artifacts-destination", str(artifacts_destination)]
+        else:
+            command += ["--default-artifact-root", log.parent.as_uri() + "/artifacts"]
         self.output = open(log, "wb")
         # The server finds its own programs (gunicorn, uvicorn) on PATH.
         path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
