@@ -400,8 +400,10 @@ int main(int argc, char **argv)
     char *dir = stage_choose_dir(tmpdir, u.path);
     struct verify_options o = {.exact = exact, .tmpdir = dir, .failure = take_failure, .arg = &text};
     struct verify *v = verify_new(db, &o, &e);
-    if (!v)
-        err_die(&e);
+    if (!v) {
+        err_report(&e);
+        return EXIT_TROUBLE;
+    }
     shown = stage_new(o.tmpdir, 1 << 20);
     uint64_t skipped = read_stream(v);
     progress_start("comparing", "records", 0);

@@ -1,0 +1,118 @@
+/* What the parts of the verification share: verify.c (staging, and what is compared in which order),
+ * verify_sides.c (the next record of each side), verify_match.c (comparing and pairing). */
+#ifndef FORMATS_VERIFY_IMPL_H
+#define FORMATS_VERIFY_IMPL_H
+
+#include "../common/arena.h"
+#include "equiv.h"
+#include "fetch.h"
+#include "stage.h"
+#include "verify.h"
+
+enum { UNKNOWN_TABLE = 0x7f }; /* in the place of a table's number */
+
+enum {
+    MAX_DIFFS = 2 * ROW_MAX_COLUMNS, /* more than fields and derived columns */
+    MAX_KEPT = 64, /* unpaired points of one identity on each side; more are reported without looking for a
+                      partner */
+};
+
+/* How the rows of a kind come ordered. */
+struct order {
+    int fields[RECORD_MAX_FIELDS];
+    int n, identity;
+};
+
+struct segment {
+    char source[33];
+    int64_t shard;
+};
+
+/* A staged record begins with this; its encoding follows. */
+struct staged {
+    uint32_t segment;
+    uint32_t identity_len; /* bytes of the key that identify */
+};
+
+/* What is compared in one go: a kind, or of kind row a table (NULL: those that are not known). */
+struct section {
+    const struct kind_desc *kind;
+    const struct row_table *table;
+    char prefix[3]; /* of its keys */
+    size_t prefix_len;
+};
+
+/* One side of the merge: its first record that has not been dealt with. */
+struct side {
+    bool have;
+    struct record record;
+    const char *key;
+    size_t key_len, identity_len; /* bytes */
+};
+
+/* A copy of a record that waits for a partner. */
+struct kept {
+    struct record record;
+    struct fetch_derived derived[FETCH_MAX_DERIVED];
+    int n_derived;
+    bool paired;
+};
+
+struct verify {
+    struct db *db;
+    struct verify_options options;
+    struct fetch *fetch;
+    struct order order[KIND_COUNT];
+    struct equiv source_form, target_form, derived_form;
+    struct segment *segments;
+    size_t n_segments;
+    struct stage *stage;
+    struct buf key, data;
+    uint64_t unplaced;
+    struct verify_result *result;
+    /* merging */
+    struct wire_decoder *decoder, *decoder_before;
+    struct stage_item item;
+    bool have_item;
+    struct buf before_key, before_data; /* the item before, to find what comes twice */
+    struct side source, target;
+    struct buf target_key, group; /* group: the identity whose records are being paired */
+    struct fetch_cursor *cursor;
+    struct rows_cursor *rows; /* instead of cursor, for kind row */
+    struct row_decoder *row_decoder, *failure_decoder;
+    struct buf name;
+    struct kept kept[2][MAX_KEPT];
+    int n_kept[2];
+    struct arena kept_arena;
+};
+
+/* -- verify.c */
+
+/* Replaces out's content by the key of a normalised record: its section, its identity, the rest of the order.
+ * Returns how much of it identifies. */
+size_t verify_key(const struct verify *v, const struct record *r, struct buf *out);
+/* The same for a row: all of it identifies. */
+size_t verify_row_key(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
+/* Points of metrics: several may have one identity, but for their value. */
+bool verify_is_point(enum kind kind);
+
+/* -- verify_sides.c */
+
+/* Takes the source's next distinct record of the section. */
+bool verify_source_next(struct verify *v, const struct section *section, struct err *e);
+/* Takes the target's next record. */
+bool verify_target_next(struct verify *v, struct err *e);
+/* Appends what reports call a record; a row by its table and key. */
+void verify_describe(struct verify *v, const struct record *r, struct buf *out);
+
+/* -- verify_match.c */
+
+/* memcmp, a beginning before the whole. */
+int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_len);
+/* Answers: the source has a record that the target lacks, and the reverse. */
+void verify_missing(struct verify *v, const struct record *r);
+void verify_extra(struct verify *v, const struct record *r);
+/* Pairs all records of the identity that both sides have come to. */
+bool verify_match_group(struct verify *v, const struct section *section, struct err *e);
+
+#endif

@@ -1,0 +1,303 @@
+#include <math.h>
+
+#include "json.h"
+#include "verify_impl.h"
+
+int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
+    return order ? order : (a_len > b_len) - (a_len < b_len);
+}
+
+/* -- the answer */
+
+static void emit(struct verify *v, enum verify_verdict verdict, const struct record *r,
+                 const struct verify_diff *diffs, int n)
+{
+    struct verify_failure f = {.verdict = verdict, .record = r, .diffs = diffs, .n_diffs = n};
+    buf_reset(&v->name);
+    verify_describe(v, r, &v->name);
+    f.name = buf_str(&v->name);
+    f.n_row = r->kind->kind == KIND_row ? row_decode(v->failure_decoder, r, &f.row, NULL) : 0;
+    v->result->kind[r->kind->kind].total++;
+    v->result->failures++;
+    v->options.failure(&f, v->options.arg);
+}
+
+static void pass(struct verify *v, const struct record *r)
+{
+    v->result->kind[r->kind->kind].total++;
+    v->result->kind[r->kind->kind].passed++;
+}
+
+/* MLflow's server adds experiment 0 to a database that lacks it; nobody's data are in it while it has no
+ * runs. */
+static bool is_untouched_default(struct verify *v, const struct record *r)
+{
+    int64_t runs;
+    return r->kind->kind == KIND_experiment && value_eqs(&r->v[F_experiment_experiment_id], "0") &&
+           value_eqs(&r->v[F_experiment_name], "Default") &&
+           value_eqs(&r->v[F_experiment_lifecycle_stage], "active") &&
+           db_query_int(v->db, "SELECT count(*) FROM runs WHERE experiment_id = 0", &runs, NULL) && runs == 0;
+}
+
+/* The row that the schema's own migration puts into every database. */
+static bool is_default_workspace(struct verify *v, const struct record *r)
+{
+    const struct row_entry *entries;
+    if (r->kind->kind != KIND_row || !value_eqs(&r->v[F_row_table], "workspaces"))
+        return false;
+    int n = row_decode(v->failure_decoder, r, &entries, NULL);
+    const struct row_entry *name = n < 0 ? NULL : row_entry_find(entries, n, "name", 4);
+    return name && value_eqs(&name->v, "default");
+}
+
+void verify_missing(struct verify *v, const struct record *r)
+{
+    emit(v, VERIFY_MISSING, r, NULL, 0);
+}
+
+void verify_extra(struct verify *v, const struct record *r)
+{
+    if (is_untouched_default(v, r))
+        v->result->default_experiment = true;
+    else if (!is_default_workspace(v, r))
+        emit(v, VERIFY_EXTRA, r, NULL, 0);
+}
+
+/* True when a derived column holds what it should; expected is filled for those that only code can tell. */
+static bool derived_same(struct verify *v, const struct record *target, const struct fetch_derived *d,
+                         struct value *expected)
+{
+    struct value actual = d->actual, aggregate, numeric;
+    *expected = d->expected;
+    if (target->kind->kind == KIND_logged_model_metric) /* MLflow itself leaves the dataset's id out */
+        return value_is_null(&actual) || value_same(&actual, expected);
+    if (strcmp(d->column, "aggregate_value") == 0 || strcmp(d->column, "is_numeric_value") == 0) {
+        equiv_aggregate(&v->derived_form, &target->v[F_assessment_value], &aggregate, &numeric);
+        bool is_number = d->column[0] == 'a';
+        *expected = is_number ? aggregate : numeric;
+        if (actual.type == VALUE_INT)
+            actual = is_number ? value_float((double)actual.i) : value_bool(actual.i != 0);
+        if (actual.type == VALUE_FLOAT && expected->type == VALUE_FLOAT)
+            return actual.f == expected->f;
+    }
+    return value_same(&actual, expected);
+}
+
+/* Compares two records of one identity; returns how many fields differ, and which: diffs has room
+ * for MAX_DIFFS. */
+static int compare(struct verify *v, const struct record *source, const struct record *target,
+                   const struct fetch_derived *derived, int n_derived, struct verify_diff *diffs)
+{
+    const struct kind_desc *k = source->kind;
+    int n = 0;
+    for (int i = 0; i < k->n_fields; i++) {
+        bool identifies = (k->fields[i].flags & FIELD_K) && k->fields[i].codec != CODEC_METRIC;
+        if (identifies || equiv_same(&v->source_form, source, target, i))
+            continue;
+        diffs[n++] = (struct verify_diff){k->fields[i].name, source->v[i], target->v[i]};
+    }
+    for (int i = 0; i < n_derived; i++) {
+        struct value expected;
+        if (!derived_same(v, target, &derived[i], &expected))
+            diffs[n++] = (struct verify_diff){derived[i].column, expected, derived[i].actual};
+    }
+    return n;
+}
+
+static bool row_value_same(struct verify *v, const struct row_entry *source, const struct row_entry *target)
+{
+    const struct value *a = &source->v, *b = &target->v;
+    if (value_same(a, b) || (a->type == VALUE_FLOAT && b->type == VALUE_FLOAT && a->f == b->f))
+        return true;
+    return value_is_text(a) && value_is_text(b) &&
+           rows_is_json(v->rows, target->column, target->column_len) &&
+           json_text_equal(a->s, a->len, b->s, b->len);
+}
+
+static struct verify_diff row_diff(struct verify *v, const struct row_table *t,
+                                   const struct row_entry *source, const struct row_entry *target)
+{
+    const struct row_entry *named = source ? source : target;
+    struct verify_diff d = {.field = arena_strndup(&v->kept_arena, named->column, named->column_len)};
+    bool secret = t && row_is_secret(t, named->column, named->column_len);
+    d.source = !source ? value_null() : secret ? value_str("***") : source->v;
+    d.target = !target ? value_null() : secret ? value_str("***") : target->v;
+    return d;
+}
+
+/* Compares two rows of one key, column by column; what is secret only where the source has it. A workspace
+ * that is not there is the default one. */
+static int compare_rows(struct verify *v, const struct record *source, struct verify_diff *diffs,
+                        struct err *e)
+{
+    const struct row_table *t = row_table_of(source);
+    const struct row_entry *a, *b;
+    int n_a = row_decode(v->row_decoder, source, &a, e), n_b, n = 0;
+    if (n_a < 0)
+        return -1;
+    b = rows_entries(v->rows, &n_b);
+    for (int i = 0; i < n_a; i++) {
+        const struct row_entry *other = row_entry_find(b, n_b, a[i].column, a[i].column_len);
+        if (!value_is_null(&a[i].v) && (!other || !row_value_same(v, &a[i], other)))
+            diffs[n++] = row_diff(v, t, &a[i], other);
+    }
+    for (int i = 0; i < n_b; i++) {
+        const struct row_entry *other = row_entry_find(a, n_a, b[i].column, b[i].column_len);
+        bool workspace =
+            b[i].column_len == 9 && memcmp(b[i].column, "workspace", 9) == 0 && value_eqs(&b[i].v, "default");
+        if ((!other || value_is_null(&other->v)) && !workspace &&
+            !row_is_secret(t, b[i].column, b[i].column_len))
+            diffs[n++] = row_diff(v, t, NULL, &b[i]);
+    }
+    return n;
+}
+
+/* -- pairing. Records of one identity are one on each side, but for points: those pair where all is equal,
+ * both sides going by value; what is left over waits until the identity's end and then pairs in turn, as
+ * different. */
+
+static void keep_value(struct verify *v, struct value *value)
+{
+    if (value_is_text(value) || value->type == VALUE_MAP)
+        value->s = arena_strndup(&v->kept_arena, value->s, value->len);
+}
+
+enum { SOURCE, TARGET };
+
+static void keep(struct verify *v, int which)
+{
+    const struct side *s = which == SOURCE ? &v->source : &v->target;
+    if (v->n_kept[which] == MAX_KEPT) {
+        if (which == SOURCE)
+            emit(v, VERIFY_MISSING, &s->record, NULL, 0);
+        else
+            verify_extra(v, &s->record);
+        return;
+    }
+    struct kept *kept = &v->kept[which][v->n_kept[which]++];
+    kept->record = s->record;
+    kept->paired = false;
+    kept->n_derived = 0;
+    for (int i = 0; i < s->record.kind->n_fields; i++)
+        keep_value(v, &kept->record.v[i]);
+    if (which == SOURCE)
+        return;
+    const struct fetch_derived *derived = fetch_derived(v->cursor, &kept->n_derived);
+    for (int i = 0; i < kept->n_derived; i++) {
+        kept->derived[i] = derived[i];
+        keep_value(v, &kept->derived[i].actual);
+        keep_value(v, &kept->derived[i].expected);
+    }
+}
+
+static int compare_kept(struct verify *v, const struct kept *source, const struct kept *target,
+                        struct verify_diff *diffs)
+{
+    return compare(v, &source->record, &target->record, target->derived, target->n_derived, diffs);
+}
+
+static bool is_nan(const struct record *r)
+{
+    const struct value *v =
+        &r->v[r->kind->kind == KIND_metric ? (int)F_metric_value : (int)F_logged_model_metric_value];
+    return v->type == VALUE_FLOAT && isnan(v->f);
+}
+
+enum pairing { EQUAL, ALIKE, ANY }; /* in all; in being NaN or not; by their identity alone */
+
+static bool may_pair(struct verify *v, enum pairing how, const struct kept *a, const struct kept *b)
+{
+    struct verify_diff diffs[MAX_DIFFS];
+    if (a->paired || b->paired)
+        return false;
+    if (how == EQUAL)
+        return compare_kept(v, a, b, diffs) == 0;
+    return how == ANY || is_nan(&a->record) == is_nan(&b->record);
+}
+
+static void pair_kept(struct verify *v, enum pairing how)
+{
+    struct verify_diff diffs[MAX_DIFFS];
+    for (int i = 0; i < v->n_kept[SOURCE]; i++) {
+        for (int j = 0; j < v->n_kept[TARGET]; j++) {
+            struct kept *a = &v->kept[SOURCE][i], *b = &v->kept[TARGET][j];
+            if (!may_pair(v, how, a, b))
+                continue;
+            a->paired = b->paired = true;
+            if (how == EQUAL)
+                pass(v, &a->record);
+            else
+                emit(v, VERIFY_DIFFERENT, &a->record, diffs, compare_kept(v, a, b, diffs));
+        }
+    }
+}
+
+static void settle_kept(struct verify *v)
+{
+    pair_kept(v, EQUAL);
+    pair_kept(v, ALIKE);
+    pair_kept(v, ANY);
+    for (int i = 0; i < v->n_kept[SOURCE]; i++)
+        if (!v->kept[SOURCE][i].paired)
+            emit(v, VERIFY_MISSING, &v->kept[SOURCE][i].record, NULL, 0);
+    for (int i = 0; i < v->n_kept[TARGET]; i++)
+        if (!v->kept[TARGET][i].paired)
+            verify_extra(v, &v->kept[TARGET][i].record);
+    v->n_kept[SOURCE] = v->n_kept[TARGET] = 0;
+    arena_reset(&v->kept_arena);
+}
+
+static bool in_group(const struct verify *v, const struct side *s)
+{
+    return s->have && verify_compare_bytes(s->key, s->identity_len, v->group.data, v->group.len) == 0;
+}
+
+static int compare_sides(struct verify *v, struct verify_diff *diffs, struct err *e)
+{
+    int n_derived;
+    if (v->rows)
+        return compare_rows(v, &v->source.record, diffs, e);
+    const struct fetch_derived *derived = fetch_derived(v->cursor, &n_derived);
+    return compare(v, &v->source.record, &v->target.record, derived, n_derived, diffs);
+}
+
+/* Pairs all records of the identity that both sides have come to. */
+bool verify_match_group(struct verify *v, const struct section *section, struct err *e)
+{
+    struct side *a = &v->source, *b = &v->target;
+    struct verify_diff diffs[MAX_DIFFS];
+    buf_reset(&v->group);
+    buf_add(&v->group, a->key, a->identity_len);
+    while (in_group(v, a) && in_group(v, b)) {
+        int order = 0, n = compare_sides(v, diffs, e);
+        if (n < 0)
+            return false;
+        if (n == 0) {
+            pass(v, &a->record);
+        } else if (!verify_is_point(section->kind->kind)) {
+            emit(v, VERIFY_DIFFERENT, &a->record, diffs, n);
+        } else {
+            order = verify_compare_bytes(a->key, a->key_len, b->key, b->key_len);
+            if (order <= 0)
+                keep(v, SOURCE);
+            if (order >= 0)
+                keep(v, TARGET);
+        }
+        if ((order <= 0 && !verify_source_next(v, section, e)) || (order >= 0 && !verify_target_next(v, e)))
+            return false;
+    }
+    while (in_group(v, a)) {
+        keep(v, SOURCE);
+        if (!verify_source_next(v, section, e))
+            return false;
+    }
+    while (in_group(v, b)) {
+        keep(v, TARGET);
+        if (!verify_target_next(v, e))
+            return false;
+    }
+    settle_kept(v);
+    return true;
+}

@@ -1,0 +1,155 @@
+#include "../common/progress.h"
+#include "verify_impl.h"
+
+static bool is_of_section(const struct stage_item *item, const struct section *s)
+{
+    return item->key_len >= s->prefix_len && memcmp(item->key, s->prefix, s->prefix_len) == 0;
+}
+
+static bool decode_staged(struct wire_decoder *d, const char *data, size_t len, struct staged *head,
+                          struct record *out, struct err *e)
+{
+    memcpy(head, data, sizeof *head);
+    return wire_decode(d, data + sizeof *head, len - sizeof *head, out, e);
+}
+
+/* Experiments, their tags and datasets are in every shard. */
+static bool may_repeat(enum kind kind)
+{
+    return kind == KIND_experiment || kind == KIND_experiment_tag || kind == KIND_dataset;
+}
+
+static bool same_record(const struct record *a, const struct record *b)
+{
+    for (int i = 0; i < a->kind->n_fields; i++)
+        if (!value_same(&a->v[i], &b->v[i]))
+            return false;
+    return true;
+}
+
+/* What reports call a record; a row by its table and key. */
+void verify_describe(struct verify *v, const struct record *r, struct buf *out)
+{
+    const struct row_table *t = r->kind->kind == KIND_row ? row_table_of(r) : NULL;
+    const struct row_entry *entries;
+    int n = t ? row_decode(v->failure_decoder, r, &entries, NULL) : -1;
+    if (n < 0) {
+        record_describe(r, out);
+        return;
+    }
+    buf_adds(out, "Row ");
+    row_describe(t, entries, n, out);
+}
+
+static bool twice(struct verify *v, const struct record *r, const struct staged *a, const struct staged *b,
+                  struct err *e)
+{
+    const struct segment *x = &v->segments[a->segment], *y = &v->segments[b->segment];
+    struct buf name = {0};
+    verify_describe(v, r, &name);
+    if (strcmp(x->source, y->source) == 0) {
+        err_set(e, buf_str(&name), "the stream has it twice, in %s",
+                a->segment == b->segment ? "one segment"
+                : x->shard == y->shard   ? "two segments of one shard"
+                                         : "two shards that differ in it");
+    } else {
+        err_set(e, buf_str(&name), "the stream has it twice, from two sources");
+        err_hint(e, "verify each source against a database of its own");
+    }
+    buf_free(&name);
+    return false;
+}
+
+/* Looks at an item whose key is that of the item before. 1: it is a further point; 0: nothing new; -1: error.
+ */
+static int repeated(struct verify *v, const struct staged *head, const struct record *r, struct err *e)
+{
+    struct staged head_before;
+    struct record before;
+    if (!decode_staged(v->decoder_before, v->before_data.data, v->before_data.len, &head_before, &before, e))
+        return -1;
+    if (verify_is_point(r->kind->kind)) {
+        bool same = equiv_duplicate(r, &before);
+        v->result->duplicates += same;
+        return !same;
+    }
+    const struct segment *x = &v->segments[head_before.segment], *y = &v->segments[head->segment];
+    if (may_repeat(r->kind->kind) && strcmp(x->source, y->source) == 0 && x->shard != y->shard &&
+        same_record(r, &before))
+        return 0;
+    twice(v, r, &head_before, head, e);
+    return -1;
+}
+
+/* Takes the source's next distinct record of the section. */
+bool verify_source_next(struct verify *v, const struct section *section, struct err *e)
+{
+    struct side *side = &v->source;
+    for (;;) {
+        if (side->have) { /* the item has been used: it becomes the one before */
+            buf_reset(&v->before_key);
+            buf_add(&v->before_key, v->item.key, v->item.key_len);
+            buf_reset(&v->before_data);
+            buf_add(&v->before_data, v->item.data, v->item.data_len);
+            v->have_item = false;
+        }
+        side->have = false;
+        if (!v->have_item) {
+            int more = stage_next(v->stage, &v->item, e);
+            if (more < 0)
+                return false;
+            v->have_item = more > 0;
+        }
+        if (!v->have_item || !is_of_section(&v->item, section))
+            return true;
+        struct staged head;
+        if (!decode_staged(v->decoder, v->item.data, v->item.data_len, &head, &side->record, e))
+            return false;
+        side->have = true;
+        side->identity_len = head.identity_len;
+        if (v->item.key_len == v->before_key.len &&
+            memcmp(v->item.key, v->before_key.data, v->item.key_len) == 0) {
+            int further = repeated(v, &head, &side->record, e);
+            if (further < 0)
+                return false;
+            if (!further)
+                continue;
+        }
+        side->key = v->item.key;
+        side->key_len = v->item.key_len;
+        progress_add(1);
+        return true;
+    }
+}
+
+/* 1, 0 or -1, as fetch_next. */
+static int target_record(struct verify *v, struct side *s, struct err *e)
+{
+    int more, n;
+    if (v->rows) {
+        more = rows_next(v->rows, &s->record, e);
+        if (more > 0) {
+            const struct row_entry *entries = rows_entries(v->rows, &n);
+            s->identity_len = verify_row_key(row_table_of(&s->record), entries, n, &v->target_key);
+        }
+        return more;
+    }
+    do {
+        more = fetch_next(v->cursor, &s->record, e);
+    } while (more > 0 && !equiv_normalise(&v->target_form, &s->record));
+    if (more > 0)
+        s->identity_len = verify_key(v, &s->record, &v->target_key);
+    return more;
+}
+
+bool verify_target_next(struct verify *v, struct err *e)
+{
+    struct side *s = &v->target;
+    if (err_interrupted())
+        err_exit_interrupted();
+    int more = target_record(v, s, e);
+    s->have = more > 0;
+    s->key = v->target_key.data;
+    s->key_len = v->target_key.len;
+    return more >= 0;
+}
