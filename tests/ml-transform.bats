@@ -702,6 +702,62 @@ END
     assert_equal "$(xargs <got)" "[sc1,1] [sc2,2] [sc9,3]"
 }
 
+@test "--fit names what a release has no place for, and closes nothing then" {
+    run_split ml-transform --fit sqlite --release 3.17.2 --json <a.mlr
+    assert_status 0
+    ml-transform --json <a.mlr | cmp - <(printf '%s\n' "$output")
+    run_split ml-transform --fit sqlite --release 2.22 --json <a.mlr
+    assert_status 2
+    refute_contains "$output" '"kind":"trailer"'
+    assert_contains "$stderr" "field 'request_preview' has no column in MLflow 2.22.5"
+    assert_contains "$stderr" "the first release that has one is 3.2.0"
+    assert_contains "$stderr" "MLflow 2.22.5 has no table for it; the first that has one is 3.0.0"
+    assert_contains "$stderr" "do not fit into MLflow 2.22.5 on sqlite"
+    # what does fit there can be loaded there, and the other way round
+    ml-transform --kind metric --kind param --kind tag --kind experiment_tag <a.mlr | ml-transform --fit sqlite --release 2.22 >old.mlr
+    ml-load -q --release 2.22 "sqlite:///$PWD/old.db" <old.mlr
+    run_split ml-load -q --release 2.22 "sqlite:///$PWD/older.db" <a.mlr
+    assert_status 2
+}
+
+@test "--fit postgresql: widths, 32-bit ids, NUL, and text that is not UTF-8" {
+    stream >wide.mlr <<END
+{"kind":"experiment","experiment_id":"3000000000","name":"x","lifecycle_stage":"active"}
+{"kind":"run","run_id":"r1","experiment_id":"3000000000","lifecycle_stage":"active","artifact_uri":"s3://$(printf '%0200d' 0)"}
+{"kind":"param","run_id":"r1","key":"long","value":"$(printf '\xe6\x97\xa5%.0s' $(seq 8001))"}
+{"kind":"param","run_id":"r1","key":"fits","value":"$(printf '\xe6\x97\xa5%.0s' $(seq 8000))"}
+{"kind":"param","run_id":"r1","key":"nul","value":"a\u0000b"}
+{"kind":"param","run_id":"r1","key":"bytes","value":{"\$bytes":"/w=="}}
+{"kind":"param","run_id":"r1","key":"$(printf '%0300d' 0)","value":"v"}
+END
+    run_split ml-transform --fit postgresql --release 3.17.2 <wide.mlr
+    assert_status 2
+    assert_contains "$stderr" "Experiment 3000000000: field 'experiment_id' is more than the 32 bits that PostgreSQL has for it"
+    assert_contains "$stderr" "--renumber-experiments"
+    assert_contains "$stderr" "Param 'long' in run r1: field 'value' has 8001 characters, MLflow 3.17.2 has room for 8000"
+    assert_contains "$stderr" "--truncate cuts it"
+    refute_contains "$stderr" "Param 'fits'"
+    assert_contains "$stderr" "Param 'nul' in run r1: field 'value' holds a NUL character"
+    assert_contains "$stderr" "Param 'bytes' in run r1: field 'value' is not UTF-8"
+    assert_contains "$stderr" "field 'key' has 300 characters"
+    assert_contains "$stderr" "field 'artifact_uri' has 205 characters"
+    assert_contains "$stderr" "6 values do not fit"
+    run_split ml-transform --fit sqlite --release 3.17.2 <wide.mlr
+    assert_status 2
+    assert_contains "$stderr" "1 values do not fit"
+    # what can be cured
+    ml-transform --json <wide.mlr | grep -v '"nul"\|"bytes"\|0000000","value"' | sed 's/"artifact_uri":"[^"]*"/"artifact_uri":"s3:\/\/b"/' | ml-transform --from-json --reseal >cure.mlr
+    run_split ml-transform --renumber-experiments --fit postgresql --release 3.17.2 --truncate --json <cure.mlr
+    assert_status 0
+    assert_contains "$stderr" "Params: value: 1 cut"
+    assert_equal "$(jq -c 'select(.kind == "param") | [.key, (.value | length)]' <<<"$output" | xargs)" '[long,8000] [fits,8000]'
+    for wrong in "--fit oracle" "--truncate" "--release 3.1" "--fit sqlite --release 9.9"; do
+        # shellcheck disable=SC2086
+        run_split ml-transform $wrong <a.mlr
+        assert_status 2
+    done
+}
+
 @test "temporary files go where they are sent, and nothing of them stays" {
     mkdir tmp
     cat a.mlr | ml-transform --lifecycle active --tmpdir tmp >part.mlr

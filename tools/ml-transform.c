@@ -14,6 +14,7 @@
 #include "../common/io.h"
 #include "../common/opt.h"
 #include "../common/progress.h"
+#include "../formats/fit.h"
 #include "../formats/jsonl.h"
 #include "../formats/merge.h"
 #include "../formats/refs.h"
@@ -23,7 +24,9 @@
 #include "../formats/summary.h"
 #include "../formats/wire.h"
 
-static bool to_json, from_json, reseal, validate, summarise, strict_uri, merge_sources, renumber_versions;
+static bool to_json, from_json, reseal, validate, summarise, strict_uri, merge_sources, renumber_versions,
+    truncate_texts;
+static const char *fit_dialect, *fit_release;
 static const char *head_text, *renumber_from, *id_map, *known_ids, *on_conflict, *tmpdir = ".";
 static const char *since, *until, *stage;
 static struct opt_list experiments, runs, kinds_wanted, kinds_excluded, tags, statuses;
@@ -63,6 +66,10 @@ static const struct opt options[] = {
     {OPT_STRING, 0, "on-conflict", "HOW", "with --merge: fail (default), rename, or merge", &on_conflict},
     {OPT_FLAG, 0, "renumber-versions", NULL,
      "with --merge: model versions whose number is taken get the next", &renumber_versions},
+    {OPT_STRING, 0, "fit", "DIALECT", "name what sqlite or postgresql cannot hold", &fit_dialect},
+    {OPT_STRING, 0, "release", "X.Y[.Z]", "with --fit: of this MLflow (default: as ml-load)", &fit_release},
+    {OPT_FLAG, 0, "truncate", NULL, "with --fit: cut texts that are too long, where nothing is lost but text",
+     &truncate_texts},
     {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: the current one)", &tmpdir},
     {.type = OPT_END},
 };
@@ -248,6 +255,7 @@ struct job {
     struct renumber *renumber;
     struct rename *rename;
     struct relocate *relocate;
+    struct fit *fit;
     struct ref_check *refs;
     struct summary *summary;
     struct arena made; /* text of the record at hand */
@@ -274,7 +282,8 @@ static void emit(struct job *j, const struct record *r)
         ref_check_add(j->refs, r);
     if (j->summary)
         summary_add(j->summary, r, bytes_of(j, r));
-    sink_record(&j->sink, r);
+    if (!j->fit || fit_problems(j->fit) == 0)
+        sink_record(&j->sink, r);
 }
 
 static _Noreturn void give_up(struct job *j, const struct err *e)
@@ -294,6 +303,8 @@ static void change(struct job *j, struct record *r)
         rename_record(j->rename, r, &j->made);
     if (j->relocate)
         relocate_record(j->relocate, r, &j->made);
+    if (j->fit)
+        fit_record(j->fit, r, &j->made);
     emit(j, r);
 }
 
@@ -316,6 +327,14 @@ static void take_record(struct job *j, enum phase phase, const struct record *re
     }
 }
 
+/* Closes a segment; one that does not fit never is. */
+static void seal(struct job *j)
+{
+    j->segments++;
+    if (!j->fit || fit_problems(j->fit) == 0)
+        sink_trailer(&j->sink);
+}
+
 /* Headers and trailers: kept one to one, unless segments are merged. */
 static void take_frame(struct job *j, enum phase phase, enum wire_event event, const struct wire_header *h)
 {
@@ -328,8 +347,7 @@ static void take_frame(struct job *j, enum phase phase, enum wire_event event, c
         if (j->refs)
             ref_check_segment(j->refs);
     } else {
-        sink_trailer(&j->sink);
-        j->segments++;
+        seal(j);
     }
 }
 
@@ -390,10 +408,8 @@ static void run(struct job *j)
         run_again(j, PHASE_EXPERIMENTS, &in);
     }
     run_again(j, PHASE_WRITE, &in);
-    if (j->merge) {
-        sink_trailer(&j->sink);
-        j->segments = 1;
-    }
+    if (j->merge)
+        seal(j);
 }
 
 /* -- beginning and end */
@@ -435,6 +451,22 @@ static void report_numbers(const struct renumber *x)
     err_note("permissions in a server's auth database name experiments by id: they must be granted anew");
 }
 
+static const struct schema_release *release_to_fit(void)
+{
+    static const struct schema_release *release;
+    struct buf why = {0};
+    struct err e;
+    if (release)
+        return release;
+    release = fit_release ? schema_find_release(fit_release, &e) : schema_default_release(&why);
+    if (!release)
+        err_die(&e);
+    if (!fit_release)
+        err_note("--fit for MLflow %s: %s", release->release, buf_str(&why));
+    buf_free(&why);
+    return release;
+}
+
 /* What was done and found; the exit code. */
 static int finish(struct job *j)
 {
@@ -449,8 +481,15 @@ static int finish(struct job *j)
         code = EXIT_ANSWER_NO;
     if (j->relocate && relocate_report(j->relocate) > 0 && strict_uri)
         code = EXIT_ANSWER_NO;
+    if (j->fit)
+        fit_report(j->fit);
     if (j->refs && report_references(j) != EXIT_DONE)
         code = EXIT_ANSWER_NO;
+    if (j->fit && fit_problems(j->fit) > 0) {
+        sink_give_up(&j->sink);
+        die(NULL, "%" PRIu64 " values do not fit into MLflow %s on %s: the stream is not closed",
+            fit_problems(j->fit), release_to_fit()->release, fit_dialect);
+    }
     sink_close(&j->sink);
     if (validate || summarise)
         io_close_stdout();
@@ -464,6 +503,7 @@ static void free_job(struct job *j)
     renumber_free(j->renumber);
     rename_free(j->rename);
     relocate_free(j->relocate);
+    fit_free(j->fit);
     ref_check_free(j->refs);
     summary_free(j->summary);
     arena_free(&j->made);
@@ -585,6 +625,23 @@ static struct relocate *make_relocate(void)
     return x;
 }
 
+static struct fit *make_fit(void)
+{
+    struct err e;
+    if (!fit_dialect && (fit_release || truncate_texts))
+        opt_usage_error(&spec, "--release and --truncate go with --fit");
+    if (!fit_dialect)
+        return NULL;
+    bool postgres = strcmp(fit_dialect, "postgresql") == 0;
+    if (!postgres && strcmp(fit_dialect, "sqlite") != 0)
+        opt_usage_error(&spec, "--fit: '%s' is neither sqlite nor postgresql", fit_dialect);
+    struct fit *x =
+        fit_new(postgres ? DIALECT_POSTGRESQL : DIALECT_SQLITE, release_to_fit(), truncate_texts, &e);
+    if (!x)
+        err_die(&e);
+    return x;
+}
+
 static void check_options(int argc, char **argv, int first)
 {
     bool silent = validate || summarise;
@@ -613,6 +670,7 @@ int main(int argc, char **argv)
         .renumber = make_renumber(),
         .rename = make_rename(),
         .relocate = make_relocate(),
+        .fit = make_fit(),
         .refs = validate ? ref_check_new() : NULL,
         .summary = summarise ? summary_new() : NULL,
     };
