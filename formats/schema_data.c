@@ -423,11 +423,11 @@ static int assessment_row(struct pass *p)
 
 static bool fill_assessments(struct db *db, struct err *e)
 {
-    static const char look_up[] = "UPDATE assessments SET\n"
-                                  "    experiment_id = (SELECT experiment_id FROM trace_info t WHERE "
-                                  "t.request_id = assessments.trace_id),\n"
-                                  "    trace_timestamp_ms = (SELECT timestamp_ms FROM trace_info t WHERE "
-                                  "t.request_id = assessments.trace_id)";
+    static const char look_up[] =
+        "UPDATE assessments SET\n"
+        "    experiment_id = (SELECT experiment_id FROM trace_info t WHERE t.request_id = trace_id),\n"
+        "    trace_timestamp_ms = (SELECT timestamp_ms FROM trace_info t WHERE t.request_id = trace_id),\n"
+        "    aggregate_value = NULL, is_numeric_value = FALSE";
     struct pass p = {0};
     bool ok =
         db_exec(db, look_up, e) &&

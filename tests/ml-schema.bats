@@ -476,3 +476,55 @@ table tags: not MLflow's: check (must>0)"
     assert_status 2
     assert_contains "$stderr" "since 3.10"
 }
+
+@test "a number and a NaN that tie make one latest metric, the number; every run's user becomes a tag" {
+    ml-schema create -q --release 1.2 $db
+    sqlite3 x.db "INSERT INTO runs (run_uuid, experiment_id) VALUES ('r', NULL);
+        INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ('a', 0, 5, 'r', 1, 1), ('a', -1, 5, 'r', 1, 0),
+            ('b', 0, 5, 'r', 1, 1), ('b', 0, 5, 'r', 1, 0), ('c', 0, 5, 'r', 1, 1), ('c', 3, 6, 'r', 0, 0)"
+    ml-schema upgrade -q --to head $db
+    assert_equal "$(sqlite3 x.db 'SELECT key, value, is_nan FROM latest_metrics ORDER BY key' | tr '\n' ' ')" "a|0.0|1 b|0.0|0 c|0.0|1 "
+    ml-schema create -q --release 0 sqlite:///y.db || ml-schema sql --dialect sqlite --to base | sqlite3 y.db
+    sqlite3 y.db "INSERT INTO runs (run_uuid, experiment_id, user_id) VALUES ('r1', 1, 'ann'), ('r2', 1, 'bob'), ('r3', NULL, 'eve'), ('r4', 1, '')"
+    ml-schema upgrade -q --to head sqlite:///y.db
+    assert_equal "$(sqlite3 y.db "SELECT run_uuid || value FROM tags WHERE key = 'mlflow.user' ORDER BY 1" | tr '\n' ' ')" "r1ann r2bob r3eve "
+}
+
+@test "is_nan that is no boolean is refused where MLflow begins to check it" {
+    ml-schema create -q --release 1.13 $db
+    sqlite3 x.db "INSERT INTO metrics (key, value, timestamp, run_uuid, is_nan) VALUES ('a', 0, 5, 'r', 2)"
+    run_split ml-schema upgrade --to head $db
+    assert_status 2
+    assert_contains "$stderr" "39d1c3be5f05"
+    assert_equal "$(ml-schema current $db)" "a8c4a736bde6	1.13.0 to 1.14.1"
+    sqlite3 x.db "UPDATE metrics SET is_nan = 0"
+    ml-schema upgrade -q --to head $db
+    run sqlite3 x.db "UPDATE metrics SET is_nan = 2"
+    assert_contains "$output" "CHECK constraint failed"
+}
+
+@test "columns that MLflow's prepopulation has made are filled anew; others of these names are refused" {
+    ml-schema create -q --release 3.16 $db
+    sqlite3 x.db "INSERT INTO experiments (experiment_id, name) VALUES (1, 'e');
+        INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('t', 1, 7, 'OK'), ('u', 1, 7, 'OK');
+        INSERT INTO trace_tags (key, value, request_id) VALUES ('mlflow.traceName', 'new', 't');
+        INSERT INTO assessments (assessment_id, trace_id, name, assessment_type, value, created_timestamp, last_updated_timestamp, source_type, valid)
+            VALUES ('a', 't', 'n', 'feedback', '2.5', 1, 1, 'HUMAN', 1), ('b', 't', 'n', 'feedback', 'null', 1, 1, 'HUMAN', 1);
+        ALTER TABLE trace_info ADD COLUMN trace_name VARCHAR(4096);
+        ALTER TABLE assessments ADD COLUMN experiment_id INTEGER;
+        ALTER TABLE assessments ADD COLUMN trace_timestamp_ms BIGINT;
+        ALTER TABLE assessments ADD COLUMN aggregate_value FLOAT;
+        ALTER TABLE assessments ADD COLUMN is_numeric_value BOOLEAN DEFAULT 0;
+        UPDATE trace_info SET trace_name = 'stale'; UPDATE assessments SET aggregate_value = 9"
+    cp x.db y.db
+    ml-schema upgrade -q --to head $db
+    assert_equal "$(sqlite3 x.db 'SELECT request_id, trace_name FROM trace_info ORDER BY 1' | tr '\n' ' ')" "t|new u| "
+    assert_equal "$(sqlite3 x.db 'SELECT experiment_id, trace_timestamp_ms, aggregate_value, is_numeric_value FROM assessments ORDER BY assessment_id' | tr '\n' ' ')" \
+        "1|7|2.5|1 1|7||0 "
+    run_split ml-schema check --release 3.18 $db
+    assert_status 0
+    sqlite3 y.db "ALTER TABLE spans ADD COLUMN model_name TEXT NOT NULL DEFAULT ''"
+    run_split ml-schema upgrade --to head sqlite:///y.db
+    assert_status 2
+    assert_contains "$stderr" "spans: column model_name is here already, as TEXT NOT NULL"
+}
