@@ -757,10 +757,19 @@ static enum wire_event fail_at(struct wire_reader *r, const char *where, const c
     return WIRE_ERROR;
 }
 
+static bool in_shard(const struct wire_reader *r)
+{
+    return r->in_segment && r->header.shards > 1;
+}
+
 /* The place of the current record, or of the one that was looked for. */
 static void place(const struct wire_reader *r, char *where, size_t room)
 {
-    snprintf(where, room, "%s: record %" PRIu64 " (byte %" PRIu64 ")", r->io.name, r->number, r->io.offset);
+    int len = snprintf(where, room, "%s: record %" PRIu64 " (byte %" PRIu64 ")", r->io.name, r->number,
+                       r->io.offset);
+    if (in_shard(r) && len > 0 && (size_t)len < room)
+        snprintf(where + len, room - (size_t)len, ", shard %" PRId64 "/%" PRId64, r->header.shard,
+                 r->header.shards);
 }
 
 static enum wire_event fail(struct wire_reader *r, const char *hint, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -773,6 +782,9 @@ static enum wire_event fail(struct wire_reader *r, const char *hint, const char 
     buf_vaddf(&what, fmt, ap);
     va_end(ap);
     place(r, where, sizeof where);
+    /* A cut shard swallows the beginning of the next one, so that anything may be wrong. */
+    if (in_shard(r) && !hint)
+        hint = "this shard was cut or damaged: dump it again";
     fail_at(r, where, buf_str(&what), hint);
     buf_free(&what);
     return WIRE_ERROR;
