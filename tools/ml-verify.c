@@ -11,6 +11,7 @@
 #include "../common/opt.h"
 #include "../common/progress.h"
 #include "../formats/db.h"
+#include "../formats/db_interrupt.h"
 #include "../formats/json.h"
 #include "../formats/stage.h"
 #include "../formats/verify.h"
@@ -347,7 +348,7 @@ static uint64_t read_stream(struct verify *v)
     for (;;) {
         switch (wire_next(r, &record, &e)) {
         case WIRE_ERROR:
-            err_die(&e);
+            db_die(&e);
         case WIRE_END:
             progress_end();
             wire_reader_free(r);
@@ -366,6 +367,7 @@ static uint64_t read_stream(struct verify *v)
 
 static void close_db(void *db)
 {
+    db_interrupt_on_signal(NULL);
     db_close(db);
 }
 
@@ -382,6 +384,7 @@ static struct db *open_database(int argc, char **argv, int first, struct db_url 
     if (!db)
         err_die(&e);
     err_cleanup_push(close_db, db);
+    db_interrupt_on_signal(db);
     return db;
 }
 
@@ -408,7 +411,7 @@ int main(int argc, char **argv)
     uint64_t skipped = read_stream(v);
     progress_start("comparing", "records", 0);
     if (!verify_compare(v, &result, &e))
-        err_die(&e);
+        db_die(&e);
     progress_end();
     if (as_json)
         print_json(&result, skipped);

@@ -9,6 +9,7 @@
 #include "../common/opt.h"
 #include "../common/progress.h"
 #include "../formats/db.h"
+#include "../formats/db_interrupt.h"
 #include "../formats/dbdump.h"
 #include "../formats/schema.h"
 #include "../formats/stage.h"
@@ -51,6 +52,7 @@ static void take_problem(const struct record *r, const char *name, const char *r
 
 static void close_db(void *db)
 {
+    db_interrupt_on_signal(NULL);
     db_close(db);
 }
 
@@ -68,6 +70,7 @@ static struct db *open_database(int argc, char **argv, int first, struct db_url 
     if (!db)
         err_die(&e);
     err_cleanup_push(close_db, db);
+    db_interrupt_on_signal(db);
     if (!schema_order_of(db, &order,
                          &e)) /* a revision that is not known may hold what would be left out unseen */
         err_die(&e);
@@ -114,7 +117,7 @@ int main(int argc, char **argv)
     struct dbdump *d = dbdump_read(db, &o, &result, &e);
     progress_end();
     if (!d)
-        err_die(&e);
+        db_die(&e);
     if (result.problems && !skip_malformed) {
         err_print(u.display, "%" PRIu64 " records are against MLflow's types", result.problems);
         err_print_hint("mend them, or leave them out with --skip-malformed");
