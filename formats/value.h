@@ -80,8 +80,8 @@ bool value_same(const struct value *a, const struct value *b);
  * memcmp (SQLite's BINARY, PostgreSQL's COLLATE "C"). */
 int value_compare(const struct value *a, const struct value *b);
 
-/* A byte string whose memcmp order is the order of value_compare over the values in turn, e.g. the key fields of a kind.
- * Appended to out. */
+/* A byte string whose memcmp order is the order of value_compare over the values in turn, e.g. the key fields
+ * of a kind. Appended to out. */
 void value_sort_key(const struct value *v, struct buf *out);
 
 /* Reads a decimal 64-bit integer: optional sign and digits, nothing else. */

@@ -702,6 +702,34 @@ END
     assert_equal "$(xargs <got)" "[sc1,1] [sc2,2] [sc9,3]"
 }
 
+@test "--workspace puts everything there, with its row and that of the default one" {
+    run_split ml-transform --workspace team-a --json < <(zoo)
+    assert_status 0
+    assert_contains "$stderr" "--enable-workspaces"
+    printf '%s\n' "$output" >w.json
+    assert_equal "$(jq -r 'select(.workspace).kind' w.json | sort | uniq -c | xargs)" \
+        "2 experiment 3 model_version 1 model_version_tag 1 prompt 1 registered_model 1 registered_model_alias 3 registered_model_tag"
+    assert_equal "$(jq -r 'select(.workspace).workspace' w.json | uniq)" team-a
+    assert_equal "$(jq -r 'select(.kind == "row").values.name' w.json | xargs)" "default team-a"
+    # a stream that has workspaces: what is there is not there twice, and what refers to one follows
+    { ml-transform --json < <(zoo) | sed '1d;$d'
+      echo '{"kind":"row","table":"workspaces","values":{"name":"default","default_artifact_root":"s3://b"}}'
+      echo '{"kind":"row","table":"webhooks","values":{"webhook_id":"w","workspace":"default"}}'
+    } | stream | ml-transform -q --workspace team-a --json >w.json
+    assert_equal "$(jq -c 'select(.kind == "row").values' w.json | xargs -d '\n')" \
+        '{"name":"default","default_artifact_root":"s3://b"} {"webhook_id":"w","workspace":"team-a"} {"name":"team-a"}'
+    # several segments: the rows are in one of them
+    for i in 0 1 2; do mlruns-dump -q --shard $i/3 "$ROOT/tests/data/mlruns"; done | ml-transform -q --workspace team-a >w.mlr
+    assert_equal "$(ml-transform --json <w.mlr | grep -c '"kind":"row"')" 2
+    ml-load -q --release 3.17.2 "sqlite:///$PWD/w.db" <w.mlr
+    assert_equal "$(sqlite3 w.db 'SELECT DISTINCT workspace FROM experiments UNION ALL SELECT DISTINCT workspace FROM model_versions' | xargs)" "team-a team-a"
+    assert_equal "$(sqlite3 w.db 'SELECT name FROM workspaces ORDER BY 1' | xargs)" "default team-a"
+    for wrong in Team a -a a- api "a b"; do
+        run_split ml-transform "--workspace=$wrong" <a.mlr
+        assert_status 2
+    done
+}
+
 @test "--fit names what a release has no place for, and closes nothing then" {
     run_split ml-transform --fit sqlite --release 3.17.2 --json <a.mlr
     assert_status 0

@@ -23,10 +23,11 @@
 #include "../formats/select.h"
 #include "../formats/summary.h"
 #include "../formats/wire.h"
+#include "../formats/workspace.h"
 
 static bool to_json, from_json, reseal, validate, summarise, strict_uri, merge_sources, renumber_versions,
     truncate_texts;
-static const char *fit_dialect, *fit_release;
+static const char *fit_dialect, *fit_release, *workspace_name;
 static const char *head_text, *renumber_from, *id_map, *known_ids, *on_conflict, *tmpdir = ".";
 static const char *since, *until, *stage;
 static struct opt_list experiments, runs, kinds_wanted, kinds_excluded, tags, statuses;
@@ -62,6 +63,7 @@ static const struct opt options[] = {
      &experiment_names},
     {OPT_LIST, 0, "rename-model", "OLD=NEW", "give a registered model or prompt another name (repeatable)",
      &model_names},
+    {OPT_STRING, 0, "workspace", "NAME", "put everything into this workspace", &workspace_name},
     {OPT_FLAG, 0, "merge", NULL, "make one segment of those of several sources", &merge_sources},
     {OPT_STRING, 0, "on-conflict", "HOW", "with --merge: fail (default), rename, or merge", &on_conflict},
     {OPT_FLAG, 0, "renumber-versions", NULL,
@@ -255,6 +257,7 @@ struct job {
     struct renumber *renumber;
     struct rename *rename;
     struct relocate *relocate;
+    struct workspace *workspace;
     struct fit *fit;
     struct ref_check *refs;
     struct summary *summary;
@@ -303,6 +306,8 @@ static void change(struct job *j, struct record *r)
         rename_record(j->rename, r, &j->made);
     if (j->relocate)
         relocate_record(j->relocate, r, &j->made);
+    if (j->workspace && !workspace_record(j->workspace, r))
+        return;
     if (j->fit)
         fit_record(j->fit, r, &j->made);
     emit(j, r);
@@ -330,6 +335,12 @@ static void take_record(struct job *j, enum phase phase, const struct record *re
 /* Closes a segment; one that does not fit never is. */
 static void seal(struct job *j)
 {
+    struct record row;
+    while (j->workspace && j->segments == 0 && workspace_row(j->workspace, &row)) {
+        if (j->fit)
+            fit_record(j->fit, &row, &j->made);
+        emit(j, &row);
+    }
     j->segments++;
     if (!j->fit || fit_problems(j->fit) == 0)
         sink_trailer(&j->sink);
@@ -481,6 +492,8 @@ static int finish(struct job *j)
         code = EXIT_ANSWER_NO;
     if (j->relocate && relocate_report(j->relocate) > 0 && strict_uri)
         code = EXIT_ANSWER_NO;
+    if (j->workspace && strcmp(workspace_name, "default") != 0)
+        err_note("with more than the default workspace MLflow's server starts with --enable-workspaces only");
     if (j->fit)
         fit_report(j->fit);
     if (j->refs && report_references(j) != EXIT_DONE)
@@ -503,6 +516,7 @@ static void free_job(struct job *j)
     renumber_free(j->renumber);
     rename_free(j->rename);
     relocate_free(j->relocate);
+    workspace_free(j->workspace);
     fit_free(j->fit);
     ref_check_free(j->refs);
     summary_free(j->summary);
@@ -625,6 +639,15 @@ static struct relocate *make_relocate(void)
     return x;
 }
 
+static struct workspace *make_workspace(void)
+{
+    struct err e;
+    struct workspace *x = workspace_name ? workspace_new(workspace_name, &e) : NULL;
+    if (workspace_name && !x)
+        opt_usage_error(&spec, "--workspace: %s: %s", e.where, e.what);
+    return x;
+}
+
 static struct fit *make_fit(void)
 {
     struct err e;
@@ -670,6 +693,7 @@ int main(int argc, char **argv)
         .renumber = make_renumber(),
         .rename = make_rename(),
         .relocate = make_relocate(),
+        .workspace = make_workspace(),
         .fit = make_fit(),
         .refs = validate ? ref_check_new() : NULL,
         .summary = summarise ? summary_new() : NULL,
