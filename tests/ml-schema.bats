@@ -526,5 +526,5 @@ table tags: not MLflow's: check (must>0)"
     sqlite3 y.db "ALTER TABLE spans ADD COLUMN model_name TEXT NOT NULL DEFAULT ''"
     run_split ml-schema upgrade --to head sqlite:///y.db
     assert_status 2
-    assert_contains "$stderr" "spans: column model_name is here already, as TEXT NOT NULL"
+    assert_contains "$stderr" "column model_name is here already, as TEXT NOT NULL"
 }
