@@ -8,91 +8,23 @@
 #include "../common/progress.h"
 #include "pytext.h"
 #include "sha256.h"
+#include "trace_columns.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 /* ---- revision 75868b020152: what MLflow kept in tags, metadata and metrics of traces and spans goes into
  * columns */
 
-enum { TOKENS = 6, COSTS = 3, TRACE_NAME_MAX = 4096, SESSION_ID_MAX = 250, MODEL_MAX = 500 /* characters */ };
+enum { MODEL_MAX = 500 /* characters */ };
 
-static const char *const token_keys[TOKENS] = {
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "cache_creation_input_tokens_above_1hr",
-};
-static const char *const cost_keys[COSTS] = {"input_cost", "output_cost", "total_cost"};
-
-/* A count of tokens as Python's Decimal(str(v)) gives it; NULL when it is no whole number of 64 bits. */
-static struct value token_count(const struct pyjson_value *v)
-{
-    int64_t n;
-    char shortest[32];
-    if (!v)
-        return value_null();
-    switch (v->type) {
-    case PYJSON_INT:
-    case PYJSON_STRING:
-        return py_integer(v->s, v->len, &n) ? value_int(n) : value_null();
-    case PYJSON_FLOAT:
-        return py_integer(shortest, value_format_float(pyjson_number(v), shortest), &n) ? value_int(n)
-                                                                                        : value_null();
-    default:
-        return value_null();
-    }
-}
-
-static struct value token_count_of_metric(const struct value *v)
-{
-    int64_t n;
-    char shortest[32];
-    if (v->type == VALUE_INT)
-        return *v;
-    if (v->type != VALUE_FLOAT)
-        return value_null();
-    return py_integer(shortest, value_format_float(v->f, shortest), &n) ? value_int(n) : value_null();
-}
-
-static struct value finite_value(double d)
-{
-    return isfinite(d) ? value_float(d) : value_null();
-}
-
-/* A cost as Python's float(v) gives it, if that is finite. */
-static struct value cost(const struct pyjson_value *v)
-{
-    double d;
-    if (!v)
-        return value_null();
-    switch (v->type) {
-    case PYJSON_INT:
-    case PYJSON_FLOAT:
-        return finite_value(pyjson_number(v));
-    case PYJSON_STRING:
-        return py_float(v->s, v->len, &d) ? finite_value(d) : value_null();
-    default:
-        return value_null();
-    }
-}
+static const char *const *const token_keys = trace_columns + TRACE_COLUMN_TOKENS;
+static const char *const *const cost_keys = trace_columns + TRACE_COLUMN_COSTS;
 
 static struct value cost_of_metric(const struct value *v)
 {
     if (v->type == VALUE_INT)
         return value_float((double)v->i);
-    return v->type == VALUE_FLOAT ? finite_value(v->f) : value_null();
-}
-
-/* Text cut to so many characters; counts it when something was cut. */
-static struct value bounded(const struct value *v, size_t max, uint64_t *cut)
-{
-    if (v->type != VALUE_STR)
-        return value_null();
-    size_t n = utf8_prefix(v->s, v->len, max);
-    *cut += n < v->len;
-    return value_strn(v->s, n);
+    return v->type == VALUE_FLOAT ? trace_finite(v->f) : value_null();
 }
 
 static bool text_is_sound(const struct value *v, const char *table, const struct value *key, struct err *e)
@@ -189,19 +121,7 @@ static void add_filled(struct buf *sql, const char *alias, const char *const *co
     buf_addc(sql, '\n');
 }
 
-static const char *const trace_columns[] = {
-    "trace_name",
-    "session_id",
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "cache_creation_input_tokens_above_1hr",
-    "input_cost",
-    "output_cost",
-    "total_cost",
-};
+enum { N_TRACE_COLUMNS = TRACE_COLUMN_COSTS + TRACE_COSTS };
 static const char *const span_columns[] = {"input_cost", "output_cost", "total_cost", "model_name",
                                            "model_provider"};
 
@@ -214,29 +134,29 @@ enum {
     TRACE_USAGE,
     TRACE_COST,
     TRACE_METRICS,
-    TRACE_FILLED = TRACE_METRICS + 2 * TOKENS
+    TRACE_FILLED = TRACE_METRICS + 2 * TRACE_TOKENS
 };
 
 static int trace_row(struct pass *p)
 {
-    struct value id = column(p, TRACE_ID), values[COUNT(trace_columns)];
+    struct value id = column(p, TRACE_ID), values[N_TRACE_COLUMNS];
     struct value name = column(p, TRACE_NAME), session = column(p, TRACE_SESSION);
     if (!text_is_sound(&name, "trace_tags", &id, p->e) ||
         !text_is_sound(&session, "trace_request_metadata", &id, p->e))
         return -1;
-    values[0] = bounded(&name, TRACE_NAME_MAX, &p->cut[0]);
-    values[1] = bounded(&session, SESSION_ID_MAX, &p->cut[1]);
+    values[0] = trace_text(&name, TRACE_NAME_MAX, &p->cut[0]);
+    values[1] = trace_text(&session, SESSION_ID_MAX, &p->cut[1]);
     struct value usage = column(p, TRACE_USAGE), costs = column(p, TRACE_COST),
                  filled = column(p, TRACE_FILLED);
     parse_object(&p->json, &usage);
-    for (int i = 0; i < TOKENS; i++) {
+    for (int i = 0; i < TRACE_TOKENS; i++) {
         struct value there = column(p, TRACE_METRICS + 2 * i), metric = column(p, TRACE_METRICS + 2 * i + 1);
-        values[2 + i] = is_true(&there) ? token_count_of_metric(&metric)
-                                        : token_count(pyjson_get(&p->json, token_keys[i]));
+        values[2 + i] = is_true(&there) ? trace_token_count_of_number(&metric)
+                                        : trace_token_count(pyjson_get(&p->json, token_keys[i]));
     }
     parse_object(&p->json, &costs);
-    for (int i = 0; i < COSTS; i++)
-        values[2 + TOKENS + i] = cost(pyjson_get(&p->json, cost_keys[i]));
+    for (int i = 0; i < TRACE_COSTS; i++)
+        values[2 + TRACE_TOKENS + i] = trace_cost(pyjson_get(&p->json, cost_keys[i]));
     if (!any_value(values, COUNT(values)) && !is_true(&filled))
         return 0;
     for (size_t i = 0; i < COUNT(values); i++)
@@ -255,9 +175,9 @@ static bool fill_traces(struct db *db, struct err *e)
 {
     struct buf read = {0}, write = {0};
     buf_adds(&read, "SELECT t.request_id, n.value, s.value, u.value, c.value");
-    for (int i = 0; i < TOKENS; i++)
+    for (int i = 0; i < TRACE_TOKENS; i++)
         buf_addf(&read, ", m%d.request_id IS NOT NULL, m%d.value", i, i);
-    add_filled(&read, "t", trace_columns, COUNT(trace_columns));
+    add_filled(&read, "t", trace_columns, N_TRACE_COLUMNS);
     buf_adds(&read, "FROM trace_info t\n"
                     "LEFT JOIN trace_tags n ON n.request_id = t.request_id AND n.key = 'mlflow.traceName'\n"
                     "LEFT JOIN trace_request_metadata s ON s.request_id = t.request_id AND s.key = "
@@ -266,12 +186,12 @@ static bool fill_traces(struct db *db, struct err *e)
                     "'mlflow.trace.tokenUsage'\n"
                     "LEFT JOIN trace_request_metadata c ON c.request_id = t.request_id AND c.key = "
                     "'mlflow.trace.cost'\n");
-    for (int i = 0; i < TOKENS; i++)
+    for (int i = 0; i < TRACE_TOKENS; i++)
         buf_addf(&read, "LEFT JOIN trace_metrics m%d ON m%d.request_id = t.request_id AND m%d.key = '%s'\n",
                  i, i, i, token_keys[i]);
     buf_adds(&write, "UPDATE trace_info");
-    add_assignments(&write, trace_columns, COUNT(trace_columns));
-    buf_addf(&write, " WHERE request_id = ?%zu", COUNT(trace_columns) + 1);
+    add_assignments(&write, trace_columns, N_TRACE_COLUMNS);
+    buf_addf(&write, " WHERE request_id = ?%d", N_TRACE_COLUMNS + 1);
 
     struct pass p;
     bool ok = pass_start(&p, db, "traces", buf_str(&read), buf_str(&write), e) && pass_run(&p, trace_row);
@@ -338,19 +258,19 @@ static int dimension(struct pass *p, const char *key, int which, struct value *o
     if (v->surrogate)
         return refuse_dimensions(p, "has half of a surrogate pair");
     struct value text = value_strn(v->s, v->len);
-    *out = bounded(&text, MODEL_MAX, &p->cut[which]);
+    *out = trace_text(&text, MODEL_MAX, &p->cut[which]);
     return 0;
 }
 
 static int span_row(struct pass *p)
 {
-    struct value values[COUNT(span_columns)], dimensions = column(p, 2), filled = column(p, 3 + COSTS);
-    for (int i = 0; i < COSTS; i++) {
+    struct value values[COUNT(span_columns)], dimensions = column(p, 2), filled = column(p, 3 + TRACE_COSTS);
+    for (int i = 0; i < TRACE_COSTS; i++) {
         struct value metric = column(p, 3 + i);
         values[i] = cost_of_metric(&metric);
     }
-    if (read_dimensions(p, &dimensions) < 0 || dimension(p, model_key, 0, &values[COSTS]) < 0 ||
-        dimension(p, provider_key, 1, &values[COSTS + 1]) < 0)
+    if (read_dimensions(p, &dimensions) < 0 || dimension(p, model_key, 0, &values[TRACE_COSTS]) < 0 ||
+        dimension(p, provider_key, 1, &values[TRACE_COSTS + 1]) < 0)
         return -1;
     if (!any_value(values, COUNT(values)) && !is_true(&filled))
         return 0;
@@ -368,7 +288,7 @@ static bool fill_spans(struct db *db, struct err *e)
     buf_adds(&read, "SELECT s.trace_id, s.span_id, s.dimension_attributes, i.value, o.value, t.value");
     add_filled(&read, "s", span_columns, COUNT(span_columns));
     buf_adds(&read, "FROM spans s\n");
-    for (int i = 0; i < COSTS; i++)
+    for (int i = 0; i < TRACE_COSTS; i++)
         buf_addf(&read,
                  "LEFT JOIN span_metrics %c ON %c.trace_id = s.trace_id AND %c.span_id = s.span_id AND "
                  "%c.key = '%s'\n",
@@ -388,30 +308,11 @@ static bool fill_spans(struct db *db, struct err *e)
     return pass_end(&p, ok);
 }
 
-static struct value yes_or_no(const char *s, size_t len)
-{
-    py_strip(&s, &len);
-    if (len == 3 && strncasecmp(s, "yes", 3) == 0)
-        return value_float(1);
-    return len == 2 && strncasecmp(s, "no", 2) == 0 ? value_float(0) : value_null();
-}
-
 static int assessment_row(struct pass *p)
 {
-    struct value id = column(p, 0), text = column(p, 1), number = value_null();
-    bool numeric = false;
-    if (!value_is_text(&text) || !pyjson_parse(&p->json, text.s, text.len))
-        number = value_is_text(&text) ? yes_or_no(text.s, text.len) : value_null();
-    else {
-        const struct pyjson_value *v = &p->json.top;
-        if (v->type == PYJSON_TRUE || v->type == PYJSON_FALSE)
-            number = value_float(v->type == PYJSON_TRUE);
-        else if (v->type == PYJSON_INT || v->type == PYJSON_FLOAT) {
-            number = finite_value(pyjson_number(v));
-            numeric = !value_is_null(&number);
-        } else if (v->type == PYJSON_STRING)
-            number = yes_or_no(v->s, v->len);
-    }
+    struct value id = column(p, 0), text = column(p, 1), number;
+    bool numeric;
+    assessment_aggregate(&p->json, &text, &number, &numeric);
     if (value_is_null(&number))
         return 0;
     struct value is_numeric = value_bool(numeric);

@@ -388,10 +388,11 @@ static void derive_assessment(struct store *s, const struct record *r, const str
 {
     if (s->order < STORE_ANALYTICS_ORDER)
         return;
-    struct value aggregate, is_numeric;
-    assessment_aggregate(&r->v[F_assessment_value], &aggregate, &is_numeric);
+    struct value aggregate;
+    bool is_numeric;
+    assessment_aggregate(&s->json, &r->v[F_assessment_value], &aggregate, &is_numeric);
     set_column(p, "aggregate_value", row, aggregate);
-    set_column(p, "is_numeric_value", row, is_numeric);
+    set_column(p, "is_numeric_value", row, value_bool(is_numeric));
     struct buf *current = &s->current[REF_TRACE];
     buf_reset(&s->key);
     row_put_key(&s->key, &r->v[F_assessment_trace_id]);
@@ -659,7 +660,7 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
     arena_reset(&s->scratch);
     if (s->order >= STORE_ANALYTICS_ORDER &&
         (r->kind->kind == KIND_trace_tag || r->kind->kind == KIND_trace_request_metadata) &&
-        promote(r, &promoted))
+        promote(&s->json, r, &promoted))
         return store_note_refs(s, r, p, NULL, e) && stage_patch(s, r, &promoted, e);
     enum verdict verdict = convert(s, r, p, row);
     if (s->fatal) {

@@ -5,6 +5,7 @@
 #include "../common/arena.h"
 #include "../common/buf.h"
 #include "store.h"
+#include "trace_columns.h"
 #include "store_sort.h"
 
 enum { STORE_MAX_COLUMNS = 64, STORE_MAX_TABLES = 96, STORE_MAX_KEY = 8 };
@@ -91,6 +92,7 @@ struct store {
     bool default_workspace; /* its row has come */
     struct arena names;     /* what the tables' descriptions hold */
     struct arena scratch;   /* of one record */
+    struct pyjson json;     /* likewise */
     struct buf key, data, text;
     struct buf
         current[REF_COUNT]; /* the parent that came last, and the one that was last put down for a check */
@@ -146,7 +148,7 @@ size_t row_get(const char *data, struct value *v);
 
 /* ---- traces (store_trace.c) */
 
-enum { PROMOTED_MAX = 6 };
+enum { PROMOTED_MAX = TRACE_TOKENS };
 
 /* Columns of trace_info that hold what the stream has as a tag or metadata. */
 struct promoted {
@@ -158,19 +160,9 @@ struct promoted {
     bool cut_name, cut_session, loss; /* the columns hold less than the text */
 };
 
-/* All such columns, ended by NULL. */
-extern const char *const promoted_columns[];
 /* False when the record, a trace_tag or trace_request_metadata, is a row of its own. Strings point into the
- * record. The rules are those of MLflow's SqlAlchemyStore (3.17). */
-bool promote(const struct record *r, struct promoted *out);
-
-/* What MLflow's assessments.aggregate_value and is_numeric_value hold for a JSON value. */
-void assessment_aggregate(const struct value *json, struct value *aggregate, struct value *is_numeric);
-
-/* int() of MLflow's token counts and float() of its costs, for UTF-8 text: NULL where the text is no such
- * number. */
-struct value token_count_of_text(const char *s, size_t len);
-struct value cost_of_text(const char *s, size_t len);
+ * record. json is scratch. */
+bool promote(struct pyjson *json, const struct record *r, struct promoted *out);
 
 /* ---- where rows go */
 

@@ -143,7 +143,7 @@ static bool plan_extras(struct store *s, enum kind kind, struct store_table *t, 
                                                      "is_numeric_value", NULL};
     if (s->order < STORE_ANALYTICS_ORDER)
         return true;
-    const char *const *c = kind == KIND_trace        ? promoted_columns
+    const char *const *c = kind == KIND_trace        ? trace_columns
                            : kind == KIND_assessment ? assessment_columns
                                                      : NULL;
     for (; c && *c; c++)
@@ -259,6 +259,7 @@ void store_free(struct store *s)
         return;
     sorter_free(s->sorter);
     arena_free(&s->scratch);
+    pyjson_free(&s->json);
     buf_free(&s->key);
     buf_free(&s->data);
     buf_free(&s->text);

@@ -156,6 +156,16 @@ static void test_keys(void)
 
 /* ---- numbers as Python reads them */
 
+static struct pyjson scratch;
+
+/* A member of an object that is this text. */
+static const struct pyjson_value *json_string(const char *text)
+{
+    static struct pyjson_value v;
+    v = (struct pyjson_value){.type = PYJSON_STRING, .s = text, .len = strlen(text)};
+    return &v;
+}
+
 static void test_token_counts(void)
 {
     static const struct {
@@ -194,7 +204,7 @@ static void test_token_counts(void)
         {"1 2", true, 0},
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-        struct value v = token_count_of_text(t[i].text, strlen(t[i].text));
+        struct value v = trace_token_count(json_string(t[i].text));
         ok(t[i].null ? v.type == VALUE_NULL : v.type == VALUE_INT && v.i == t[i].i, "token count of '%s'",
            t[i].text);
     }
@@ -211,7 +221,7 @@ static void test_floats(void)
         {"-2e-3", -2e-3}, {"0x1p3", NAN},    {"\xef\xbc\x91", 1},
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-        struct value v = cost_of_text(t[i].text, strlen(t[i].text));
+        struct value v = trace_cost(json_string(t[i].text));
         ok(isnan(t[i].f) ? v.type == VALUE_NULL : v.type == VALUE_FLOAT && v.f == t[i].f, "cost of '%s'",
            t[i].text);
     }
@@ -234,10 +244,11 @@ static void test_aggregates(void)
         {"YES", 1, false},
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-        struct value json = value_str(t[i].json), f, numeric;
-        assessment_aggregate(&json, &f, &numeric);
+        struct value json = value_str(t[i].json), f;
+        bool numeric;
+        assessment_aggregate(&scratch, &json, &f, &numeric);
         ok((isnan(t[i].f) ? f.type == VALUE_NULL : f.type == VALUE_FLOAT && f.f == t[i].f) &&
-               numeric.b == t[i].numeric,
+               numeric == t[i].numeric,
            "aggregate of %s", t[i].json);
     }
 }
