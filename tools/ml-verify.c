@@ -390,7 +390,8 @@ static struct db *open_database(int argc, char **argv, int first, struct db_url 
 
 int main(int argc, char **argv)
 {
-    struct db_url u;
+    static struct db_url u; /* for as long as the program runs, like what follows */
+    static char *dir;
     struct err e;
     struct buf text = {0};
     struct verify_result result;
@@ -400,7 +401,7 @@ int main(int argc, char **argv)
         opt_usage_error(&spec, "a record stream is expected on standard input, as from mlruns-dump");
     err_catch_signals();
     struct db *db = open_database(argc, argv, first, &u);
-    char *dir = stage_choose_dir(tmpdir, u.path);
+    dir = stage_choose_dir(tmpdir, u.path);
     struct verify_options o = {.exact = exact, .tmpdir = dir, .failure = take_failure, .arg = &text};
     struct verify *v = verify_new(db, &o, &e);
     if (!v) {
