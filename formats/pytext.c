@@ -238,8 +238,8 @@ static bool is_infinity_or_nan(const char *s)
     return false;
 }
 
-/* ASCII's four separators are white space to str.strip() and to Decimal(), to float() only beside characters that are not
- * ASCII. */
+/* ASCII's four separators are white space to str.strip() and to Decimal(), to float() only beside characters
+ * that are not ASCII. */
 static bool has_separators(const char *s, size_t len)
 {
     bool separators = false;

@@ -94,15 +94,13 @@ static bool drop_if_copy(struct wreck *w, const char *table)
  */
 static bool drop_if_next(struct wreck *w, const char *table)
 {
-    static const char *const derived[] = {"latest_metrics", "issue_categories", "workspaces"};
     int64_t rows;
     if (is_copy(table) || schema_shape_has_table(&w->own, table) || !schema_shape_has_table(&w->next, table))
         return true;
     if (!count_rows(w, table, &rows))
         return false;
-    bool again = rows == 0;
-    for (size_t i = 0; i < sizeof derived / sizeof *derived; i++)
-        again |= strcmp(table, derived[i]) == 0 && (i < 2 || rows == 1);
+    bool again = rows == 0 || strcmp(table, "latest_metrics") == 0 ||
+                 strcmp(table, "issue_categories") == 0 || (strcmp(table, "workspaces") == 0 && rows == 1);
     if (!again) {
         err_set(w->e, table, "the table belongs to the next revision, and has rows");
         return err_hint(w->e, "it was not left by MLflow's upgrade; rename it or move its rows away");
