@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""ml-schema beside `mlflow db upgrade`, in one run on the same data: a fresh database, and the reference load (466,860 metric
+points, 3,702 unique metrics, 186 runs at MLflow 1.0's head), whole and revision 89d4b8295536 alone, on SQLite and PostgreSQL.
+Ratios count, not seconds. Every revision of the reference load is timed against MLflow's, too.
+
+    schema_bench.py [--points N] [--only sqlite|postgresql]
+"""
+
+import argparse
+import logging
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import schema_oracle as oracle  # noqa: E402
+
+oracle.use_mlflow("3.17.2")
+logging.disable(logging.WARNING)
+warnings.simplefilter("ignore")
+options = argparse.ArgumentParser()
+options.add_argument("--points", type=int, default=466_860)
+options.add_argument("--only", choices=["sqlite", "postgresql"])
+options = options.parse_args()
+POINTS = options.points
+UNIQUE, RUNS = 3_702, 186
+chain = oracle.revisions()
+TARGET = oracle.revisions().index("dc11669786a5")  # the head of the MLflow that runs here
+rng = random.Random(1)
+
+
+def fill(engine):
+    """The reference load, by the DBAPI."""
+    connection = engine.raw_connection()
+    cursor = connection.cursor()
+    mark = "?" if engine.dialect.name == "sqlite" else "%s"
+    runs = [f"{rng.getrandbits(128):032x}" for _ in range(RUNS)]
+    cursor.execute("INSERT INTO experiments VALUES (0, 'Default', 'file:///m', 'active')")
+    for run in runs:
+        cursor.execute(
+            f"INSERT INTO runs (run_uuid, name, status, experiment_id, lifecycle_stage) VALUES ({mark}, 'n', 'FINISHED', 0, 'active')",
+            (run,),
+        )
+    pairs = [(runs[i % RUNS], f"metric_{i // RUNS}") for i in range(UNIQUE)]
+    rows = [(pairs[i % UNIQUE][1], rng.random(), 1_500_000_000_000 + i // UNIQUE, pairs[i % UNIQUE][0], i // UNIQUE) for i in range(POINTS)]
+    if mark == "?":
+        cursor.executemany("INSERT INTO metrics (key, value, timestamp, run_uuid, step) VALUES (?, ?, ?, ?, ?)", rows)
+    else:
+        from psycopg2.extras import execute_values
+
+        execute_values(cursor, "INSERT INTO metrics (key, value, timestamp, run_uuid, step) VALUES %s", rows, page_size=5000)
+    connection.commit()
+    if mark == "%s":
+        cursor.execute("ANALYZE")
+        connection.commit()
+    connection.close()
+
+
+def timed(function):
+    begun = time.perf_counter()
+    function()
+    return time.perf_counter() - begun
+
+
+def ours(url, to):
+    subprocess.run([oracle.PROGRAM, "upgrade", "-q", "--to", to, url], check=True, stderr=subprocess.DEVNULL)
+
+
+def theirs(url):
+    subprocess.run(
+        [str(Path(sys.executable).parent / "mlflow"), "db", "upgrade", url], check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def beside(name, reset, url, repeat=3):
+    """Medians of both, in turn."""
+    mine, other = [], []
+    for _ in range(repeat):
+        reset()
+        other.append(timed(lambda: theirs(url)))
+        reset()
+        mine.append(timed(lambda: ours(url, chain[TARGET])))
+    a, b = statistics.median(mine), statistics.median(other)
+    print(f"{name}: ours {a:.2f} s, mlflow db upgrade {b:.2f} s, {b / a:.1f} times faster", flush=True)
+
+
+def steps(name, copy, url):
+    """Each revision alone, ours by its program and MLflow's within this process (its imports and start not counted)."""
+    times = {}
+    copy()
+    for order in range(3, TARGET + 1):
+        times[order] = [timed(lambda: ours(url, chain[order]))]
+    idle = statistics.median(timed(lambda: ours(url, chain[TARGET])) for _ in range(5))  # a start with nothing to do
+    copy()
+    mlflow = oracle.Mlflow(url)
+    for order in range(3, TARGET + 1):
+        times[order].append(timed(lambda: mlflow.upgrade(chain[order])))
+    mlflow.close()
+    slower = []
+    for order, (mine, other) in times.items():
+        work = max(mine - idle, 0.0001)
+        if order == 6 or max(mine, other) > 0.25:
+            print(f"{name}: {order} {chain[order]}: ours {work:.2f} s, MLflow {other:.2f} s, {other / work:.1f} times faster")
+        if work > other + 0.02:
+            slower.append(chain[order])
+    print(f"{name}: slower than MLflow in: {', '.join(slower) or 'no step'}", flush=True)
+
+
+def sqlite(folder):
+    path, start = folder / "work.db", folder / "start.db"
+    url = f"sqlite:///{path}"
+
+    def none():
+        path.unlink(missing_ok=True)
+        path.touch()
+
+    def reference():
+        shutil.copy(start, path)
+
+    beside("fresh, SQLite", none, url)
+    make_reference(f"sqlite:///{start}")
+    beside(f"{POINTS} points, SQLite", reference, url)
+    steps("SQLite", reference, url)
+
+
+def postgresql(server):
+    def reference():
+        server.create("work", template="start")
+
+    url = server.url("work")
+    beside("fresh, PostgreSQL", lambda: server.create("work"), url)
+    make_reference(server.create("start"))
+    beside(f"{POINTS} points, PostgreSQL", reference, url)
+    steps("PostgreSQL", reference, url)
+
+
+def make_reference(url):
+    mlflow = oracle.Mlflow(url)
+    mlflow.create_base()
+    mlflow.upgrade(chain[2])
+    fill(mlflow.engine)
+    mlflow.close()
+
+
+if options.only != "postgresql":
+    with tempfile.TemporaryDirectory() as name:
+        sqlite(Path(name))
+if options.only != "sqlite":
+    with oracle.Postgres() as postgres:
+        postgresql(postgres)
