@@ -14,7 +14,7 @@ WARN     = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wstrict-proto
 MLRUNS   = tests/data/mlruns
 DB       = mlflow.db
 
-PKGS     = sqlite3 libpq yaml-0.1 jansson libxxhash
+PKGS     = sqlite3 libpq yaml-0.1 jansson libxxhash libmd
 LIBS     = $(shell pkg-config --libs $(PKGS)) -lmsgpackc -lm -lpthread
 # Sanitized objects never mix with the usual ones.
 O        = $(BUILD)/obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))

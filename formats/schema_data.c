@@ -1,13 +1,13 @@
 #include "schema_data.h"
 
 #include <math.h>
+#include <sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../common/io.h"
 #include "../common/progress.h"
 #include "pytext.h"
-#include "sha256.h"
 #include "trace_columns.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -446,13 +446,13 @@ static bool refuse_issue(const struct value *id, const char *what, struct err *e
 static bool add_category(struct db_stmt *insert, const struct value *id, const char *s, size_t len,
                          struct err *e)
 {
-    char hash[65];
+    char hash[SHA256_DIGEST_STRING_LENGTH];
     struct buf lower = {0};
     const char *stripped = s;
     size_t n = len;
     py_strip(&stripped, &n);
     py_lower(stripped, n, &lower);
-    sha256_hex(buf_str(&lower), lower.len, hash);
+    SHA256Data((const uint8_t *)buf_str(&lower), lower.len, hash);
     buf_free(&lower);
     struct value h = value_str(hash), category = value_strn(s, len);
     db_bind(insert, 1, id);

@@ -9,7 +9,6 @@
 #include "../../formats/db.h"
 #include "../../formats/pytext.h"
 #include "../../formats/schema.h"
-#include "../../formats/sha256.h"
 
 static void test_chain(void)
 {
@@ -197,18 +196,6 @@ static void test_json(void)
     pyjson_free(&d);
 }
 
-static void test_sha256(void)
-{
-    char hex[65], many[200];
-    sha256_hex("abc", 3, hex);
-    is_str(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "SHA-256 of abc");
-    sha256_hex("", 0, hex);
-    is_str(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "SHA-256 of nothing");
-    memset(many, 'a', sizeof many);
-    sha256_hex(many, 56, hex);
-    is_str(hex, "b35439a4ac6f0948b6d6f9e3c6af0f5f590ce20f1bde7090ef7970686ec6738a", "SHA-256 of 56 bytes");
-}
-
 int main(void)
 {
     test_chain();
@@ -217,6 +204,5 @@ int main(void)
     test_numbers();
     test_lower();
     test_json();
-    test_sha256();
     return done_testing();
 }
