@@ -42,7 +42,11 @@ static bool lock_postgres(struct db *db, int timeout, struct err *e)
     }
     free(try_lock);
     free(lock);
-    return ok;
+    /* Keys and indexes of large tables are made anew: the usual 64 MB make that a sort on disk. */
+    return ok && db_exec(db,
+                         "SELECT set_config('maintenance_work_mem', '256MB', false)\n"
+                         "WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456",
+                         e);
 }
 
 bool schema_lock(struct db *db, int timeout, struct err *e)
