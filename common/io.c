@@ -184,6 +184,18 @@ char *io_dirname(const char *path)
     return xstrndup(path, (size_t)(slash - path));
 }
 
+char *io_temp_dir(const char *asked, const char *file)
+{
+    const char *env = getenv("TMPDIR");
+    if (asked)
+        return xstrdup(asked);
+    char *beside = file ? io_dirname(file) : NULL;
+    if (beside && access(beside, W_OK | X_OK) == 0)
+        return beside;
+    free(beside);
+    return xstrdup(env && *env ? env : "/var/tmp");
+}
+
 bool io_sync_dir_of(const char *path, struct err *e)
 {
     char *dir = io_dirname(path);

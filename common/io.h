@@ -62,6 +62,11 @@ bool io_publish(const char *from, const char *to, struct err *e);
 /* Directory part of a path ("." when there is none), malloc'ed. */
 char *io_dirname(const char *path);
 
+/* Where temporary files best lie: the folder asked for (NULL: none), else that of the file given (NULL:
+ * none), so that a small /tmp is no obstacle, else, or where that cannot be written, $TMPDIR or /var/tmp.
+ * malloc'ed. */
+char *io_temp_dir(const char *asked, const char *file);
+
 /* Decodes %XX in place; returns the new length, or -1 on a malformed escape or %00. */
 ssize_t io_percent_decode(char *s);
 

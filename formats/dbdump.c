@@ -10,7 +10,7 @@
 #include "equiv.h"
 #include "fetch.h"
 #include "rows.h"
-#include "stage.h"
+#include "../common/sort.h"
 
 enum {
     STAGE_MEMORY = 16 << 20, /* bytes */
@@ -43,7 +43,7 @@ struct dbdump {
     const struct dbdump_options *o;
     struct dbdump_result *result;
     struct fetch *fetch;
-    struct stage *stage;
+    struct sorter *stage;
     struct buf key, data;
     struct buf scope; /* SELECT of the ids of the experiments wanted; empty: all */
     uint64_t id[2];   /* of the content, whatever its order */
@@ -55,7 +55,7 @@ void dbdump_free(struct dbdump *d)
     if (!d)
         return;
     fetch_free(d->fetch);
-    stage_free(d->stage);
+    sorter_free(d->stage);
     buf_free(&d->key);
     buf_free(&d->data);
     buf_free(&d->scope);
@@ -290,7 +290,7 @@ static bool put(struct dbdump *d, const struct record *r, struct err *e)
     progress_add(1);
     if (err_interrupted())
         err_exit_interrupted();
-    return stage_add(d->stage, d->key.data, d->key.len, data->data, data->len, e);
+    return sorter_add(d->stage, d->key.data, d->key.len, data->data, data->len, e);
 }
 
 /* -- reading */
@@ -470,7 +470,7 @@ struct dbdump *dbdump_read(struct db *db, const struct dbdump_options *o, struct
     d->db = db;
     d->o = o;
     d->result = out;
-    d->stage = stage_new(o->tmpdir, STAGE_MEMORY);
+    d->stage = sorter_new(o->tmpdir, STAGE_MEMORY);
     bool ok = db_begin_read(db, e);
     if (ok) {
         ok = read_all(d, e);
@@ -525,7 +525,7 @@ static bool loses_to_best(const struct record *best, const struct record *r)
 
 /* Sees every record that is written, and puts the latest metrics in front of what follows a key's last point.
  */
-static bool follow_latest(struct dbdump *d, const struct stage_item *item, struct wire_counts *counts,
+static bool follow_latest(struct dbdump *d, const struct sort_entry *item, struct wire_counts *counts,
                           struct err *e)
 {
     struct latest *l = &d->latest;
@@ -553,13 +553,13 @@ static bool follow_latest(struct dbdump *d, const struct stage_item *item, struc
 bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
 {
     struct wire_counts counts = {0};
-    struct stage_item item;
+    struct sort_entry item;
     char source[33];
     snprintf(source, sizeof source, "%016" PRIx64 "%016" PRIx64, d->id[0], d->id[1]);
     wire_write_header(w, source, 0, 1);
-    int more = stage_sort(d->stage, e) ? 1 : -1;
+    int more = sorter_finish(d->stage, e) ? 1 : -1;
     buf_reset(&d->data);
-    while (more > 0 && (more = stage_next(d->stage, &item, e)) > 0) {
+    while (more > 0 && (more = sorter_next(d->stage, &item, e)) > 0) {
         if (!follow_latest(d, &item, &counts, e))
             return false;
         counts.n[(unsigned char)item.data[0]]++;

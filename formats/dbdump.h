@@ -1,5 +1,5 @@
 /* A whole database as a record stream, in the stream's order whatever order its rows lie in: all rows are
- * read within one snapshot, staged sorted (stage.h) and written. */
+ * read within one snapshot, staged sorted (common/sort.h) and written. */
 #ifndef FORMATS_DBDUMP_H
 #define FORMATS_DBDUMP_H
 

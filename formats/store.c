@@ -576,8 +576,7 @@ static bool stage_name(struct store *s, const struct record *r, struct err *e)
     row_put_key(&s->key, &ws);
     row_put_key(&s->key, &r->v[F_experiment_name]);
     const struct value *id = &r->v[F_experiment_experiment_id];
-    struct sort_entry entry = {s->key.data, id->s, (uint32_t)s->key.len, id->len};
-    return sorter_add(s->sorter, &entry, e);
+    return sorter_add(s->sorter, s->key.data, s->key.len, id->s, id->len, e);
 }
 
 static void begin_data(struct store *s, enum kind kind, unsigned flags)
@@ -589,8 +588,7 @@ static void begin_data(struct store *s, enum kind kind, unsigned flags)
 
 static bool add_staged(struct store *s, struct err *e)
 {
-    struct sort_entry entry = {s->key.data, s->data.data, (uint32_t)s->key.len, (uint32_t)s->data.len};
-    return sorter_add(s->sorter, &entry, e);
+    return sorter_add(s->sorter, s->key.data, s->key.len, s->data.data, s->data.len, e);
 }
 
 bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, const struct value *row,

@@ -1,5 +1,5 @@
 /* Records into a database: each becomes a row by its kind's line in entities.def, the rows of all kinds are
- * sorted by table and primary key (store_sort.h), and each table is filled in the order of its key. So
+ * sorted by table and primary key (common/sort.h), and each table is filled in the order of its key. So
  * duplicates meet, keys are appended instead of searched for, and memory stays the same at any size.
  *
  * Nothing is written before store_write(), which the caller calls after the stream's last good trailer,

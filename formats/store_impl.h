@@ -4,9 +4,9 @@
 
 #include "../common/arena.h"
 #include "../common/buf.h"
+#include "../common/sort.h"
 #include "store.h"
 #include "trace_columns.h"
-#include "store_sort.h"
 
 enum { STORE_MAX_COLUMNS = 64, STORE_MAX_TABLES = 96, STORE_MAX_KEY = 8 };
 

@@ -35,8 +35,7 @@ static bool refer(struct store *s, const struct record *r, enum ref ref, const s
     buf_addc(&full, (char)(SORT_REFS + ref));
     buf_add(&full, s->key.data, s->key.len);
     store_describe(s, r);
-    struct sort_entry entry = {full.data, buf_str(&s->text), (uint32_t)full.len, (uint32_t)s->text.len};
-    bool ok = sorter_add(s->sorter, &entry, e);
+    bool ok = sorter_add(s->sorter, full.data, full.len, buf_str(&s->text), s->text.len, e);
     buf_free(&full);
     return ok;
 }

@@ -43,7 +43,7 @@ struct verify *verify_new(struct db *db, const struct verify_options *o, struct 
     }
     read_order(v->fetch, v->order);
     learn_columns(v);
-    v->stage = stage_new(o->tmpdir, STAGE_MEMORY);
+    v->stage = sorter_new(o->tmpdir, STAGE_MEMORY);
     v->decoder = wire_decoder_new();
     v->decoder_before = wire_decoder_new();
     v->row_decoder = row_decoder_new();
@@ -60,7 +60,7 @@ void verify_free(struct verify *v)
     row_decoder_free(v->row_decoder);
     row_decoder_free(v->failure_decoder);
     fetch_free(v->fetch);
-    stage_free(v->stage);
+    sorter_free(v->stage);
     wire_decoder_free(v->decoder);
     wire_decoder_free(v->decoder_before);
     equiv_free(&v->source_form);
@@ -158,7 +158,7 @@ bool verify_add(struct verify *v, const struct record *r, struct err *e)
     buf_reset(data);
     buf_add(data, &head, sizeof head);
     wire_encode(&form, data);
-    return stage_add(v->stage, v->key.data, v->key.len, data->data, data->len, e);
+    return sorter_add(v->stage, v->key.data, v->key.len, data->data, data->len, e);
 }
 
 bool verify_is_point(enum kind kind)
@@ -286,7 +286,7 @@ bool verify_compare(struct verify *v, struct verify_result *out, struct err *e)
     memset(out, 0, sizeof *out);
     out->unplaced = v->unplaced;
     v->result = out;
-    if (!stage_sort(v->stage, e) || !db_begin_read(v->db, e))
+    if (!sorter_finish(v->stage, e) || !db_begin_read(v->db, e))
         return false;
     bool ok = refresh_catalog(v, e) && compare_kinds(v, e);
     db_rollback(v->db);

@@ -6,7 +6,7 @@
 #include "../common/arena.h"
 #include "equiv.h"
 #include "fetch.h"
-#include "stage.h"
+#include "../common/sort.h"
 #include "verify.h"
 
 enum { UNKNOWN_TABLE = 0x7f }; /* in the place of a table's number */
@@ -66,13 +66,13 @@ struct verify {
     struct equiv source_form, target_form, derived_form;
     struct segment *segments;
     size_t n_segments;
-    struct stage *stage;
+    struct sorter *stage;
     struct buf key, data;
     uint64_t unplaced;
     struct verify_result *result;
     /* merging */
     struct wire_decoder *decoder, *decoder_before;
-    struct stage_item item;
+    struct sort_entry item;
     bool have_item;
     struct buf before_key, before_data; /* the item before, to find what comes twice */
     struct side source, target;

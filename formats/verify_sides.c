@@ -1,7 +1,7 @@
 #include "../common/progress.h"
 #include "verify_impl.h"
 
-static bool is_of_section(const struct stage_item *item, const struct section *s)
+static bool is_of_section(const struct sort_entry *item, const struct section *s)
 {
     return item->key_len >= s->prefix_len && memcmp(item->key, s->prefix, s->prefix_len) == 0;
 }
@@ -95,7 +95,7 @@ bool verify_source_next(struct verify *v, const struct section *section, struct 
         }
         side->have = false;
         if (!v->have_item) {
-            int more = stage_next(v->stage, &v->item, e);
+            int more = sorter_next(v->stage, &v->item, e);
             if (more < 0)
                 return false;
             v->have_item = more > 0;

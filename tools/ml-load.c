@@ -131,8 +131,6 @@ static void find_file(void)
     target.exists = stat(target.path, &st) == 0;
     if (!target.exists)
         require(new_file_check_leftovers(target.path, &e), &e);
-    if (!options.tmpdir)
-        options.tmpdir = io_dirname(target.path);
 }
 
 static void find_target(const char *text)
@@ -147,8 +145,7 @@ static void find_target(const char *text)
         target.exists = true;
     if (options.wide_ids && is_sqlite())
         die(target.url.display, "--wide-experiment-ids: SQLite's ids have 64 bits already");
-    if (!options.tmpdir)
-        options.tmpdir = getenv("TMPDIR") ? getenv("TMPDIR") : "/var/tmp";
+    options.tmpdir = io_temp_dir(options.tmpdir, target.path);
     if (stat(options.tmpdir, &st) != 0 || !S_ISDIR(st.st_mode))
         die(options.tmpdir, "there is no such directory");
     /* SQLite's own temporary files, which it needs for large indexes. */

@@ -13,7 +13,7 @@
 #include "../formats/db.h"
 #include "../formats/db_interrupt.h"
 #include "../formats/json.h"
-#include "../formats/stage.h"
+#include "../common/sort.h"
 #include "../formats/verify.h"
 #include "../formats/wire.h"
 
@@ -42,7 +42,7 @@ static const struct opt_spec spec = {
 };
 
 /* Failures wait here for the lines that come before them. */
-static struct stage *shown;
+static struct sorter *shown;
 static uint64_t n_shown;
 
 /* -- text */
@@ -226,16 +226,16 @@ static void take_failure(const struct verify_failure *f, void *arg)
         add_json(text, f);
     else
         add_text(text, f);
-    if (!stage_add(shown, "", 0, text->data, text->len, &e))
+    if (!sorter_add(shown, "", 0, text->data, text->len, &e))
         err_die(&e);
 }
 
 static void print_failures(void)
 {
-    struct stage_item item;
+    struct sort_entry item;
     struct err e;
-    int more = stage_sort(shown, &e) ? 1 : -1;
-    while (more > 0 && (more = stage_next(shown, &item, &e)) > 0)
+    int more = sorter_finish(shown, &e) ? 1 : -1;
+    while (more > 0 && (more = sorter_next(shown, &item, &e)) > 0)
         fwrite(item.data, 1, item.data_len, stdout);
     if (more < 0)
         err_die(&e);
@@ -401,14 +401,14 @@ int main(int argc, char **argv)
         opt_usage_error(&spec, "a record stream is expected on standard input, as from mlruns-dump");
     err_catch_signals();
     struct db *db = open_database(argc, argv, first, &u);
-    dir = stage_choose_dir(tmpdir, u.path);
+    dir = io_temp_dir(tmpdir, u.path);
     struct verify_options o = {.exact = exact, .tmpdir = dir, .failure = take_failure, .arg = &text};
     struct verify *v = verify_new(db, &o, &e);
     if (!v) {
         err_report(&e);
         return EXIT_TROUBLE;
     }
-    shown = stage_new(o.tmpdir, 1 << 20);
+    shown = sorter_new(o.tmpdir, 1 << 20);
     uint64_t skipped = read_stream(v);
     progress_start("comparing", "records", 0);
     if (!verify_compare(v, &result, &e))
@@ -420,7 +420,7 @@ int main(int argc, char **argv)
         print_text(&result);
     print_notes(&result, skipped);
     verify_free(v);
-    stage_free(shown);
+    sorter_free(shown);
     buf_free(&text);
     db_url_free(&u);
     free(dir);

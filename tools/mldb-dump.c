@@ -12,7 +12,6 @@
 #include "../formats/db_interrupt.h"
 #include "../formats/dbdump.h"
 #include "../formats/schema.h"
-#include "../formats/stage.h"
 #include "../formats/wire.h"
 
 static struct opt_list experiments, workspaces;
@@ -101,7 +100,7 @@ int main(int argc, char **argv)
         opt_usage_error(&spec, "the record stream is binary: redirect standard output");
     err_catch_signals();
     struct db *db = open_database(argc, argv, first, &u);
-    char *dir = stage_choose_dir(tmpdir, u.path);
+    char *dir = io_temp_dir(tmpdir, u.path);
     struct dbdump_options o = {
         .experiments = experiments.items,
         .n_experiments = experiments.len,

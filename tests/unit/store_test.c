@@ -39,72 +39,7 @@ static void forget(void)
         lseek(told_fd, 0, SEEK_SET);
 }
 
-/* ---- sorting */
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t next_random(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
-
-/* Sorts n entries with keys of up to 9 bytes within `memory` bytes: order, stability, number. */
-static void test_sorter(size_t memory, uint32_t n, const char *name)
-{
-    struct err e;
-    struct sorter *s = sorter_new("/tmp", memory);
-    bool added = true;
-    for (uint32_t i = 0; i < n; i++) {
-        char key[16];
-        int len = snprintf(key, sizeof key, "%llu", (unsigned long long)(next_random() % 5000));
-        struct sort_entry x = {key, (const char *)&i, (uint32_t)len, sizeof i};
-        added = added && sorter_add(s, &x, &e);
-    }
-    bool ordered = sorter_finish(s, &e);
-    char before[16] = "";
-    uint32_t last = 0, got = 0;
-    struct sort_entry x;
-    while (sorter_next(s, &x, &e) == 1) {
-        char key[16] = "";
-        uint32_t place;
-        memcpy(key, x.key, x.key_len);
-        memcpy(&place, x.data, sizeof place);
-        int c = strcmp(before, key);
-        ordered = ordered && (got == 0 || c < 0 || (c == 0 && last < place));
-        memcpy(before, key, sizeof key);
-        last = place;
-        got++;
-    }
-    ok(added && ordered, "%s: in order, equal keys as they came", name);
-    is_int(got, n, "%s: nothing lost", name);
-    ok((sorter_spilled(s) > 0) == (memory < n * 24), "%s: a file is used only when memory is short", name);
-    sorter_free(s);
-}
-
-static void test_large_entries(void)
-{
-    struct err e;
-    struct sorter *s = sorter_new("/tmp", 1000);
-    char *big = calloc(1, 300000);
-    const char *keys[] = {"c", "a", "b"};
-    for (int i = 0; i < 3; i++) {
-        struct sort_entry x = {keys[i], big, 1, i == 1 ? 5u : 300000u};
-        sorter_add(s, &x, &e);
-    }
-    sorter_finish(s, &e);
-    struct sort_entry x;
-    bool good = true;
-    for (int i = 0; i < 3; i++)
-        good = good && sorter_next(s, &x, &e) == 1 && x.key[0] == 'a' + i && x.data_len == (i ? 300000u : 5u);
-    ok(good && sorter_next(s, &x, &e) == 0, "entries larger than all the memory");
-    sorter_free(s);
-    free(big);
-}
-
-/* ---- rows as bytes */
+/* ---- keys */
 
 static void test_keys(void)
 {
@@ -777,10 +712,6 @@ int main(void)
 {
     err_program_set("store_test");
     listen_to_stderr();
-    test_sorter(1 << 20, 20000, "in memory");
-    test_sorter(64 << 10, 20000, "with a file");
-    test_sorter(2 << 10, 20000, "in two passes");
-    test_large_entries();
     test_keys();
     test_token_counts();
     test_floats();

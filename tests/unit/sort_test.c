@@ -1,6 +1,6 @@
-/* Sorted staging: the order, of equal keys too, whether all fits into memory or pieces are merged in several
+/* The sorter: the order, of equal keys too, whether all fits into memory or pieces are merged in several
  * levels. */
-#include "../../formats/stage.h"
+#include "../../common/sort.h"
 
 #include <stdlib.h>
 
@@ -35,7 +35,7 @@ static int compare_samples(const void *a, const void *b)
 static void test_random(size_t n, size_t memory, bool spills, const char *name)
 {
     struct sample *samples = xcalloc(n, sizeof *samples);
-    struct stage *s = stage_new(".", memory);
+    struct sorter *s = sorter_new(".", memory);
     struct err e;
     bool good = true;
     for (size_t i = 0; i < n; i++) {
@@ -44,67 +44,67 @@ static void test_random(size_t n, size_t memory, bool spills, const char *name)
         x->place = (uint32_t)i;
         for (size_t j = 0; j < x->key_len; j++)
             x->key[j] = "\0\1z\xff"[next_random() % 4];
-        good = good && stage_add(s, x->key, x->key_len, &x->place, sizeof x->place, &e);
+        good = good && sorter_add(s, x->key, x->key_len, &x->place, sizeof x->place, &e);
     }
     qsort(samples, n, sizeof *samples, compare_samples);
-    good = good && stage_sort(s, &e);
+    good = good && sorter_finish(s, &e);
     size_t i = 0;
-    struct stage_item item;
+    struct sort_entry item;
     int more;
-    while (good && (more = stage_next(s, &item, &e)) > 0 && i < n) {
+    while (good && (more = sorter_next(s, &item, &e)) > 0 && i < n) {
         const struct sample *x = &samples[i++];
         good = item.key_len == x->key_len && memcmp(item.key, x->key, x->key_len) == 0 &&
                item.data_len == sizeof x->place && memcmp(item.data, &x->place, sizeof x->place) == 0;
     }
     ok(good && i == n && more == 0, "%s: all come out, sorted, equal keys in the order in which they came",
        name);
-    ok((stage_spilled(s) > 0) == spills, "%s: %s", name, spills ? "on disk" : "in memory");
-    stage_free(s);
+    ok((sorter_spilled(s) > 0) == spills, "%s: %s", name, spills ? "on disk" : "in memory");
+    sorter_free(s);
     free(samples);
 }
 
 static void test_large(void)
 {
     enum { SIZE = 3 << 20 };
-    struct stage *s = stage_new(".", 1 << 20);
+    struct sorter *s = sorter_new(".", 1 << 20);
     char *data = xcalloc(1, SIZE);
     struct err e;
-    struct stage_item item;
+    struct sort_entry item;
     bool good = true;
     for (int i = 9; i >= 0; i--) {
         char key = (char)i;
         memset(data, i, SIZE);
-        good = good && stage_add(s, &key, 1, data, SIZE, &e);
+        good = good && sorter_add(s, &key, 1, data, SIZE, &e);
     }
-    good = good && stage_sort(s, &e);
+    good = good && sorter_finish(s, &e);
     for (int i = 0; i < 10 && good; i++) {
-        good = stage_next(s, &item, &e) == 1 && item.key[0] == i && item.data_len == SIZE;
+        good = sorter_next(s, &item, &e) == 1 && item.key[0] == i && item.data_len == SIZE;
         good = good && item.data[0] == i && item.data[SIZE - 1] == i;
     }
-    ok(good && stage_next(s, &item, &e) == 0, "items larger than the memory come out whole");
-    stage_free(s);
+    ok(good && sorter_next(s, &item, &e) == 0, "items larger than the memory come out whole");
+    sorter_free(s);
     free(data);
 }
 
 int main(void)
 {
     struct err e = {0};
-    struct stage_item item;
-    struct stage *s = stage_new("/no/such/folder", 1024);
-    ok(stage_sort(s, &e) && stage_next(s, &item, &e) == 0, "nothing in, nothing out");
-    stage_free(s);
+    struct sort_entry item;
+    struct sorter *s = sorter_new("/no/such/folder", 1024);
+    ok(sorter_finish(s, &e) && sorter_next(s, &item, &e) == 0, "nothing in, nothing out");
+    sorter_free(s);
 
     test_random(1000, 1 << 20, false, "1,000 items");
     test_random(20000, 64 << 10, true, "20,000 items in pieces");
     test_random(200000, 4096, true, "200,000 items in thousands of pieces");
     test_large();
 
-    s = stage_new("/no/such/folder", 64);
+    s = sorter_new("/no/such/folder", 64);
     bool added = true;
     for (int i = 0; i < 100 && added; i++)
-        added = stage_add(s, "key", 3, "data", 4, &e);
+        added = sorter_add(s, "key", 3, "data", 4, &e);
     ok(!added && strstr(e.what, "temporary file") && strstr(e.hint, "--tmpdir"),
        "a folder that cannot be written is an error with a hint");
-    stage_free(s);
+    sorter_free(s);
     return done_testing();
 }
