@@ -408,10 +408,31 @@ static bool flush(struct db *db, struct buf *sql, struct err *e)
     return ok;
 }
 
+/* Appends a line of a revision; wide: its columns of experiment ids get 64 bits. */
+static void add_line(struct buf *sql, const char *line, size_t n, bool wide)
+{
+    static const struct {
+        const char *narrow, *wide;
+    } types[] = {{"experiment_id INTEGER", "experiment_id BIGINT"},
+                 {"experiment_id SERIAL", "experiment_id BIGSERIAL"}};
+    for (size_t i = 0; wide && i < sizeof types / sizeof types[0]; i++) {
+        size_t len = strlen(types[i].narrow);
+        const char *at = memmem(line, n, types[i].narrow, len);
+        if (at) {
+            buf_add(sql, line, (size_t)(at - line));
+            buf_adds(sql, types[i].wide);
+            n -= (size_t)(at - line) + len;
+            line = at + len;
+        }
+    }
+    buf_add(sql, line, n);
+    buf_addc(sql, '\n');
+}
+
 /* Runs the text of a revision: statements, and between them lines that SQL has no words for:
  *   -- call: NAME           runs a function of schema_hooks
  *   -- unless: TABLE.COLUMN leaves the next line out when that column is there */
-static bool run_text(struct db *db, const char *text, struct err *e)
+static bool run_text(struct db *db, const char *text, bool wide, struct err *e)
 {
     struct buf sql = {0};
     bool ok = true, skip = false;
@@ -426,10 +447,8 @@ static bool run_text(struct db *db, const char *text, struct err *e)
             ok = flush(db, &sql, e) && column_exists(db, text + 11, n - 11, &skip, e);
         else if (skip)
             skip = false;
-        else {
-            buf_add(&sql, text, n);
-            buf_addc(&sql, '\n');
-        }
+        else
+            add_line(&sql, text, n, wide);
         text += n + (text[n] == '\n');
     }
     ok = ok && flush(db, &sql, e);
@@ -461,7 +480,7 @@ static bool stamp(struct db *db, int from, int to, struct err *e)
 }
 
 /* The statements of one revision without its stamp. */
-static bool run_revision(struct db *db, int order, struct err *e)
+static bool run_revision(struct db *db, int order, bool wide, struct err *e)
 {
     const struct schema_revision *r = &schema_revisions[order];
     bool sqlite = db_dialect(db) == DIALECT_SQLITE;
@@ -469,7 +488,7 @@ static bool run_revision(struct db *db, int order, struct err *e)
      * table. */
     if (sqlite && !db_exec(db, "PRAGMA legacy_alter_table = ON", e))
         return false;
-    bool ok = run_text(db, sqlite ? r->sqlite : r->postgresql, e);
+    bool ok = run_text(db, sqlite ? r->sqlite : r->postgresql, wide, e);
     if (sqlite)
         db_exec(db, "PRAGMA legacy_alter_table = OFF", NULL);
     if (!ok && e) {
@@ -480,19 +499,43 @@ static bool run_revision(struct db *db, int order, struct err *e)
     return ok;
 }
 
+bool schema_is_wide(struct db *db, bool *wide, struct err *e)
+{
+    int64_t n = 0;
+    bool ok = db_dialect(db) == DIALECT_SQLITE ||
+              db_query_int(db,
+                           "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('experiments')\n"
+                           "AND attname = 'experiment_id' AND atttypid = 'bigint'::regtype",
+                           &n, e);
+    *wide = n > 0;
+    return ok;
+}
+
 bool schema_step(struct db *db, int to, struct err *e)
 {
     struct schema_extras extras;
-    bool ok = schema_extras_save(db, to, &extras, e) && run_revision(db, to, e) &&
-              schema_extras_restore(db, &extras, e) && stamp(db, to - 1, to, e);
+    bool wide;
+    bool ok = schema_extras_save(db, to, &extras, e) && schema_is_wide(db, &wide, e) &&
+              run_revision(db, to, wide, e) && schema_extras_restore(db, &extras, e) &&
+              stamp(db, to - 1, to, e);
     schema_extras_free(&extras);
     return ok;
 }
 
-bool schema_create(struct db *db, int order, struct err *e)
+static bool create(struct db *db, int order, bool wide, struct err *e)
 {
     for (int i = 0; i <= order; i++)
-        if (!run_revision(db, i, e))
+        if (!run_revision(db, i, wide, e))
             return false;
     return order == 0 || stamp(db, 0, order, e);
+}
+
+bool schema_create(struct db *db, int order, struct err *e)
+{
+    return create(db, order, false, e);
+}
+
+bool schema_create_wide(struct db *db, int order, struct err *e)
+{
+    return create(db, order, true, e);
 }

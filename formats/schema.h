@@ -60,6 +60,11 @@ bool schema_order_of(struct db *db, int *order, struct err *e);
 /* Makes all of MLflow's tables of a revision in an empty database, with the rows that the revisions
  * themselves insert (the default workspace) and the stamp. Inside the caller's transaction. */
 bool schema_create(struct db *db, int order, struct err *e);
+/* The same on PostgreSQL with 64-bit columns of experiment ids, for the ids that a file store makes. */
+bool schema_create_wide(struct db *db, int order, struct err *e);
+/* Whether a database has such columns, which its upgrades then extend to new tables. MLflow's own upgrade
+ * does not. */
+bool schema_is_wide(struct db *db, bool *wide, struct err *e);
 
 /* Keeps other upgraders, ours and MLflow's, out until the connection closes: SQLite's exclusive lock on the
  * file, an advisory lock on PostgreSQL. Says on stderr when it has to wait, for at most timeout ms. */

@@ -253,11 +253,12 @@ static bool expected_postgres(struct db *db, int order, struct schema_shape *out
     char *begin = xasprintf(
         "BEGIN READ WRITE; CREATE SCHEMA ml_schema_model_%ld; SET LOCAL search_path = ml_schema_model_%ld",
         (long)getpid(), (long)getpid());
-    bool made = db_exec(db, begin, e);
-    if (!made)
+    bool wide = false;
+    bool ok = schema_is_wide(db, &wide, e), made = ok && db_exec(db, begin, e);
+    if (ok && !made)
         err_hint(e, "to compare, a schema is made in the database and rolled back: the role needs CREATE on "
                     "the database");
-    bool ok = made && schema_create(db, order, e) && schema_shape_read(db, out, e);
+    ok = made && (wide ? schema_create_wide : schema_create)(db, order, e) && schema_shape_read(db, out, e);
     db_rollback(db);
     free(begin);
     return ok;
