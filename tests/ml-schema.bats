@@ -528,3 +528,19 @@ table tags: not MLflow's: check (must>0)"
     assert_status 2
     assert_contains "$stderr" "column model_name is here already, as TEXT NOT NULL"
 }
+
+@test "SIGINT ends an upgrade in the middle of a statement, with 130, at a whole revision" {
+    ml-schema create -q --release 1.2 $db
+    sqlite3 x.db "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 400000)
+        INSERT INTO metrics (key, value, timestamp, run_uuid, step) SELECT 'k' || (i % 7919), i, i, 'r' || (i % 100), 0 FROM n"
+    setsid env --default-signal=INT ml-schema upgrade --to head $db 2>messages &
+    pid=$!
+    until grep -q 89d4b8295536 messages; do sleep 0.01; done
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    assert_status 130
+    refute_contains "$(ml-schema current $db)" 3.18.0
+    ml-schema upgrade -q --to head $db
+    assert_equal "$(sqlite3 x.db 'SELECT count(*) FROM metrics')" 400000
+}

@@ -10,6 +10,7 @@
 #include "../common/io.h"
 #include "../common/opt.h"
 #include "../formats/db.h"
+#include "../formats/db_interrupt.h"
 #include "../formats/schema.h"
 
 static const char about[] =
@@ -35,6 +36,7 @@ static struct db_url url;
 
 static void close_db(void *db)
 {
+    db_interrupt_on_signal(NULL);
     db_close(db);
 }
 
@@ -61,8 +63,9 @@ static struct db *open_parsed(enum db_mode mode)
     struct err e;
     struct db *db = db_open_retry(&url, mode, (unsigned)retries, &e);
     if (!db)
-        err_die(&e);
+        db_die(&e);
     err_cleanup_push(close_db, db);
+    db_interrupt_on_signal(db);
     return db;
 }
 
@@ -70,7 +73,7 @@ static struct db *open_database(const char *text, enum db_mode mode)
 {
     struct err e;
     if (!db_url_parse(text, &url, &e))
-        err_die(&e);
+        db_die(&e);
     return open_parsed(mode);
 }
 
@@ -79,7 +82,7 @@ static int order_of(struct db *db)
     struct err e;
     int order;
     if (!schema_order_of(db, &order, &e))
-        err_die(&e);
+        db_die(&e);
     return order;
 }
 
@@ -113,7 +116,7 @@ static const struct schema_release *chosen_release(void)
     if (release_name) {
         const struct schema_release *r = schema_find_release(release_name, &e);
         if (!r)
-            err_die(&e);
+            db_die(&e);
         return r;
     }
     struct buf why = {0};
@@ -136,7 +139,7 @@ static struct db *open_new(const char *text)
 {
     struct err e;
     if (!db_url_parse(text, &url, &e))
-        err_die(&e);
+        db_die(&e);
     created = url.path && access(url.path, F_OK) != 0;
     if (created)
         err_cleanup_push(remove_new_file, url.path);
@@ -151,13 +154,13 @@ static int create(int argc, char **argv)
     struct db *db = open_new(text);
     struct err e;
     if (!db_begin_write(db, &e))
-        err_die(&e);
+        db_die(&e);
     int order = order_of(db);
     if (order != SCHEMA_EMPTY)
         die_hint("ml-schema current shows which; ml-schema create wants an empty database", db_display(db),
                  "there are MLflow's tables already, of revision %s", schema_revisions[order].revision);
     if (!schema_create(db, release->order, &e) || !db_commit(db, &e))
-        err_die(&e);
+        db_die(&e);
     created = false;
     say_result(db, release->order);
     return EXIT_DONE;
@@ -244,7 +247,7 @@ static int chosen_target(void)
         return chosen_release()->order;
     int order = schema_find_target(target_name, &e);
     if (order < 0)
-        err_die(&e);
+        db_die(&e);
     return order;
 }
 
@@ -256,7 +259,7 @@ static void print_pending(struct db *db, int order)
     if (db_dialect(db) == DIALECT_SQLITE)
         schema_rebuilt_tables(order, &tables);
     if (!schema_estimate(db, order, &rows, &e))
-        err_die(&e);
+        db_die(&e);
     printf("%s\t%s", schema_revisions[order].revision, schema_revisions[order].title);
     if (rows.len)
         printf("\t%s", rows.data);
@@ -306,7 +309,7 @@ static void wait_for_others(struct db *db)
     int ms = lock_timeout > INT_MAX / 1000 ? INT_MAX : (int)lock_timeout * 1000;
     struct err e;
     if (!schema_lock(db, ms, &e))
-        err_die(&e);
+        db_die(&e);
 }
 
 static void note_wreck(const char *line, void *unused)
@@ -321,7 +324,7 @@ static void look_for_wreck(struct db *db, bool repair)
     struct err e;
     int found;
     if (!schema_recover(db, repair, note_wreck, NULL, &found, &e))
-        err_die(&e);
+        db_die(&e);
     if (found && !repair)
         die_hint("ml-schema upgrade --recover takes it back and goes on; no row is lost", db_display(db),
                  "an upgrade of MLflow's was cut short here");
@@ -335,7 +338,7 @@ static void make_backup(struct db *db)
     if (!backup_file)
         err_note("no --backup was asked for: %s", advice);
     else if (!db_backup(db, backup_file, &e))
-        err_die(&e);
+        db_die(&e);
 }
 
 static int upgrade(int argc, char **argv)
@@ -368,6 +371,8 @@ static int upgrade(int argc, char **argv)
     if (!recover)
         make_backup(db);
     if (!schema_upgrade(db, to, &order, &e)) {
+        if (err_interrupted())
+            err_exit_interrupted();
         err_report(&e);
         if (order >= 0)
             err_note("the database is at revision %s, whole", schema_revisions[order].revision);
@@ -411,7 +416,7 @@ static int check(int argc, char **argv)
         return EXIT_ANSWER_NO;
     }
     if (!schema_check(db, order, print_line, NULL, &findings, &e))
-        err_die(&e);
+        db_die(&e);
     if (order != release->order) {
         struct buf releases = {0};
         schema_releases_of(order, &releases);
@@ -453,7 +458,7 @@ static int sql(int argc, char **argv)
         opt_usage_error(&sql_spec, "--dialect must be sqlite or postgresql");
     int from = from_name ? schema_find_target(from_name, &e) : SCHEMA_EMPTY;
     if (from_name && from < 0)
-        err_die(&e);
+        db_die(&e);
     int to = chosen_target();
     if (from > to)
         die("--from", "%s is newer than %s", schema_revisions[from].revision, schema_revisions[to].revision);
@@ -540,7 +545,7 @@ static int64_t move_rows(struct db *db, bool really)
               schema_move_to_default_workspace(db, really, &moves, &e) && db_commit(db, &e);
     end_table(&clashes);
     if (!ok)
-        err_die(&e);
+        db_die(&e);
     return moves.total;
 }
 
