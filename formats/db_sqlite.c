@@ -10,6 +10,10 @@
 #include "../common/io.h"
 #include "db_impl.h"
 
+#if SQLITE_VERSION_NUMBER < 3035000
+#error "SQLite 3.35 or newer is needed: the migrations drop columns"
+#endif
+
 struct sqlite_db {
     struct db base;
     sqlite3 *handle;

@@ -7,6 +7,7 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -119,10 +120,23 @@ class Postgres:
 
         return manage()
 
+    @staticmethod
+    def drop(cursor, name):
+        """The server's own autovacuum may be at work there; a role that is no superuser cannot end it, only wait."""
+        import psycopg2
+
+        for _ in range(100):
+            try:
+                cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+                return
+            except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ObjectInUse):
+                time.sleep(0.1)
+        raise RuntimeError(f"database {name} stays in use")
+
     def create(self, name, template=None):
         """Makes the database anew, a copy of another where template names one; returns its URL."""
         with self.cursor("postgres") as cursor:
-            cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            self.drop(cursor, name)
             cursor.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
         return self.url(name)
 
