@@ -371,14 +371,15 @@ static void postgres_free(struct store_sink *base)
     free(k);
 }
 
-/* A sequence cannot be set to 0: with experiment 0 alone it stays at its start. */
+/* A sequence cannot be set to 0: with experiment 0 alone it stays at its start. setval outlives a transaction
+ * that fails, RESTART does not, but only the owner may do that. */
 bool store_advance_ids(const struct store *s, struct db *db, struct err *e)
 {
     struct buf sql = {0};
     if (s->dialect == DIALECT_SQLITE)
         return true;
     buf_adds(&sql,
-             "DO $$ DECLARE c record; BEGIN\n"
+             "DO $$ DECLARE c record; highest bigint; BEGIN\n"
              "FOR c IN SELECT a.attrelid::regclass AS t, a.attname AS a, "
              "pg_get_serial_sequence(a.attrelid::regclass::text, "
              "a.attname) AS s\n"
@@ -390,7 +391,14 @@ bool store_advance_ids(const struct store *s, struct db *db, struct err *e)
         &sql,
         ")\nLOOP\n"
         "    CONTINUE WHEN c.s IS NULL;\n"
-        "    EXECUTE format('SELECT setval(%L, max(%I)) FROM %s HAVING max(%I) > 0', c.s, c.a, c.t, c.a);\n"
+        "    EXECUTE format('SELECT max(%I) FROM %s', c.a, c.t) INTO highest;\n"
+        "    CONTINUE WHEN highest IS NULL OR highest <= 0;\n"
+        "    IF highest < (SELECT seqmax FROM pg_sequence WHERE seqrelid = c.s::regclass)\n"
+        "        AND pg_has_role((SELECT relowner FROM pg_class WHERE oid = c.s::regclass), 'USAGE') THEN\n"
+        "        EXECUTE format('ALTER SEQUENCE %s RESTART WITH %s', c.s, highest + 1);\n"
+        "    ELSE\n"
+        "        PERFORM setval(c.s, highest);\n"
+        "    END IF;\n"
         "END LOOP; END $$");
     bool ok = db_exec(db, buf_str(&sql), e);
     buf_free(&sql);
