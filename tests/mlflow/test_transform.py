@@ -274,7 +274,7 @@ class Artifacts:
     """A tree with artifacts, whose folder (with a blank in its name) was moved away after it was dumped."""
 
     def __init__(self, work):
-        self.folder = work / "artifacts"
+        self.folder = work / "moved"  # MLflow finds no run below a folder named artifacts
         self.old = self.folder / "old place" / "mlruns"
         self.facts = self.folder / "facts.json"
         self.stream = self.folder / "a.mlr"
