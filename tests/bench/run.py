@@ -149,10 +149,117 @@ def bench_pipeline(args, cwd):
     ratio("memory, ours to peer", ours.rss / peer.rss, "at most 0.1")
 
 
+def bench_transform(args, cwd):
+    print("transform: a rewriting filter over the stream of the tree")
+    run("mlruns-dump -q mlruns > all.mlr", cwd)
+    ours, cat = pair(args, cwd, ("ml-transform --rewrite-uri", "ml-transform -q --rewrite-uri file:///=s3://bucket/ < all.mlr | cat > /dev/null"),
+                     ("cat", "cat all.mlr | cat > /dev/null"))
+    run("ml-transform -q --json < all.mlr > all.jsonl", cwd)
+    show("ml-transform --json", run("ml-transform -q --json < all.mlr | cat > /dev/null", cwd))
+    jq = run("""jq -c 'if .artifact_uri then .artifact_uri |= sub("^file:///"; "s3://bucket/") else . end' all.jsonl > /dev/null""", cwd)
+    show("jq on the JSON of the same records", jq)
+    ratio("wall, jq to ours", jq.wall / ours.wall, "none set")
+
+
+class Server:
+    """A PostgreSQL of our own, as the tests start it; its variables are in the environment while it runs."""
+
+    def __enter__(self):
+        script = os.path.join(ROOT, "tests/postgres.sh")
+        out = subprocess.run(["sh", script, "start"], check=True, capture_output=True, text=True).stdout
+        self.variables = dict(line.split("=", 1) for line in out.split())
+        os.environ.update(self.variables)
+        self.script = script
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["sh", self.script, "stop", self.variables["PGDIR"]], check=True)
+        for name in self.variables:
+            del os.environ[name]
+
+    def url(self, database):
+        return "postgresql://mlflow:{PGPASSWORD}@127.0.0.1:{PGPORT}/".format(**self.variables) + database
+
+
+# Parents first: the floor copies into finished tables with their foreign keys.
+COPIED = ["experiments", "experiment_tags", "runs", "params", "tags", "metrics", "latest_metrics"]
+
+CENSUS = """SELECT count(*) FILTER (WHERE contype = 'p') || ' primary keys, ' || count(*) FILTER (WHERE contype = 'f')
+    || ' foreign keys, ' || count(*) FILTER (WHERE contype = 'u') || ' UNIQUEs, ' || count(*) FILTER (WHERE contype = 'c')
+    || ' CHECKs, ' || (SELECT count(*) FROM pg_indexes WHERE schemaname = 'public') || ' indexes, '
+    || (SELECT count(*) FROM pg_sequences WHERE schemaname = 'public') || ' sequences'
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace"""
+
+
+def census(name, database, cwd):
+    out = subprocess.run(["psql", "-At", "-d", database, "-c", CENSUS], cwd=cwd, check=True, capture_output=True, text=True)
+    print(f"  {name}: {out.stdout.strip()}")
+
+
+def recreate(database, cwd):
+    run(f"dropdb --if-exists {database}; createdb {database}", cwd)
+
+
+def copy_rows(args, cwd):
+    """psql's \\copy of the same rows, ready-made, into the same finished tables."""
+    times = []
+    for table in COPIED:
+        run(f"psql -q -d ours -c \"\\copy {table} TO '{table}.copy' (FORMAT binary)\"", cwd)
+    for _ in range(args.repeat):
+        recreate("floor", cwd)
+        run("ml-schema create -q --release 3.17 " + args.server.url("floor"), cwd)
+        commands = " ".join(f"-c \"\\copy {table} FROM '{table}.copy' (FORMAT binary)\"" for table in COPIED)
+        times.append(run(f"psql -q -1 -d floor {commands}", cwd))
+    return median(times)
+
+
+def bench_postgresql(args, cwd):
+    print("postgresql")
+    run("mlruns-dump -q mlruns | ml-transform -q --renumber-experiments > small-ids.mlr", cwd)
+    with Server() as args.server:
+        loads = []
+        for _ in range(args.repeat):
+            recreate("ours", cwd)
+            loads.append(run(f"ml-load -q --release 3.17 {args.server.url('ours')} < small-ids.mlr", cwd))
+        load = median(loads)
+        show("ml-load < small-ids.mlr", load)
+        copy = copy_rows(args, cwd)
+        show("psql \\copy of the same rows into the finished tables", copy)
+        ratio("wall, to psql", load.wall / copy.wall, "at most 0.75")
+        show("ml-verify < small-ids.mlr", run(f"ml-verify -q {args.server.url('ours')} < small-ids.mlr", cwd))
+        bench_pgloader(args, cwd)
+
+
+def bench_pgloader(args, cwd):
+    print("database to database")
+    remove(cwd, "from.db")
+    run("ml-load -q --release 3.17 sqlite:///from.db < small-ids.mlr", cwd)
+    recreate("both", cwd)
+    ours = run(f"mldb-dump -q sqlite:///from.db | ml-load -q --release 3.17 {args.server.url('both')}", cwd)
+    show("mldb-dump | ml-load", ours)
+    census("  it has", "both", cwd)
+    if not shutil.which("pgloader"):
+        print("  pgloader is not installed (apt-get install pgloader): left out")
+        return
+    recreate("peer", cwd)
+    peer = run(f"pgloader sqlite://{cwd}/from.db {args.server.url('peer')}", cwd)
+    show("pgloader", peer)
+    census("  it has", "peer", cwd)
+    ratio("wall, pgloader to ours", peer.wall / ours.wall, "at least 3")
+
+
+def bench_schema(args, cwd):
+    print("schema")
+    subprocess.run([sys.executable, os.path.join(ROOT, "tests/mlflow/schema_bench.py")], check=False)
+
+
 def bench_growth(args, cwd, runs, points):
     print("growth: the same load at four times the points")
     make_tree(cwd, runs, 4 * points)
     return bench_load(args, cwd)
+
+
+PARTS = ["dump", "load", "verify", "pipeline", "transform", "postgresql", "schema"]  # the last needs no tree
 
 
 def main():
@@ -162,14 +269,14 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--no-peer", action="store_true", help="leave out mlflow migrate-filestore (minutes)")
     parser.add_argument("--growth", action="store_true", help="also the load of four times the points")
-    parser.add_argument("--only", choices=["dump", "load", "verify", "pipeline"])
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--dir", help="where the trees are made (default: a temporary folder)")
     args = parser.parse_args()
     for runs in [args.runs] if args.runs else [10_000, 1_000]:
         cwd = tempfile.mkdtemp(prefix="mlruns-tools-bench.", dir=args.dir)
         try:
             make_tree(cwd, runs, args.points)
-            wanted = [args.only] if args.only else ["dump", "load", "verify", "pipeline"]
+            wanted = [args.only] if args.only else PARTS[:-1]
             load = None
             for name in wanted:
                 result = globals()["bench_" + name](args, cwd)
