@@ -1,5 +1,5 @@
-/* Properties of characters as Python 3.11 has them (Unicode 14.0), read from its str.lower(), str.isspace() and
- * unicodedata.decimal(). Included by pytext.c alone. */
+/* Properties of characters as Python 3.11 has them (Unicode 14.0), read from its str.lower(), str.isspace()
+ * and unicodedata.decimal(). Included by pytext.c alone. */
 /* clang-format off */
 
 /* Lower case of a single character: first, last, step, what is added. */
