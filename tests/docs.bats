@@ -7,6 +7,10 @@ setup() {
     work
 }
 
+teardown() {
+    [ -z "${PGDIR-}" ] || [ ! -d "$PGDIR" ] || sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+}
+
 programs() {
     ls "$BUILD/bin" | grep -v '^linked-'
 }
@@ -63,10 +67,17 @@ squeeze() {
 
 @test "the pipelines of the README run" {
     copy_tree
-    sed -n '/^```sh$/,/^```$/p' "$ROOT/README.md" | grep -v '^```' >examples.sh
+    eval "$(sh "$ROOT/tests/postgres.sh" start)"
+    export PGPASSWORD
+    createdb -h "$PGHOST" -p "$PGPORT" -U "$PGUSER" copy
+    # The server of the examples is the tests' own.
+    sed -n '/^```sh$/,/^```$/p' "$ROOT/README.md" | grep -v '^```' | sed "s|@db/|@127.0.0.1:$PGPORT/|" >examples.sh
     [ "$(grep -c mlruns-dump examples.sh)" -ge 6 ]
     bash -o pipefail -e examples.sh >out 2>err || { cat err >&2; false; }
     assert_contains "$(cat out)" "Status: SUCCESS"
+    mlruns-dump -q mlruns | ml-transform -q --renumber-experiments >small-ids.mlr
+    ml-verify -q "postgresql://mlflow@127.0.0.1:$PGPORT/copy" <small-ids.mlr
+    ml-verify -q sqlite:///back.db <small-ids.mlr
     for db in mlflow from-archive by-experiment from-shards; do
         mlruns-dump -q mlruns | ml-verify -q "sqlite:///$db.db"
     done
