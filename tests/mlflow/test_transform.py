@@ -227,6 +227,46 @@ def test_looks(tap, tree, source, work):
     tap.ok([json.loads(line) for line in head[1:101]] == records[1:101], "--head keeps the first records")
 
 
+IN_WORKSPACES = """
+import os, sys
+os.environ["MLFLOW_ENABLE_WORKSPACES"] = "true"
+from mlflow.store.tracking.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
+from mlflow.utils.workspace_context import WorkspaceContext
+store = WorkspaceAwareSqlAlchemyStore(sys.argv[1], sys.argv[2])
+for name in ("team", "default"):
+    with WorkspaceContext(name):
+        ids = [one.experiment_id for one in store.search_experiments(view_type=3, max_results=1000)]
+        print(len(ids), sum(len(store.search_runs([one], None, 3, max_results=1000)) for one in ids))
+"""
+
+
+def test_workspace(tap, tree, source, work):
+    """All of it in another workspace, as a store with workspaces sees it."""
+    stream, url = work / "team.mlr", "sqlite:///%s" % (work / "team.db")
+    done = transform(["--workspace", "team"], [tree.stream], stream)
+    tap.ok(done.returncode == 0 and "--enable-workspaces" in done.stderr, "--workspace says what the server needs", done.stderr)
+    with open(stream, "rb") as records:
+        done = tool("ml-load", "-q", "--release", NEWEST, url, stdin=records)
+    tap.ok(done.returncode == 0, "a workspace is loaded", done.stderr)
+    done = run([python_of(NEWEST), "-c", IN_WORKSPACES, url, (work / "new").as_uri()], cwd=str(work))
+    wanted = [str(len(source["experiments"])), str(len(source["runs"])), "0", "0"]
+    tap.ok(done.stdout.split() == wanted, "MLflow finds all in that workspace and nothing in the default one", done.stdout, done.stderr[-3000:])
+
+
+def test_fit(tap, tree, source, work):
+    """What a target cannot hold is named before it is loaded; what fits comes out as it was."""
+    out = work / "fit.mlr"
+    done = transform(["--fit", "postgresql", "--release", NEWEST], [tree.stream], out)
+    wide = sum(int(key) >= 2**31 for key in source["experiments"])
+    said = "Experiments: experiment_id: %d do not fit" % wide in done.stderr and "field 'experiment_id' is more than the 32 bits" in done.stderr
+    tap.ok(done.returncode == 2 and said and wide, "--fit postgresql names and counts experiments whose ids are too long", done.stderr)
+    done = transform(["-q", "--fit", "sqlite", "--release", "2.22.5"], [tree.stream], out)
+    named = any("Logged model %s: MLflow 2.22.5 has no table" % key in done.stderr for key in source["logged_models"])
+    tap.ok(done.returncode == 2 and named, "--fit of an older release names what it has no table for", done.stderr)
+    done = transform(["-q", "--fit", "sqlite", "--release", NEWEST], [tree.stream], out)
+    tap.ok(done.returncode == 0 and out.read_bytes() == tree.stream.read_bytes(), "what fits is handed on unchanged", done.stderr)
+
+
 # Several trees
 
 
@@ -348,6 +388,8 @@ def test(work, servers):
                 case.compare(tap, sources)
         test_map(tap, newest, source, work)
         test_looks(tap, newest, source, work)
+        test_workspace(tap, newest, source, work)
+        test_fit(tap, newest, source, work)
         test_refused_merge(tap, trees, work)
         for name, done in [*artifacts.result(), *([("merged, served: ", server.result())] if server else [])]:
             tap.include(done.stdout, name)
