@@ -45,6 +45,7 @@ struct merge {
     struct idmap last;        /* registered model -> its highest version */
     struct idmap written;     /* keys of what has no unit and was written */
     struct buf scratch;
+    struct buf list; /* a prompt's experiments */
     struct row_editor *rows, *questions;
     uint64_t problems, same, renamed, joined, renumbered, first_won;
 };
@@ -208,7 +209,17 @@ static bool map_in_row(void *arg, unsigned flags, struct value *v, struct err *e
     return true;
 }
 
-/* Gives the fields that name an experiment its id in the result. false: one of them is unknown. */
+static bool map_listed(void *arg, const struct value *id, struct buf *out)
+{
+    const struct merge *m = arg;
+    const struct experiment *x = place_of(m, &m->mapped, in_source(m, id, 1));
+    if (x)
+        buf_adds(out, x->id);
+    return x != NULL;
+}
+
+/* Gives the fields that name an experiment its id in the result, and the list of a prompt, which lives until
+ * the next record. false: one of the fields is unknown. */
 static bool map_experiments(struct merge *m, struct record *r)
 {
     struct err e;
@@ -221,6 +232,12 @@ static bool map_experiments(struct merge *m, struct record *r)
         if (!x)
             return false;
         r->v[f] = value_str(x->id);
+    }
+    struct value *list = ref_experiment_list(r);
+    if (list) {
+        buf_reset(&m->list);
+        ref_map_list(list, map_listed, m, &m->list);
+        *list = value_text(buf_str(&m->list), m->list.len);
     }
     return true;
 }
@@ -533,6 +550,7 @@ void merge_free(struct merge *m)
     free(m->sources);
     free(m->twice);
     buf_free(&m->scratch);
+    buf_free(&m->list);
     row_editor_free(m->rows);
     row_editor_free(m->questions);
     free(m);

@@ -1,6 +1,7 @@
 #include "refs.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "../common/arena.h"
 
@@ -47,6 +48,30 @@ const char *ref_word(unsigned flags)
            : flags & FIELD_TRACE ? "trace"
            : flags & FIELD_MODEL ? "logged model"
                                  : "registered model";
+}
+
+struct value *ref_experiment_list(struct record *r)
+{
+    struct value *v = &r->v[F_registered_model_tag_value];
+    bool is_list = r->kind->kind == KIND_registered_model_tag &&
+                   value_eqs(&r->v[F_registered_model_tag_key], "_mlflow_experiment_ids") && value_is_text(v);
+    return is_list ? v : NULL;
+}
+
+void ref_map_list(const struct value *list, bool (*map)(void *arg, const struct value *id, struct buf *out),
+                  void *arg, struct buf *out)
+{
+    const char *p = list->s, *end = list->s + list->len;
+    while (p < end) {
+        const char *comma = memchr(p, ',', (size_t)(end - p));
+        const char *stop = comma ? comma : end;
+        struct value id = value_strn(p, (size_t)(stop - p));
+        if (id.len > 0 && !map(arg, &id, out))
+            buf_add(out, p, id.len);
+        if (comma)
+            buf_addc(out, ',');
+        p = stop + (comma != NULL);
+    }
 }
 
 /* -- the check of a stream */

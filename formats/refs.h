@@ -36,4 +36,12 @@ uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, co
 uint64_t ref_check_entities(const struct ref_check *c); /* experiments, runs, traces and models seen */
 void ref_check_free(struct ref_check *c);
 
+/* The value in which a prompt lists the experiments that it belongs to, as ",1,2,"; NULL when r is no such
+ * tag (mlflow/prompt/constants.py). */
+struct value *ref_experiment_list(struct record *r);
+/* Appends that list to out with each id as `map` appends it; an id that map knows nothing of (false) stays.
+ */
+void ref_map_list(const struct value *list, bool (*map)(void *arg, const struct value *id, struct buf *out),
+                  void *arg, struct buf *out);
+
 #endif

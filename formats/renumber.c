@@ -8,10 +8,8 @@
 
 #include "../common/io.h"
 #include "idmap.h"
+#include "refs.h"
 #include "row_edit.h"
-
-/* mlflow/prompt/constants.py: a prompt's tag with the experiments it belongs to, as ",1,2,". */
-static const char prompt_experiments[] = "_mlflow_experiment_ids";
 
 enum { MAX_MAP_FILE = 64 << 20 };
 
@@ -73,25 +71,20 @@ static struct entry *add_experiment(struct renumber *x, const struct record *r)
     return entry;
 }
 
-/* ",1,2," with the ids that are known changed. */
+static bool renumber_listed(void *arg, const struct value *id, struct buf *out)
+{
+    struct renumber *x = arg;
+    const struct entry *entry = find(x, id);
+    x->unknown += !entry;
+    if (entry)
+        buf_adds(out, entry->new);
+    return entry != NULL;
+}
+
 static void renumber_list(struct renumber *x, struct value *v, struct arena *a)
 {
     struct buf out = {0};
-    const char *p = v->s, *end = v->s + v->len;
-    while (p < end) {
-        const char *comma = memchr(p, ',', (size_t)(end - p));
-        const char *stop = comma ? comma : end;
-        struct value id = value_strn(p, (size_t)(stop - p));
-        const struct entry *entry = find(x, &id);
-        x->unknown += id.len > 0 && !entry;
-        if (entry)
-            buf_adds(&out, entry->new);
-        else
-            buf_add(&out, p, id.len);
-        if (comma)
-            buf_addc(&out, ',');
-        p = stop + (comma != NULL);
-    }
+    ref_map_list(v, renumber_listed, x, &out);
     if (out.len > 0)
         *v = value_text(arena_strndup(a, out.data, out.len), out.len);
     buf_free(&out);
@@ -146,10 +139,9 @@ bool renumber_record(struct renumber *x, struct record *r, struct arena *a, stru
         if (!renumber_value(x, r, v, a, e))
             return false;
     }
-    if (r->kind->kind == KIND_registered_model_tag &&
-        value_eqs(&r->v[F_registered_model_tag_key], prompt_experiments) &&
-        value_is_text(&r->v[F_registered_model_tag_value]))
-        renumber_list(x, &r->v[F_registered_model_tag_value], a);
+    struct value *list = ref_experiment_list(r);
+    if (list)
+        renumber_list(x, list, a);
     return true;
 }
 

@@ -581,6 +581,8 @@ END
     stream $other >b.mlr <<'END'
 {"kind":"experiment","experiment_id":"1","name":"uno","lifecycle_stage":"active"}
 {"kind":"run","run_id":"r9","experiment_id":"1","lifecycle_stage":"active"}
+{"kind":"prompt","name":"ask"}
+{"kind":"registered_model_tag","name":"ask","key":"_mlflow_experiment_ids","value":",1,8,"}
 END
     cat a1.mlr b.mlr >both.mlr
     run_split ml-transform --merge <both.mlr
@@ -589,6 +591,8 @@ END
     ml-transform --merge --on-conflict=rename --json <both.mlr >r.json
     assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name]' r.json | xargs)" '[1,one] [2,two] [3,uno]'
     assert_equal "$(jq -r 'select(.run_id == "r9").experiment_id' r.json)" 3
+    # also where a prompt lists it; what the stream does not have stays
+    assert_equal "$(jq -r 'select(.name == "ask" and .key == "_mlflow_experiment_ids").value' r.json)" ,3,8,
     assert_equal "$(jq -r 'select(.run_id == "r1" and .kind == "run").experiment_id' r.json)" 1
 }
 
