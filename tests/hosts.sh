@@ -19,8 +19,13 @@ possible() {
     for program in ip sshd ssh-keygen ssh unshare; do
         command -v "$program" >/dev/null || { echo "no $program here"; return 1; }
     done
-    ip netns add "mlrt-probe-$$" 2>/dev/null || { echo "no network namespaces here"; return 1; }
-    ip netns del "mlrt-probe-$$"
+    probe=mlrt-probe-$$
+    ip netns add $probe 2>/dev/null || { echo "no network namespaces here"; return 1; }
+    why=
+    ip netns exec $probe true 2>/dev/null || why="nothing can run in a network namespace here (is / a mount point?)"
+    ip -n $probe link add a type veth peer name b 2>/dev/null || why="no links between network namespaces here"
+    ip netns del $probe
+    [ -z "$why" ] || { echo "$why"; return 1; }
 }
 
 # The namespaces' names are short, new, and remembered.
