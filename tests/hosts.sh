@@ -23,7 +23,7 @@ possible() {
     ip netns add $probe 2>/dev/null || { echo "no network namespaces here"; return 1; }
     why=
     ip netns exec $probe true 2>/dev/null || why="nothing can run in a network namespace here (is / a mount point?)"
-    ip -n $probe link add a type veth peer name b 2>/dev/null || why="no links between network namespaces here"
+    ip -n $probe link add left type veth peer name right 2>/dev/null || why="no links between network namespaces here"
     ip netns del $probe
     [ -z "$why" ] || { echo "$why"; return 1; }
 }
