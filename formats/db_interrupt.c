@@ -37,3 +37,24 @@ void db_die(const struct err *e)
         err_exit_interrupted();
     err_die(e);
 }
+
+static void close_at_end(void *db)
+{
+    db_interrupt_on_signal(NULL);
+    db_close(db);
+}
+
+struct db *db_open_for_program(const char *url, struct db_url *u)
+{
+    struct err e;
+    if (!db_url_parse(url ? url : db_default_url(), u, &e))
+        err_die(&e);
+    if (!url)
+        err_note("using %s", u->display);
+    struct db *db = db_open(u, DB_READ, &e);
+    if (!db)
+        err_die(&e);
+    err_cleanup_push(close_at_end, db);
+    db_interrupt_on_signal(db);
+    return db;
+}

@@ -365,27 +365,11 @@ static uint64_t read_stream(struct verify *v)
     }
 }
 
-static void close_db(void *db)
-{
-    db_interrupt_on_signal(NULL);
-    db_close(db);
-}
-
 static struct db *open_database(int argc, char **argv, int first, struct db_url *u)
 {
-    struct err e;
     if (argc - first > 1)
         opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
-    if (!db_url_parse(first < argc ? argv[first] : db_default_url(), u, &e))
-        err_die(&e);
-    if (first == argc)
-        err_note("using %s", u->display);
-    struct db *db = db_open(u, DB_READ, &e);
-    if (!db)
-        err_die(&e);
-    err_cleanup_push(close_db, db);
-    db_interrupt_on_signal(db);
-    return db;
+    return db_open_for_program(argv[first], u);
 }
 
 int main(int argc, char **argv)

@@ -49,27 +49,13 @@ static void take_problem(const struct record *r, const char *name, const char *r
         err_print(name, "%s", reason);
 }
 
-static void close_db(void *db)
-{
-    db_interrupt_on_signal(NULL);
-    db_close(db);
-}
-
 static struct db *open_database(int argc, char **argv, int first, struct db_url *u)
 {
     struct err e;
     int order;
     if (argc - first > 1)
         opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
-    if (!db_url_parse(first < argc ? argv[first] : db_default_url(), u, &e))
-        err_die(&e);
-    if (first == argc)
-        err_note("using %s", u->display);
-    struct db *db = db_open(u, DB_READ, &e);
-    if (!db)
-        err_die(&e);
-    err_cleanup_push(close_db, db);
-    db_interrupt_on_signal(db);
+    struct db *db = db_open_for_program(argv[first], u);
     if (!schema_order_of(db, &order,
                          &e)) /* a revision that is not known may hold what would be left out unseen */
         err_die(&e);
