@@ -227,8 +227,8 @@ def renamed_model(source, old, new):
 def merged(sources, joins):
     """Several sources with ids of their own; joins: clashing experiments become one, else the later gets another name."""
     result = {kind: {} for kind in sources[0]}
+    sources = copy.deepcopy(sources)
     for source in sources:
-        source = copy.deepcopy(source)
         ids = {}
         for key, experiment in source["experiments"].items():
             ids[key] = merge_experiment(result, key, experiment, joins)
