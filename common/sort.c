@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,14 +36,23 @@ struct file {
     size_t n_runs;
 };
 
-struct sorter {
-    const char *dir;
-    size_t memory;
+struct batch {
     char *arena;
     size_t used;    /* bytes of the arena */
     uint32_t *refs; /* where the entries begin in the arena, in units of 4 bytes */
     uint32_t *spare;
     size_t n_refs, cap_refs;
+};
+
+/* While one batch is filled, a thread sorts and writes the other: file, out and spilled are its own until it
+ * is joined. */
+struct sorter {
+    const char *dir;
+    size_t memory; /* of a batch */
+    struct batch filling, spilling;
+    pthread_t thread;
+    bool running, spill_ok;
+    struct err spill_error;
     struct file file;
     struct buf out;
     uint64_t spilled;
@@ -55,8 +66,9 @@ struct sorter *sorter_new(const char *dir, size_t memory)
 {
     struct sorter *s = xcalloc(1, sizeof *s);
     s->dir = dir;
-    s->memory = memory;
+    s->memory = memory / 2;
     s->file.fd = -1;
+    s->spill_ok = true;
     return s;
 }
 
@@ -70,15 +82,24 @@ static void file_close(struct file *f)
     *f = (struct file){.fd = -1};
 }
 
+static void batch_free(struct batch *b)
+{
+    free(b->arena);
+    free(b->refs);
+    free(b->spare);
+    *b = (struct batch){0};
+}
+
 void sorter_free(struct sorter *s)
 {
     if (!s)
         return;
+    if (s->running)
+        pthread_join(s->thread, NULL);
     file_close(&s->file);
     buf_free(&s->out);
-    free(s->arena);
-    free(s->refs);
-    free(s->spare);
+    batch_free(&s->filling);
+    batch_free(&s->spilling);
     free(s);
 }
 
@@ -89,9 +110,9 @@ uint64_t sorter_spilled(const struct sorter *s)
 
 /* ---- sorting in memory */
 
-static const struct head *entry_at(const struct sorter *s, uint32_t ref)
+static const struct head *entry_at(const struct batch *b, uint32_t ref)
 {
-    return (const struct head *)(void *)(s->arena + (size_t)ref * 4);
+    return (const struct head *)(void *)(b->arena + (size_t)ref * 4);
 }
 
 static int compare_keys(const char *a, uint32_t a_len, const char *b, uint32_t b_len)
@@ -100,58 +121,58 @@ static int compare_keys(const char *a, uint32_t a_len, const char *b, uint32_t b
     return c ? c : (a_len > b_len) - (a_len < b_len);
 }
 
-static int compare_refs(const struct sorter *s, uint32_t a, uint32_t b)
+static int compare_refs(const struct batch *b, uint32_t first, uint32_t second)
 {
-    const struct head *x = entry_at(s, a), *y = entry_at(s, b);
+    const struct head *x = entry_at(b, first), *y = entry_at(b, second);
     return compare_keys((const char *)(x + 1), x->key_len, (const char *)(y + 1), y->key_len);
 }
 
 /* The end of the ascending stretch that begins at `from`. */
-static size_t stretch_end(const struct sorter *s, size_t from)
+static size_t stretch_end(const struct batch *b, size_t from)
 {
     size_t i = from + 1;
-    while (i < s->n_refs && compare_refs(s, s->refs[i - 1], s->refs[i]) <= 0)
+    while (i < b->n_refs && compare_refs(b, b->refs[i - 1], b->refs[i]) <= 0)
         i++;
     return i;
 }
 
-static void merge_stretches(const struct sorter *s, const uint32_t *from, uint32_t *to, size_t a, size_t b,
-                            size_t end)
+static void merge_stretches(const struct batch *b, const uint32_t *from, uint32_t *to, size_t begin,
+                            size_t middle, size_t end)
 {
-    size_t i = a, j = b, k = a;
-    while (i < b && j < end)
-        to[k++] = compare_refs(s, from[j], from[i]) < 0 ? from[j++] : from[i++];
-    memcpy(to + k, from + i, (b - i) * sizeof *to);
-    memcpy(to + k + (b - i), from + j, (end - j) * sizeof *to);
+    size_t i = begin, j = middle, k = begin;
+    while (i < middle && j < end)
+        to[k++] = compare_refs(b, from[j], from[i]) < 0 ? from[j++] : from[i++];
+    memcpy(to + k, from + i, (middle - i) * sizeof *to);
+    memcpy(to + k + (middle - i), from + j, (end - j) * sizeof *to);
 }
 
 /* Merge sort that begins with the ascending stretches which are there: a stream brings a run's points by key
  * and time. */
-static void sort_refs(struct sorter *s)
+static void sort_refs(struct batch *b)
 {
-    if (s->n_refs < 2)
+    if (b->n_refs < 2)
         return;
     size_t *ends = NULL, n = 0, cap = 0;
-    for (size_t i = 0; i < s->n_refs;) {
+    for (size_t i = 0; i < b->n_refs;) {
         if (n == cap) {
             cap = cap ? cap * 2 : 256;
             ends = xrealloc(ends, cap * sizeof *ends);
         }
-        i = stretch_end(s, i);
+        i = stretch_end(b, i);
         ends[n++] = i;
     }
     while (n > 1) {
         size_t begin = 0, kept = 0;
         for (size_t i = 0; i < n; i += 2) {
             size_t middle = ends[i], end = i + 1 < n ? ends[i + 1] : middle;
-            merge_stretches(s, s->refs, s->spare, begin, middle, end);
+            merge_stretches(b, b->refs, b->spare, begin, middle, end);
             ends[kept++] = end;
             begin = end;
         }
         n = kept;
-        uint32_t *swap = s->refs;
-        s->refs = s->spare;
-        s->spare = swap;
+        uint32_t *swap = b->refs;
+        b->refs = b->spare;
+        b->spare = swap;
     }
     free(ends);
 }
@@ -210,27 +231,62 @@ static struct sort_entry entry_of(const struct head *h)
     return (struct sort_entry){key, key + h->key_len, h->key_len, h->data_len};
 }
 
-/* Writes what is in memory as one sorted run. */
-static bool spill(struct sorter *s, struct err *e)
+/* Writes the full batch as one sorted run. */
+static bool write_batch(struct sorter *s, struct err *e)
 {
+    struct batch *b = &s->spilling;
     if (s->file.fd < 0 && !open_file(s->dir, &s->file, e))
         return false;
     uint64_t begin = s->file.size;
-    sort_refs(s);
-    for (size_t i = 0; i < s->n_refs; i++) {
-        struct sort_entry x = entry_of(entry_at(s, s->refs[i]));
+    sort_refs(b);
+    for (size_t i = 0; i < b->n_refs; i++) {
+        struct sort_entry x = entry_of(entry_at(b, b->refs[i]));
         if (!put_entry(s, &s->file, &x, e))
             return false;
     }
-    s->n_refs = 0;
-    s->used = 0;
+    b->n_refs = 0;
+    b->used = 0;
     return end_run(s, &s->file, begin, e);
+}
+
+static void *spill_thread(void *arg)
+{
+    struct sorter *s = arg;
+    s->spill_ok = write_batch(s, &s->spill_error);
+    return NULL;
+}
+
+/* Waits for the batch that is being written. */
+static bool join_spill(struct sorter *s, struct err *e)
+{
+    if (s->running)
+        pthread_join(s->thread, NULL);
+    s->running = false;
+    if (!s->spill_ok)
+        *e = s->spill_error;
+    return s->spill_ok;
+}
+
+/* Has what was filled written by a thread, which leaves signals to the others. */
+static bool spill(struct sorter *s, struct err *e)
+{
+    sigset_t all, before;
+    if (!join_spill(s, e))
+        return false;
+    struct batch full = s->filling;
+    s->filling = s->spilling;
+    s->spilling = full;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    s->running = pthread_create(&s->thread, NULL, spill_thread, s) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return s->running || write_batch(s, e);
 }
 
 /* An entry that is larger than all the memory is a run of its own. */
 static bool spill_one(struct sorter *s, const struct sort_entry *x, struct err *e)
 {
-    if (s->file.fd < 0 && !open_file(s->dir, &s->file, e))
+    if (!join_spill(s, e) || (s->file.fd < 0 && !open_file(s->dir, &s->file, e)))
         return false;
     uint64_t begin = s->file.size;
     return put_entry(s, &s->file, x, e) && end_run(s, &s->file, begin, e);
@@ -241,28 +297,29 @@ bool sorter_add(struct sorter *s, const void *key, size_t key_len, const void *d
 {
     const struct sort_entry entry = {key, data, (uint32_t)key_len, (uint32_t)data_len}, *x = &entry;
     size_t size = (sizeof(struct head) + x->key_len + x->data_len + 3) & ~(size_t)3;
+    struct batch *b = &s->filling;
     /* An entry costs its bytes and its place in two lists. */
-    if (s->used + size + (s->n_refs + 1) * 2 * sizeof *s->refs > s->memory) {
-        if (s->n_refs && !spill(s, e))
+    if (b->used + size + (b->n_refs + 1) * 2 * sizeof *b->refs > s->memory) {
+        if (b->n_refs && !spill(s, e))
             return false;
-        if (size + 2 * sizeof *s->refs > s->memory)
+        if (size + 2 * sizeof *b->refs > s->memory)
             return spill_one(s, x, e);
     }
-    if (!s->arena)
-        s->arena = xmalloc(s->memory);
-    if (s->n_refs == s->cap_refs) {
-        s->cap_refs = s->cap_refs ? s->cap_refs * 2 : 4096;
-        s->refs = xrealloc(s->refs, s->cap_refs * sizeof *s->refs);
-        s->spare = xrealloc(s->spare, s->cap_refs * sizeof *s->spare);
+    if (!b->arena)
+        b->arena = xmalloc(s->memory);
+    if (b->n_refs == b->cap_refs) {
+        b->cap_refs = b->cap_refs ? b->cap_refs * 2 : 4096;
+        b->refs = xrealloc(b->refs, b->cap_refs * sizeof *b->refs);
+        b->spare = xrealloc(b->spare, b->cap_refs * sizeof *b->spare);
     }
-    s->refs[s->n_refs++] = (uint32_t)(s->used / 4);
+    b->refs[b->n_refs++] = (uint32_t)(b->used / 4);
     struct head h = {x->key_len, x->data_len};
-    char *at = s->arena + s->used;
+    char *at = b->arena + b->used;
     memcpy(at, &h, sizeof h);
     memcpy(at + sizeof h, x->key, x->key_len);
     if (x->data_len)
         memcpy(at + sizeof h + x->key_len, x->data, x->data_len);
-    s->used += size;
+    b->used += size;
     return true;
 }
 
@@ -403,17 +460,16 @@ static bool merge_pass(struct sorter *s, struct err *e)
 
 bool sorter_finish(struct sorter *s, struct err *e)
 {
+    if (!join_spill(s, e))
+        return false;
     if (s->file.fd < 0) {
-        sort_refs(s);
+        sort_refs(&s->filling);
         return true;
     }
-    if (s->n_refs && !spill(s, e))
+    if ((s->filling.n_refs && !spill(s, e)) || !join_spill(s, e))
         return false;
-    free(s->arena);
-    free(s->refs);
-    free(s->spare);
-    s->arena = NULL;
-    s->refs = s->spare = NULL;
+    batch_free(&s->filling);
+    batch_free(&s->spilling);
     while (s->file.n_runs > FAN_IN)
         if (!merge_pass(s, e))
             return false;
@@ -424,8 +480,8 @@ int sorter_next(struct sorter *s, struct sort_entry *out, struct err *e)
 {
     if (s->file.fd >= 0)
         return merge_next(s, out, e);
-    if (s->next_ref == s->n_refs)
+    if (s->next_ref == s->filling.n_refs)
         return 0;
-    *out = entry_of(entry_at(s, s->refs[s->next_ref++]));
+    *out = entry_of(entry_at(&s->filling, s->filling.refs[s->next_ref++]));
     return 1;
 }

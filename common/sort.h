@@ -19,7 +19,8 @@ struct sort_entry {
 struct sorter;
 
 /* dir: where the file is made when one is needed; it must live as long as the sorter. memory: bytes for
- * entries; a few hundred KiB come on top. Never NULL. */
+ * entries, of which one half is filled while a thread of the sorter's own writes the other; a few hundred KiB
+ * come on top. Never NULL. */
 struct sorter *sorter_new(const char *dir, size_t memory);
 /* Copies an entry of key_len and data_len bytes. false: the disk is full or the like; e says so. */
 bool sorter_add(struct sorter *s, const void *key, size_t key_len, const void *data, size_t data_len,
@@ -30,7 +31,7 @@ bool sorter_finish(struct sorter *s, struct err *e);
  * key come in the order in which they were added. 1: an entry, whose memory lives until the next call; 0: the
  * end; -1: error. */
 int sorter_next(struct sorter *s, struct sort_entry *out, struct err *e);
-/* Bytes written to the file so far, 0 when all fits into memory. */
+/* Bytes written to the file by sorter_finish(), 0 when all fits into memory. */
 uint64_t sorter_spilled(const struct sorter *s);
 void sorter_free(struct sorter *s); /* NULL is fine */
 
