@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../common/progress.h"
 #include "schema_data.h"
@@ -29,6 +30,21 @@ static bool lock_sqlite(struct db *db, int timeout, struct err *e)
     return ok && db_exec(db, "COMMIT; PRAGMA cache_size = -16384" /* KiB */, e);
 }
 
+/* Keys and indexes of large tables are made anew: the usual 64 MB make that a sort on disk. On a server that
+ * shares this machine more workers than cores beside the session's own, which sorts too, only take turns. */
+static bool prepare_builds(struct db *db, struct err *e)
+{
+    char *sql = xasprintf("SELECT set_config('maintenance_work_mem', '256MB', false)\n"
+                          "WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456;\n"
+                          "SELECT set_config('max_parallel_maintenance_workers', '%ld', false)\n"
+                          "WHERE current_setting('max_parallel_maintenance_workers')::int > %ld\n"
+                          "AND inet_server_addr() IS NOT DISTINCT FROM inet_client_addr()",
+                          sysconf(_SC_NPROCESSORS_ONLN) - 1, sysconf(_SC_NPROCESSORS_ONLN) - 1);
+    bool ok = db_exec(db, sql, e);
+    free(sql);
+    return ok;
+}
+
 static bool lock_postgres(struct db *db, int timeout, struct err *e)
 {
     int64_t got;
@@ -42,11 +58,7 @@ static bool lock_postgres(struct db *db, int timeout, struct err *e)
     }
     free(try_lock);
     free(lock);
-    /* Keys and indexes of large tables are made anew: the usual 64 MB make that a sort on disk. */
-    return ok && db_exec(db,
-                         "SELECT set_config('maintenance_work_mem', '256MB', false)\n"
-                         "WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456",
-                         e);
+    return ok && prepare_builds(db, e);
 }
 
 bool schema_lock(struct db *db, int timeout, struct err *e)
