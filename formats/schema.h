@@ -62,6 +62,9 @@ bool schema_order_of(struct db *db, int *order, struct err *e);
 bool schema_create(struct db *db, int order, struct err *e);
 /* The same on PostgreSQL with 64-bit columns of experiment ids, for the ids that a file store makes. */
 bool schema_create_wide(struct db *db, int order, struct err *e);
+/* Makes those columns, and the sequence that gives ids, 64 bits wide in a database that is there. Quick only
+ * while its tables are empty. */
+bool schema_widen(struct db *db, struct err *e);
 /* Whether a database has such columns, which its upgrades then extend to new tables. MLflow's own upgrade
  * does not. */
 bool schema_is_wide(struct db *db, bool *wide, struct err *e);

@@ -596,6 +596,10 @@ bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, con
 {
     bool negative_zero = false;
     t->filled = true;
+    if (t->at_once) {
+        s->report.rows[kind]++;
+        return s->report.problems || s->sink->ops->put_at_once(s->sink, row, e);
+    }
     buf_reset(&s->key);
     buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
     for (int i = 0; i < t->n_key; i++) {
@@ -672,6 +676,21 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
     if (r->kind->kind == KIND_experiment && !stage_name(s, r, e))
         return false;
     return store_stage_row(s, r->kind->kind, p->table, row, e);
+}
+
+bool store_begin_at_once(struct store *s, struct db *db, struct err *e)
+{
+    struct store_table *t = s->plans[KIND_metric].table;
+    e->what[0] = '\0';
+    if (!t || t->n_key < t->n_columns)
+        return true;
+    s->sink = store_new_sink(s, db);
+    t->at_once = s->sink->ops->begin_at_once && s->sink->ops->begin_at_once(s->sink, t, e);
+    if (t->at_once)
+        return true;
+    s->sink->ops->free(s->sink);
+    s->sink = NULL;
+    return e->what[0] == '\0';
 }
 
 /* From 3.4 on MLflow makes an experiment 0 named Default whenever there is none; before, only in an empty

@@ -3,7 +3,8 @@
  * duplicates meet, keys are appended instead of searched for, and memory stays the same at any size.
  *
  * Nothing is written before store_write(), which the caller calls after the stream's last good trailer,
- * inside a transaction (or on a file that is not yet anybody's). */
+ * inside a transaction (or on a file that is not yet anybody's); unless the caller lets metric points go to
+ * the database as they come. */
 #ifndef FORMATS_STORE_H
 #define FORMATS_STORE_H
 
@@ -56,6 +57,11 @@ struct store;
 /* Reads the tables of db, a database of revision `order`. db is not kept. NULL with e filled when a table or
  * column that the revision has is not there. */
 struct store *store_new(struct db *db, int order, const struct store_options *options, struct err *e);
+/* In a transaction of db's that has made all its tables and lasts until store_write(): rows of the table of
+ * metric points, by far the most, go into it as they come, where the dialect can take that (PostgreSQL) and
+ * the table's key is all of its columns, so that rows can only be equal. They need no sorting then, no
+ * temporary file, and no time after the stream's end. */
+bool store_begin_at_once(struct store *s, struct db *db, struct err *e);
 /* A segment of the stream begins. */
 void store_segment(struct store *s, const struct wire_header *header);
 /* Takes a record. What the target cannot hold is printed and counted as a problem (the first

@@ -32,6 +32,7 @@ struct store_table {
     int n_key;
     bool filled;  /* rows will come */
     bool of_kind; /* some kind's records are its rows */
+    bool at_once; /* its rows go to the database as they come (store_begin_at_once) */
 };
 
 enum { NO_COLUMN = -1, MISSING_COLUMN = -2 };
@@ -87,6 +88,7 @@ struct store {
     int n_tables;
     struct plan plans[KIND_COUNT];
     struct sorter *sorter;
+    struct store_sink *sink;         /* NULL until rows are written */
     struct store_table **row_tables; /* of each of row_tables[] (rows.h); NULL where the target has none */
     struct row_decoder *row_decoder;
     bool default_workspace; /* its row has come */
@@ -181,12 +183,18 @@ enum sink_answer {
 
 struct store_sink;
 struct store_sink_ops {
+    /* The dialects that can take one table's rows before all others: its rows will come by put_at_once()
+     * alone; false without an error: not this table. end_at_once() is called before anything else. */
+    bool (*begin_at_once)(struct store_sink *k, struct store_table *t, struct err *e);
+    bool (*put_at_once)(struct store_sink *k, const struct value *row, struct err *e);
+    bool (*end_at_once)(struct store_sink *k, struct err *e);
     /* Rows will come, of one table after the other. */
     bool (*begin)(struct store_sink *k, struct err *e);
     enum sink_answer (*fill)(struct store_sink *k, const struct store_table *t, struct row_source *from,
                              struct err *e);
-    /* All rows have come: make keys and indexes. */
-    bool (*end)(struct store_sink *k, struct err *e);
+    /* All rows have come: make keys and indexes. collapsed: rows of the table that came at once which were
+     * there already. */
+    bool (*end)(struct store_sink *k, uint64_t *collapsed, struct err *e);
     /* All references lead somewhere: make the foreign keys, and what else there is to do. */
     bool (*finish)(struct store_sink *k, struct err *e);
     void (*free)(struct store_sink *k);
@@ -196,6 +204,8 @@ struct store_sink {
     struct db *db;
 };
 
+/* That of db's dialect. */
+struct store_sink *store_new_sink(const struct store *s, struct db *db);
 struct store_sink *store_sqlite_sink(struct db *db, const struct store_table *tables, int n_tables);
 struct store_sink *store_postgres_sink(struct db *db, const struct store_table *tables, int n_tables);
 

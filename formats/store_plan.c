@@ -258,6 +258,8 @@ void store_free(struct store *s)
     if (!s)
         return;
     sorter_free(s->sorter);
+    if (s->sink)
+        s->sink->ops->free(s->sink);
     arena_free(&s->scratch);
     pyjson_free(&s->json);
     buf_free(&s->key);

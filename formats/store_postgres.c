@@ -24,7 +24,9 @@ struct postgres_sink {
     const struct store_table *tables;
     int n_tables;
     bool owner;
-    struct buf list; /* of the tables, for SQL: 'a'::regclass, ... */
+    const struct store_table *at_once; /* NULL: none */
+    int at_once_keys;                  /* of keys: how many are its own, the first */
+    struct buf list;                   /* of the tables, for SQL: 'a'::regclass, ... */
     struct definitions foreign_keys, keys, indexes;
     struct buf out;
 };
@@ -119,6 +121,15 @@ static bool make_all(struct postgres_sink *k, const struct definitions *d, struc
     return true;
 }
 
+/* Takes over those of `more`. */
+static void append_all(struct definitions *d, struct definitions *more)
+{
+    d->items = xrealloc(d->items, (size_t)(d->n + more->n + 1) * sizeof *d->items);
+    memcpy(d->items + d->n, more->items, (size_t)more->n * sizeof *d->items);
+    d->n += more->n;
+    free(more->items);
+}
+
 static void free_all(struct definitions *d)
 {
     for (int i = 0; i < d->n; i++) {
@@ -139,35 +150,39 @@ static void add_names(const struct postgres_sink *k, const char *command, struct
         }
 }
 
-/* FREEZE needs tables that this transaction has made or truncated. */
-static bool truncate_all(struct postgres_sink *k, struct err *e)
+/* Makes the tables of the list ready for COPY with FREEZE, which needs tables that this transaction has made
+ * or truncated. What is dropped is added to what will be made again. */
+static bool strip_tables(struct postgres_sink *k, const char *truncate, struct err *e)
 {
-    struct buf sql = {0};
-    add_names(k, "TRUNCATE ", &sql);
-    bool ok = db_exec(k->base.db, buf_str(&sql), e);
-    buf_free(&sql);
+    struct definitions foreign_keys = {0}, keys = {0}, indexes = {0};
+    bool ok = read_definitions(k, foreign_keys_query, &foreign_keys, e) &&
+              read_definitions(k, keys_query, &keys, e) && read_definitions(k, indexes_query, &indexes, e) &&
+              drop_all(k, &foreign_keys, e) && drop_all(k, &keys, e) && drop_all(k, &indexes, e) &&
+              db_exec(k->base.db, truncate, e);
+    append_all(&k->foreign_keys, &foreign_keys);
+    append_all(&k->keys, &keys);
+    append_all(&k->indexes, &indexes);
     return ok;
 }
 
 static bool postgres_begin(struct store_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
+    struct buf truncate = {0};
+    buf_reset(&k->list);
     for (int i = 0; i < k->n_tables; i++)
-        if (k->tables[i].filled)
+        if (k->tables[i].filled && &k->tables[i] != k->at_once) {
             buf_addf(&k->list, "%s'%s'::regclass", k->list.len ? ", " : "", k->tables[i].name);
-    if (!k->list.len)
-        return true;
-    if (!find_owner(k, e))
-        return false;
-    if (!k->owner) {
+            buf_addf(&truncate, "%s%s", truncate.len ? ", " : "TRUNCATE ", k->tables[i].name);
+        }
+    bool ok = !k->list.len || find_owner(k, e);
+    if (ok && k->list.len && k->owner)
+        ok = strip_tables(k, buf_str(&truncate), e);
+    else if (ok && k->list.len)
         err_note("some tables belong to another role, so that their indexes stay while they are filled; this "
                  "takes longer");
-        return true;
-    }
-    return read_definitions(k, foreign_keys_query, &k->foreign_keys, e) &&
-           read_definitions(k, keys_query, &k->keys, e) &&
-           read_definitions(k, indexes_query, &k->indexes, e) && drop_all(k, &k->foreign_keys, e) &&
-           drop_all(k, &k->keys, e) && drop_all(k, &k->indexes, e) && truncate_all(k, e);
+    buf_free(&truncate);
+    return ok;
 }
 
 /* ---- COPY, in its binary form */
@@ -242,14 +257,6 @@ static void put_value(struct buf *b, const struct store_column *c, const struct 
     }
 }
 
-static bool send(struct postgres_sink *k, struct err *e)
-{
-    if (PQputCopyData(conn_of(&k->base), k->out.data, (int)k->out.len) != 1)
-        return err_set(e, db_display(k->base.db), "%s", PQerrorMessage(conn_of(&k->base)));
-    buf_reset(&k->out);
-    return true;
-}
-
 /* The server's answer to a COPY. */
 static enum sink_answer finish_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
 {
@@ -268,6 +275,19 @@ static enum sink_answer finish_copy(struct postgres_sink *k, const struct store_
         answer = SINK_FAILED;
     }
     return answer;
+}
+
+/* When nothing more can be sent the server has said why, or the connection is lost. */
+static bool send(struct postgres_sink *k, const struct store_table *t, struct err *e)
+{
+    if (PQputCopyData(conn_of(&k->base), k->out.data, (int)k->out.len) == 1) {
+        buf_reset(&k->out);
+        return true;
+    }
+    err_set(e, db_display(k->base.db), "%s", PQerrorMessage(conn_of(&k->base)));
+    PQputCopyEnd(conn_of(&k->base), "the load has failed");
+    finish_copy(k, t, e);
+    return false;
 }
 
 static bool begin_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
@@ -291,6 +311,22 @@ static bool begin_copy(struct postgres_sink *k, const struct store_table *t, str
     return ok;
 }
 
+static void put_row(struct postgres_sink *k, const struct store_table *t, const struct value *row)
+{
+    put16(&k->out, (unsigned)t->n_columns);
+    for (int i = 0; i < t->n_columns; i++)
+        put_value(&k->out, &t->columns[i], &row[i]);
+}
+
+static enum sink_answer end_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
+{
+    put16(&k->out, UINT16_MAX);
+    if (!send(k, t, e))
+        return SINK_FAILED;
+    PQputCopyEnd(conn_of(&k->base), NULL);
+    return finish_copy(k, t, e);
+}
+
 static enum sink_answer postgres_fill(struct store_sink *base, const struct store_table *t,
                                       struct row_source *from, struct err *e)
 {
@@ -298,24 +334,90 @@ static enum sink_answer postgres_fill(struct store_sink *base, const struct stor
     const struct value *row;
     struct err why;
     int got;
-    bool sent = true;
     if (!begin_copy(k, t, e))
         return SINK_FAILED;
-    while (sent && (got = from->next(from, &row, e)) == 1) {
-        put16(&k->out, (unsigned)t->n_columns);
-        for (int i = 0; i < t->n_columns; i++)
-            put_value(&k->out, &t->columns[i], &row[i]);
-        if (k->out.len >= COPY_BUFFER)
-            sent = send(k, e);
+    while ((got = from->next(from, &row, e)) == 1) {
+        put_row(k, t, row);
+        if (k->out.len >= COPY_BUFFER && !send(k, t, e))
+            return SINK_FAILED;
     }
-    put16(&k->out, UINT16_MAX);
-    if (!sent || got < 0 || !send(k, e)) {
-        PQputCopyEnd(conn_of(base), "the load has failed");
-        finish_copy(k, t, &why); /* e says what was first */
-        return SINK_FAILED;
+    if (got == 0)
+        return end_copy(k, t, e);
+    PQputCopyEnd(conn_of(base), "the load has failed");
+    finish_copy(k, t, &why); /* e says what was first */
+    return SINK_FAILED;
+}
+
+/* ---- a table that is filled before all others */
+
+static bool postgres_begin_at_once(struct store_sink *base, struct store_table *t, struct err *e)
+{
+    struct postgres_sink *k = sink_of(base);
+    buf_addf(&k->list, "'%s'::regclass", t->name);
+    if (!find_owner(k, e) || !k->owner)
+        return false;
+    char *truncate = xasprintf("TRUNCATE %s", t->name);
+    bool ok = strip_tables(k, truncate, e) && begin_copy(k, t, e);
+    free(truncate);
+    k->at_once = t;
+    k->at_once_keys = k->keys.n;
+    return ok;
+}
+
+static bool postgres_put_at_once(struct store_sink *base, const struct value *row, struct err *e)
+{
+    struct postgres_sink *k = sink_of(base);
+    put_row(k, k->at_once, row);
+    return k->out.len < COPY_BUFFER || send(k, k->at_once, e);
+}
+
+static bool postgres_end_at_once(struct store_sink *base, struct err *e)
+{
+    struct postgres_sink *k = sink_of(base);
+    return end_copy(k, k->at_once, e) == SINK_STORED;
+}
+
+/* Leaves one of each set of equal rows (-0.0 and 0.0 are equal, as in the key). */
+static bool collapse(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
+{
+    struct buf sql = {0};
+    const struct store_table *t = k->at_once;
+    buf_addf(&sql,
+             "DELETE FROM %s WHERE ctid IN (SELECT ctid FROM (SELECT ctid, row_number() OVER (PARTITION BY ",
+             t->name);
+    for (int i = 0; i < t->n_columns; i++)
+        buf_addf(&sql, "%s%s", i ? ", " : "", t->columns[i].name);
+    buf_addf(&sql, " ORDER BY ctid) AS n FROM %s) AS x WHERE n > 1)", t->name);
+    PGresult *r = PQexec(conn_of(&k->base), buf_str(&sql));
+    bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
+    if (ok)
+        *collapsed = strtoull(PQcmdTuples(r), NULL, 10);
+    else
+        err_set(e, t->name, "%s", PQresultErrorMessage(r));
+    PQclear(r);
+    buf_free(&sql);
+    return ok;
+}
+
+/* Its keys. Rows that are there twice are rare, and found when a key cannot be made. */
+static bool make_keys_at_once(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
+{
+    for (int i = 0; i < k->at_once_keys; i++) {
+        if (err_interrupted() || !db_exec(k->base.db, "SAVEPOINT at_once", e))
+            return false;
+        PGresult *r = PQexec(conn_of(&k->base), k->keys.items[i].make);
+        const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+        bool ok = PQresultStatus(r) == PGRES_COMMAND_OK, twice = state && strcmp(state, "23505") == 0;
+        if (!ok)
+            err_set(e, k->at_once->name, "%s", PQresultErrorMessage(r));
+        PQclear(r);
+        if (twice)
+            ok = db_exec(k->base.db, "ROLLBACK TO SAVEPOINT at_once", e) && collapse(k, collapsed, e) &&
+                 db_exec(k->base.db, k->keys.items[i].make, e);
+        if (!ok || !db_exec(k->base.db, "RELEASE SAVEPOINT at_once", e))
+            return false;
     }
-    PQputCopyEnd(conn_of(base), NULL);
-    return finish_copy(k, t, e);
+    return true;
 }
 
 /* ---- after the rows */
@@ -339,10 +441,11 @@ static bool look_up(struct postgres_sink *k, const struct store_table *t, const 
     return ok;
 }
 
-static bool postgres_end(struct store_sink *base, struct err *e)
+static bool postgres_end(struct store_sink *base, uint64_t *collapsed, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
-    bool ok = make_all(k, &k->keys, e);
+    struct definitions others = {k->keys.items + k->at_once_keys, k->keys.n - k->at_once_keys};
+    bool ok = make_keys_at_once(k, collapsed, e) && make_all(k, &others, e);
     for (int t = 0; ok && t < k->n_tables; t++)
         for (int i = 0; ok && i < k->tables[t].n_columns; i++)
             if (k->tables[t].filled && k->tables[t].columns[i].look_up)
@@ -405,8 +508,16 @@ bool store_advance_ids(const struct store *s, struct db *db, struct err *e)
     return ok;
 }
 
-static const struct store_sink_ops postgres_ops = {postgres_begin, postgres_fill, postgres_end,
-                                                   postgres_finish, postgres_free};
+static const struct store_sink_ops postgres_ops = {
+    .begin_at_once = postgres_begin_at_once,
+    .put_at_once = postgres_put_at_once,
+    .end_at_once = postgres_end_at_once,
+    .begin = postgres_begin,
+    .fill = postgres_fill,
+    .end = postgres_end,
+    .finish = postgres_finish,
+    .free = postgres_free,
+};
 
 struct store_sink *store_postgres_sink(struct db *db, const struct store_table *tables, int n_tables)
 {

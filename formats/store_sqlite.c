@@ -255,8 +255,9 @@ static enum sink_answer sqlite_fill(struct store_sink *base, const struct store_
     return !k->failed && strstr(why.what, "constraint failed") ? SINK_REFUSED : SINK_FAILED;
 }
 
-static bool sqlite_end(struct store_sink *base, struct err *e)
+static bool sqlite_end(struct store_sink *base, uint64_t *collapsed, struct err *e)
 {
+    (void)collapsed; /* no table comes at once */
     struct sqlite_sink *k = sink_of(base);
     bool ok = true;
     for (int i = 0; ok && i < k->n_indexes; i++)
@@ -299,8 +300,13 @@ static void sqlite_free(struct store_sink *base)
     free(k);
 }
 
-static const struct store_sink_ops sqlite_ops = {sqlite_begin, sqlite_fill, sqlite_end, sqlite_finish,
-                                                 sqlite_free};
+static const struct store_sink_ops sqlite_ops = {
+    .begin = sqlite_begin,
+    .fill = sqlite_fill,
+    .end = sqlite_end,
+    .finish = sqlite_finish,
+    .free = sqlite_free,
+};
 
 struct store_sink *store_sqlite_sink(struct db *db, const struct store_table *tables, int n_tables)
 {

@@ -29,6 +29,7 @@ struct writer {
     uint64_t row_problems;    /* those told before references were followed */
     struct buf name, name_id; /* the experiment name that came last, and whose it is */
     struct db_stmt *find[REF_COUNT];
+    struct buf found; /* the reference that was followed last, if it led somewhere */
 };
 
 static struct store_table *table_of(struct writer *w, const char *key)
@@ -351,6 +352,8 @@ static bool take_ref(struct writer *w, const struct sort_entry *x, struct err *e
     enum ref ref = (enum ref)((unsigned char)*x->key - SORT_REFS);
     struct value v[REF_MAX_COLUMNS];
     int n = 0;
+    if (w->found.len == x->key_len && memcmp(w->found.data, x->key, x->key_len) == 0)
+        return true;
     for (size_t at = 1; at < x->key_len && n < REF_MAX_COLUMNS;)
         at += row_get_key(x->key + at, x->key_len - at, &v[n++], &w->p.scratch);
     if (!w->find[ref] && !(w->find[ref] = prepare_find(w, ref, n, e)))
@@ -358,10 +361,13 @@ static bool take_ref(struct writer *w, const struct sort_entry *x, struct err *e
     for (int i = 0; i < n; i++)
         db_bind(w->find[ref], i + 1, &v[i]);
     int row = db_step(w->find[ref], e);
-    if (row == 1)
+    if (row == 1) {
         db_reset(w->find[ref]);
-    else if (row == 0)
+        buf_reset(&w->found);
+        buf_add(&w->found, x->key, x->key_len);
+    } else if (row == 0) {
         tell_missing(w, ref, v, n, x);
+    }
     return row >= 0;
 }
 
@@ -374,7 +380,11 @@ static bool end_rows(struct writer *w, struct err *e)
     w->rows_ended = true;
     progress_end();
     w->row_problems = w->s->report.problems;
-    return w->row_problems || w->sink->ops->end(w->sink, e);
+    uint64_t collapsed = 0;
+    bool ok = w->row_problems || w->sink->ops->end(w->sink, &collapsed, e);
+    w->s->report.rows[KIND_metric] -= collapsed;
+    w->s->report.collapsed[KIND_metric] += collapsed;
+    return ok;
 }
 
 static bool take_all(struct writer *w, struct err *e)
@@ -395,21 +405,34 @@ static bool take_all(struct writer *w, struct err *e)
     return ok && end_rows(w, e);
 }
 
+struct store_sink *store_new_sink(const struct store *s, struct db *db)
+{
+    return s->dialect == DIALECT_SQLITE ? store_sqlite_sink(db, s->tables, s->n_tables)
+                                        : store_postgres_sink(db, s->tables, s->n_tables);
+}
+
+static bool end_at_once(struct store *s, struct err *e)
+{
+    return !s->sink || !s->plans[KIND_metric].table->at_once || s->sink->ops->end_at_once(s->sink, e);
+}
+
 bool store_write(struct store *s, struct db *db, struct err *e)
 {
     struct writer w = {.source = {next_row}, .s = s, .db = db};
-    w.sink = s->dialect == DIALECT_SQLITE ? store_sqlite_sink(db, s->tables, s->n_tables)
-                                          : store_postgres_sink(db, s->tables, s->n_tables);
+    bool ok = end_at_once(s, e);
+    w.sink = s->sink = s->sink ? s->sink : store_new_sink(s, db);
     progress_start("Loading", "rows", 0);
-    bool ok = store_finish_others(s, db, e) && sorter_finish(s->sorter, e) && w.sink->ops->begin(w.sink, e) &&
-              take_all(&w, e);
+    ok = ok && store_finish_others(s, db, e) && sorter_finish(s->sorter, e) &&
+         w.sink->ops->begin(w.sink, e) && take_all(&w, e);
     progress_end();
     ok = ok && store_check(s, e) && w.sink->ops->finish(w.sink, e);
     for (int i = 0; i < REF_COUNT; i++)
         db_finalize(w.find[i]);
     w.sink->ops->free(w.sink);
+    s->sink = NULL;
     buf_free(&w.p.key);
     buf_free(&w.p.data);
+    buf_free(&w.found);
     buf_free(&w.name);
     buf_free(&w.name_id);
     arena_free(&w.p.scratch);

@@ -191,31 +191,52 @@ refused() { # MESSAGE COMMAND...
     kill "$COPROC_PID" || true
 }
 
+# Deals ml-load a blow while it copies points; what it leaves is not there.
+strike() { # strike BLOW
+    env --default-signal=INT ml-load -q --wide-experiment-ids "$url" <big.mlr 2>log &
+    pid=$!
+    for _ in $(seq 200); do # it writes
+        [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY metrics%' AND state = 'active'")" = 1 ] && break
+    done
+    eval "$1" >/dev/null
+    status=0
+    wait $pid || status=$?
+    [ $status -ne 0 ]
+    [[ $1 != *INT* ]] || assert_equal $status 130
+    [[ $1 != *terminate* ]] || assert_contains "$(cat log)" "terminating connection"
+    for _ in $(seq 100); do # the server has noticed
+        [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mlruns-tools'")" = 0 ] && break
+        sleep 0.05
+    done
+}
+
 @test "killed, interrupted, or cut off by the server: empty as before, and the same command then works" {
     python3 "$ROOT/tests/mlflow/make_tree.py" --output big --runs 100 --points 300000 >/dev/null
     mlruns-dump -q big >big.mlr
+    blows=('kill -9 $pid' 'kill -INT $pid' 'sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \$\$mlruns-tools\$\$"')
+    for blow in "${blows[@]}"; do # without a schema points are copied while the stream is read
+        strike "$blow"
+        assert_equal "$(sql "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")" 0
+    done
     ml-schema create -q --release 3.17.2 "$url"
-    for blow in 'kill -9 $pid' 'kill -INT $pid' 'sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \$\$mlruns-tools\$\$"'; do
-        env --default-signal=INT ml-load -q --wide-experiment-ids "$url" <big.mlr 2>log &
-        pid=$!
-        for _ in $(seq 200); do # it writes
-            [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY metrics%' AND state = 'active'")" = 1 ] && break
-        done
-        eval "$blow" >/dev/null
-        status=0
-        wait $pid || status=$?
-        [ $status -ne 0 ]
-        [[ $blow != *INT* ]] || assert_equal $status 130
-        for _ in $(seq 100); do # the server has noticed
-            [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mlruns-tools'")" = 0 ] && break
-            sleep 0.05
-        done
+    for blow in "${blows[@]}"; do
+        strike "$blow"
         assert_equal "$(sql 'SELECT count(*) FROM metrics')" 0
         assert_equal "$(sql 'SELECT count(*) FROM runs')" 0
     done
     /usr/bin/time -f '%M' -o memory ml-load -q --wide-experiment-ids "$url" <big.mlr
     assert_equal "$(sql 'SELECT count(*) FROM metrics')" 300000
     [ -n "${SANITIZE-}" ] || [ "$(cat memory)" -lt 65536 ]
+}
+
+@test "two at once into an empty database: one loads, the other is refused" {
+    for i in 1 2; do
+        { ml-load -q "$url" <a.mlr 2>log$i && echo done || echo "exit $?"; } >status$i &
+    done
+    wait
+    assert_equal "$(sort status1 status2 | xargs)" "done exit 2"
+    assert_contains "$(cat log1 log2)" "another program has changed the schema"
+    ml-verify -q "$url" <a.mlr
 }
 
 @test "a server that is not there, a wrong password: named, without the password" {
@@ -229,7 +250,10 @@ refused() { # MESSAGE COMMAND...
     edit 'if .kind == "metric" then ., . else . end' >b.mlr
     run_split ml-load "$url" <b.mlr
     assert_status 0
-    assert_contains "$stderr" "exact duplicates"
+    points=$(sql "SELECT count(*) FROM metrics")
+    twice=$(($(ml-transform --json <b.mlr | grep -c '"kind":"metric"') - points))
+    [ "$twice" -ge "$points" ]
+    assert_contains "$stderr" "  Metrics: $points (and $twice exact duplicates"
     ml-verify -q "$url" <a.mlr
     assert_equal "$(sql "SELECT count(*) FROM metrics WHERE value = 'NaN' OR value = 'Infinity'")" 0
 }

@@ -66,6 +66,7 @@ static struct target {
     char **tables;        /* of that schema, where there is one that must be empty */
     struct new_file file; /* that is built, when `aside` */
     bool aside;
+    bool begun; /* the transaction that makes the schema and fills it */
     struct db *db;
     PGcancel *cancel;
 } target;
@@ -238,39 +239,65 @@ static void open_existing(void)
     require(target.tables && content_check_empty(target.db, target.tables, &e), &e);
 }
 
-/* The columns named experiment_id, which are INTEGER, and the sequence that gives ids. The tables are empty
- * or nearly so. */
-static bool widen_ids(struct err *e)
+/* Nobody else writes to the tables from here on. */
+static bool lock_tables(struct err *e)
 {
-    static const char sql[] =
-        "DO $$ DECLARE c record; BEGIN\n"
-        "FOR c IN SELECT a.attrelid::regclass AS t, a.attname FROM pg_attribute a JOIN pg_class r ON r.oid = "
-        "a.attrelid\n"
-        "    WHERE a.attname = 'experiment_id' AND a.atttypid = 'integer'::regtype AND r.relkind = 'r'\n"
-        "    AND r.relnamespace = current_schema()::regnamespace AND NOT a.attisdropped\n"
-        "LOOP EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint', c.t, c.attname); END LOOP;\n"
-        "EXECUTE format('ALTER SEQUENCE %s AS bigint', pg_get_serial_sequence('experiments', "
-        "'experiment_id'));\n"
-        "END $$";
-    return !options.wide_ids || db_exec(target.db, sql, e);
+    if (is_sqlite() || !target.has_schema)
+        return true;
+    struct buf sql = {0};
+    buf_adds(&sql, "LOCK TABLE ");
+    for (char **t = target.tables; *t; t++)
+        buf_addf(&sql, "%s\"%s\"", t == target.tables ? "" : ", ", *t);
+    buf_adds(&sql, " IN ACCESS EXCLUSIVE MODE");
+    bool ok = db_exec(target.db, buf_str(&sql), e);
+    buf_free(&sql);
+    return ok;
 }
 
-/* Reads the target's tables. Where they are not there yet, they are made for this and taken back. */
+/* Begins the one transaction that fills an existing database, once it is certain that it is still what it
+ * was. */
+static bool begin_existing(struct err *e)
+{
+    enum { LOCK_TIMEOUT = 60000 }; /* ms */
+    int order;
+    if (!is_sqlite() && !schema_lock(target.db, LOCK_TIMEOUT, e))
+        return false;
+    if (!db_begin_write(target.db, e) || !lock_tables(e) || !schema_order_of(target.db, &order, e))
+        return false;
+    if (order != (target.has_schema ? target.order : SCHEMA_EMPTY))
+        return err_set(e, target.url.display, "another program has changed the schema during the load");
+    bool ok = true;
+    if (target.has_schema)
+        ok = content_check_empty(target.db, target.tables, e) &&
+             (!options.wide_ids || schema_widen(target.db, e));
+    else
+        ok = (!is_sqlite() || content_check_unused(target.db, e)) &&
+             (options.wide_ids ? schema_create_wide : schema_create)(target.db, target.order, e);
+    return ok && db_exec(target.db, "DELETE FROM experiments", e);
+}
+
+/* Reads the target's tables. In an empty PostgreSQL database they are made now and points go into them as
+ * they come: they are nobody else's yet, whereas tables that are there are not locked before the stream has
+ * ended.
+ */
 static struct store *new_store(void)
 {
     struct err e;
     struct store_options how = {.drop_unsupported = options.drop_unsupported, .tmpdir = options.tmpdir};
     struct db *pattern = NULL;
-    bool there = target.aside || (target.has_schema && !options.wide_ids);
-    if (!there && is_sqlite())
+    bool there = target.aside || (target.has_schema && !options.wide_ids), taken_back = false;
+    if (!there && is_sqlite()) {
         require((pattern = content_pattern(target.order, &e)) != NULL, &e);
-    else if (!there)
-        require(db_begin_write(target.db, &e) &&
-                    (target.has_schema || schema_create(target.db, target.order, &e)) && widen_ids(&e),
-                &e);
+    } else if (!there && target.has_schema) {
+        taken_back = true;
+        require(db_begin_write(target.db, &e) && schema_widen(target.db, &e), &e);
+    } else if (!there) {
+        target.begun = true;
+        require(begin_existing(&e), &e);
+    }
     struct store *s = store_new(pattern ? pattern : target.db, target.order, &how, &e);
-    require(s, &e);
-    if (!there && !is_sqlite())
+    require(s && (!target.begun || store_begin_at_once(s, target.db, &e)), &e);
+    if (taken_back)
         db_rollback(target.db);
     db_close(pattern);
     return s;
@@ -315,48 +342,11 @@ static void read_stream(struct store *s)
 
 /* ---- writing */
 
-/* Nobody else writes to the tables from here on. */
-static bool lock_tables(struct err *e)
-{
-    if (is_sqlite() || !target.has_schema)
-        return true;
-    struct buf sql = {0};
-    buf_adds(&sql, "LOCK TABLE ");
-    for (char **t = target.tables; *t; t++)
-        buf_addf(&sql, "%s\"%s\"", t == target.tables ? "" : ", ", *t);
-    buf_adds(&sql, " IN ACCESS EXCLUSIVE MODE");
-    bool ok = db_exec(target.db, buf_str(&sql), e);
-    buf_free(&sql);
-    return ok;
-}
-
-/* Begins the one transaction that fills an existing database, once it is certain that it is still what it
- * was. */
-static bool begin_existing(struct err *e)
-{
-    enum { LOCK_TIMEOUT = 60000 }; /* ms */
-    int order;
-    if (!is_sqlite() && !schema_lock(target.db, LOCK_TIMEOUT, e))
-        return false;
-    if (!db_begin_write(target.db, e) || !lock_tables(e) || !schema_order_of(target.db, &order, e))
-        return false;
-    if (order != (target.has_schema ? target.order : SCHEMA_EMPTY))
-        return err_set(e, target.url.display, "another program has changed the schema during the load");
-    if (target.has_schema) {
-        if (!content_check_empty(target.db, target.tables, e))
-            return false;
-    } else if ((is_sqlite() && !content_check_unused(target.db, e)) ||
-               !schema_create(target.db, target.order, e)) {
-        return false;
-    }
-    return widen_ids(e) && db_exec(target.db, "DELETE FROM experiments", e);
-}
-
 /* Into the file aside, or, of an existing database, in one transaction. */
 static void write_rows(struct store *s)
 {
     struct err e;
-    require((target.aside || begin_existing(&e)) && store_write(s, target.db, &e), &e);
+    require((target.aside || target.begun || begin_existing(&e)) && store_write(s, target.db, &e), &e);
     if (err_interrupted())
         err_exit_interrupted();
     if (!options.dry_run)
