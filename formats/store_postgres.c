@@ -139,17 +139,6 @@ static void free_all(struct definitions *d)
     free(d->items);
 }
 
-/* Appends a command for the tables that are filled. */
-static void add_names(const struct postgres_sink *k, const char *command, struct buf *out)
-{
-    const char *before = command;
-    for (int i = 0; i < k->n_tables; i++)
-        if (k->tables[i].filled) {
-            buf_addf(out, "%s%s", before, k->tables[i].name);
-            before = ", ";
-        }
-}
-
 /* Makes the tables of the list ready for COPY with FREEZE, which needs tables that this transaction has made
  * or truncated. What is dropped is added to what will be made again. */
 static bool strip_tables(struct postgres_sink *k, const char *truncate, struct err *e)
@@ -165,16 +154,26 @@ static bool strip_tables(struct postgres_sink *k, const char *truncate, struct e
     return ok;
 }
 
+static void add_names(const struct postgres_sink *k, const char *command, const struct store_table *but,
+                      struct buf *out)
+{
+    const char *before = command;
+    for (int i = 0; i < k->n_tables; i++)
+        if (k->tables[i].filled && &k->tables[i] != but) {
+            buf_addf(out, "%s%s", before, k->tables[i].name);
+            before = ", ";
+        }
+}
+
 static bool postgres_begin(struct store_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     struct buf truncate = {0};
     buf_reset(&k->list);
     for (int i = 0; i < k->n_tables; i++)
-        if (k->tables[i].filled && &k->tables[i] != k->at_once) {
+        if (k->tables[i].filled && &k->tables[i] != k->at_once)
             buf_addf(&k->list, "%s'%s'::regclass", k->list.len ? ", " : "", k->tables[i].name);
-            buf_addf(&truncate, "%s%s", truncate.len ? ", " : "TRUNCATE ", k->tables[i].name);
-        }
+    add_names(k, "TRUNCATE ", k->at_once, &truncate);
     bool ok = !k->list.len || find_owner(k, e);
     if (ok && k->list.len && k->owner)
         ok = strip_tables(k, buf_str(&truncate), e);
@@ -457,7 +456,7 @@ static bool postgres_finish(struct store_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     struct buf sql = {0};
-    add_names(k, "ANALYZE ", &sql);
+    add_names(k, "ANALYZE ", NULL, &sql);
     bool ok = make_all(k, &k->foreign_keys, e) && (!k->owner || db_exec(base->db, buf_str(&sql), e));
     buf_free(&sql);
     return ok;
