@@ -4,17 +4,29 @@
 
 -- Of each metric of a run the point with the greatest step, then timestamp, then value; of a number and a NaN that tie
 -- (a NaN's value is stored as 0) the number, so that there is one row. One pass, which the server may share among
--- workers (no INSERT could be): what is compared lies in an array, 64-bit numbers as two halves, which a double holds.
+-- workers (no INSERT could be): what is compared lies in an array of doubles, which hold 64-bit numbers in the right
+-- order, and exactly those below 2^53. Bytes ("C") group as any collation does, and faster.
 CREATE TABLE latest_metrics AS
-SELECT key, best[5] AS value, best[3]::bigint << 32 | best[4]::bigint AS timestamp,
-    best[1]::bigint << 32 | best[2]::bigint AS step, best[6] = 0 AS is_nan, run_uuid
+SELECT key COLLATE "default" AS key, best[3] AS value,
+    CASE WHEN abs(best[2]) < 9007199254740992 THEN best[2]::bigint END AS timestamp,
+    CASE WHEN abs(best[1]) < 9007199254740992 THEN best[1]::bigint END AS step,
+    best[4] = 0 AS is_nan, run_uuid COLLATE "default" AS run_uuid
 FROM (
-    SELECT key, run_uuid, max(ARRAY[
-        (step >> 32)::float8, (step & 4294967295)::float8, (timestamp >> 32)::float8, (timestamp & 4294967295)::float8,
-        value, (NOT is_nan)::int::float8]) AS best
+    SELECT key COLLATE "C" AS key, run_uuid COLLATE "C" AS run_uuid, max(ARRAY[
+        step::float8, timestamp::float8, value, CASE WHEN is_nan THEN 0::float8 ELSE 1::float8 END]) AS best
     FROM metrics
-    GROUP BY run_uuid, key
+    GROUP BY 1, 2
 ) AS latest;
+-- The few metrics with greater numbers, by their points.
+UPDATE latest_metrics AS latest
+SET value = point.value, timestamp = point.timestamp, step = point.step, is_nan = point.is_nan
+FROM (
+    SELECT DISTINCT ON (run_uuid, key) run_uuid, key, value, timestamp, step, is_nan
+    FROM metrics
+    WHERE (run_uuid, key) IN (SELECT run_uuid, key FROM latest_metrics WHERE step IS NULL OR timestamp IS NULL)
+    ORDER BY run_uuid, key, step DESC, timestamp DESC, value DESC, is_nan
+) AS point
+WHERE latest.run_uuid = point.run_uuid AND latest.key = point.key;
 ALTER TABLE latest_metrics
     ALTER COLUMN key SET NOT NULL,
     ALTER COLUMN value SET NOT NULL,

@@ -155,8 +155,18 @@ class Filler:
             ("c", 3.0, 5, 1, False),
             ("d", 0.0, 5, 1, True),
             ("e", 1.7976931348623157e308, 1, 0, False),
+            # Numbers that a double does not tell apart.
+            ("f", 2.0, 9, 2**53, False),
+            ("f", 1.0, 1, 2**53 + 1, False),
+            ("g", 2.0, 2**62, 1, False),
+            ("g", 1.0, 2**62 + 1, 1, False),
+            ("h", 2.0, 1, -(2**63), False),
+            ("h", 1.0, 2**63 - 1, -(2**63) + 1, False),
+            ("i", 1.0, -(2**63), 2**63 - 1, False),
         ]:
             if "step" not in {c["name"] for c in self.tables["metrics"]}:
+                if key > "e":
+                    continue
                 timestamp += 10 * step  # before steps, key and timestamp were all of a point's identity
             point = dict(run_uuid=run, key=key, value=value, timestamp=timestamp, step=step, is_nan=is_nan)
             try:
