@@ -91,24 +91,26 @@ def beside(name, reset, url, repeat=3):
     print(f"{name}: ours {a:.2f} s, mlflow db upgrade {b:.2f} s, {b / a:.1f} times faster", flush=True)
 
 
-def steps(name, copy, url):
-    """Each revision alone, ours by its program and MLflow's within this process (its imports and start not counted)."""
-    times = {}
-    copy()
-    for order in range(3, TARGET + 1):
-        times[order] = [timed(lambda: ours(url, chain[order]))]
-    idle = statistics.median(timed(lambda: ours(url, chain[TARGET])) for _ in range(5))  # a start with nothing to do
-    copy()
-    mlflow = oracle.Mlflow(url)
-    for order in range(3, TARGET + 1):
-        times[order].append(timed(lambda: mlflow.upgrade(chain[order])))
-    mlflow.close()
+def steps(name, copy, url, repeat=3):
+    """Each revision alone, ours by its program and MLflow's within this process (its imports and start not counted); medians."""
+    mine = {order: [] for order in range(3, TARGET + 1)}
+    other = {order: [] for order in mine}
+    for _ in range(repeat):
+        copy()
+        for order in mine:
+            mine[order].append(timed(lambda: ours(url, chain[order])))
+        idle = statistics.median(timed(lambda: ours(url, chain[TARGET])) for _ in range(5))  # a start with nothing to do
+        copy()
+        mlflow = oracle.Mlflow(url)
+        for order in other:
+            other[order].append(timed(lambda: mlflow.upgrade(chain[order])))
+        mlflow.close()
     slower = []
-    for order, (mine, other) in times.items():
-        work = max(mine - idle, 0.0001)
-        if order == 6 or max(mine, other) > 0.25:
-            print(f"{name}: {order} {chain[order]}: ours {work:.2f} s, MLflow {other:.2f} s, {other / work:.1f} times faster")
-        if work > other + 0.02:
+    for order in mine:
+        a, b = max(statistics.median(mine[order]) - idle, 0.0001), statistics.median(other[order])
+        if order == 6 or max(a, b) > 0.25:
+            print(f"{name}: {order} {chain[order]}: ours {a:.2f} s, MLflow {b:.2f} s, {b / a:.1f} times faster")
+        if a > b + 0.02:
             slower.append(chain[order])
     print(f"{name}: slower than MLflow in: {', '.join(slower) or 'no step'}", flush=True)
 
