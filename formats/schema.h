@@ -91,6 +91,13 @@ bool schema_check(struct db *db, int order, schema_report *report, void *arg, in
  * nothing is changed. */
 bool schema_recover(struct db *db, bool really, schema_report *report, void *arg, int *found, struct err *e);
 
+/* Finds what would stop an upgrade in the middle, without a change: things of users that bear the name of
+ * something to come, lose a column, or depend on what changes, and on PostgreSQL tables of other roles. Each
+ * is given to report; on SQLite, where the upgrade is tried on an empty copy of the structure, the first one.
+ * What rows may hold is not looked at. */
+bool schema_obstacles(struct db *db, int from, int to, schema_report *report, void *arg, int *found,
+                      struct err *e);
+
 /* A script for psql or the sqlite3 shell that does what the runner does, from a revision (-1: an empty
  * database) to another; it stops where there are rows that only the runner can convert. */
 void schema_script(enum dialect dialect, int from, int to, struct buf *out);

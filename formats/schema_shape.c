@@ -235,11 +235,16 @@ bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e)
 
 /* ---- what they should be */
 
-struct db *schema_model(int order, struct err *e)
+struct db *schema_memory(struct err *e)
 {
     struct db_url memory = {
         .dialect = DIALECT_SQLITE, .path = (char[]){":memory:"}, .display = (char[]){"memory"}};
-    struct db *db = db_open(&memory, DB_CREATE, e);
+    return db_open(&memory, DB_CREATE, e);
+}
+
+struct db *schema_model(int order, struct err *e)
+{
+    struct db *db = schema_memory(e);
     if (db && !schema_create(db, order, e)) {
         db_close(db);
         return NULL;

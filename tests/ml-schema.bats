@@ -273,7 +273,7 @@ x.db"
     assert_contains "$stderr" "belongs to trace t, which is not in trace_info"
 }
 
-@test "indexes, triggers and views of users survive an upgrade; a column that would be lost is refused by name" {
+@test "indexes, triggers and views of users survive an upgrade" {
     old_database
     sqlite3 x.db "CREATE INDEX mine ON metrics (value); CREATE VIEW v AS SELECT key, value FROM metrics;
         CREATE TABLE log (n); CREATE TRIGGER t AFTER INSERT ON runs BEGIN INSERT INTO log VALUES (1); END;
@@ -284,13 +284,43 @@ x.db"
     assert_equal "$(sqlite3 x.db 'SELECT count(*) FROM v')" 3
     run_split ml-schema check --release 3.18 $db
     assert_status 0
-    ml-schema create -q --release 1.0 sqlite:///y.db
-    sqlite3 y.db "ALTER TABLE metrics ADD COLUMN own TEXT"
+}
+
+# in_the_way RELEASE SQL TEXT: of a database of that release with that SQL's things an upgrade says TEXT, and leaves it as it was
+in_the_way() {
+    rm -f y.db
+    ml-schema create -q --release "$1" sqlite:///y.db
+    sqlite3 y.db "$2"
     before=$(sha y.db)
-    run_split ml-schema upgrade --to head sqlite:///y.db
-    assert_status 2
-    assert_contains "$stderr" "metrics: revision 181f10493468 rebuilds this table, and column own is not MLflow's"
-    assert_equal "$(ml-schema current sqlite:///y.db)" "90e64c465722	1.0.0"
+    for option in --dry-run -q; do
+        run_split ml-schema upgrade --to head $option sqlite:///y.db
+        assert_status 2
+        assert_contains "$stderr" "in the way: $3"
+        assert_contains "$stderr" "would stop the upgrade in the middle; nothing was changed"
+        assert_equal "$(sha y.db)" "$before"
+    done
+}
+
+@test "what users have made and a revision of the upgrade would trip over is named before the first one" {
+    in_the_way 1.0 "ALTER TABLE metrics ADD COLUMN own TEXT" \
+        "metrics: revision 181f10493468 rebuilds this table, and column own is not MLflow's"
+    in_the_way 1.0 "ALTER TABLE experiments ADD COLUMN own TEXT" \
+        "experiments: revision 1b5f0d9ad7c1 rebuilds this table, and column own is not MLflow's"
+    in_the_way 1.0 "CREATE TABLE issues (a)" "revision 76601a5f987d (add issues table): table issues already exists"
+    in_the_way 3.10 "ALTER TABLE jobs ADD COLUMN creator" "revision b7e2c1a4d9f3 (add creator column to jobs): duplicate column name: creator"
+    in_the_way 3.7 "CREATE VIEW broken AS SELECT * FROM nowhere" "view broken cannot be read: no such table: "
+    in_the_way 3.16 "CREATE VIEW v AS SELECT dimension_attributes FROM spans" \
+        "view v cannot be read any more: no such column: dimension_attributes"
+}
+
+@test "a view that never worked and a table of an extension are no hindrance" {
+    ml-schema create -q --release 1.0 $db
+    sqlite3 x.db "CREATE VIRTUAL TABLE words USING fts5 (word);
+        CREATE TRIGGER t AFTER INSERT ON runs BEGIN INSERT INTO words VALUES (new.name); END"
+    ml-schema upgrade -q --to 3.17 $db
+    sqlite3 x.db "INSERT INTO runs (run_uuid, name) VALUES ('r', 'seen'); CREATE VIEW broken AS SELECT * FROM nowhere"
+    ml-schema upgrade -q --to head $db
+    assert_equal "$(sqlite3 x.db 'SELECT word FROM words')" seen
 }
 
 @test "a lock is waited for, and told; --lock-timeout ends the waiting" {

@@ -332,6 +332,26 @@ static void look_for_wreck(struct db *db, bool repair)
         err_note("that is taken back: the database is whole again");
 }
 
+static void note_obstacle(const char *line, void *unused)
+{
+    (void)unused;
+    err_print("in the way", "%s", line);
+}
+
+/* Ends the program when something of the users' own would stop the upgrade in the middle. */
+static void look_for_obstacles(struct db *db, int from, int to)
+{
+    struct err e;
+    int found;
+    if (!schema_obstacles(db, from, to, note_obstacle, NULL, &found, &e))
+        db_die(&e);
+    if (found)
+        die_hint("drop or rename what is your own, and make it again after the upgrade", db_display(db),
+                 "%s; nothing was changed",
+                 found > 1 ? "these would stop the upgrade in the middle"
+                           : "this would stop the upgrade in the middle");
+}
+
 static void make_backup(struct db *db)
 {
     struct err e;
@@ -353,6 +373,7 @@ static int upgrade(int argc, char **argv)
         int order = order_of(db);
         refuse_downgrade(db, order, to);
         print_plan(db, order, to);
+        look_for_obstacles(db, order, to);
         return EXIT_DONE;
     }
     struct db *db = open_database(text, DB_WRITE);
@@ -368,6 +389,7 @@ static int upgrade(int argc, char **argv)
         say_result(db, order);
         return EXIT_DONE;
     }
+    look_for_obstacles(db, order, to);
     if (!recover)
         make_backup(db);
     if (!schema_upgrade(db, to, &order, &e)) {

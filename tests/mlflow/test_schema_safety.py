@@ -188,6 +188,40 @@ def make_odd(server, target):
             cursor.execute(statement)
 
 
+IN_THE_WAY = """
+view v depends on column value of table params, which revision 2d6e25af4d3e changes|CREATE VIEW v AS SELECT value FROM params|DROP VIEW v
+policy p on table runs depends on column status of table runs, which revision cfd24bdc0731 changes|CREATE POLICY p ON runs USING (status = 's')|DROP POLICY p ON runs
+table latest_metrics is not MLflow's, and revision 89d4b8295536 makes one of that name|CREATE TABLE latest_metrics (a int)|DROP TABLE latest_metrics
+view issues is not MLflow's, and revision 76601a5f987d makes one of that name|CREATE VIEW issues AS SELECT 1|DROP VIEW issues
+index idx_experiments_workspace is not MLflow's, and revision 1b5f0d9ad7c1 makes one of that name|CREATE INDEX idx_experiments_workspace ON experiments (name)|DROP INDEX idx_experiments_workspace
+sequence latest_metric_pk is not MLflow's, and revision 89d4b8295536 makes one of that name|CREATE SEQUENCE latest_metric_pk|DROP SEQUENCE latest_metric_pk
+column workspace of table experiments is not MLflow's, and revision 1b5f0d9ad7c1 adds one of that name|ALTER TABLE experiments ADD COLUMN workspace INT|ALTER TABLE experiments DROP COLUMN workspace
+foreign key mine_n_fkey of table mine depends on a key of table experiments, which revision 1b5f0d9ad7c1 replaces|CREATE TABLE mine (n VARCHAR REFERENCES experiments (name))|DROP TABLE mine
+"""
+
+
+def in_the_way(server):
+    """Things of users that a revision would trip over are named before the first one."""
+    url = server.create("way")
+    oracle.run("create", "--release", "1.0.0", url, check=True)
+    things = [line.split("|") for line in IN_THE_WAY.strip().split("\n")]
+    with server.cursor("way") as cursor:
+        for _, make, _ in things:
+            cursor.execute(make)
+        before = postgres_structure(cursor)
+        done = [oracle.run("upgrade", *options, "--to", "head", url) for options in ([], ["--dry-run"])]
+        problems = [f"exit {d.returncode}" for d in done if d.returncode != 2] + differences(postgres_structure(cursor), before)
+        wanted = sorted(what for what, _, _ in things)
+        for d in done:
+            named = sorted(line.split("in the way: ")[1] for line in d.stderr.splitlines() if "in the way: " in line)
+            problems += [] if named == wanted else [f"{named}, not {wanted}"]
+        for _, _, drop in things:
+            cursor.execute(drop)
+    again = oracle.run("upgrade", "--to", "head", url)
+    problems += [again.stderr] if again.returncode else []
+    tap.check("what would stop an upgrade in the middle is named before its first revision (postgresql)", problems)
+
+
 def other_schema(server):
     """Everything is made in the schema that the URL's search_path names."""
     url = server.create("schemas")
@@ -334,6 +368,7 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
         kills(one)
         race(one)
     odd_databases(postgres)
+    in_the_way(postgres)
     other_schema(postgres)
     late_server(postgres)
     for order in (0, 24, 45):
