@@ -321,6 +321,9 @@ in_the_way() {
     sqlite3 x.db "INSERT INTO runs (run_uuid, name) VALUES ('r', 'seen'); CREATE VIEW broken AS SELECT * FROM nowhere"
     ml-schema upgrade -q --to head $db
     assert_equal "$(sqlite3 x.db 'SELECT word FROM words')" seen
+    ml-schema create -q --release 3.16 sqlite:///y.db
+    sqlite3 y.db "CREATE TABLE others (a TEXT CHECK (a REGEXP 'x')); CREATE INDEX mine ON runs (name) WHERE name REGEXP 'y'"
+    ml-schema upgrade -q --to head sqlite:///y.db
 }
 
 @test "a lock is waited for, and told; --lock-timeout ends the waiting" {
