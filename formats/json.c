@@ -2,13 +2,13 @@
 
 #include <jansson.h>
 #include <math.h>
-#include <msgpack.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../common/arena.h"
 #include "../common/io.h"
+#include "pack.h"
 #include "wire.h"
 
 /* jq and JavaScript keep integers exact below this. */
@@ -325,18 +325,6 @@ static bool exact_int(const json_t *o, int64_t *i, struct err *e)
     return true;
 }
 
-static int append(void *out, const char *data, size_t len)
-{
-    buf_add(out, data, len);
-    return 0;
-}
-
-static void pack_text(msgpack_packer *pk, const char *s, size_t len)
-{
-    msgpack_pack_str(pk, len);
-    msgpack_pack_str_body(pk, s, len);
-}
-
 static bool pack_part(struct json_reader *j, msgpack_packer *pk, json_t *o, int depth, struct err *e);
 
 static bool pack_map(struct json_reader *j, msgpack_packer *pk, json_t *o, int depth, struct err *e)
@@ -350,24 +338,6 @@ static bool pack_map(struct json_reader *j, msgpack_packer *pk, json_t *o, int d
             return false;
     }
     return true;
-}
-
-static void pack_scalar(msgpack_packer *pk, const struct value *v)
-{
-    static const uint64_t quiet_nan = UINT64_C(0x7ff8000000000000);
-    double f = v->f;
-    if (v->type == VALUE_INT) {
-        msgpack_pack_int64(pk, v->i);
-    } else if (v->type == VALUE_FLOAT) {
-        if (isnan(f))
-            memcpy(&f, &quiet_nan, sizeof f);
-        msgpack_pack_double(pk, f);
-    } else if (v->type == VALUE_BIN) {
-        msgpack_pack_bin(pk, v->len);
-        msgpack_pack_bin_body(pk, v->s, v->len);
-    } else {
-        pack_text(pk, v->s, v->len);
-    }
 }
 
 /* Appends a part of a map value. depth: open maps and arrays around it, the record among them. */
@@ -412,7 +382,7 @@ static bool pack_part(struct json_reader *j, msgpack_packer *pk, json_t *o, int 
         return false;
     if (value_is_text(&v)) /* no text is expected here: bytes stay bytes, whatever they hold */
         v.type = VALUE_BIN;
-    pack_scalar(pk, &v);
+    pack_value(pk, &v);
     return true;
 }
 
@@ -420,7 +390,7 @@ static bool read_map(struct json_reader *j, json_t *o, struct value *v, struct e
 {
     struct buf out = {0};
     msgpack_packer pk;
-    msgpack_packer_init(&pk, &out, append);
+    pack_begin(&pk, &out);
     bool good = pack_part(j, &pk, o, 1, e);
     if (good)
         *v = (struct value){

@@ -1,10 +1,11 @@
 #include "rows.h"
 
 #include <inttypes.h>
-#include <msgpack.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+
+#include "pack.h"
 
 /* The words that entities.def uses for flags. */
 enum {
@@ -65,48 +66,19 @@ bool row_is_secret(const struct row_table *t, const char *column, size_t len)
 
 /* -- maps */
 
-static int append(void *out, const char *data, size_t len)
-{
-    buf_add(out, data, len);
-    return 0;
-}
-
-static void pack_scalar(msgpack_packer *pk, const struct value *v)
-{
-    switch (v->type) {
-    case VALUE_INT:
-        msgpack_pack_int64(pk, v->i);
-        break;
-    case VALUE_FLOAT:
-        msgpack_pack_double(pk, v->f != v->f ? (double)__builtin_nan("") : v->f); /* one NaN for all */
-        break;
-    case VALUE_BOOL:
-        v->b ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
-        break;
-    case VALUE_STR:
-        msgpack_pack_str(pk, v->len);
-        msgpack_pack_str_body(pk, v->s, v->len);
-        break;
-    default:
-        msgpack_pack_bin(pk, v->len);
-        msgpack_pack_bin_body(pk, v->s, v->len);
-    }
-}
-
 void row_encode(const struct row_entry *entries, int n, struct buf *out)
 {
     msgpack_packer pk;
     size_t present = 0;
-    msgpack_packer_init(&pk, out, append);
+    pack_begin(&pk, out);
     for (int i = 0; i < n; i++)
         present += !value_is_null(&entries[i].v);
     msgpack_pack_map(&pk, present);
     for (int i = 0; i < n; i++) {
         if (value_is_null(&entries[i].v))
             continue;
-        msgpack_pack_str(&pk, entries[i].column_len);
-        msgpack_pack_str_body(&pk, entries[i].column, entries[i].column_len);
-        pack_scalar(&pk, &entries[i].v);
+        pack_text(&pk, entries[i].column, entries[i].column_len);
+        pack_value(&pk, &entries[i].v);
     }
 }
 

@@ -1,72 +1,19 @@
 #include "wire_record.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../common/arena.h"
+#include "pack.h"
 
 /* -- encoding */
-
-static int append(void *out, const char *data, size_t len)
-{
-    buf_add(out, data, len);
-    return 0;
-}
-
-static void pack_text(msgpack_packer *pk, const char *s, size_t len)
-{
-    msgpack_pack_str(pk, len);
-    msgpack_pack_str_body(pk, s, len);
-}
-
-/* Every NaN is written as the same one, so that equal records are equal bytes. */
-static void pack_float(msgpack_packer *pk, double f)
-{
-    static const uint64_t quiet_nan = UINT64_C(0x7ff8000000000000);
-    if (isnan(f))
-        memcpy(&f, &quiet_nan, sizeof f);
-    msgpack_pack_double(pk, f);
-}
-
-static void pack_value(msgpack_packer *pk, const struct value *v, struct buf *out)
-{
-    switch (v->type) {
-    case VALUE_NULL:
-        msgpack_pack_nil(pk);
-        break;
-    case VALUE_INT:
-        msgpack_pack_int64(pk, v->i);
-        break;
-    case VALUE_FLOAT:
-        pack_float(pk, v->f);
-        break;
-    case VALUE_BOOL:
-        if (v->b)
-            msgpack_pack_true(pk);
-        else
-            msgpack_pack_false(pk);
-        break;
-    case VALUE_STR:
-        pack_text(pk, v->s, v->len);
-        break;
-    case VALUE_BIN:
-        msgpack_pack_bin(pk, v->len);
-        msgpack_pack_bin_body(pk, v->s, v->len);
-        break;
-    case VALUE_MAP:
-        buf_add(out, v->s, v->len);
-        break;
-    }
-}
 
 void wire_encode(const struct record *r, struct buf *out)
 {
     msgpack_packer pk;
     size_t present = 0;
-    msgpack_packer_init(&pk, out, append);
+    pack_begin(&pk, out);
     for (int i = 0; i < r->kind->n_fields; i++)
         present += !value_is_null(&r->v[i]);
     msgpack_pack_map(&pk, present + 1);
@@ -76,7 +23,7 @@ void wire_encode(const struct record *r, struct buf *out)
         if (value_is_null(&r->v[i]))
             continue;
         pack_text(&pk, r->kind->fields[i].name, r->kind->fields[i].name_len);
-        pack_value(&pk, &r->v[i], out);
+        pack_value(&pk, &r->v[i]);
     }
 }
 
@@ -89,7 +36,7 @@ void wire_encode_counts(const struct wire_counts *counts, struct buf *out)
 {
     msgpack_packer pk;
     size_t present = 0;
-    msgpack_packer_init(&pk, out, append);
+    pack_begin(&pk, out);
     for (int i = 0; i < KIND_COUNT; i++)
         present += is_counted(i) && counts->n[i] > 0;
     msgpack_pack_map(&pk, present);
@@ -271,23 +218,23 @@ static bool has_equal_keys(const msgpack_object_map *map)
 }
 
 /* Appends an object, canonical whatever the widths in which it came. */
-static bool pack_object(const msgpack_object *o, msgpack_packer *pk, struct buf *out, struct err *e)
+static bool pack_object(const msgpack_object *o, msgpack_packer *pk, struct err *e)
 {
     struct value v;
     if (o->type == MSGPACK_OBJECT_ARRAY) {
         msgpack_pack_array(pk, o->via.array.size);
         for (uint32_t i = 0; i < o->via.array.size; i++)
-            if (!pack_object(&o->via.array.ptr[i], pk, out, e))
+            if (!pack_object(&o->via.array.ptr[i], pk, e))
                 return false;
         return true;
     }
     if (o->type != MSGPACK_OBJECT_MAP) {
         if (!scalar(o, &v, e))
             return false;
-        if (o->type ==
-            MSGPACK_OBJECT_BIN) /* no text is expected here: bytes stay bytes, whatever they hold */
+        /* No text is expected here: bytes stay bytes, whatever they hold. */
+        if (o->type == MSGPACK_OBJECT_BIN)
             v.type = VALUE_BIN;
-        pack_value(pk, &v, out);
+        pack_value(pk, &v);
         return true;
     }
     const msgpack_object_map *map = &o->via.map;
@@ -298,8 +245,8 @@ static bool pack_object(const msgpack_object *o, msgpack_packer *pk, struct buf 
         const msgpack_object *key = &map->ptr[i].key;
         if (!is_text(key) || !scalar(key, &v, e))
             return err_set(e, NULL, "a map whose keys are not all UTF-8 text");
-        pack_value(pk, &v, out);
-        if (!pack_object(&map->ptr[i].val, pk, out, e))
+        pack_value(pk, &v);
+        if (!pack_object(&map->ptr[i].val, pk, e))
             return false;
     }
     if (has_equal_keys(map))
@@ -311,8 +258,8 @@ static bool map_value(struct wire_decoder *d, const msgpack_object *o, struct va
 {
     struct buf out = {0};
     msgpack_packer pk;
-    msgpack_packer_init(&pk, &out, append);
-    bool good = pack_object(o, &pk, &out, e);
+    pack_begin(&pk, &out);
+    bool good = pack_object(o, &pk, e);
     if (good)
         *v = (struct value){
             .type = VALUE_MAP, .len = (uint32_t)out.len, .s = arena_strndup(&d->maps, out.data, out.len)};

@@ -1,0 +1,60 @@
+#include "pack.h"
+
+#include <math.h>
+#include <string.h>
+
+static int append(void *out, const char *data, size_t len)
+{
+    buf_add(out, data, len);
+    return 0;
+}
+
+void pack_begin(msgpack_packer *pk, struct buf *out)
+{
+    msgpack_packer_init(pk, out, append);
+}
+
+void pack_text(msgpack_packer *pk, const char *s, size_t len)
+{
+    msgpack_pack_str(pk, len);
+    msgpack_pack_str_body(pk, s, len);
+}
+
+static void pack_float(msgpack_packer *pk, double f)
+{
+    static const uint64_t quiet_nan = UINT64_C(0x7ff8000000000000);
+    if (isnan(f))
+        memcpy(&f, &quiet_nan, sizeof f);
+    msgpack_pack_double(pk, f);
+}
+
+void pack_value(msgpack_packer *pk, const struct value *v)
+{
+    switch (v->type) {
+    case VALUE_NULL:
+        msgpack_pack_nil(pk);
+        break;
+    case VALUE_INT:
+        msgpack_pack_int64(pk, v->i);
+        break;
+    case VALUE_FLOAT:
+        pack_float(pk, v->f);
+        break;
+    case VALUE_BOOL:
+        if (v->b)
+            msgpack_pack_true(pk);
+        else
+            msgpack_pack_false(pk);
+        break;
+    case VALUE_STR:
+        pack_text(pk, v->s, v->len);
+        break;
+    case VALUE_BIN:
+        msgpack_pack_bin(pk, v->len);
+        msgpack_pack_bin_body(pk, v->s, v->len);
+        break;
+    case VALUE_MAP:
+        buf_add(pk->data, v->s, v->len);
+        break;
+    }
+}
