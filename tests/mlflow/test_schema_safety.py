@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What may happen to an upgrade: SIGKILL at any moment, eight at once, a server that starts late, the wrecks of MLflow's own
-upgrade. DEEP=1 takes 100 kills a dialect."""
+upgrade. DEEP=1 takes 100 kills a dialect and all places where MLflow's may end."""
 
 import os
 import random
