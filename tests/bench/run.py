@@ -124,6 +124,8 @@ def bench_load(args, cwd):
 
 def bench_verify(args, cwd):
     print("verify")
+    if not os.path.exists(os.path.join(cwd, "load.db")):  # bench_load was left out
+        run("mlruns-dump -q mlruns > all.mlr && ml-load -q sqlite:///load.db < all.mlr", cwd)
     show("ml-verify < all.mlr", median([run("ml-verify -q sqlite:///load.db < all.mlr", cwd) for _ in range(args.repeat)]))
 
 
