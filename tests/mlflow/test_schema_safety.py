@@ -277,23 +277,6 @@ def die_after(url, last):
         os._exit(0)
 
 
-class Wreck(Sqlite):
-    """A file that MLflow's upgrade is killed on."""
-
-    def __init__(self, folder):
-        super().__init__(folder)
-        self.path = folder / "wreck.db"
-        self.url = f"sqlite:///{self.path}"
-
-    def keep(self):
-        shutil.copy(self.path, self.folder / "whole.db")
-
-    def reset(self):
-        for left in self.folder.glob("wreck.db*"):
-            left.unlink()
-        shutil.copy(self.folder / "whole.db", self.path)
-
-
 def wrecks(side, order):
     """MLflow's upgrade of a filled database, killed before each of its statements that change something; distinct wrecks only."""
     fill(side, order)
@@ -373,5 +356,5 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
     late_server(postgres)
     for order in (0, 24, 45):
         with tempfile.TemporaryDirectory() as of_order:
-            wrecks(Wreck(Path(of_order)), order)
+            wrecks(Sqlite(Path(of_order)), order)
 tap.done()
