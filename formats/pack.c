@@ -58,3 +58,34 @@ void pack_value(msgpack_packer *pk, const struct value *v)
         break;
     }
 }
+
+bool unpack_scalar(const msgpack_object *o, struct value *v)
+{
+    switch (o->type) {
+    case MSGPACK_OBJECT_NIL:
+        *v = value_null();
+        return true;
+    case MSGPACK_OBJECT_BOOLEAN:
+        *v = value_bool(o->via.boolean);
+        return true;
+    case MSGPACK_OBJECT_POSITIVE_INTEGER:
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+        *v = value_int(o->via.i64);
+        return o->type == MSGPACK_OBJECT_NEGATIVE_INTEGER || o->via.u64 <= INT64_MAX;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64:
+        *v = value_float(o->via.f64);
+        return true;
+    case MSGPACK_OBJECT_STR:
+        *v = value_strn(o->via.str.ptr, o->via.str.size);
+        return true;
+    case MSGPACK_OBJECT_BIN:
+        *v = (struct value){.type = VALUE_BIN, .len = o->via.bin.size, .s = o->via.bin.ptr};
+        return true;
+    case MSGPACK_OBJECT_MAP:
+    case MSGPACK_OBJECT_ARRAY:
+    case MSGPACK_OBJECT_EXT:
+        break;
+    }
+    return false;
+}

@@ -13,5 +13,8 @@ void pack_begin(msgpack_packer *pk, struct buf *out);
 void pack_text(msgpack_packer *pk, const char *s, size_t len);
 /* Any value, null too; a map as it is, it is packed already. */
 void pack_value(msgpack_packer *pk, const struct value *v);
+/* The scalar in o, whose text or bytes live as long as o: text is STR and `bin` BIN, whatever they hold.
+ * false for maps, arrays, extensions, and integers of more than 64 bits with a sign. */
+bool unpack_scalar(const msgpack_object *o, struct value *v);
 
 #endif

@@ -101,34 +101,6 @@ void row_decoder_free(struct row_decoder *d)
     free(d);
 }
 
-static bool scalar(const msgpack_object *o, struct value *v)
-{
-    switch (o->type) {
-    case MSGPACK_OBJECT_NIL:
-        *v = value_null();
-        return true;
-    case MSGPACK_OBJECT_BOOLEAN:
-        *v = value_bool(o->via.boolean);
-        return true;
-    case MSGPACK_OBJECT_POSITIVE_INTEGER:
-    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-        *v = value_int(o->via.i64);
-        return o->type == MSGPACK_OBJECT_NEGATIVE_INTEGER || o->via.u64 <= INT64_MAX;
-    case MSGPACK_OBJECT_FLOAT32:
-    case MSGPACK_OBJECT_FLOAT64:
-        *v = value_float(o->via.f64);
-        return true;
-    case MSGPACK_OBJECT_STR:
-        *v = value_strn(o->via.str.ptr, o->via.str.size);
-        return true;
-    case MSGPACK_OBJECT_BIN:
-        *v = (struct value){.type = VALUE_BIN, .len = o->via.bin.size, .s = o->via.bin.ptr};
-        return true;
-    default:
-        return false;
-    }
-}
-
 int row_decode(struct row_decoder *d, const struct record *r, const struct row_entry **out, struct err *e)
 {
     const struct value *map = &r->v[F_row_values];
@@ -146,7 +118,7 @@ int row_decode(struct row_decoder *d, const struct record *r, const struct row_e
         const msgpack_object_str *key = &m->ptr[i].key.via.str;
         d->entries[i].column = key->ptr;
         d->entries[i].column_len = key->size;
-        if (m->ptr[i].key.type == MSGPACK_OBJECT_STR && scalar(&m->ptr[i].val, &d->entries[i].v))
+        if (m->ptr[i].key.type == MSGPACK_OBJECT_STR && unpack_scalar(&m->ptr[i].val, &d->entries[i].v))
             continue;
         err_set(e, where, "column %.*s holds neither a number, a text, bytes nor a boolean", (int)key->size,
                 key->ptr);

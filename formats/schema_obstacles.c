@@ -39,10 +39,10 @@ static bool stamp_copy(struct db *copy, int order, struct err *e)
 {
     if (order == 0)
         return true;
-    char *sql = xasprintf("INSERT INTO alembic_version (version_num) VALUES ('%s')",
-                          schema_revisions[order].revision);
-    bool ok = db_exec(copy, sql, e);
-    free(sql);
+    struct buf sql = {0};
+    schema_stamp_sql(0, order, &sql);
+    bool ok = db_exec(copy, buf_str(&sql), e);
+    buf_free(&sql);
     return ok;
 }
 

@@ -154,6 +154,7 @@ static bool strip_tables(struct postgres_sink *k, const char *truncate, struct e
     return ok;
 }
 
+/* Appends a command for the tables that are filled, but one (or NULL). */
 static void add_names(const struct postgres_sink *k, const char *command, const struct store_table *but,
                       struct buf *out)
 {

@@ -170,42 +170,18 @@ static bool text_equals(const msgpack_object *o, const char *s, size_t len)
     return o->via.str.size == len && memcmp(o->via.str.ptr, s, len) == 0;
 }
 
-/* A scalar as a value. false with e->what filled. */
+/* A scalar as a value, `bin` that is UTF-8 as text. false with e->what filled. */
 static bool scalar(const msgpack_object *o, struct value *v, struct err *e)
 {
-    switch (o->type) {
-    case MSGPACK_OBJECT_NIL:
-        *v = value_null();
-        return true;
-    case MSGPACK_OBJECT_BOOLEAN:
-        *v = value_bool(o->via.boolean);
-        return true;
-    case MSGPACK_OBJECT_POSITIVE_INTEGER:
-        if (o->via.u64 > INT64_MAX)
-            return err_set(e, NULL, "%" PRIu64 " is more than 64 bits with a sign can hold", o->via.u64);
-        *v = value_int((int64_t)o->via.u64);
-        return true;
-    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-        *v = value_int(o->via.i64);
-        return true;
-    case MSGPACK_OBJECT_FLOAT32:
-    case MSGPACK_OBJECT_FLOAT64:
-        *v = value_float(o->via.f64);
-        return true;
-    case MSGPACK_OBJECT_STR:
-        *v = value_text(o->via.str.ptr, o->via.str.size);
-        if (v->type == VALUE_BIN)
-            return err_set(e, NULL, "text that is not UTF-8 (it must be `bin`)");
-        return true;
-    case MSGPACK_OBJECT_BIN:
-        *v = value_text(o->via.bin.ptr, o->via.bin.size);
-        return true;
-    case MSGPACK_OBJECT_MAP:
-    case MSGPACK_OBJECT_ARRAY:
-    case MSGPACK_OBJECT_EXT:
-        break;
-    }
-    return err_set(e, NULL, "a value that is neither a number, a text, a boolean nor a map");
+    if (!unpack_scalar(o, v))
+        return o->type == MSGPACK_OBJECT_POSITIVE_INTEGER
+                   ? err_set(e, NULL, "%" PRIu64 " is more than 64 bits with a sign can hold", o->via.u64)
+                   : err_set(e, NULL, "a value that is neither a number, a text, a boolean nor a map");
+    if (value_is_text(v) || v->type == VALUE_BIN)
+        *v = value_text(v->s, v->len);
+    if (v->type == VALUE_BIN && is_text(o))
+        return err_set(e, NULL, "text that is not UTF-8 (it must be `bin`)");
+    return true;
 }
 
 static bool has_equal_keys(const msgpack_object_map *map)

@@ -17,6 +17,21 @@ copy_tree() {
     cp -r "$ROOT/tests/data/mlruns" mlruns
 }
 
+# For what root may do all the same: a folder of the test's own that other users reach too, to stand in, and $AS, which goes
+# before a command that must not run as root. leave_public_work removes the folder.
+public_work() {
+    PUBLIC_WORK=$(mktemp -d /tmp/mlruns-tools-test.XXXXXX)
+    chmod 755 "$PUBLIC_WORK"
+    AS=
+    [ "$(id -u)" -ne 0 ] || AS='setpriv --reuid=65534 --regid=65534 --clear-groups'
+    cd "$PUBLIC_WORK" || return 1
+}
+
+leave_public_work() {
+    cd "$WORK" || return 1
+    rm -r "$PUBLIC_WORK"
+}
+
 # run_split COMMAND...: like bats' run, with $output (stdout) and $stderr apart, and $status.
 run_split() {
     status=0

@@ -111,7 +111,7 @@ def kills(side):
     rng = random.Random(5)
     problems, killed, tries = [], 0, 0
     while killed < KILLS and tries < 4 * KILLS:
-        i, tries = tries, tries + 1
+        tries += 1
         side.reset()
         upgrade = start(side.url)
         time.sleep(rng.uniform(0, usual))
@@ -121,11 +121,11 @@ def kills(side):
         current = oracle.run("current", side.url)
         again = oracle.run("upgrade", "--to", "head", side.url)
         if current.returncode or again.returncode:
-            problems.append(f"kill {i}: {current.stderr} {again.stderr}")
+            problems.append(f"kill {tries}: {current.stderr} {again.stderr}")
             continue
         structure, rows = result(side)
-        problems += [f"kill {i}: {line}" for line in differences(structure, wanted[0])]
-        problems += [f"kill {i}: rows of {t} differ" for t in wanted[1] if rows.get(t) != wanted[1][t]]
+        problems += [f"kill {tries}: {line}" for line in differences(structure, wanted[0])]
+        problems += [f"kill {tries}: rows of {t} differ" for t in wanted[1] if rows.get(t) != wanted[1][t]]
     problems += [] if killed == KILLS else [f"only {killed} of {tries} were still running when they were killed"]
     tap.check(f"{killed} kills: each time a second run completes ({side.name}, {tries} tried)", problems)
 
