@@ -235,6 +235,11 @@ bool db_exec(struct db *db, const char *sql, struct err *e)
     return db->ops->exec(db, sql, e);
 }
 
+uint64_t db_rows_written(struct db *db)
+{
+    return db->ops->rows_written(db);
+}
+
 struct db_stmt *db_prepare(struct db *db, const char *sql, struct err *e)
 {
     return db->ops->prepare(db, sql, e);

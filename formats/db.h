@@ -53,8 +53,11 @@ void db_lock_timeout(struct db *db, int ms);
 /* The native handle: sqlite3 * or PGconn *. For dialect-specific code only. */
 void *db_native(struct db *db);
 
-/* Runs one or more statements that return no rows. */
+/* Runs one or more statements that return no rows; COPY is none of them. */
 bool db_exec(struct db *db, const char *sql, struct err *e);
+/* How many rows INSERT, UPDATE, DELETE and CREATE TABLE AS have written on this connection, rolled back ones
+ * too; the difference of two calls is what is of use. What a DO block does is not known, nor COPY. */
+uint64_t db_rows_written(struct db *db);
 /* Runs a query for one integer (first column of the first row; 0 when there is no row or it is NULL). */
 bool db_query_int(struct db *db, const char *sql, int64_t *out, struct err *e);
 /* The same for text, malloc'ed; NULL when there is no row or it is NULL. */

@@ -12,6 +12,7 @@ struct db_ops {
     void (*lock_timeout)(struct db *db, int ms);
     void *(*native)(struct db *db);
     bool (*exec)(struct db *db, const char *sql, struct err *e);
+    uint64_t (*rows_written)(struct db *db);
     struct db_stmt *(*prepare)(struct db *db, const char *sql, struct err *e);
     void (*bind)(struct db_stmt *s, int i, const struct value *v);
     int (*step)(struct db_stmt *s, struct err *e);

@@ -33,6 +33,7 @@ struct postgres_db {
     struct db base;
     PGconn *conn;
     unsigned serial; /* of the names of statements and cursors */
+    uint64_t rows_written;
 };
 
 struct parameter {
@@ -131,15 +132,32 @@ static void postgres_close(struct db *db)
     free(db);
 }
 
+/* The rows of a statement that gives none back: its tag names them. */
+static void count_written(struct db *db, PGresult *r)
+{
+    if (PQresultStatus(r) == PGRES_COMMAND_OK)
+        ((struct postgres_db *)db)->rows_written += strtoull(PQcmdTuples(r), NULL, 10);
+}
+
+/* One result for each statement of the text, where PQexec would give the last alone. */
 static bool exec_plain(struct db *db, const char *sql, struct err *e)
 {
-    PGresult *r = PQexec(conn_of(db), sql);
-    ExecStatusType status = PQresultStatus(r);
-    bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
-    if (!ok)
-        failed(db, r, e);
-    PQclear(r);
+    PGresult *r;
+    bool ok = PQsendQuery(conn_of(db), sql) || failed(db, NULL, e);
+    while ((r = PQgetResult(conn_of(db)))) {
+        ExecStatusType status = PQresultStatus(r);
+        bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
+        count_written(db, r);
+        if (ok && !good)
+            ok = failed(db, r, e);
+        PQclear(r);
+    }
     return ok;
+}
+
+static uint64_t postgres_rows_written(struct db *db)
+{
+    return ((struct postgres_db *)db)->rows_written;
 }
 
 /* True when len bytes at s are part of the URL where a password may be: between the first `:` and the last
@@ -405,6 +423,7 @@ static bool accept_result(struct postgres_stmt *s, PGresult *r, struct err *e)
     PQclear(s->result);
     s->result = r;
     s->row = -1;
+    count_written(s->base.db, r);
     return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || failed(s->base.db, r, e);
 }
 
@@ -594,6 +613,7 @@ const struct db_ops db_postgres_ops = {
     .lock_timeout = postgres_lock_timeout,
     .native = postgres_native,
     .exec = exec_plain,
+    .rows_written = postgres_rows_written,
     .prepare = postgres_prepare,
     .bind = postgres_bind,
     .step = postgres_step,

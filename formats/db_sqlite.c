@@ -10,8 +10,8 @@
 #include "../common/io.h"
 #include "db_impl.h"
 
-#if SQLITE_VERSION_NUMBER < 3035000
-#error "SQLite 3.35 or newer is needed: the migrations drop columns"
+#if SQLITE_VERSION_NUMBER < 3037000
+#error "SQLite 3.37 or newer is needed: the migrations drop columns, and rows are counted with 64 bits"
 #endif
 
 struct sqlite_db {
@@ -160,6 +160,11 @@ static bool sqlite_exec_(struct db *db, const char *sql, struct err *e)
     if (sqlite3_exec(handle_of(db), sql, NULL, NULL, NULL) == SQLITE_OK)
         return true;
     return failed(db, db->display, e);
+}
+
+static uint64_t sqlite_rows_written(struct db *db)
+{
+    return (uint64_t)sqlite3_total_changes64(handle_of(db));
 }
 
 static struct db_stmt *sqlite_prepare_(struct db *db, const char *sql, struct err *e)
@@ -329,6 +334,7 @@ const struct db_ops db_sqlite_ops = {
     .lock_timeout = sqlite_lock_timeout,
     .native = sqlite_native,
     .exec = sqlite_exec_,
+    .rows_written = sqlite_rows_written,
     .prepare = sqlite_prepare_,
     .bind = sqlite_bind_,
     .step = sqlite_step_,

@@ -526,13 +526,16 @@ bool schema_is_wide(struct db *db, bool *wide, struct err *e)
     return ok;
 }
 
-bool schema_step(struct db *db, int to, struct err *e)
+bool schema_step(struct db *db, int to, uint64_t *rows, struct err *e)
 {
     struct schema_extras extras;
     bool wide;
+    uint64_t before = db_rows_written(db);
     bool ok = schema_extras_save(db, to, &extras, e) && schema_is_wide(db, &wide, e) &&
-              run_revision(db, to, wide, e) && schema_extras_restore(db, &extras, e) &&
-              stamp(db, to - 1, to, e);
+              run_revision(db, to, wide, e);
+    if (rows)
+        *rows = db_rows_written(db) - before;
+    ok = ok && schema_extras_restore(db, &extras, e) && stamp(db, to - 1, to, e);
     schema_extras_free(&extras);
     return ok;
 }

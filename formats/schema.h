@@ -123,7 +123,8 @@ void schema_rebuilt_tables(int order, struct buf *out);
 bool schema_estimate(struct db *db, int order, struct buf *out, struct err *e);
 
 /* Takes a database of order `to - 1` to order `to`, its stamp included. Inside the caller's transaction; on
- * SQLite foreign keys must be off (db_open leaves them so). */
-bool schema_step(struct db *db, int to, struct err *e);
+ * SQLite foreign keys must be off (db_open leaves them so). *rows is how many rows its statements wrote, the
+ * stamp not counted; NULL is fine. */
+bool schema_step(struct db *db, int to, uint64_t *rows, struct err *e);
 
 #endif

@@ -47,6 +47,7 @@ static void parse_object(struct pyjson *d, const struct value *v)
 /* A pass over rows that are read by one statement and changed by another. */
 struct pass {
     struct db *db;
+    const char *what; /* the rows, for their progress line */
     struct db_stmt *read;
     struct db_stmt *write;
     struct pyjson json;
@@ -57,19 +58,20 @@ struct pass {
 static bool pass_start(struct pass *p, struct db *db, const char *what, const char *read, const char *write,
                        struct err *e)
 {
-    *p = (struct pass){.db = db, .e = e};
+    *p = (struct pass){.db = db, .what = what, .e = e};
     p->read = db_prepare(db, read, e);
     p->write = p->read ? db_prepare(db, write, e) : NULL;
-    progress_start(what, "rows", 0);
     return p->write != NULL;
 }
 
 /* Runs `row` for each row that is read; it binds p->write, or returns 0 to leave the row, or -1 on an error.
- */
+ * Where there are no rows there is no progress line: a new database and a rehearsal have none. */
 static bool pass_run(struct pass *p, int (*row)(struct pass *))
 {
-    int more;
-    while ((more = db_step(p->read, p->e)) == 1) {
+    int more = db_step(p->read, p->e);
+    if (more == 1)
+        progress_start(p->what, "rows", 0);
+    for (; more == 1; more = db_step(p->read, p->e)) {
         if (err_interrupted()) {
             progress_end();
             err_exit_interrupted();
@@ -492,35 +494,26 @@ static bool add_categories(struct db_stmt *insert, const struct value *id, const
     return true;
 }
 
+/* An issue has as many rows to write as categories: it writes them itself. */
+static int issue_row(struct pass *p)
+{
+    struct value id = column(p, 0), text = column(p, 1);
+    bool ok = value_is_text(&text) && pyjson_parse(&p->json, text.s, text.len)
+                  ? add_categories(p->write, &id, &p->json, p->e)
+                  : refuse_issue(&id, "is no JSON", p->e);
+    return ok ? 0 : -1;
+}
+
 static bool issue_categories(struct db *db, struct err *e)
 {
-    struct pyjson json = {0};
-    struct db_stmt *read =
-        db_prepare(db, "SELECT issue_id, categories FROM issues WHERE categories IS NOT NULL", e);
-    struct db_stmt *insert =
-        read ? db_prepare(
-                   db,
+    struct pass p;
+    bool ok =
+        pass_start(&p, db, "issues", "SELECT issue_id, categories FROM issues WHERE categories IS NOT NULL",
                    "INSERT INTO issue_categories (issue_id, category_hash, category) VALUES (?1, ?2, ?3)\n"
                    "ON CONFLICT (issue_id, category_hash) DO UPDATE SET category = excluded.category",
-                   e)
-             : NULL;
-    bool ok = insert != NULL;
-    int row = 0;
-    progress_start("issues", "rows", 0);
-    while (ok && (row = db_step(read, e)) == 1) {
-        struct value id, text;
-        db_column(read, 0, &id);
-        db_column(read, 1, &text);
-        progress_add(1);
-        ok = value_is_text(&text) && pyjson_parse(&json, text.s, text.len)
-                 ? add_categories(insert, &id, &json, e)
-                 : refuse_issue(&id, "is no JSON", e);
-    }
-    progress_end();
-    pyjson_free(&json);
-    db_finalize(read);
-    db_finalize(insert);
-    return ok && row == 0;
+                   e) &&
+        pass_run(&p, issue_row);
+    return pass_end(&p, ok);
 }
 
 const struct schema_hook schema_hooks[] = {

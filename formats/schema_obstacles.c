@@ -91,7 +91,7 @@ static bool rehearse(struct db *db, int from, int to, schema_report *report, voi
     bool faithful = false, whole = true;
     bool ok = copy && copy_structure(db, copy, &faithful, e) && stamp_copy(copy, from, e);
     for (int i = from + 1; ok && faithful && whole && i <= to; i++)
-        whole = schema_step(copy, i, &why);
+        whole = schema_step(copy, i, NULL, &why);
     if (!whole) {
         bool itself = strcmp(why.where, db_display(copy)) == 0;
         char *line = xasprintf("%s%s%s", itself ? "" : why.where, itself ? "" : ": ", why.what);

@@ -391,7 +391,7 @@ bool schema_nearest(struct db *db, int *order, struct err *e)
     int best = -1;
     for (int i = 0; ok && i <= schema_head; i++) {
         struct schema_shape expected;
-        ok = (i == 0 || schema_step(model, i, e)) && schema_shape_read(model, &expected, e);
+        ok = (i == 0 || schema_step(model, i, NULL, e)) && schema_shape_read(model, &expected, e);
         if (!ok)
             break;
         int apart = columns_apart(&real, &expected) + columns_apart(&expected, &real);

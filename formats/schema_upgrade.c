@@ -66,6 +66,67 @@ bool schema_lock(struct db *db, int timeout, struct err *e)
     return db_dialect(db) == DIALECT_SQLITE ? lock_sqlite(db, timeout, e) : lock_postgres(db, timeout, e);
 }
 
+/* ---- what an upgrade would touch */
+
+static const struct estimate {
+    int order;
+    const char *table; /* must be there for the query to be asked */
+    const char *query;
+    const char *words;
+} estimates[] = {
+    {2, "runs",
+     "SELECT count(*) FROM runs WHERE user_id IS NOT NULL AND user_id <> '' AND NOT EXISTS "
+     "(SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'mlflow.user')",
+     "runs whose user becomes a tag"},
+    {6, "metrics", "SELECT count(*) FROM metrics", "metric entries"},
+    {6, "metrics", "SELECT count(*) FROM (SELECT DISTINCT run_uuid, key FROM metrics) m", "unique metrics"},
+    {6, "metrics", "SELECT count(DISTINCT run_uuid) FROM metrics", "runs with metrics"},
+    {49, "experiments", "SELECT count(*) FROM experiments", "experiments"},
+    {49, "registered_models", "SELECT count(*) FROM registered_models", "registered models"},
+    {49, "model_versions", "SELECT count(*) FROM model_versions", "model versions"},
+    {66, "trace_info", "SELECT count(*) FROM trace_info", "traces"},
+    {66, "spans", "SELECT count(*) FROM spans", "spans"},
+    {66, "assessments", "SELECT count(*) FROM assessments", "assessments"},
+    {67, "jobs", "SELECT count(*) FROM jobs WHERE status IN (0, 1)", "jobs that end"},
+    {69, "issues", "SELECT count(*) FROM issues", "issues"},
+};
+
+bool schema_estimate(struct db *db, int order, struct buf *out, struct err *e)
+{
+    bool first = true;
+    for (size_t i = 0; i < sizeof estimates / sizeof *estimates; i++) {
+        const struct estimate *m = &estimates[i];
+        bool there;
+        int64_t rows;
+        if (m->order != order)
+            continue;
+        if (!db_table_exists(db, m->table, &there, e))
+            return false;
+        if (!there)
+            continue;
+        if (!db_query_int(db, m->query, &rows, e))
+            return false;
+        buf_addf(out, "%s%lld %s", first ? "" : ", ", (long long)rows, m->words);
+        first = false;
+    }
+    return true;
+}
+
+/* Whether a revision converts rows or copies a table's; others write some in passing (a check,
+ * sqlite_schema). */
+static bool moves_rows(enum dialect dialect, int order)
+{
+    struct buf tables = {0};
+    bool moves = false;
+    for (size_t i = 0; i < sizeof estimates / sizeof *estimates && !moves; i++)
+        moves = estimates[i].order == order;
+    if (!moves && dialect == DIALECT_SQLITE)
+        schema_rebuilt_tables(order, &tables);
+    moves = moves || tables.len > 0;
+    buf_free(&tables);
+    return moves;
+}
+
 /* ---- upgrading */
 
 /* Begins the transaction of a revision. Where no lock keeps others out (MLflow's own upgrade takes none),
@@ -94,14 +155,28 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* What a revision that wrote rows has done, in the time since `begun`. */
+static void tell_rows(enum dialect dialect, int order, uint64_t rows, double begun)
+{
+    double took = seconds() - begun;
+    if (rows > 0 && moves_rows(dialect, order))
+        err_note("[%d/%d] %s: %llu row%s written in %.2f s, %.0f rows/s", order, schema_head,
+                 schema_revisions[order].revision, (unsigned long long)rows, rows == 1 ? "" : "s", took,
+                 took > 0 ? (double)rows / took : 0);
+}
+
 /* One revision inside the open transaction; when it fails what came before it there stays. */
 static bool upgrade_by_one(struct db *db, int order, struct err *e)
 {
+    double begun = seconds();
+    uint64_t rows;
     announce(order + 1);
     if (!db_exec(db, "SAVEPOINT revision", e))
         return false;
-    if (schema_step(db, order + 1, e))
+    if (schema_step(db, order + 1, &rows, e)) {
+        tell_rows(db_dialect(db), order + 1, rows, begun);
         return db_exec(db, "RELEASE SAVEPOINT revision", e);
+    }
     db_exec(db, "ROLLBACK TO SAVEPOINT revision", NULL);
     return false;
 }
@@ -151,50 +226,4 @@ bool schema_upgrade(struct db *db, int to, int *order, struct err *e)
     }
     /* What the database says of itself is what counts. */
     return schema_order_of(db, order, e);
-}
-
-/* ---- what an upgrade would touch */
-
-static const struct estimate {
-    int order;
-    const char *table; /* must be there for the query to be asked */
-    const char *query;
-    const char *words;
-} estimates[] = {
-    {2, "runs",
-     "SELECT count(*) FROM runs WHERE user_id IS NOT NULL AND user_id <> '' AND NOT EXISTS "
-     "(SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'mlflow.user')",
-     "runs whose user becomes a tag"},
-    {6, "metrics", "SELECT count(*) FROM metrics", "metric entries"},
-    {6, "metrics", "SELECT count(*) FROM (SELECT DISTINCT run_uuid, key FROM metrics) m", "unique metrics"},
-    {6, "metrics", "SELECT count(DISTINCT run_uuid) FROM metrics", "runs with metrics"},
-    {49, "experiments", "SELECT count(*) FROM experiments", "experiments"},
-    {49, "registered_models", "SELECT count(*) FROM registered_models", "registered models"},
-    {49, "model_versions", "SELECT count(*) FROM model_versions", "model versions"},
-    {66, "trace_info", "SELECT count(*) FROM trace_info", "traces"},
-    {66, "spans", "SELECT count(*) FROM spans", "spans"},
-    {66, "assessments", "SELECT count(*) FROM assessments", "assessments"},
-    {67, "jobs", "SELECT count(*) FROM jobs WHERE status IN (0, 1)", "jobs that end"},
-    {69, "issues", "SELECT count(*) FROM issues", "issues"},
-};
-
-bool schema_estimate(struct db *db, int order, struct buf *out, struct err *e)
-{
-    bool first = true;
-    for (size_t i = 0; i < sizeof estimates / sizeof *estimates; i++) {
-        const struct estimate *m = &estimates[i];
-        bool there;
-        int64_t rows;
-        if (m->order != order)
-            continue;
-        if (!db_table_exists(db, m->table, &there, e))
-            return false;
-        if (!there)
-            continue;
-        if (!db_query_int(db, m->query, &rows, e))
-            return false;
-        buf_addf(out, "%s%lld %s", first ? "" : ", ", (long long)rows, m->words);
-        first = false;
-    }
-    return true;
 }

@@ -196,6 +196,8 @@ old_database() {
     run_split ml-schema upgrade --to 3.17 $db
     assert_status 0
     assert_contains "$stderr" "[6/70] 89d4b8295536 create latest metrics table"
+    assert_contains "$stderr" "[6/70] 89d4b8295536: 2 rows written in 0."
+    refute_contains "$stderr" "[14/70] 39d1c3be5f05:" # it only looks at rows
     assert_contains "$stderr" "take a backup first"
     assert_contains "$stderr" "3.17.0 to 3.17.2"
     assert_equal "$(sqlite3 x.db "SELECT run_uuid || key || value || step FROM latest_metrics ORDER BY 1" | tr '\n' ,)" r1a2.01,r2b3.00,
@@ -560,6 +562,20 @@ table tags: not MLflow's: check (must>0)"
     run_split ml-schema upgrade --to head sqlite:///y.db
     assert_status 2
     assert_contains "$stderr" "column model_name is here already, as TEXT NOT NULL"
+}
+
+# The last connection that may write removes the WAL when it is closed.
+@test "however a command ends that may write, the database is closed" {
+    old_database
+    sqlite3 x.db 'PRAGMA journal_mode = WAL; CREATE TABLE issues (mine)' >wal
+    for command in "upgrade --to 1.5.0" "upgrade --to 1.0" "upgrade --to head" "create --release 3.17" "migrate-to-default-workspace --yes"; do
+        run_split ml-schema $command $db
+        printf '%s %s\n' "$status" "$command" >>ends
+        assert_equal "$(ls)" "ends
+wal
+x.db"
+    done
+    assert_equal "$(cut -d ' ' -f 1 ends | tr -d '\n')" 02222
 }
 
 @test "SIGINT ends an upgrade in the middle of a statement, with 130, at a whole revision" {

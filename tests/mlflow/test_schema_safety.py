@@ -2,8 +2,11 @@
 """What may happen to an upgrade: SIGKILL at any moment, eight at once, a server that starts late, the wrecks of MLflow's own
 upgrade. DEEP=1 takes 100 kills a dialect and all places where MLflow's may end."""
 
+import ast
+import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -49,12 +52,15 @@ class Sqlite:
         self.path = folder / "work.db"
         self.url = f"sqlite:///{self.path}"
 
+    def clear(self):
+        for left in self.folder.glob("work.db*"):
+            left.unlink()
+
     def keep(self):
         shutil.copy(self.path, self.folder / "start.db")
 
     def reset(self):
-        for left in self.folder.glob("work.db*"):
-            left.unlink()
+        self.clear()
         shutil.copy(self.folder / "start.db", self.path)
 
     def structure(self):
@@ -66,7 +72,10 @@ class Postgres:
 
     def __init__(self, server):
         self.server = server
-        self.url = server.create("work")
+        self.url = server.url("work")
+
+    def clear(self):
+        self.server.create("work")
 
     def keep(self):
         self.server.create("start", template="work")
@@ -81,6 +90,7 @@ class Postgres:
 
 def fill(side, order):
     """A database of that revision, made and filled by MLflow's scripts."""
+    side.clear()
     mlflow = oracle.Mlflow(side.url)
     mlflow.create_base()
     mlflow.upgrade(chain[order])
@@ -89,11 +99,15 @@ def fill(side, order):
     side.keep()
 
 
-def result(side):
+def rows_of(side):
     mlflow = oracle.Mlflow(side.url)
-    rows = without_clock(content(mlflow.engine))
+    rows = content(mlflow.engine)
     mlflow.close()
-    return side.structure(), rows
+    return rows
+
+
+def result(side):
+    return side.structure(), without_clock(rows_of(side))
 
 
 def whole_upgrade(side):
@@ -253,6 +267,96 @@ def late_server(server):
     tap.check("a wrong password is an error at once, and is not shown", [] if at_once and hidden else [done.stderr])
 
 
+def superuser(server):
+    """A connection in autocommit as the role that may change others."""
+    import psycopg2
+
+    s = server.settings
+    connection = psycopg2.connect(host=s["PGHOST"], port=s["PGPORT"], user="postgres", dbname="postgres")
+    connection.autocommit = True
+    return connection
+
+
+def too_many_connections(server):
+    """The role's only connection is taken when the upgrade begins, and given back a second later."""
+    url = server.create("crowd")
+    with server.cursor("postgres"):  # before the limit, and kept
+        boss = superuser(server)
+        boss.cursor().execute("ALTER ROLE mlflow CONNECTION LIMIT 1")
+        upgrade = start(url)
+        time.sleep(1)
+    message = upgrade.communicate()[1]
+    boss.cursor().execute("ALTER ROLE mlflow CONNECTION LIMIT -1")
+    boss.close()
+    problems = [] if upgrade.returncode == 0 and "too many connections" in message and "trying again in" in message else [message]
+    tap.check("too many connections are waited for", problems)
+
+
+def connections_closed(server):
+    """Whatever a command ends with, it takes leave of the server, which at this level notes those who do not."""
+    boss = superuser(server)
+    boss.cursor().execute("ALTER ROLE mlflow SET log_min_messages = debug1")
+    url = server.create("leave")
+    log = Path(server.settings["PGDIR"]) / "log"
+    begun = len(log.read_text())
+    ends = [(0, "create", "--release", "1.0"), (2, "create", "--release", "1.0"), (0, "upgrade", "--dry-run", "--to", "head"),
+            (0, "upgrade", "--to", "3.9"), (2, "upgrade", "--to", "1.0"), (1, "check", "--release", "3.17"), (0, "current"),
+            (0, "history"), (2, "migrate-to-default-workspace", "--yes")]  # fmt: skip
+    problems = []
+    for code, *command in ends:
+        done = oracle.run(*command, url)
+        problems += [] if done.returncode == code else [f"{command}: exit {done.returncode}: {done.stderr}"]
+    with server.cursor("leave") as cursor:
+        # A holder of the lock lets the upgrade be ended while it waits.
+        cursor.execute("SELECT pg_advisory_lock(2026, hashtext(current_schema()))")
+        upgrade = start(url)
+        while (line := upgrade.stderr.readline()) and "waiting for" not in line:
+            pass
+        upgrade.send_signal(signal.SIGTERM)
+        upgrade.communicate()
+    problems += [] if upgrade.returncode == 128 + signal.SIGTERM else [f"exit {upgrade.returncode} after SIGTERM"]
+    said = log.read_text()[begun:]
+    problems += [line for line in said.splitlines() if "unexpected EOF" in line or "reset by peer" in line]
+    if subprocess.run([sys.executable, "-c", SILENT_LEAVE, url.replace("+psycopg2", "")]).returncode != 9:
+        problems.append("the client that does not take leave has not run")
+    time.sleep(0.5)
+    if "unexpected EOF" not in log.read_text()[begun + len(said) :]:
+        problems.append("the server notes nobody who does not take leave")
+    boss.cursor().execute("ALTER ROLE mlflow RESET log_min_messages")
+    boss.close()
+    tap.check("connections are always closed (postgresql)", problems)
+
+
+SILENT_LEAVE = "import os, psycopg2, sys; connection = psycopg2.connect(sys.argv[1]); os._exit(9)"
+
+
+def rows_told(side):
+    """What an upgrade says that its data migrations wrote is what they wrote."""
+    problems = []
+    for order in (1, 65):
+        fill(side, order)
+        before = rows_of(side)
+        upgrade = start(side.url)
+        message = upgrade.communicate()[1]
+        told = {revision: int(rows) for revision, rows in re.findall(
+            r"^ml-schema: \[\d+/70\] (\w+): (\d+) rows? written in \d+\.\d\d s, \d+ rows/s$", message, re.M)}  # fmt: skip
+        after = rows_of(side)
+        if order == 1:
+            users = len(after["tags"]) - len(before["tags"])
+            # A latest metric may be written more than once: points beyond 2^53, points that an index gives out of order.
+            wanted = {"90e64c465722": (users, users), "89d4b8295536": (len(after["latest_metrics"]), len(after["metrics"]) - 1)}
+        else:
+            lists = [ast.literal_eval(row)["categories"] for row in after["issues"]]
+            rows = len(lists) + sum(len(json.loads(each)) for each in lists if each)
+            wanted = {"8b6ad64cb8f5": (rows, rows)}
+        for revision, (least, most) in wanted.items():
+            if not (least and least <= told.get(revision, 0) <= most):
+                problems.append(f"{revision}: {told.get(revision)} rows told, {least} to {most} written")
+        for revision, title in (("df50e92ffc5e", "Add Experiment Tags Table"), ("39d1c3be5f05", "add_is_nan")):
+            problems += [f"{revision} told as a data migration"] if revision in told else []
+    tap.check(f"rows and rate of data migrations are told ({side.name})", problems)
+
+
 def die_after(url, last):
     """MLflow's upgrade in a process that dies by SIGKILL before it changes something for the (last + 1)th time; whether it did."""
     import sqlalchemy
@@ -350,10 +454,13 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
     for one in (Sqlite(Path(name)), Postgres(postgres)):
         kills(one)
         race(one)
+        rows_told(one)
     odd_databases(postgres)
     in_the_way(postgres)
     other_schema(postgres)
     late_server(postgres)
+    too_many_connections(postgres)
+    connections_closed(postgres)
     for order in (0, 24, 45):
         with tempfile.TemporaryDirectory() as of_order:
             wrecks(Sqlite(Path(of_order)), order)
