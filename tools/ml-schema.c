@@ -312,10 +312,12 @@ static void wait_for_others(struct db *db)
         db_die(&e);
 }
 
-static void note_wreck(const char *line, void *unused)
+static char left_half_done[] = "left half done", in_the_way[] = "in the way";
+
+/* kind: one of the above. */
+static void print_found(const char *line, void *kind)
 {
-    (void)unused;
-    err_print("left half done", "%s", line);
+    err_print(kind, "%s", line);
 }
 
 /* Ends the program when MLflow's own upgrade was cut short here; with --recover repairs that. */
@@ -323,7 +325,7 @@ static void look_for_wreck(struct db *db, bool repair)
 {
     struct err e;
     int found;
-    if (!schema_recover(db, repair, note_wreck, NULL, &found, &e))
+    if (!schema_recover(db, repair, print_found, left_half_done, &found, &e))
         db_die(&e);
     if (found && !repair)
         die_hint("ml-schema upgrade --recover takes it back and goes on; no row is lost", db_display(db),
@@ -332,18 +334,12 @@ static void look_for_wreck(struct db *db, bool repair)
         err_note("that is taken back: the database is whole again");
 }
 
-static void note_obstacle(const char *line, void *unused)
-{
-    (void)unused;
-    err_print("in the way", "%s", line);
-}
-
 /* Ends the program when something of the users' own would stop the upgrade in the middle. */
 static void look_for_obstacles(struct db *db, int from, int to)
 {
     struct err e;
     int found;
-    if (!schema_obstacles(db, from, to, note_obstacle, NULL, &found, &e))
+    if (!schema_obstacles(db, from, to, print_found, in_the_way, &found, &e))
         db_die(&e);
     if (found)
         die_hint("drop or rename what is your own, and make it again after the upgrade", db_display(db),
