@@ -32,6 +32,9 @@ struct schema_extras {
 bool schema_extras_save(struct db *db, int order, struct schema_extras *x, struct err *e);
 bool schema_extras_restore(struct db *db, const struct schema_extras *x, struct err *e);
 void schema_extras_free(struct schema_extras *x);
+/* Calls fn with queries that count what schema_extras_save would keep or refuse for that order, each with
+ * words for what it counts; none when the revision rebuilds no table. */
+void schema_extras_each(int order, void (*fn)(const char *query, const char *words, void *arg), void *arg);
 
 /* The revision whose tables and columns are nearest to the database's own. */
 bool schema_nearest(struct db *db, int *order, struct err *e);

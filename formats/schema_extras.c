@@ -67,7 +67,7 @@ static bool check_columns(struct db *db, int order, const char *table, struct er
     char *copied = copied_columns(schema_revisions[order].sqlite, table);
     bool ok = true;
     for (int i = 0; ok && i < columns.n; i++)
-        if (!columns.items[i].generated && !has_word(copied, columns.items[i].name)) {
+        if (!has_word(copied, columns.items[i].name)) {
             ok = err_set(e, table, "revision %s rebuilds this table, and column %s is not MLflow's",
                          schema_revisions[order].revision, columns.items[i].name);
             err_hint(e, "keep its values elsewhere and drop the column, or add it again afterwards");
@@ -77,16 +77,40 @@ static bool check_columns(struct db *db, int order, const char *table, struct er
     return ok;
 }
 
-/* True when some revision makes an object of that name: then MLflow decides whether it is there. */
-static bool is_mlflows(const char *name)
+/* Goes to the next index or trigger that a text creates: the length of its name at *name, 0 when there is
+ * none. *text moves behind it. */
+static size_t next_created(const char **text, const char **name)
 {
-    for (int i = 0; i <= schema_head; i++)
-        if (has_word(schema_revisions[i].sqlite, name))
-            return true;
+    for (const char *line = *text; *line; line += *line == '\n') {
+        const char *at = line;
+        line += strcspn(line, "\n");
+        if (strncmp(at, "CREATE ", 7) != 0)
+            continue;
+        at += strncmp(at + 7, "UNIQUE ", 7) == 0 ? 14 : 7;
+        size_t kind = strncmp(at, "INDEX ", 6) == 0 ? 6 : strncmp(at, "TRIGGER ", 8) == 0 ? 8 : 0;
+        *name = at + kind;
+        *text = line;
+        if (kind > 0)
+            return strcspn(*name, " \n");
+    }
+    return 0;
+}
+
+/* True when a revision before that order makes an index or a trigger of that name: then the rebuild makes it
+ * anew, or leaves it out. */
+static bool is_mlflows(const char *name, int order)
+{
+    for (int i = 0; i < order; i++) {
+        const char *text = schema_revisions[i].sqlite, *made;
+        size_t n;
+        while ((n = next_created(&text, &made)) > 0)
+            if (strlen(name) == n && strncasecmp(name, made, n) == 0)
+                return true;
+    }
     return false;
 }
 
-static bool save_table(struct db *db, const char *table, struct schema_extras *x, struct err *e)
+static bool save_table(struct db *db, int order, const char *table, struct schema_extras *x, struct err *e)
 {
     struct db_stmt *s = db_prepare(db,
                                    "SELECT name, sql FROM sqlite_schema\n"
@@ -105,7 +129,7 @@ static bool save_table(struct db *db, const char *table, struct schema_extras *x
         struct schema_extra *extra = &x->items[x->n++];
         extra->name = xstrndup(name.s, name.len);
         extra->sql = xstrndup(sql.s, sql.len);
-        if (is_mlflows(extra->name)) {
+        if (is_mlflows(extra->name, order)) {
             x->n--;
             free(extra->name);
             free(extra->sql);
@@ -124,7 +148,7 @@ bool schema_extras_save(struct db *db, int order, struct schema_extras *x, struc
     char *table;
     bool ok = true;
     while (ok && (table = next_rebuilt(&text))) {
-        ok = check_columns(db, order, table, e) && save_table(db, table, x, e);
+        ok = check_columns(db, order, table, e) && save_table(db, order, table, x, e);
         free(table);
     }
     return ok;
@@ -151,4 +175,60 @@ void schema_extras_free(struct schema_extras *x)
     }
     free(x->items);
     *x = (struct schema_extras){0};
+}
+
+/* ---- for a script, which has no way to keep anything */
+
+static void columns_query(int order, const char *table, struct buf *query)
+{
+    char *copied = copied_columns(schema_revisions[order].sqlite, table);
+    buf_addf(query, "SELECT count(*) FROM pragma_table_xinfo('%s') WHERE hidden <> 1 AND name NOT IN (",
+             table);
+    for (const char *at = copied; *at; at += strspn(at, ", \n")) {
+        size_t n = strcspn(at, ", \n");
+        buf_addf(query, "%s'%.*s'", at == copied ? "" : ", ", (int)n, at);
+        at += n;
+    }
+    buf_addc(query, ')');
+    free(copied);
+}
+
+static void extras_query(int order, const char *table, struct buf *query)
+{
+    buf_addf(query,
+             "SELECT count(*) FROM sqlite_schema WHERE tbl_name = '%s' AND type IN ('index', 'trigger') "
+             "AND sql IS NOT NULL AND lower(name) NOT IN (''",
+             table);
+    char *on = xasprintf(" ON %s (", table);
+    for (int i = 0; i < order; i++) {
+        const char *text = schema_revisions[i].sqlite, *name;
+        size_t n;
+        while ((n = next_created(&text, &name)) > 0) {
+            bool trigger = name[n] == '\n'; /* its table stands elsewhere */
+            if (trigger || strncmp(name + n, on, strlen(on)) == 0)
+                buf_addf(query, ", '%.*s'", (int)n, name);
+        }
+    }
+    buf_addc(query, ')');
+    free(on);
+}
+
+void schema_extras_each(int order, void (*fn)(const char *query, const char *words, void *arg), void *arg)
+{
+    const char *text = schema_revisions[order].sqlite;
+    char *table;
+    while ((table = next_rebuilt(&text))) {
+        struct buf columns = {0}, extras = {0};
+        char *of_column = xasprintf("table %s has a column that is not MLflow's", table);
+        char *of_extra = xasprintf("table %s has an index or trigger that is not MLflow's", table);
+        columns_query(order, table, &columns);
+        extras_query(order, table, &extras);
+        fn(buf_str(&columns), of_column, arg);
+        fn(buf_str(&extras), of_extra, arg);
+        buf_free(&columns);
+        buf_free(&extras);
+        free(of_column);
+        free(of_extra);
+        free(table);
+    }
 }

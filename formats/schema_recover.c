@@ -90,18 +90,41 @@ static bool drop_if_copy(struct wreck *w, const char *table)
     return !is_copy(table) || drop_copy(w, table);
 }
 
-/* A table of the next revision: empty, or with rows that the revision itself puts in and will put in again.
- */
+/* True when every column of the table in `a` is in `b` too, as it is there. */
+static bool has_columns(const struct schema_shape *a, const struct schema_shape *b, const char *table)
+{
+    for (int i = 0; i < a->n; i++) {
+        const struct schema_fact *f = &a->facts[i];
+        if (strcmp(f->table, table) == 0 && schema_fact_is(f, "column") &&
+            !schema_shape_find(b, table, f->text))
+            return false;
+    }
+    return true;
+}
+
+/* Counts rows that the next revision does not put in by itself, and will not put in again. */
+static bool count_own_rows(struct wreck *w, const char *table, int64_t *rows)
+{
+    *rows = 0;
+    if (strcmp(table, "latest_metrics") == 0 || strcmp(table, "issue_categories") == 0)
+        return true;
+    if (strcmp(table, "workspaces") == 0)
+        return db_query_int(w->db, "SELECT count(*) FROM workspaces WHERE name <> 'default'", rows, w->e);
+    return count_rows(w, table, rows);
+}
+
+/* A table of the next revision. One that only bears its name is the user's; what hinders an upgrade is named
+ * elsewhere. */
 static bool drop_if_next(struct wreck *w, const char *table)
 {
     int64_t rows;
-    if (is_copy(table) || schema_shape_has_table(&w->own, table) || !schema_shape_has_table(&w->next, table))
+    if (is_copy(table) || schema_shape_has_table(&w->own, table) ||
+        !schema_shape_has_table(&w->next, table) || !has_columns(&w->real, &w->next, table) ||
+        !has_columns(&w->next, &w->real, table))
         return true;
-    if (!count_rows(w, table, &rows))
+    if (!count_own_rows(w, table, &rows))
         return false;
-    bool again = rows == 0 || strcmp(table, "latest_metrics") == 0 ||
-                 strcmp(table, "issue_categories") == 0 || (strcmp(table, "workspaces") == 0 && rows == 1);
-    if (!again) {
+    if (rows > 0) {
         err_set(w->e, table, "the table belongs to the next revision, and has rows");
         return err_hint(w->e, "it was not left by MLflow's upgrade; rename it or move its rows away");
     }
@@ -187,24 +210,29 @@ static bool may_have_next_columns(int order)
     return strcmp(schema_revisions[order + 1].revision, "75868b020152") == 0;
 }
 
-static void keep_first(const char *line, void *arg)
+/* What a table or column of this revision held is nowhere any more, and no upgrade can go on from there. Keys
+ * and constraints may differ: those of old releases do. */
+static bool check_result(struct wreck *w)
 {
-    struct buf *first = arg;
-    if (!first->len)
-        buf_adds(first, line);
-}
-
-static bool check_result(struct wreck *w, int order)
-{
-    struct buf first = {0};
-    int findings;
-    bool ok = schema_check(w->db, order, keep_first, &first, &findings, w->e);
-    if (ok && findings) {
-        ok = err_set(w->e, db_display(w->db), "not only what MLflow's upgrade leaves is wrong: %s",
-                     buf_str(&first));
-        err_hint(w->e, "ml-schema check names all of it; restore a backup, or correct it by hand");
+    struct schema_shape now;
+    if (!schema_shape_read(w->db, &now, w->e))
+        return false;
+    bool ok = true;
+    for (int i = 0; ok && i < w->own.n; i++) {
+        const struct schema_fact *f = &w->own.facts[i];
+        if (!schema_fact_is(f, "column"))
+            continue;
+        char *name = schema_fact_name(f);
+        if (!schema_shape_has_table(&now, f->table))
+            ok = err_set(w->e, f->table, "the table is missing, which MLflow's upgrade does not leave so");
+        else if (!schema_shape_column(&now, f->table, name))
+            ok = err_set(w->e, f->table, "column %s is missing, which MLflow's upgrade does not leave so",
+                         name);
+        free(name);
     }
-    buf_free(&first);
+    if (!ok)
+        err_hint(w->e, "ml-schema check names all that is wrong; restore a backup, or correct it by hand");
+    schema_shape_free(&now);
     return ok;
 }
 
@@ -212,19 +240,37 @@ static bool repair(struct wreck *w, int order)
 {
     bool ok = each_table(w, drop_if_copy) && each_table(w, drop_if_next) && restore_indexes(w) &&
               (may_have_next_columns(order) || drop_columns(w));
-    return ok && (!w->repair || !w->found || check_result(w, order));
+    return ok && (!w->repair || !w->found || check_result(w));
+}
+
+/* Without a stamp it is a wreck only when MLflow's first revision was cut short: nearest to revision 1 (or 2,
+ * which has the same columns), and step not in the key yet. Else the stamp was lost. */
+static bool may_be_wreck(struct db *db, int order, bool *may, struct err *e)
+{
+    int nearest = order;
+    int64_t keyed;
+    *may = order >= 0 && order < schema_head;
+    if (!*may || order > 0)
+        return true;
+    if (!db_query_int(db, "SELECT count(*) FROM pragma_table_info('metrics') WHERE name = 'step' AND pk > 0",
+                      &keyed, e) ||
+        !schema_nearest(db, &nearest, e))
+        return false;
+    *may = nearest <= 2 && !keyed;
+    return true;
 }
 
 bool schema_recover(struct db *db, bool really, schema_report *report, void *arg, int *found, struct err *e)
 {
     struct wreck w = {.db = db, .repair = really, .report = report, .arg = arg, .e = e};
     int order;
+    bool may;
     *found = 0;
     if (db_dialect(db) != DIALECT_SQLITE)
         return true;
-    if (!schema_stamped_order(db, &order, e))
+    if (!schema_stamped_order(db, &order, e) || !may_be_wreck(db, order, &may, e))
         return false;
-    if (order < 0 || order >= schema_head)
+    if (!may)
         return true;
     bool ok = schema_shape_read(db, &w.real, e) && (w.model = schema_model(order, e)) != NULL &&
               schema_shape_read(w.model, &w.own, e) && schema_shape_expected(db, order + 1, &w.next, e) &&

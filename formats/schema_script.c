@@ -29,6 +29,11 @@ static void add_text(struct buf *out, enum dialect dialect, const char *text)
     }
 }
 
+static void add_extras_guard(const char *query, const char *words, void *out)
+{
+    add_guard(out, DIALECT_SQLITE, query, words);
+}
+
 static void add_head(struct buf *out, enum dialect dialect)
 {
     if (dialect == DIALECT_SQLITE)
@@ -62,6 +67,8 @@ void schema_script(enum dialect dialect, int from, int to, struct buf *out)
 {
     bool sqlite = dialect == DIALECT_SQLITE;
     add_head(out, dialect);
+    for (int i = from + 1; sqlite && from >= 0 && i <= to; i++)
+        schema_extras_each(i, add_extras_guard, out);
     for (int i = from + 1; i <= to; i++) {
         const struct schema_revision *r = &schema_revisions[i];
         buf_addf(out, "\n-- [%d/%d] %s %s\n", i, schema_head, r->revision, r->title);

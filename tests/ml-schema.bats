@@ -288,6 +288,18 @@ x.db"
     assert_status 0
 }
 
+@test "what users have made survives under any name" {
+    for release in 1.0 2.22; do
+        rm -f x.db
+        ml-schema create -q --release $release $db
+        sqlite3 x.db "CREATE INDEX name ON experiments (name); CREATE INDEX value ON metrics (value);
+            CREATE TRIGGER status AFTER INSERT ON experiments BEGIN SELECT 1; END; CREATE INDEX part ON params (key)"
+        ml-schema upgrade -q --to head $db
+        assert_equal "$(sqlite3 x.db "SELECT name FROM sqlite_schema WHERE name IN ('name', 'value', 'status', 'part') ORDER BY 1" | tr '\n' ,)" \
+            name,part,status,value,
+    done
+}
+
 # in_the_way RELEASE SQL TEXT: of a database of that release with that SQL's things an upgrade says TEXT, and leaves it as it was
 in_the_way() {
     rm -f y.db
@@ -308,6 +320,12 @@ in_the_way() {
         "metrics: revision 181f10493468 rebuilds this table, and column own is not MLflow's"
     in_the_way 1.0 "ALTER TABLE experiments ADD COLUMN own TEXT" \
         "experiments: revision 1b5f0d9ad7c1 rebuilds this table, and column own is not MLflow's"
+    in_the_way 2.22 "ALTER TABLE experiments ADD COLUMN own TEXT GENERATED ALWAYS AS (lower(name)) VIRTUAL" \
+        "experiments: revision 1b5f0d9ad7c1 rebuilds this table, and column own is not MLflow's"
+    in_the_way 2.22 "CREATE INDEX Idx_Experiments_Workspace ON experiments (name)" \
+        "Idx_Experiments_Workspace: this index or trigger is not MLflow's and does not fit the new table: index"
+    in_the_way 3.9 "CREATE TABLE workspaces (owner); INSERT INTO workspaces VALUES ('ann')" \
+        "revision 1b5f0d9ad7c1 (Add workspace columns and catalog table): table workspaces already exists"
     in_the_way 1.0 "CREATE TABLE issues (a)" "revision 76601a5f987d (add issues table): table issues already exists"
     in_the_way 3.10 "ALTER TABLE jobs ADD COLUMN creator" "revision b7e2c1a4d9f3 (add creator column to jobs): duplicate column name: creator"
     in_the_way 3.7 "CREATE VIEW broken AS SELECT * FROM nowhere" "view broken cannot be read: no such table: "
@@ -365,7 +383,7 @@ in_the_way() {
     sqlite3 x.db "INSERT INTO experiments VALUES (0, 'Default', 'file:///m', 'active'); INSERT INTO runs (run_uuid, experiment_id) VALUES ('r', 0);
         INSERT INTO metrics (key, value, timestamp, run_uuid) VALUES ('k', 1, 1, 'r');
         CREATE TABLE _alembic_tmp_tags (key VARCHAR(250));
-        CREATE TABLE latest_metrics (key VARCHAR(250), value FLOAT NOT NULL, timestamp BIGINT, step BIGINT NOT NULL, is_nan BOOLEAN NOT NULL, run_uuid VARCHAR(32) NOT NULL)"
+        CREATE TABLE latest_metrics (key VARCHAR(250) NOT NULL, value FLOAT NOT NULL, timestamp BIGINT, step BIGINT NOT NULL, is_nan BOOLEAN NOT NULL, run_uuid VARCHAR(32) NOT NULL)"
     sqlite3 x.db .dump >before
     for option in '' --dry-run; do
         run_split ml-schema upgrade $option --to head $db
@@ -398,6 +416,61 @@ in_the_way() {
     ml-schema upgrade -q --recover --to head sqlite:///y.db
     run_split ml-schema check --release 3.18 sqlite:///y.db
     assert_status 0
+}
+
+@test "--recover drops no table that only bears a name of the next revision, and no row that is not MLflow's" {
+    ml-schema create -q --release 3.9 $db
+    ml-schema upgrade -q --to c8d9e0f1a2b3 $db
+    sqlite3 x.db "CREATE TABLE _alembic_tmp_tags (key VARCHAR(250));
+        CREATE TABLE workspaces (id INTEGER PRIMARY KEY, owner TEXT); INSERT INTO workspaces VALUES (1, 'ann')"
+    run_split ml-schema upgrade --recover --to head $db
+    assert_status 2
+    assert_contains "$stderr" "table workspaces already exists"
+    assert_equal "$(sqlite3 x.db 'SELECT owner FROM workspaces')" ann
+    sqlite3 x.db "DROP TABLE workspaces; CREATE TABLE workspaces (name VARCHAR(63) NOT NULL, description TEXT, default_artifact_root TEXT);
+        INSERT INTO workspaces (name) VALUES ('mine')"
+    run_split ml-schema upgrade --recover --to head $db
+    assert_status 2
+    assert_contains "$stderr" "workspaces: the table belongs to the next revision, and has rows"
+    assert_equal "$(sqlite3 x.db 'SELECT name FROM workspaces')" mine
+    sqlite3 x.db "UPDATE workspaces SET name = 'default'"
+    ml-schema upgrade -q --recover --to head $db
+    run_split ml-schema check --release 3.18 $db
+    assert_status 0
+}
+
+@test "--recover takes keys and constraints as old releases made them, but no table that has gone" {
+    ml-schema sql --dialect sqlite --to base | sed 's/PRIMARY KEY (key, timestamp, run_uuid)/PRIMARY KEY (key, timestamp, run_uuid, value)/' |
+        sqlite3 x.db
+    sqlite3 x.db "CREATE TABLE _alembic_tmp_metrics (key VARCHAR(250)); ALTER TABLE metrics ADD COLUMN step BIGINT DEFAULT '0' NOT NULL"
+    run_split ml-schema upgrade --to head $db
+    assert_status 2
+    assert_contains "$stderr" "table metrics: column step: of the next revision"
+    ml-schema upgrade -q --recover --to head $db
+    assert_contains "$(ml-schema current $db)" f4a9b2c7d1e6
+    ml-schema create -q --release 2.22 sqlite:///y.db
+    sqlite3 y.db "CREATE TABLE _alembic_tmp_tags (key VARCHAR(250)); DROP TABLE trace_tags"
+    before=$(sha y.db)
+    run_split ml-schema upgrade --recover --to head sqlite:///y.db
+    assert_status 2
+    assert_contains "$stderr" "trace_tags: the table is missing"
+    assert_equal "$(sha y.db)" "$before"
+}
+
+@test "a database that has lost its stamp is no wreck, and is told so" {
+    for of in "1.0 90e64c465722" "3.17 dc11669786a5"; do
+        rm -f x.db
+        ml-schema create -q --release ${of% *} $db
+        sqlite3 x.db "DELETE FROM alembic_version"
+        before=$(sha x.db)
+        for option in -q --recover --dry-run; do
+            run_split ml-schema upgrade $option --to head $db
+            assert_status 2
+            assert_contains "$stderr" "no revision in alembic_version"
+            assert_contains "$stderr" "nearest to revision ${of#* }"
+            assert_equal "$(sha x.db)" "$before"
+        done
+    done
 }
 
 @test "a database without a stamp is upgraded when it is MLflow 0.9's" {
@@ -461,6 +534,17 @@ table tags: not MLflow's: check (must>0)"
     run sqlite3 y.db <script
     [ "$status" -ne 0 ]
     assert_equal "$(ml-schema current sqlite:///y.db)" "b7e2c1a4d9f3	3.16.0, 3.16.1"
+    ml-schema sql --dialect sqlite --from 2.22 --to head >script
+    for own in "ALTER TABLE experiments ADD COLUMN own TEXT" "CREATE INDEX own ON experiments (creation_time)" \
+        "CREATE TRIGGER own AFTER INSERT ON experiments BEGIN SELECT 1; END" "ALTER TABLE experiments ADD COLUMN own AS (lower(name))"; do
+        rm y.db
+        ml-schema create -q --release 2.22 sqlite:///y.db
+        sqlite3 y.db "$own"
+        sqlite3 y.db .dump >before
+        run sqlite3 y.db <script
+        [ "$status" -ne 0 ]
+        sqlite3 y.db .dump | diff - before
+    done
     for arguments in '' '--dialect oracle' '--dialect sqlite --from 3.0 --to 2.0' '--dialect sqlite x'; do
         run_split ml-schema sql $arguments
         assert_status 2

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -100,6 +101,32 @@ def old_release(folder, version):
     tap.check(f"a database of MLflow {version} is served by 3.17.2, every run of it ({len(before)} entities)", lines)
 
 
+# Runs in 3.17.2: its upgrade of argv[1], killed where the copy of metrics has been made.
+CUT = """
+import os, signal, sqlalchemy, sys
+from mlflow.store.db.utils import _upgrade_db
+engine = sqlalchemy.create_engine(sys.argv[1])
+@sqlalchemy.event.listens_for(sqlalchemy.engine.Engine, "after_cursor_execute")
+def after(connection, cursor, statement, *rest):
+    if "CREATE TABLE _alembic_tmp_metrics" in " ".join(statement.replace('"', "").split()):
+        os.kill(os.getpid(), signal.SIGKILL)
+_upgrade_db(engine)
+"""
+
+
+def old_wreck(folder):
+    """A database of 1.14.1, whose CHECKs are not those of later ones, left half upgraded by 3.17.2."""
+    url = f"sqlite:///{folder / 'wreck.db'}"
+    written, cut = python("1.14.1", WRITE, url), python("3.17.2", CUT, url)
+    plain = oracle.run("upgrade", "--to", "3.17.2", url)
+    recovered = oracle.run("upgrade", "--recover", "--to", "3.17.2", url)
+    checked = oracle.run("check", "--release", "3.17.2", url)
+    problems = [] if written.returncode == 0 and cut.returncode == -signal.SIGKILL else [written.stderr + cut.stderr]
+    problems += [] if plain.returncode == 2 and "an unfinished copy of" in plain.stderr else [plain.stderr]
+    problems += [done.stderr + done.stdout for done in (recovered, checked) if done.returncode]
+    tap.check("a database of MLflow 1.14.1 that 3.17.2 has left half upgraded is recovered", problems)
+
+
 def spread(engine):
     """Puts the second of each table's rows, roots and what belongs to them alike, into a workspace of its own."""
     import sqlalchemy
@@ -151,6 +178,7 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
     work = Path(name)
     for release in ("1.14.1", "1.30.1", "2.22.5", "3.2.0"):
         old_release(work, release)
+    old_wreck(work)
 
     def copy_file():
         shutil.copy(work / "ours.db", work / "theirs.db")
