@@ -233,7 +233,7 @@ wait_for() {
         tail -c +3001 a.mlr
     )
     assert_status 2
-    assert_contains "$stderr" "a file of this name has appeared during the load"
+    assert_contains "$stderr" "a file of this name has appeared meanwhile"
     assert_equal "$(cat db/x.db)" mine
     assert_equal "$(ls -A db)" "x.db"
 }

@@ -80,6 +80,46 @@ fake_mlflow() {
     assert_equal "$(sha x.db)" "$before"
 }
 
+@test "of several that create one file at once one succeeds, and no other takes it away" {
+    for round in $(seq 30); do
+        rm -f x.db
+        for i in 1 2 3 4 5 6; do
+            { rc=0; ml-schema create -q --release 3.17 $db 2>err.$i || rc=$?; echo $rc >rc.$i; } &
+        done
+        wait
+        assert_equal "$(cat rc.* | sort | tr -d '\n')" 022222
+        assert_equal "$(ml-schema current $db)" "dc11669786a5	3.17.0 to 3.17.2"
+    done
+    grep -q "x.db: another ml-schema is making this database" err.*
+    rm err.* rc.*
+    assert_equal "$(ls -A)" x.db
+}
+
+@test "create follows a link, and leaves one that leads nowhere" {
+    ln -s /nodir/x.db nowhere.db
+    run_split ml-schema create --release 2.0 sqlite:///nowhere.db
+    assert_status 2
+    assert_contains "$stderr" "nowhere.db: cannot be made: No such file or directory"
+    [ -L nowhere.db ]
+    ln -s real.db x.db
+    ml-schema create -q --release 2.0 $db
+    [ -L x.db ]
+    assert_equal "$(ml-schema current sqlite:///real.db)" "97727af70f4d	1.29.0 to 2.2.2"
+}
+
+@test "create makes no file beside a journal of another database, and clears what a killed one has left" {
+    echo mine >x.db-journal
+    run_split ml-schema create --release 2.0 $db
+    assert_status 2
+    assert_contains "$stderr" "x.db-journal: it is left from a database"
+    [ ! -e x.db ] && [ ! -e .x.db.ml-schema ]
+    rm x.db-journal
+    echo "half a database" >.x.db.ml-schema
+    ml-schema create -q --release 2.0 $db
+    [ ! -e .x.db.ml-schema ]
+    assert_equal "$(ml-schema current $db)" "97727af70f4d	1.29.0 to 2.2.2"
+}
+
 @test "create takes an empty database, also one with an empty alembic_version" {
     sqlite3 x.db 'CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num));
                   CREATE TABLE mine (a)'

@@ -120,7 +120,6 @@ static void require(bool ok, const struct err *e)
 
 static void find_file(void)
 {
-    struct err e;
     struct stat st;
     if (strcmp(target.url.path, ":memory:") == 0)
         die(target.url.display, "a database in memory would be gone when ml-load ends");
@@ -130,8 +129,6 @@ static void find_file(void)
     free(target.url.path);
     target.url.path = target.path;
     target.exists = stat(target.path, &st) == 0;
-    if (!target.exists)
-        require(new_file_check_leftovers(target.path, &e), &e);
 }
 
 static void find_target(const char *text)
@@ -171,24 +168,18 @@ static int chosen_order(void)
 
 /* ---- opening */
 
-/* The database that is built aside needs no journal: it is nobody's before it is whole. */
 static void open_aside(void)
 {
     struct err e;
     char *dir = io_dirname(target.path);
-    require(new_file_begin(&target.file, target.path, options.dry_run ? options.tmpdir : dir, &e), &e);
+    require(new_file_begin(&target.file, target.path, options.dry_run ? options.tmpdir : dir, 0666, &e), &e);
     free(dir);
     target.aside = true;
     err_cleanup_push(remove_aside, NULL);
-    struct db_url url = {.dialect = DIALECT_SQLITE, .path = target.file.aside, .display = target.url.display};
-    target.db = db_open(&url, DB_WRITE, &e);
+    target.db = new_file_open(&target.file, target.url.display, &e);
     require(target.db, &e);
     err_cleanup_push(close_target, NULL);
-    require(db_exec(target.db,
-                    "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE",
-                    &e) &&
-                db_begin_write(target.db, &e) && schema_create(target.db, target.order, &e),
-            &e);
+    require(db_begin_write(target.db, &e) && schema_create(target.db, target.order, &e), &e);
 }
 
 static void check_server(void)

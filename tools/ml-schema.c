@@ -1,4 +1,5 @@
 /* ml-schema: MLflow's database schema, made and looked at. */
+#include <errno.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "../common/opt.h"
 #include "../formats/db.h"
 #include "../formats/db_interrupt.h"
+#include "../formats/new_file.h"
 #include "../formats/schema.h"
 
 static const char about[] =
@@ -57,6 +59,13 @@ static const char *url_operand(const struct opt_spec *spec, int argc, char **arg
 
 static uint64_t retries = 10;
 
+/* The database is closed however the program ends, and a signal ends its statement. */
+static void watch(struct db *db)
+{
+    err_cleanup_push(close_db, db);
+    db_interrupt_on_signal(db);
+}
+
 /* Opens the database of `url`, closed again however the program ends. */
 static struct db *open_parsed(enum db_mode mode)
 {
@@ -64,8 +73,7 @@ static struct db *open_parsed(enum db_mode mode)
     struct db *db = db_open_retry(&url, mode, (unsigned)retries, &e);
     if (!db)
         db_die(&e);
-    err_cleanup_push(close_db, db);
-    db_interrupt_on_signal(db);
+    watch(db);
     return db;
 }
 
@@ -86,11 +94,11 @@ static int order_of(struct db *db)
     return order;
 }
 
-static void say_result(struct db *db, int order)
+static void say_result(int order)
 {
     struct buf releases = {0};
     schema_releases_of(order, &releases);
-    err_note("%s is at revision %s; it is for MLflow %s", db_display(db), schema_revisions[order].revision,
+    err_note("%s is at revision %s; it is for MLflow %s", url.display, schema_revisions[order].revision,
              buf_str(&releases));
     buf_free(&releases);
 }
@@ -126,43 +134,80 @@ static const struct schema_release *chosen_release(void)
     return r;
 }
 
-static bool created; /* the file of this run is not whole yet */
-
-static void remove_new_file(void *path)
+static char *new_path(void)
 {
-    if (created)
-        unlink(path);
+    char *path = new_file_resolve(url.path);
+    if (!path)
+        die(url.path, "cannot be made: %s", strerror(errno));
+    return path;
 }
 
-/* A file that this run has begun goes again when the run fails. */
-static struct db *open_new(const char *text)
+static void remove_aside(void *file)
+{
+    new_file_remove(file);
+}
+
+static struct db *open_aside(struct new_file *file, char *path)
 {
     struct err e;
-    if (!db_url_parse(text, &url, &e))
+    char *dir = io_dirname(path);
+    if (!new_file_begin(file, path, dir, 0666, &e))
         db_die(&e);
-    created = url.path && access(url.path, F_OK) != 0;
-    if (created)
-        err_cleanup_push(remove_new_file, url.path);
-    return open_parsed(DB_CREATE);
+    free(dir);
+    err_cleanup_push(remove_aside, file);
+    struct db *db = new_file_open(file, url.display, &e);
+    if (!db)
+        db_die(&e);
+    watch(db);
+    return db;
+}
+
+/* A new SQLite file is nobody else's before it is whole: of two programs that make it at once the one that
+ * loses removes what it made itself, never what the other has put there. */
+static void create_file(int order)
+{
+    static struct new_file file; /* for the clean-up too */
+    struct err e;
+    char *path = new_path();
+    struct db *db = open_aside(&file, path);
+    if (!db_begin_write(db, &e) || !schema_create(db, order, &e) || !db_commit(db, &e))
+        db_die(&e);
+    err_cleanup_pop();
+    close_db(db);
+    if (!new_file_publish(&file, &e))
+        db_die(&e);
+    err_cleanup_pop();
+    new_file_free(&file);
+    free(path);
+}
+
+static void create_tables(int order)
+{
+    struct err e;
+    struct db *db = open_parsed(DB_WRITE);
+    if (!db_begin_write(db, &e))
+        db_die(&e);
+    int found = order_of(db);
+    if (found != SCHEMA_EMPTY)
+        die_hint("ml-schema current shows which; ml-schema create wants an empty database", db_display(db),
+                 "there are MLflow's tables already, of revision %s", schema_revisions[found].revision);
+    if (!schema_create(db, order, &e) || !db_commit(db, &e))
+        db_die(&e);
 }
 
 static int create(int argc, char **argv)
 {
+    struct err e;
     int first = opt_parse(&create_spec, argc, argv);
     const char *text = url_operand(&create_spec, argc, argv, first);
-    const struct schema_release *release = chosen_release();
-    struct db *db = open_new(text);
-    struct err e;
-    if (!db_begin_write(db, &e))
+    int order = chosen_release()->order;
+    if (!db_url_parse(text, &url, &e))
         db_die(&e);
-    int order = order_of(db);
-    if (order != SCHEMA_EMPTY)
-        die_hint("ml-schema current shows which; ml-schema create wants an empty database", db_display(db),
-                 "there are MLflow's tables already, of revision %s", schema_revisions[order].revision);
-    if (!schema_create(db, release->order, &e) || !db_commit(db, &e))
-        db_die(&e);
-    created = false;
-    say_result(db, release->order);
+    if (url.path && access(url.path, F_OK) != 0)
+        create_file(order);
+    else
+        create_tables(order);
+    say_result(order);
     return EXIT_DONE;
 }
 
@@ -382,7 +427,7 @@ static int upgrade(int argc, char **argv)
     refuse_downgrade(db, order, to);
     if (order == to) {
         err_note("there is nothing to do");
-        say_result(db, order);
+        say_result(order);
         return EXIT_DONE;
     }
     look_for_obstacles(db, order, to);
@@ -396,7 +441,7 @@ static int upgrade(int argc, char **argv)
             err_note("the database is at revision %s, whole", schema_revisions[order].revision);
         return EXIT_TROUBLE;
     }
-    say_result(db, order);
+    say_result(order);
     return EXIT_DONE;
 }
 
