@@ -79,8 +79,9 @@ int db_column_count(struct db_stmt *s);
 void db_column(struct db_stmt *s, int i, struct value *v);
 void db_finalize(struct db_stmt *s); /* NULL is fine */
 
-/* Copies a whole SQLite database, as it is now, into a new file: built aside as FILE.part, synced, and never
- * replacing a file. For PostgreSQL an error that names pg_dump. */
+/* Copies a whole SQLite database, as it is now, into a new file that nobody may read who may not read the
+ * database: built aside (new_file.h), synced, and never replacing a file. For PostgreSQL an error that names
+ * pg_dump. */
 bool db_backup(struct db *db, const char *file, struct err *e);
 
 bool db_begin_read(struct db *db, struct err *e);  /* one snapshot for all that follows */

@@ -9,6 +9,7 @@
 #include "../common/buf.h"
 #include "../common/io.h"
 #include "db_impl.h"
+#include "new_file.h"
 
 #if SQLITE_VERSION_NUMBER < 3037000
 #error "SQLite 3.37 or newer is needed: the migrations drop columns, and rows are counted with 64 bits"
@@ -303,9 +304,48 @@ static bool copy_pages(struct sqlite_db *from, struct sqlite_db *to, struct err 
     return sqlite3_errcode(to->handle) == SQLITE_OK || failed(&to->base, to->base.display, e);
 }
 
-static void remove_part(void *part)
+static bool copy_into(struct db *db, struct new_file *f, const char *file, struct err *e)
 {
-    unlink(part);
+    struct db *copy = new_file_open(f, file, e);
+    bool ok = copy && copy_pages((struct sqlite_db *)db, (struct sqlite_db *)copy, e);
+    db_close(copy);
+    return ok;
+}
+
+static void remove_copy(void *f)
+{
+    new_file_remove(f);
+}
+
+/* The copy's group may be another one than that of the database. */
+static bool shut_out_others(const struct new_file *f, const struct stat *source, struct err *e)
+{
+    struct stat copy;
+    if (fstat(f->fd, &copy) == 0 &&
+        (copy.st_gid == source->st_gid || fchmod(f->fd, copy.st_mode & 0707) == 0))
+        return true;
+    return err_set(e, f->aside, "%s", strerror(errno));
+}
+
+/* path: of the file to be made, resolved. */
+static bool back_up(struct db *db, char *path, const char *file, struct err *e)
+{
+    const char *from = sqlite3_db_filename(handle_of(db), "main");
+    struct stat source;
+    struct new_file f;
+    if (stat(from, &source) != 0)
+        return err_set(e, from, "%s", strerror(errno));
+    char *dir = io_dirname(path);
+    bool ok = new_file_begin(&f, path, dir, source.st_mode & 0777, e);
+    free(dir);
+    if (!ok)
+        return false;
+    err_cleanup_push(remove_copy, &f);
+    ok = shut_out_others(&f, &source, e) && copy_into(db, &f, file, e) && new_file_publish(&f, e);
+    err_cleanup_pop();
+    new_file_remove(&f);
+    new_file_free(&f);
+    return ok;
 }
 
 static bool sqlite_backup_(struct db *db, const char *file, struct err *e)
@@ -314,17 +354,11 @@ static bool sqlite_backup_(struct db *db, const char *file, struct err *e)
         err_set(e, file, "the file is there already");
         return err_hint(e, "a backup never replaces a file; name another or remove this one");
     }
-    char *part = xasprintf("%s.part", file);
-    struct db_url u = {.dialect = DIALECT_SQLITE, .path = part, .display = part};
-    unlink(part);
-    err_cleanup_push(remove_part, part);
-    struct db *copy = db_open(&u, DB_CREATE, e);
-    bool ok = copy && copy_pages((struct sqlite_db *)db, (struct sqlite_db *)copy, e);
-    db_close(copy);
-    ok = ok && io_publish(part, file, e) && io_sync_dir_of(file, e);
-    err_cleanup_pop();
-    unlink(part);
-    free(part);
+    char *path = new_file_resolve(file);
+    if (!path)
+        return err_set(e, file, "cannot be made: %s", strerror(errno));
+    bool ok = back_up(db, path, file, e);
+    free(path);
     return ok;
 }
 

@@ -297,6 +297,37 @@ copy.db
 x.db"
 }
 
+@test "a backup is for those alone who may read the database" {
+    umask 022
+    old_database
+    chmod 600 x.db
+    # What a killed one may have left is not taken over as it is.
+    echo "half a backup" >.copy.db.ml-schema
+    chmod 644 .copy.db.ml-schema
+    ml-schema upgrade -q --to 1.5.0 --backup copy.db $db
+    assert_equal "$(stat -c %a copy.db)" 600
+    chmod 664 x.db
+    ml-schema upgrade -q --to head --backup second.db $db
+    assert_equal "$(stat -c %a second.db)" 644
+    assert_equal "$(ml-schema current sqlite:///second.db)" "cfd24bdc0731	1.5.0"
+    assert_equal "$(ls -A)" "copy.db
+second.db
+x.db"
+}
+
+@test "a backup that does not fit leaves nothing behind, and the database as it was" {
+    old_database
+    sqlite3 x.db "CREATE TABLE large (a); INSERT INTO large VALUES (zeroblob(3000000))"
+    sqlite3 x.db .dump >before
+    mkdir small
+    unshare -rm mount -t tmpfs tmpfs small || skip "no file system of one's own"
+    run_split unshare -rm sh -c "mount -t tmpfs -o size=32k tmpfs small &&
+        { ml-schema upgrade --to head --backup small/copy.db $db; echo \$?; ls -A small; }"
+    assert_equal "$output" 2
+    assert_contains "$stderr" "database or disk is full"
+    sqlite3 x.db .dump | diff - before
+}
+
 @test "a revision that fails leaves the database whole at the one before, and says which row" {
     ml-schema create -q --release 3.16 $db
     sqlite3 x.db "INSERT INTO experiments (experiment_id, name) VALUES (1, 'e');
