@@ -39,7 +39,7 @@ static _Noreturn void write_failed(const char *name)
         signal(SIGPIPE, SIG_DFL);
         raise(SIGPIPE);
     }
-    die(name, "cannot write: %s", strerror(errno));
+    die(name, "cannot write: %s", errno == EBADF ? "it is closed, or not open for writing" : strerror(errno));
 }
 
 void io_writer_init(struct io_writer *w, int fd, const char *name)
@@ -77,10 +77,27 @@ void io_writer_close(struct io_writer *w)
     buf_free(&w->buf);
 }
 
-void io_close_stdout(void)
+/* Each is opened the wrong way round, so that whoever uses it learns that it is not there. */
+void io_claim_standard_files(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            die("/dev/null", "cannot be opened in place of a standard file that is closed: %s",
+                strerror(errno));
+    }
+}
+
+void io_flush_stdout(void)
 {
     if (fflush(stdout) != 0 || ferror(stdout))
         write_failed("standard output");
+}
+
+void io_close_stdout(void)
+{
+    io_flush_stdout();
     if (close(STDOUT_FILENO) != 0 && errno != EINTR)
         die("standard output", "cannot write: %s", strerror(errno));
 }
@@ -123,7 +140,8 @@ int io_fill(struct io_reader *r, struct err *e)
                 err_exit_interrupted();
             continue;
         }
-        err_set(e, r->name, "cannot read: %s", strerror(errno));
+        err_set(e, r->name, "cannot read: %s",
+                errno == EBADF ? "it is closed, or not open for reading" : strerror(errno));
         return -1;
     }
 }

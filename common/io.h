@@ -51,6 +51,12 @@ bool io_write_all(int fd, const void *data, size_t len);
  * 0, or an errno value; EFBIG when it is larger. */
 int io_read_file(int dirfd, const char *path, size_t max, struct buf *b);
 
+/* Takes the numbers of standard input, output and error where they are closed, lest a database's socket or
+ * file get one of them: early in main(). Reading such an input or writing to such an output is an error as on
+ * any closed file; messages are lost. */
+void io_claim_standard_files(void);
+/* Brings what stdio has for stdout out, or dies. */
+void io_flush_stdout(void);
 /* Closes stdout and dies when that fails; to be called last by every program that writes there with stdio. */
 void io_close_stdout(void);
 

@@ -59,6 +59,22 @@ refused() { # MESSAGE COMMAND...
     assert_status 0
 }
 
+@test "a standard file that is closed does not become the server's connection" {
+    refused "standard input: cannot read: it is closed" sh -c "ml-load $url <&-"
+    ml-load -v --release 3.17.2 "$url" <a.mlr 2>&-
+    ml-verify -v "$url" <a.mlr >verified 2>&-
+    mldb-dump -v "$url" 2>&- | ml-verify -q "$url"
+    before=$(everything)
+    for command in "ml-verify $url <&-" "mldb-dump $url >&-" "ml-verify $url <a.mlr >&-" "ml-schema current $url >&-"; do
+        for others in "" "2>&-" "<&- >&- 2>&-"; do
+            run_split sh -c "$command $others"
+            assert_status 2 || { echo "$command $others" >&2; return 1; }
+            [ -n "$others" ] || assert_contains "$stderr" ": it is closed, or not open for"
+        done
+    done
+    assert_equal "$(everything)" "$before"
+}
+
 @test "an existing schema is the same before and after, and statistics are there" {
     ml-schema create -q --release 3.17.2 "$url"
     sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, artifact_location) VALUES (0, 'Default', 'active', './x')"

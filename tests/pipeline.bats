@@ -86,3 +86,55 @@ setup() {
     run_split sh -c 'ml-verify sqlite:///x.db <a.mlr >/dev/full'
     assert_status 2
 }
+
+# closed STATUS TEXT COMMAND: the shell's command ends so, and says so on standard error.
+closed() {
+    run_split sh -c "$3"
+    assert_status "$1" || { echo "$3" >&2; return 1; }
+    assert_contains "$stderr" "$2"
+}
+
+@test "a standard output that is closed is an error where something is to be written, and no database's file" {
+    mlruns-dump -q mlruns >a.mlr
+    ml-load -q sqlite:///x.db <a.mlr
+    before=$(sha256sum x.db)
+    for command in "mlruns-dump mlruns" "mlruns-dump --list mlruns" "mldb-dump sqlite:///x.db" "ml-transform <a.mlr" \
+        "ml-transform --json <a.mlr" "ml-transform --summary <a.mlr" "ml-verify sqlite:///x.db <a.mlr" "ml-schema current sqlite:///x.db" \
+        "ml-schema history" "ml-schema check sqlite:///x.db" "ml-schema upgrade --dry-run --to head sqlite:///x.db" \
+        "ml-schema sql --dialect sqlite" "ml-schema migrate-to-default-workspace --dry-run sqlite:///x.db" "ml-load --help" \
+        "ml-schema --version"; do
+        closed 2 "standard output: cannot write: it is closed" "$command >&-"
+        closed 2 "" "$command >&- 2>&-"
+        closed 2 "" "$command >&- 2>&- 3>&- 4>&-"
+    done
+    assert_equal "$(sha256sum x.db)" "$before"
+    closed 0 "no problems" "mlruns-dump --check mlruns >&-"
+    closed 0 "every reference is met" "ml-transform --validate <a.mlr >&-"
+    closed 0 "loaded into" "ml-load sqlite:///y.db <a.mlr >&-"
+    closed 0 "for MLflow 1.29.0" "ml-schema create --release 2.0 sqlite:///z.db >&-"
+}
+
+@test "a standard input that is closed is an error, not an empty stream" {
+    mlruns-dump -q mlruns | ml-load -q sqlite:///x.db
+    for command in "ml-load sqlite:///y.db" "ml-verify sqlite:///x.db" "ml-transform" "ml-transform --from-json" "ml-transform --summary" \
+        "ml-transform --experiment 0" "ml-transform --merge" "ml-transform --from-json --merge"; do
+        closed 2 "standard input: cannot read: it is closed" "$command <&- >out"
+        closed 2 "" "$command <&- >&- 2>&-"
+    done
+    [ ! -e y.db ]
+}
+
+@test "with standard error closed a program does what it does otherwise, and its messages reach no file" {
+    mlruns-dump mlruns >a.mlr 2>&-
+    ml-load -v sqlite:///x.db <a.mlr 2>&-
+    ml-verify -v sqlite:///x.db <a.mlr >verified 2>&-
+    mldb-dump -v sqlite:///x.db 2>&- | ml-transform -v --json >a.json 2>&-
+    mlruns-dump -q mlruns | cmp - a.mlr
+    ml-schema create --release 1.0 sqlite:///y.db 2>&-
+    ml-schema upgrade -v --to 3.17 sqlite:///y.db 2>&-
+    ml-schema create --release 3.17 sqlite:///z.db 2>&-
+    for file in x y z; do
+        assert_equal "$(sqlite3 $file.db 'PRAGMA integrity_check')" ok
+        assert_equal "$(ml-schema current sqlite:///$file.db 2>&-)" "dc11669786a5	3.17.0 to 3.17.2"
+    done
+}

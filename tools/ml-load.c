@@ -485,6 +485,7 @@ int main(int argc, char **argv)
 {
     struct err e;
     err_program_set(argv[0]);
+    io_claim_standard_files();
     int first = opt_parse(&spec, argc, argv);
     if (argc - first > 1)
         opt_usage_error(&spec, "one URL, please: %s is one too many", argv[first + 1]);

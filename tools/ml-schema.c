@@ -619,7 +619,7 @@ static int move(int argc, char **argv)
     db_lock_timeout(db, lock_timeout > INT_MAX / 1000 ? INT_MAX : (int)lock_timeout * 1000);
     int64_t total = move_rows(db, false);
     printf("Total rows: %lld\n", (long long)total);
-    fflush(stdout);
+    io_flush_stdout();
     if (total == 0) {
         err_note("no rows need to be moved");
         return EXIT_DONE;
@@ -660,6 +660,7 @@ static const struct opt_spec main_spec = {
 int main(int argc, char **argv)
 {
     err_program_set(argv[0]);
+    io_claim_standard_files();
     err_catch_signals();
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i].name) == 0) {

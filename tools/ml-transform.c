@@ -684,6 +684,7 @@ static void check_options(int argc, char **argv, int first)
 int main(int argc, char **argv)
 {
     err_program_set(argv[0]);
+    io_claim_standard_files();
     err_catch_signals();
     check_options(argc, argv, opt_parse(&spec, argc, argv));
     struct job job = {

@@ -81,6 +81,7 @@ int main(int argc, char **argv)
     struct err e;
     struct dbdump_result result;
     err_program_set(argv[0]);
+    io_claim_standard_files();
     int first = opt_parse(&spec, argc, argv);
     if (isatty(STDOUT_FILENO))
         opt_usage_error(&spec, "the record stream is binary: redirect standard output");

@@ -196,6 +196,7 @@ int main(int argc, char **argv)
     int first, status;
 
     err_program_set(argv[0]);
+    io_claim_standard_files();
     first = opt_parse(&spec, argc, argv);
     if (argc - first > 1)
         opt_usage_error(&spec, "more than one folder");

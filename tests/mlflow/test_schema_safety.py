@@ -267,6 +267,25 @@ def late_server(server):
     tap.check("a wrong password is an error at once, and is not shown", [] if at_once and hidden else [done.stderr])
 
 
+def closed_files(server):
+    """With standard error or output closed the server's connection does not get its number."""
+    url = server.create("closed")
+
+    def run(closed, *arguments):
+        return subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", oracle.PROGRAM, *arguments, url], capture_output=True, text=True)
+
+    wanted = [(0, "2>&-", "create", "--release", "1.0"), (0, "2>&-", "upgrade", "--to", "3.9"), (0, ">&-", "upgrade", "--to", "3.17"),
+              (0, "<&- 2>&-", "check", "--release", "3.17"), (2, ">&-", "current"), (2, ">&-", "check", "--release", "3.17"), (2, ">&-", "history"),
+              (2, ">&-", "migrate-to-default-workspace", "--dry-run"), (2, "<&- >&- 2>&-", "current")]  # fmt: skip
+    problems = []
+    for code, closed, *command in wanted:
+        done = run(closed, *command)
+        problems += [] if done.returncode == code else [f"{command} {closed}: exit {done.returncode}: {done.stderr}"]
+        told = "2>&-" in closed or code == 0 or "standard output: cannot write: it is closed" in done.stderr
+        problems += [] if told else [f"{command} {closed}: {done.stderr}"]
+    tap.check("standard files that are closed do not become the connection (postgresql)", problems)
+
+
 def superuser(server):
     """A connection in autocommit as the role that may change others."""
     import psycopg2
@@ -458,6 +477,7 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
     odd_databases(postgres)
     in_the_way(postgres)
     other_schema(postgres)
+    closed_files(postgres)
     late_server(postgres)
     too_many_connections(postgres)
     connections_closed(postgres)
