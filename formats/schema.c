@@ -322,22 +322,19 @@ static bool order_without_stamp(struct db *db, int tables, int *order, struct er
     return false;
 }
 
-static bool order_of_stamp(struct db *db, const char *stamp, int tables, int *order, struct err *e)
+static bool order_of_stamp(struct db *db, const char *stamp, int *order, struct err *e)
 {
     *order = schema_find_revision(stamp);
-    if (*order < 0) {
-        err_set(e, db_display(db), "revision '%s' is none of MLflow's up to %s", stamp,
-                schema_releases[schema_releases_count - 1].release);
-        return err_hint(
-            e, "the database belongs to a newer MLflow, to a development version, or to another program");
-    }
-    if (tables == BASE_TABLES)
+    if (*order >= 0)
         return true;
-    err_set(e, db_display(db), "alembic_version says %s, but tables of MLflow are missing", stamp);
-    return err_hint(e, "ml-schema check names them; restore them from a backup");
+    err_set(e, db_display(db), "revision '%s' is none of MLflow's up to %s", stamp,
+            schema_releases[schema_releases_count - 1].release);
+    return err_hint(
+        e, "the database belongs to a newer MLflow, to a development version, or to another program");
 }
 
-bool schema_order_of(struct db *db, int *order, struct err *e)
+/* complete: a stamp without the tables that every revision has is an error. */
+static bool find_order(struct db *db, bool complete, int *order, struct err *e)
 {
     int64_t stamps;
     int tables;
@@ -350,11 +347,25 @@ bool schema_order_of(struct db *db, int *order, struct err *e)
                 (long long)stamps);
         ok = err_hint(e, "delete the rows that are not the database's own revision");
     } else if (stamps == 1 && revision)
-        ok = order_of_stamp(db, revision, tables, order, e);
+        ok = order_of_stamp(db, revision, order, e);
     else
         ok = order_without_stamp(db, tables, order, e);
+    if (ok && complete && *order > 0 && tables < BASE_TABLES) {
+        err_set(e, db_display(db), "alembic_version says %s, but tables of MLflow are missing", revision);
+        ok = err_hint(e, "ml-schema check names them; restore them from a backup");
+    }
     free(revision);
     return ok;
+}
+
+bool schema_order_of(struct db *db, int *order, struct err *e)
+{
+    return find_order(db, true, order, e);
+}
+
+bool schema_order_to_check(struct db *db, int *order, struct err *e)
+{
+    return find_order(db, false, order, e);
 }
 
 bool schema_stamped_order(struct db *db, int *order, struct err *e)

@@ -56,6 +56,8 @@ const struct schema_release *schema_default_release(struct buf *why);
  * structure when that is base's; a foreign or newer stamp, two stamps, a stamp without tables are errors.
  * Reads only. */
 bool schema_order_of(struct db *db, int *order, struct err *e);
+/* The same for schema_check, which names what is missing: a stamp without tables is no error. */
+bool schema_order_to_check(struct db *db, int *order, struct err *e);
 
 /* Makes all of MLflow's tables of a revision in an empty database, with the rows that the revisions
  * themselves insert (the default workspace) and the stamp. Inside the caller's transaction. */

@@ -576,6 +576,32 @@ table tags: missing: index index_tags_run_uuid on (run_uuid)
 table tags: not MLflow's: check (must>0)"
 }
 
+@test "check names a missing table, also one of those that every revision has" {
+    for table in experiments runs tags metrics params; do
+        rm -f x.db
+        ml-schema create -q --release 3.17 $db
+        sqlite3 x.db "DROP TABLE $table"
+        run_split ml-schema check --release 3.17 $db
+        assert_status 1
+        assert_equal "$output" "table $table is missing"
+    done
+    sqlite3 x.db "DROP TABLE metrics; DROP TABLE runs; DROP TABLE tags; DROP TABLE experiments"
+    run_split ml-schema check --release 3.17 $db
+    assert_status 1
+    assert_equal "$(printf '%s\n' "$output" | grep -c '^table \(experiments\|runs\|tags\|metrics\|params\) is missing$')" 5
+    run_split ml-schema upgrade --to head $db
+    assert_status 2
+    assert_contains "$stderr" "tables of MLflow are missing"
+    sqlite3 x.db "INSERT INTO alembic_version VALUES ('97727af70f4d')"
+    run_split ml-schema check --release 3.17 $db
+    assert_status 2
+    assert_contains "$stderr" "2 revisions"
+    sqlite3 x.db "DELETE FROM alembic_version; INSERT INTO alembic_version VALUES ('4b75f9a0c123')"
+    run_split ml-schema check --release 3.17 $db
+    assert_status 2
+    assert_contains "$stderr" "4b75f9a0c123"
+}
+
 @test "check tells a revision that is older or newer than the release's" {
     ml-schema create -q --release 3.10 $db
     run_split ml-schema check --release 3.17 $db

@@ -472,8 +472,10 @@ static int check(int argc, char **argv)
     const char *text = url_operand(&check_spec, argc, argv, first);
     const struct schema_release *release = chosen_release();
     struct db *db = open_database(text, DB_READ);
-    int order = order_of(db), findings = 0;
+    int order, findings = 0;
     struct err e;
+    if (!schema_order_to_check(db, &order, &e))
+        db_die(&e);
     if (order == SCHEMA_EMPTY) {
         puts("the database is empty");
         return EXIT_ANSWER_NO;

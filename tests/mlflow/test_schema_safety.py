@@ -286,6 +286,19 @@ def closed_files(server):
     tap.check("standard files that are closed do not become the connection (postgresql)", problems)
 
 
+def missing_tables(server):
+    url = server.create("missing")
+    oracle.run("create", "--release", "3.17", url, check=True)
+    problems = []
+    with server.cursor("missing") as cursor:
+        for table in ("params", "tags", "metrics", "runs", "experiments"):
+            cursor.execute(f"DROP TABLE {table} CASCADE")
+            done = oracle.run("check", "--release", "3.17", url)
+            if done.returncode != 1 or f"table {table} is missing" not in done.stdout.splitlines():
+                problems.append(f"{table}: exit {done.returncode}: {done.stdout} {done.stderr}")
+    tap.check("check names a missing table (postgresql)", problems)
+
+
 def superuser(server):
     """A connection in autocommit as the role that may change others."""
     import psycopg2
@@ -478,6 +491,7 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
     in_the_way(postgres)
     other_schema(postgres)
     closed_files(postgres)
+    missing_tables(postgres)
     late_server(postgres)
     too_many_connections(postgres)
     connections_closed(postgres)
