@@ -207,7 +207,9 @@ char *io_temp_dir(const char *asked, const char *file)
     const char *env = getenv("TMPDIR");
     if (asked)
         return xstrdup(asked);
-    char *beside = file ? io_dirname(file) : NULL;
+    char *real = file ? realpath(file, NULL) : NULL;
+    char *beside = file ? io_dirname(real ? real : file) : NULL;
+    free(real);
     if (beside && access(beside, W_OK | X_OK) == 0)
         return beside;
     free(beside);

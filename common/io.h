@@ -69,8 +69,8 @@ bool io_publish(const char *from, const char *to, struct err *e);
 char *io_dirname(const char *path);
 
 /* Where temporary files best lie: the folder asked for (NULL: none), else that of the file given (NULL:
- * none), so that a small /tmp is no obstacle, else, or where that cannot be written, $TMPDIR or /var/tmp.
- * malloc'ed. */
+ * none), links followed, so that a small /tmp is no obstacle, else, or where that cannot be written, $TMPDIR
+ * or /var/tmp. malloc'ed. */
 char *io_temp_dir(const char *asked, const char *file);
 
 /* Decodes %XX in place; returns the new length, or -1 on a malformed escape or %00. */

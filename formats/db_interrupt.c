@@ -2,6 +2,9 @@
 
 #include <libpq-fe.h>
 #include <sqlite3.h>
+#include <stdlib.h>
+
+#include "../common/io.h"
 
 static sqlite3 *sqlite;
 static PGcancel *postgres;
@@ -44,13 +47,15 @@ static void close_at_end(void *db)
     db_close(db);
 }
 
-struct db *db_open_for_program(const char *url, struct db_url *u)
+struct db *db_open_for_program(const char *url, const char **tmpdir, struct db_url *u)
 {
     struct err e;
     if (!db_url_parse(url ? url : db_default_url(), u, &e))
         err_die(&e);
     if (!url)
         err_note("using %s", u->display);
+    *tmpdir = io_temp_dir(*tmpdir, u->path);
+    setenv("SQLITE_TMPDIR", *tmpdir, 1); /* SQLite reads it when it opens its first database */
     struct db *db = db_open(u, DB_READ, &e);
     if (!db)
         err_die(&e);

@@ -40,6 +40,15 @@ run_split() {
     stderr=$(cat "$BATS_TEST_TMPDIR/.stderr")
 }
 
+# files_in FOLDER COMMAND...: runs it and tells whether it has made a file in the folder, removed again or not: yes or no.
+files_in() {
+    folder=$1
+    shift
+    touch -d @0 "$folder"
+    "$@" >/dev/null
+    [ "$(stat -c %Y "$folder")" -eq 0 ] && echo no || echo yes
+}
+
 # Assertions that say what they saw.
 assert_status() {
     [ "$status" -eq "$1" ] && return

@@ -245,6 +245,19 @@ old_database() {
     assert_status 0
 }
 
+@test "SQLite's temporary files lie beside the database, or where SQLITE_TMPDIR says" {
+    mkdir tmp real
+    ml-schema create -q --release 1.2 sqlite:///real/x.db
+    sqlite3 real/x.db "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+        INSERT INTO metrics (key, value, timestamp, run_uuid, step) SELECT 'k' || (i % 7919), i, i, 'r' || (i % 100), 0 FROM n"
+    cp real/x.db y.db
+    ln -s real/x.db x.db
+    export TMPDIR=$PWD/tmp
+    assert_equal "$(files_in tmp ml-schema upgrade -q --to 3.17 $db)" no
+    assert_equal "$(SQLITE_TMPDIR=$PWD/tmp files_in tmp ml-schema upgrade -q --to 3.17 sqlite:///y.db)" yes
+    [ -z "$(ls tmp)" ]
+}
+
 @test "a second upgrade changes not one byte" {
     old_database
     ml-schema upgrade -q --to head $db

@@ -282,3 +282,15 @@ verify_records() { # OPTION...
     assert_contains "$(cat report)" "Metrics: 400000/400000 passed"
     [ "$(tail -1 memory)" -lt 65536 ] || [ -n "${SANITIZE-}" ]
 }
+
+@test "SQLite's temporary files lie where the others do: beside the database, or in --tmpdir" {
+    mkdir tmp
+    edit "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+          INSERT INTO trace_tags (request_id, key, value) SELECT (SELECT min(request_id) FROM trace_info), 'k' || i, 'a value of some length' FROM n"
+    export TMPDIR=$PWD/tmp SQLITE_TMPDIR=$PWD/tmp
+    assert_equal "$(files_in tmp mldb-dump -q sqlite:///a.db)" no
+    mldb-dump -q sqlite:///a.db >b.mlr
+    assert_equal "$(files_in tmp ml-verify -q sqlite:///a.db <b.mlr)" no
+    unset TMPDIR SQLITE_TMPDIR
+    assert_equal "$(files_in tmp ml-verify -q --tmpdir tmp sqlite:///a.db <b.mlr)" yes
+}

@@ -77,11 +77,28 @@ static struct db *open_parsed(enum db_mode mode)
     return db;
 }
 
-static struct db *open_database(const char *text, enum db_mode mode)
+/* SQLite sorts in files of its own: beside the database, where there is room for them. It asks where when it
+ * opens its first database. */
+static void set_tmpdir(void)
+{
+    if (!url.path)
+        return;
+    char *directory = io_temp_dir(NULL, url.path);
+    setenv("SQLITE_TMPDIR", directory, 0);
+    free(directory);
+}
+
+static void parse_url(const char *text)
 {
     struct err e;
     if (!db_url_parse(text, &url, &e))
         db_die(&e);
+    set_tmpdir();
+}
+
+static struct db *open_database(const char *text, enum db_mode mode)
+{
+    parse_url(text);
     return open_parsed(mode);
 }
 
@@ -197,12 +214,10 @@ static void create_tables(int order)
 
 static int create(int argc, char **argv)
 {
-    struct err e;
     int first = opt_parse(&create_spec, argc, argv);
     const char *text = url_operand(&create_spec, argc, argv, first);
     int order = chosen_release()->order;
-    if (!db_url_parse(text, &url, &e))
-        db_die(&e);
+    parse_url(text);
     if (url.path && access(url.path, F_OK) != 0)
         create_file(order);
     else
@@ -339,16 +354,6 @@ static void refuse_downgrade(struct db *db, int order, int to)
              buf_str(&releases), schema_revisions[to].revision);
 }
 
-/* SQLite sorts indexes in files of its own: beside the database, where there is room for them. */
-static void set_tmpdir(void)
-{
-    if (!url.path)
-        return;
-    char *directory = io_dirname(url.path);
-    setenv("SQLITE_TMPDIR", directory, 0);
-    free(directory);
-}
-
 static void wait_for_others(struct db *db)
 {
     int ms = lock_timeout > INT_MAX / 1000 ? INT_MAX : (int)lock_timeout * 1000;
@@ -418,7 +423,6 @@ static int upgrade(int argc, char **argv)
         return EXIT_DONE;
     }
     struct db *db = open_database(text, DB_WRITE);
-    set_tmpdir();
     wait_for_others(db);
     if (recover)
         make_backup(db);

@@ -369,13 +369,12 @@ static struct db *open_database(int argc, char **argv, int first, struct db_url 
 {
     if (argc - first > 1)
         opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
-    return db_open_for_program(argv[first], u);
+    return db_open_for_program(argv[first], &tmpdir, u);
 }
 
 int main(int argc, char **argv)
 {
     static struct db_url u; /* for as long as the program runs, like what follows */
-    static char *dir;
     struct err e;
     struct buf text = {0};
     struct verify_result result;
@@ -386,8 +385,7 @@ int main(int argc, char **argv)
         opt_usage_error(&spec, "a record stream is expected on standard input, as from mlruns-dump");
     err_catch_signals();
     struct db *db = open_database(argc, argv, first, &u);
-    dir = io_temp_dir(tmpdir, u.path);
-    struct verify_options o = {.exact = exact, .tmpdir = dir, .failure = take_failure, .arg = &text};
+    struct verify_options o = {.exact = exact, .tmpdir = tmpdir, .failure = take_failure, .arg = &text};
     struct verify *v = verify_new(db, &o, &e);
     if (!v) {
         err_report(&e);
@@ -408,7 +406,6 @@ int main(int argc, char **argv)
     sorter_free(shown);
     buf_free(&text);
     db_url_free(&u);
-    free(dir);
     io_close_stdout();
     return result.failures ? EXIT_ANSWER_NO : EXIT_DONE;
 }

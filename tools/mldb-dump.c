@@ -55,7 +55,7 @@ static struct db *open_database(int argc, char **argv, int first, struct db_url 
     int order;
     if (argc - first > 1)
         opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
-    struct db *db = db_open_for_program(argv[first], u);
+    struct db *db = db_open_for_program(argv[first], &tmpdir, u);
     if (!schema_order_of(db, &order,
                          &e)) /* a revision that is not known may hold what would be left out unseen */
         err_die(&e);
@@ -87,7 +87,6 @@ int main(int argc, char **argv)
         opt_usage_error(&spec, "the record stream is binary: redirect standard output");
     err_catch_signals();
     struct db *db = open_database(argc, argv, first, &u);
-    char *dir = io_temp_dir(tmpdir, u.path);
     struct dbdump_options o = {
         .experiments = experiments.items,
         .n_experiments = experiments.len,
@@ -95,7 +94,7 @@ int main(int argc, char **argv)
         .n_workspaces = workspaces.len,
         .registry = registry,
         .with_secrets = with_secrets,
-        .tmpdir = dir,
+        .tmpdir = tmpdir,
         .problem = take_problem,
         .skip_malformed = skip_malformed,
     };
@@ -117,6 +116,5 @@ int main(int argc, char **argv)
     dbdump_free(d);
     dbdump_result_free(&result);
     db_url_free(&u);
-    free(dir);
     return result.problems ? EXIT_ANSWER_NO : EXIT_DONE;
 }
