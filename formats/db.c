@@ -183,13 +183,23 @@ static void wait_ms(long ms)
         err_exit_interrupted();
 }
 
+/* Opens and makes sure that it can be read. */
+static struct db *open_and_probe(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
+{
+    struct db *db = try_open(u, mode, transient, e);
+    if (!db || !db->ops->probe || db->ops->probe(db, transient, e))
+        return db;
+    db_close(db);
+    return NULL;
+}
+
 struct db *db_open_retry(const struct db_url *u, enum db_mode mode, unsigned retries, struct err *e)
 {
     struct err why;
     long wait = 0; /* ms */
     for (unsigned i = 0;; i++) {
         bool transient;
-        struct db *db = try_open(u, mode, &transient, &why);
+        struct db *db = open_and_probe(u, mode, &transient, &why);
         if (!db && e)
             *e = why;
         if (db || !transient || i == retries)

@@ -38,12 +38,13 @@ enum db_mode {
 };
 
 struct db;
-/* connect_timeout and lock waiting are the caller's (db_lock_timeout). */
+/* connect_timeout and lock waiting are the caller's (db_lock_timeout). A SQLite file that another program has
+ * locked is opened all the same: the statements wait for it. */
 struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e);
 /* Like db_open, but a failure that may pass by itself (the server is starting or has too many connections,
- * nothing listens yet, the network is away) is told and tried again, `retries` times, after 0.1 s, 0.3 s, 0.7
- * s and so on, each wait twice the last and 0.1 s, at most 60 s. Any other failure, a wrong password among
- * them, is returned at once. */
+ * nothing listens yet, the network is away, a SQLite file stays locked) is told and tried again, `retries`
+ * times, after 0.1 s, 0.3 s, 0.7 s and so on, each wait twice the last and 0.1 s, at most 60 s. Any other
+ * failure, a wrong password among them, is returned at once. */
 struct db *db_open_retry(const struct db_url *u, enum db_mode mode, unsigned retries, struct err *e);
 void db_close(struct db *db); /* NULL is fine; an open transaction is rolled back */
 enum dialect db_dialect(const struct db *db);

@@ -37,8 +37,7 @@ static bool failed(struct db *db, const char *where, struct err *e)
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        err_hint(e, "another program is using the database; end it or wait longer (--lock-timeout, where "
-                    "there is one)");
+        err_hint(e, "another program is using the database: try again when it is done, or end it");
         break;
     case SQLITE_NOTADB:
         err_hint(e, "the file is no SQLite database, or it is encrypted");
@@ -122,9 +121,16 @@ static int reopen_to_roll_back(struct sqlite_db *db, const struct db_url *u)
     return code;
 }
 
+static bool sqlite_probe(struct db *db, bool *transient, struct err *e)
+{
+    int code = sqlite3_exec(handle_of(db), "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+    *transient = (code & 0xff) == SQLITE_BUSY;
+    return code == SQLITE_OK || failed(db, db->display, e);
+}
+
 static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
 {
-    (void)transient; /* a locked file is waited for by the statements */
+    (void)transient; /* a locked file is opened: the statements wait, and the probe tells */
     if (strcmp(u->path, ":memory:") != 0 && !check_file(u, mode, e))
         return NULL;
     struct sqlite_db *db = xcalloc(1, sizeof *db);
@@ -364,6 +370,7 @@ static bool sqlite_backup_(struct db *db, const char *file, struct err *e)
 
 const struct db_ops db_sqlite_ops = {
     .open = sqlite_open,
+    .probe = sqlite_probe,
     .close = sqlite_close,
     .lock_timeout = sqlite_lock_timeout,
     .native = sqlite_native,

@@ -450,6 +450,60 @@ in_the_way() {
     assert_contains "$(ml-schema current $db)" f4a9b2c7d1e6
 }
 
+# hold SECONDS: another program keeps x.db locked so long, from when this returns
+hold() {
+    { echo "BEGIN EXCLUSIVE; SELECT 'held';"; sleep "$1"; } | sqlite3 x.db >held &
+    until grep -q held held; do sleep 0.01; done
+}
+
+@test "check, current and history try again while a file is locked, as often as is said" {
+    ml-schema create -q --release 3.17 $db
+    for command in "check --release 3.17" "check --release 3.17 --retries 20" current history "create --release 3.17"; do
+        hold 1
+        run_split ml-schema $command "$db?timeout=0.05"
+        wait
+        assert_contains "$stderr" "x.db?timeout=0.05: database is locked; trying again in 0.1 s"
+        case $command in
+        create*) assert_contains "$stderr" "MLflow's tables already" ;;
+        *) assert_status 0 ;;
+        esac
+    done
+    hold 2
+    for tries in 0 2; do
+        run_split ml-schema check --release 3.17 --retries $tries "$db?timeout=0.05"
+        assert_status 2
+        assert_equal "$(printf '%s\n' "$stderr" | grep -c 'trying again')" $tries
+        assert_contains "$stderr" "hint: another program is using the database"
+        refute_contains "$stderr" --lock-timeout
+    done
+    wait
+    begun=$(date +%s%N)
+    hold 7
+    run_split ml-schema check --release 3.17 $db
+    assert_status 0
+    [ $(($(date +%s%N) - begun)) -gt 5000000000 ]
+    assert_equal "$(printf '%s\n' "$stderr" | grep -c 'trying again')" 1
+    wait
+}
+
+@test "commands with --lock-timeout wait that long for a locked file, whatever --retries is, and say so" {
+    old_database
+    ml-schema create -q --release 3.17 sqlite:///new.db
+    for command in "upgrade --dry-run --to head" "migrate-to-default-workspace --dry-run" "migrate-to-default-workspace --yes"; do
+        [ "$command" = "upgrade --dry-run --to head" ] || cp new.db x.db
+        hold 3
+        run_split ml-schema $command --lock-timeout 1 --retries 20 $db
+        assert_status 2
+        assert_contains "$stderr" "waiting for another program that is using sqlite:///x.db"
+        assert_contains "$stderr" "database is locked"
+        refute_contains "$stderr" "trying again"
+        run_split ml-schema $command --lock-timeout 60 --retries 0 $db
+        assert_status 0
+        assert_contains "$stderr" "waiting for another program that is using sqlite:///x.db"
+        wait
+    done
+}
+
 @test "eight upgrades at once: all succeed" {
     old_database
     for i in 1 2 3 4 5 6 7 8; do

@@ -67,10 +67,10 @@ static void watch(struct db *db)
 }
 
 /* Opens the database of `url`, closed again however the program ends. */
-static struct db *open_parsed(enum db_mode mode)
+static struct db *open_parsed(enum db_mode mode, bool retry)
 {
     struct err e;
-    struct db *db = db_open_retry(&url, mode, (unsigned)retries, &e);
+    struct db *db = retry ? db_open_retry(&url, mode, (unsigned)retries, &e) : db_open(&url, mode, &e);
     if (!db)
         db_die(&e);
     watch(db);
@@ -99,7 +99,39 @@ static void parse_url(const char *text)
 static struct db *open_database(const char *text, enum db_mode mode)
 {
     parse_url(text);
-    return open_parsed(mode);
+    return open_parsed(mode, true);
+}
+
+static uint64_t lock_timeout = 300; /* s */
+
+static int lock_ms(void)
+{
+    return lock_timeout > INT_MAX / 1000 ? INT_MAX : (int)lock_timeout * 1000;
+}
+
+/* For commands with --lock-timeout, which rules how long a locked SQLite file is waited for, as --retries
+ * does for the others. */
+static struct db *open_to_wait(const char *text, enum db_mode mode)
+{
+    parse_url(text);
+    struct db *db = open_parsed(mode, !url.path);
+    db_lock_timeout(db, lock_ms());
+    return db;
+}
+
+/* Begins a transaction; that it waits is told. */
+static bool begin_or_wait(struct db *db, bool write, struct err *e)
+{
+    bool (*begin)(struct db *, struct err *) = write ? db_begin_write : db_begin_read;
+    if (db_dialect(db) == DIALECT_SQLITE) {
+        db_lock_timeout(db, 0);
+        bool begun = begin(db, NULL);
+        db_lock_timeout(db, lock_ms());
+        if (begun)
+            return true;
+        err_note("waiting for another program that is using %s", db_display(db));
+    }
+    return begin(db, e);
 }
 
 static int order_of(struct db *db)
@@ -201,7 +233,7 @@ static void create_file(int order)
 static void create_tables(int order)
 {
     struct err e;
-    struct db *db = open_parsed(DB_WRITE);
+    struct db *db = open_parsed(DB_WRITE, true);
     if (!db_begin_write(db, &e))
         db_die(&e);
     int found = order_of(db);
@@ -279,7 +311,6 @@ static int history(int argc, char **argv)
 
 static const char *target_name, *backup_file;
 static bool dry_run, recover;
-static uint64_t lock_timeout = 300; /* s */
 
 static const struct opt upgrade_options[] = {
     {OPT_STRING, 0, "to", "REVISION|RELEASE", "stop there (default: the release of the mlflow on PATH)",
@@ -356,9 +387,8 @@ static void refuse_downgrade(struct db *db, int order, int to)
 
 static void wait_for_others(struct db *db)
 {
-    int ms = lock_timeout > INT_MAX / 1000 ? INT_MAX : (int)lock_timeout * 1000;
     struct err e;
-    if (!schema_lock(db, ms, &e))
+    if (!schema_lock(db, lock_ms(), &e))
         db_die(&e);
 }
 
@@ -414,7 +444,10 @@ static int upgrade(int argc, char **argv)
     int to = chosen_target();
     struct err e;
     if (dry_run) {
-        struct db *db = open_database(text, DB_READ);
+        struct db *db = open_to_wait(text, DB_READ);
+        if (!begin_or_wait(db, false, &e))
+            db_die(&e);
+        db_rollback(db);
         look_for_wreck(db, false);
         int order = order_of(db);
         refuse_downgrade(db, order, to);
@@ -422,7 +455,7 @@ static int upgrade(int argc, char **argv)
         look_for_obstacles(db, order, to);
         return EXIT_DONE;
     }
-    struct db *db = open_database(text, DB_WRITE);
+    struct db *db = open_to_wait(text, DB_WRITE);
     wait_for_others(db);
     if (recover)
         make_backup(db);
@@ -454,8 +487,8 @@ static int upgrade(int argc, char **argv)
 static const struct opt check_options[] = {
     {OPT_STRING, 0, "release", "X.Y[.Z]",
      "the MLflow release that is to open it (default: that of the mlflow on PATH)", &release_name},
-    {OPT_SIZE, 0, "retries", "N", "tries to connect again to a server that is not ready (default: 10)",
-     &retries},
+    {OPT_SIZE, 0, "retries", "N",
+     "tries again when a server is not ready or a SQLite file is locked (default: 10)", &retries},
     {.type = OPT_END},
 };
 static const struct opt_spec check_spec = {
@@ -610,8 +643,8 @@ static int64_t move_rows(struct db *db, bool really)
     struct err e;
     struct clashes clashes = {.in_table = 0};
     struct schema_moves moves = {.rows = print_rows, .clash = print_clash, .arg = &clashes};
-    bool ok = (really ? db_begin_write(db, &e) : db_begin_read(db, &e)) &&
-              schema_move_to_default_workspace(db, really, &moves, &e) && db_commit(db, &e);
+    bool ok = begin_or_wait(db, really, &e) && schema_move_to_default_workspace(db, really, &moves, &e) &&
+              db_commit(db, &e);
     end_table(&clashes);
     if (!ok)
         db_die(&e);
@@ -621,8 +654,7 @@ static int64_t move_rows(struct db *db, bool really)
 static int move(int argc, char **argv)
 {
     int first = opt_parse(&move_spec, argc, argv);
-    struct db *db = open_database(url_operand(&move_spec, argc, argv, first), dry_run ? DB_READ : DB_WRITE);
-    db_lock_timeout(db, lock_timeout > INT_MAX / 1000 ? INT_MAX : (int)lock_timeout * 1000);
+    struct db *db = open_to_wait(url_operand(&move_spec, argc, argv, first), dry_run ? DB_READ : DB_WRITE);
     int64_t total = move_rows(db, false);
     printf("Total rows: %lld\n", (long long)total);
     io_flush_stdout();
