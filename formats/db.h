@@ -32,7 +32,10 @@ bool db_url_is_database(const char *text);
 void db_url_free(struct db_url *u);
 
 enum db_mode {
-    DB_READ,   /* must exist; nothing is ever written, no -wal or -shm is made where it can be avoided */
+    /* Must exist; nothing is written. A -wal and -shm that SQLite needs to read are removed at the end where
+     * there was no -wal before; one that was there stays as it is, nothing of it moves into the database.
+     * What a program that was killed has left in a -journal is rolled back. */
+    DB_READ,
     DB_WRITE,  /* must exist */
     DB_CREATE, /* SQLite: the file is made when absent */
 };

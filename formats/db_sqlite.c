@@ -109,16 +109,66 @@ static int read_file(struct sqlite_db *db)
     return (code & 0xff) == SQLITE_BUSY ? SQLITE_OK : code;
 }
 
-/* A program that was killed has left a journal: reading begins by rolling back what it wrote, which a
- * connection that may only read cannot do. This one may, and then only reads. */
-static int reopen_to_roll_back(struct sqlite_db *db, const struct db_url *u)
+/* In WAL mode, by the version in the file's header? Asked of SQLite's own file: another one, closed, would
+ * take this process's locks with it. */
+static bool has_wal_mode(struct sqlite_db *db)
 {
+    sqlite3_file *file;
+    char version[2];
+    return sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK &&
+           file->pMethods && file->pMethods->xRead(file, version, 2, 18) == SQLITE_OK && version[0] == 2 &&
+           version[1] == 2;
+}
+
+/* Whether this user may write the file and make others beside it. */
+static bool may_write(struct sqlite_db *db)
+{
+    const char *path = sqlite3_db_filename(db->handle, "main");
+    char *dir = io_dirname(path);
+    bool may = access(path, W_OK) == 0 && access(dir, W_OK | X_OK) == 0;
+    free(dir);
+    return may;
+}
+
+static bool wal_is_there(struct sqlite_db *db)
+{
+    char *wal = xasprintf("%s-wal", sqlite3_db_filename(db->handle, "main"));
+    bool there = access(wal, F_OK) == 0;
+    free(wal);
+    return there;
+}
+
+/* Opens anew to read, with the right to write that SQLite itself needs: to remove the WAL that it makes, and
+ * to roll back what a killed program has left. A WAL that is there already, with what may be in it, stays. */
+static int reopen_to_read(struct sqlite_db *db, const struct db_url *u)
+{
+    int keep_wal = wal_is_there(db);
     sqlite3_close_v2(db->handle);
     if (!open_handle(db, u, SQLITE_OPEN_READWRITE))
         return sqlite3_errcode(db->handle);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal, NULL);
     int code = read_file(db);
     sqlite3_exec(db->handle, "PRAGMA query_only = ON", NULL, NULL, NULL);
     return code;
+}
+
+/* Opens so that nothing can be written. With a WAL, reading writes beside the database all the same, and who
+ * may only read cannot clean up. */
+static int open_to_read(struct sqlite_db *db, const struct db_url *u)
+{
+    if (!open_handle(db, u, SQLITE_OPEN_READONLY))
+        return SQLITE_ERROR;
+    if (has_wal_mode(db) && may_write(db))
+        return reopen_to_read(db, u);
+    int code = read_file(db);
+    return code == SQLITE_READONLY_ROLLBACK || code == SQLITE_READONLY_RECOVERY ? reopen_to_read(db, u)
+                                                                                : code;
+}
+
+static int open_to_write(struct sqlite_db *db, const struct db_url *u, enum db_mode mode)
+{
+    int flags = SQLITE_OPEN_READWRITE | (mode == DB_CREATE ? SQLITE_OPEN_CREATE : 0);
+    return open_handle(db, u, flags) ? read_file(db) : SQLITE_ERROR;
 }
 
 static bool sqlite_probe(struct db *db, bool *transient, struct err *e)
@@ -134,13 +184,7 @@ static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, bool *t
     if (strcmp(u->path, ":memory:") != 0 && !check_file(u, mode, e))
         return NULL;
     struct sqlite_db *db = xcalloc(1, sizeof *db);
-    int flags = mode == DB_READ    ? SQLITE_OPEN_READONLY
-                : mode == DB_WRITE ? SQLITE_OPEN_READWRITE
-                                   : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    bool ok = open_handle(db, u, flags);
-    int code = ok ? read_file(db) : SQLITE_ERROR;
-    if (code == SQLITE_READONLY_ROLLBACK || code == SQLITE_READONLY_RECOVERY)
-        code = reopen_to_roll_back(db, u);
+    int code = mode == DB_READ ? open_to_read(db, u) : open_to_write(db, u, mode);
     if (code != SQLITE_OK) {
         failed(&db->base, u->display, e);
         sqlite_close(&db->base);

@@ -826,6 +826,25 @@ x.db"
     assert_equal "$(cut -d ' ' -f 1 ends | tr -d '\n')" 02222
 }
 
+@test "commands that only read leave nothing beside a database with a WAL, and do not move what is in one" {
+    ml-schema create -q --release 3.17 $db
+    sqlite3 x.db 'PRAGMA journal_mode = WAL' >mode
+    ln -s x.db link.db
+    before=$(sha x.db)
+    for command in current history "check --release 3.17" "upgrade --dry-run --to head" "migrate-to-default-workspace --dry-run"; do
+        ml-schema $command $db >out
+        ml-schema $command sqlite:///link.db >out
+        assert_equal "$(echo x.db*)" x.db
+    done
+    # A writer that was killed has left its rows in the WAL.
+    python3 -c "import os, sqlite3; c = sqlite3.connect('x.db'); c.execute('DROP TABLE params'); c.commit(); os._exit(0)"
+    wal=$(sha x.db-wal)
+    run_split ml-schema check --release 3.17 $db
+    assert_equal "$output" "table params is missing"
+    assert_equal "$(sha x.db) $(sha x.db-wal)" "$before $wal"
+    assert_equal "$(sqlite3 x.db "SELECT count(*) FROM sqlite_schema WHERE name = 'params'")" 0
+}
+
 @test "SIGINT ends an upgrade in the middle of a statement, with 130, at a whole revision" {
     ml-schema create -q --release 1.2 $db
     sqlite3 x.db "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 400000)

@@ -268,6 +268,13 @@ verify_records() { # OPTION...
     verify
     assert_status 0
     cmp a.db before.db
+    sqlite3 a.db 'PRAGMA journal_mode = WAL' >before.mode
+    cp a.db before.db
+    verify
+    assert_status 0
+    mldb-dump -q sqlite:///a.db >/dev/null
+    cmp a.db before.db
+    rm before.mode
     ls -A >after
     sed -i '/^after$/d' after
     assert_equal "$(grep -v '^\.std' after)" "$(grep -v '^\.std' before)"
