@@ -11,10 +11,10 @@ enum {
     NUMBER_MAX_LEN = 400
 }; /* bytes of a number with underscores or blanks; longer is no number anybody wrote */
 
-/* Python's str.isspace for ASCII. */
+/* What int() and float() strip; ASCII's separators, which str.strip() takes too, are not among it. */
 static bool is_blank(char c)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f);
+    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 static void strip(const char **s, size_t *len)

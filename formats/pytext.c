@@ -238,17 +238,14 @@ static bool is_infinity_or_nan(const char *s)
     return false;
 }
 
-/* ASCII's four separators are white space to str.strip() and to Decimal(), to float() only beside characters
- * that are not ASCII. */
+/* ASCII's four separators, U+001C to U+001F, are white space to str.strip() and to Decimal(), but never to
+ * float(), whatever stands beside them. */
 static bool has_separators(const char *s, size_t len)
 {
-    bool separators = false;
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)s[i] >= 0x80)
-            return false;
-        separators |= s[i] >= 0x1c && s[i] <= 0x1f;
-    }
-    return separators;
+    for (size_t i = 0; i < len; i++)
+        if (s[i] >= 0x1c && s[i] <= 0x1f)
+            return true;
+    return false;
 }
 
 bool py_float(const char *s, size_t len, double *out)

@@ -40,6 +40,8 @@ static void test_int(void)
         {"1 2", NUMBER_BAD, 0},
         {"--1", NUMBER_BAD, 0},
         {"nan", NUMBER_BAD, 0},
+        {"\v5\f", NUMBER_GOOD, 5},
+        {"5\x1c", NUMBER_BAD, 0},
     };
     int64_t n;
 
@@ -83,7 +85,7 @@ static void test_float(void)
         {"0.30000000000000004", 0.30000000000000004},
     };
     static const char *const bad[] = {"",   "-",    ".",      "e5",      "1e",  "1e+", "0x1p3", "1_e5",
-                                      "_1", "1__0", "nan(1)", "infinit", "1,5", "1 2", "1.2.3"};
+                                      "_1", "1__0", "nan(1)", "infinit", "1,5", "1 2", "1.2.3", "2.5\x1f"};
     double x;
 
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)

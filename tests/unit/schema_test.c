@@ -121,6 +121,13 @@ static void test_numbers(void)
         {"", false, 0, false, 0},
         {"e5", false, 0, false, 0},
         {"1 2", false, 0, false, 0},
+        {"3\x1c", true, 3, false, 0},
+        {"\x1f 3", true, 3, false, 0},
+        {"१२\x1c", true, 12, false, 0},
+        {"\x1d٣", true, 3, false, 0},
+        {"3\x1c\u2003", true, 3, false, 0},
+        {"3\xc2\x85", true, 3, true, 3},
+        {"\u00a0٣\u2003", true, 3, true, 3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *text = cases[i].text;
