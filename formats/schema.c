@@ -528,11 +528,11 @@ bool schema_widen(struct db *db, struct err *e)
 bool schema_is_wide(struct db *db, bool *wide, struct err *e)
 {
     int64_t n = 0;
-    bool ok = db_dialect(db) == DIALECT_SQLITE ||
-              db_query_int(db,
-                           "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('experiments')\n"
-                           "AND attname = 'experiment_id' AND atttypid = 'bigint'::regtype",
-                           &n, e);
+    static const char sql[] =
+        "SELECT count(*) FROM pg_attribute a JOIN pg_class r ON r.oid = a.attrelid\n"
+        "WHERE r.relname = 'experiments' AND r.relnamespace = quote_ident(current_schema())::regnamespace\n"
+        "AND a.attname = 'experiment_id' AND a.atttypid = 'bigint'::regtype";
+    bool ok = db_dialect(db) == DIALECT_SQLITE || db_query_int(db, sql, &n, e);
     *wide = n > 0;
     return ok;
 }

@@ -94,9 +94,9 @@ bool schema_check(struct db *db, int order, schema_report *report, void *arg, in
 bool schema_recover(struct db *db, bool really, schema_report *report, void *arg, int *found, struct err *e);
 
 /* Finds what would stop an upgrade in the middle, without a change: things of users that bear the name of
- * something to come, lose a column, or depend on what changes, and on PostgreSQL tables of other roles. Each
- * is given to report; on SQLite, where the upgrade is tried on an empty copy of the structure, the first one.
- * What rows may hold is not looked at. */
+ * something to come, would be lost, or depend on what changes; on PostgreSQL also what is missing and what
+ * the role may not do. Each is given to report; on SQLite, where the upgrade is tried on an empty copy of the
+ * structure, the first one. What rows may hold is not looked at. No transaction may be open. */
 bool schema_obstacles(struct db *db, int from, int to, schema_report *report, void *arg, int *found,
                       struct err *e);
 

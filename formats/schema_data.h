@@ -36,6 +36,10 @@ void schema_extras_free(struct schema_extras *x);
  * words for what it counts; none when the revision rebuilds no table. */
 void schema_extras_each(int order, void (*fn)(const char *query, const char *words, void *arg), void *arg);
 
+/* schema_obstacles for a PostgreSQL database that is not empty. */
+bool schema_obstacles_postgres(struct db *db, int from, int to, schema_report *report, void *arg, int *found,
+                               struct err *e);
+
 /* The revision whose tables and columns are nearest to the database's own. */
 bool schema_nearest(struct db *db, int *order, struct err *e);
 

@@ -202,38 +202,240 @@ def make_odd(server, target):
             cursor.execute(statement)
 
 
-IN_THE_WAY = """
-view v depends on column value of table params, which revision 2d6e25af4d3e changes|CREATE VIEW v AS SELECT value FROM params|DROP VIEW v
+# By the release that an upgrade begins with: what is said|what a user makes|how it is taken back, in the other order. Each alone
+# stops the upgrade at the revision that is named.
+IN_THE_WAY = {
+    "1.0": """
+view v depends on column value of table params, which revision cc1f77228345 changes|CREATE VIEW v AS SELECT value FROM params|DROP VIEW v
 policy p on table runs depends on column status of table runs, which revision cfd24bdc0731 changes|CREATE POLICY p ON runs USING (status = 's')|DROP POLICY p ON runs
+trigger t on table tags depends on column value of table tags, which revision 7ac759974ad8 changes|CREATE TRIGGER t BEFORE UPDATE OF value ON tags FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()|DROP TRIGGER t ON tags
+generated column g of table params depends on column value of table params, which revision cc1f77228345 changes|ALTER TABLE params ADD g text GENERATED ALWAYS AS (upper(value)) STORED|ALTER TABLE params DROP COLUMN g
+publication of table tags in publication pw depends on column value of table tags, which revision 7ac759974ad8 changes|CREATE PUBLICATION pw FOR TABLE tags WHERE (value <> '') WITH (publish = 'insert')|DROP PUBLICATION pw
+function f() depends on column value of table tags, which revision 7ac759974ad8 changes|CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(value) FROM tags; END|DROP FUNCTION f
+view k depends on column value of table kid, which revision 7ac759974ad8 changes|CREATE TABLE kid () INHERITS (tags); CREATE VIEW k AS SELECT value FROM kid|DROP VIEW k; DROP TABLE kid
+column value of table params is inherited, and revision cc1f77228345 changes it|CREATE TABLE dad (value varchar(250)); ALTER TABLE params INHERIT dad|ALTER TABLE params NO INHERIT dad; DROP TABLE dad
 table latest_metrics is not MLflow's, and revision 89d4b8295536 makes one of that name|CREATE TABLE latest_metrics (a int)|DROP TABLE latest_metrics
 view issues is not MLflow's, and revision 76601a5f987d makes one of that name|CREATE VIEW issues AS SELECT 1|DROP VIEW issues
 index idx_experiments_workspace is not MLflow's, and revision 1b5f0d9ad7c1 makes one of that name|CREATE INDEX idx_experiments_workspace ON experiments (name)|DROP INDEX idx_experiments_workspace
 sequence latest_metric_pk is not MLflow's, and revision 89d4b8295536 makes one of that name|CREATE SEQUENCE latest_metric_pk|DROP SEQUENCE latest_metric_pk
 column workspace of table experiments is not MLflow's, and revision 1b5f0d9ad7c1 adds one of that name|ALTER TABLE experiments ADD COLUMN workspace INT|ALTER TABLE experiments DROP COLUMN workspace
-foreign key mine_n_fkey of table mine depends on a key of table experiments, which revision 1b5f0d9ad7c1 replaces|CREATE TABLE mine (n VARCHAR REFERENCES experiments (name))|DROP TABLE mine
-"""
+foreign key mine_n_fkey of table mine depends on key experiments_name_key of table experiments, which revision 1b5f0d9ad7c1 replaces|CREATE TABLE mine (n VARCHAR REFERENCES experiments (name))|DROP TABLE mine
+constraint metric_pk of table metrics is missing, and revision 181f10493468 replaces it|ALTER TABLE metrics RENAME CONSTRAINT metric_pk TO other|ALTER TABLE metrics RENAME CONSTRAINT other TO metric_pk
+column x of table uu has rows of table runs in it, which revision cfd24bdc0731 changes|CREATE TYPE pair AS (a int, r runs); CREATE TABLE uu (x pair[])|DROP TABLE uu; DROP TYPE pair
+""",
+    "2.22": """
+foreign key registered_models_parent_fkey of table registered_models depends on key registered_model_pk of table registered_models, which revision 1b5f0d9ad7c1 replaces|ALTER TABLE registered_models ADD parent varchar REFERENCES registered_models (name)|ALTER TABLE registered_models DROP COLUMN parent
+view vv depends on key registered_model_pk of table registered_models, which revision 1b5f0d9ad7c1 replaces|CREATE VIEW vv AS SELECT name, description, count(*) FROM registered_models GROUP BY name|DROP VIEW vv
+function f() depends on key experiments_name_key of table experiments, which revision 1b5f0d9ad7c1 replaces|CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC INSERT INTO experiments (name) VALUES ('a') ON CONFLICT ON CONSTRAINT experiments_name_key DO NOTHING; END|DROP FUNCTION f
+rule rr on table log depends on key experiments_name_key of table experiments, which revision 1b5f0d9ad7c1 replaces|CREATE TABLE log (a int); CREATE RULE rr AS ON INSERT TO log DO ALSO INSERT INTO experiments (name) VALUES ('a') ON CONFLICT ON CONSTRAINT experiments_name_key DO NOTHING|DROP TABLE log
+type spans is not MLflow's, and revision a1b2c3d4e5f6 makes one of that name|CREATE TYPE spans AS ENUM ('a')|DROP TYPE spans
+domain webhooks is not MLflow's, and revision 1a0cddfcaa16 makes one of that name|CREATE DOMAIN webhooks AS int|DROP DOMAIN webhooks
+type jobs is not MLflow's, and revision bf29a5ff90ea makes one of that name|CREATE TYPE jobs AS (a int)|DROP TYPE jobs
+function prevent_secrets_aad_mutation() is not MLflow's, and revision 1bd49d398cd23 makes one of that name|CREATE FUNCTION prevent_secrets_aad_mutation() RETURNS int LANGUAGE sql AS 'SELECT 1'|DROP FUNCTION prevent_secrets_aad_mutation
+constraint uq_experiments_workspace_name of table experiments is not MLflow's, and revision 1b5f0d9ad7c1 makes one of that name|ALTER TABLE experiments ADD CONSTRAINT uq_experiments_workspace_name CHECK (name <> 'x')|ALTER TABLE experiments DROP CONSTRAINT uq_experiments_workspace_name
+column workspace of table kid is not MLflow's, and revision 1b5f0d9ad7c1 adds one of that name|CREATE TABLE kid (workspace int) INHERITS (registered_model_tags)|DROP TABLE kid
+constraint fk_trace_info_experiment_id of table trace_info is missing, and revision 6f8d9c3b2a1e replaces it|ALTER TABLE trace_info RENAME CONSTRAINT fk_trace_info_experiment_id TO other|ALTER TABLE trace_info RENAME CONSTRAINT other TO fk_trace_info_experiment_id
+table inputs is a partition, and revision 6953534de441 changes its columns|CREATE TABLE pp (LIKE inputs) PARTITION BY LIST (source_type); ALTER TABLE pp ATTACH PARTITION inputs DEFAULT|ALTER TABLE pp DETACH PARTITION inputs; DROP TABLE pp
+column x of table uu has rows of table experiments in it, which revision 1b5f0d9ad7c1 changes|CREATE TABLE uu (x experiments)|DROP TABLE uu
+column e of table mm has rows of table model_versions in it, which revision 1b5f0d9ad7c1 changes|CREATE MATERIALIZED VIEW mm AS SELECT e FROM model_versions e|DROP MATERIALIZED VIEW mm
+""",
+    "3.10": """
+generated column g of table spans depends on column dimension_attributes of table spans, which revision 75868b020152 drops|ALTER TABLE spans ADD g text GENERATED ALWAYS AS (dimension_attributes->>'a') STORED|ALTER TABLE spans DROP COLUMN g
+publication of table spans in publication pc depends on column dimension_attributes of table spans, which revision 75868b020152 drops|CREATE PUBLICATION pc FOR TABLE spans (trace_id, span_id, dimension_attributes)|DROP PUBLICATION pc
+function f() depends on column dimension_attributes of table spans, which revision 75868b020152 drops|CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(dimension_attributes) FROM spans; END|DROP FUNCTION f
+rule rr on table spans depends on column dimension_attributes of table spans, which revision 75868b020152 drops|CREATE RULE rr AS ON UPDATE TO spans WHERE new.dimension_attributes IS NULL DO NOTHING|DROP RULE rr ON spans
+index index_spans_experiment_id is missing, and revision c1d2e3f4a5b6 replaces it|DROP INDEX index_spans_experiment_id|CREATE INDEX index_spans_experiment_id ON spans (experiment_id)
+revision 75868b020152: cannot delete from table "trace_tags"; DETAIL:  Column used in the publication WHERE expression is not part of the replica identity.|CREATE PUBLICATION pr FOR TABLE trace_tags WHERE (value = 'a')|DROP PUBLICATION pr
+revision dc11669786a5: permission denied for table jobs|REVOKE UPDATE ON jobs FROM mlflow|GRANT UPDATE ON jobs TO mlflow
+""",
+    "3.12": """
+materialized view mm depends on column dimension_attributes of table kid, which revision 75868b020152 drops|CREATE TABLE kid () INHERITS (spans); CREATE MATERIALIZED VIEW mm AS SELECT dimension_attributes::text FROM kid|DROP MATERIALIZED VIEW mm; DROP TABLE kid
+""",
+}
+
+# The same, but of what would go without a word, and of what the runner alone looks at.
+LOST = {
+    "3.10": """
+index ii depends on column dimension_attributes of table spans, which revision 75868b020152 drops|CREATE INDEX ii ON spans ((dimension_attributes->>'a'))|DROP INDEX ii
+constraint cc of table spans depends on column dimension_attributes of table spans, which revision 75868b020152 drops|ALTER TABLE spans ADD CONSTRAINT cc CHECK (dimension_attributes IS NOT NULL)|ALTER TABLE spans DROP CONSTRAINT cc
+statistics object ss depends on column dimension_attributes of table spans, which revision 75868b020152 drops|CREATE STATISTICS ss ON trace_id, (dimension_attributes->>'a') FROM spans|DROP STATISTICS ss
+column session_id of table trace_info is not MLflow's, and revision 75868b020152 adds one of that name|ALTER TABLE trace_info ADD session_id int|ALTER TABLE trace_info DROP COLUMN session_id
+""",
+}
+
+# What looks like one of those and does no harm.
+HARMLESS = {
+    "1.0": """
+CREATE INDEX ii ON tags (lower(value)) WHERE value <> ''
+CREATE STATISTICS ss ON key, value FROM tags
+ALTER TABLE tags ADD CHECK (value <> 'x')
+ALTER TABLE tags ALTER value SET DEFAULT 'x'
+CREATE UNIQUE INDEX vi ON params (value); CREATE TABLE ff (v varchar(250) REFERENCES params (value))
+CREATE VIEW v AS SELECT count(*) FROM tags
+CREATE VIEW vv AS SELECT t FROM tags t
+CREATE MATERIALIZED VIEW mm AS SELECT count(*), max(key) FROM tags
+CREATE TABLE kid (workspace varchar(63)) INHERITS (experiments)
+""",
+    "2.22": """
+CREATE TABLE uu (x runs)
+CREATE FUNCTION ff(x experiments) RETURNS int LANGUAGE sql AS 'SELECT 1'
+CREATE VIEW vv AS SELECT experiment_id, name FROM experiments GROUP BY experiment_id
+CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC INSERT INTO experiments (name) VALUES ('a') ON CONFLICT (name) DO NOTHING; END
+CREATE FUNCTION prevent_secrets_aad_mutation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'
+CREATE FUNCTION spans() RETURNS int LANGUAGE sql AS 'SELECT 1'
+CREATE TYPE index_spans_experiment_id AS ENUM ('a')
+CREATE TABLE _jobs (a int)
+CREATE SCHEMA other; CREATE TYPE other.spans AS ENUM ('a'); CREATE TABLE other.experiments (workspace int)
+ALTER TABLE experiments ADD CONSTRAINT fk_endpoints_experiment_id CHECK (name <> 'a')
+CREATE PUBLICATION pc FOR TABLE registered_models (name, description)
+""",
+    "3.10": """
+CREATE TABLE uu (x spans)
+ALTER TABLE assessments ADD is_numeric_value boolean DEFAULT false; CREATE TABLE ua (x assessments)
+CREATE TABLE kid (dimension_attributes json, PRIMARY KEY (trace_id, span_id)) INHERITS (spans); CREATE VIEW v AS SELECT dimension_attributes FROM kid
+ALTER TABLE spans ALTER dimension_attributes SET DEFAULT '{}'
+ALTER TABLE trace_info ADD session_id varchar(250)
+CREATE PUBLICATION pc FOR TABLE jobs
+INSERT INTO experiments (experiment_id, name) VALUES (0, 'Default'); INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('a', 0, 1, 'x'); INSERT INTO trace_tags (request_id, key, value) VALUES ('a', 'mlflow.traceName', 'n')
+""",
+}
 
 
-def in_the_way(server):
-    """Things of users that a revision would trip over are named before the first one."""
+def server_version(cursor):
+    cursor.execute("SHOW server_version_num")
+    return int(cursor.fetchone()[0])
+
+
+def things_of(table, release, version):
+    """(what is said, statements, statements that take it back) of those lines that this server understands."""
+    things = [line.split("|") for line in table.get(release, "").strip().split("\n") if line]
+    return [thing for thing in things if version >= 150000 or not re.search("PUBLICATION|BEGIN ATOMIC", thing[1])]
+
+
+def named_of(done):
+    return sorted(line.split("in the way: ")[1] for line in done.stderr.splitlines() if "in the way: " in line)
+
+
+def stopping_revision(cursor, make, parts):
+    """Where an upgrade that looks for nothing ends beside that thing, alone; nothing is left of either."""
+    import psycopg2
+
+    cursor.execute("BEGIN; " + make)
+    try:
+        for revision, statements in parts:
+            cursor.execute(statements)
+    except psycopg2.Error:
+        return revision
+    finally:
+        cursor.execute("ROLLBACK")
+    return None
+
+
+def script_of(release):
+    """(revision, statements) of an upgrade's offline script, without its transactions."""
+    script = oracle.run("sql", "--dialect", "postgresql", "--from", release, "--to", "head", check=True).stdout
+    parts = re.split(r"^-- \[\d+/\d+\] (\w+) .*$", re.sub(r"^(BEGIN|COMMIT);$", "", script, flags=re.M), flags=re.M)
+    return list(zip(parts[1::2], parts[2::2]))
+
+
+def in_the_way(server, release):
+    """Things of users that a revision would trip over are named before the first one, with the revision that would."""
     url = server.create("way")
-    oracle.run("create", "--release", "1.0.0", url, check=True)
-    things = [line.split("|") for line in IN_THE_WAY.strip().split("\n")]
+    oracle.run("create", "--release", release, url, check=True)
+    parts = script_of(release)
     with server.cursor("way") as cursor:
+        version = server_version(cursor)
+        stopping, lost = things_of(IN_THE_WAY, release, version), things_of(LOST, release, version)
+        problems = []
+        for what, make, _ in stopping:
+            stops = stopping_revision(cursor, make, parts)
+            problems += [] if stops and f"revision {stops}" in what else [f"{make} stops at {stops}, not: {what}"]
+        things = stopping + lost
         for _, make, _ in things:
             cursor.execute(make)
         before = postgres_structure(cursor)
         done = [oracle.run("upgrade", *options, "--to", "head", url) for options in ([], ["--dry-run"])]
-        problems = [f"exit {d.returncode}" for d in done if d.returncode != 2] + differences(postgres_structure(cursor), before)
+        problems += [f"exit {d.returncode}" for d in done if d.returncode != 2] + differences(postgres_structure(cursor), before)
         wanted = sorted(what for what, _, _ in things)
         for d in done:
-            named = sorted(line.split("in the way: ")[1] for line in d.stderr.splitlines() if "in the way: " in line)
-            problems += [] if named == wanted else [f"{named}, not {wanted}"]
-        for _, _, drop in things:
+            problems += [f"not named: {what}" for what in wanted if what not in named_of(d)]
+            problems += [f"named: {what}" for what in named_of(d) if what not in wanted]
+        for _, _, drop in reversed(things):
             cursor.execute(drop)
     again = oracle.run("upgrade", "--to", "head", url)
     problems += [again.stderr] if again.returncode else []
-    tap.check("what would stop an upgrade in the middle is named before its first revision (postgresql)", problems)
+    tap.check(f"what would stop an upgrade from {release} in the middle is named before its first revision (postgresql)", problems)
+
+
+def harmless(server, release):
+    """Things of users that only look like a hindrance are none."""
+    url = server.create("harmless")
+    oracle.run("create", "--release", release, url, check=True)
+    with server.cursor("harmless") as cursor:
+        version = server_version(cursor)
+        for line in HARMLESS[release].strip().split("\n"):
+            if version >= 150000 or not re.search("PUBLICATION|BEGIN ATOMIC", line):
+                cursor.execute(line)
+    done = [oracle.run("upgrade", *options, "--to", "head", url) for options in (["--dry-run"], [])]
+    tap.check(f"what does no harm does not stop an upgrade from {release} (postgresql)", [d.stderr for d in done if d.returncode])
+
+
+# What a role may not do: what is said|what the superuser does|how it is taken back.
+RIGHTS = {
+    "2.22": """
+role mlflow may not use the language plpgsql, and revision 1bd49d398cd23 is written in it|REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC|GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC
+function prevent_secrets_aad_mutation() is not MLflow's, and revision 1bd49d398cd23 makes one of that name|CREATE FUNCTION prevent_secrets_aad_mutation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'|DROP FUNCTION prevent_secrets_aad_mutation
+role mlflow may not create tables in schema public|REVOKE CREATE ON SCHEMA public FROM mlflow, pg_database_owner, PUBLIC|GRANT CREATE ON SCHEMA public TO pg_database_owner, PUBLIC
+""",
+    "3.10": """
+role mlflow has no right to refer to table experiments, and revision 76601a5f987d makes a key that does|ALTER TABLE experiments OWNER TO postgres; REVOKE ALL ON experiments FROM mlflow|ALTER TABLE experiments OWNER TO mlflow
+revision 75868b020152: permission denied for table trace_tags|ALTER TABLE trace_tags OWNER TO postgres; REVOKE ALL ON trace_tags FROM mlflow|ALTER TABLE trace_tags OWNER TO mlflow
+revision e1f2a3b4c5d6: permission denied for table alembic_version|REVOKE UPDATE ON alembic_version FROM mlflow|GRANT UPDATE ON alembic_version TO mlflow
+table kid belongs to role postgres, which alone may change it: upgrade as that role|CREATE TABLE kid () INHERITS (jobs)|DROP TABLE kid
+table spans belongs to role postgres, which alone may change it: upgrade as that role|ALTER TABLE spans OWNER TO postgres; GRANT ALL ON spans TO mlflow|ALTER TABLE spans OWNER TO mlflow
+""",
+}
+
+
+def rights(server, release):
+    """What the role may not do, or only another one, is named before the first revision."""
+    url = server.create("rights")
+    oracle.run("create", "--release", release, url, check=True)
+    things = things_of(RIGHTS, release, 0)
+    boss = superuser(server, "rights")
+    cursor = boss.cursor()
+    for _, make, _ in things:
+        cursor.execute(make)
+    done = oracle.run("upgrade", "--to", "head", url)
+    wanted = sorted(what for what, _, _ in things)
+    problems = [] if done.returncode == 2 and named_of(done) == wanted else [f"{named_of(done)}, not {wanted}"]
+    for _, _, drop in reversed(things):
+        cursor.execute(drop)
+    boss.close()
+    again = oracle.run("upgrade", "--to", "head", url)
+    problems += [again.stderr] if again.returncode else []
+    tap.check(f"rights that an upgrade from {release} would miss are named before its first revision", problems)
+
+
+def unlogged(server):
+    """A table that is not logged cannot be referred to by one that is."""
+    url = server.create("unlogged")
+    oracle.run("create", "--release", "2.22", url, check=True)
+    with server.cursor("unlogged") as cursor:
+        # Those that others refer to come last.
+        for _ in range(5):
+            cursor.execute("""
+                DO $$ DECLARE t regclass; BEGIN
+                FOR t IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relpersistence = 'p' AND relnamespace = 'public'::regnamespace
+                    AND NOT EXISTS (SELECT 1 FROM pg_constraint k JOIN pg_class by ON by.oid = conrelid
+                        WHERE contype = 'f' AND confrelid = pg_class.oid AND by.relpersistence = 'p')
+                LOOP EXECUTE format('ALTER TABLE %s SET UNLOGGED', t); END LOOP; END $$""")
+    named = named_of(oracle.run("upgrade", "--to", "head", url))
+    wanted = [
+        f"table {t} is unlogged, and revision {r} makes a logged one that refers to it"
+        for t, r in (("experiments", "400f98739977"), ("runs", "400f98739977"), ("trace_info", "770bee3ae1dd"))
+    ]
+    tap.check("tables that are not logged are named where new ones refer to them", [] if named == wanted else [f"{named}, not {wanted}"])
 
 
 def other_schema(server):
@@ -246,6 +448,29 @@ def other_schema(server):
     runs = [oracle.run("create", "--release", "1.3", other), oracle.run("upgrade", "--to", "3.17", other),
             oracle.run("check", "--release", "3.17", other), oracle.run("check", "--release", "2.0", url)]  # fmt: skip
     tap.check("a schema named by search_path is a database of its own", [r.stderr + r.stdout for r in runs if r.returncode])
+
+
+def two_schemas(server):
+    """Another schema of the search path may hold MLflow's tables too, of any revision."""
+    url = server.create("two")
+    oracle.run("create", "--release", "3.17", url, check=True)
+    with server.cursor("two") as cursor:
+        cursor.execute("CREATE SCHEMA ml; CREATE SCHEMA gap")
+        before = postgres_structure(cursor)
+        both = url + "?options=-csearch_path%3Dml,public"
+        runs = [oracle.run("create", "--release", "2.22", both), oracle.run("upgrade", "--dry-run", "--to", "3.17", both),
+                oracle.run("upgrade", "--to", "3.17", both), oracle.run("check", "--release", "3.17", both)]  # fmt: skip
+        problems = [r.stderr + r.stdout for r in runs if r.returncode]
+        # What is missing in the one is not taken from the other.
+        gap = url + "?options=-csearch_path%3Dgap,public"
+        oracle.run("create", "--release", "3.9", gap, check=True)
+        cursor.execute("DROP TABLE gap.webhooks CASCADE; DROP INDEX gap.index_jobs_name_status_creation_time")
+        named = named_of(oracle.run("upgrade", "--to", "3.17", gap))
+        wanted = [f"{thing} is missing, and revision 1b5f0d9ad7c1 {does} it"
+                  for thing, does in (("index index_jobs_name_status_creation_time", "replaces"), ("table webhooks", "needs"))]  # fmt: skip
+        problems += [] if named == wanted else [f"{named}, not {wanted}"]
+        problems += differences(postgres_structure(cursor), before)
+    tap.check("MLflow's tables in another schema of the search path are neither in the way nor changed", problems)
 
 
 def late_server(server):
@@ -299,12 +524,12 @@ def missing_tables(server):
     tap.check("check names a missing table (postgresql)", problems)
 
 
-def superuser(server):
+def superuser(server, name="postgres"):
     """A connection in autocommit as the role that may change others."""
     import psycopg2
 
     s = server.settings
-    connection = psycopg2.connect(host=s["PGHOST"], port=s["PGPORT"], user="postgres", dbname="postgres")
+    connection = psycopg2.connect(host=s["PGHOST"], port=s["PGPORT"], user="postgres", dbname=name)
     connection.autocommit = True
     return connection
 
@@ -488,10 +713,17 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
         race(one)
         rows_told(one)
     odd_databases(postgres)
-    in_the_way(postgres)
+    for one in IN_THE_WAY:
+        in_the_way(postgres, one)
+    for one in HARMLESS:
+        harmless(postgres, one)
+    for one in RIGHTS:
+        rights(postgres, one)
+    unlogged(postgres)
     other_schema(postgres)
     closed_files(postgres)
     missing_tables(postgres)
+    two_schemas(postgres)
     late_server(postgres)
     too_many_connections(postgres)
     connections_closed(postgres)
