@@ -72,7 +72,7 @@ void schema_script(enum dialect dialect, int from, int to, struct buf *out)
     for (int i = from + 1; i <= to; i++) {
         const struct schema_revision *r = &schema_revisions[i];
         buf_addf(out, "\n-- [%d/%d] %s %s\n", i, schema_head, r->revision, r->title);
-        buf_adds(out, sqlite ? "BEGIN IMMEDIATE;\n" : "BEGIN;\n");
+        buf_adds(out, sqlite ? "BEGIN IMMEDIATE;\n" : "BEGIN;\nSET CONSTRAINTS ALL IMMEDIATE;\n");
         add_revision_guard(out, dialect, i - 1);
         add_text(out, dialect, sqlite ? r->sqlite : r->postgresql);
         if (i > 0) {

@@ -130,14 +130,15 @@ static bool moves_rows(enum dialect dialect, int order)
 /* ---- upgrading */
 
 /* Begins the transaction of a revision. Where no lock keeps others out (MLflow's own upgrade takes none),
- * *order is read anew. */
+ * *order is read anew. A check of the user's that waits for the end would forbid to alter its table. */
 static bool begin_revision(struct db *db, int *order, struct err *e)
 {
     bool stamped;
     if (!db_begin_write(db, e) || !db_table_exists(db, "alembic_version", &stamped, e))
         return false;
-    if (stamped && db_dialect(db) == DIALECT_POSTGRESQL &&
-        !db_exec(db, "LOCK TABLE alembic_version IN EXCLUSIVE MODE", e))
+    if (db_dialect(db) == DIALECT_POSTGRESQL &&
+        (!db_exec(db, "SET CONSTRAINTS ALL IMMEDIATE", e) ||
+         (stamped && !db_exec(db, "LOCK TABLE alembic_version IN EXCLUSIVE MODE", e))))
         return false;
     return schema_order_of(db, order, e);
 }

@@ -17,6 +17,8 @@ FROM (
     FROM metrics
     GROUP BY 1, 2
 ) AS latest;
+-- Where all tables are published a row may be changed only if it can be told from others, and the key comes last.
+ALTER TABLE latest_metrics REPLICA IDENTITY FULL;
 -- The few metrics with greater numbers, by their points.
 UPDATE latest_metrics AS latest
 SET value = point.value, timestamp = point.timestamp, step = point.step, is_nan = point.is_nan
@@ -34,4 +36,5 @@ ALTER TABLE latest_metrics
     ALTER COLUMN is_nan SET NOT NULL,
     ALTER COLUMN run_uuid SET NOT NULL,
     ADD CONSTRAINT latest_metric_pk PRIMARY KEY (key, run_uuid),
-    ADD FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid);
+    ADD FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid),
+    REPLICA IDENTITY DEFAULT;
