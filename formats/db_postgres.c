@@ -630,10 +630,10 @@ const struct db_ops db_postgres_ops = {
                      "       a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> ''\n"
                      "FROM pg_attribute a\n"
                      "JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')\n"
-                     "    AND c.relnamespace = current_schema()::regnamespace\n"
+                     "    AND c.relnamespace = quote_ident(current_schema())::regnamespace\n"
                      "LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum\n"
                      "WHERE c.relname = ?1 AND a.attnum > 0 AND NOT a.attisdropped\n"
                      "ORDER BY a.attnum",
     .table_query = "SELECT 1 FROM pg_class WHERE relkind IN ('r', 'p') AND relname = ?1\n"
-                   "AND relnamespace = current_schema()::regnamespace",
+                   "AND relnamespace = quote_ident(current_schema())::regnamespace",
 };

@@ -517,7 +517,7 @@ bool schema_widen(struct db *db, struct err *e)
         "FOR c IN SELECT a.attrelid::regclass AS t, a.attname FROM pg_attribute a JOIN pg_class r ON r.oid = "
         "a.attrelid\n"
         "    WHERE a.attname = 'experiment_id' AND a.atttypid = 'integer'::regtype AND r.relkind = 'r'\n"
-        "    AND r.relnamespace = current_schema()::regnamespace AND NOT a.attisdropped\n"
+        "    AND r.relnamespace = quote_ident(current_schema())::regnamespace AND NOT a.attisdropped\n"
         "LOOP EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint', c.t, c.attname); END LOOP;\n"
         "EXECUTE format('ALTER SEQUENCE %s AS bigint', pg_get_serial_sequence('experiments', "
         "'experiment_id'));\n"

@@ -121,6 +121,25 @@ refused() { # MESSAGE COMMAND...
     ml-verify -q "$url" <wide.mlr
 }
 
+@test "a schema whose name needs quotes: made, filled, widened and read" {
+    sql 'CREATE SCHEMA "My Sch"; CREATE SCHEMA "MLflow"'
+    sql "ALTER DATABASE $PGDATABASE SET search_path = \"My Sch\""
+    ml-load -q "$url" <a.mlr
+    ml-verify -q "$url" <a.mlr
+    mldb-dump -q "$url" >b.mlr
+    ml-load -q sqlite:///b.db <b.mlr
+    ml-verify -q sqlite:///b.db <a.mlr
+    # beside one of the same tables that is further down the path
+    sql "ALTER DATABASE $PGDATABASE SET search_path = \"MLflow\", \"My Sch\""
+    ml-schema create -q --release 3.2 "$url"
+    ml-load -q --wide-experiment-ids "$url" <wide.mlr
+    ml-verify -q "$url" <wide.mlr
+    ml-schema upgrade -q --to 3.17 "$url"
+    ml-verify -q "$url" <wide.mlr
+    assert_equal "$(sql "SELECT table_schema, data_type FROM information_schema.columns WHERE column_name = 'experiment_id' GROUP BY 1, 2 ORDER BY 1")" \
+        "$(printf 'MLflow|bigint\nMy Sch|integer')"
+}
+
 @test "refused: content" {
     ml-schema create -q --release 3.17.2 "$url"
     sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active')"

@@ -106,19 +106,19 @@ POSTGRES_QUERIES = {
                pg_get_expr(d.adbin, d.adrelid), a.attcollation
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace""",
+        WHERE c.relkind = 'r' AND c.relnamespace = quote_ident(current_schema())::regnamespace""",
     "constraint": """
         SELECT conrelid::regclass::text, conname, contype, convalidated, condeferrable, pg_get_constraintdef(oid)
-        FROM pg_constraint WHERE connamespace = current_schema()::regnamespace""",
+        FROM pg_constraint WHERE connamespace = quote_ident(current_schema())::regnamespace""",
     "index": """
         SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()""",
     "trigger": """
         SELECT tgrelid::regclass::text, tgname, tgenabled, pg_get_triggerdef(t.oid)
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-        WHERE NOT tgisinternal AND c.relnamespace = current_schema()::regnamespace""",
+        WHERE NOT tgisinternal AND c.relnamespace = quote_ident(current_schema())::regnamespace""",
     "function": """
         SELECT proname, regexp_replace(prosrc, '\\s+', ' ', 'g'), prolang, provolatile, prorettype::regtype::text
-        FROM pg_proc WHERE pronamespace = current_schema()::regnamespace""",
+        FROM pg_proc WHERE pronamespace = quote_ident(current_schema())::regnamespace""",
     "sequence": """
         SELECT sequencename, data_type::text, start_value, min_value, max_value, increment_by, cycle
         FROM pg_sequences WHERE schemaname = current_schema()""",

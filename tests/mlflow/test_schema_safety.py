@@ -479,6 +479,33 @@ def two_schemas(server):
     tap.check("MLflow's tables in another schema of the search path are neither in the way nor changed", problems)
 
 
+def quoted_schema(server):
+    """Schemas whose names need quotes: named by the search path, or a role's own."""
+    boss = superuser(server)
+    boss.cursor().execute("CREATE ROLE \"ML-ops\" LOGIN PASSWORD 'x'")
+    boss.close()
+    structures, problems = {}, []
+    for schema in ("public", "My Sch", "MLflow", 'a"b', "ML-ops"):
+        url = server.create("quoted")
+        quoted = '"' + schema.replace('"', '""') + '"'
+        role = "ML-ops" if schema == "ML-ops" else "mlflow"
+        boss = superuser(server, "quoted")
+        cursor = boss.cursor()
+        cursor.execute(f'CREATE SCHEMA IF NOT EXISTS {quoted} AUTHORIZATION "{role}"; SET search_path = {quoted}')
+        if role == "mlflow":
+            cursor.execute(f"ALTER DATABASE quoted SET search_path = {quoted}")
+        else:
+            url = url.replace(f"mlflow:{server.settings['PGPASSWORD']}", "ML-ops:x")
+        runs = [oracle.run("create", "--release", "1.0", url), oracle.run("current", url), oracle.run("upgrade", "--dry-run", "--to", "head", url),
+                oracle.run("upgrade", "--to", "head", url), oracle.run("migrate-to-default-workspace", "--yes", url)]  # fmt: skip
+        problems += [f"{schema}: {r.stderr}" for r in runs if r.returncode]
+        problems += [] if chain[2] in runs[1].stdout else [f"{schema}: current says {runs[1].stdout}"]
+        structures[schema] = {line.replace(f"{quoted}.", "public.") for line in postgres_structure(cursor)}
+        problems += [f"{schema}: {line}" for line in differences(structures[schema], structures["public"])]
+        boss.close()
+    tap.check("a schema whose name needs quotes is like any other", problems)
+
+
 def late_server(server):
     """The server is down, and starts three seconds after the upgrade."""
     script = str(oracle.ROOT / "tests" / "postgres.sh")
@@ -730,6 +757,7 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
     closed_files(postgres)
     missing_tables(postgres)
     two_schemas(postgres)
+    quoted_schema(postgres)
     late_server(postgres)
     too_many_connections(postgres)
     connections_closed(postgres)
