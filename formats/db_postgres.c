@@ -277,6 +277,21 @@ static bool connect_by_steps(PGconn *conn)
     return true;
 }
 
+/* The first schema of search_path that is there and may be used; all tables are looked for in it. */
+static bool has_schema(struct db *db, struct err *e)
+{
+    PGresult *r = PQexec(conn_of(db), "SELECT current_schema(), current_setting('search_path')");
+    bool ok = PQresultStatus(r) == PGRES_TUPLES_OK || failed(db, r, e);
+    if (ok && PQgetisnull(r, 0, 0)) {
+        const char *path = PQgetvalue(r, 0, 1);
+        ok = err_set(e, db->display, "no schema to work in; search_path is %s", *path ? path : "empty");
+        err_hint(e, "create one of those, grant the role USAGE on it, or name another: "
+                    "?options=-csearch_path%%3DNAME in the URL, ALTER ROLE … SET search_path");
+    }
+    PQclear(r);
+    return ok;
+}
+
 static struct db *postgres_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
 {
     if (!check_conninfo(u, e))
@@ -302,7 +317,8 @@ static struct db *postgres_open(const struct db_url *u, enum db_mode mode, bool 
         "SET standard_conforming_strings = on; SET bytea_output = hex; SET extra_float_digits = 3;"
         "SET lock_timeout = 5000";
     const char *read_only = "SET default_transaction_read_only = on";
-    if (!exec_plain(&db->base, settings, e) || (mode == DB_READ && !exec_plain(&db->base, read_only, e))) {
+    if (!exec_plain(&db->base, settings, e) || (mode == DB_READ && !exec_plain(&db->base, read_only, e)) ||
+        !has_schema(&db->base, e)) {
         postgres_close(&db->base);
         return NULL;
     }

@@ -506,6 +506,18 @@ def quoted_schema(server):
     tap.check("a schema whose name needs quotes is like any other", problems)
 
 
+def no_schema(server):
+    """A search path that leads nowhere is an error at once, of every command."""
+    url = server.create("nowhere")
+    problems = []
+    for path in ("", "%22%22", "nix,nox"):
+        for command in (["upgrade", "--to", "head"], ["upgrade", "--dry-run", "--to", "head"], ["current"], ["create", "--release", "3.17"]):
+            done = oracle.run(*command, f"{url}?options=-csearch_path%3D{path}")
+            if done.returncode != 2 or "no schema to work in; search_path is" not in done.stderr or "waiting" in done.stderr:
+                problems.append(f"{command} {path}: exit {done.returncode}: {done.stderr}")
+    tap.check("a search path that leads to no schema is told at once", problems)
+
+
 def late_server(server):
     """The server is down, and starts three seconds after the upgrade."""
     script = str(oracle.ROOT / "tests" / "postgres.sh")
@@ -758,6 +770,7 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
     missing_tables(postgres)
     two_schemas(postgres)
     quoted_schema(postgres)
+    no_schema(postgres)
     late_server(postgres)
     too_many_connections(postgres)
     connections_closed(postgres)
