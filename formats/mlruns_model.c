@@ -46,9 +46,21 @@ bool logged_model_check(struct walker *w, int dir, const struct unit *unit)
     return meta_read(w, w->other_yaml, dir, META_FILE, &meta) == META_GOOD && logged_fill(w, meta, unit, &r);
 }
 
-static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit)
+/* A metric goes into the experiment of the run that logs it: when that is not the model's own, MLflow makes a
+ * folder of the model's name there, with nothing else in it. */
+static bool is_of_other_experiment(struct walker *w, int dir, const struct unit *unit, const struct value *id)
+{
+    static const char *const others[] = {"params", "tags", NULL};
+
+    return !has_folder(dir, others) && logged_model_is_readable(w, unit, id);
+}
+
+/* False when there is no model, or none that can be read; *elsewhere: it is another experiment's, and has
+ * metrics here. */
+static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit, bool *elsewhere)
 {
     static const char *const signs[] = {"metrics", "params", "tags", NULL};
+    struct value id = value_text(unit->name, strlen(unit->name));
     const struct yaml_value *meta;
     size_t back = path_down(w, META_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
@@ -56,7 +68,8 @@ static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit
     bool good;
 
     record_init(&r, KIND_logged_model);
-    if (state == META_MISSING && has_folder(dir, signs))
+    *elsewhere = state == META_MISSING && is_of_other_experiment(w, dir, unit, &id);
+    if (state == META_MISSING && !*elsewhere && has_folder(dir, signs))
         problem(w, 0, "missing: the logged model can't be read");
     good = state == META_GOOD && logged_fill(w, meta, unit, &r);
     path_back(w, back);
@@ -70,17 +83,20 @@ void read_logged_model(struct walker *w, int dir, const struct unit *unit)
     struct value id = value_text(unit->name, strlen(unit->name)),
                  experiment = value_text(unit->experiment, strlen(unit->experiment));
     struct record r;
+    bool elsewhere;
 
-    if (!emit_logged_model(w, dir, unit))
+    if (!emit_logged_model(w, dir, unit, &elsewhere) && !elsewhere)
         return;
-    record_init(&r, KIND_logged_model_param);
-    r.v[F_logged_model_param_model_id] = id;
-    r.v[F_logged_model_param_experiment_id] = experiment;
-    each_value(w, dir, "params", &r, F_logged_model_param_key, F_logged_model_param_value);
-    record_init(&r, KIND_logged_model_tag);
-    r.v[F_logged_model_tag_model_id] = id;
-    r.v[F_logged_model_tag_experiment_id] = experiment;
-    each_value(w, dir, "tags", &r, F_logged_model_tag_key, F_logged_model_tag_value);
+    if (!elsewhere) {
+        record_init(&r, KIND_logged_model_param);
+        r.v[F_logged_model_param_model_id] = id;
+        r.v[F_logged_model_param_experiment_id] = experiment;
+        each_value(w, dir, "params", &r, F_logged_model_param_key, F_logged_model_param_value);
+        record_init(&r, KIND_logged_model_tag);
+        r.v[F_logged_model_tag_model_id] = id;
+        r.v[F_logged_model_tag_experiment_id] = experiment;
+        each_value(w, dir, "tags", &r, F_logged_model_tag_key, F_logged_model_tag_value);
+    }
     record_init(&r, KIND_logged_model_metric);
     r.v[F_logged_model_metric_model_id] = id;
     r.v[F_logged_model_metric_experiment_id] = experiment;

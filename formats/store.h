@@ -44,6 +44,8 @@ struct store_report {
     uint64_t model_nans;           /* NaN metrics of logged models, stored as 0.0 */
     uint64_t deleted_experiments;  /* with a location in a file store */
     uint64_t undated_deleted_runs; /* deleted runs without a time of deletion */
+    uint64_t workspaces;           /* besides the default one */
+    uint64_t added_workspaces;     /* of these, without a row in the stream */
     int n_roots;
     struct store_root {     /* a file store on this disk, known from the locations of its experiments */
         char uri[512];      /* ends with `/` */

@@ -131,6 +131,8 @@ bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, con
 bool store_plan_others(struct store *s, struct db *db, struct err *e);
 bool store_add_other(struct store *s, const struct record *r, struct err *e);
 bool store_finish_others(struct store *s, struct db *db, struct err *e);
+/* After the last row: gives each workspace that rows are in a row of its own. */
+bool store_add_workspaces(struct store *s, struct db *db, struct err *e);
 /* Prints a problem, unless too many were. Returns false. */
 bool store_problem(struct store *s, const struct err *e);
 /* True for kinds that others refer to. */

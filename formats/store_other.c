@@ -144,6 +144,32 @@ bool store_add_other(struct store *s, const struct record *r, struct err *e)
     return !fill_row(s, r, t, entries, n, row) || store_stage_row(s, KIND_row, t, row, e);
 }
 
+/* MLflow finds nothing in a workspace without a row, and a file store has no such rows. */
+bool store_add_workspaces(struct store *s, struct db *db, struct err *e)
+{
+    const struct row_table *known = row_table_by_name("workspaces", 10);
+    bool ok = true;
+    int64_t others = 0;
+    if (!known || !s->row_tables[known - row_tables])
+        return true;
+    uint64_t before = db_rows_written(db);
+    for (int i = 0; ok && i < s->n_tables; i++) {
+        const struct store_table *t = &s->tables[i];
+        if (!t->filled || store_table_find(t, "workspace") < 0)
+            continue;
+        char *sql =
+            xasprintf("INSERT INTO workspaces (name) SELECT DISTINCT workspace FROM %s\n"
+                      "WHERE workspace <> 'default' AND workspace NOT IN (SELECT name FROM workspaces)",
+                      t->name);
+        ok = db_exec(db, sql, e);
+        free(sql);
+    }
+    s->report.added_workspaces = db_rows_written(db) - before;
+    ok = ok && db_query_int(db, "SELECT count(*) FROM workspaces WHERE name <> 'default'", &others, e);
+    s->report.workspaces = (uint64_t)others;
+    return ok;
+}
+
 /* A fresh database has the default workspace. Where the stream has workspaces, they are all there will be,
  * but that one stays. */
 bool store_finish_others(struct store *s, struct db *db, struct err *e)

@@ -425,7 +425,7 @@ bool store_write(struct store *s, struct db *db, struct err *e)
     ok = ok && store_finish_others(s, db, e) && sorter_finish(s->sorter, e) &&
          w.sink->ops->begin(w.sink, e) && take_all(&w, e);
     progress_end();
-    ok = ok && store_check(s, e) && w.sink->ops->finish(w.sink, e);
+    ok = ok && store_check(s, e) && w.sink->ops->finish(w.sink, e) && store_add_workspaces(s, db, e);
     for (int i = 0; i < REF_COUNT; i++)
         db_finalize(w.find[i]);
     w.sink->ops->free(w.sink);

@@ -41,15 +41,16 @@ static bool is_untouched_default(struct verify *v, const struct record *r)
            db_query_int(v->db, "SELECT count(*) FROM runs WHERE experiment_id = 0", &runs, NULL) && runs == 0;
 }
 
-/* The row that the schema's own migration puts into every database. */
-static bool is_default_workspace(struct verify *v, const struct record *r)
+/* The row that the schema's own migration puts into every database, or one with a name alone, which says only
+ * that something is in that workspace. */
+static bool is_plain_workspace(struct verify *v, const struct record *r)
 {
     const struct row_entry *entries;
     if (r->kind->kind != KIND_row || !value_eqs(&r->v[F_row_table], "workspaces"))
         return false;
     int n = row_decode(v->failure_decoder, r, &entries, NULL);
     const struct row_entry *name = n < 0 ? NULL : row_entry_find(entries, n, "name", 4);
-    return name && value_eqs(&name->v, "default");
+    return name && (n == 1 || value_eqs(&name->v, "default"));
 }
 
 void verify_missing(struct verify *v, const struct record *r)
@@ -61,7 +62,7 @@ void verify_extra(struct verify *v, const struct record *r)
 {
     if (is_untouched_default(v, r))
         v->result->default_experiment = true;
-    else if (!is_default_workspace(v, r))
+    else if (!is_plain_workspace(v, r))
         emit(v, VERIFY_EXTRA, r, NULL, 0);
 }
 

@@ -75,6 +75,13 @@ refused() { # MESSAGE COMMAND...
     assert_equal "$(everything)" "$before"
 }
 
+@test "a workspace that only its contents name gets a row" {
+    edit 'if .kind == "experiment" then .workspace = "team" else . end' >b.mlr
+    ml-load -q --release 3.17.2 "$url" <b.mlr
+    assert_equal "$(sql 'SELECT name FROM workspaces ORDER BY 1' | xargs)" "default team"
+    ml-verify -q "$url" <b.mlr
+}
+
 @test "an existing schema is the same before and after, and statistics are there" {
     ml-schema create -q --release 3.17.2 "$url"
     sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, artifact_location) VALUES (0, 'Default', 'active', './x')"

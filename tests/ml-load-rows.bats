@@ -96,6 +96,21 @@ content() {
     [ ! -e b.db ]
 }
 
+@test "a workspace that only its contents name gets a row" {
+    edit 'select(.kind != "row")' | ml-transform --json |
+        jq -c 'if .kind == "experiment" then .workspace = "team-a" elif .kind | test("registered_model|model_version|prompt") then .workspace = "team-b" else . end' |
+        ml-transform --from-json --reseal >b.mlr
+    run_split ml-load --release 3.17.2 sqlite:///b.db <b.mlr
+    assert_status 0
+    assert_contains "$stderr" "2 workspaces of which the stream has no row"
+    assert_contains "$stderr" "--enable-workspaces only"
+    assert_equal "$(sqlite3 b.db 'SELECT name FROM workspaces ORDER BY 1' | xargs)" "default team-a team-b"
+    ml-verify -q sqlite:///b.db <b.mlr
+    run_split ml-load --release 3.2 sqlite:///c.db <b.mlr
+    assert_status 2
+    [ ! -e c.db ]
+}
+
 @test "the default workspace stays when others come" {
     edit 'select(.kind != "row" or .table == "workspaces")' >b.mlr
     ml-load -q --release 3.17.2 sqlite:///b.db <b.mlr

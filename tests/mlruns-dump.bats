@@ -452,6 +452,28 @@ line_of() { # FILE KEY
     assert_status 0
 }
 
+# MLflow writes a model's metric into the experiment of the run that logs it; its database keeps such a point.
+@test "a metric of a model of another experiment" {
+    copy_tree
+    id=$(basename mlruns/$EXP/models/*)
+    mkdir -p mlruns/0/models
+    cp -r "mlruns/$EXP/models/$id" mlruns/0/models/
+    rm -r "mlruns/$EXP/models/$id"/[!m]* "mlruns/$EXP/models/$id/meta.yaml"
+    rm -r "mlruns/0/models/$id/metrics"
+    sed -i "s/^experiment_id: .*/experiment_id: '0'/" mlruns/0/models/*/meta.yaml
+    points=$(cat mlruns/$EXP/models/*/metrics/* | wc -l)
+    dump mlruns
+    assert_status 0
+    assert_equal "$(count logged_model '.experiment_id == "0"') $(count logged_model_metric ".experiment_id == \"$EXP\"")" "1 $points"
+    ml-load -q --release 3.17.2 sqlite:///x.db <out
+    ml-verify -q sqlite:///x.db <out
+    # a tag is a sign of a model whose meta.yaml has gone
+    mkdir "mlruns/$EXP/models/$id/tags"
+    assert_malformed "$EXP/models/$id/meta.yaml" missing
+    rm -r "mlruns/$EXP/models/$id/tags" mlruns/0/models
+    assert_malformed "$EXP/models/$id/meta.yaml" missing
+}
+
 @test "run: fields" {
     f=$EXP/$DEEP/meta.yaml
     field $f 's/^status: .*/status: 99/' "$(line_of $f status)" "status: expected an integer from 1 to 5, found 99"

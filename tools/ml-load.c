@@ -413,6 +413,14 @@ static void tell_conversions(const struct store_report *r)
         add_plain(&b, r->usage_losses, "trace has", "traces have");
         err_note("%s token usage or cost of which MLflow's columns hold a part only", buf_str(&b));
     }
+    if (r->added_workspaces) {
+        add_plain(&b, r->added_workspaces, "workspace", "workspaces");
+        err_note("%s of which the stream has no row: each got one, with its name alone", buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->workspaces)
+        err_note("there is more than the default workspace: MLflow's server opens this database with "
+                 "--enable-workspaces only (ml-schema migrate-to-default-workspace makes one of all)");
     if (r->skipped)
         err_warn(NULL, "the stream says that %llu entities of the source were left out when it was written",
                  (unsigned long long)r->skipped);
