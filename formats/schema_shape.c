@@ -77,29 +77,31 @@ const struct schema_fact *schema_shape_column(const struct schema_shape *s, cons
 
 /* ---- reading them */
 
-/* Each gives rows of a table and a fact. */
+/* Each gives rows of a table and a fact. A virtual table, which only a program that has its module can look
+ * into, has no page of its own. */
 static const char sqlite_facts[] =
     "SELECT m.name, 'column ' || c.name || ' ' || upper(c.type) || iif(c.\"notnull\", ' NOT NULL', '')\n"
     "    || coalesce(' DEFAULT ' || trim(c.dflt_value, ''''), '') || iif(c.hidden IN (2, 3), ' GENERATED', "
     "'')\n"
-    "FROM sqlite_schema m, pragma_table_xinfo(m.name) c WHERE m.type = 'table'\n"
+    "FROM sqlite_schema m, pragma_table_xinfo(m.name) c WHERE m.type = 'table' AND m.rootpage > 0\n"
     "UNION ALL SELECT t, 'primary key (' || group_concat(name, ', ') || ')' FROM (\n"
     "    SELECT m.name AS t, c.name AS name FROM sqlite_schema m, pragma_table_info(m.name) c\n"
-    "    WHERE m.type = 'table' AND c.pk > 0 ORDER BY m.name, c.pk) GROUP BY t\n"
+    "    WHERE m.type = 'table' AND m.rootpage > 0 AND c.pk > 0 ORDER BY m.name, c.pk) GROUP BY t\n"
     "UNION ALL SELECT t, iif(origin = 'u', 'unique', 'index ' || i || iif(u, ' unique', '') || ' on')\n"
     "    || ' (' || group_concat(name || iif(descending, ' DESC', ''), ', ') || ')' || iif(partial, ' "
     "partial', '') FROM (\n"
     "    SELECT m.name AS t, l.name AS i, l.origin AS origin, l.\"unique\" AS u, l.partial AS partial,\n"
     "        coalesce(x.name, 'expression') AS name, x.\"desc\" AS descending\n"
     "    FROM sqlite_schema m, pragma_index_list(m.name) l, pragma_index_xinfo(l.name) x\n"
-    "    WHERE m.type = 'table' AND l.origin <> 'pk' AND x.key ORDER BY m.name, l.name, x.seqno) GROUP BY t, "
+    "    WHERE m.type = 'table' AND m.rootpage > 0 AND l.origin <> 'pk' AND x.key ORDER BY m.name, l.name, "
+    "x.seqno) GROUP BY t, "
     "i\n"
     "UNION ALL SELECT t, 'foreign key (' || group_concat(f, ', ') || ') references ' || target || ' ('\n"
     "    || group_concat(c, ', ') || ') on update ' || u || ' on delete ' || d FROM (\n"
     "    SELECT m.name AS t, k.id AS id, k.\"from\" AS f, k.\"table\" AS target, k.\"to\" AS c, k.on_update "
     "AS u,\n"
     "        k.on_delete AS d\n"
-    "    FROM sqlite_schema m, pragma_foreign_key_list(m.name) k WHERE m.type = 'table'\n"
+    "    FROM sqlite_schema m, pragma_foreign_key_list(m.name) k WHERE m.type = 'table' AND m.rootpage > 0\n"
     "    ORDER BY m.name, k.id, k.seq) GROUP BY t, id\n"
     "UNION ALL SELECT tbl_name, 'trigger ' || name FROM sqlite_schema WHERE type = 'trigger'";
 
@@ -110,22 +112,23 @@ static const char postgres_facts[] =
     "                || pg_get_expr(d.adbin, d.adrelid), '')\n"
     "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped\n"
     "LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum\n"
-    "WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace\n"
+    "WHERE c.relkind IN ('r', 'p') AND c.relnamespace = quote_ident(current_schema())::regnamespace\n"
     "UNION ALL SELECT c.relname::text, CASE k.contype WHEN 'p' THEN 'primary key ' WHEN 'u' THEN 'unique '\n"
     "    WHEN 'f' THEN 'foreign key ' ELSE 'check ' END\n"
     "    || regexp_replace(pg_get_constraintdef(k.oid), '^(PRIMARY KEY|UNIQUE|FOREIGN KEY|CHECK) ', '')\n"
     "FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid\n"
-    "WHERE k.contype IN ('p', 'u', 'f', 'c') AND c.relnamespace = current_schema()::regnamespace\n"
+    "WHERE k.contype IN ('p', 'u', 'f', 'c') AND c.relnamespace = "
+    "quote_ident(current_schema())::regnamespace\n"
     "UNION ALL SELECT c.relname::text, 'index ' || i.relname || CASE WHEN x.indisunique THEN ' unique' ELSE "
     "'' END || ' on '\n"
     "    || regexp_replace(pg_get_indexdef(i.oid), '^.* USING ', '')\n"
     "FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid\n"
-    "WHERE c.relnamespace = current_schema()::regnamespace\n"
+    "WHERE c.relnamespace = quote_ident(current_schema())::regnamespace\n"
     "    AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.contype IN "
     "('p', 'u'))\n"
     "UNION ALL SELECT c.relname::text, 'trigger ' || t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = "
     "t.tgrelid\n"
-    "WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace";
+    "WHERE NOT t.tgisinternal AND c.relnamespace = quote_ident(current_schema())::regnamespace";
 
 static bool is_foreign(const struct value *table)
 {

@@ -430,6 +430,24 @@ in_the_way() {
     ml-schema upgrade -q --to head sqlite:///y.db
 }
 
+@test "a virtual table whose module is not there, and a view that cannot be read, hinder no command" {
+    ml-schema create -q --release 2.22 $db
+    sqlite3 x.db "CREATE TABLE mine (a); PRAGMA writable_schema = ON;
+        INSERT INTO sqlite_schema VALUES ('table', 'vecs', 'vecs', 0, 'CREATE VIRTUAL TABLE vecs USING vec0(embedding float[4])')"
+    cp x.db y.db
+    for command in "check --release 2.22" current history "upgrade --dry-run --to 3.17" "upgrade --to 3.17" "check --release 3.17" \
+        "upgrade --recover --to head" "check --release 3.18" "migrate-to-default-workspace --yes"; do
+        run_split ml-schema $command $db
+        assert_status 0
+    done
+    assert_equal "$(sqlite3 x.db "SELECT count(*) FROM sqlite_schema WHERE name IN ('vecs', 'mine')")" 2
+    sqlite3 y.db "CREATE VIEW v AS SELECT * FROM vecs; CREATE VIEW w AS SELECT * FROM nowhere"
+    run_split ml-schema check --release 2.22 sqlite:///y.db
+    assert_status 0
+    run_split ml-schema current sqlite:///y.db
+    assert_status 0
+}
+
 @test "a lock is waited for, and told; --lock-timeout ends the waiting" {
     old_database
     mkfifo hold

@@ -498,7 +498,9 @@ def quoted_schema(server):
             url = url.replace(f"mlflow:{server.settings['PGPASSWORD']}", "ML-ops:x")
         runs = [oracle.run("create", "--release", "1.0", url), oracle.run("current", url), oracle.run("upgrade", "--dry-run", "--to", "head", url),
                 oracle.run("upgrade", "--to", "head", url), oracle.run("migrate-to-default-workspace", "--yes", url)]  # fmt: skip
-        problems += [f"{schema}: {r.stderr}" for r in runs if r.returncode]
+        cursor.execute(f'GRANT CREATE ON DATABASE quoted TO "{role}"')
+        runs.append(oracle.run("check", "--release", "3.18", url))
+        problems += [f"{schema}: {r.stderr}{r.stdout}" for r in runs if r.returncode]
         problems += [] if chain[2] in runs[1].stdout else [f"{schema}: current says {runs[1].stdout}"]
         structures[schema] = {line.replace(f"{quoted}.", "public.") for line in postgres_structure(cursor)}
         problems += [f"{schema}: {line}" for line in differences(structures[schema], structures["public"])]
