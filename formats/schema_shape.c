@@ -1,11 +1,11 @@
 #include "schema_shape.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "schema_data.h"
+#include "schema_text.h"
 
 /* ---- facts */
 
@@ -77,65 +77,145 @@ const struct schema_fact *schema_shape_column(const struct schema_shape *s, cons
 
 /* ---- reading them */
 
-/* Each gives rows of a table and a fact. A virtual table, which only a program that has its module can look
- * into, has no page of its own. */
-static const char sqlite_facts[] =
-    "SELECT m.name, 'column ' || c.name || ' ' || upper(c.type) || iif(c.\"notnull\", ' NOT NULL', '')\n"
-    "    || coalesce(' DEFAULT ' || trim(c.dflt_value, ''''), '') || iif(c.hidden IN (2, 3), ' GENERATED', "
-    "'')\n"
-    "FROM sqlite_schema m, pragma_table_xinfo(m.name) c WHERE m.type = 'table' AND m.rootpage > 0\n"
-    "UNION ALL SELECT t, 'primary key (' || group_concat(name, ', ') || ')' FROM (\n"
-    "    SELECT m.name AS t, c.name AS name FROM sqlite_schema m, pragma_table_info(m.name) c\n"
-    "    WHERE m.type = 'table' AND m.rootpage > 0 AND c.pk > 0 ORDER BY m.name, c.pk) GROUP BY t\n"
+/* Each query gives rows of a table and a fact. A virtual table, which only a program that has its module can
+ * look into, has no page of its own. */
+#define SQLITE_TABLE     "m.type = 'table' AND m.rootpage > 0"
+#define SQLITE_COLLATION "iif(upper(x.coll) = 'BINARY', '', ' COLLATE ' || upper(x.coll))"
+
+static const char sqlite_keys[] =
+    "SELECT t, 'primary key (' || group_concat(name || collation, ', ') || ')' FROM (\n"
+    "    SELECT m.name AS t, c.name AS name, coalesce((SELECT " SQLITE_COLLATION "\n"
+    "        FROM pragma_index_list(m.name) l, pragma_index_xinfo(l.name) x\n"
+    "        WHERE l.origin = 'pk' AND x.key AND x.cid = c.cid), '') AS collation\n"
+    "    FROM sqlite_schema m, pragma_table_info(m.name) c\n"
+    "    WHERE " SQLITE_TABLE " AND c.pk > 0 ORDER BY m.name, c.pk) GROUP BY t\n"
     "UNION ALL SELECT t, iif(origin = 'u', 'unique', 'index ' || i || iif(u, ' unique', '') || ' on')\n"
-    "    || ' (' || group_concat(name || iif(descending, ' DESC', ''), ', ') || ')' || iif(partial, ' "
-    "partial', '') FROM (\n"
+    "    || ' (' || group_concat(name, ', ') || ')' || iif(partial, ' partial', '') FROM (\n"
     "    SELECT m.name AS t, l.name AS i, l.origin AS origin, l.\"unique\" AS u, l.partial AS partial,\n"
-    "        coalesce(x.name, 'expression') AS name, x.\"desc\" AS descending\n"
+    "        coalesce(x.name, 'expression') || " SQLITE_COLLATION " || iif(x.\"desc\", ' DESC', '') AS name\n"
     "    FROM sqlite_schema m, pragma_index_list(m.name) l, pragma_index_xinfo(l.name) x\n"
-    "    WHERE m.type = 'table' AND m.rootpage > 0 AND l.origin <> 'pk' AND x.key ORDER BY m.name, l.name, "
-    "x.seqno) GROUP BY t, "
-    "i\n"
+    "    WHERE " SQLITE_TABLE " AND l.origin <> 'pk' AND x.key ORDER BY m.name, l.name, x.seqno)\n"
+    "GROUP BY t, i\n"
     "UNION ALL SELECT t, 'foreign key (' || group_concat(f, ', ') || ') references ' || target || ' ('\n"
     "    || group_concat(c, ', ') || ') on update ' || u || ' on delete ' || d FROM (\n"
-    "    SELECT m.name AS t, k.id AS id, k.\"from\" AS f, k.\"table\" AS target, k.\"to\" AS c, k.on_update "
-    "AS u,\n"
-    "        k.on_delete AS d\n"
-    "    FROM sqlite_schema m, pragma_foreign_key_list(m.name) k WHERE m.type = 'table' AND m.rootpage > 0\n"
-    "    ORDER BY m.name, k.id, k.seq) GROUP BY t, id\n"
-    "UNION ALL SELECT tbl_name, 'trigger ' || name FROM sqlite_schema WHERE type = 'trigger'";
+    "    SELECT m.name AS t, k.id AS id, k.\"from\" AS f, k.\"table\" AS target, coalesce(k.\"to\", '') AS "
+    "c,\n"
+    "        k.on_update AS u, k.on_delete AS d\n"
+    "    FROM sqlite_schema m, pragma_foreign_key_list(m.name) k WHERE " SQLITE_TABLE "\n"
+    "    ORDER BY m.name, k.id, k.seq) GROUP BY t, id";
+
+/* These give the beginning of a fact, the text of the CREATE statement that has the rest, and a column. */
+static const char sqlite_columns[] =
+    "SELECT m.name, 'column ' || c.name || ' ' || upper(c.type) || iif(c.\"notnull\", ' NOT NULL', '')\n"
+    "    || coalesce(' DEFAULT ' || trim(c.dflt_value, ''''), ''), m.sql, c.name\n"
+    "FROM sqlite_schema m, pragma_table_xinfo(m.name) c WHERE " SQLITE_TABLE;
+static const char sqlite_tables[] = "SELECT m.name, '', m.sql, '' FROM sqlite_schema m WHERE " SQLITE_TABLE;
+static const char sqlite_triggers[] =
+    "SELECT tbl_name, 'trigger ' || name || ' ', sql, '' FROM sqlite_schema WHERE type = 'trigger'";
 
 static const char postgres_facts[] =
-    "SELECT c.relname::text, 'column ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)\n"
+    "WITH t AS (SELECT oid, relname::text AS name FROM pg_class WHERE relkind IN ('r', 'p')\n"
+    "    AND relnamespace = quote_ident(current_schema())::regnamespace)\n"
+    "SELECT t.name, 'column ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)\n"
     "    || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END\n"
     "    || coalesce(CASE WHEN a.attgenerated = '' THEN ' DEFAULT ' ELSE ' GENERATED ' END\n"
     "                || pg_get_expr(d.adbin, d.adrelid), '')\n"
-    "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped\n"
-    "LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum\n"
-    "WHERE c.relkind IN ('r', 'p') AND c.relnamespace = quote_ident(current_schema())::regnamespace\n"
-    "UNION ALL SELECT c.relname::text, CASE k.contype WHEN 'p' THEN 'primary key ' WHEN 'u' THEN 'unique '\n"
-    "    WHEN 'f' THEN 'foreign key ' ELSE 'check ' END\n"
-    "    || regexp_replace(pg_get_constraintdef(k.oid), '^(PRIMARY KEY|UNIQUE|FOREIGN KEY|CHECK) ', '')\n"
-    "FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid\n"
-    "WHERE k.contype IN ('p', 'u', 'f', 'c') AND c.relnamespace = "
-    "quote_ident(current_schema())::regnamespace\n"
-    "UNION ALL SELECT c.relname::text, 'index ' || i.relname || CASE WHEN x.indisunique THEN ' unique' ELSE "
-    "'' END || ' on '\n"
-    "    || regexp_replace(pg_get_indexdef(i.oid), '^.* USING ', '')\n"
-    "FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid\n"
-    "WHERE c.relnamespace = quote_ident(current_schema())::regnamespace\n"
-    "    AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.contype IN "
-    "('p', 'u'))\n"
-    "UNION ALL SELECT c.relname::text, 'trigger ' || t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = "
-    "t.tgrelid\n"
-    "WHERE NOT t.tgisinternal AND c.relnamespace = quote_ident(current_schema())::regnamespace";
+    "    || CASE a.attidentity WHEN 'd' THEN ' GENERATED BY DEFAULT AS IDENTITY'\n"
+    "                          WHEN 'a' THEN ' GENERATED ALWAYS AS IDENTITY' ELSE '' END\n"
+    "    || CASE WHEN a.attcollation = y.typcollation THEN '' ELSE ' COLLATE ' || l.collname END\n"
+    "FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped\n"
+    "JOIN pg_type y ON y.oid = a.atttypid LEFT JOIN pg_collation l ON l.oid = a.attcollation\n"
+    "LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum\n"
+    "UNION ALL SELECT t.name, CASE k.contype WHEN 'c' THEN 'check ' || substr(pg_get_constraintdef(k.oid), "
+    "7)\n"
+    "    WHEN 'p' THEN 'primary key ' || substr(pg_get_constraintdef(k.oid), 13)\n"
+    "    WHEN 'u' THEN 'unique ' || substr(pg_get_constraintdef(k.oid), 8)\n"
+    "    WHEN 'f' THEN 'foreign key ' || substr(pg_get_constraintdef(k.oid), 13)\n"
+    "    ELSE 'exclude ' || substr(pg_get_constraintdef(k.oid), 9) END\n"
+    "FROM pg_constraint k JOIN t ON t.oid = k.conrelid WHERE k.contype IN ('c', 'p', 'u', 'f', 'x')\n"
+    "UNION ALL SELECT t.name, 'index ' || i.relname || CASE WHEN x.indisunique THEN ' unique' ELSE '' END\n"
+    "    || ' on ' || regexp_replace(regexp_replace(pg_get_indexdef(i.oid), '^.* USING ', ''),\n"
+    "                                ' WITH \\([^)]*\\)', '')\n"
+    "    || CASE WHEN x.indisvalid THEN '' ELSE ' INVALID' END\n"
+    "FROM pg_index x JOIN t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid\n"
+    "WHERE NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = x.indexrelid\n"
+    "    AND k.contype IN ('p', 'u', 'x'))\n"
+    "UNION ALL SELECT t.name, 'trigger ' || g.tgname || CASE WHEN g.tgenabled IN ('D', 'R') THEN ' "
+    "disabled'\n"
+    "    ELSE regexp_replace(' ' || pg_get_triggerdef(g.oid, true) || ' ' || f.prosrc,\n"
+    "                        '[[:space:]]+', ' ', 'g') END\n"
+    "FROM pg_trigger g JOIN t ON t.oid = g.tgrelid JOIN pg_proc f ON f.oid = g.tgfoid\n"
+    "WHERE NOT g.tgisinternal\n"
+    "UNION ALL SELECT t.name, 'row security' FROM t WHERE row_security_active(t.oid)";
 
 static bool is_foreign(const struct value *table)
 {
     return value_eqs(table, "alembic_version") || (table->len > 7 && memcmp(table->s, "sqlite_", 7) == 0);
 }
 
-static bool read_facts(struct db *db, const char *query, struct schema_shape *out, struct err *e)
+/* Makes facts of a row: a table, a text, and what more the query gives. */
+typedef void add_row(struct schema_shape *out, const struct value *table, const struct value *text,
+                     struct db_stmt *row);
+
+static void add_text(struct schema_shape *out, const struct value *table, const struct value *text,
+                     struct db_stmt *row)
+{
+    (void)row;
+    add_fact(out, table->s, table->len, text->s, text->len);
+}
+
+static struct schema_text create_statement(struct db_stmt *row)
+{
+    struct value sql;
+    db_column(row, 2, &sql);
+    return (struct schema_text){sql.s, sql.s + sql.len};
+}
+
+static void add_column(struct schema_shape *out, const struct value *table, const struct value *text,
+                       struct db_stmt *row)
+{
+    struct value column;
+    struct buf fact = {0};
+    db_column(row, 3, &column);
+    char *name = xstrndup(column.s, column.len);
+    buf_add(&fact, text->s, text->len);
+    schema_text_column(create_statement(row), name, &fact);
+    add_fact(out, table->s, table->len, fact.data, fact.len);
+    buf_free(&fact);
+    free(name);
+}
+
+static void add_trigger(struct schema_shape *out, const struct value *table, const struct value *text,
+                        struct db_stmt *row)
+{
+    struct buf fact = {0};
+    buf_add(&fact, text->s, text->len);
+    schema_text_normal(create_statement(row), &fact);
+    add_fact(out, table->s, table->len, fact.data, fact.len);
+    buf_free(&fact);
+}
+
+struct table_facts {
+    struct schema_shape *out;
+    const struct value *table;
+};
+
+static void add_table_fact(const char *fact, void *arg)
+{
+    struct table_facts *t = arg;
+    add_fact(t->out, t->table->s, t->table->len, fact, strlen(fact));
+}
+
+static void add_table(struct schema_shape *out, const struct value *table, const struct value *text,
+                      struct db_stmt *row)
+{
+    (void)text;
+    struct table_facts t = {out, table};
+    schema_text_table(create_statement(row), add_table_fact, &t);
+}
+
+static bool read_facts(struct db *db, const char *query, add_row *add, struct schema_shape *out,
+                       struct err *e)
 {
     struct db_stmt *s = db_prepare(db, query, e);
     if (!s)
@@ -146,78 +226,7 @@ static bool read_facts(struct db *db, const char *query, struct schema_shape *ou
         db_column(s, 0, &table);
         db_column(s, 1, &text);
         if (value_is_text(&text) && !is_foreign(&table))
-            add_fact(out, table.s, table.len, text.s, text.len);
-    }
-    db_finalize(s);
-    return row == 0;
-}
-
-/* The end of what begins at s: a quoted text, or brackets with all that is in them; else the next character.
- */
-static const char *skip_piece(const char *s, const char *end)
-{
-    if (*s == '\'' || *s == '"' || *s == '`') {
-        const char *close = memchr(s + 1, *s, (size_t)(end - s - 1));
-        return close ? close + 1 : end;
-    }
-    if (*s != '(')
-        return s + 1;
-    for (s++; s < end && *s != ')';)
-        s = skip_piece(s, end);
-    return s < end ? s + 1 : end;
-}
-
-/* Adds the expression without spaces and quoted names' quotes, outside of texts. */
-static void add_expression(struct buf *b, const char *s, const char *end)
-{
-    while (s < end) {
-        if (*s == '\'') {
-            const char *after = skip_piece(s, end);
-            buf_add(b, s, (size_t)(after - s));
-            s = after;
-            continue;
-        }
-        if (!isspace((unsigned char)*s) && *s != '"')
-            buf_addc(b, *s);
-        s++;
-    }
-}
-
-/* CHECKs, which SQLite keeps in the text of CREATE TABLE alone. */
-static void add_checks(struct schema_shape *out, const struct value *table, const struct value *sql)
-{
-    const char *end = sql->s + sql->len;
-    const char *s = memchr(sql->s, '(', sql->len);
-    for (s = s ? s + 1 : end; s < end;) {
-        bool word =
-            end - s > 5 && strncasecmp(s, "CHECK", 5) == 0 && !isalnum((unsigned char)s[-1]) && s[-1] != '_';
-        const char *open = word ? s + 5 + strspn(s + 5, " \t\r\n") : end;
-        if (open >= end || *open != '(') {
-            s = skip_piece(s, end);
-            continue;
-        }
-        s = skip_piece(open, end);
-        struct buf text = {0};
-        buf_adds(&text, "check ");
-        add_expression(&text, open, s);
-        add_fact(out, table->s, table->len, text.data, text.len);
-        buf_free(&text);
-    }
-}
-
-static bool read_checks(struct db *db, struct schema_shape *out, struct err *e)
-{
-    struct db_stmt *s =
-        db_prepare(db, "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND sql IS NOT NULL", e);
-    if (!s)
-        return false;
-    int row;
-    while ((row = db_step(s, e)) == 1) {
-        struct value table, sql;
-        db_column(s, 0, &table);
-        db_column(s, 1, &sql);
-        if (!is_foreign(&table))
-            add_checks(out, &table, &sql);
+            add(out, &table, &text, s);
     }
     db_finalize(s);
     return row == 0;
@@ -226,9 +235,14 @@ static bool read_checks(struct db *db, struct schema_shape *out, struct err *e)
 bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e)
 {
     *out = (struct schema_shape){0};
-    bool sqlite = db_dialect(db) == DIALECT_SQLITE;
-    bool ok = read_facts(db, sqlite ? sqlite_facts : postgres_facts, out, e) &&
-              (!sqlite || read_checks(db, out, e));
+    bool ok;
+    if (db_dialect(db) == DIALECT_SQLITE)
+        ok = read_facts(db, sqlite_keys, add_text, out, e) &&
+             read_facts(db, sqlite_columns, add_column, out, e) &&
+             read_facts(db, sqlite_tables, add_table, out, e) &&
+             read_facts(db, sqlite_triggers, add_trigger, out, e);
+    else
+        ok = read_facts(db, postgres_facts, add_text, out, e);
     if (out->n)
         qsort(out->facts, (size_t)out->n, sizeof *out->facts, compare_facts);
     if (!ok)
@@ -286,6 +300,7 @@ bool schema_shape_expected(struct db *db, int order, struct schema_shape *out, s
 /* ---- checking */
 
 struct checker {
+    const struct schema_shape *expected, *real;
     schema_report *report;
     void *arg;
     int findings;
@@ -305,48 +320,184 @@ static void find(struct checker *c, const char *fmt, ...)
     buf_free(&line);
 }
 
-static void check_missing(struct checker *c, const struct schema_shape *expected,
-                          const struct schema_shape *real)
+/* The columns of a key. */
+static bool key_columns(const struct schema_fact *f, struct schema_text *columns)
+{
+    struct schema_text rest;
+    return schema_text_brackets((struct schema_text){f->text, f->text + strlen(f->text)}, columns, &rest);
+}
+
+/* The length of the words that tell one fact of a kind from the others of its table: "index NAME",
+ * "foreign key (a, b)". */
+static size_t identity_length(const struct schema_fact *f)
+{
+    static const char *const named[] = {"column", "index", "trigger"};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (schema_fact_is(f, named[i])) {
+            const char *name = f->text + strlen(named[i]) + 1;
+            return (size_t)(name - f->text) + strcspn(name, " ");
+        }
+    if (schema_fact_is(f, "primary key"))
+        return strlen("primary key");
+    struct schema_text columns;
+    return key_columns(f, &columns) ? (size_t)(columns.end - f->text) + 1 : strlen(f->text);
+}
+
+/* Another definition in `s` of what the fact defines, which is none of those in `without`. */
+static const struct schema_fact *find_other(const struct schema_shape *s, const struct schema_shape *without,
+                                            const struct schema_fact *f)
+{
+    size_t n = identity_length(f);
+    for (int i = 0; i < s->n; i++) {
+        const struct schema_fact *other = &s->facts[i];
+        if (strcmp(other->table, f->table) == 0 && identity_length(other) == n &&
+            memcmp(other->text, f->text, n) == 0 && !schema_shape_find(without, other->table, other->text))
+            return other;
+    }
+    return NULL;
+}
+
+/* A trigger's text is long, and of use to nobody in a line. */
+static void report_difference(struct checker *c, const struct schema_fact *f, const struct schema_fact *other)
+{
+    if (!schema_fact_is(f, "trigger")) {
+        find(c, "table %s: %s, should be: %s", f->table, other->text, f->text);
+        return;
+    }
+    char *name = schema_fact_name(f);
+    char *disabled = xasprintf("trigger %s disabled", name);
+    find(c, "table %s: trigger %s %s", f->table, name,
+         strcmp(other->text, disabled) == 0 ? "is disabled" : "is not as MLflow makes it");
+    free(disabled);
+    free(name);
+}
+
+static void report_missing(struct checker *c, const struct schema_fact *f)
+{
+    if (!schema_fact_is(f, "trigger")) {
+        find(c, "table %s: missing: %s", f->table, f->text);
+        return;
+    }
+    char *name = schema_fact_name(f);
+    find(c, "table %s: missing: trigger %s", f->table, name);
+    free(name);
+}
+
+static void check_missing(struct checker *c)
 {
     const char *missing = "";
-    for (int i = 0; i < expected->n; i++) {
-        const struct schema_fact *f = &expected->facts[i];
-        if (strcmp(f->table, missing) == 0 || schema_shape_find(real, f->table, f->text))
+    for (int i = 0; i < c->expected->n; i++) {
+        const struct schema_fact *f = &c->expected->facts[i];
+        if (strcmp(f->table, missing) == 0 || schema_shape_find(c->real, f->table, f->text))
             continue;
-        if (!schema_shape_has_table(real, f->table)) {
+        if (!schema_shape_has_table(c->real, f->table)) {
             missing = f->table;
             find(c, "table %s is missing", f->table);
             continue;
         }
-        char *name = schema_fact_name(f);
-        const struct schema_fact *other =
-            schema_fact_is(f, "column") ? schema_shape_column(real, f->table, name) : NULL;
+        const struct schema_fact *other = find_other(c->real, c->expected, f);
         if (other)
-            find(c, "table %s: %s, should be: %s", f->table, other->text, f->text);
+            report_difference(c, f, other);
         else
-            find(c, "table %s: missing: %s", f->table, f->text);
-        free(name);
+            report_missing(c, f);
     }
 }
 
-/* Of what is there beside MLflow's own only what can refuse MLflow's rows is drift. */
-static bool may_refuse_rows(const struct schema_fact *f)
+/* A key, or a unique index. */
+static bool is_unique(const struct schema_fact *f)
 {
-    return schema_fact_is(f, "check") || schema_fact_is(f, "unique") || schema_fact_is(f, "foreign key") ||
-           (schema_fact_is(f, "column") && strstr(f->text, " NOT NULL") && !strstr(f->text, " DEFAULT "));
+    char *name = schema_fact_name(f);
+    bool unique = schema_fact_is(f, "unique") || schema_fact_is(f, "primary key") ||
+                  (schema_fact_is(f, "index") && strncmp(f->text + 6 + strlen(name), " unique ", 8) == 0);
+    free(name);
+    return unique;
 }
 
-static void check_extra(struct checker *c, const struct schema_shape *expected,
-                        const struct schema_shape *real)
+/* Whether the column is one of those, in whatever order, and compared as usual. */
+static bool has_column(struct schema_text columns, struct schema_text column)
 {
-    for (int i = 0; i < real->n; i++) {
-        const struct schema_fact *f = &real->facts[i];
-        char *name = schema_fact_name(f);
-        bool known = schema_shape_find(expected, f->table, f->text) ||
-                     (schema_fact_is(f, "column") && schema_shape_column(expected, f->table, name));
-        if (!known && schema_shape_has_table(expected, f->table) && may_refuse_rows(f))
-            find(c, "table %s: not MLflow's: %s", f->table, f->text);
+    struct schema_text one;
+    size_t n = (size_t)(column.end - column.at);
+    while (schema_text_next(&columns, &one)) {
+        size_t len = (size_t)(one.end - one.at);
+        if (len >= n && memcmp(one.at, column.at, n) == 0 &&
+            (len == n || (one.at[n] == ' ' && !memmem(one.at, len, " COLLATE ", 9))))
+            return true;
+    }
+    return false;
+}
+
+/* Rows that one unique key holds apart another cannot refuse that has all its columns. */
+static bool has_key_of(const struct schema_fact *f, const struct schema_fact *key)
+{
+    struct schema_text columns, wanted, column;
+    if (!is_unique(key) || strcmp(key->table, f->table) != 0 || !key_columns(f, &columns) ||
+        !key_columns(key, &wanted) || strstr(key->text, " partial") || strstr(key->text, " WHERE ") ||
+        strstr(f->text, "NULLS NOT DISTINCT"))
+        return false;
+    while (schema_text_next(&wanted, &column))
+        if (!has_column(columns, column))
+            return false;
+    return true;
+}
+
+static bool has_key_of_any(const struct schema_shape *s, const struct schema_fact *f)
+{
+    for (int i = 0; i < s->n; i++)
+        if (has_key_of(f, &s->facts[i]))
+            return true;
+    return false;
+}
+
+static bool has_value(const struct schema_fact *column)
+{
+    return strstr(column->text, " DEFAULT ") || strstr(column->text, " GENERATED ");
+}
+
+/* A column of others that is NULL in MLflow's rows keeps them out of unique and foreign keys. */
+static bool has_null_column(const struct checker *c, const struct schema_fact *f)
+{
+    struct schema_text columns, one;
+    if (!key_columns(f, &columns) || strstr(f->text, "NULLS NOT DISTINCT"))
+        return false;
+    while (schema_text_next(&columns, &one)) {
+        char *name = xstrndup(one.at, (size_t)(one.end - one.at));
+        name[strcspn(name, " ")] = '\0';
+        const struct schema_fact *column = schema_shape_column(c->real, f->table, name);
+        bool null = column && !schema_shape_column(c->expected, f->table, name) && !has_value(column);
         free(name);
+        if (null)
+            return true;
+    }
+    return false;
+}
+
+/* Of what is there beside MLflow's own only what can refuse MLflow's rows, or swallow them, is drift. */
+static bool may_refuse_rows(const struct checker *c, const struct schema_fact *f)
+{
+    static const char *const kinds[] = {"check", "exclude", "definition", "options", "row"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (schema_fact_is(f, kinds[i]))
+            return true;
+    if (schema_fact_is(f, "column"))
+        return strstr(f->text, " NOT NULL") && !has_value(f);
+    if (schema_fact_is(f, "foreign key"))
+        return !has_null_column(c, f);
+    return is_unique(f) && !has_null_column(c, f) && !has_key_of_any(c->expected, f);
+}
+
+/* Whether a fact is MLflow's own, or was named as another definition of what is. */
+static bool is_known(const struct checker *c, const struct schema_fact *f)
+{
+    return schema_shape_find(c->expected, f->table, f->text) || find_other(c->expected, c->real, f);
+}
+
+static void check_extra(struct checker *c)
+{
+    for (int i = 0; i < c->real->n; i++) {
+        const struct schema_fact *f = &c->real->facts[i];
+        if (!is_known(c, f) && schema_shape_has_table(c->expected, f->table) && may_refuse_rows(c, f))
+            find(c, "table %s: not MLflow's: %s", f->table, f->text);
     }
 }
 
@@ -357,9 +508,9 @@ bool schema_check(struct db *db, int order, schema_report *report, void *arg, in
         return false;
     bool ok = schema_shape_expected(db, order, &expected, e);
     if (ok) {
-        struct checker c = {report, arg, 0};
-        check_missing(&c, &expected, &real);
-        check_extra(&c, &expected, &real);
+        struct checker c = {&expected, &real, report, arg, 0};
+        check_missing(&c);
+        check_extra(&c);
         *findings = c.findings;
         schema_shape_free(&expected);
     }

@@ -8,7 +8,7 @@
 struct schema_fact {
     char *table;
     char *text; /* "column run_uuid VARCHAR(32) NOT NULL", "primary key (run_uuid)", "index x on (a, b)",
-                   "check (…)" */
+                   "check (…)", "trigger x …": a kind, for some a name, and all that MLflow depends on */
 };
 struct schema_shape {
     struct schema_fact *facts; /* sorted by table and text */

@@ -687,6 +687,85 @@ table tags: not MLflow's: check (must>0)"
     assert_contains "$stderr" "4b75f9a0c123"
 }
 
+# drift SQL [LINE…]: after that SQL check of a database of 3.18 prints these lines; none means that all is well
+drift() {
+    [ -e drift.db ] || ml-schema create -q --release 3.18 sqlite:///drift.db
+    cp drift.db x.db
+    sqlite3 x.db "PRAGMA writable_schema = ON; $1"
+    shift
+    run_split ml-schema check --release 3.18 $db
+    assert_status $(($# > 0))
+    [ $# -eq 0 ] || assert_equal "$output" "$(printf '%s\n' "$@")"
+}
+
+# drift_text TABLE OLD NEW LINE…: the same with another text in the table's definition
+drift_text() {
+    old=$(printf %s "$2" | sed "s/'/''/g") new=$(printf %s "$3" | sed "s/'/''/g")
+    table=$1
+    shift 3
+    drift "CREATE TEMP TABLE one (n CHECK (n = 1)); UPDATE sqlite_schema SET sql = replace(sql, '$old', '$new')
+        WHERE name = '$table' AND instr(sql, '$old'); INSERT INTO one VALUES (changes())" "$@"
+}
+
+@test "check names a unique index that could refuse MLflow's rows, and no other index or column" {
+    drift "CREATE UNIQUE INDEX u ON runs (name)" "table runs: not MLflow's: index u unique on (name)"
+    drift "CREATE UNIQUE INDEX u ON runs (name) WHERE name > ''" "table runs: not MLflow's: index u unique on (name) partial"
+    drift "CREATE UNIQUE INDEX u ON runs (lower(run_uuid))" "table runs: not MLflow's: index u unique on (expression)"
+    drift "CREATE UNIQUE INDEX u ON runs (name, run_uuid COLLATE NOCASE)" \
+        "table runs: not MLflow's: index u unique on (name, run_uuid COLLATE NOCASE)"
+    drift "CREATE UNIQUE INDEX u ON runs (name, run_uuid DESC); CREATE UNIQUE INDEX v ON runs (run_uuid) WHERE name > '';
+        CREATE UNIQUE INDEX w ON endpoints (name, created_by, workspace)"
+    drift "ALTER TABLE runs ADD COLUMN own TEXT COLLATE NOCASE /* , CHECK (0) */; CREATE UNIQUE INDEX u ON runs (own)"
+    drift "ALTER TABLE runs ADD COLUMN own TEXT DEFAULT 'x'; CREATE UNIQUE INDEX u ON runs (own)" \
+        "table runs: not MLflow's: index u unique on (own)"
+    drift "CREATE TABLE users (id INTEGER PRIMARY KEY); ALTER TABLE runs ADD COLUMN own INTEGER REFERENCES users"
+    drift "CREATE TABLE users (id INTEGER PRIMARY KEY); ALTER TABLE runs ADD COLUMN own INTEGER DEFAULT 1 REFERENCES users" \
+        "table runs: not MLflow's: foreign key (own) references users () on update NO ACTION on delete NO ACTION"
+}
+
+@test "check names an index or a trigger of MLflow's name that is another" {
+    drift "DROP INDEX index_params_run_uuid; CREATE INDEX index_params_run_uuid ON params (run_uuid COLLATE nocase)" \
+        "table params: index index_params_run_uuid on (run_uuid COLLATE NOCASE), should be: index index_params_run_uuid on (run_uuid)"
+    drift "DROP INDEX index_params_run_uuid; CREATE UNIQUE INDEX index_params_run_uuid ON params (run_uuid)" \
+        "table params: index index_params_run_uuid unique on (run_uuid), should be: index index_params_run_uuid on (run_uuid)"
+    trigger=prevent_secrets_aad_mutation
+    drift "DROP TRIGGER $trigger" "table secrets: missing: trigger $trigger"
+    for another in "BEFORE INSERT ON secrets BEGIN SELECT RAISE(IGNORE); END" \
+        "BEFORE UPDATE ON secrets FOR EACH ROW WHEN OLD.secret_id != NEW.secret_id BEGIN SELECT RAISE(ABORT, 'no'); END"; do
+        drift "DROP TRIGGER $trigger; CREATE TRIGGER $trigger $another" "table secrets: trigger $trigger is not as MLflow makes it"
+    done
+    drift "CREATE TRIGGER mine BEFORE INSERT ON secrets BEGIN SELECT RAISE(IGNORE); END"
+    drift "UPDATE sqlite_schema SET sql = replace(replace(sql, char(10), ' /* */ ' || char(9)), 'ON secrets', 'ON \"secrets\"') WHERE name = '$trigger'"
+}
+
+@test "check reads what only the text of a table tells" {
+    drift_text experiments "name VARCHAR(256) NOT NULL" "name VARCHAR(256) COLLATE nocase NOT NULL" \
+        "table experiments: column name VARCHAR(256) NOT NULL COLLATE NOCASE, should be: column name VARCHAR(256) NOT NULL" \
+        "table experiments: missing: unique (workspace, name)" \
+        "table experiments: not MLflow's: unique (workspace, name COLLATE NOCASE)"
+    drift_text experiments "name VARCHAR(256) NOT NULL" "name VARCHAR(256) NOT NULL ON CONFLICT IGNORE" \
+        "table experiments: column name VARCHAR(256) NOT NULL ON CONFLICT IGNORE, should be: column name VARCHAR(256) NOT NULL"
+    drift_text experiments "name VARCHAR(256) NOT NULL" "\"name\" -- a, (
+        VARCHAR(256) COLLATE binary NOT NULL ON CONFLICT ABORT /* COLLATE NOCASE */"
+    drift_text runs "PRIMARY KEY (run_uuid)" "PRIMARY KEY (run_uuid COLLATE NOCASE)" \
+        "table runs: primary key (run_uuid COLLATE NOCASE), should be: primary key (run_uuid)"
+    drift_text runs "CONSTRAINT run_pk PRIMARY KEY (run_uuid)" "CONSTRAINT run_pk PRIMARY KEY (run_uuid) ON CONFLICT REPLACE" \
+        "table runs: not MLflow's: definition CONSTRAINT run_pk PRIMARY KEY (run_uuid) ON CONFLICT REPLACE"
+    drift_text params "REFERENCES runs (run_uuid)" "REFERENCES runs (run_uuid) DEFERRABLE INITIALLY DEFERRED" \
+        "table params: not MLflow's: definition FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid) DEFERRABLE INITIALLY DEFERRED"
+    drift_text params "REFERENCES runs (run_uuid)" "REFERENCES runs (run_uuid) ON DELETE CASCADE" \
+        "table params: foreign key (run_uuid) references runs (run_uuid) on update NO ACTION on delete CASCADE, should be: foreign key (run_uuid) references runs (run_uuid) on update NO ACTION on delete NO ACTION"
+    drift_text params "VARCHAR(8000)" "VARCHAR(80)" \
+        "table params: column value VARCHAR(80) NOT NULL, should be: column value VARCHAR(8000) NOT NULL"
+    drift_text inputs "step BIGINT DEFAULT '0'" "step BIGINT DEFAULT '1'" \
+        "table inputs: column step BIGINT NOT NULL DEFAULT 1, should be: column step BIGINT NOT NULL DEFAULT 0"
+    drift_text spans "(end_time_unix_nano - start_time_unix_nano)" "(end_time_unix_nano + start_time_unix_nano)" \
+        "table spans: column duration_ns BIGINT GENERATED AS (end_time_unix_nano+start_time_unix_nano), should be: column duration_ns BIGINT GENERATED AS (end_time_unix_nano-start_time_unix_nano)"
+    drift_text runs "'FINISHED', 'RUNNING', 'KILLED'" "'FINISHED', 'RUNNING'" \
+        "table runs: missing: check (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING', 'KILLED'))" \
+        "table runs: not MLflow's: check (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'))"
+}
+
 @test "check tells a revision that is older or newer than the release's" {
     ml-schema create -q --release 3.10 $db
     run_split ml-schema check --release 3.17 $db
