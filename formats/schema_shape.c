@@ -113,6 +113,14 @@ static const char sqlite_tables[] = "SELECT m.name, '', m.sql, '' FROM sqlite_sc
 static const char sqlite_triggers[] =
     "SELECT tbl_name, 'trigger ' || name || ' ', sql, '' FROM sqlite_schema WHERE type = 'trigger'";
 
+/* The server writes a list of texts in two ways, and makes the second of the first when it reads it anew (in
+ * a dump, or for a column that gets another type): a cast of the whole, or of each text. */
+#define POSTGRES_CHECK                                                                                       \
+    "regexp_replace(regexp_replace(regexp_replace(substr(pg_get_constraintdef(k.oid), 7),\n"                 \
+    "    '::(character varying|text)(\\[\\])?', '', 'g'),\n"                                                 \
+    "    '(^|[^[:alnum:]_])\\(([[:alnum:]_]+|''[^'']*'')\\)', '\\1\\2', 'g'),\n"                             \
+    "    '\\(\\((ARRAY\\[[^]]*\\])\\)\\)', '(\\1)', 'g')"
+
 static const char postgres_facts[] =
     "WITH t AS (SELECT oid, relname::text AS name FROM pg_class WHERE relkind IN ('r', 'p')\n"
     "    AND relnamespace = quote_ident(current_schema())::regnamespace)\n"
@@ -126,8 +134,7 @@ static const char postgres_facts[] =
     "FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped\n"
     "JOIN pg_type y ON y.oid = a.atttypid LEFT JOIN pg_collation l ON l.oid = a.attcollation\n"
     "LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum\n"
-    "UNION ALL SELECT t.name, CASE k.contype WHEN 'c' THEN 'check ' || substr(pg_get_constraintdef(k.oid), "
-    "7)\n"
+    "UNION ALL SELECT t.name, CASE k.contype WHEN 'c' THEN 'check ' || " POSTGRES_CHECK "\n"
     "    WHEN 'p' THEN 'primary key ' || substr(pg_get_constraintdef(k.oid), 13)\n"
     "    WHEN 'u' THEN 'unique ' || substr(pg_get_constraintdef(k.oid), 8)\n"
     "    WHEN 'f' THEN 'foreign key ' || substr(pg_get_constraintdef(k.oid), 13)\n"
@@ -299,7 +306,30 @@ bool schema_shape_expected(struct db *db, int order, struct schema_shape *out, s
 
 /* ---- checking */
 
+/* Shapes that releases of MLflow have made and that an upgrade makes like all others. */
+static const struct legacy {
+    enum dialect dialect;
+    int first, last; /* the orders at which it may be */
+    const char *table;
+    const char *fact;
+    const char *instead; /* what is there otherwise, or NULL */
+} legacies[] = {
+    /* 0.9.1, the last release without revisions, against 0.9.0. */
+    {DIALECT_SQLITE, 0, 0, "metrics", "primary key (key, timestamp, run_uuid, value)",
+     "primary key (key, timestamp, run_uuid)"},
+    {DIALECT_POSTGRESQL, 0, 0, "metrics", "primary key (key, \"timestamp\", run_uuid, value)",
+     "primary key (key, \"timestamp\", run_uuid)"},
+    /* SQLAlchemy 1.3 gives a boolean column this check, as revision 39d1c3be5f05 does for all. */
+    {DIALECT_SQLITE, 6, 13, "latest_metrics", "check (is_nan IN (0, 1))", NULL},
+    /* 1.5.0 left the old list beside the one with KILLED. Where it has outlived revision 0a8213491aaa, which
+     * was to drop it, no run can be KILLED. */
+    {DIALECT_POSTGRESQL, 8, 8, "runs",
+     "check ((status = ANY (ARRAY['SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'])))", NULL},
+};
+
 struct checker {
+    enum dialect dialect;
+    int order;
     const struct schema_shape *expected, *real;
     schema_report *report;
     void *arg;
@@ -318,6 +348,20 @@ static void find(struct checker *c, const char *fmt, ...)
     c->report(buf_str(&line), c->arg);
     c->findings++;
     buf_free(&line);
+}
+
+/* Whether a fact that is there too much, or that is missing, is so by the way a release has made the
+ * database. */
+static bool is_legacy(const struct checker *c, const struct schema_fact *f, bool missing)
+{
+    for (size_t i = 0; i < sizeof legacies / sizeof *legacies; i++) {
+        const struct legacy *l = &legacies[i];
+        const char *text = missing ? l->instead : l->fact;
+        if (l->dialect == c->dialect && l->first <= c->order && c->order <= l->last &&
+            strcmp(l->table, f->table) == 0 && text && strcmp(text, f->text) == 0)
+            return !missing || schema_shape_find(c->real, l->table, l->fact);
+    }
+    return false;
 }
 
 /* The columns of a key. */
@@ -388,7 +432,8 @@ static void check_missing(struct checker *c)
     const char *missing = "";
     for (int i = 0; i < c->expected->n; i++) {
         const struct schema_fact *f = &c->expected->facts[i];
-        if (strcmp(f->table, missing) == 0 || schema_shape_find(c->real, f->table, f->text))
+        if (strcmp(f->table, missing) == 0 || schema_shape_find(c->real, f->table, f->text) ||
+            is_legacy(c, f, true))
             continue;
         if (!schema_shape_has_table(c->real, f->table)) {
             missing = f->table;
@@ -489,7 +534,8 @@ static bool may_refuse_rows(const struct checker *c, const struct schema_fact *f
 /* Whether a fact is MLflow's own, or was named as another definition of what is. */
 static bool is_known(const struct checker *c, const struct schema_fact *f)
 {
-    return schema_shape_find(c->expected, f->table, f->text) || find_other(c->expected, c->real, f);
+    return schema_shape_find(c->expected, f->table, f->text) || is_legacy(c, f, false) ||
+           find_other(c->expected, c->real, f);
 }
 
 static void check_extra(struct checker *c)
@@ -508,7 +554,7 @@ bool schema_check(struct db *db, int order, schema_report *report, void *arg, in
         return false;
     bool ok = schema_shape_expected(db, order, &expected, e);
     if (ok) {
-        struct checker c = {&expected, &real, report, arg, 0};
+        struct checker c = {db_dialect(db), order, &expected, &real, report, arg, 0};
         check_missing(&c);
         check_extra(&c);
         *findings = c.findings;

@@ -766,6 +766,29 @@ drift_text() {
         "table runs: not MLflow's: check (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'))"
 }
 
+@test "check takes the shapes of databases that old releases have made" {
+    for release in 1.3 1.14.1; do
+        rm -f x.db
+        ml-schema create -q --release $release $db
+        sqlite3 x.db "PRAGMA writable_schema = ON; UPDATE sqlite_schema
+            SET sql = rtrim(rtrim(sql, ')'), char(10)) || ', ' || char(10) || char(9) || 'CHECK (is_nan IN (0, 1))' || char(10) || ')'
+            WHERE name = 'latest_metrics'"
+        run_split ml-schema check --release $release $db
+        assert_equal "$status $output" "0 revision $(ml-schema current $db | cut -f 1), as MLflow $release$([ $release = 1.3 ] && echo .0) wants it"
+        ml-schema upgrade -q --to head $db
+        run_split ml-schema check --release 3.18 $db
+        assert_status 0
+    done
+    ml-schema sql --dialect sqlite --to base | sed 's/PRIMARY KEY (key, timestamp, run_uuid)/PRIMARY KEY (key, timestamp, run_uuid, value)/' |
+        sqlite3 base.db
+    run_split ml-schema check --release 1.0 sqlite:///base.db
+    assert_equal "$output" "revision base (no release) is older than that of MLflow 1.0.0, 90e64c465722"
+    ml-schema create -q --release 2.0 sqlite:///y.db
+    sqlite3 y.db "ALTER TABLE params ADD COLUMN is_nan CHECK (is_nan IN (0, 1))"
+    run_split ml-schema check --release 2.0 sqlite:///y.db
+    assert_equal "$output" "table params: not MLflow's: check (is_nan IN (0, 1))"
+}
+
 @test "check tells a revision that is older or newer than the release's" {
     ml-schema create -q --release 3.10 $db
     run_split ml-schema check --release 3.17 $db

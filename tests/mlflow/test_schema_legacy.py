@@ -89,6 +89,8 @@ def old_release(folder, version):
     url = f"sqlite:///{folder / version}.db"
     written = python(version, WRITE, url)
     before = python(version, READ, url)
+    own = oracle.run("check", "--release", version, url)
+    tap.check(f"check takes a database that MLflow {version} has made", [own.stdout + own.stderr] if own.returncode else [])
     upgraded = oracle.run("upgrade", "--to", "3.17.2", url)
     after = python("3.17.2", READ, url)
     for step in (written, before, upgraded, after):
@@ -99,6 +101,23 @@ def old_release(folder, version):
     lines = [f"{k}: {before.get(k)} -> {after.get(k)}" for k in before.keys() | after.keys() if before.get(k) != after.get(k)]
     lines += oracle.run("check", "--release", "3.17.2", url).stdout.splitlines()[:-1]
     tap.check(f"a database of MLflow {version} is served by 3.17.2, every run of it ({len(before)} entities)", lines)
+
+
+UPGRADE = """
+import sqlalchemy, sys
+from mlflow.store.db.utils import _upgrade_db
+_upgrade_db(sqlalchemy.create_engine(sys.argv[1]))
+"""
+
+
+def own_upgrades(folder):
+    """A database of 1.14.1 goes through the releases by MLflow's own upgrades."""
+    url = f"sqlite:///{folder / 'own.db'}"
+    problems = []
+    for version, code in (("1.14.1", WRITE), ("1.30.1", UPGRADE), ("2.22.5", UPGRADE), ("3.2.0", UPGRADE), ("3.17.2", UPGRADE)):
+        done, checked = python(version, code, url), oracle.run("check", "--release", version, url)
+        problems += [f"{version}: {step.stdout[-600:]}{step.stderr[-600:]}" for step in (done, checked) if step.returncode]
+    tap.check("check takes a database of MLflow 1.14.1 that MLflow itself has upgraded", problems)
 
 
 # Runs in 3.17.2: its upgrade of argv[1], killed where the copy of metrics has been made.
@@ -178,6 +197,7 @@ with tempfile.TemporaryDirectory() as name, oracle.Postgres() as postgres:
     work = Path(name)
     for release in ("1.14.1", "1.30.1", "2.22.5", "3.2.0"):
         old_release(work, release)
+    own_upgrades(work)
     old_wreck(work)
 
     def copy_file():
