@@ -560,6 +560,26 @@ static void parser_error(const yaml_parser_t *parser, const char *text, size_t l
          parser->problem ? parser->problem : "no YAML");
 }
 
+static bool has_mark(const char *text, size_t len, const char *mark)
+{
+    return len >= strlen(mark) && memcmp(text, mark, strlen(mark)) == 0;
+}
+
+/* Steps over a byte order mark. libyaml would read UTF-16 too; MLflow, which decodes the file as UTF-8
+ * before, would not. */
+static bool skip_mark(const char **text, size_t *len, struct yaml_error *e)
+{
+    static const char utf8[] = "\xef\xbb\xbf";
+
+    if (has_mark(*text, *len, "\xff\xfe") || has_mark(*text, *len, "\xfe\xff"))
+        return fail(e, 1, "the text is UTF-16, where MLflow reads UTF-8");
+    if (has_mark(*text, *len, utf8)) {
+        *text += sizeof utf8 - 1;
+        *len -= sizeof utf8 - 1;
+    }
+    return true;
+}
+
 const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, size_t len, struct yaml_error *e)
 {
     static const struct yaml_value nothing = {.kind = YAML_IS_NULL, .line = 1, .text = ""};
@@ -572,6 +592,8 @@ const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, siz
     r->n_values = r->n_anchors = 0;
     r->root = NULL;
     r->error = e;
+    if (!skip_mark(&text, &len, e))
+        return NULL;
     if (!yaml_parser_initialize(&parser))
         die("", "out of memory");
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);

@@ -177,6 +177,18 @@ assert_malformed() { # PATH REASON
     done
 }
 
+@test "a meta.yaml that begins with a byte order mark is read; one of UTF-16 is not" {
+    copy_tree
+    mlruns-dump -q mlruns >before
+    find mlruns -name meta.yaml -exec sed -i '1s/^/\xef\xbb\xbf/' {} +
+    dump mlruns
+    assert_status 0
+    [ "$(json out | grep -v '"kind":"\(header\|trailer\)"')" = "$(json before | grep -v '"kind":"\(header\|trailer\)"')" ]
+    meta=mlruns/$EXP/meta.yaml
+    iconv -f UTF-8 -t UTF-16 "$meta" >wide && mv wide "$meta"
+    assert_malformed "$EXP/meta.yaml:1" "UTF-16, where MLflow reads UTF-8"
+}
+
 @test "MLflow 1.x: numeric ids, run_uuid, two columns, no creation times, the run's name in its tag" {
     mkdir -p mlruns/.trash mlruns/1/0123456789abcdef0123456789abcdef/{metrics,params,tags,artifacts}
     printf 'artifact_location: /srv/mlruns/1\nexperiment_id: 1\nlifecycle_stage: active\nname: old\n' >mlruns/1/meta.yaml

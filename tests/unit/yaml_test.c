@@ -216,6 +216,21 @@ static void test_errors(void)
     }
 }
 
+static void test_marks(void)
+{
+    static const char utf16[] = "\xff\xfek\0:\0 \0" "1\0\n\0";
+    const struct yaml_value *v = parse("\xef\xbb\xbfk: 1\nl: 2\n");
+
+    ok(v && yaml_get(v, "k") && yaml_get(v, "k")->i == 1 && yaml_get(v, "l")->line == 2,
+       "a byte order mark is no part of the text");
+    ok(parse("\xef\xbb\xbf") && parse("\xef\xbb\xbf")->kind == YAML_IS_NULL, "a mark alone is no text");
+    ok(!parse("\xef\xbb\xbf\xef\xbb\xbfk: 1\nl: 2\n"), "two marks are one too many");
+    ok(!yaml_parse(reader, utf16, sizeof utf16 - 1, &error), "UTF-16 is refused");
+    is_str(error.what, "the text is UTF-16, where MLflow reads UTF-8", "by its name");
+    ok(!parse("\xfe\xff"), "in the other order of bytes, too");
+    ok(!parse("\xff") && !strstr(error.what, "UTF-16"), "half a mark is a byte that is no text");
+}
+
 static void test_depth(void)
 {
     struct buf text = {0};
@@ -275,6 +290,7 @@ int main(void)
     test_structure();
     test_equal_keys();
     test_errors();
+    test_marks();
     test_depth();
     test_json();
     yaml_reader_free(reader);
