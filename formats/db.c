@@ -280,6 +280,11 @@ void db_column(struct db_stmt *s, int i, struct value *v)
     s->db->ops->column(s, i, v);
 }
 
+bool db_column_is_blob(struct db_stmt *s, int i)
+{
+    return s->db->ops->column_is_blob && s->db->ops->column_is_blob(s, i);
+}
+
 void db_finalize(struct db_stmt *s)
 {
     if (s)

@@ -81,6 +81,8 @@ int db_column_count(struct db_stmt *s);
 /* i from 0. By storage: INT, FLOAT, STR, BIN (blob, or text that is not UTF-8), BOOL (PostgreSQL). Lives
  * until the next step. */
 void db_column(struct db_stmt *s, int i, struct value *v);
+/* SQLite: the value is a BLOB, whatever the column is declared as. */
+bool db_column_is_blob(struct db_stmt *s, int i);
 void db_finalize(struct db_stmt *s); /* NULL is fine */
 
 /* Copies a whole SQLite database, as it is now, into a new file that nobody may read who may not read the

@@ -22,6 +22,7 @@ struct db_ops {
     void (*reset)(struct db_stmt *s);
     int (*column_count)(struct db_stmt *s);
     void (*column)(struct db_stmt *s, int i, struct value *v);
+    bool (*column_is_blob)(struct db_stmt *s, int i); /* NULL: columns hold what they are for */
     void (*finalize)(struct db_stmt *s);
     bool (*begin_read)(struct db *db, struct err *e);
     bool (*begin_write)(struct db *db, struct err *e);

@@ -411,6 +411,7 @@ static void postgres_bind(struct db_stmt *stmt, int i, const struct value *v)
     case VALUE_STR:
     case VALUE_BIN:
     case VALUE_MAP:
+    case VALUE_ALIEN:
         buf_add(&p->text, v->s, v->len);
         break;
     }

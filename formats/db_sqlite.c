@@ -257,6 +257,7 @@ static void sqlite_bind_(struct db_stmt *s, int i, const struct value *v)
         break;
     case VALUE_BIN:
     case VALUE_MAP:
+    case VALUE_ALIEN:
         sqlite3_bind_blob64(h, i, v->len ? v->s : "", v->len, SQLITE_STATIC);
         break;
     }
@@ -308,6 +309,11 @@ static void sqlite_column_(struct db_stmt *s, int i, struct value *v)
     default:
         *v = value_null();
     }
+}
+
+static bool sqlite_column_is_blob(struct db_stmt *s, int i)
+{
+    return sqlite3_column_type(stmt_of(s), i) == SQLITE_BLOB;
 }
 
 static void sqlite_finalize_(struct db_stmt *s)
@@ -426,6 +432,7 @@ const struct db_ops db_sqlite_ops = {
     .reset = sqlite_reset_,
     .column_count = sqlite_column_count_,
     .column = sqlite_column_,
+    .column_is_blob = sqlite_column_is_blob,
     .finalize = sqlite_finalize_,
     .begin_read = sqlite_begin_read,
     .begin_write = sqlite_begin_write,

@@ -307,13 +307,19 @@ static bool put_skipped(struct dbdump *d, const char *name, const char *reason, 
     return put(d, &r, e);
 }
 
-static bool problem(struct dbdump *d, const struct record *r, const struct err *why, struct err *e)
+static bool problem(struct dbdump *d, const struct record *r, const char *name, const char *why,
+                    struct err *e)
+{
+    d->result->problems++;
+    d->o->problem(r, name, why, d->o->arg);
+    return !d->o->skip_malformed || put_skipped(d, name, why, e);
+}
+
+static bool kind_problem(struct dbdump *d, const struct record *r, const struct err *why, struct err *e)
 {
     struct buf name = {0};
     record_describe(r, &name);
-    d->result->problems++;
-    d->o->problem(r, buf_str(&name), why->what, d->o->arg);
-    bool ok = !d->o->skip_malformed || put_skipped(d, buf_str(&name), why->what, e);
+    bool ok = problem(d, r, buf_str(&name), why->what, e);
     buf_free(&name);
     return ok;
 }
@@ -342,7 +348,7 @@ static bool read_kind(struct dbdump *d, const struct kind_desc *k, struct err *e
     while (more > 0 && (more = fetch_next(c, &r, e)) > 0) {
         leave_out_default(&r);
         if (!record_validate(&r, &why)) {
-            more = problem(d, &r, &why, e) ? 1 : -1;
+            more = kind_problem(d, &r, &why, e) ? 1 : -1;
             continue;
         }
         make_key(&r, &d->key);
@@ -386,6 +392,21 @@ static bool is_default_workspace(const struct row_table *t, const struct row_ent
            has_text(entries, n, "description", "Default workspace for legacy resources");
 }
 
+static bool row_problem(struct dbdump *d, const struct row_table *t, const struct rows_cursor *c,
+                        const struct record *r, struct err *e)
+{
+    struct buf name = {0};
+    char why[128];
+    int n;
+    const struct row_entry *entries = rows_entries(c, &n);
+    buf_adds(&name, "Row ");
+    row_describe(t, entries, n, &name);
+    snprintf(why, sizeof why, "column '%s' is against its type", rows_misfit(c));
+    bool ok = problem(d, r, buf_str(&name), why, e);
+    buf_free(&name);
+    return ok;
+}
+
 static bool read_rows(struct dbdump *d, const struct row_table *t, const char *where, struct err *e)
 {
     struct record r;
@@ -395,6 +416,10 @@ static bool read_rows(struct dbdump *d, const struct row_table *t, const char *w
         const struct row_entry *entries = rows_entries(c, &n);
         if (is_default_workspace(t, entries, n))
             continue;
+        if (rows_misfit(c)) {
+            more = row_problem(d, t, c, &r, e) ? 1 : -1;
+            continue;
+        }
         make_row_key(t, entries, n, &d->key);
         more = put(d, &r, e) ? 1 : -1;
     }

@@ -538,10 +538,20 @@ void fetch_close(struct fetch_cursor *c)
 
 /* -- values */
 
+static void read_column(struct fetch_cursor *c, int column, struct value *v)
+{
+    db_column(c->stmt, column, v);
+    if (v->type == VALUE_BIN && db_column_is_blob(c->stmt, column)) /* no column of a kind is for bytes */
+        v->type = VALUE_ALIEN;
+}
+
 static const char *const model_status[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
 
+/* A number in an INTEGER column, which records have as text. */
 static void id_text(struct fetch_cursor *c, int field, struct value *v)
 {
+    if (value_is_text(v))
+        v->type = VALUE_ALIEN;
     if (v->type != VALUE_INT)
         return;
     snprintf(c->ids[field], sizeof c->ids[field], "%" PRId64, v->i);
@@ -557,14 +567,22 @@ static void float_value(struct value *v)
         v->f = v->f > 0 ? INFINITY : -INFINITY;
 }
 
-static bool is_true(const struct value *v)
+/* A metric's value by its companion is_nan. */
+static void apply_is_nan(struct fetch_cursor *c, struct value *v)
 {
-    return (v->type == VALUE_INT && v->i != 0) || (v->type == VALUE_BOOL && v->b);
+    static const char column[] = "is_nan";
+    struct value nan;
+    db_column(c->stmt, c->is_nan, &nan);
+    if (nan.type == VALUE_INT && (nan.i == 0 || nan.i == 1))
+        nan = value_bool(nan.i == 1);
+    if (nan.type == VALUE_BOOL && nan.b)
+        *v = value_float(NAN);
+    else if (nan.type != VALUE_BOOL && nan.type != VALUE_NULL)
+        *v = (struct value){.type = VALUE_ALIEN, .len = sizeof column - 1, .s = column};
 }
 
 static void convert(struct fetch_cursor *c, int field, struct value *v)
 {
-    struct value nan;
     switch (c->kind->fields[field].codec) {
     case CODEC_ID:
         id_text(c, field, v);
@@ -575,11 +593,8 @@ static void convert(struct fetch_cursor *c, int field, struct value *v)
         break;
     case CODEC_METRIC:
         float_value(v);
-        if (c->is_nan < 0)
-            break;
-        db_column(c->stmt, c->is_nan, &nan);
-        if (is_true(&nan))
-            *v = value_float(NAN);
+        if (c->is_nan >= 0)
+            apply_is_nan(c, v);
         break;
     case CODEC_MODEL_METRIC:
     case CODEC_REAL:
@@ -610,22 +625,29 @@ static struct value absent(const struct kind_desc *k, int field)
     return value_null();
 }
 
-static void add_part(struct buf *json, const char *name, const struct value *v)
+/* Adds a column of a promoted object to its JSON. False when it holds something against its type. */
+static bool add_part(struct buf *json, const struct promoted_value *p, int part, const struct value *v)
 {
+    bool is_real = strcmp(p->part_type, "BIGINT") != 0;
     char number[32];
+    if (value_is_null(v))
+        return true;
     if (v->type == VALUE_INT)
         snprintf(number, sizeof number, "%" PRId64, v->i);
-    else if (v->type == VALUE_FLOAT && isfinite(v->f))
+    else if (v->type == VALUE_FLOAT && is_real)
         value_format_float(v->f, number);
     else
-        return;
-    buf_addf(json, "%s\"%s\": %s", json->len ? ", " : "{", name, number);
+        return false;
+    if (v->type == VALUE_INT || isfinite(v->f))
+        buf_addf(json, "%s\"%s\": %s", json->len ? ", " : "{", p->columns[part], number);
+    return true;
 }
 
 /* Makes the JSON of token usage or cost of its columns, where the row comes from them. */
 static void object_value(struct fetch_cursor *c, const struct value *key, struct value *out)
 {
     const struct promoted_value *p = NULL;
+    const char *alien = NULL;
     int column = c->object;
     if (!value_is_null(out))
         return;
@@ -636,8 +658,12 @@ static void object_value(struct fetch_cursor *c, const struct value *key, struct
         for (int i = 0; p->object && p->columns[i]; i++, column++) {
             struct value v;
             db_column(c->stmt, column, &v);
-            if (mine)
-                add_part(&c->json, p->columns[i], &v);
+            if (mine && !add_part(&c->json, p, i, &v))
+                alien = p->columns[i];
+        }
+        if (alien) {
+            *out = (struct value){.type = VALUE_ALIEN, .len = (uint32_t)strlen(alien), .s = alien};
+            return;
         }
         if (mine) {
             buf_adds(&c->json, c->json.len ? "}" : "{}");
@@ -651,7 +677,7 @@ static void read_derived(struct fetch_cursor *c)
 {
     for (int i = 0; i < c->n_derived; i++) {
         struct fetch_derived *d = &c->derived[i];
-        db_column(c->stmt, c->derived_column[i], &d->actual);
+        read_column(c, c->derived_column[i], &d->actual);
         d->expected = value_null();
         if (c->looked_up[i])
             db_column(c->stmt, c->derived_column[i] + 1, &d->expected);
@@ -669,7 +695,7 @@ int fetch_next(struct fetch_cursor *c, struct record *out, struct err *e)
             out->v[i] = absent(c->kind, i);
             continue;
         }
-        db_column(c->stmt, c->column[i], &out->v[i]);
+        read_column(c, c->column[i], &out->v[i]);
         if (!value_is_null(&out->v[i]) || c->is_nan >= 0)
             convert(c, i, &out->v[i]);
     }

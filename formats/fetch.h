@@ -4,8 +4,8 @@
  *
  * Values are given as MLflow's API gives them: ids as text, NaN from is_nan, infinities from the greatest
  * doubles, words for a logged model's status, trace name, session, token usage and cost as the trace's tag
- * and metadata wherever they lie. What a column holds against its type (SQLite lets it) is given as it is, so
- * a record is not validated here. */
+ * and metadata wherever they lie. What a column holds against its type (SQLite lets it) is given as it is, or
+ * as ALIEN where that would pass for something else; a record is not validated here. */
 #ifndef FORMATS_FETCH_H
 #define FORMATS_FETCH_H
 

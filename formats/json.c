@@ -183,6 +183,7 @@ static void write_value(const struct value *v, struct buf *out)
         quote(v->s, v->len, out);
         break;
     case VALUE_BIN:
+    case VALUE_ALIEN:
         write_bytes(v->s, v->len, out);
         break;
     case VALUE_MAP:

@@ -50,6 +50,7 @@ void pack_value(msgpack_packer *pk, const struct value *v)
         pack_text(pk, v->s, v->len);
         break;
     case VALUE_BIN:
+    case VALUE_ALIEN:
         msgpack_pack_bin(pk, v->len);
         msgpack_pack_bin_body(pk, v->s, v->len);
         break;

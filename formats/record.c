@@ -111,7 +111,7 @@ static const char *field_type_word(enum field_type type)
 static const char *value_type_word(enum value_type type)
 {
     static const char *const words[] = {"null", "an integer", "a float", "a boolean",
-                                        "text", "bytes",      "a map"};
+                                        "text", "bytes",      "a map",   "a value of another type"};
     return words[type];
 }
 
@@ -133,6 +133,8 @@ bool record_validate(const struct record *r, struct err *e)
         if (v->type == VALUE_NULL) {
             if (f->flags & FIELD_R)
                 return invalid(r, e, f->name, "is missing", "");
+        } else if (v->type == VALUE_ALIEN) {
+            return invalid(r, e, f->name, "is against its column's type", "");
         } else if (!fits(v, f->type)) {
             char what[64];
             snprintf(what, sizeof what, "must be %s, not ", field_type_word(f->type));
@@ -184,6 +186,10 @@ void value_describe(const struct value *v, struct buf *out)
     case VALUE_STR:
     case VALUE_BIN:
         describe_text(v, out);
+        break;
+    case VALUE_ALIEN:
+        describe_text(v, out);
+        buf_adds(out, " (against its column's type)");
         break;
     case VALUE_MAP:
         buf_addf(out, "a map of %u bytes", v->len);

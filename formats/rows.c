@@ -187,6 +187,8 @@ struct rows_cursor {
     struct buf numbers; /* text of numbers in JSON columns */
     struct buf values;
     uint64_t secrets;
+    bool untyped;       /* columns may hold anything: SQLite */
+    const char *misfit; /* column of the current row */
 };
 
 static bool type_begins(const struct db_column_info *c, const char *type)
@@ -244,6 +246,7 @@ struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned
     struct buf sql = {0};
     c->table = t;
     c->with_secrets = flags & ROWS_WITH_SECRETS;
+    c->untyped = db_dialect(db) == DIALECT_SQLITE;
     bool ok = db_table_columns(db, t->name, &c->columns, e);
     if (ok && c->columns.n > 0) {
         add_columns(&sql, c);
@@ -289,12 +292,41 @@ static void number_as_text(struct rows_cursor *c, struct value *v)
     *v = value_strn(c->numbers.data + at, c->numbers.len - at);
 }
 
+static bool is_real_type(const struct db_column_info *c)
+{
+    return type_begins(c, "FLOAT") || type_begins(c, "DOUBLE") || type_begins(c, "REAL");
+}
+
+/* The value is one that a column of this type is for; blob: it is no text. */
+static bool suits(const struct db_column_info *column, const struct value *v, bool blob)
+{
+    if (type_begins(column, "BLOB"))
+        return blob;
+    if (type_begins(column, "BOOL"))
+        return v->type == VALUE_BOOL;
+    if (is_real_type(column))
+        return v->type == VALUE_FLOAT;
+    if (type_begins(column, "INT") || type_begins(column, "BIGINT"))
+        return v->type == VALUE_INT;
+    return value_is_text(v) && !blob; /* JSON and dates are text too */
+}
+
+static void check_type(struct rows_cursor *c, int i, struct row_entry *entry)
+{
+    const struct db_column_info *column = &c->columns.items[c->of[i]];
+    if (suits(column, &entry->v, db_column_is_blob(c->stmt, i)))
+        return;
+    if (value_is_text(&entry->v))
+        entry->v.type = VALUE_ALIEN;
+    if (!c->misfit)
+        c->misfit = column->name;
+}
+
 static void convert(struct rows_cursor *c, const struct db_column_info *column, struct value *v)
 {
     if (type_begins(column, "BOOL") && v->type == VALUE_INT && (v->i == 0 || v->i == 1))
         *v = value_bool(v->i == 1);
-    else if ((type_begins(column, "FLOAT") || type_begins(column, "DOUBLE") || type_begins(column, "REAL")) &&
-             v->type == VALUE_INT)
+    else if (is_real_type(column) && v->type == VALUE_INT)
         *v = value_float((double)v->i);
     else if (type_begins(column, "JSON"))
         number_as_text(c, v);
@@ -306,6 +338,7 @@ int rows_next(struct rows_cursor *c, struct record *out, struct err *e)
     if (more <= 0)
         return more;
     c->n_entries = 0;
+    c->misfit = NULL;
     buf_reset(&c->numbers);
     buf_reserve(&c->numbers, (size_t)32 * (size_t)c->n); /* so that it does not move */
     for (int i = 0; i < c->n; i++) {
@@ -320,6 +353,8 @@ int rows_next(struct rows_cursor *c, struct record *out, struct err *e)
             continue;
         }
         convert(c, column, &entry->v);
+        if (c->untyped)
+            check_type(c, i, entry);
         c->n_entries++;
     }
     buf_reset(&c->values);
@@ -335,6 +370,11 @@ const struct row_entry *rows_entries(const struct rows_cursor *c, int *n)
 {
     *n = c->n_entries;
     return c->entries;
+}
+
+const char *rows_misfit(const struct rows_cursor *c)
+{
+    return c->misfit;
 }
 
 bool rows_is_json(const struct rows_cursor *c, const char *column, size_t len)

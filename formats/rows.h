@@ -84,6 +84,9 @@ struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned
 int rows_next(struct rows_cursor *c, struct record *out, struct err *e);
 /* The current row's entries, nulls left out. */
 const struct row_entry *rows_entries(const struct rows_cursor *c, int *n);
+/* The column of the current row that holds a value against its type, which SQLite lets it; NULL: none does.
+ * Such a value is ALIEN where its bytes would pass for what belongs there. */
+const char *rows_misfit(const struct rows_cursor *c);
 /* True when the column is declared as JSON. */
 bool rows_is_json(const struct rows_cursor *c, const char *column, size_t len);
 bool rows_has_table(const struct rows_cursor *c);

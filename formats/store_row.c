@@ -80,6 +80,7 @@ void row_put_key(struct buf *out, const struct value *v)
         break;
     case VALUE_BIN:
     case VALUE_MAP:
+    case VALUE_ALIEN:
         put_key_text(out, TAG_BYTES, v->s, v->len);
         break;
     }
@@ -148,6 +149,7 @@ void row_put(struct buf *out, const struct value *v)
     case VALUE_STR:
     case VALUE_BIN:
     case VALUE_MAP:
+    case VALUE_ALIEN:
         buf_addc(out, v->type == VALUE_STR ? TAG_TEXT : TAG_BYTES);
         buf_add(out, &v->len, sizeof v->len);
         buf_add(out, v->s, v->len);

@@ -156,6 +156,7 @@ static int rows_column(sqlite3_vtab_cursor *cursor, sqlite3_context *to, int i)
         break;
     case VALUE_BIN:
     case VALUE_MAP:
+    case VALUE_ALIEN:
         sqlite3_result_blob64(to, v->s, v->len, SQLITE_STATIC);
         break;
     }

@@ -36,6 +36,7 @@ bool value_same(const struct value *a, const struct value *b)
     case VALUE_STR:
     case VALUE_BIN:
     case VALUE_MAP:
+    case VALUE_ALIEN:
         return same_bytes(a, b);
     }
     return false;
@@ -43,7 +44,7 @@ bool value_same(const struct value *a, const struct value *b)
 
 /* -- order: NULL, numbers by value (NaN last, as PostgreSQL has it), bytes */
 
-enum { RANK_NULL, RANK_NUMBER, RANK_BYTES };
+enum { RANK_NULL, RANK_NUMBER, RANK_BYTES, RANK_ALIEN };
 
 static int rank_of(const struct value *v)
 {
@@ -58,6 +59,8 @@ static int rank_of(const struct value *v)
     case VALUE_BIN:
     case VALUE_MAP:
         return RANK_BYTES;
+    case VALUE_ALIEN:
+        return RANK_ALIEN;
     }
     return RANK_NULL;
 }
@@ -138,7 +141,7 @@ void value_sort_key(const struct value *v, struct buf *out)
         bytes[9] = (char)rest;
         bytes[10] = (char)k.is_float;
         buf_add(out, bytes, sizeof bytes);
-    } else if (rank == RANK_BYTES) { /* 00 is 00 FF, the end is 00 00: a prefix comes first */
+    } else if (rank != RANK_NULL) { /* 00 is 00 FF, the end is 00 00: a prefix comes first */
         const char *p = v->s, *end = p + v->len;
         while (p < end) {
             const char *nul = memchr(p, '\0', (size_t)(end - p));

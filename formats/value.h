@@ -18,6 +18,9 @@ enum value_type {
     VALUE_STR, /* well-formed UTF-8; may hold NUL */
     VALUE_BIN, /* any bytes; where text is expected: text that is not UTF-8 */
     VALUE_MAP, /* the bytes of one canonical MessagePack map */
+    /* What a column of SQLite holds against its type though its bytes would pass for what belongs there: a
+     * BLOB in a column of text, text in one of integers. Equal to nothing else, and no field's. */
+    VALUE_ALIEN,
 };
 
 struct value {
@@ -62,6 +65,11 @@ static inline bool value_is_text(const struct value *v)
 {
     return v->type == VALUE_STR || v->type == VALUE_BIN;
 }
+/* True when it has len bytes at s. */
+static inline bool value_has_bytes(const struct value *v)
+{
+    return value_is_text(v) || v->type == VALUE_MAP || v->type == VALUE_ALIEN;
+}
 static inline bool value_is_null(const struct value *v)
 {
     return v->type == VALUE_NULL;
@@ -73,11 +81,11 @@ static inline bool value_eqs(const struct value *v, const char *s)
 }
 
 /* Identity, bit for bit: equal types and contents (STR and BIN of the same bytes are equal; NaN equals NaN,
- * 0.0 is not -0.0). */
+ * 0.0 is not -0.0; ALIEN equals ALIEN alone). */
 bool value_same(const struct value *a, const struct value *b);
 
 /* The order of keys, a total one and the one databases sort in: NULL first, then numbers, then bytes by
- * memcmp (SQLite's BINARY, PostgreSQL's COLLATE "C"). */
+ * memcmp (SQLite's BINARY, PostgreSQL's COLLATE "C"), then ALIEN, as SQLite puts BLOBs behind text. */
 int value_compare(const struct value *a, const struct value *b);
 
 /* A byte string whose memcmp order is the order of value_compare over the values in turn, e.g. the key fields

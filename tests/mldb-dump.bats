@@ -169,6 +169,76 @@ fill_other_tables() {
     [ -z "$(records "select(.kind == \"run\" and .run_id == \"$run_id\")")" ]
 }
 
+@test "a BLOB in any column of another type is named, and is not what it would be as text" {
+    fill_other_tables
+    dump -q --with-secrets
+    assert_status 0
+    # What MLflow derives is no record's; SQLite itself keeps BLOBs out of some columns.
+    columns="SELECT m.name || ' ' || p.name FROM sqlite_schema m, pragma_table_info(m.name) p
+        WHERE m.type = 'table' AND p.type <> 'BLOB' AND m.name NOT IN ('alembic_version', 'sqlite_sequence', 'workspaces')
+            AND m.name || '.' || p.name NOT IN ('assessments.experiment_id', 'assessments.trace_timestamp_ms',
+                'assessments.aggregate_value', 'assessments.is_numeric_value')"
+    mv a.db whole.db
+    n=0
+    while read -r table column; do
+        cp whole.db a.db
+        changed=$(edit "PRAGMA ignore_check_constraints = 1; UPDATE $table SET \"$column\" = CAST(\"$column\" AS BLOB)
+            WHERE rowid = (SELECT rowid FROM $table WHERE \"$column\" IS NOT NULL LIMIT 1); SELECT changes()" 2>/dev/null) || continue
+        [ "$changed" = 1 ] || continue
+        n=$((n + 1))
+        run_split sh -c 'mldb-dump -q --with-secrets sqlite:///a.db >unused.mlr'
+        [ "$status" -eq 2 ] || { echo "$table.$column is not named" >&2; return 1; }
+        assert_contains "$stderr" "against its"
+        verify a.db
+        [ "$status" -eq 1 ] || { echo "$table.$column is taken for text" >&2; return 1; }
+    done <<<"$(sqlite3 whole.db "$columns")"
+    [ "$n" -gt 300 ]
+    cp whole.db a.db
+    edit "UPDATE params SET value = CAST(value AS BLOB) WHERE key = 'max_depth'"
+    dump
+    assert_contains "$stderr" "Param 'max_depth' in run $(edit "SELECT min(run_uuid) FROM params WHERE key = 'max_depth'"): field 'value' is against its column's type"
+    run_split ml-verify -q sqlite:///a.db <a.mlr
+    assert_status 1
+    assert_contains "$output" "(against its column's type)"
+}
+
+@test "text in columns of numbers, numbers that are no truth values, bytes and text in each other's place" {
+    fill_other_tables
+    edit "UPDATE trace_info SET input_tokens = 1, total_cost = 1"
+    dump -q --with-secrets
+    assert_status 0
+    cp a.db whole.db
+    while IFS='|' read -r change name; do
+        cp whole.db a.db
+        edit "PRAGMA ignore_check_constraints = 1; UPDATE $change"
+        run_split sh -c 'mldb-dump -q --with-secrets sqlite:///a.db >unused.mlr'
+        assert_status 2
+        assert_contains "$stderr" "$name"
+        verify a.db
+        assert_status 1
+    done <<'EOT'
+runs SET experiment_id = 'abc'|field 'experiment_id' is against its column's type
+logged_models SET status = 'READY'|field 'status' is against its column's type
+metrics SET is_nan = 'yes'|field 'value' is against its column's type
+metrics SET is_nan = 2|field 'value' is against its column's type
+metrics SET value = 'much'|field 'value' must be a float, not text
+metrics SET step = 1.5|field 'step' must be an integer, not a float
+trace_info SET input_tokens = 'some'|field 'value' is against its column's type
+trace_info SET input_tokens = 1.5|field 'value' is against its column's type
+trace_info SET total_cost = x'31'|field 'value' is against its column's type
+assessments SET valid = 2|field 'valid' must be a boolean, not an integer
+scorer_versions SET scorer_version = 'first'|column 'scorer_version' is against its type
+jobs SET progress = x'7b7d'|column 'progress' is against its type
+label_schemas SET is_default = 7|column 'is_default' is against its type
+secrets SET encrypted_value = 'plain'|column 'encrypted_value' is against its type
+EOT
+    cp whole.db a.db
+    edit "UPDATE jobs SET job_name = CAST(job_name AS BLOB)"
+    dump --skip-malformed
+    assert_status 1
+    assert_equal "$(records 'select(.kind == "skipped").reason' | sort -u)" "\"column 'job_name' is against its type\""
+}
+
 @test "databases of old releases" {
     for release in 1.0 1.20 2.22 3.4; do
         ml-schema create -q --release $release sqlite:///old.db

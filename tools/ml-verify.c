@@ -53,7 +53,8 @@ enum { SHOWN_CHARACTERS = 400, BEFORE_DIFFERENCE = 60 };
 static void cut_to_difference(struct value *a, struct value *b, size_t *start)
 {
     *start = 0;
-    if (!value_is_text(a) || !value_is_text(b) || (a->len <= SHOWN_CHARACTERS && b->len <= SHOWN_CHARACTERS))
+    if (!value_has_bytes(a) || !value_has_bytes(b) ||
+        (a->len <= SHOWN_CHARACTERS && b->len <= SHOWN_CHARACTERS))
         return;
     size_t same = 0;
     while (same < a->len && same < b->len && a->s[same] == b->s[same])
@@ -70,13 +71,13 @@ static void cut_to_difference(struct value *a, struct value *b, size_t *start)
 
 static void add_value(struct buf *out, struct value v, size_t start)
 {
-    bool cut = value_is_text(&v) && v.len > SHOWN_CHARACTERS;
+    bool cut = value_has_bytes(&v) && v.len > SHOWN_CHARACTERS;
     if (cut) {
         v.len = SHOWN_CHARACTERS;
         while (v.len && ((unsigned char)v.s[v.len] & 0xc0) == 0x80)
             v.len--;
     }
-    buf_adds(out, start && value_is_text(&v) ? "…" : "");
+    buf_adds(out, start && value_has_bytes(&v) ? "…" : "");
     value_describe(&v, out);
     buf_adds(out, cut ? "…" : "");
 }
@@ -154,6 +155,7 @@ static void add_json_value(struct buf *out, const struct value *v)
         break;
     case VALUE_BIN:
     case VALUE_MAP:
+    case VALUE_ALIEN:
         value_describe(v, &text);
         json_quote_ascii(buf_str(&text), text.len, out);
         break;

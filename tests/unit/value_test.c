@@ -176,8 +176,27 @@ static void test_format_float(void)
     }
 }
 
+static void test_alien(void)
+{
+    struct value text = value_str("a"), alien = text, bin = text;
+    struct buf a = {0}, b = {0};
+    alien.type = VALUE_ALIEN;
+    bin.type = VALUE_BIN;
+    ok(!value_is_text(&alien) && value_has_bytes(&alien) && !value_eqs(&alien, "a"),
+       "what is alien is no text");
+    ok(!value_same(&alien, &text) && !value_same(&bin, &alien) && value_same(&alien, &alien),
+       "it equals itself alone");
+    text = value_str("b");
+    value_sort_key(&text, &a);
+    value_sort_key(&alien, &b);
+    ok(value_compare(&text, &alien) < 0 && strcmp(buf_str(&a), buf_str(&b)) < 0, "it comes behind all text");
+    buf_free(&a);
+    buf_free(&b);
+}
+
 int main(void)
 {
+    test_alien();
     test_same();
     test_text();
     test_order();

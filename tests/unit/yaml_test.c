@@ -218,7 +218,8 @@ static void test_errors(void)
 
 static void test_marks(void)
 {
-    static const char utf16[] = "\xff\xfek\0:\0 \0" "1\0\n\0";
+    static const char utf16[] = "\xff\xfek\0:\0 \0"
+                                "1\0\n\0";
     const struct yaml_value *v = parse("\xef\xbb\xbfk: 1\nl: 2\n");
 
     ok(v && yaml_get(v, "k") && yaml_get(v, "k")->i == 1 && yaml_get(v, "l")->line == 2,
