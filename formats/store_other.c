@@ -49,7 +49,7 @@ static const char *fit(const struct store *s, const struct store_column *c, stru
         if (v->type == VALUE_BIN)
             return "the text is not UTF-8, and MLflow could not read it back from a database";
         if (v->type != VALUE_STR)
-            return s->dialect == DIALECT_SQLITE ? NULL : "it is no text";
+            return "it is no text";
         if (s->dialect == DIALECT_POSTGRESQL && memchr(v->s, 0, v->len))
             return "the text holds a NUL character, which PostgreSQL cannot store";
         if (c->max_length && v->len > c->max_length && utf8_length(v->s, v->len) > (size_t)c->max_length)
@@ -60,7 +60,7 @@ static const char *fit(const struct store *s, const struct store_column *c, stru
         if (v->type == VALUE_BOOL)
             *v = value_int(v->b);
         if (v->type != VALUE_INT)
-            return s->dialect == DIALECT_SQLITE ? NULL : "it is no integer";
+            return "it is no integer";
         return c->type == STORE_INT32 && (v->i > INT32_MAX || v->i < INT32_MIN)
                    ? "the number does not fit the column's 32 bits"
                    : NULL;
@@ -69,8 +69,8 @@ static const char *fit(const struct store *s, const struct store_column *c, stru
             *v = value_float((double)v->i);
         return v->type == VALUE_FLOAT ? NULL : "it is no number";
     case STORE_BOOL:
-        if (v->type == VALUE_INT)
-            *v = value_bool(v->i != 0);
+        if (v->type == VALUE_INT && (v->i == 0 || v->i == 1))
+            *v = value_bool(v->i == 1);
         return v->type == VALUE_BOOL ? NULL : "it is no truth value";
     case STORE_BYTES:
         if (v->type == VALUE_STR)
