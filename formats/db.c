@@ -1,5 +1,6 @@
 #include "db.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -56,8 +57,21 @@ const char *db_default_url(void)
     return "sqlite:///mlflow.db";
 }
 
-/* Hides what may be a password: all between the first `:` after `//` and the last `@`, and `password=` in the
- * query. */
+static bool is_secret(const char *parameter)
+{
+    static const char *const secrets[] = {"password",         "passwd",           "sslpassword",
+                                          "scram_client_key", "scram_server_key", "oauth_client_secret"};
+    char *name = xstrndup(parameter, strcspn(parameter, "=&"));
+    bool found = false;
+    io_percent_decode(name);
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
+        found |= strcasecmp(name, secrets[i]) == 0;
+    free(name);
+    return found;
+}
+
+/* Hides what may be a password: before a host all between the first `:` and the last `@`, and parameters of
+ * the query. */
 static char *masked(const char *text)
 {
     struct buf b = {0};
@@ -66,7 +80,7 @@ static char *masked(const char *text)
     buf_add(&b, text, (size_t)(rest - text));
     const char *at = strrchr(rest, '@');
     const char *colon = strchr(rest, ':');
-    if (at && colon && colon < at) {
+    if (*rest != '/' && at && colon && colon < at) {
         buf_add(&b, rest, (size_t)(colon - rest + 1));
         buf_adds(&b, "***");
         rest = at;
@@ -74,11 +88,11 @@ static char *masked(const char *text)
     const char *query = strchr(rest, '?');
     while (query) {
         query++;
-        if (strncasecmp(query, "password=", 9) == 0 || strncasecmp(query, "sslpassword=", 12) == 0) {
-            const char *value = strchr(query, '=') + 1;
-            buf_add(&b, rest, (size_t)(value - rest));
+        size_t len = strcspn(query, "=&");
+        if (query[len] == '=' && is_secret(query)) {
+            buf_add(&b, rest, (size_t)(query + len + 1 - rest));
             buf_adds(&b, "***");
-            rest = value + strcspn(value, "&");
+            rest = query + strcspn(query, "&");
         }
         query = strchr(query, '&');
     }
@@ -86,12 +100,28 @@ static char *masked(const char *text)
     return b.data ? b.data : xstrdup("");
 }
 
-static void decode(char *s)
+static bool is_escape(const char *s)
 {
-    char *copy = xstrdup(s);
-    if (io_percent_decode(s) < 0)
-        strcpy(s, copy); /* not an escape: the name has a percent sign */
-    free(copy);
+    return s[0] == '%' && isxdigit((unsigned char)s[1]) && isxdigit((unsigned char)s[2]) &&
+           (s[1] != '0' || s[2] != '0');
+}
+
+/* Decodes escapes as Python's unquote does: any other percent sign is one. */
+static char *decoded(const char *s)
+{
+    struct buf b = {0};
+    while (*s) {
+        char escape[4] = "";
+        if (is_escape(s)) {
+            memcpy(escape, s, 3);
+            io_percent_decode(escape);
+            buf_adds(&b, escape);
+            s += 3;
+        } else {
+            buf_addc(&b, *s++);
+        }
+    }
+    return b.data ? b.data : xstrdup("");
 }
 
 static bool parse_sqlite(const char *text, const char *rest, struct db_url *u, struct err *e)
@@ -102,12 +132,15 @@ static bool parse_sqlite(const char *text, const char *rest, struct db_url *u, s
     }
     rest += 3;
     size_t n = strcspn(rest, "?");
-    u->path = xstrndup(rest, n);
+    char *raw = xstrndup(rest, n);
+    u->path = decoded(raw);
     if (rest[n])
         u->options = xstrdup(rest + n + 1);
-    decode(u->path);
-    if (starts(u->path, "file:"))
+    if (starts(u->path, "file:")) /* SQLite decodes such a name itself */
         memmove(u->path, u->path + 5, strlen(u->path + 5) + 1);
+    else if (strcmp(raw, u->path) != 0)
+        u->undecoded = xstrdup(raw);
+    free(raw);
     if (!u->path[0] || strcmp(u->path, ":memory:") == 0 ||
         (u->options && strstr(u->options, "mode=memory"))) {
         err_set(e, text, "a database in memory is gone when the program ends");
@@ -144,9 +177,32 @@ bool db_url_parse(const char *text, struct db_url *u, struct err *e)
     return false;
 }
 
+char *db_url_of_file(const char *path)
+{
+    for (const char *p = path; *p; p++)
+        if (*p == '?' || is_escape(p) || iscntrl((unsigned char)*p))
+            return NULL;
+    return xasprintf("sqlite:///%s", path);
+}
+
+void db_url_warn(const struct db_url *u)
+{
+    if (!u->undecoded)
+        return;
+    err_warn(u->display, "this is the file %s; MLflow with SQLAlchemy before 2.1 takes it for %s", u->path,
+             u->undecoded);
+    char *plain = db_url_of_file(u->path);
+    if (plain)
+        err_print_hint("for every MLflow it is %s", plain);
+    else
+        err_print_hint("no URL means this file to every MLflow; name it without ? and %%");
+    free(plain);
+}
+
 void db_url_free(struct db_url *u)
 {
     free(u->path);
+    free(u->undecoded);
     free(u->options);
     free(u->conninfo);
     free(u->display);

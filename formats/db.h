@@ -14,7 +14,10 @@ enum dialect { DIALECT_SQLITE, DIALECT_POSTGRESQL };
 
 struct db_url {
     enum dialect dialect;
-    char *path;     /* SQLite: the file, decoded; NULL for PostgreSQL */
+    char *path; /* SQLite: the file, decoded; NULL for PostgreSQL */
+    /* SQLite: the path with its escapes where it has some, else NULL. SQLAlchemy decodes them since 2.1; to
+     * MLflow with an older one this is the file's name. */
+    char *undecoded;
     char *options;  /* SQLite: what follows `?`, or NULL */
     char *conninfo; /* PostgreSQL: a URI for libpq, password included; NULL for SQLite */
     char *display;  /* for messages, passwords as *** */
@@ -30,6 +33,11 @@ const char *db_default_url(void);
 /* True when text looks like a database URL (has one of the schemes above). */
 bool db_url_is_database(const char *text);
 void db_url_free(struct db_url *u);
+/* The URL, without escapes, by which every MLflow opens the SQLite file; malloc'ed. NULL: no URL means this
+ * file to all of them. */
+char *db_url_of_file(const char *path);
+/* Warns of a URL that is not the same file to every MLflow: for programs that make the file. */
+void db_url_warn(const struct db_url *u);
 
 enum db_mode {
     /* Must exist; nothing is written. A -wal and -shm that SQLite needs to read are removed at the end where

@@ -69,9 +69,14 @@ static bool check_file(const struct db_url *u, enum db_mode mode, struct err *e)
     if (stat(u->path, &st) != 0) {
         if (errno == ENOENT && mode == DB_CREATE)
             return true;
-        err_set(e, u->path, "%s", strerror(errno));
-        return errno == ENOENT ? err_hint(e, "there is no such database; is the path in the URL right?")
-                               : false;
+        int why = errno;
+        err_set(e, u->path, "%s", strerror(why));
+        if (why != ENOENT)
+            return false;
+        if (u->undecoded && access(u->undecoded, F_OK) == 0)
+            return err_hint(e, "there is a file %s, which this URL is to MLflow with SQLAlchemy before 2.1",
+                            u->undecoded);
+        return err_hint(e, "there is no such database; is the path in the URL right?");
     }
     if (!S_ISREG(st.st_mode))
         return err_set(e, u->path, "not a regular file");

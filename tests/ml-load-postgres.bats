@@ -299,3 +299,23 @@ strike() { # strike BLOW
     ml-verify -q "$url" <a.mlr
     assert_equal "$(sql "SELECT count(*) FROM metrics WHERE value = 'NaN' OR value = 'Infinity'")" 0
 }
+
+@test "ml-migrate shows no password, wherever the URL has it" {
+    mkdir bin
+    for p in ml-load ml-verify; do ln -s "$BUILD/bin/$p" bin/; done
+    cp "$BUILD/bin/ml-migrate" bin/
+    printf '#!/bin/sh\ncat a.mlr\n' >bin/mlruns-dump
+    chmod +x bin/mlruns-dump
+    password=$PGPASSWORD user=$PGUSER
+    unset PGPASSWORD
+    for url in "postgresql://$user@127.0.0.1:$PGPORT/$PGDATABASE?password=$password" \
+        "postgresql://$user@127.0.0.1:$PGPORT/$PGDATABASE?p%61ssword=$password&sslmode=prefer" \
+        "postgresql://$user:$password@127.0.0.1:$PGPORT/$PGDATABASE"; do
+        run_split bin/ml-migrate --verify --target "$url"
+        assert_status 0
+        assert_contains "$(echo "$output" | tail -1)" "export MLFLOW_TRACKING_URI='postgresql://$user"
+        assert_contains "$(echo "$output" | tail -1)" '***'
+        refute_contains "$output$stderr" "$password"
+        PGPASSWORD=$password psql -qAtX -c 'DROP SCHEMA public CASCADE; CREATE SCHEMA public' 2>/dev/null
+    done
+}

@@ -48,6 +48,33 @@ with_failing() { # PROGRAM STATUS [COMMAND]
     mlruns-dump -q "it's a dir/mlruns" | ml-verify -q "$MLFLOW_TRACKING_URI"
 }
 
+@test "the export is the URL that every MLflow reads alike; where none is, that is told" {
+    run_split ml-migrate --target 'sqlite:///a%20b#&=;@:.db?timeout=30' --verify
+    assert_status 0
+    [ -s 'a b#&=;@:.db' ]
+    assert_equal "$(echo "$output" | tail -1)" "export MLFLOW_TRACKING_URI='sqlite:///$PWD/a b#&=;@:.db?timeout=30'"
+    assert_contains "$stderr" "this is the file $PWD/a b#&=;@:.db; MLflow with SQLAlchemy before 2.1 takes it for a%20b#&=;@:.db"
+    run_split ml-migrate --target "sqlite:///$PWD/c%3Fd.db"
+    assert_status 0
+    [ -s 'c?d.db' ]
+    assert_equal "$output" "export MLFLOW_TRACKING_URI='sqlite:///$PWD/c%3Fd.db'"
+    assert_contains "$stderr" "no URL means this file to every MLflow"
+}
+
+@test "an export that cannot be written is an error" {
+    run_split sh -c 'ml-migrate -q --target sqlite:///x.db >/dev/full'
+    assert_status 2
+    assert_contains "$stderr" "standard output: the export cannot be written"
+    [ -s x.db ]
+    run_split sh -c 'ml-migrate -q --target sqlite:///y.db >&-'
+    assert_status 2
+    assert_contains "$stderr" "standard output: it is closed"
+    [ ! -e y.db ]
+    run_split sh -c 'mlruns-dump -q mlruns | ml-load -q --export sqlite:///z.db >/dev/full'
+    assert_status 2
+    assert_contains "$stderr" "standard output"
+}
+
 @test "options reach the programs" {
     run_split ml-migrate --release 3.2.0 --jobs 2 --tmpdir . -v --target sqlite:///x.db
     assert_status 0

@@ -167,6 +167,22 @@ fake_mlflow() {
     assert_contains "$(ml-schema current 'sqlite:///file:a b/é.db?mode=rw&uri=true')" 97727af70f4d
 }
 
+@test "a URL with escapes is another file to some MLflow: who makes the file warns, who looks for it tells" {
+    run_split ml-schema create -q 'sqlite:///a%20b.db'
+    assert_status 0
+    assert_contains "$stderr" "warning: this is the file a b.db; MLflow with SQLAlchemy before 2.1 takes it for a%20b.db"
+    assert_contains "$stderr" "hint: for every MLflow it is sqlite:///a b.db"
+    run_split ml-schema create -q 'sqlite:///a%3Fb.db'
+    [ -s 'a?b.db' ]
+    assert_contains "$stderr" "hint: no URL means this file to every MLflow; name it without ? and %"
+    run_split ml-schema create -q 'sqlite:///100%.db'
+    assert_equal "$stderr" ""
+    mv 'a b.db' 'a%20b.db'
+    run_split ml-schema current 'sqlite:///a%20b.db'
+    assert_status 2
+    assert_contains "$stderr" "hint: there is a file a%20b.db, which this URL is to MLflow with SQLAlchemy before 2.1"
+}
+
 @test "without a URL the environment says which database, else it is mlflow.db, and it is told" {
     MLFLOW_BACKEND_STORE_URI=$db run_split ml-schema create --release 2.0
     assert_status 0

@@ -23,6 +23,7 @@ static struct {
     bool dry_run;
     bool drop_unsupported;
     bool wide_ids;
+    bool export;
 } options;
 
 static const struct opt table[] = {
@@ -39,6 +40,10 @@ static const struct opt table[] = {
      "PostgreSQL: make the columns of experiment ids 64 bits wide; only\n"
      "ml-schema can upgrade such a database from then on",
      &options.wide_ids},
+    {OPT_FLAG, 0, "export", NULL,
+     "print the command that makes MLflow use the database to standard\n"
+     "output, too",
+     &options.export},
     {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: beside the target)",
      &options.tmpdir},
     {OPT_END, 0, NULL, NULL, NULL, NULL},
@@ -46,7 +51,7 @@ static const struct opt table[] = {
 
 static const struct opt_spec spec = {
     .synopsis = "ml-load [--release X.Y[.Z]] [-n|--dry-run] [--drop-unsupported] [--wide-experiment-ids]\n"
-                "        [--tmpdir DIR] [URL]",
+                "        [--export] [--tmpdir DIR] [URL]",
     .about = "Loads the record stream on standard input into a database: all of it, or nothing.\n"
              "URL is sqlite:///file.db or postgresql://… (default: $MLFLOW_BACKEND_STORE_URI, "
              "$MLFLOW_TRACKING_URI where it\n"
@@ -57,7 +62,6 @@ static const struct opt_spec spec = {
 
 /* What is loaded into, and what has to be undone when the program ends early. */
 static struct target {
-    const char *url_text;
     struct db_url url;
     char *path; /* of the SQLite file, links resolved */
     bool exists;
@@ -135,7 +139,6 @@ static void find_target(const char *text)
 {
     struct err e;
     struct stat st;
-    target.url_text = text;
     require(db_url_parse(text, &target.url, &e), &e);
     if (is_sqlite())
         find_file();
@@ -451,23 +454,32 @@ static void tell_about_files(const struct store_report *r)
     buf_free(&b);
 }
 
-/* The URL by which MLflow opens the database, from any folder where that can be said for every version of
- * MLflow. */
+/* The URL by which MLflow opens the database, from any folder where that can be said. */
 static char *tracking_uri(void)
 {
-    if (!is_sqlite())
-        return xasprintf("'%s'", target.url.display);
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+,@";
-    if (target.path[strspn(target.path, plain)] == '\0')
-        return xasprintf("sqlite:///%s", target.path);
+    const char *query = strchr(target.url.display, '?');
+    bool by_sqlite = target.url.options && strstr(target.url.options, "uri="); /* what its file: URIs say */
+    char *plain = is_sqlite() && !by_sqlite ? db_url_of_file(target.path) : NULL;
+    char *uri = plain ? xasprintf("%s%s", plain, query ? query : "") : xstrdup(target.url.display);
+    free(plain);
+    return uri;
+}
+
+/* A word as the shell reads it back; takes word. */
+static char *shell_word(char *word)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:/._-+,@";
+    if (word[strspn(word, plain)] == '\0')
+        return word;
     struct buf b = {0};
     buf_addc(&b, '\'');
-    for (const char *p = target.url_text; *p; p++)
+    for (const char *p = word; *p; p++)
         if (*p == '\'')
             buf_adds(&b, "'\\''");
         else
             buf_addc(&b, *p);
     buf_addc(&b, '\'');
+    free(word);
     return b.data;
 }
 
@@ -481,9 +493,13 @@ static void tell_how_to_open(void)
     if (options.wide_ids)
         err_note("experiment ids have 64 bits here: upgrade this database by ml-schema alone, MLflow's own "
                  "`db upgrade` fails");
-    char *uri = tracking_uri();
+    char *uri = shell_word(tracking_uri());
     err_note("MLflow goes on using ./mlruns until you say:");
     err_note("  export MLFLOW_TRACKING_URI=%s", uri);
+    if (options.export) {
+        printf("export MLFLOW_TRACKING_URI=%s\n", uri);
+        io_close_stdout();
+    }
     free(uri);
 }
 
@@ -503,6 +519,7 @@ int main(int argc, char **argv)
     find_target(text);
     if (first == argc)
         err_note("no URL given: %s", target.url.display);
+    db_url_warn(&target.url);
     if (isatty(STDIN_FILENO))
         die_hint("mlruns-dump ./mlruns | ml-load sqlite:///mlflow.db", "standard input",
                  "a terminal, not a record stream");

@@ -250,6 +250,7 @@ static int create(int argc, char **argv)
     const char *text = url_operand(&create_spec, argc, argv, first);
     int order = chosen_release()->order;
     parse_url(text);
+    db_url_warn(&url);
     if (url.path && access(url.path, F_OK) != 0)
         create_file(order);
     else
