@@ -15,6 +15,7 @@ struct line_reader {
     uint64_t number;   /* of the current line, from 1 */
     size_t start, end; /* of what is unread in w->chunk */
     bool eof;
+    bool failed; /* to be read, which has been told */
     bool torn; /* the current line has no newline: it is the file's last, and may have been cut */
 };
 
@@ -28,8 +29,10 @@ static bool more(struct line_reader *in)
     in->end -= in->start;
     in->start = 0;
     n = file_read_at(in->fd, chunk + in->end, CHUNK_SIZE - in->end, in->offset);
-    if (n < 0)
+    if (n < 0) {
         problem(in->w, 0, "%s", strerror(errno));
+        in->failed = true;
+    }
     if (n <= 0) {
         in->eof = true;
         return false;
@@ -163,6 +166,14 @@ static bool open_lines(struct walker *w, struct line_reader *in, int dir, const 
     return in->fd >= 0;
 }
 
+/* A file without a line: MLflow reads no other metric of its run either. */
+static void close_lines(struct line_reader *in)
+{
+    if (in->number == 0 && !in->failed)
+        problem(in->w, 0, "the metric's file is empty");
+    close(in->fd);
+}
+
 /* -- runs */
 
 /* The latest point by the rule of MLflow's database store: the greatest (step, timestamp, value) with NaN
@@ -256,7 +267,7 @@ static void run_metric(struct walker *w, int dir, const char *name, unsigned cha
         r->v[F_metric_value] = value_float(p.value);
         emit(w, r);
     }
-    close(in.fd);
+    close_lines(&in);
     if (!latest.any)
         return;
     record_init(&last, KIND_latest_metric);
@@ -330,7 +341,7 @@ static void model_metric(struct walker *w, int dir, const char *name, unsigned c
     while ((line = next_line(&in, &len)))
         if (model_point(&in, line, len, walk))
             emit(w, walk->r);
-    close(in.fd);
+    close_lines(&in);
 }
 
 void read_model_metrics(struct walker *w, int dir, const struct unit *unit, struct record *r)

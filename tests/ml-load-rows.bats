@@ -109,6 +109,8 @@ content() {
     run_split ml-load --release 3.2 sqlite:///c.db <b.mlr
     assert_status 2
     [ ! -e c.db ]
+}
+
 @test "a value that is not of its column's type is refused by name; numbers that say the same are taken" {
     while IFS='|' read -r change name; do
         edit "$change" >bad.mlr

@@ -538,9 +538,19 @@ line_of() { # FILE KEY
     assert_status 0
     head -c 70000 /dev/zero | tr '\0' 7 >mlruns/$m
     assert_malformed $m:1 "more than 64 KiB"
-    : >mlruns/$m # nothing was logged
-    dump mlruns
-    assert_status 0
+}
+
+@test "an empty metric file, with which MLflow reads no metric of its run or model, is named" {
+    for m in $EXP/$DEEP/metrics/void "$(cd "$ROOT/tests/data/mlruns" && echo $EXP/models/m-*/metrics)/void"; do
+        rm -rf mlruns
+        copy_tree
+        dump mlruns
+        whole=$(json out | grep -v '"kind":"\(header\|trailer\)"')
+        : >"mlruns/$m"
+        assert_malformed "$m" "the metric's file is empty"
+        assert_equal "$(json out | grep -v '"kind":"\(header\|trailer\|skipped\)"')" "$whole"
+        assert_equal "$(count skipped)" 1
+    done
 }
 
 @test "inputs and outputs" {

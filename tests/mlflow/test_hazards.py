@@ -573,6 +573,13 @@ bad_line("a metric line of bytes that are no text", b"1700000000000 \xff\xfe 9\n
 bad_line("a second bad line is named too", "x\n1700000000000 1.0 9\ny z\n", 8)
 
 
+@case("named", "an empty metric file")
+def _(tree):
+    path = tree.run() / "metrics" / "void"
+    append(path, "")
+    return [(tree.relative(path), None)], [(tree.run().name, "void")], False
+
+
 @case("named", "a link that leads nowhere")
 def _(tree):
     (tree.run() / "params" / "lost").symlink_to("/nonexistent/file")
