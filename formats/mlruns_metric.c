@@ -16,7 +16,7 @@ struct line_reader {
     size_t start, end; /* of what is unread in w->chunk */
     bool eof;
     bool failed; /* to be read, which has been told */
-    bool torn; /* the current line has no newline: it is the file's last, and may have been cut */
+    bool torn;   /* the current line has no newline: it is the file's last, and may have been cut */
 };
 
 /* Reads more behind what is unread. false at the end of the file and on an error, which is reported. */

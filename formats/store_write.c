@@ -72,6 +72,34 @@ static const char *describe_other(struct writer *w, const struct value *row)
     return buf_str(out);
 }
 
+/* True when the row tells all that identifies its record; that of an input has its dataset's id alone, that
+ * of an input's tag not even the run. */
+static bool tells_identity(const struct kind_desc *k)
+{
+    for (int i = 0; i < k->n_fields; i++)
+        if ((k->fields[i].flags & FIELD_K) && k->fields[i].column[0] == '\0')
+            return false;
+    return true;
+}
+
+/* By what there is: "Input (run_id r, dataset_id d, input_id i)". */
+static void describe_ids(const struct record *r, struct buf *out)
+{
+    const char *before = " (";
+    buf_adds(out, r->kind->singular);
+    for (int i = 0; i < r->kind->n_fields; i++) {
+        const struct field_desc *f = &r->kind->fields[i];
+        bool is_id =
+            (f->flags & FIELD_K) || strcmp(f->name, "dataset_id") == 0 || strcmp(f->name, "input_id") == 0;
+        if (!is_id || value_is_null(&r->v[i]))
+            continue;
+        buf_addf(out, "%s%s ", before, f->name);
+        value_describe(&r->v[i], out);
+        before = ", ";
+    }
+    buf_addc(out, ')');
+}
+
 static const char *describe_row(struct writer *w, enum kind kind, const struct value *row)
 {
     struct record r;
@@ -79,7 +107,10 @@ static const char *describe_row(struct writer *w, enum kind kind, const struct v
         return describe_other(w, row);
     record_of_row(w->s, kind, row, &w->p.scratch, &r);
     buf_reset(&w->s->text);
-    record_describe(&r, &w->s->text);
+    if (tells_identity(&kinds[kind]))
+        record_describe(&r, &w->s->text);
+    else
+        describe_ids(&r, &w->s->text);
     return buf_str(&w->s->text);
 }
 

@@ -352,6 +352,29 @@ wait_for() {
     refused "" ml-load sqlite:///db/x.db < <(cat a.mlr a.mlr)
 }
 
+@test "a record of any kind that is there twice is named by what identifies it" {
+    mlruns-dump -q mlruns | ml-load -q --release 3.17.2 sqlite:///a.db
+    python3 "$ROOT/tests/fill_tables.py" a.db
+    mldb-dump -q --with-secrets sqlite:///a.db | ml-transform --json >whole.json
+    n=0
+    for kind in $(jq -r .kind whole.json | sort -u | grep -v 'header\|trailer\|metric$'); do
+        jq -c --arg kind "$kind" 'if .kind == $kind then ., . else . end' whole.json | ml-transform --from-json --reseal >twice.mlr
+        run_split sh -c 'ml-load -q --release 3.17.2 sqlite:///b.db <twice.mlr'
+        assert_status 2
+        assert_contains "$stderr" ": it is there twice"
+        refute_contains "$stderr" None
+        [ ! -e b.db ]
+        n=$((n + 1))
+    done
+    [ "$n" -gt 20 ]
+    input=$(jq -r 'select(.kind == "input") | "Input (run_id \(.run_id), dataset_id \(.dataset_id), input_id \(.input_id))"' whole.json | head -1)
+    tag=$(jq -r 'select(.kind == "input_tag") | "Input tag (input_id \(.input_id), key \(.key))"' whole.json | head -1)
+    jq -c 'if .kind == "input" or .kind == "input_tag" then ., . else . end' whole.json | ml-transform --from-json --reseal >twice.mlr
+    run_split sh -c 'ml-load -q --release 3.17.2 sqlite:///b.db <twice.mlr'
+    assert_contains "$stderr" "$input: it is there twice"
+    assert_contains "$stderr" "$tag: it is there twice"
+}
+
 @test "many problems are counted, not all printed" {
     edit 'if .kind == "param" or .kind == "metric" then .key = {"$bytes": "/w=="} else . end' >b.mlr
     run_split ml-load sqlite:///db/x.db <b.mlr
