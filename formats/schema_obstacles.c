@@ -7,14 +7,16 @@
 /* ---- SQLite: a rehearsal on an empty copy */
 
 /* An index, view or trigger that cannot be made there (it wants a function that only its own program has) is
- * left to the upgrade itself; *whole is false when a table cannot. */
+ * left to the upgrade itself, and so is a virtual table, whose module only its own program may have; *whole
+ * is false when another table cannot. */
 static bool copy_structure(struct db *db, struct db *copy, bool *whole, struct err *e)
 {
-    struct db_stmt *s = db_prepare(db,
-                                   "SELECT name, sql || ';', type = 'table' FROM sqlite_schema\n"
-                                   "WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'\n"
-                                   "ORDER BY type <> 'table', rowid",
-                                   e);
+    struct db_stmt *s =
+        db_prepare(db,
+                   "SELECT name, sql || ';', type = 'table' AND rootpage > 0 FROM sqlite_schema\n"
+                   "WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'\n"
+                   "ORDER BY type <> 'table', rowid",
+                   e);
     bool ok = s != NULL;
     int row = 0;
     *whole = true;

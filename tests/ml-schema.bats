@@ -462,6 +462,11 @@ in_the_way() {
     assert_status 0
     run_split ml-schema current sqlite:///y.db
     assert_status 0
+    # what else is in the way is named all the same
+    vecs="PRAGMA writable_schema = ON;
+        INSERT INTO sqlite_schema VALUES ('table', 'vecs', 'vecs', 0, 'CREATE VIRTUAL TABLE vecs USING vec0(embedding float[4])');"
+    in_the_way 1.0 "CREATE TABLE issues (a); $vecs" "revision 76601a5f987d (add issues table): table issues already exists"
+    in_the_way 3.7 "CREATE VIEW broken AS SELECT * FROM nowhere; $vecs" "view broken cannot be read: no such table: "
 }
 
 @test "a lock is waited for, and told; --lock-timeout ends the waiting" {
