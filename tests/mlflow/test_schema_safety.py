@@ -727,6 +727,11 @@ def connections_closed(server):
         upgrade = start(url)
         while (line := upgrade.stderr.readline()) and "waiting for" not in line:
             pass
+        for _ in range(100):  # until the server has the statement that waits, which the signal is to end
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            if cursor.fetchone()[0]:
+                break
+            time.sleep(0.1)
         upgrade.send_signal(signal.SIGTERM)
         upgrade.communicate()
     problems += [] if upgrade.returncode == 128 + signal.SIGTERM else [f"exit {upgrade.returncode} after SIGTERM"]
