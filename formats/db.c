@@ -404,6 +404,19 @@ bool db_begin_write(struct db *db, struct err *e)
     return db->ops->begin_write(db, e);
 }
 
+bool db_begin_or_tell(struct db *db, int timeout, bool (*begin)(struct db *, struct err *), struct err *e)
+{
+    if (db_dialect(db) == DIALECT_SQLITE) {
+        db_lock_timeout(db, 0);
+        bool begun = begin(db, NULL);
+        db_lock_timeout(db, timeout);
+        if (begun)
+            return true;
+        err_note("waiting for another program that is using %s", db_display(db));
+    }
+    return begin(db, e);
+}
+
 bool db_commit(struct db *db, struct err *e)
 {
     return db_exec(db, "COMMIT", e);

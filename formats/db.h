@@ -100,6 +100,9 @@ bool db_backup(struct db *db, const char *file, struct err *e);
 
 bool db_begin_read(struct db *db, struct err *e);  /* one snapshot for all that follows */
 bool db_begin_write(struct db *db, struct err *e); /* SQLite: BEGIN IMMEDIATE */
+/* Begins by one of the above, or another function of the dialect, at once; where SQLite's file is locked,
+ * tells that it waits, and does so for timeout ms, which stays the time to wait (db_lock_timeout). */
+bool db_begin_or_tell(struct db *db, int timeout, bool (*begin)(struct db *, struct err *), struct err *e);
 bool db_commit(struct db *db, struct err *e);
 void db_rollback(struct db *db); /* no open transaction is fine */
 

@@ -11,21 +11,20 @@
 /* The advisory lock's number; a schema in the same database has one of its own. */
 static const char postgres_lock_key[] = "(2026, hashtext(current_schema()))";
 
-/* Tries at once first, so that waiting can be told. The locking mode, with which the lock outlives
- * transactions, is set only under the lock: two that wait in that mode would each keep what the other needs.
- * With a WAL there is no such lock, and upgraders take turns by the revision. */
+static bool begin_exclusive(struct db *db, struct err *e)
+{
+    return db_exec(db, "BEGIN EXCLUSIVE", e);
+}
+
+/* The locking mode, with which the lock outlives transactions, is set only under the lock: two that wait in
+ * that mode would each keep what the other needs. With a WAL there is no such lock, and upgraders take turns
+ * by the revision. */
 static bool lock_sqlite(struct db *db, int timeout, struct err *e)
 {
     char *mode = NULL;
-    db_lock_timeout(db, 0);
-    bool ok = db_exec(db, "BEGIN EXCLUSIVE", NULL);
-    db_lock_timeout(db, timeout);
-    if (!ok) {
-        err_note("waiting for another program that is using %s", db_display(db));
-        ok = db_exec(db, "BEGIN EXCLUSIVE", e);
-    }
-    ok = ok && db_query_text(db, "PRAGMA journal_mode", &mode, e) &&
-         (strcmp(mode, "wal") == 0 || db_exec(db, "PRAGMA locking_mode = EXCLUSIVE", e));
+    bool ok = db_begin_or_tell(db, timeout, begin_exclusive, e) &&
+              db_query_text(db, "PRAGMA journal_mode", &mode, e) &&
+              (strcmp(mode, "wal") == 0 || db_exec(db, "PRAGMA locking_mode = EXCLUSIVE", e));
     free(mode);
     return ok && db_exec(db, "COMMIT; PRAGMA cache_size = -16384" /* KiB */, e);
 }

@@ -144,13 +144,19 @@ bool store_add_other(struct store *s, const struct record *r, struct err *e)
     return !fill_row(s, r, t, entries, n, row) || store_stage_row(s, KIND_row, t, row, e);
 }
 
+/* NULL where the target has none. */
+static struct store_table *workspaces_table(const struct store *s)
+{
+    const struct row_table *known = row_table_by_name("workspaces", 10);
+    return known ? s->row_tables[known - row_tables] : NULL;
+}
+
 /* MLflow finds nothing in a workspace without a row, and a file store has no such rows. */
 bool store_add_workspaces(struct store *s, struct db *db, struct err *e)
 {
-    const struct row_table *known = row_table_by_name("workspaces", 10);
     bool ok = true;
     int64_t others = 0;
-    if (!known || !s->row_tables[known - row_tables])
+    if (!workspaces_table(s))
         return true;
     uint64_t before = db_rows_written(db);
     for (int i = 0; ok && i < s->n_tables; i++) {
@@ -174,8 +180,7 @@ bool store_add_workspaces(struct store *s, struct db *db, struct err *e)
  * but that one stays. */
 bool store_finish_others(struct store *s, struct db *db, struct err *e)
 {
-    const struct row_table *known = row_table_by_name("workspaces", 10);
-    struct store_table *t = known ? s->row_tables[known - row_tables] : NULL;
+    struct store_table *t = workspaces_table(s);
     struct value row[STORE_MAX_COLUMNS] = {{.type = VALUE_NULL}};
     if (!t || !t->filled)
         return true;

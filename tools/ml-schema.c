@@ -119,21 +119,6 @@ static struct db *open_to_wait(const char *text, enum db_mode mode)
     return db;
 }
 
-/* Begins a transaction; that it waits is told. */
-static bool begin_or_wait(struct db *db, bool write, struct err *e)
-{
-    bool (*begin)(struct db *, struct err *) = write ? db_begin_write : db_begin_read;
-    if (db_dialect(db) == DIALECT_SQLITE) {
-        db_lock_timeout(db, 0);
-        bool begun = begin(db, NULL);
-        db_lock_timeout(db, lock_ms());
-        if (begun)
-            return true;
-        err_note("waiting for another program that is using %s", db_display(db));
-    }
-    return begin(db, e);
-}
-
 static int order_of(struct db *db)
 {
     struct err e;
@@ -446,7 +431,7 @@ static int upgrade(int argc, char **argv)
     struct err e;
     if (dry_run) {
         struct db *db = open_to_wait(text, DB_READ);
-        if (!begin_or_wait(db, false, &e))
+        if (!db_begin_or_tell(db, lock_ms(), db_begin_read, &e))
             db_die(&e);
         db_rollback(db);
         look_for_wreck(db, false);
@@ -644,8 +629,8 @@ static int64_t move_rows(struct db *db, bool really)
     struct err e;
     struct clashes clashes = {.in_table = 0};
     struct schema_moves moves = {.rows = print_rows, .clash = print_clash, .arg = &clashes};
-    bool ok = begin_or_wait(db, really, &e) && schema_move_to_default_workspace(db, really, &moves, &e) &&
-              db_commit(db, &e);
+    bool ok = db_begin_or_tell(db, lock_ms(), really ? db_begin_write : db_begin_read, &e) &&
+              schema_move_to_default_workspace(db, really, &moves, &e) && db_commit(db, &e);
     end_table(&clashes);
     if (!ok)
         db_die(&e);
