@@ -20,12 +20,12 @@ LIBS     = $(shell pkg-config --libs $(PKGS)) -lmsgpackc -lm -lpthread
 O        = $(BUILD)/obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 comma    = ,
 SAN      = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
-ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN) $(SAN) \
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN) $(SAN) -I. \
              $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS) $(CFLAGS)
 
 PROGRAMS = $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 SCRIPTS  = $(filter-out %.c %.h,$(notdir $(wildcard tools/*)))
-LIB_SRC  = $(wildcard common/*.c formats/*.c)
+LIB_SRC  = $(wildcard common/*.c formats/*.c formats/*/*.c)
 LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o
 LIB      = $(O)/libmlruns.a
 BIN      = $(BUILD)/bin
@@ -48,7 +48,7 @@ $(O)/%.o: %.c $(O)/flags
 
 $(O)/gen/migrations.o: $(BUILD)/gen/migrations.c $(O)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Wno-overlength-strings -I. -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) -Wno-overlength-strings -c -o $@ $<
 
 $(BUILD)/gen/migrations.c: migrations $(wildcard migrations/*)
 	@mkdir -p $(@D)
@@ -76,7 +76,7 @@ $(UNITS:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(O)/tests/unit/%.o $(LIB) $(BIN)/l
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
--include $(wildcard $(O)/*/*.d $(O)/*/*/*.d)
+-include $(wildcard $(O)/*/*.d $(O)/*/*/*.d $(O)/*/*/*/*.d)
 
 deps:
 	@sh tests/setup.sh apt
@@ -104,13 +104,13 @@ $(BUILD)/bench/insert_floor: tests/bench/insert_floor.c
 # Each target for FUZZ_SECONDS under clang's libFuzzer.
 FUZZ_SECONDS = 60
 fuzz:
-	@BUILD='$(BUILD)' SECONDS_EACH='$(FUZZ_SECONDS)' ALL_CFLAGS="-std=c17 -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))" \
+	@BUILD='$(BUILD)' SECONDS_EACH='$(FUZZ_SECONDS)' ALL_CFLAGS="-std=c17 -D_GNU_SOURCE -I. $(shell pkg-config --cflags $(PKGS))" \
 	    LIBS='$(LIBS)' tests/fuzz/run $(FUZZERS)
 
 lint: $(BUILD)/gen/migrations.c
-	clang-format --dry-run --Werror common/*.[ch] formats/*.[ch] tools/*.c tests/unit/*.[ch] tests/fuzz/*.c
+	clang-format --dry-run --Werror common/*.[ch] formats/*/*.[ch] tools/*.c tests/unit/*.[ch] tests/fuzz/*.c
 	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
-	    -D_GNU_SOURCE -DSQLITE_VERSION_NUMBER=3040000 common formats tools
+	    -D_GNU_SOURCE -DSQLITE_VERSION_NUMBER=3040000 -I. common formats tools
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \

@@ -1,10 +1,10 @@
-#include "arena.h"
+#include "common/arena.h"
 
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
+#include "common/buf.h"
 
 enum { BLOCK_SIZE = 32 * 1024 };
 

@@ -1,4 +1,4 @@
-#include "err.h"
+#include "common/err.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "progress.h"
+#include "common/progress.h"
 
 enum { MAX_CLEANUPS = 16, MAX_MESSAGE = 8192 };
 

@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "buf.h"
-#include "err.h"
+#include "common/buf.h"
+#include "common/err.h"
 
 /* Buffered writer on a file descriptor that it does not own. Errors die, naming `name`: there is no way to go
  * on without one's output. EPIPE ends the program quietly with exit 141's meaning: the process raises SIGPIPE

@@ -1,4 +1,4 @@
-#include "opt.h"
+#include "common/opt.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "err.h"
-#include "io.h"
-#include "progress.h"
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/io.h"
+#include "common/progress.h"
 
 #ifndef MLRUNS_TOOLS_VERSION
 #define MLRUNS_TOOLS_VERSION "unknown"

@@ -1,4 +1,4 @@
-#include "sort.h"
+#include "common/sort.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "io.h"
+#include "common/buf.h"
+#include "common/io.h"
 
 /* An entry, in memory as in the file: its two lengths, its key, its data. */
 struct head {

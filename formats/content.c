@@ -1,10 +1,10 @@
-#include "content.h"
+#include "formats/content.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/buf.h"
-#include "schema.h"
+#include "common/buf.h"
+#include "formats/schema.h"
 
 /* Rows that are content. Of a table that is not here every row is. */
 static const char *content_condition(const char *name)

@@ -1,4 +1,4 @@
-#include "db.h"
+#include "formats/db.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -6,9 +6,9 @@
 #include <strings.h>
 #include <time.h>
 
-#include "../common/buf.h"
-#include "../common/io.h"
-#include "db_impl.h"
+#include "common/buf.h"
+#include "common/io.h"
+#include "formats/db_impl.h"
 
 /* ---- URLs */
 

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../common/err.h"
-#include "value.h"
+#include "common/err.h"
+#include "formats/value.h"
 
 enum dialect { DIALECT_SQLITE, DIALECT_POSTGRESQL };
 

@@ -1,10 +1,10 @@
-#include "db_interrupt.h"
+#include "formats/db_interrupt.h"
 
 #include <libpq-fe.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 
-#include "../common/io.h"
+#include "common/io.h"
 
 static sqlite3 *sqlite;
 static PGcancel *postgres;

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "../common/arena.h"
-#include "../common/buf.h"
-#include "db_impl.h"
+#include "common/arena.h"
+#include "common/buf.h"
+#include "formats/db_impl.h"
 
 enum { MAX_PARAMETERS = 64 };
 

@@ -1,4 +1,4 @@
-#include "dbdump.h"
+#include "formats/dbdump.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#include "../common/progress.h"
-#include "equiv.h"
-#include "fetch.h"
-#include "rows.h"
-#include "../common/sort.h"
+#include "common/progress.h"
+#include "formats/equiv.h"
+#include "formats/fetch.h"
+#include "formats/rows.h"
+#include "common/sort.h"
 
 enum {
     STAGE_MEMORY = 16 << 20, /* bytes */

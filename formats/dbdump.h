@@ -3,9 +3,9 @@
 #ifndef FORMATS_DBDUMP_H
 #define FORMATS_DBDUMP_H
 
-#include "db.h"
-#include "record.h"
-#include "wire.h"
+#include "formats/db.h"
+#include "formats/record.h"
+#include "formats/wire.h"
 
 struct dbdump_options {
     const char *const *experiments; /* ids; none: all */

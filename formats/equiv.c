@@ -1,4 +1,4 @@
-#include "equiv.h"
+#include "formats/equiv.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "../common/io.h"
-#include "json.h"
+#include "common/io.h"
+#include "formats/json.h"
 
 #define REL_TOL 1e-9
 

@@ -17,10 +17,10 @@
 #ifndef FORMATS_EQUIV_H
 #define FORMATS_EQUIV_H
 
-#include "../common/buf.h"
-#include "db.h"
-#include "pytext.h"
-#include "record.h"
+#include "common/buf.h"
+#include "formats/db.h"
+#include "formats/pytext.h"
+#include "formats/record.h"
 
 /* What of a trace's tags and metadata a database keeps in columns of trace_info. */
 enum promoted {

@@ -1,4 +1,4 @@
-#include "fetch.h"
+#include "formats/fetch.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../common/buf.h"
+#include "common/buf.h"
 
 struct table {
     const char *name;

@@ -9,8 +9,8 @@
 #ifndef FORMATS_FETCH_H
 #define FORMATS_FETCH_H
 
-#include "db.h"
-#include "record.h"
+#include "formats/db.h"
+#include "formats/record.h"
 
 /* What a database has of each kind. */
 struct fetch;

@@ -1,13 +1,13 @@
-#include "fit.h"
+#include "formats/fit.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
-#include "content.h"
-#include "idmap.h"
+#include "common/io.h"
+#include "formats/content.h"
+#include "formats/idmap.h"
 
 /* Of what does not fit this many are told for each field. */
 enum { MAX_TOLD = 5 };

@@ -4,10 +4,10 @@
 #ifndef FORMATS_FIT_H
 #define FORMATS_FIT_H
 
-#include "../common/arena.h"
-#include "db.h"
-#include "record.h"
-#include "schema.h"
+#include "common/arena.h"
+#include "formats/db.h"
+#include "formats/record.h"
+#include "formats/schema.h"
 
 struct fit;
 /* truncate: texts that are too long are cut, unless they identify or refer to something. NULL with e filled.

@@ -1,9 +1,9 @@
-#include "idmap.h"
+#include "formats/idmap.h"
 
 #include <stdlib.h>
 #include <xxhash.h>
 
-#include "../common/buf.h"
+#include "common/buf.h"
 
 struct id_key id_key(unsigned space, const struct value *parts, int n)
 {

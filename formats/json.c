@@ -1,4 +1,4 @@
-#include "json.h"
+#include "formats/json.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/arena.h"
-#include "../common/io.h"
-#include "pack.h"
-#include "wire.h"
+#include "common/arena.h"
+#include "common/io.h"
+#include "formats/pack.h"
+#include "formats/wire.h"
 
 /* jq and JavaScript keep integers exact below this. */
 #define EXACT_INT (INT64_C(1) << 53)

@@ -1,10 +1,10 @@
-#include "json.h"
+#include "formats/json.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
+#include "common/io.h"
 
 /* JSON documents in values, as Python's json module sees them.
  *

@@ -1,11 +1,11 @@
-#include "jsonl.h"
+#include "formats/jsonl.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
+#include "formats/json.h"
 
 /* A record of WIRE_MAX_RECORD bytes, each of them written as \u00XX. */
 #define MAX_LINE (WIRE_MAX_RECORD * 6)

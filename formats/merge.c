@@ -1,13 +1,13 @@
-#include "merge.h"
+#include "formats/merge.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
-#include "idmap.h"
-#include "refs.h"
-#include "row_edit.h"
+#include "formats/idmap.h"
+#include "formats/refs.h"
+#include "formats/row_edit.h"
 
 /* Spaces of identities besides those of refs.h. */
 enum { BY_NAME = 64, OF_SOURCE, LAST_VERSION, KEYED };

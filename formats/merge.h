@@ -3,9 +3,9 @@
 #ifndef FORMATS_MERGE_H
 #define FORMATS_MERGE_H
 
-#include "../common/arena.h"
-#include "record.h"
-#include "wire.h"
+#include "common/arena.h"
+#include "formats/record.h"
+#include "formats/wire.h"
 
 enum merge_policy {
     MERGE_FAIL,   /* a clash is an error that names it */

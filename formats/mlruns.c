@@ -1,5 +1,5 @@
 /* A file store: where it is, which experiments it has, and the order in which threads read its units. */
-#include "mlruns.h"
+#include "formats/mlruns.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 
 #include <xxhash.h>
 
-#include "../common/io.h"
-#include "mlruns_internal.h"
+#include "common/io.h"
+#include "formats/mlruns_internal.h"
 
 #define TRASH  ".trash"
 #define MODELS "models"

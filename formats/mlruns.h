@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../common/err.h"
-#include "wire.h"
+#include "common/err.h"
+#include "formats/wire.h"
 
 struct mlruns;
 

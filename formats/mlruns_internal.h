@@ -9,11 +9,11 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "../common/buf.h"
-#include "mlruns.h"
-#include "record.h"
-#include "wire.h"
-#include "yaml.h"
+#include "common/buf.h"
+#include "formats/mlruns.h"
+#include "formats/record.h"
+#include "formats/wire.h"
+#include "formats/yaml.h"
 
 enum {
     CHUNK_SIZE = 64 << 10,     /* bytes read at once from metric files and folders */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "mlruns_internal.h"
+#include "formats/mlruns_internal.h"
 
 enum {
     NUMBER_MAX_LEN = 400

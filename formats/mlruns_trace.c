@@ -3,8 +3,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "json.h"
-#include "mlruns_internal.h"
+#include "formats/json.h"
+#include "formats/mlruns_internal.h"
 
 #define INFO_FILE  "trace_info.yaml"
 #define SOURCE_RUN "mlflow.assessment.sourceRunId"

@@ -1,4 +1,4 @@
-#include "new_file.h"
+#include "formats/new_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../common/buf.h"
-#include "../common/io.h"
+#include "common/buf.h"
+#include "common/io.h"
 
 char *new_file_resolve(const char *path)
 {

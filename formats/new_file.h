@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "../common/err.h"
-#include "db.h"
+#include "common/err.h"
+#include "formats/db.h"
 
 struct new_file {
     char *path;  /* where it will be */

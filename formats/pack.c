@@ -1,4 +1,4 @@
-#include "pack.h"
+#include "formats/pack.h"
 
 #include <math.h>
 #include <string.h>

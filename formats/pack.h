@@ -5,8 +5,8 @@
 
 #include <msgpack.h>
 
-#include "../common/buf.h"
-#include "value.h"
+#include "common/buf.h"
+#include "formats/value.h"
 
 /* What pk packs is appended to out. */
 void pack_begin(msgpack_packer *pk, struct buf *out);

@@ -1,11 +1,11 @@
-#include "pytext.h"
+#include "formats/pytext.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "value.h"
+#include "formats/value.h"
 
 struct run {
     uint32_t first, last;
@@ -14,7 +14,7 @@ struct run {
 struct range {
     uint32_t first, last;
 };
-#include "pytext_tables.h"
+#include "formats/pytext_tables.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 

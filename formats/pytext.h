@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../common/arena.h"
-#include "../common/buf.h"
+#include "common/arena.h"
+#include "common/buf.h"
 
 /* str.strip(): moves *s and *len past white space of any script at both ends. s is UTF-8. */
 void py_strip(const char **s, size_t *len);

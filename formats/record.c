@@ -1,9 +1,9 @@
-#include "record.h"
+#include "formats/record.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "../common/io.h"
+#include "common/io.h"
 
 /* The words that entities.def uses for flags. */
 enum {
@@ -29,7 +29,7 @@ enum {
     ;                                                                                                        \
     _Static_assert(sizeof fields_##k / sizeof fields_##k[0] <= RECORD_MAX_FIELDS,                            \
                    "RECORD_MAX_FIELDS is too small");
-#include "entities.def"
+#include "formats/entities.def"
 
 #define KIND(k, plural_, singular_, owner_, table_, since_, order_)                                          \
     static const struct const_desc consts_##k[] = {
@@ -42,7 +42,7 @@ enum {
     ;                                                                                                        \
     _Static_assert(sizeof consts_##k / sizeof consts_##k[0] <= KIND_MAX_CONSTS + 1,                          \
                    "KIND_MAX_CONSTS is too small");
-#include "entities.def"
+#include "formats/entities.def"
 
 const struct kind_desc kinds[KIND_COUNT] = {
 #define KIND(k, plural_, singular_, owner_, table_, since_, order_)                                          \
@@ -52,7 +52,7 @@ const struct kind_desc kinds[KIND_COUNT] = {
                   since_,     order_,                                                                        \
                   fields_##k, (int)(sizeof fields_##k / sizeof fields_##k[0]),                               \
                   consts_##k, (int)(sizeof consts_##k / sizeof consts_##k[0]) - 1},
-#include "entities.def"
+#include "formats/entities.def"
 };
 
 void record_init(struct record *r, enum kind kind)

@@ -5,13 +5,13 @@
 #ifndef FORMATS_RECORD_H
 #define FORMATS_RECORD_H
 
-#include "../common/buf.h"
-#include "../common/err.h"
-#include "value.h"
+#include "common/buf.h"
+#include "common/err.h"
+#include "formats/value.h"
 
 enum kind {
 #define KIND(kind, plural, singular, owner, table, since, order) KIND_##kind,
-#include "entities.def"
+#include "formats/entities.def"
     KIND_COUNT
 };
 
@@ -22,7 +22,7 @@ enum kind {
     F_##kind##_COUNT                                                                                         \
     }                                                                                                        \
     ;
-#include "entities.def"
+#include "formats/entities.def"
 
 enum { RECORD_MAX_FIELDS = 20, KIND_MAX_CONSTS = 2 };
 

@@ -1,9 +1,9 @@
-#include "refs.h"
+#include "formats/refs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/arena.h"
+#include "common/arena.h"
 
 int ref_own_field(const struct kind_desc *kind)
 {

@@ -1,4 +1,4 @@
-#include "relocate.h"
+#include "formats/relocate.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "../common/io.h"
-#include "idmap.h"
-#include "json.h"
-#include "row_edit.h"
+#include "common/io.h"
+#include "formats/idmap.h"
+#include "formats/json.h"
+#include "formats/row_edit.h"
 
 /* The tag by which MLflow (utils/mlflow_tags.py) knows where the artifacts of a trace are. */
 static const char trace_location[] = "mlflow.artifactLocation";

@@ -3,8 +3,8 @@
 #ifndef FORMATS_RELOCATE_H
 #define FORMATS_RELOCATE_H
 
-#include "../common/arena.h"
-#include "record.h"
+#include "common/arena.h"
+#include "formats/record.h"
 
 struct relocate;
 struct relocate *relocate_new(void);

@@ -1,4 +1,4 @@
-#include "renumber.h"
+#include "formats/renumber.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../common/io.h"
-#include "idmap.h"
-#include "refs.h"
-#include "row_edit.h"
+#include "common/io.h"
+#include "formats/idmap.h"
+#include "formats/refs.h"
+#include "formats/row_edit.h"
 
 enum { MAX_MAP_FILE = 64 << 20 };
 

@@ -3,8 +3,8 @@
 #ifndef FORMATS_RENUMBER_H
 #define FORMATS_RENUMBER_H
 
-#include "../common/arena.h"
-#include "record.h"
+#include "common/arena.h"
+#include "formats/record.h"
 
 struct renumber;
 /* Experiments get the numbers from start on, in the order in which they come. Experiment 0 stays 0. */

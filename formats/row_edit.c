@@ -1,4 +1,4 @@
-#include "row_edit.h"
+#include "formats/row_edit.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 #ifndef FORMATS_ROW_EDIT_H
 #define FORMATS_ROW_EDIT_H
 
-#include "idmap.h"
-#include "rows.h"
+#include "formats/idmap.h"
+#include "formats/rows.h"
 
 struct row_editor;
 struct row_editor *row_editor_new(void);

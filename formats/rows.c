@@ -1,11 +1,11 @@
-#include "rows.h"
+#include "formats/rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
-#include "pack.h"
+#include "formats/pack.h"
 
 /* The words that entities.def uses for flags. */
 enum {
@@ -24,13 +24,13 @@ enum {
 
 const struct row_table row_tables[] = {
 #define TABLE(table_, key_, parent_, link_, flags_) {#table_, key_, parent_, link_, flags_},
-#include "entities.def"
+#include "formats/entities.def"
 };
 const int row_tables_count = sizeof row_tables / sizeof *row_tables;
 
 const struct row_ref row_refs[] = {
 #define REF(table_, column_, flags_, by_, text_) {#table_, #column_, flags_, by_, text_},
-#include "entities.def"
+#include "formats/entities.def"
 };
 const int row_refs_count = sizeof row_refs / sizeof *row_refs;
 

@@ -3,9 +3,9 @@
 #ifndef FORMATS_ROWS_H
 #define FORMATS_ROWS_H
 
-#include "../common/buf.h"
-#include "db.h"
-#include "record.h"
+#include "common/buf.h"
+#include "formats/db.h"
+#include "formats/record.h"
 
 enum row_table_flag {
     ROW_SERVER = 1 << 0,  /* filled by MLflow's server itself */

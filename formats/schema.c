@@ -1,4 +1,4 @@
-#include "schema.h"
+#include "formats/schema.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../common/io.h"
-#include "schema_data.h"
+#include "common/io.h"
+#include "formats/schema_data.h"
 
 /* ---- revisions and releases */
 

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../common/buf.h"
-#include "../common/err.h"
-#include "db.h"
+#include "common/buf.h"
+#include "common/err.h"
+#include "formats/db.h"
 
 struct schema_revision {
     int order;

@@ -1,14 +1,14 @@
-#include "schema_data.h"
+#include "formats/schema_data.h"
 
 #include <math.h>
 #include <sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
-#include "../common/progress.h"
-#include "pytext.h"
-#include "trace_columns.h"
+#include "common/io.h"
+#include "common/progress.h"
+#include "formats/pytext.h"
+#include "formats/trace_columns.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 

@@ -1,4 +1,4 @@
-#include "schema_needs.h"
+#include "formats/schema_needs.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema_data.h"
-#include "schema_shape.h"
+#include "formats/schema_data.h"
+#include "formats/schema_shape.h"
 
 /* ---- SQLite: a rehearsal on an empty copy */
 

@@ -1,11 +1,11 @@
-#include "schema_shape.h"
+#include "formats/schema_shape.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "schema_data.h"
-#include "schema_text.h"
+#include "formats/schema_data.h"
+#include "formats/schema_text.h"
 
 /* ---- facts */
 

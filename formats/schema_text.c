@@ -1,4 +1,4 @@
-#include "schema_text.h"
+#include "formats/schema_text.h"
 
 #include <ctype.h>
 #include <string.h>

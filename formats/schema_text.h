@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "../common/buf.h"
+#include "common/buf.h"
 
 /* A piece of SQL, borrowed. */
 struct schema_text {

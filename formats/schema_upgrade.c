@@ -3,8 +3,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../common/progress.h"
-#include "schema_data.h"
+#include "common/progress.h"
+#include "formats/schema_data.h"
 
 /* ---- one upgrader at a time */
 

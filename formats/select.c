@@ -1,11 +1,11 @@
-#include "select.h"
+#include "formats/select.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-#include "idmap.h"
-#include "refs.h"
-#include "row_edit.h"
+#include "formats/idmap.h"
+#include "formats/refs.h"
+#include "formats/row_edit.h"
 
 /* The run that made a trace (mlflow/tracing/constant.py). */
 static const char source_run[] = "mlflow.sourceRun";

@@ -1,4 +1,4 @@
-#include "store.h"
+#include "formats/store.h"
 
 #include <float.h>
 #include <math.h>
@@ -7,9 +7,9 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "../common/io.h"
-#include "schema.h"
-#include "store_impl.h"
+#include "common/io.h"
+#include "formats/schema.h"
+#include "formats/store_impl.h"
 
 const struct store_report *store_report(const struct store *s)
 {

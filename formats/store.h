@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "db.h"
-#include "record.h"
-#include "wire.h"
+#include "formats/db.h"
+#include "formats/record.h"
+#include "formats/wire.h"
 
 enum {
     STORE_MEMORY = 12 << 20,    /* bytes for rows before they go to a temporary file */

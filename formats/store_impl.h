@@ -2,11 +2,11 @@
 #ifndef FORMATS_STORE_IMPL_H
 #define FORMATS_STORE_IMPL_H
 
-#include "../common/arena.h"
-#include "../common/buf.h"
-#include "../common/sort.h"
-#include "store.h"
-#include "trace_columns.h"
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/sort.h"
+#include "formats/store.h"
+#include "formats/trace_columns.h"
 
 enum { STORE_MAX_COLUMNS = 64, STORE_MAX_TABLES = 96, STORE_MAX_KEY = 8 };
 

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
-#include "rows.h"
-#include "store_impl.h"
+#include "common/io.h"
+#include "formats/rows.h"
+#include "formats/store_impl.h"
 
 static const char drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";
 

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rows.h"
-#include "store_impl.h"
+#include "formats/rows.h"
+#include "formats/store_impl.h"
 
 const struct ref_desc store_refs[REF_COUNT] = {
     [REF_EXPERIMENT] = {"experiment", "experiments", {"experiment_id"}},

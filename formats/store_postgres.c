@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store_impl.h"
+#include "formats/store_impl.h"
 
 enum { COPY_BUFFER = 256 << 10 };
 

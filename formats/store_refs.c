@@ -1,8 +1,8 @@
 /* What records refer to: put down while they come, followed when all rows are written. */
 #include <string.h>
 
-#include "refs.h"
-#include "store_impl.h"
+#include "formats/refs.h"
+#include "formats/store_impl.h"
 
 /* The key of a row that others refer to, by the columns of store_refs[], in s->key. */
 static void put_ref_key(struct store *s, const struct value *v, int n)

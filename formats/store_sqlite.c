@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store_impl.h"
+#include "formats/store_impl.h"
 
 struct index {
     char *name, *sql;

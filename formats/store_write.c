@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/progress.h"
-#include "store_impl.h"
+#include "common/progress.h"
+#include "formats/store_impl.h"
 
 /* The row that is written once no more entries of its key come. */
 struct pending {

@@ -1,11 +1,11 @@
-#include "summary.h"
+#include "formats/summary.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "../common/io.h"
-#include "refs.h"
+#include "common/io.h"
+#include "formats/refs.h"
 
 struct tally {
     uint64_t records, bytes;

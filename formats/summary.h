@@ -3,7 +3,7 @@
 #ifndef FORMATS_SUMMARY_H
 #define FORMATS_SUMMARY_H
 
-#include "record.h"
+#include "formats/record.h"
 
 struct summary;
 struct summary *summary_new(void);

@@ -1,9 +1,9 @@
-#include "trace_columns.h"
+#include "formats/trace_columns.h"
 
 #include <math.h>
 #include <strings.h>
 
-#include "../common/io.h"
+#include "common/io.h"
 
 const char *const trace_columns[] = {
     "trace_name",

@@ -4,8 +4,8 @@
 #ifndef FORMATS_TRACE_COLUMNS_H
 #define FORMATS_TRACE_COLUMNS_H
 
-#include "pytext.h"
-#include "value.h"
+#include "formats/pytext.h"
+#include "formats/value.h"
 
 enum { TRACE_TOKENS = 6, TRACE_COSTS = 3 };
 enum {

@@ -1,11 +1,11 @@
-#include "value.h"
+#include "formats/value.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../common/buf.h"
-#include "../common/io.h"
+#include "common/buf.h"
+#include "common/io.h"
 
 struct value value_text(const char *s, size_t len)
 {

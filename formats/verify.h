@@ -4,10 +4,10 @@
 #ifndef FORMATS_VERIFY_H
 #define FORMATS_VERIFY_H
 
-#include "db.h"
-#include "record.h"
-#include "rows.h"
-#include "wire.h"
+#include "formats/db.h"
+#include "formats/record.h"
+#include "formats/rows.h"
+#include "formats/wire.h"
 
 enum verify_verdict { VERIFY_DIFFERENT, VERIFY_MISSING, VERIFY_EXTRA };
 

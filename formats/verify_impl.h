@@ -3,11 +3,11 @@
 #ifndef FORMATS_VERIFY_IMPL_H
 #define FORMATS_VERIFY_IMPL_H
 
-#include "../common/arena.h"
-#include "equiv.h"
-#include "fetch.h"
-#include "../common/sort.h"
-#include "verify.h"
+#include "common/arena.h"
+#include "formats/equiv.h"
+#include "formats/fetch.h"
+#include "common/sort.h"
+#include "formats/verify.h"
 
 enum { UNKNOWN_TABLE = 0x7f }; /* in the place of a table's number */
 

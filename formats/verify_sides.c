@@ -1,5 +1,5 @@
-#include "../common/progress.h"
-#include "verify_impl.h"
+#include "common/progress.h"
+#include "formats/verify_impl.h"
 
 static bool is_of_section(const struct sort_entry *item, const struct section *s)
 {

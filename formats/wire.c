@@ -1,4 +1,4 @@
-#include "wire_record.h"
+#include "formats/wire_record.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
-#include "../common/buf.h"
-#include "../common/io.h"
-#include "record.h"
+#include "common/buf.h"
+#include "common/io.h"
+#include "formats/record.h"
 
 enum { WIRE_FORMAT = 1, WIRE_MINOR = 0 };
 

@@ -1,11 +1,11 @@
-#include "wire_record.h"
+#include "formats/wire_record.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/arena.h"
-#include "pack.h"
+#include "common/arena.h"
+#include "formats/pack.h"
 
 /* -- encoding */
 

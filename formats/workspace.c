@@ -1,9 +1,9 @@
-#include "workspace.h"
+#include "formats/workspace.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "row_edit.h"
+#include "formats/row_edit.h"
 
 static const char table[] = "workspaces";
 /* As MLflow's revision 1b5f0d9ad7c1 inserts it. */

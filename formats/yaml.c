@@ -1,4 +1,4 @@
-#include "yaml.h"
+#include "formats/yaml.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,9 +10,9 @@
 #include <xxhash.h>
 #include <yaml.h>
 
-#include "../common/arena.h"
-#include "json.h"
-#include "value.h"
+#include "common/arena.h"
+#include "formats/json.h"
+#include "formats/value.h"
 
 enum {
     MAX_DEPTH = 200,      /* levels of lists and maps */

@@ -8,14 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../common/io.h"
-#include "../common/opt.h"
-#include "../common/progress.h"
-#include "../formats/content.h"
-#include "../formats/new_file.h"
-#include "../formats/schema.h"
-#include "../formats/store.h"
-#include "../formats/wire.h"
+#include "common/io.h"
+#include "common/opt.h"
+#include "common/progress.h"
+#include "formats/content.h"
+#include "formats/new_file.h"
+#include "formats/schema.h"
+#include "formats/store.h"
+#include "formats/wire.h"
 
 static struct {
     const char *release;

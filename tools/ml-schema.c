@@ -7,13 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../common/err.h"
-#include "../common/io.h"
-#include "../common/opt.h"
-#include "../formats/db.h"
-#include "../formats/db_interrupt.h"
-#include "../formats/new_file.h"
-#include "../formats/schema.h"
+#include "common/err.h"
+#include "common/io.h"
+#include "common/opt.h"
+#include "formats/db.h"
+#include "formats/db_interrupt.h"
+#include "formats/new_file.h"
+#include "formats/schema.h"
 
 static const char about[] =
     "Makes, upgrades, checks and shows the schema of MLflow's tracking database.\n"

@@ -9,21 +9,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../common/arena.h"
-#include "../common/err.h"
-#include "../common/io.h"
-#include "../common/opt.h"
-#include "../common/progress.h"
-#include "../formats/fit.h"
-#include "../formats/jsonl.h"
-#include "../formats/merge.h"
-#include "../formats/refs.h"
-#include "../formats/relocate.h"
-#include "../formats/renumber.h"
-#include "../formats/select.h"
-#include "../formats/summary.h"
-#include "../formats/wire.h"
-#include "../formats/workspace.h"
+#include "common/arena.h"
+#include "common/err.h"
+#include "common/io.h"
+#include "common/opt.h"
+#include "common/progress.h"
+#include "formats/fit.h"
+#include "formats/jsonl.h"
+#include "formats/merge.h"
+#include "formats/refs.h"
+#include "formats/relocate.h"
+#include "formats/renumber.h"
+#include "formats/select.h"
+#include "formats/summary.h"
+#include "formats/wire.h"
+#include "formats/workspace.h"
 
 static bool to_json, from_json, reseal, validate, summarise, strict_uri, merge_sources, renumber_versions,
     truncate_texts;

@@ -6,16 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../common/err.h"
-#include "../common/io.h"
-#include "../common/opt.h"
-#include "../common/progress.h"
-#include "../formats/db.h"
-#include "../formats/db_interrupt.h"
-#include "../formats/json.h"
-#include "../common/sort.h"
-#include "../formats/verify.h"
-#include "../formats/wire.h"
+#include "common/err.h"
+#include "common/io.h"
+#include "common/opt.h"
+#include "common/progress.h"
+#include "formats/db.h"
+#include "formats/db_interrupt.h"
+#include "formats/json.h"
+#include "common/sort.h"
+#include "formats/verify.h"
+#include "formats/wire.h"
 
 static bool exact, as_json;
 static uint64_t max_failures = UINT64_MAX;

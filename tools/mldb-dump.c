@@ -4,15 +4,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../common/err.h"
-#include "../common/io.h"
-#include "../common/opt.h"
-#include "../common/progress.h"
-#include "../formats/db.h"
-#include "../formats/db_interrupt.h"
-#include "../formats/dbdump.h"
-#include "../formats/schema.h"
-#include "../formats/wire.h"
+#include "common/err.h"
+#include "common/io.h"
+#include "common/opt.h"
+#include "common/progress.h"
+#include "formats/db.h"
+#include "formats/db_interrupt.h"
+#include "formats/dbdump.h"
+#include "formats/schema.h"
+#include "formats/wire.h"
 
 static struct opt_list experiments, workspaces;
 static bool registry, with_secrets, skip_malformed;

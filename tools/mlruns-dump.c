@@ -4,14 +4,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../common/err.h"
-#include "../common/io.h"
-#include "../common/opt.h"
-#include "../common/progress.h"
-#include "../formats/mlruns.h"
-#include "../formats/record.h"
-#include "../formats/value.h"
-#include "../formats/wire.h"
+#include "common/err.h"
+#include "common/io.h"
+#include "common/opt.h"
+#include "common/progress.h"
+#include "formats/mlruns.h"
+#include "formats/record.h"
+#include "formats/value.h"
+#include "formats/wire.h"
 
 static struct opt_list experiments;
 static bool registry, list, check, skip_malformed;

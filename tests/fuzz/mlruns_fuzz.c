@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../formats/mlruns.h"
-#include "../../formats/wire.h"
+#include "formats/mlruns.h"
+#include "formats/wire.h"
 
 #define RUN_FOLDER   "1/r"
 #define TRACE_FOLDER "1/traces/t"

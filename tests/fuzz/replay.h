@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../../common/io.h"
+#include "common/io.h"
 
 int main(int argc, char **argv)
 {

@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../common/arena.h"
-#include "../../common/buf.h"
-#include "../../common/err.h"
-#include "../../common/io.h"
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/io.h"
 #include "tap.h"
 
 static char dir[] = "/tmp/mlruns-tools-unit.XXXXXX";

@@ -1,11 +1,11 @@
 /* Rows as records, from the schemas of several releases. */
-#include "../../formats/fetch.h"
+#include "formats/fetch.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../common/buf.h"
-#include "../../formats/schema.h"
+#include "common/buf.h"
+#include "formats/schema.h"
 #include "tap.h"
 
 static char path[128]; /* of the database of the moment */

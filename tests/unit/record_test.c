@@ -2,8 +2,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "../../common/io.h"
-#include "../../formats/record.h"
+#include "common/io.h"
+#include "formats/record.h"
 #include "tap.h"
 
 static void test_list(void)

@@ -1,11 +1,11 @@
 /* The list of other tables against the schema itself, and their rows as records. */
-#include "../../formats/rows.h"
+#include "formats/rows.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../formats/schema.h"
+#include "formats/schema.h"
 #include "tap.h"
 
 static struct db *db;

@@ -5,10 +5,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "../../common/err.h"
-#include "../../formats/db.h"
-#include "../../formats/pytext.h"
-#include "../../formats/schema.h"
+#include "common/err.h"
+#include "formats/db.h"
+#include "formats/pytext.h"
+#include "formats/schema.h"
 
 static void test_chain(void)
 {

@@ -1,10 +1,10 @@
 /* The sorter: the order, of equal keys too, whether all fits into memory or pieces are merged in several
  * levels. */
-#include "../../common/sort.h"
+#include "common/sort.h"
 
 #include <stdlib.h>
 
-#include "../../common/buf.h"
+#include "common/buf.h"
 #include "tap.h"
 
 static uint32_t seed = 12345;

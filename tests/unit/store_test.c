@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../formats/schema.h"
-#include "../../formats/store_impl.h"
+#include "formats/schema.h"
+#include "formats/store_impl.h"
 
 /* ---- what is told on stderr */
 

@@ -2,8 +2,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "../../common/buf.h"
-#include "../../formats/value.h"
+#include "common/buf.h"
+#include "formats/value.h"
 #include "tap.h"
 
 static void test_same(void)

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "../../formats/value.h"
-#include "../../formats/yaml.h"
+#include "formats/value.h"
+#include "formats/yaml.h"
 
 static struct yaml_reader *reader;
 static struct yaml_error error;
