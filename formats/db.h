@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "formats/value.h"
+#include "formats/record/value.h"
 
 enum dialect { DIALECT_SQLITE, DIALECT_POSTGRESQL };
 

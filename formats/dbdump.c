@@ -9,7 +9,7 @@
 #include "common/progress.h"
 #include "formats/equiv.h"
 #include "formats/fetch.h"
-#include "formats/rows.h"
+#include "formats/record/rows.h"
 #include "common/sort.h"
 
 enum {

@@ -4,7 +4,7 @@
 #define FORMATS_DBDUMP_H
 
 #include "formats/db.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 #include "formats/wire.h"
 
 struct dbdump_options {

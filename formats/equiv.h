@@ -20,7 +20,7 @@
 #include "common/buf.h"
 #include "formats/db.h"
 #include "formats/pytext.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 /* What of a trace's tags and metadata a database keeps in columns of trace_info. */
 enum promoted {

@@ -10,7 +10,7 @@
 #define FORMATS_FETCH_H
 
 #include "formats/db.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 /* What a database has of each kind. */
 struct fetch;

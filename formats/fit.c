@@ -7,7 +7,7 @@
 
 #include "common/io.h"
 #include "formats/content.h"
-#include "formats/idmap.h"
+#include "formats/record/idmap.h"
 
 /* Of what does not fit this many are told for each field. */
 enum { MAX_TOLD = 5 };

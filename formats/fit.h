@@ -6,7 +6,7 @@
 
 #include "common/arena.h"
 #include "formats/db.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 #include "formats/schema.h"
 
 struct fit;

@@ -8,7 +8,7 @@
 
 #include "common/arena.h"
 #include "common/io.h"
-#include "formats/pack.h"
+#include "formats/record/msgpack.h"
 #include "formats/wire.h"
 
 /* jq and JavaScript keep integers exact below this. */

@@ -6,7 +6,7 @@
 #ifndef FORMATS_JSON_H
 #define FORMATS_JSON_H
 
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 /* Appends the line, without a newline. r is valid (record_validate). */
 void json_write(const struct record *r, struct buf *out);

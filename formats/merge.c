@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#include "formats/idmap.h"
-#include "formats/refs.h"
-#include "formats/row_edit.h"
+#include "formats/record/idmap.h"
+#include "formats/record/references.h"
+#include "formats/record/row_references.h"
 
 /* Spaces of identities besides those of refs.h. */
 enum { BY_NAME = 64, OF_SOURCE, LAST_VERSION, KEYED };

@@ -4,7 +4,7 @@
 #define FORMATS_MERGE_H
 
 #include "common/arena.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 #include "formats/wire.h"
 
 enum merge_policy {

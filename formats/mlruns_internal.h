@@ -11,7 +11,7 @@
 
 #include "common/buf.h"
 #include "formats/mlruns.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 #include "formats/wire.h"
 #include "formats/yaml.h"
 

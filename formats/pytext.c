@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/value.h"
+#include "formats/record/value.h"
 
 struct run {
     uint32_t first, last;

@@ -7,9 +7,9 @@
 #include <strings.h>
 
 #include "common/io.h"
-#include "formats/idmap.h"
+#include "formats/record/idmap.h"
 #include "formats/json.h"
-#include "formats/row_edit.h"
+#include "formats/record/row_references.h"
 
 /* The tag by which MLflow (utils/mlflow_tags.py) knows where the artifacts of a trace are. */
 static const char trace_location[] = "mlflow.artifactLocation";

@@ -4,7 +4,7 @@
 #define FORMATS_RELOCATE_H
 
 #include "common/arena.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 struct relocate;
 struct relocate *relocate_new(void);

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 #include "common/io.h"
-#include "formats/idmap.h"
-#include "formats/refs.h"
-#include "formats/row_edit.h"
+#include "formats/record/idmap.h"
+#include "formats/record/references.h"
+#include "formats/record/row_references.h"
 
 enum { MAX_MAP_FILE = 64 << 20 };
 

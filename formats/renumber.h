@@ -4,7 +4,7 @@
 #define FORMATS_RENUMBER_H
 
 #include "common/arena.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 struct renumber;
 /* Experiments get the numbers from start on, in the order in which they come. Experiment 0 stays 0. */

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "formats/idmap.h"
-#include "formats/refs.h"
-#include "formats/row_edit.h"
+#include "formats/record/idmap.h"
+#include "formats/record/references.h"
+#include "formats/record/row_references.h"
 
 /* The run that made a trace (mlflow/tracing/constant.py). */
 static const char source_run[] = "mlflow.sourceRun";

@@ -3,7 +3,7 @@
 #ifndef FORMATS_SELECT_H
 #define FORMATS_SELECT_H
 
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 struct select;
 struct select *select_new(void);

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "formats/db.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 #include "formats/wire.h"
 
 enum {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "formats/rows.h"
+#include "formats/record/rows.h"
 #include "formats/store_impl.h"
 
 static const char drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/rows.h"
+#include "formats/record/rows.h"
 #include "formats/store_impl.h"
 
 const struct ref_desc store_refs[REF_COUNT] = {

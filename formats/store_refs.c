@@ -1,7 +1,7 @@
 /* What records refer to: put down while they come, followed when all rows are written. */
 #include <string.h>
 
-#include "formats/refs.h"
+#include "formats/record/references.h"
 #include "formats/store_impl.h"
 
 /* The key of a row that others refer to, by the columns of store_refs[], in s->key. */

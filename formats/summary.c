@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "common/io.h"
-#include "formats/refs.h"
+#include "formats/record/references.h"
 
 struct tally {
     uint64_t records, bytes;

@@ -3,7 +3,7 @@
 #ifndef FORMATS_SUMMARY_H
 #define FORMATS_SUMMARY_H
 
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 struct summary;
 struct summary *summary_new(void);

@@ -5,7 +5,7 @@
 #define FORMATS_TRACE_COLUMNS_H
 
 #include "formats/pytext.h"
-#include "formats/value.h"
+#include "formats/record/value.h"
 
 enum { TRACE_TOKENS = 6, TRACE_COSTS = 3 };
 enum {

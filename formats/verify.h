@@ -5,8 +5,8 @@
 #define FORMATS_VERIFY_H
 
 #include "formats/db.h"
-#include "formats/record.h"
-#include "formats/rows.h"
+#include "formats/record/record.h"
+#include "formats/record/rows.h"
 #include "formats/wire.h"
 
 enum verify_verdict { VERIFY_DIFFERENT, VERIFY_MISSING, VERIFY_EXTRA };

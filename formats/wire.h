@@ -9,7 +9,7 @@
 
 #include "common/buf.h"
 #include "common/io.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 enum { WIRE_FORMAT = 1, WIRE_MINOR = 0 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/arena.h"
-#include "formats/pack.h"
+#include "formats/record/msgpack.h"
 
 /* -- encoding */
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/row_edit.h"
+#include "formats/record/row_references.h"
 
 static const char table[] = "workspaces";
 /* As MLflow's revision 1b5f0d9ad7c1 inserts it. */

@@ -2,7 +2,7 @@
 #ifndef FORMATS_WORKSPACE_H
 #define FORMATS_WORKSPACE_H
 
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 struct workspace;
 /* NULL with e filled when MLflow would not take the name (store/workspace/abstract_store.py): 2 to 63

@@ -12,7 +12,7 @@
 
 #include "common/arena.h"
 #include "formats/json.h"
-#include "formats/value.h"
+#include "formats/record/value.h"
 
 enum {
     MAX_DEPTH = 200,      /* levels of lists and maps */

@@ -17,7 +17,7 @@
 #include "formats/fit.h"
 #include "formats/jsonl.h"
 #include "formats/merge.h"
-#include "formats/refs.h"
+#include "formats/record/references.h"
 #include "formats/relocate.h"
 #include "formats/renumber.h"
 #include "formats/select.h"

@@ -9,8 +9,8 @@
 #include "common/opt.h"
 #include "common/progress.h"
 #include "formats/mlruns.h"
-#include "formats/record.h"
-#include "formats/value.h"
+#include "formats/record/record.h"
+#include "formats/record/value.h"
 #include "formats/wire.h"
 
 static struct opt_list experiments;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/io.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 #include "tap.h"
 
 static void test_list(void)

@@ -1,5 +1,5 @@
 /* The list of other tables against the schema itself, and their rows as records. */
-#include "formats/rows.h"
+#include "formats/record/rows.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/buf.h"
-#include "formats/value.h"
+#include "formats/record/value.h"
 #include "tap.h"
 
 static void test_same(void)

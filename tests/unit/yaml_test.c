@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "formats/value.h"
+#include "formats/record/value.h"
 #include "formats/yaml.h"
 
 static struct yaml_reader *reader;

@@ -1,4 +1,4 @@
-#include "formats/row_edit.h"
+#include "formats/record/row_references.h"
 
 #include <inttypes.h>
 #include <stdio.h>

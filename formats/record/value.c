@@ -1,4 +1,4 @@
-#include "formats/value.h"
+#include "formats/record/value.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include <msgpack.h>
 
 #include "common/buf.h"
-#include "formats/value.h"
+#include "formats/record/value.h"
 
 /* What pk packs is appended to out. */
 void pack_begin(msgpack_packer *pk, struct buf *out);

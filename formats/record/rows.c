@@ -1,11 +1,11 @@
-#include "formats/rows.h"
+#include "formats/record/rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
-#include "formats/pack.h"
+#include "formats/record/msgpack.h"
 
 /* The words that entities.def uses for flags. */
 enum {

@@ -1,4 +1,4 @@
-#include "formats/idmap.h"
+#include "formats/record/idmap.h"
 
 #include <stdlib.h>
 #include <xxhash.h>

@@ -1,4 +1,4 @@
-#include "formats/refs.h"
+#include "formats/record/references.h"
 
 #include <stdlib.h>
 #include <string.h>

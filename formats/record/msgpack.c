@@ -1,4 +1,4 @@
-#include "formats/pack.h"
+#include "formats/record/msgpack.h"
 
 #include <math.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #ifndef FORMATS_IDMAP_H
 #define FORMATS_IDMAP_H
 
-#include "formats/value.h"
+#include "formats/record/value.h"
 
 struct id_key {
     uint64_t low, high;

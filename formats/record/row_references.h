@@ -2,8 +2,8 @@
 #ifndef FORMATS_ROW_EDIT_H
 #define FORMATS_ROW_EDIT_H
 
-#include "formats/idmap.h"
-#include "formats/rows.h"
+#include "formats/record/idmap.h"
+#include "formats/record/rows.h"
 
 struct row_editor;
 struct row_editor *row_editor_new(void);

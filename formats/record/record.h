@@ -7,7 +7,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "formats/value.h"
+#include "formats/record/value.h"
 
 enum kind {
 #define KIND(kind, plural, singular, owner, table, since, order) KIND_##kind,

@@ -1,4 +1,4 @@
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 #ifndef FORMATS_REFS_H
 #define FORMATS_REFS_H
 
-#include "formats/idmap.h"
-#include "formats/record.h"
+#include "formats/record/idmap.h"
+#include "formats/record/record.h"
 
 /* EXP, RUN, TRACE, MODEL, REG: the flags that refer. */
 #define REF_FLAGS (FIELD_EXP | FIELD_RUN | FIELD_TRACE | FIELD_MODEL | FIELD_REG)

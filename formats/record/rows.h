@@ -5,7 +5,7 @@
 
 #include "common/buf.h"
 #include "formats/db.h"
-#include "formats/record.h"
+#include "formats/record/record.h"
 
 enum row_table_flag {
     ROW_SERVER = 1 << 0,  /* filled by MLflow's server itself */
