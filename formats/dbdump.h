@@ -5,7 +5,7 @@
 
 #include "formats/db.h"
 #include "formats/record/record.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 struct dbdump_options {
     const char *const *experiments; /* ids; none: all */

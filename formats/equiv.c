@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #include "common/io.h"
-#include "formats/json.h"
+#include "formats/stream/json.h"
 
 #define REL_TOL 1e-9
 

@@ -1,4 +1,4 @@
-#include "formats/json.h"
+#include "formats/stream/json.h"
 
 #include <math.h>
 #include <stdlib.h>

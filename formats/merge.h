@@ -5,7 +5,7 @@
 
 #include "common/arena.h"
 #include "formats/record/record.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 enum merge_policy {
     MERGE_FAIL,   /* a clash is an error that names it */

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 struct mlruns;
 

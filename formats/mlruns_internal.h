@@ -12,7 +12,7 @@
 #include "common/buf.h"
 #include "formats/mlruns.h"
 #include "formats/record/record.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 #include "formats/yaml.h"
 
 enum {

@@ -3,7 +3,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "formats/json.h"
+#include "formats/stream/json.h"
 #include "formats/mlruns_internal.h"
 
 #define INFO_FILE  "trace_info.yaml"

@@ -8,7 +8,7 @@
 
 #include "common/io.h"
 #include "formats/record/idmap.h"
-#include "formats/json.h"
+#include "formats/stream/json.h"
 #include "formats/record/row_references.h"
 
 /* The tag by which MLflow (utils/mlflow_tags.py) knows where the artifacts of a trace are. */

@@ -13,7 +13,7 @@
 
 #include "formats/db.h"
 #include "formats/record/record.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 enum {
     STORE_MEMORY = 12 << 20,    /* bytes for rows before they go to a temporary file */

@@ -7,7 +7,7 @@
 #include "formats/db.h"
 #include "formats/record/record.h"
 #include "formats/record/rows.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 enum verify_verdict { VERIFY_DIFFERENT, VERIFY_MISSING, VERIFY_EXTRA };
 

@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "formats/json.h"
+#include "formats/stream/json.h"
 #include "formats/verify_impl.h"
 
 int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_len)

@@ -11,7 +11,7 @@
 #include <yaml.h>
 
 #include "common/arena.h"
-#include "formats/json.h"
+#include "formats/stream/json.h"
 #include "formats/record/value.h"
 
 enum {

@@ -15,7 +15,7 @@
 #include "formats/new_file.h"
 #include "formats/schema.h"
 #include "formats/store.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 static struct {
     const char *release;

@@ -15,14 +15,14 @@
 #include "common/opt.h"
 #include "common/progress.h"
 #include "formats/fit.h"
-#include "formats/jsonl.h"
+#include "formats/stream/jsonl.h"
 #include "formats/merge.h"
 #include "formats/record/references.h"
 #include "formats/relocate.h"
 #include "formats/renumber.h"
 #include "formats/select.h"
 #include "formats/summary.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 #include "formats/workspace.h"
 
 static bool to_json, from_json, reseal, validate, summarise, strict_uri, merge_sources, renumber_versions,

@@ -12,10 +12,10 @@
 #include "common/progress.h"
 #include "formats/db.h"
 #include "formats/db_interrupt.h"
-#include "formats/json.h"
+#include "formats/stream/json.h"
 #include "common/sort.h"
 #include "formats/verify.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 static bool exact, as_json;
 static uint64_t max_failures = UINT64_MAX;

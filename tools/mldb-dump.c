@@ -12,7 +12,7 @@
 #include "formats/db_interrupt.h"
 #include "formats/dbdump.h"
 #include "formats/schema.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 static struct opt_list experiments, workspaces;
 static bool registry, with_secrets, skip_malformed;

@@ -11,7 +11,7 @@
 #include "formats/mlruns.h"
 #include "formats/record/record.h"
 #include "formats/record/value.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 static struct opt_list experiments;
 static bool registry, list, check, skip_malformed;

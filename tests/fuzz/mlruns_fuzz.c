@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "formats/mlruns.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 #define RUN_FOLDER   "1/r"
 #define TRACE_FOLDER "1/traces/t"

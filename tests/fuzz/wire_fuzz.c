@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

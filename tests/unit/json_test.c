@@ -1,7 +1,7 @@
 /* JSON lines of records; JSON texts as Python's json module has them. */
 #include <stdlib.h>
 
-#include "formats/json.h"
+#include "formats/stream/json.h"
 #include "tap.h"
 
 /* line -> record -> line. want NULL: the same. */

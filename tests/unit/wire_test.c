@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 #include "tap.h"
 
 static const char source[] = "0123456789abcdef0123456789abcdef";

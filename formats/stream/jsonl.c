@@ -1,11 +1,11 @@
-#include "formats/jsonl.h"
+#include "formats/stream/jsonl.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/json.h"
+#include "formats/stream/json.h"
 
 /* A record of WIRE_MAX_RECORD bytes, each of them written as \u00XX. */
 #define MAX_LINE (WIRE_MAX_RECORD * 6)

@@ -3,7 +3,7 @@
 #ifndef FORMATS_JSONL_H
 #define FORMATS_JSONL_H
 
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 struct jsonl_reader;
 /* With reseal the trailer lines are not looked at and may be missing: a segment ends where the next header or

@@ -3,7 +3,7 @@
 #ifndef FORMATS_WIRE_RECORD_H
 #define FORMATS_WIRE_RECORD_H
 
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 /* How far the bytes of a record have been looked at; zero-initialised before the first. */
 struct wire_scan {

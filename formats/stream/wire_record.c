@@ -1,4 +1,4 @@
-#include "formats/wire_record.h"
+#include "formats/stream/wire_record.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "formats/json.h"
+#include "formats/stream/json.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -9,7 +9,7 @@
 #include "common/arena.h"
 #include "common/io.h"
 #include "formats/record/msgpack.h"
-#include "formats/wire.h"
+#include "formats/stream/wire.h"
 
 /* jq and JavaScript keep integers exact below this. */
 #define EXACT_INT (INT64_C(1) << 53)
