@@ -19,7 +19,7 @@
 
 #include "common/buf.h"
 #include "formats/db.h"
-#include "formats/pytext.h"
+#include "formats/python/text.h"
 #include "formats/record/record.h"
 
 /* What of a trace's tags and metadata a database keeps in columns of trace_info. */

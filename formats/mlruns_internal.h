@@ -13,7 +13,7 @@
 #include "formats/mlruns.h"
 #include "formats/record/record.h"
 #include "formats/stream/wire.h"
-#include "formats/yaml.h"
+#include "formats/python/yaml.h"
 
 enum {
     CHUNK_SIZE = 64 << 10,     /* bytes read at once from metric files and folders */

@@ -4,7 +4,7 @@
 #ifndef FORMATS_TRACE_COLUMNS_H
 #define FORMATS_TRACE_COLUMNS_H
 
-#include "formats/pytext.h"
+#include "formats/python/text.h"
 #include "formats/record/value.h"
 
 enum { TRACE_TOKENS = 6, TRACE_COSTS = 3 };

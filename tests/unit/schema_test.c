@@ -7,7 +7,7 @@
 
 #include "common/err.h"
 #include "formats/db.h"
-#include "formats/pytext.h"
+#include "formats/python/text.h"
 #include "formats/schema.h"
 
 static void test_chain(void)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "formats/record/value.h"
-#include "formats/yaml.h"
+#include "formats/python/yaml.h"
 
 static struct yaml_reader *reader;
 static struct yaml_error error;

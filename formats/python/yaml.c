@@ -1,4 +1,4 @@
-#include "formats/yaml.h"
+#include "formats/python/yaml.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "formats/pytext.h"
+#include "formats/python/text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,7 +14,7 @@ struct run {
 struct range {
     uint32_t first, last;
 };
-#include "formats/pytext_tables.h"
+#include "formats/python/unicode_tables.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
