@@ -8,7 +8,7 @@
 #include "common/io.h"
 #include "common/opt.h"
 #include "common/progress.h"
-#include "formats/mlruns.h"
+#include "formats/filestore/store.h"
 #include "formats/record/record.h"
 #include "formats/record/value.h"
 #include "formats/stream/wire.h"

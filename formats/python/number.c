@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "formats/mlruns_internal.h"
+#include "formats/filestore/internal.h"
 
 enum {
     NUMBER_MAX_LEN = 400

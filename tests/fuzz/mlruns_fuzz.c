@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "formats/mlruns.h"
+#include "formats/filestore/store.h"
 #include "formats/stream/wire.h"
 
 #define RUN_FOLDER   "1/r"

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "formats/mlruns_internal.h"
+#include "formats/filestore/internal.h"
 
 static void test_int(void)
 {

@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "formats/mlruns_internal.h"
+#include "formats/filestore/internal.h"
 
 enum { RETRIES = 2, FRESH_SECONDS = 10 };
 

@@ -1,5 +1,5 @@
 /* A file store: where it is, which experiments it has, and the order in which threads read its units. */
-#include "formats/mlruns.h"
+#include "formats/filestore/store.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <xxhash.h>
 
 #include "common/io.h"
-#include "formats/mlruns_internal.h"
+#include "formats/filestore/internal.h"
 
 #define TRASH  ".trash"
 #define MODELS "models"

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "common/buf.h"
-#include "formats/mlruns.h"
+#include "formats/filestore/store.h"
 #include "formats/record/record.h"
 #include "formats/stream/wire.h"
 #include "formats/python/yaml.h"

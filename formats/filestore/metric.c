@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "formats/mlruns_internal.h"
+#include "formats/filestore/internal.h"
 
 struct line_reader {
     struct walker *w;

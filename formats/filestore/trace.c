@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "formats/stream/json.h"
-#include "formats/mlruns_internal.h"
+#include "formats/filestore/internal.h"
 
 #define INFO_FILE  "trace_info.yaml"
 #define SOURCE_RUN "mlflow.assessment.sourceRunId"

@@ -3,7 +3,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "formats/mlruns_internal.h"
+#include "formats/filestore/internal.h"
 
 #define META_FILE "meta.yaml"
 #define N_OF(a)   (sizeof(a) / sizeof(a)[0])

@@ -5,7 +5,7 @@
 
 #include <xxhash.h>
 
-#include "formats/mlruns_internal.h"
+#include "formats/filestore/internal.h"
 
 /* Whether the folder of an entity is there and its YAML file can be read; what is wrong with it is said where
  * it is read itself. The last answers are kept, as most points of a model are of one run. */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "formats/mlruns_internal.h"
+#include "formats/filestore/internal.h"
 
 /* Network file systems fail now and then with these, and are fine when asked again. */
 static bool is_passing(int error)
