@@ -2,7 +2,7 @@
 #ifndef FORMATS_CONTENT_H
 #define FORMATS_CONTENT_H
 
-#include "formats/db.h"
+#include "formats/database/db.h"
 
 /* A SQLite database in memory with the schema of a revision; its transaction is open. db_close() it. NULL
  * with e filled. */

@@ -18,7 +18,7 @@
 #define FORMATS_EQUIV_H
 
 #include "common/buf.h"
-#include "formats/db.h"
+#include "formats/database/db.h"
 #include "formats/python/text.h"
 #include "formats/record/record.h"
 

@@ -5,7 +5,7 @@
 #define FORMATS_FIT_H
 
 #include "common/arena.h"
-#include "formats/db.h"
+#include "formats/database/db.h"
 #include "formats/record/record.h"
 #include "formats/schema.h"
 

@@ -12,7 +12,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "formats/db.h"
+#include "formats/database/db.h"
 
 struct schema_revision {
     int order;

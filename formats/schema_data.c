@@ -8,7 +8,7 @@
 #include "common/io.h"
 #include "common/progress.h"
 #include "formats/python/text.h"
-#include "formats/trace_columns.h"
+#include "formats/database/trace_columns.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 

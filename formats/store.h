@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "formats/db.h"
+#include "formats/database/db.h"
 #include "formats/record/record.h"
 #include "formats/stream/wire.h"
 

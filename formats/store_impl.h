@@ -6,7 +6,7 @@
 #include "common/buf.h"
 #include "common/sort.h"
 #include "formats/store.h"
-#include "formats/trace_columns.h"
+#include "formats/database/trace_columns.h"
 
 enum { STORE_MAX_COLUMNS = 64, STORE_MAX_TABLES = 96, STORE_MAX_KEY = 8 };
 

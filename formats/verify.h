@@ -4,7 +4,7 @@
 #ifndef FORMATS_VERIFY_H
 #define FORMATS_VERIFY_H
 
-#include "formats/db.h"
+#include "formats/database/db.h"
 #include "formats/record/record.h"
 #include "formats/record/rows.h"
 #include "formats/stream/wire.h"

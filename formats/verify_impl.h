@@ -5,7 +5,7 @@
 
 #include "common/arena.h"
 #include "formats/equiv.h"
-#include "formats/fetch.h"
+#include "formats/database/fetch.h"
 #include "common/sort.h"
 #include "formats/verify.h"
 

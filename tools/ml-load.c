@@ -12,7 +12,7 @@
 #include "common/opt.h"
 #include "common/progress.h"
 #include "formats/content.h"
-#include "formats/new_file.h"
+#include "formats/database/new_file.h"
 #include "formats/schema.h"
 #include "formats/store.h"
 #include "formats/stream/wire.h"

@@ -10,9 +10,9 @@
 #include "common/err.h"
 #include "common/io.h"
 #include "common/opt.h"
-#include "formats/db.h"
-#include "formats/db_interrupt.h"
-#include "formats/new_file.h"
+#include "formats/database/db.h"
+#include "formats/database/interrupt.h"
+#include "formats/database/new_file.h"
 #include "formats/schema.h"
 
 static const char about[] =

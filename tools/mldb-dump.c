@@ -8,9 +8,9 @@
 #include "common/io.h"
 #include "common/opt.h"
 #include "common/progress.h"
-#include "formats/db.h"
-#include "formats/db_interrupt.h"
-#include "formats/dbdump.h"
+#include "formats/database/db.h"
+#include "formats/database/interrupt.h"
+#include "formats/database/dump.h"
 #include "formats/schema.h"
 #include "formats/stream/wire.h"
 

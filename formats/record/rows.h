@@ -4,7 +4,7 @@
 #define FORMATS_ROWS_H
 
 #include "common/buf.h"
-#include "formats/db.h"
+#include "formats/database/db.h"
 #include "formats/record/record.h"
 
 enum row_table_flag {

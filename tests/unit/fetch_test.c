@@ -1,5 +1,5 @@
 /* Rows as records, from the schemas of several releases. */
-#include "formats/fetch.h"
+#include "formats/database/fetch.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "common/err.h"
-#include "formats/db.h"
+#include "formats/database/db.h"
 #include "formats/python/text.h"
 #include "formats/schema.h"
 

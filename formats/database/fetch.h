@@ -9,7 +9,7 @@
 #ifndef FORMATS_FETCH_H
 #define FORMATS_FETCH_H
 
-#include "formats/db.h"
+#include "formats/database/db.h"
 #include "formats/record/record.h"
 
 /* What a database has of each kind. */

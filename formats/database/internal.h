@@ -2,7 +2,7 @@
 #ifndef FORMATS_DB_IMPL_H
 #define FORMATS_DB_IMPL_H
 
-#include "formats/db.h"
+#include "formats/database/db.h"
 
 /* The functions of db.h by the same names, for one dialect. */
 struct db_ops {

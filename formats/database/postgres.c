@@ -8,7 +8,7 @@
 
 #include "common/arena.h"
 #include "common/buf.h"
-#include "formats/db_impl.h"
+#include "formats/database/internal.h"
 
 enum { MAX_PARAMETERS = 64 };
 

@@ -1,4 +1,4 @@
-#include "formats/db_interrupt.h"
+#include "formats/database/interrupt.h"
 
 #include <libpq-fe.h>
 #include <sqlite3.h>

@@ -1,4 +1,4 @@
-#include "formats/fetch.h"
+#include "formats/database/fetch.h"
 
 #include <float.h>
 #include <inttypes.h>

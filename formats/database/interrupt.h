@@ -2,7 +2,7 @@
 #ifndef FORMATS_DB_INTERRUPT_H
 #define FORMATS_DB_INTERRUPT_H
 
-#include "formats/db.h"
+#include "formats/database/db.h"
 
 /* From now on a signal that err_catch_signals catches also stops the statement that db runs, at its server
  * too. For one database at a time; NULL ends it and must come before db_close. */

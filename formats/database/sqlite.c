@@ -8,8 +8,8 @@
 
 #include "common/buf.h"
 #include "common/io.h"
-#include "formats/db_impl.h"
-#include "formats/new_file.h"
+#include "formats/database/internal.h"
+#include "formats/database/new_file.h"
 
 #if SQLITE_VERSION_NUMBER < 3037000
 #error "SQLite 3.37 or newer is needed: the migrations drop columns, and rows are counted with 64 bits"

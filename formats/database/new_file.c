@@ -1,4 +1,4 @@
-#include "formats/new_file.h"
+#include "formats/database/new_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #ifndef FORMATS_DBDUMP_H
 #define FORMATS_DBDUMP_H
 
-#include "formats/db.h"
+#include "formats/database/db.h"
 #include "formats/record/record.h"
 #include "formats/stream/wire.h"
 

@@ -1,4 +1,4 @@
-#include "formats/db.h"
+#include "formats/database/db.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "common/buf.h"
 #include "common/io.h"
-#include "formats/db_impl.h"
+#include "formats/database/internal.h"
 
 /* ---- URLs */
 

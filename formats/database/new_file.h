@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 #include "common/err.h"
-#include "formats/db.h"
+#include "formats/database/db.h"
 
 struct new_file {
     char *path;  /* where it will be */

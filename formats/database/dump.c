@@ -1,4 +1,4 @@
-#include "formats/dbdump.h"
+#include "formats/database/dump.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -8,7 +8,7 @@
 
 #include "common/progress.h"
 #include "formats/equiv.h"
-#include "formats/fetch.h"
+#include "formats/database/fetch.h"
 #include "formats/record/rows.h"
 #include "common/sort.h"
 

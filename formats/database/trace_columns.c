@@ -1,4 +1,4 @@
-#include "formats/trace_columns.h"
+#include "formats/database/trace_columns.h"
 
 #include <math.h>
 #include <strings.h>
