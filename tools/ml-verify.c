@@ -14,7 +14,7 @@
 #include "formats/database/interrupt.h"
 #include "formats/stream/json.h"
 #include "common/sort.h"
-#include "formats/verify.h"
+#include "formats/verify/verify.h"
 #include "formats/stream/wire.h"
 
 static bool exact, as_json;

@@ -7,7 +7,7 @@
 #include <xxhash.h>
 
 #include "common/progress.h"
-#include "formats/equiv.h"
+#include "formats/verify/equality.h"
 #include "formats/database/fetch.h"
 #include "formats/record/rows.h"
 #include "common/sort.h"

@@ -1,5 +1,5 @@
 /* The documented equalities, and that nothing else is equal. */
-#include "formats/equiv.h"
+#include "formats/verify/equality.h"
 
 #include <float.h>
 #include <math.h>

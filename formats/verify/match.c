@@ -1,7 +1,7 @@
 #include <math.h>
 
 #include "formats/stream/json.h"
-#include "formats/verify_impl.h"
+#include "formats/verify/internal.h"
 
 int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_len)
 {

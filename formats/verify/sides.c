@@ -1,5 +1,5 @@
 #include "common/progress.h"
-#include "formats/verify_impl.h"
+#include "formats/verify/internal.h"
 
 static bool is_of_section(const struct sort_entry *item, const struct section *s)
 {

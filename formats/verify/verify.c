@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "common/progress.h"
-#include "formats/verify_impl.h"
+#include "formats/verify/internal.h"
 
 enum { STAGE_MEMORY = 12 << 20 }; /* bytes */
 

@@ -4,10 +4,10 @@
 #define FORMATS_VERIFY_IMPL_H
 
 #include "common/arena.h"
-#include "formats/equiv.h"
+#include "formats/verify/equality.h"
 #include "formats/database/fetch.h"
 #include "common/sort.h"
-#include "formats/verify.h"
+#include "formats/verify/verify.h"
 
 enum { UNKNOWN_TABLE = 0x7f }; /* in the place of a table's number */
 

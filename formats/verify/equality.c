@@ -1,4 +1,4 @@
-#include "formats/equiv.h"
+#include "formats/verify/equality.h"
 
 #include <float.h>
 #include <inttypes.h>
