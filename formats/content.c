@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 
 /* Rows that are content. Of a table that is not here every row is. */
 static const char *content_condition(const char *name)

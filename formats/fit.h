@@ -7,7 +7,7 @@
 #include "common/arena.h"
 #include "formats/database/db.h"
 #include "formats/record/record.h"
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 
 struct fit;
 /* truncate: texts that are too long are cut, unless they identify or refer to something. NULL with e filled.

@@ -8,7 +8,7 @@
 #include <xxhash.h>
 
 #include "common/io.h"
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 #include "formats/store_impl.h"
 
 const struct store_report *store_report(const struct store *s)

@@ -59,7 +59,7 @@ END {
 	if (failed)
 		exit 1
 	print "/* Made by migrations/embed.sh; do not edit. */"
-	print "#include \"formats/schema.h\"\n"
+	print "#include \"formats/schema/schema.h\"\n"
 	print "#pragma GCC diagnostic ignored \"-Woverlength-strings\"\n"
 	for (i = 0; i <= last; i++) {
 		head["revision"] = head["down"] = head["title"] = ""

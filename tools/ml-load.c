@@ -13,7 +13,7 @@
 #include "common/progress.h"
 #include "formats/content.h"
 #include "formats/database/new_file.h"
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 #include "formats/store.h"
 #include "formats/stream/wire.h"
 

@@ -13,7 +13,7 @@
 #include "formats/database/db.h"
 #include "formats/database/interrupt.h"
 #include "formats/database/new_file.h"
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 
 static const char about[] =
     "Makes, upgrades, checks and shows the schema of MLflow's tracking database.\n"

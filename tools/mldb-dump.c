@@ -11,7 +11,7 @@
 #include "formats/database/db.h"
 #include "formats/database/interrupt.h"
 #include "formats/database/dump.h"
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 #include "formats/stream/wire.h"
 
 static struct opt_list experiments, workspaces;

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 #include "tap.h"
 
 static char path[128]; /* of the database of the moment */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 #include "tap.h"
 
 static struct db *db;

@@ -8,7 +8,7 @@
 #include "common/err.h"
 #include "formats/database/db.h"
 #include "formats/python/text.h"
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 
 static void test_chain(void)
 {

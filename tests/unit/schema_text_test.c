@@ -1,7 +1,7 @@
 /* What is read from the text of a CREATE statement. */
 #include "tap.h"
 
-#include "formats/schema_text.h"
+#include "formats/schema/create_text.h"
 
 static struct schema_text text(const char *s)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 #include "formats/store_impl.h"
 
 /* ---- what is told on stderr */

@@ -1,4 +1,4 @@
-#include "formats/schema_data.h"
+#include "formats/schema/data.h"
 
 #include <math.h>
 #include <sha2.h>

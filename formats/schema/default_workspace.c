@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema_data.h"
+#include "formats/schema/data.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 

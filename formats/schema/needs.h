@@ -3,7 +3,7 @@
 #ifndef FORMATS_SCHEMA_NEEDS_H
 #define FORMATS_SCHEMA_NEEDS_H
 
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 
 /* Each list is rows of SQL's VALUES, every row preceded by a comma. Their last column is the revision's
  * order; a name that a row does not have is NULL. */

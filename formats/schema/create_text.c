@@ -1,4 +1,4 @@
-#include "formats/schema_text.h"
+#include "formats/schema/create_text.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "formats/schema_data.h"
+#include "formats/schema/data.h"
 
 /* A statement that fails unless the query counts nothing. */
 static void add_guard(struct buf *out, enum dialect dialect, const char *query, const char *message)

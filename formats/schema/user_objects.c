@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema_data.h"
+#include "formats/schema/data.h"
 
 /* The migrations rebuild a table X by CREATE TABLE _ml_new_X, INSERT … SELECT, DROP TABLE X and this
  * statement. */

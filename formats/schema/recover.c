@@ -1,8 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema_data.h"
-#include "formats/schema_shape.h"
+#include "formats/schema/data.h"
+#include "formats/schema/shape.h"
 
 /* MLflow's own upgrade of a SQLite database commits what it has done of a revision when it is killed or
  * fails, without the stamp, and then trips over it for ever. What can be there is: empty copies of tables

@@ -3,7 +3,7 @@
 #ifndef FORMATS_SCHEMA_SHAPE_H
 #define FORMATS_SCHEMA_SHAPE_H
 
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 
 struct schema_fact {
     char *table;

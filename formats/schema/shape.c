@@ -1,11 +1,11 @@
-#include "formats/schema_shape.h"
+#include "formats/schema/shape.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "formats/schema_data.h"
-#include "formats/schema_text.h"
+#include "formats/schema/data.h"
+#include "formats/schema/create_text.h"
 
 /* ---- facts */
 

@@ -1,8 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema_data.h"
-#include "formats/schema_shape.h"
+#include "formats/schema/data.h"
+#include "formats/schema/shape.h"
 
 /* ---- SQLite: a rehearsal on an empty copy */
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema_data.h"
-#include "formats/schema_needs.h"
+#include "formats/schema/data.h"
+#include "formats/schema/needs.h"
 
 /* ---- the lists that the queries share */
 

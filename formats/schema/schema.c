@@ -1,4 +1,4 @@
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/io.h"
-#include "formats/schema_data.h"
+#include "formats/schema/data.h"
 
 /* ---- revisions and releases */
 

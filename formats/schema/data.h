@@ -2,7 +2,7 @@
 #ifndef FORMATS_SCHEMA_DATA_H
 #define FORMATS_SCHEMA_DATA_H
 
-#include "formats/schema.h"
+#include "formats/schema/schema.h"
 
 struct schema_hook {
     const char *name; /* as `-- call: NAME` has it in migrations/ */

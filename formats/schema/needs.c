@@ -1,4 +1,4 @@
-#include "formats/schema_needs.h"
+#include "formats/schema/needs.h"
 
 #include <stdio.h>
 #include <string.h>
