@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "formats/content.h"
+#include "formats/load/emptiness.h"
 #include "formats/record/idmap.h"
 
 /* Of what does not fit this many are told for each field. */

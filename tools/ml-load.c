@@ -11,10 +11,10 @@
 #include "common/io.h"
 #include "common/opt.h"
 #include "common/progress.h"
-#include "formats/content.h"
+#include "formats/load/emptiness.h"
 #include "formats/database/new_file.h"
 #include "formats/schema/schema.h"
-#include "formats/store.h"
+#include "formats/load/load.h"
 #include "formats/stream/wire.h"
 
 static struct {

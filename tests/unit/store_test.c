@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "formats/schema/schema.h"
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 /* ---- what is told on stderr */
 

@@ -5,7 +5,7 @@
 #include "common/arena.h"
 #include "common/buf.h"
 #include "common/sort.h"
-#include "formats/store.h"
+#include "formats/load/load.h"
 #include "formats/database/trace_columns.h"
 
 enum { STORE_MAX_COLUMNS = 64, STORE_MAX_TABLES = 96, STORE_MAX_KEY = 8 };

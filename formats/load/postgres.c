@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 enum { COPY_BUFFER = 256 << 10 };
 

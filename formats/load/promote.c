@@ -1,4 +1,4 @@
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 /* A member that its column holds, and gives back, as it is: MLflow rebuilds the object from the columns. */
 static bool is_kept(const struct pyjson_value *member, const struct value *column)

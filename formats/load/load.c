@@ -1,4 +1,4 @@
-#include "formats/store.h"
+#include "formats/load/load.h"
 
 #include <float.h>
 #include <math.h>
@@ -9,7 +9,7 @@
 
 #include "common/io.h"
 #include "formats/schema/schema.h"
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 const struct store_report *store_report(const struct store *s)
 {

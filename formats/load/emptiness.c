@@ -1,4 +1,4 @@
-#include "formats/content.h"
+#include "formats/load/emptiness.h"
 
 #include <stdlib.h>
 #include <string.h>

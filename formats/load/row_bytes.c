@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 /* The bytes that begin a value; in keys their order is that of the types. */
 enum tag {

@@ -4,7 +4,7 @@
 
 #include "common/io.h"
 #include "formats/record/rows.h"
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 static const char drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";
 

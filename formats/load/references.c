@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "formats/record/references.h"
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 /* The key of a row that others refer to, by the columns of store_refs[], in s->key. */
 static void put_ref_key(struct store *s, const struct value *v, int n)

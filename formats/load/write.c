@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/progress.h"
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 /* The row that is written once no more entries of its key come. */
 struct pending {

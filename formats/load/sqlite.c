@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 struct index {
     char *name, *sql;

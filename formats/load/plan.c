@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "formats/record/rows.h"
-#include "formats/store_impl.h"
+#include "formats/load/internal.h"
 
 const struct ref_desc store_refs[REF_COUNT] = {
     [REF_EXPERIMENT] = {"experiment", "experiments", {"experiment_id"}},
