@@ -14,16 +14,16 @@
 #include "common/io.h"
 #include "common/opt.h"
 #include "common/progress.h"
-#include "formats/fit.h"
+#include "formats/transform/fit.h"
 #include "formats/stream/jsonl.h"
-#include "formats/merge.h"
+#include "formats/transform/merge.h"
 #include "formats/record/references.h"
-#include "formats/relocate.h"
-#include "formats/renumber.h"
-#include "formats/select.h"
-#include "formats/summary.h"
+#include "formats/transform/rewrite_uri.h"
+#include "formats/transform/renumber.h"
+#include "formats/transform/select.h"
+#include "formats/transform/summary.h"
 #include "formats/stream/wire.h"
-#include "formats/workspace.h"
+#include "formats/transform/workspace.h"
 
 static bool to_json, from_json, reseal, validate, summarise, strict_uri, merge_sources, renumber_versions,
     truncate_texts;

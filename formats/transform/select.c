@@ -1,4 +1,4 @@
-#include "formats/select.h"
+#include "formats/transform/select.h"
 
 #include <stdlib.h>
 #include <time.h>

@@ -1,4 +1,4 @@
-#include "formats/relocate.h"
+#include "formats/transform/rewrite_uri.h"
 
 #include <ctype.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "formats/summary.h"
+#include "formats/transform/summary.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "formats/renumber.h"
+#include "formats/transform/renumber.h"
 
 #include <errno.h>
 #include <fcntl.h>

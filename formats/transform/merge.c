@@ -1,4 +1,4 @@
-#include "formats/merge.h"
+#include "formats/transform/merge.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "formats/workspace.h"
+#include "formats/transform/workspace.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "formats/fit.h"
+#include "formats/transform/fit.h"
 
 #include <inttypes.h>
 #include <stdio.h>
