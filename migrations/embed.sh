@@ -1,7 +1,7 @@
 #!/bin/sh
 # Turns the directory of migrations into C, on stdout:  sh migrations/embed.sh migrations > build/gen/migrations.c
 # A revision is NNNN_<revision>_<slug>.sql, or .sqlite.sql and .postgresql.sql where the dialects differ. Its comment
-# lines `revision`, `down` and `title` come first; `-- call: NAME` in the text names a C function of formats/schema.c.
+# lines `revision`, `down` and `title` come first; `-- call: NAME` in the text names a C function of formats/schema/data.c.
 set -eu
 
 dir=${1:?usage: embed.sh DIRECTORY}
