@@ -126,6 +126,12 @@ bool store_note_refs(struct store *s, const struct record *r, const struct plan 
 /* Puts a row into the sorter. */
 bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, const struct value *row,
                      struct err *e);
+/* Names are unique within a workspace, in both dialects; told here so that both experiments can be named. */
+bool load_stage_name(struct store *s, const struct record *r, struct err *e);
+struct promoted;
+/* A trace's tag or metadata that fills columns of the trace's row: follows that row in the sorter and is laid
+ * over it. */
+bool load_stage_patch(struct store *s, const struct record *r, const struct promoted *what, struct err *e);
 /* Row records: reading the target's tables, taking a record, and what is to be done before all are written
  * (store_other.c). */
 bool store_plan_others(struct store *s, struct db *db, struct err *e);
@@ -135,10 +141,36 @@ bool store_finish_others(struct store *s, struct db *db, struct err *e);
 bool store_add_workspaces(struct store *s, struct db *db, struct err *e);
 /* Prints a problem, unless too many were. Returns false. */
 bool store_problem(struct store *s, const struct err *e);
-/* True for kinds that others refer to. */
+/* True for kinds that others refer to: they cannot be left out by themselves. */
 bool store_is_parent(enum kind k);
 
 int store_table_find(const struct store_table *t, const char *column); /* -1: none */
+/* The place of a column that the table's revision has; MISSING_COLUMN with e filled when it is not there. */
+int load_plan_column(struct store *s, struct store_table *t, const struct db_columns *have, const char *name,
+                     struct err *e);
+/* Reads the table's primary key (table.c). */
+bool load_plan_key(struct store *s, struct db *db, struct store_table *t, struct err *e);
+/* Reads how a kind's records become rows (plan.c). */
+bool load_plan_kind(struct store *s, struct db *db, const struct kind_desc *k, struct err *e);
+
+/* ---- from a record to a row (convert.c, derive.c) */
+
+/* What follows from a value that the target cannot hold. */
+enum verdict { KEEP, LEAVE_VALUE, LEAVE_RECORD, REFUSE };
+
+extern const char load_drop_hint[];
+/* A value that cannot be stored: told, or left out on request, by itself where the row makes sense without
+ * it. what is printed after the record and the field. */
+enum verdict load_unsupported(struct store *s, const struct record *r, int field, const char *what,
+                              const char *hint);
+/* A record of a kind that the revision has no table for. */
+void load_no_table(struct store *s, const struct record *r);
+/* Fills the row. KEEP when it is to be stored. */
+enum verdict load_convert(struct store *s, const struct record *r, const struct plan *p, struct value *row);
+/* Finishes a row with what depends on more than one field, and keeps what the report tells. */
+void load_derive(struct store *s, const struct record *r, const struct plan *p, struct value *row);
+/* A row must have what its columns demand. */
+bool load_check_nulls(struct store *s, const struct record *r, const struct plan *p, const struct value *row);
 
 /* ---- rows as bytes (store_row.c) */
 
@@ -208,6 +240,8 @@ struct store_sink {
 
 /* That of db's dialect. */
 struct store_sink *store_new_sink(const struct store *s, struct db *db);
+/* The rows of the table that came at once have all come. */
+bool load_end_at_once(struct store *s, struct err *e);
 struct store_sink *store_sqlite_sink(struct db *db, const struct store_table *tables, int n_tables);
 struct store_sink *store_postgres_sink(struct db *db, const struct store_table *tables, int n_tables);
 

@@ -6,8 +6,6 @@
 #include "formats/record/rows.h"
 #include "formats/load/internal.h"
 
-static const char drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";
-
 bool store_plan_others(struct store *s, struct db *db, struct err *e)
 {
     s->row_decoder = row_decoder_new();
@@ -36,7 +34,7 @@ static bool unsupported(struct store *s, const struct record *r, bool value_only
     if (s->drop_unsupported)
         return value_only;
     err_set(&e, store_describe(s, r), "%s", what);
-    err_hint(&e, "%s", drop_hint);
+    err_hint(&e, "%s", load_drop_hint);
     return store_problem(s, &e);
 }
 

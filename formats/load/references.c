@@ -4,6 +4,17 @@
 #include "formats/record/references.h"
 #include "formats/load/internal.h"
 
+const struct ref_desc store_refs[REF_COUNT] = {
+    [REF_EXPERIMENT] = {"experiment", "experiments", {"experiment_id"}},
+    [REF_RUN] = {"run", "runs", {"run_uuid"}},
+    [REF_TRACE] = {"trace", "trace_info", {"request_id"}},
+    [REF_MODEL] = {"logged model", "logged_models", {"model_id"}},
+    [REF_REGISTERED] = {"registered model", "registered_models", {"name", "workspace"}},
+    [REF_VERSION] = {"model version", "model_versions", {"name", "version", "workspace"}},
+    [REF_DATASET] = {"dataset", "datasets", {"experiment_id", "name", "digest"}},
+    [REF_INPUT] = {"input", "inputs", {"input_uuid"}},
+};
+
 /* The key of a row that others refer to, by the columns of store_refs[], in s->key. */
 static void put_ref_key(struct store *s, const struct value *v, int n)
 {

@@ -436,21 +436,10 @@ static bool take_all(struct writer *w, struct err *e)
     return ok && end_rows(w, e);
 }
 
-struct store_sink *store_new_sink(const struct store *s, struct db *db)
-{
-    return s->dialect == DIALECT_SQLITE ? store_sqlite_sink(db, s->tables, s->n_tables)
-                                        : store_postgres_sink(db, s->tables, s->n_tables);
-}
-
-static bool end_at_once(struct store *s, struct err *e)
-{
-    return !s->sink || !s->plans[KIND_metric].table->at_once || s->sink->ops->end_at_once(s->sink, e);
-}
-
 bool store_write(struct store *s, struct db *db, struct err *e)
 {
     struct writer w = {.source = {next_row}, .s = s, .db = db};
-    bool ok = end_at_once(s, e);
+    bool ok = load_end_at_once(s, e);
     w.sink = s->sink = s->sink ? s->sink : store_new_sink(s, db);
     progress_start("Loading", "rows", 0);
     ok = ok && store_finish_others(s, db, e) && sorter_finish(s->sorter, e) &&

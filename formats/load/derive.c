@@ -1,0 +1,206 @@
+/* Columns that are more than one field, and what the report says of the records. */
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "formats/load/internal.h"
+
+/* 32 hex digits in the shape of a UUID (version 8: made by a rule of one's own) that tell the values apart.
+ */
+static struct value derived_uuid(struct store *s, const char *what, const struct value *v, int n)
+{
+    static const char hex[] = "0123456789abcdef";
+    struct buf *b = &s->data;
+    buf_reset(b);
+    buf_adds(b, what);
+    for (int i = 0; i < n; i++)
+        row_put_key(b, &v[i]);
+    XXH128_canonical_t hash;
+    XXH128_canonicalFromHash(&hash, XXH3_128bits(b->data, b->len));
+    hash.digest[6] = (hash.digest[6] & 0x0f) | 0x80;
+    hash.digest[8] = (hash.digest[8] & 0x3f) | 0x80;
+    char *text = arena_alloc(&s->scratch, 32);
+    for (int i = 0; i < 16; i++) {
+        text[2 * i] = hex[hash.digest[i] >> 4];
+        text[2 * i + 1] = hex[hash.digest[i] & 15];
+    }
+    return value_strn(text, 32);
+}
+
+static void set_column(const struct plan *p, const char *column, struct value *row, struct value v)
+{
+    int i = store_table_find(p->table, column);
+    if (i >= 0)
+        row[i] = v;
+}
+
+/* The uuid of a dataset that has none: of its experiment, name and digest. */
+static struct value dataset_uuid(struct store *s, const struct value *experiment, const struct value *name,
+                                 const struct value *digest)
+{
+    struct value v[] = {*experiment, *name, *digest};
+    return derived_uuid(s, "dataset", v, 3);
+}
+
+static struct value input_uuid(struct store *s, const struct record *r)
+{
+    struct value v[RECORD_MAX_FIELDS];
+    int n = 0;
+    /* The key of an input_tag begins with that of its input. */
+    for (int i = 0; i < r->kind->n_fields; i++)
+        if ((r->kind->fields[i].flags & FIELD_K) && strcmp(r->kind->fields[i].name, "key") != 0)
+            v[n++] = r->v[i];
+    return derived_uuid(s, r->kind->kind == KIND_input_tag ? "input" : r->kind->name, v, n);
+}
+
+/* The words of MLflow's V2 and V3 traces for a state that nobody set: its readers take only those of their
+ * own time. */
+static struct value trace_state(const struct store *s, const struct value *state)
+{
+    enum { V3_ORDER = 32 };
+    static const char v2[] = "TRACE_STATUS_UNSPECIFIED", v3[] = "STATE_UNSPECIFIED";
+    if (value_eqs(state, v2) || value_eqs(state, v3))
+        return value_str(s->order >= V3_ORDER ? v3 : v2);
+    return *state;
+}
+
+static void derive_assessment(struct store *s, const struct record *r, const struct plan *p,
+                              struct value *row)
+{
+    if (s->order < STORE_ANALYTICS_ORDER)
+        return;
+    struct value aggregate;
+    bool is_numeric;
+    assessment_aggregate(&s->json, &r->v[F_assessment_value], &aggregate, &is_numeric);
+    set_column(p, "aggregate_value", row, aggregate);
+    set_column(p, "is_numeric_value", row, value_bool(is_numeric));
+    struct buf *current = &s->current[REF_TRACE];
+    buf_reset(&s->key);
+    row_put_key(&s->key, &r->v[F_assessment_trace_id]);
+    if (current->len == s->key.len && memcmp(current->data, s->key.data, s->key.len) == 0) {
+        set_column(p, "experiment_id", row, value_int(s->trace_experiment));
+        set_column(p, "trace_timestamp_ms", row, value_int(s->trace_time));
+    }
+}
+
+/* True for text that names a place on this disk: a path or a file: URI. */
+static bool is_local(const struct value *v)
+{
+    return value_is_text(v) && v->len > 0 &&
+           (v->s[0] == '/' || (v->len >= 5 && strncmp(v->s, "file:", 5) == 0));
+}
+
+/* The file store that a location lies in, of those known so far; NULL when it is in none. */
+static struct store_root *root_of(struct store *s, const struct value *v)
+{
+    for (int i = 0; value_is_text(v) && i < s->report.n_roots; i++) {
+        struct store_root *root = &s->report.roots[i];
+        size_t len = strlen(root->uri);
+        if (v->len >= len && memcmp(v->s, root->uri, len) == 0)
+            return root;
+    }
+    return NULL;
+}
+
+/* A file store gives its experiments the location ROOT/ID. */
+static void note_root(struct store *s, const struct value *location, const struct value *id)
+{
+    size_t n = location->len - id->len;
+    if (!is_local(location) || location->len <= id->len || n >= sizeof s->report.roots->uri ||
+        location->s[n - 1] != '/' || memcmp(location->s + n, id->s, id->len) != 0 || root_of(s, location) ||
+        s->report.n_roots == STORE_MAX_ROOTS)
+        return;
+    struct store_root *root = &s->report.roots[s->report.n_roots++];
+    memcpy(root->uri, location->s, n);
+}
+
+static void note_location(struct store *s, const struct value *v)
+{
+    struct store_root *root = root_of(s, v);
+    if (root)
+        root->locations++;
+}
+
+static void note_spans(struct store *s, const struct value *v)
+{
+    struct store_root *root = root_of(s, v);
+    if (root)
+        root->spans++;
+}
+
+static void note_experiment(struct store *s, const struct record *r)
+{
+    const struct value *id = &r->v[F_experiment_experiment_id], *ws = &r->v[F_experiment_workspace];
+    bool deleted = value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted");
+    if (value_eqs(id, "0"))
+        s->has_default = true;
+    else if (value_eqs(&r->v[F_experiment_name], "Default") &&
+             (value_is_null(ws) || value_eqs(ws, "default")))
+        snprintf(s->default_elsewhere, sizeof s->default_elsewhere, "%.*s", (int)id->len, id->s);
+    const struct value *location = &r->v[F_experiment_artifact_location];
+    if (s->from_file_store && value_is_text(location))
+        note_root(s, location, id);
+    note_location(s, location);
+    s->report.deleted_experiments += deleted && root_of(s, location);
+}
+
+void load_derive(struct store *s, const struct record *r, const struct plan *p, struct value *row)
+{
+    const struct value *v = r->v;
+    switch (r->kind->kind) {
+    case KIND_experiment:
+        note_experiment(s, r);
+        break;
+    case KIND_dataset:
+        if (value_is_null(&v[F_dataset_dataset_id]))
+            set_column(
+                p, "dataset_uuid", row,
+                dataset_uuid(s, &v[F_dataset_experiment_id], &v[F_dataset_name], &v[F_dataset_digest]));
+        break;
+    case KIND_run:
+        s->report.undated_deleted_runs +=
+            value_eqs(&v[F_run_lifecycle_stage], "deleted") && value_is_null(&v[F_run_deleted_time]);
+        note_location(s, &v[F_run_artifact_uri]);
+        break;
+    case KIND_input:
+        if (value_is_null(&v[F_input_dataset_id]))
+            set_column(p, "source_id", row,
+                       dataset_uuid(s, &v[F_input_experiment_id], &v[F_input_dataset_name],
+                                    &v[F_input_dataset_digest]));
+        if (value_is_null(&v[F_input_input_id]))
+            set_column(p, "input_uuid", row, input_uuid(s, r));
+        break;
+    case KIND_input_tag:
+        if (value_is_null(&v[F_input_tag_input_id]))
+            set_column(p, "input_uuid", row, input_uuid(s, r));
+        break;
+    case KIND_model_input:
+        if (value_is_null(&v[F_model_input_input_id]))
+            set_column(p, "input_uuid", row, input_uuid(s, r));
+        break;
+    case KIND_model_output:
+        if (value_is_null(&v[F_model_output_input_id]))
+            set_column(p, "input_uuid", row, input_uuid(s, r));
+        break;
+    case KIND_trace:
+        set_column(p, "status", row, trace_state(s, &v[F_trace_state]));
+        s->trace_experiment = row[p->column[F_trace_experiment_id]].i;
+        s->trace_time = v[F_trace_request_time].i;
+        break;
+    case KIND_trace_tag:
+        if (value_eqs(&v[F_trace_tag_key], "mlflow.artifactLocation"))
+            note_spans(s, &v[F_trace_tag_value]);
+        break;
+    case KIND_assessment:
+        derive_assessment(s, r, p, row);
+        break;
+    case KIND_logged_model:
+        note_location(s, &v[F_logged_model_artifact_location]);
+        break;
+    case KIND_model_version:
+        note_location(s, &v[F_model_version_source]);
+        break;
+    default:
+        break;
+    }
+}

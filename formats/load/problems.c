@@ -1,0 +1,19 @@
+/* What is wrong with the records: the first problems are printed, all are counted. */
+#include "common/io.h"
+#include "formats/load/internal.h"
+
+const char load_drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";
+
+bool store_problem(struct store *s, const struct err *e)
+{
+    if (++s->report.problems <= STORE_MAX_MESSAGES)
+        err_report(e);
+    return false;
+}
+
+const char *store_describe(struct store *s, const struct record *r)
+{
+    buf_reset(&s->text);
+    record_describe(r, &s->text);
+    return buf_str(&s->text);
+}

@@ -1,0 +1,76 @@
+/* Rows into the sorter: by table and primary key; before them names, after them references. */
+#include <math.h>
+
+#include "formats/load/internal.h"
+
+bool load_stage_name(struct store *s, const struct record *r, struct err *e)
+{
+    struct value ws = store_workspace_of(r);
+    buf_reset(&s->key);
+    buf_addc(&s->key, SORT_NAMES);
+    row_put_key(&s->key, &ws);
+    row_put_key(&s->key, &r->v[F_experiment_name]);
+    const struct value *id = &r->v[F_experiment_experiment_id];
+    return sorter_add(s->sorter, s->key.data, s->key.len, id->s, id->len, e);
+}
+
+static void begin_data(struct store *s, enum kind kind, unsigned flags)
+{
+    struct row_head h = {(uint8_t)flags, (uint8_t)kind, s->n_segments};
+    buf_reset(&s->data);
+    buf_add(&s->data, &h, sizeof h);
+}
+
+static bool add_staged(struct store *s, struct err *e)
+{
+    return sorter_add(s->sorter, s->key.data, s->key.len, s->data.data, s->data.len, e);
+}
+
+bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, const struct value *row,
+                     struct err *e)
+{
+    bool negative_zero = false;
+    t->filled = true;
+    if (t->at_once) {
+        s->report.rows[kind]++;
+        return s->report.problems || s->sink->ops->put_at_once(s->sink, row, e);
+    }
+    buf_reset(&s->key);
+    buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
+    for (int i = 0; i < t->n_key; i++) {
+        const struct value *v = &row[t->key[i]];
+        negative_zero |= v->type == VALUE_FLOAT && v->f == 0 && signbit(v->f);
+        row_put_key(&s->key, v);
+    }
+    begin_data(s, kind, negative_zero ? ROW_NEGATIVE_ZERO : 0);
+    for (int i = 0; i < t->n_columns; i++)
+        if (!t->columns[i].in_key)
+            row_put(&s->data, &row[i]);
+    return add_staged(s, e);
+}
+
+bool load_stage_patch(struct store *s, const struct record *r, const struct promoted *what, struct err *e)
+{
+    const struct plan *p = &s->plans[KIND_trace];
+    for (int i = 0; i < what->n; i++)
+        if (what->items[i].value.type == VALUE_BIN) {
+            enum verdict v = load_unsupported(
+                s, r, F_trace_tag_value,
+                "the text is not UTF-8, and MLflow could not read it back from a database", load_drop_hint);
+            s->report.dropped[r->kind->kind] += v == LEAVE_RECORD;
+            return true;
+        }
+    s->report.cut_names += what->cut_name;
+    s->report.cut_sessions += what->cut_session;
+    s->report.usage_losses += what->loss;
+    buf_reset(&s->key);
+    buf_addc(&s->key, (char)(SORT_TABLES + (p->table - s->tables)));
+    row_put_key(&s->key, &r->v[0]);
+    begin_data(s, r->kind->kind, ROW_PATCH);
+    buf_addc(&s->data, (char)what->n);
+    for (int i = 0; i < what->n; i++) {
+        buf_addc(&s->data, (char)store_table_find(p->table, what->items[i].column));
+        row_put(&s->data, &what->items[i].value);
+    }
+    return add_staged(s, e);
+}

@@ -1,0 +1,147 @@
+/* The target's tables and columns, as the database describes them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/load/internal.h"
+
+int store_table_find(const struct store_table *t, const char *column)
+{
+    for (int i = 0; i < t->n_columns; i++)
+        if (strcmp(t->columns[i].name, column) == 0)
+            return i;
+    return -1;
+}
+
+struct store_table *store_table_named(struct store *s, const char *name)
+{
+    for (int i = 0; i < s->n_tables; i++)
+        if (strcmp(s->tables[i].name, name) == 0)
+            return &s->tables[i];
+    struct store_table *t = &s->tables[s->n_tables++];
+    t->name = name;
+    return t;
+}
+
+/* A default as declared ('0', 0, 'default', false, 'default'::character varying) as a value of the column. */
+static struct value parse_default(struct store *s, const char *text, bool is_text)
+{
+    if (!text)
+        return value_null();
+    size_t len = strlen(text);
+    if (*text == '\'') {
+        const char *end = strchr(++text, '\'');
+        len = end ? (size_t)(end - text) : len - 1;
+    }
+    int64_t i;
+    if (is_text)
+        return value_strn(arena_strndup(&s->names, text, len), len);
+    if (value_parse_int(text, len, &i))
+        return value_int(i);
+    return strcmp(text, "false") == 0 ? value_bool(false) : value_null();
+}
+
+/* Queries of columns that a row may leave to the database. */
+static const struct look_up {
+    const char *table, *column, *query, *condition;
+} look_ups[] = {
+    {"logged_model_metrics", "dataset_uuid",
+     "SELECT d.dataset_uuid FROM datasets d WHERE d.experiment_id = {experiment_id} AND d.name = "
+     "{dataset_name} AND "
+     "d.digest = {dataset_digest}",
+     "dataset_name IS NOT NULL"},
+    {"assessments", "experiment_id",
+     "SELECT t.experiment_id FROM trace_info t WHERE t.request_id = {trace_id}", "1 = 1"},
+    {"assessments", "trace_timestamp_ms",
+     "SELECT t.timestamp_ms FROM trace_info t WHERE t.request_id = {trace_id}", "1 = 1"},
+};
+
+/* JSON is text too. */
+static enum store_type type_of(enum dialect dialect, const char *declared)
+{
+    static const struct {
+        const char *begin;
+        enum store_type type;
+    } types[] = {
+        {"INTEGER", STORE_INT32}, {"BIGINT", STORE_INT64}, {"FLOAT", STORE_FLOAT},
+        {"DOUBLE", STORE_FLOAT},  {"REAL", STORE_FLOAT},   {"BOOLEAN", STORE_BOOL},
+        {"BLOB", STORE_BYTES},    {"BYTEA", STORE_BYTES},  {"DATE", STORE_DATE},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strncmp(declared, types[i].begin, strlen(types[i].begin)) == 0)
+            return types[i].type == STORE_INT32 && dialect == DIALECT_SQLITE ? STORE_INT64 : types[i].type;
+    return STORE_TEXT;
+}
+
+static int add_column(struct store *s, struct store_table *t, const struct db_column_info *info,
+                      const char *name)
+{
+    int i = store_table_find(t, name);
+    if (i >= 0)
+        return i;
+    struct store_column *c = &t->columns[i = t->n_columns++];
+    c->name = arena_strndup(&s->names, name, strlen(name));
+    c->type = type_of(s->dialect, info->type);
+    c->max_length = s->dialect == DIALECT_POSTGRESQL ? info->length : 0;
+    c->not_null = info->not_null;
+    c->dflt = parse_default(s, info->dflt, c->type == STORE_TEXT);
+    for (size_t k = 0; k < sizeof look_ups / sizeof *look_ups; k++)
+        if (strcmp(look_ups[k].table, t->name) == 0 && strcmp(look_ups[k].column, name) == 0)
+            c->look_up = look_ups[k].query, c->look_up_if = look_ups[k].condition;
+    return i;
+}
+
+void store_plan_columns(struct store *s, struct store_table *t, const struct db_columns *have)
+{
+    for (int i = 0; i < have->n; i++)
+        if (!have->items[i].generated && t->n_columns < STORE_MAX_COLUMNS)
+            add_column(s, t, &have->items[i], have->items[i].name);
+}
+
+int load_plan_column(struct store *s, struct store_table *t, const struct db_columns *have, const char *name,
+                     struct err *e)
+{
+    const struct db_column_info *info = db_columns_find(have, name);
+    if (info)
+        return add_column(s, t, info, name);
+    err_set(e, t->name, "the table has no column %s, which its revision has", name);
+    err_hint(e, "the database was changed by hand or left half-way by a failed upgrade; `ml-schema check` "
+                "tells more");
+    return MISSING_COLUMN;
+}
+
+static const char *const key_queries[] = {
+    [DIALECT_SQLITE] = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk",
+    [DIALECT_POSTGRESQL] = "SELECT a.attname::text FROM pg_index i CROSS JOIN LATERAL "
+                           "unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place) "
+                           "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum "
+                           "WHERE i.indrelid = to_regclass(?1) AND i.indisprimary ORDER BY k.place",
+};
+
+bool load_plan_key(struct store *s, struct db *db, struct store_table *t, struct err *e)
+{
+    struct db_stmt *q = db_prepare(db, key_queries[s->dialect], e);
+    if (!q)
+        return false;
+    struct value name = value_str(t->name);
+    db_bind(q, 1, &name);
+    int row;
+    bool ok = true;
+    while (ok && (row = db_step(q, e)) == 1) {
+        struct value v;
+        char column[64];
+        db_column(q, 0, &v);
+        snprintf(column, sizeof column, "%.*s", (int)v.len, v.s);
+        int i = store_table_find(t, column);
+        ok = i >= 0 && t->n_key < STORE_MAX_KEY;
+        if (ok) {
+            t->columns[i].in_key = true;
+            t->key[t->n_key++] = i;
+        } else {
+            err_set(e, t->name, "its primary key holds the column %s, which is none of MLflow's", column);
+        }
+    }
+    db_finalize(q);
+    if (ok && row == 0 && t->n_key == 0)
+        ok = err_set(e, t->name, "the table has no primary key");
+    return ok && row == 0;
+}
