@@ -23,8 +23,8 @@ SAN      = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN) $(SAN) -I. \
              $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS) $(CFLAGS)
 
-PROGRAMS = $(patsubst tools/%.c,%,$(wildcard tools/*.c))
-SCRIPTS  = $(filter-out %.c %.h,$(notdir $(wildcard tools/*)))
+PROGRAMS = mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema
+SCRIPTS  = ml-migrate
 LIB_SRC  = $(wildcard common/*.c formats/*.c formats/*/*.c)
 LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o
 LIB      = $(O)/libmlruns.a

@@ -129,3 +129,19 @@ char *xasprintf(const char *fmt, ...)
     va_end(ap);
     return b.data;
 }
+
+void buf_add_shell_word(struct buf *b, const char *word)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:/._-+,@";
+    if (word[strspn(word, plain)] == '\0') {
+        buf_adds(b, word);
+        return;
+    }
+    buf_addc(b, '\'');
+    for (const char *p = word; *p; p++)
+        if (*p == '\'')
+            buf_adds(b, "'\\''");
+        else
+            buf_addc(b, *p);
+    buf_addc(b, '\'');
+}

@@ -35,4 +35,7 @@ char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+/* Appends a word as the shell reads it back: quoted where it must be. */
+void buf_add_shell_word(struct buf *b, const char *word);
+
 #endif

@@ -18,17 +18,19 @@
 
 enum { MAX_OPTIONS = 64, HELP_COLUMN = 30, LONG_ONLY = 256 };
 
-static bool want_help, want_version, want_quiet, want_verbose;
-static const char *progress_word;
+struct common {
+    bool help, version, quiet, verbose;
+    const char *progress;
+};
 
 static const struct opt common_options[] = {
-    {OPT_FLAG, 'h', "help", NULL, "print this help and exit", &want_help},
-    {OPT_FLAG, 'V', "version", NULL, "print the version and exit", &want_version},
-    {OPT_FLAG, 'q', "quiet", NULL, "say nothing but errors", &want_quiet},
-    {OPT_FLAG, 'v', "verbose", NULL, "say more", &want_verbose},
+    {OPT_FLAG, 'h', "help", NULL, "print this help and exit", OPT_AT(struct common, help)},
+    {OPT_FLAG, 'V', "version", NULL, "print the version and exit", OPT_AT(struct common, version)},
+    {OPT_FLAG, 'q', "quiet", NULL, "say nothing but errors", OPT_AT(struct common, quiet)},
+    {OPT_FLAG, 'v', "verbose", NULL, "say more", OPT_AT(struct common, verbose)},
     {OPT_STRING, 0, "progress", "WHEN", "show a progress line: auto (on a terminal), always, never",
-     &progress_word},
-    {OPT_END, 0, NULL, NULL, NULL, NULL},
+     OPT_AT(struct common, progress)},
+    {.type = OPT_END},
 };
 
 /* The program's own options and the common ones, as one row to look through. */
@@ -90,22 +92,24 @@ static void print_help(const struct opt_spec *spec)
         printf("\n%s\n", spec->epilog);
 }
 
-static void store(const struct opt_spec *spec, const struct opt *o, const char *arg)
+/* into: the struct that o is a member of. */
+static void store(const struct opt_spec *spec, const struct opt *o, const char *arg, void *into)
 {
+    void *dest = (size_t)o->dest >= 1 << 16 ? o->dest : (char *)into + (size_t)o->dest;
     struct opt_list *list;
     char *end;
     switch (o->type) {
     case OPT_FLAG:
-        *(bool *)o->dest = true;
+        *(bool *)dest = true;
         break;
     case OPT_STRING:
-        *(const char **)o->dest = arg;
+        *(const char **)dest = arg;
         break;
     case OPT_OPTARG:
-        *(const char **)o->dest = arg ? arg : "";
+        *(const char **)dest = arg ? arg : "";
         break;
     case OPT_LIST:
-        list = o->dest;
+        list = dest;
         list->items = xrealloc(list->items, (list->len + 1) * sizeof *list->items);
         list->items[list->len++] = arg;
         break;
@@ -114,43 +118,44 @@ static void store(const struct opt_spec *spec, const struct opt *o, const char *
         unsigned long long n = strtoull(arg, &end, 10);
         if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || errno != 0)
             opt_usage_error(spec, "--%s: '%s' is not a number", o->name, arg);
-        *(uint64_t *)o->dest = n;
+        *(uint64_t *)dest = n;
         break;
     case OPT_END:
         break;
     }
 }
 
-static void apply_common(const struct opt_spec *spec)
+static void apply_common(const struct opt_spec *spec, const struct common *c)
 {
-    if (want_help) {
+    if (c->help) {
         print_help(spec);
         io_close_stdout();
         exit(EXIT_DONE);
     }
-    if (want_version) {
+    if (c->version) {
         printf("%s (mlruns-tools) %s\n", err_program(), MLRUNS_TOOLS_VERSION);
         io_close_stdout();
         exit(EXIT_DONE);
     }
-    err_level_set(want_quiet ? -1 : want_verbose ? 1 : 0);
-    if (want_quiet)
+    err_level_set(c->quiet ? -1 : c->verbose ? 1 : 0);
+    if (c->quiet)
         progress_mode_set(PROGRESS_NEVER);
-    if (!progress_word)
+    if (!c->progress)
         return;
-    if (strcmp(progress_word, "always") == 0)
+    if (strcmp(c->progress, "always") == 0)
         progress_mode_set(PROGRESS_ALWAYS);
-    else if (strcmp(progress_word, "never") == 0)
+    else if (strcmp(c->progress, "never") == 0)
         progress_mode_set(PROGRESS_NEVER);
-    else if (strcmp(progress_word, "auto") != 0)
-        opt_usage_error(spec, "--progress: '%s' is none of auto, always, never", progress_word);
+    else if (strcmp(c->progress, "auto") != 0)
+        opt_usage_error(spec, "--progress: '%s' is none of auto, always, never", c->progress);
 }
 
-int opt_parse(const struct opt_spec *spec, int argc, char **argv)
+int opt_parse(const struct opt_spec *spec, int argc, char **argv, void *options)
 {
+    struct common common = {.progress = NULL};
     struct option longs[MAX_OPTIONS + 1];
     char shorts[2 * MAX_OPTIONS + 2];
-    size_t n = count_options(spec), s = 0;
+    size_t n = count_options(spec), n_own = n - (sizeof common_options / sizeof *common_options - 1), s = 0;
     memset(longs, 0, sizeof longs);
     if (n > MAX_OPTIONS)
         die(NULL, "too many options in the table");
@@ -172,19 +177,16 @@ int opt_parse(const struct opt_spec *spec, int argc, char **argv)
     shorts[s] = '\0';
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
-        const struct opt *o = NULL;
         if (c == '?' || c == ':') {
             const char *given = optind > 0 && optind <= argc ? argv[optind - 1] : "";
             opt_usage_error(spec, c == ':' ? "option '%s' needs an argument" : "unknown option '%s'", given);
         }
-        if (c >= LONG_ONLY)
-            o = nth_option(spec, (size_t)(c - LONG_ONLY));
-        for (size_t i = 0; !o && i < n; i++)
-            if (nth_option(spec, i)->short_name == c)
-                o = nth_option(spec, i);
-        store(spec, o, optarg);
+        size_t i = c >= LONG_ONLY ? (size_t)(c - LONG_ONLY) : 0;
+        while (c < LONG_ONLY && nth_option(spec, i)->short_name != c)
+            i++;
+        store(spec, nth_option(spec, i), optarg, i < n_own ? options : &common);
     }
-    apply_common(spec);
+    apply_common(spec, &common);
     return optind;
 }
 

@@ -16,11 +16,11 @@ struct opt_list {       /* values of an option that may be repeated */
 
 enum opt_type {
     OPT_END = 0,
-    OPT_FLAG,   /* bool *: set to true */
-    OPT_STRING, /* const char ** : last one wins; points into argv */
-    OPT_LIST,   /* struct opt_list * : repeatable */
-    OPT_SIZE,   /* uint64_t * : decimal number */
-    OPT_OPTARG, /* const char ** : the argument is optional and joined by '='; without it set to "" */
+    OPT_FLAG,   /* bool: set to true */
+    OPT_STRING, /* const char *: last one wins; points into argv */
+    OPT_LIST,   /* struct opt_list: repeatable */
+    OPT_SIZE,   /* uint64_t: decimal number */
+    OPT_OPTARG, /* const char *: the argument is optional and joined by '='; without it set to "" */
 };
 
 struct opt {
@@ -29,8 +29,10 @@ struct opt {
     const char *name; /* without the dashes */
     const char *arg;  /* argument's name in the help, NULL for a flag */
     const char *help; /* one or more lines, split by \n */
-    void *dest;
+    void *dest;       /* OPT_AT; or an address, for now */
 };
+/* A member of a struct as the place of an option's value. */
+#define OPT_AT(type, member) (void *)offsetof(type, member)
 
 struct opt_spec {
     const char *synopsis; /* usage lines, split by \n, each beginning with the program's name; equal to man's
@@ -40,11 +42,12 @@ struct opt_spec {
     const char *epilog;        /* printed last in the help; NULL: none */
 };
 
-/* Parses argv, prints help or version and exits where asked to, sets the message level and progress mode.
- * Returns the index in argv of the first operand (argv is permuted as getopt_long does).
+/* Parses argv into *options, the struct that the table's OPT_AT name, which holds the defaults before (NULL
+ * where the table has no options); prints help or version and exits where asked to, sets the message level
+ * and progress mode. Returns the index in argv of the first operand (argv is permuted as getopt_long does).
  * A wrong option ends the program with a message, the usage line and exit 2. For subcommands pass argv from
  * the subcommand on. */
-int opt_parse(const struct opt_spec *spec, int argc, char **argv);
+int opt_parse(const struct opt_spec *spec, int argc, char **argv, void *options);
 
 /* Ends the program: message, usage lines, exit 2. */
 _Noreturn void opt_usage_error(const struct opt_spec *spec, const char *fmt, ...)

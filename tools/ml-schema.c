@@ -231,7 +231,7 @@ static void create_tables(int order)
 
 static int create(int argc, char **argv)
 {
-    int first = opt_parse(&create_spec, argc, argv);
+    int first = opt_parse(&create_spec, argc, argv, NULL);
     const char *text = url_operand(&create_spec, argc, argv, first);
     int order = chosen_release()->order;
     parse_url(text);
@@ -255,7 +255,7 @@ static const struct opt_spec current_spec = {
 
 static int current(int argc, char **argv)
 {
-    int first = opt_parse(&current_spec, argc, argv);
+    int first = opt_parse(&current_spec, argc, argv, NULL);
     struct db *db = open_database(url_operand(&current_spec, argc, argv, first), DB_READ);
     int order = order_of(db);
     if (order == SCHEMA_EMPTY)
@@ -279,7 +279,7 @@ static const struct opt_spec history_spec = {
 
 static int history(int argc, char **argv)
 {
-    int first = opt_parse(&history_spec, argc, argv);
+    int first = opt_parse(&history_spec, argc, argv, NULL);
     int order = INT_MAX;
     if (argc > first)
         order = order_of(open_database(url_operand(&history_spec, argc, argv, first), DB_READ));
@@ -425,7 +425,7 @@ static void make_backup(struct db *db)
 
 static int upgrade(int argc, char **argv)
 {
-    int first = opt_parse(&upgrade_spec, argc, argv);
+    int first = opt_parse(&upgrade_spec, argc, argv, NULL);
     const char *text = url_operand(&upgrade_spec, argc, argv, first);
     int to = chosen_target();
     struct err e;
@@ -491,7 +491,7 @@ static void print_line(const char *line, void *unused)
 
 static int check(int argc, char **argv)
 {
-    int first = opt_parse(&check_spec, argc, argv);
+    int first = opt_parse(&check_spec, argc, argv, NULL);
     const char *text = url_operand(&check_spec, argc, argv, first);
     const struct schema_release *release = chosen_release();
     struct db *db = open_database(text, DB_READ);
@@ -537,7 +537,7 @@ static const struct opt_spec sql_spec = {
 
 static int sql(int argc, char **argv)
 {
-    int first = opt_parse(&sql_spec, argc, argv);
+    int first = opt_parse(&sql_spec, argc, argv, NULL);
     struct err e;
     if (first < argc)
         opt_usage_error(&sql_spec, "no database is touched: %s", argv[first]);
@@ -639,7 +639,7 @@ static int64_t move_rows(struct db *db, bool really)
 
 static int move(int argc, char **argv)
 {
-    int first = opt_parse(&move_spec, argc, argv);
+    int first = opt_parse(&move_spec, argc, argv, NULL);
     struct db *db = open_to_wait(url_operand(&move_spec, argc, argv, first), dry_run ? DB_READ : DB_WRITE);
     int64_t total = move_rows(db, false);
     printf("Total rows: %lld\n", (long long)total);
@@ -692,7 +692,7 @@ int main(int argc, char **argv)
             io_close_stdout();
             return code;
         }
-    int first = opt_parse(&main_spec, argc, argv);
+    int first = opt_parse(&main_spec, argc, argv, NULL);
     if (first < argc)
         opt_usage_error(&main_spec, "no such command: %s", argv[first]);
     opt_usage_error(&main_spec, "which command?");

@@ -686,7 +686,7 @@ int main(int argc, char **argv)
     err_program_set(argv[0]);
     io_claim_standard_files();
     err_catch_signals();
-    check_options(argc, argv, opt_parse(&spec, argc, argv));
+    check_options(argc, argv, opt_parse(&spec, argc, argv, NULL));
     struct job job = {
         .head = head_text ? (uint64_t)parse_number(head_text, "head", INT64_MAX) : UINT64_MAX,
         .select = make_select(),

@@ -382,7 +382,7 @@ int main(int argc, char **argv)
     struct verify_result result;
     err_program_set(argv[0]);
     io_claim_standard_files();
-    int first = opt_parse(&spec, argc, argv);
+    int first = opt_parse(&spec, argc, argv, NULL);
     if (isatty(STDIN_FILENO))
         opt_usage_error(&spec, "a record stream is expected on standard input, as from mlruns-dump");
     err_catch_signals();

@@ -14,19 +14,26 @@
 #include "formats/schema/schema.h"
 #include "formats/stream/wire.h"
 
-static struct opt_list experiments, workspaces;
-static bool registry, with_secrets, skip_malformed;
-static const char *tmpdir;
+struct options {
+    struct opt_list experiments, workspaces;
+    bool registry, with_secrets, skip_malformed;
+    const char *tmpdir;
+};
 
-static const struct opt options[] = {
+static const struct opt table[] = {
     {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated); no model registry then",
-     &experiments},
-    {OPT_FLAG, 0, "registry", NULL, "the model registry besides the experiments named", &registry},
-    {OPT_LIST, 0, "workspace", "NAME", "only what is in this workspace (may be repeated)", &workspaces},
-    {OPT_FLAG, 0, "with-secrets", NULL, "secrets and webhooks' passwords too, as they are", &with_secrets},
+     OPT_AT(struct options, experiments)},
+    {OPT_FLAG, 0, "registry", NULL, "the model registry besides the experiments named",
+     OPT_AT(struct options, registry)},
+    {OPT_LIST, 0, "workspace", "NAME", "only what is in this workspace (may be repeated)",
+     OPT_AT(struct options, workspaces)},
+    {OPT_FLAG, 0, "with-secrets", NULL, "secrets and webhooks' passwords too, as they are",
+     OPT_AT(struct options, with_secrets)},
     {OPT_FLAG, 0, "skip-malformed", NULL,
-     "leave out what is against MLflow's types, and say so in the stream", &skip_malformed},
-    {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the database)", &tmpdir},
+     "leave out what is against MLflow's types, and say so in the stream",
+     OPT_AT(struct options, skip_malformed)},
+    {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the database)",
+     OPT_AT(struct options, tmpdir)},
     {.type = OPT_END},
 };
 static const struct opt_spec spec = {
@@ -34,28 +41,28 @@ static const struct opt_spec spec = {
     .about = "Writes MLflow's tracking database, of any release, as a record stream to standard output.\n"
              "URL is sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database; by\n"
              "default $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.",
-    .options = options,
+    .options = table,
     .epilog = "Exit status: 0 all was written; 1 something was left out (--skip-malformed); 2 trouble, the\n"
               "stream has no trailer then.",
 };
 
 static void take_problem(const struct record *r, const char *name, const char *reason, void *arg)
 {
+    const struct options *o = arg;
     (void)r;
-    (void)arg;
-    if (skip_malformed)
+    if (o->skip_malformed)
         err_warn(name, "left out: %s", reason);
     else
         err_print(name, "%s", reason);
 }
 
-static struct db *open_database(int argc, char **argv, int first, struct db_url *u)
+static struct db *open_database(int argc, char **argv, int first, struct options *o, struct db_url *u)
 {
     struct err e;
     int order;
     if (argc - first > 1)
         opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
-    struct db *db = db_open_for_program(argv[first], &tmpdir, u);
+    struct db *db = db_open_for_program(argv[first], &o->tmpdir, u);
     if (!schema_order_of(db, &order,
                          &e)) /* a revision that is not known may hold what would be left out unseen */
         err_die(&e);
@@ -77,33 +84,35 @@ static void print_notes(const struct dbdump_result *r)
 
 int main(int argc, char **argv)
 {
+    struct options o = {.tmpdir = NULL};
     struct db_url u;
     struct err e;
     struct dbdump_result result;
     err_program_set(argv[0]);
     io_claim_standard_files();
-    int first = opt_parse(&spec, argc, argv);
+    int first = opt_parse(&spec, argc, argv, &o);
     if (isatty(STDOUT_FILENO))
         opt_usage_error(&spec, "the record stream is binary: redirect standard output");
     err_catch_signals();
-    struct db *db = open_database(argc, argv, first, &u);
-    struct dbdump_options o = {
-        .experiments = experiments.items,
-        .n_experiments = experiments.len,
-        .workspaces = workspaces.items,
-        .n_workspaces = workspaces.len,
-        .registry = registry,
-        .with_secrets = with_secrets,
-        .tmpdir = tmpdir,
+    struct db *db = open_database(argc, argv, first, &o, &u);
+    struct dbdump_options how = {
+        .experiments = o.experiments.items,
+        .n_experiments = o.experiments.len,
+        .workspaces = o.workspaces.items,
+        .n_workspaces = o.workspaces.len,
+        .registry = o.registry,
+        .with_secrets = o.with_secrets,
+        .tmpdir = o.tmpdir,
         .problem = take_problem,
-        .skip_malformed = skip_malformed,
+        .arg = &o,
+        .skip_malformed = o.skip_malformed,
     };
     progress_start("reading", "records", 0);
-    struct dbdump *d = dbdump_read(db, &o, &result, &e);
+    struct dbdump *d = dbdump_read(db, &how, &result, &e);
     progress_end();
     if (!d)
         db_die(&e);
-    if (result.problems && !skip_malformed) {
+    if (result.problems && !o.skip_malformed) {
         err_print(u.display, "%" PRIu64 " records are against MLflow's types", result.problems);
         err_print_hint("mend them, or leave them out with --skip-malformed");
         exit(EXIT_TROUBLE);

@@ -13,36 +13,43 @@
 #include "formats/record/value.h"
 #include "formats/stream/wire.h"
 
-static struct opt_list experiments;
-static bool registry, list, check, skip_malformed;
-static const char *shard = "0/1";
-static uint64_t jobs;
+struct options {
+    struct opt_list experiments;
+    bool registry, list, check, skip_malformed;
+    const char *shard;
+    uint64_t jobs;
+};
 
-static const struct opt options[] = {
+static const struct opt table[] = {
     {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated); no model registry then",
-     &experiments},
-    {OPT_FLAG, 0, "registry", NULL, "the model registry alone, or besides the experiments named", &registry},
+     OPT_AT(struct options, experiments)},
+    {OPT_FLAG, 0, "registry", NULL, "the model registry alone, or besides the experiments named",
+     OPT_AT(struct options, registry)},
     {OPT_STRING, 0, "shard", "I/N", "the I-th of N parts, I from 0; all parts together are the whole",
-     &shard},
-    {OPT_FLAG, 0, "list", NULL, "print the experiments' ids, deleted ones among them, and end", &list},
-    {OPT_FLAG, 0, "check", NULL, "read everything, write no records, name every problem", &check},
+     OPT_AT(struct options, shard)},
+    {OPT_FLAG, 0, "list", NULL, "print the experiments' ids, deleted ones among them, and end",
+     OPT_AT(struct options, list)},
+    {OPT_FLAG, 0, "check", NULL, "read everything, write no records, name every problem",
+     OPT_AT(struct options, check)},
     {OPT_FLAG, 0, "skip-malformed", NULL, "leave out what can't be read, and say so in the stream",
-     &skip_malformed},
-    {OPT_SIZE, 'j', "jobs", "N", "reader threads (default: the number of cores)", &jobs},
-    {OPT_END, 0, NULL, NULL, NULL, NULL},
+     OPT_AT(struct options, skip_malformed)},
+    {OPT_SIZE, 'j', "jobs", "N", "reader threads (default: the number of cores)",
+     OPT_AT(struct options, jobs)},
+    {.type = OPT_END},
 };
 
 static const struct opt_spec spec = {
     .synopsis = "mlruns-dump [OPTION]... [DIR]",
     .about = "Writes the file store of MLflow in DIR, or in DIR/mlruns, as a record stream to\n"
              "standard output. DIR is a path or a file: URL; by default ./mlruns.",
-    .options = options,
+    .options = table,
     .epilog = "Exit status: 0 all was written; 1 something was left out (--skip-malformed), or\n"
               "--check found problems; 2 trouble, the stream has no trailer then.",
 };
 
 /* What the readers hand over, one at a time. */
 struct dump {
+    const struct options *options;
     const struct mlruns *store;
     struct wire_writer *out; /* NULL: --check */
     struct wire_counts counts;
@@ -52,7 +59,7 @@ struct dump {
 static bool is_writing(const struct dump *d)
 {
     /* after the first problem the stream can't become a whole any more; the rest is read for its problems */
-    return d->out && (skip_malformed || d->problems == 0);
+    return d->out && (d->options->skip_malformed || d->problems == 0);
 }
 
 static void on_records(void *ctx, const char *data, size_t len, const struct wire_counts *counts)
@@ -80,7 +87,7 @@ static void on_problem(void *ctx, const char *path, const char *reason)
     char *where = full_path(d, path);
 
     d->problems++;
-    if (skip_malformed)
+    if (d->options->skip_malformed)
         err_warn(where, "left out: %s", reason);
     else
         err_print(where, "%s", reason);
@@ -95,7 +102,7 @@ static void on_warning(void *ctx, const char *path, const char *reason)
     free(where);
 }
 
-static void parse_shard(struct mlruns_selection *s)
+static void parse_shard(const char *shard, struct mlruns_selection *s)
 {
     const char *slash = strchr(shard, '/');
     int64_t i, n;
@@ -157,22 +164,23 @@ static int finish(struct dump *d)
     return EXIT_TROUBLE;
 }
 
-static int run(struct mlruns *store)
+static int run(struct mlruns *store, const struct options *o)
 {
     struct mlruns_selection selection = {
-        .experiments = experiments.items,
-        .n_experiments = experiments.len,
-        .tracking = experiments.len || !registry,
-        .registry = registry || !experiments.len,
-        .jobs = jobs ? (unsigned)(jobs > 1024 ? 1024 : jobs) : (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
+        .experiments = o->experiments.items,
+        .n_experiments = o->experiments.len,
+        .tracking = o->experiments.len || !o->registry,
+        .registry = o->registry || !o->experiments.len,
+        .jobs =
+            o->jobs ? (unsigned)(o->jobs > 1024 ? 1024 : o->jobs) : (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
     };
-    struct dump d = {.store = store};
+    struct dump d = {.options = o, .store = store};
     struct mlruns_sink sink = {
         .records = on_records, .problem = on_problem, .warning = on_warning, .ctx = &d};
     struct err e;
 
-    parse_shard(&selection);
-    if (!check) {
+    parse_shard(o->shard, &selection);
+    if (!o->check) {
         if (isatty(STDOUT_FILENO))
             die_hint("redirect it to a file, or pipe it to ml-load, ml-verify or ml-transform --json",
                      "standard output", "a record stream is not for terminals");
@@ -190,6 +198,7 @@ static int run(struct mlruns *store)
 
 int main(int argc, char **argv)
 {
+    struct options o = {.shard = "0/1"};
     const char *dir = "./mlruns";
     struct mlruns *store;
     struct err e;
@@ -197,7 +206,7 @@ int main(int argc, char **argv)
 
     err_program_set(argv[0]);
     io_claim_standard_files();
-    first = opt_parse(&spec, argc, argv);
+    first = opt_parse(&spec, argc, argv, &o);
     if (argc - first > 1)
         opt_usage_error(&spec, "more than one folder");
     if (argc - first == 1)
@@ -208,11 +217,11 @@ int main(int argc, char **argv)
         return EXIT_TROUBLE;
     }
     err_note("reading the file store %s", mlruns_path(store));
-    if (list) {
+    if (o.list) {
         print_list(store);
         status = EXIT_DONE;
     } else {
-        status = run(store);
+        status = run(store, &o);
     }
     mlruns_close(store);
     return status;

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,8 +98,16 @@ static int url_timeout(const struct db_url *u)
     return -1;
 }
 
+/* SQLite's counters of memory cost a lock at every allocation. */
+static void configure(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static bool open_handle(struct sqlite_db *db, const struct db_url *u, int flags)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, configure);
     bool plain = strcmp(u->path, ":memory:") == 0 || u->path[0] == '/';
     char *path = plain ? xstrdup(u->path) : xasprintf("./%s", u->path);
     int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);

@@ -1,0 +1,121 @@
+/* What ml-load tells of a load, on stderr. */
+#include "formats/load/report.h"
+
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+
+static void add_plain(struct buf *out, uint64_t n, const char *one, const char *many)
+{
+    buf_addf(out, "%llu %s", (unsigned long long)n, n == 1 ? one : many);
+}
+
+static void report_counts(const struct store_report *r)
+{
+    const struct kind_desc *by_order[KIND_COUNT] = {NULL};
+    int n = 0;
+    for (int k = 0; k < KIND_COUNT; k++) {
+        if (!r->rows[k] && !r->dropped[k])
+            continue;
+        int i = n++;
+        for (; i > 0 && by_order[i - 1]->order > kinds[k].order; i--)
+            by_order[i] = by_order[i - 1];
+        by_order[i] = &kinds[k];
+    }
+    for (int i = 0; i < n; i++) {
+        enum kind k = by_order[i]->kind;
+        struct buf line = {0};
+        buf_addf(&line, "  %s: %llu", by_order[i]->plural, (unsigned long long)r->rows[k]);
+        if (r->collapsed[k])
+            buf_addf(&line, " (and %llu exact duplicates, which a database cannot hold)",
+                     (unsigned long long)r->collapsed[k]);
+        if (r->dropped[k])
+            buf_addf(&line, " (and %llu left out)", (unsigned long long)r->dropped[k]);
+        err_note("%s", buf_str(&line));
+        buf_free(&line);
+    }
+}
+
+/* True when something was left out. */
+static bool report_dropped(const struct store_report *r)
+{
+    bool any = false;
+    for (int k = 0; k < KIND_COUNT; k++) {
+        any |= r->dropped[k] > 0;
+        if (r->dropped[k])
+            err_warn(NULL, "left out on request: %llu %s", (unsigned long long)r->dropped[k],
+                     kinds[k].plural);
+        for (int f = 0; f < kinds[k].n_fields; f++) {
+            if (!r->dropped_values[k][f])
+                continue;
+            any = true;
+            err_warn(NULL, "left out on request: the %s of %llu %s", kinds[k].fields[f].name,
+                     (unsigned long long)r->dropped_values[k][f], kinds[k].plural);
+        }
+    }
+    return any;
+}
+
+static void report_conversions(const struct store_report *r)
+{
+    struct buf b = {0};
+    if (r->model_nans) {
+        add_plain(&b, r->model_nans, "NaN metric of a logged model was", "NaN metrics of logged models were");
+        err_note("%s stored as 0.0: MLflow's server fails on the NULL that would stand for it", buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->cut_names || r->cut_sessions)
+        err_note(
+            "cut to their columns, as MLflow does: %llu trace names (4096 characters), %llu sessions (250)",
+            (unsigned long long)r->cut_names, (unsigned long long)r->cut_sessions);
+    if (r->usage_losses) {
+        add_plain(&b, r->usage_losses, "trace has", "traces have");
+        err_note("%s token usage or cost of which MLflow's columns hold a part only", buf_str(&b));
+    }
+    if (r->added_workspaces) {
+        add_plain(&b, r->added_workspaces, "workspace", "workspaces");
+        err_note("%s of which the stream has no row: each got one, with its name alone", buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->workspaces)
+        err_note("there is more than the default workspace: MLflow's server opens this database with "
+                 "--enable-workspaces only (ml-schema migrate-to-default-workspace makes one of all)");
+    if (r->skipped)
+        err_warn(NULL, "the stream says that %llu entities of the source were left out when it was written",
+                 (unsigned long long)r->skipped);
+    buf_free(&b);
+}
+
+static void report_about_files(const struct store_report *r)
+{
+    struct buf b = {0};
+    for (int i = 0; i < r->n_roots; i++) {
+        add_plain(&b, r->roots[i].locations, "artifact location", "artifact locations");
+        buf_adds(&b, " and the spans of ");
+        add_plain(&b, r->roots[i].spans, "trace", "traces");
+        err_note("keep %s: %s stay there", r->roots[i].uri, buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->deleted_experiments) {
+        add_plain(&b, r->deleted_experiments, "deleted experiment has its", "deleted experiments have their");
+        err_note("%s files in the source's .trash: move such a folder back to where it was before you "
+                 "restore the experiment",
+                 buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->undated_deleted_runs) {
+        add_plain(&b, r->undated_deleted_runs, "deleted run has", "deleted runs have");
+        err_note("%s no time of deletion: `mlflow gc` never collects them", buf_str(&b));
+    }
+    buf_free(&b);
+}
+
+bool load_report_print(const struct store_report *r)
+{
+    report_counts(r);
+    report_conversions(r);
+    bool dropped = report_dropped(r);
+    report_about_files(r);
+    return dropped;
+}

@@ -1,0 +1,291 @@
+/* ml-load's target, from a URL to a database that is filled. */
+#include "formats/load/target.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/io.h"
+#include "formats/database/interrupt.h"
+#include "formats/database/new_file.h"
+#include "formats/load/emptiness.h"
+#include "formats/schema/schema.h"
+
+struct load_target {
+    struct load_target_options options;
+    char *tmpdir;
+    struct db_url url; /* its path with links resolved */
+    bool exists;
+    bool has_schema;
+    int rev;              /* of the schema that is there or will be made */
+    char **tables;        /* of that schema, where there is one that must be empty */
+    struct new_file file; /* that is built, when `aside` */
+    bool aside;
+    bool begun; /* the transaction that makes the schema and fills it */
+    struct db *db;
+};
+
+static bool is_sqlite(const struct load_target *t)
+{
+    return t->url.dialect == DIALECT_SQLITE;
+}
+
+static void close_db(struct load_target *t)
+{
+    db_interrupt_on_signal(NULL);
+    db_close(t->db); /* rolls back */
+    t->db = NULL;
+}
+
+void load_target_free(struct load_target *t)
+{
+    close_db(t);
+    if (t->aside) {
+        new_file_remove(&t->file);
+        new_file_free(&t->file);
+    }
+    db_url_free(&t->url);
+    free(t->tmpdir);
+    free(t);
+}
+
+const struct db_url *load_target_url(const struct load_target *t)
+{
+    return &t->url;
+}
+
+int load_target_rev(const struct load_target *t)
+{
+    return t->rev;
+}
+
+/* ---- finding it */
+
+static bool find_file(struct load_target *t, struct err *e)
+{
+    struct stat st;
+    if (strcmp(t->url.path, ":memory:") == 0)
+        return err_set(e, t->url.display, "a database in memory would be gone when ml-load ends");
+    char *path = new_file_resolve(t->url.path);
+    if (!path)
+        return err_set(e, t->url.path, "%s", strerror(errno));
+    free(t->url.path);
+    t->url.path = path;
+    t->exists = stat(path, &st) == 0;
+    return true;
+}
+
+static bool find(struct load_target *t, struct err *e)
+{
+    struct stat st;
+    t->exists = true;
+    if (is_sqlite(t) && !find_file(t, e))
+        return false;
+    t->tmpdir = io_temp_dir(t->options.tmpdir, t->url.path);
+    if (stat(t->tmpdir, &st) != 0 || !S_ISDIR(st.st_mode))
+        return err_set(e, t->tmpdir, "there is no such directory");
+    /* SQLite's own temporary files, which it needs for large indexes. */
+    setenv("SQLITE_TMPDIR", t->tmpdir, 1);
+    return true;
+}
+
+struct load_target *load_target_new(const char *url, const struct load_target_options *o, struct err *e)
+{
+    struct load_target *t = xcalloc(1, sizeof *t);
+    t->options = *o;
+    if (!db_url_parse(url, &t->url, e)) {
+        free(t);
+        return NULL;
+    }
+    if (find(t, e))
+        return t;
+    load_target_free(t);
+    return NULL;
+}
+
+/* ---- looking at it */
+
+static bool choose(struct load_target *t, struct buf *why, struct err *e)
+{
+    const struct schema_release *r =
+        t->options.release ? schema_find_release(t->options.release, e) : schema_default_release(why);
+    if (r)
+        t->rev = r->order;
+    return r != NULL;
+}
+
+static bool check_server(struct db *db, struct err *e)
+{
+    int64_t number;
+    char *version, *encoding = NULL;
+    bool ok = db_query_int(db, "SELECT current_setting('server_version_num')::int", &number, e) &&
+              db_query_text(db, "SELECT current_setting('server_version')", &version, e);
+    if (!ok)
+        return false;
+    if (number < 120000)
+        ok = err_set(e, db_display(db), "MLflow's schema needs PostgreSQL 12 or newer; this is %s", version);
+    free(version);
+    if (!ok || !db_query_text(db, "SELECT current_setting('server_encoding')", &encoding, e))
+        return false;
+    if (encoding && strcmp(encoding, "UTF8") != 0) {
+        err_set(e, db_display(db), "the database's encoding is %s, not UTF8", encoding);
+        ok = err_hint(e, "createdb -E UTF8 -T template0 NAME");
+    }
+    free(encoding);
+    return ok;
+}
+
+/* The release asked for must be that of the schema that is there. */
+static bool check_release(struct load_target *t, struct err *e)
+{
+    if (!t->options.release)
+        return true;
+    const struct schema_release *r = schema_find_release(t->options.release, e);
+    if (!r)
+        return false;
+    if (r->order == t->rev)
+        return true;
+    err_set(e, t->url.display, "the database is not of MLflow %s: its schema is %s", r->release,
+            schema_revisions[t->rev].revision);
+    return err_hint(e, "leave --release away, or `ml-schema upgrade` the database first");
+}
+
+/* An existing database: what it is, and whether it is empty. (It is asked again when it is locked.) */
+static bool look_at_existing(struct load_target *t, struct buf *why, struct err *e)
+{
+    t->db = db_open(&t->url, t->options.dry_run && is_sqlite(t) ? DB_READ : DB_WRITE, e);
+    if (!t->db || (t->url.dialect == DIALECT_POSTGRESQL && !check_server(t->db, e)) ||
+        !schema_order_of(t->db, &t->rev, e))
+        return false;
+    t->has_schema = t->rev != SCHEMA_EMPTY;
+    if (!t->has_schema)
+        return (!is_sqlite(t) || content_check_unused(t->db, e)) && choose(t, why, e);
+    if (!check_release(t, e))
+        return false;
+    t->tables = content_tables(t->rev, e);
+    return t->tables && content_check_empty(t->db, t->tables, e);
+}
+
+bool load_target_look(struct load_target *t, struct buf *why, struct err *e)
+{
+    return t->exists ? look_at_existing(t, why, e) : choose(t, why, e);
+}
+
+/* ---- opening it */
+
+static bool open_aside(struct load_target *t, struct err *e)
+{
+    char *dir = io_dirname(t->url.path);
+    t->aside = new_file_begin(&t->file, t->url.path, t->options.dry_run ? t->tmpdir : dir, 0666, e);
+    free(dir);
+    return t->aside && (t->db = new_file_open(&t->file, t->url.display, e)) != NULL &&
+           db_begin_write(t->db, e) && schema_create(t->db, t->rev, e);
+}
+
+bool load_target_begin(struct load_target *t, struct err *e)
+{
+    if (is_sqlite(t) && t->exists && t->options.dry_run)
+        close_db(t); /* a file aside stands for it */
+    if (!t->db && !open_aside(t, e))
+        return false;
+    db_interrupt_on_signal(t->db);
+    return true;
+}
+
+/* Nobody else writes to the tables from here on. */
+static bool lock_tables(struct load_target *t, struct err *e)
+{
+    if (is_sqlite(t) || !t->has_schema)
+        return true;
+    struct buf sql = {0};
+    buf_adds(&sql, "LOCK TABLE ");
+    for (char **name = t->tables; *name; name++)
+        buf_addf(&sql, "%s\"%s\"", name == t->tables ? "" : ", ", *name);
+    buf_adds(&sql, " IN ACCESS EXCLUSIVE MODE");
+    bool ok = db_exec(t->db, buf_str(&sql), e);
+    buf_free(&sql);
+    return ok;
+}
+
+/* Begins the one transaction that fills an existing database, once it is certain that it is still what it
+ * was. */
+static bool begin_existing(struct load_target *t, struct err *e)
+{
+    enum { LOCK_TIMEOUT = 60000 }; /* ms */
+    int rev;
+    if (!is_sqlite(t) && !schema_lock(t->db, LOCK_TIMEOUT, e))
+        return false;
+    if (!db_begin_write(t->db, e) || !lock_tables(t, e) || !schema_order_of(t->db, &rev, e))
+        return false;
+    if (rev != (t->has_schema ? t->rev : SCHEMA_EMPTY))
+        return err_set(e, t->url.display, "another program has changed the schema during the load");
+    bool ok = true;
+    if (t->has_schema)
+        ok = content_check_empty(t->db, t->tables, e) && (!t->options.wide_ids || schema_widen(t->db, e));
+    else
+        ok = (!is_sqlite(t) || content_check_unused(t->db, e)) &&
+             (t->options.wide_ids ? schema_create_wide : schema_create)(t->db, t->rev, e);
+    return ok && db_exec(t->db, "DELETE FROM experiments", e);
+}
+
+/* Reads the target's tables. In an empty PostgreSQL database they are made now and points go into them as
+ * they come: they are nobody else's yet, whereas tables that are there are not locked before the stream has
+ * ended. */
+struct store *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e)
+{
+    struct store_options how = {.drop_unsupported = drop_unsupported, .tmpdir = t->tmpdir};
+    struct db *pattern = NULL;
+    bool there = t->aside || (t->has_schema && !t->options.wide_ids), taken_back = false, ok = true;
+    if (!there && is_sqlite(t)) {
+        ok = (pattern = content_pattern(t->rev, e)) != NULL;
+    } else if (!there && t->has_schema) {
+        taken_back = true;
+        ok = db_begin_write(t->db, e) && schema_widen(t->db, e);
+    } else if (!there) {
+        t->begun = true;
+        ok = begin_existing(t, e);
+    }
+    struct store *s = ok ? store_new(pattern ? pattern : t->db, t->rev, &how, e) : NULL;
+    if (s && t->begun && !store_begin_at_once(s, t->db, e)) {
+        store_free(s);
+        s = NULL;
+    }
+    if (taken_back)
+        db_rollback(t->db);
+    db_close(pattern);
+    return s;
+}
+
+/* ---- filling it */
+
+bool load_target_write(struct load_target *t, struct store *s, struct err *e)
+{
+    if (!(t->aside || t->begun || begin_existing(t, e)) || !store_write(s, t->db, e))
+        return false;
+    if (err_interrupted())
+        return err_set(e, t->url.display, "interrupted");
+    return t->options.dry_run || (store_advance_ids(s, t->db, e) && db_commit(t->db, e));
+}
+
+bool load_target_publish(struct load_target *t, struct err *e)
+{
+    close_db(t);
+    if (!t->aside || t->options.dry_run)
+        return true;
+    if (!new_file_publish(&t->file, e))
+        return false;
+    t->aside = false;
+    new_file_free(&t->file);
+    return true;
+}
+
+char *load_target_uri(const struct load_target *t)
+{
+    const char *query = strchr(t->url.display, '?');
+    bool by_sqlite = t->url.options && strstr(t->url.options, "uri="); /* what its file: URIs say */
+    char *plain = is_sqlite(t) && !by_sqlite ? db_url_of_file(t->url.path) : NULL;
+    char *uri = plain ? xasprintf("%s%s", plain, query ? query : "") : xstrdup(t->url.display);
+    free(plain);
+    return uri;
+}

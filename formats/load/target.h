@@ -1,0 +1,48 @@
+/* The database that a stream is loaded into: found and looked at, then built aside (a SQLite file that does
+ * not exist) or filled in one transaction (an empty database), so that it is loaded as a whole or stays as it
+ * was. Functions that can fail return false or NULL with e filled. The steps come in the order in which they
+ * stand here. */
+#ifndef LOAD_TARGET_H
+#define LOAD_TARGET_H
+
+#include <stdbool.h>
+
+#include "common/buf.h"
+#include "formats/database/db.h"
+#include "formats/load/load.h"
+
+struct load_target_options {
+    const char
+        *release; /* "X.Y[.Z]", whose schema is made, or must be there; NULL: schema_default_release() */
+    const char *tmpdir; /* of temporary files; NULL: that of the target */
+    bool dry_run;       /* nothing of the target changes */
+    bool wide_ids;      /* PostgreSQL: columns of experiment ids are made 64 bits wide */
+};
+
+struct load_target;
+
+/* Parses the URL and finds the file. Sets SQLITE_TMPDIR, which SQLite reads when it opens its first database:
+ * call it before any other. o's texts must live as long as the target. */
+struct load_target *load_target_new(const char *url, const struct load_target_options *o, struct err *e);
+const struct db_url *load_target_url(const struct load_target *t);
+/* Opens a database that exists, which must be empty, and chooses the schema: that of the release asked for,
+ * or, where none is asked for and there is no schema yet, that of which `why` then says which and why. */
+bool load_target_look(struct load_target *t, struct buf *why, struct err *e);
+/* The revision that was chosen (schema_revisions[]). */
+int load_target_rev(const struct load_target *t);
+/* Makes the file aside where one is to be built. From now on a signal stops a running statement. */
+bool load_target_begin(struct load_target *t, struct err *e);
+/* What the records go to: store_free() it. An empty PostgreSQL database gets its tables now, and metric
+ * points go into them as they come. */
+struct store *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e);
+/* After the stream's end: writes the rows and commits, unless it is a dry run. A database that was there is
+ * locked first, and looked at again. */
+bool load_target_write(struct load_target *t, struct store *s, struct err *e);
+/* Closes the database and gives a file that was built aside its name. */
+bool load_target_publish(struct load_target *t, struct err *e);
+/* The URL by which MLflow opens the database, from any folder where that can be said; malloc'ed. */
+char *load_target_uri(const struct load_target *t);
+/* Frees it at any time: rolls back what was not committed, removes a file that was not published. */
+void load_target_free(struct load_target *t);
+
+#endif
