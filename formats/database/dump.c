@@ -9,7 +9,7 @@
 #include "common/progress.h"
 #include "formats/verify/equality.h"
 #include "formats/database/fetch.h"
-#include "formats/record/rows.h"
+#include "formats/database/row_cursor.h"
 #include "common/sort.h"
 
 enum {

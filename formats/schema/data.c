@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "common/progress.h"
 #include "formats/python/text.h"
+#include "formats/database/pass.h"
 #include "formats/database/trace_columns.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -42,62 +42,6 @@ static void parse_object(struct pyjson *d, const struct value *v)
         d->top.type = PYJSON_NULL;
         d->n_members = 0;
     }
-}
-
-/* A pass over rows that are read by one statement and changed by another. */
-struct pass {
-    struct db *db;
-    const char *what; /* the rows, for their progress line */
-    struct db_stmt *read;
-    struct db_stmt *write;
-    struct pyjson json;
-    uint64_t cut[2];
-    struct err *e;
-};
-
-static bool pass_start(struct pass *p, struct db *db, const char *what, const char *read, const char *write,
-                       struct err *e)
-{
-    *p = (struct pass){.db = db, .what = what, .e = e};
-    p->read = db_prepare(db, read, e);
-    p->write = p->read ? db_prepare(db, write, e) : NULL;
-    return p->write != NULL;
-}
-
-/* Runs `row` for each row that is read; it binds p->write, or returns 0 to leave the row, or -1 on an error.
- * Where there are no rows there is no progress line: a new database and a rehearsal have none. */
-static bool pass_run(struct pass *p, int (*row)(struct pass *))
-{
-    int more = db_step(p->read, p->e);
-    if (more == 1)
-        progress_start(p->what, "rows", 0);
-    for (; more == 1; more = db_step(p->read, p->e)) {
-        if (err_interrupted()) {
-            progress_end();
-            err_exit_interrupted();
-        }
-        progress_add(1);
-        int changed = row(p);
-        if (changed < 0 || (changed > 0 && db_step(p->write, p->e) < 0))
-            return false;
-    }
-    return more == 0;
-}
-
-static bool pass_end(struct pass *p, bool ok)
-{
-    progress_end();
-    db_finalize(p->read);
-    db_finalize(p->write);
-    pyjson_free(&p->json);
-    return ok;
-}
-
-static struct value column(struct pass *p, int i)
-{
-    struct value v;
-    db_column(p->read, i, &v);
-    return v;
 }
 
 /* True when one of the n values is not NULL. */
@@ -141,18 +85,19 @@ enum {
 
 static int trace_row(struct pass *p)
 {
-    struct value id = column(p, TRACE_ID), values[N_TRACE_COLUMNS];
-    struct value name = column(p, TRACE_NAME), session = column(p, TRACE_SESSION);
+    struct value id = pass_column(p, TRACE_ID), values[N_TRACE_COLUMNS];
+    struct value name = pass_column(p, TRACE_NAME), session = pass_column(p, TRACE_SESSION);
     if (!text_is_sound(&name, "trace_tags", &id, p->e) ||
         !text_is_sound(&session, "trace_request_metadata", &id, p->e))
         return -1;
     values[0] = trace_text(&name, TRACE_NAME_MAX, &p->cut[0]);
     values[1] = trace_text(&session, SESSION_ID_MAX, &p->cut[1]);
-    struct value usage = column(p, TRACE_USAGE), costs = column(p, TRACE_COST),
-                 filled = column(p, TRACE_FILLED);
+    struct value usage = pass_column(p, TRACE_USAGE), costs = pass_column(p, TRACE_COST),
+                 filled = pass_column(p, TRACE_FILLED);
     parse_object(&p->json, &usage);
     for (int i = 0; i < TRACE_TOKENS; i++) {
-        struct value there = column(p, TRACE_METRICS + 2 * i), metric = column(p, TRACE_METRICS + 2 * i + 1);
+        struct value there = pass_column(p, TRACE_METRICS + 2 * i),
+                     metric = pass_column(p, TRACE_METRICS + 2 * i + 1);
         values[2 + i] = is_true(&there) ? trace_token_count_of_number(&metric)
                                         : trace_token_count(pyjson_get(&p->json, token_keys[i]));
     }
@@ -209,7 +154,7 @@ static const char model_key[] = "mlflow.llm.model", provider_key[] = "mlflow.llm
 
 static int refuse_dimensions(struct pass *p, const char *what)
 {
-    struct value trace = column(p, 0), span = column(p, 1);
+    struct value trace = pass_column(p, 0), span = pass_column(p, 1);
     err_set(p->e, "spans", "span %.*s of trace %.*s: dimension_attributes %s", (int)span.len, span.s,
             (int)trace.len, trace.s, what);
     err_hint(p->e, "this revision keeps only %s and %s of it; correct the row", model_key, provider_key);
@@ -266,9 +211,10 @@ static int dimension(struct pass *p, const char *key, int which, struct value *o
 
 static int span_row(struct pass *p)
 {
-    struct value values[COUNT(span_columns)], dimensions = column(p, 2), filled = column(p, 3 + TRACE_COSTS);
+    struct value values[COUNT(span_columns)], dimensions = pass_column(p, 2),
+                                              filled = pass_column(p, 3 + TRACE_COSTS);
     for (int i = 0; i < TRACE_COSTS; i++) {
-        struct value metric = column(p, 3 + i);
+        struct value metric = pass_column(p, 3 + i);
         values[i] = cost_of_metric(&metric);
     }
     if (read_dimensions(p, &dimensions) < 0 || dimension(p, model_key, 0, &values[TRACE_COSTS]) < 0 ||
@@ -278,7 +224,7 @@ static int span_row(struct pass *p)
         return 0;
     for (size_t i = 0; i < COUNT(values); i++)
         db_bind(p->write, (int)i + 1, &values[i]);
-    struct value trace = column(p, 0), span = column(p, 1);
+    struct value trace = pass_column(p, 0), span = pass_column(p, 1);
     db_bind(p->write, COUNT(values) + 1, &trace);
     db_bind(p->write, COUNT(values) + 2, &span);
     return 1;
@@ -312,7 +258,7 @@ static bool fill_spans(struct db *db, struct err *e)
 
 static int assessment_row(struct pass *p)
 {
-    struct value id = column(p, 0), text = column(p, 1), number;
+    struct value id = pass_column(p, 0), text = pass_column(p, 1), number;
     bool numeric;
     assessment_aggregate(&p->json, &text, &number, &numeric);
     if (value_is_null(&number))
@@ -497,7 +443,7 @@ static bool add_categories(struct db_stmt *insert, const struct value *id, const
 /* An issue has as many rows to write as categories: it writes them itself. */
 static int issue_row(struct pass *p)
 {
-    struct value id = column(p, 0), text = column(p, 1);
+    struct value id = pass_column(p, 0), text = pass_column(p, 1);
     bool ok = value_is_text(&text) && pyjson_parse(&p->json, text.s, text.len)
                   ? add_categories(p->write, &id, &p->json, p->e)
                   : refuse_issue(&id, "is no JSON", p->e);

@@ -6,7 +6,7 @@
 
 #include "formats/database/db.h"
 #include "formats/record/record.h"
-#include "formats/record/rows.h"
+#include "formats/database/row_cursor.h"
 #include "formats/stream/wire.h"
 
 enum verify_verdict { VERIFY_DIFFERENT, VERIFY_MISSING, VERIFY_EXTRA };

@@ -1,5 +1,5 @@
 /* The list of other tables against the schema itself, and their rows as records. */
-#include "formats/record/rows.h"
+#include "formats/database/row_cursor.h"
 
 #include <math.h>
 #include <stdlib.h>

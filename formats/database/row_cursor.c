@@ -1,0 +1,227 @@
+#include "formats/database/row_cursor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct rows_cursor {
+    const struct row_table *table;
+    struct db_columns columns;
+    int of[ROW_MAX_COLUMNS]; /* the column that an entry of the result is */
+    int n;                   /* columns of the result */
+    bool with_secrets;
+    struct db_stmt *stmt; /* NULL: there is no table */
+    struct row_entry entries[ROW_MAX_COLUMNS];
+    int n_entries;
+    struct buf numbers; /* text of numbers in JSON columns */
+    struct buf values;
+    uint64_t secrets;
+    bool untyped;       /* columns may hold anything: SQLite */
+    const char *misfit; /* column of the current row */
+};
+
+static bool type_begins(const struct db_column_info *c, const char *type)
+{
+    return c->type && strncasecmp(c->type, type, strlen(type)) == 0;
+}
+
+static bool is_text_type(const struct db_column_info *c)
+{
+    return type_begins(c, "VARCHAR") || type_begins(c, "TEXT") || type_begins(c, "CHAR");
+}
+
+/* The rows of a table of kinds that are none of these kinds. */
+static const char *rest_condition(const struct row_table *t)
+{
+    if (strcmp(t->name, "inputs") == 0)
+        return "NOT (x.source_type = 'DATASET' AND x.destination_type = 'RUN' AND"
+               " EXISTS (SELECT 1 FROM datasets d WHERE d.dataset_uuid = x.source_id))"
+               " AND NOT (x.source_type = 'RUN_INPUT' AND x.destination_type = 'MODEL_INPUT')"
+               " AND NOT (x.source_type = 'RUN_OUTPUT' AND x.destination_type = 'MODEL_OUTPUT')";
+    return "NOT EXISTS (SELECT 1 FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id"
+           " WHERE i.input_uuid = x.input_uuid AND i.source_type = 'DATASET' AND i.destination_type = 'RUN')";
+}
+
+static void add_order(struct buf *sql, const struct rows_cursor *c, enum dialect dialect)
+{
+    const char *p = c->table->key, *before = " ORDER BY ";
+    for (size_t len; (len = row_next_column(&p)) > 0; p += len) {
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)len, p);
+        const struct db_column_info *column = db_columns_find(&c->columns, name);
+        if (!column)
+            continue;
+        bool collate = dialect == DIALECT_POSTGRESQL && is_text_type(column);
+        buf_addf(sql, "%sx.\"%s\"%s", before, name, collate ? " COLLATE \"C\"" : "");
+        before = ", ";
+    }
+}
+
+static void add_columns(struct buf *sql, struct rows_cursor *c)
+{
+    for (int i = 0; i < c->columns.n && c->n < ROW_MAX_COLUMNS; i++) {
+        if (c->columns.items[i].generated)
+            continue;
+        buf_addf(sql, "%sx.\"%s\"", c->n ? ", " : "SELECT ", c->columns.items[i].name);
+        c->of[c->n++] = i;
+    }
+    buf_addf(sql, " FROM %s x", c->table->name);
+}
+
+struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned flags, const char *where,
+                              struct err *e)
+{
+    struct rows_cursor *c = xcalloc(1, sizeof *c);
+    struct buf sql = {0};
+    c->table = t;
+    c->with_secrets = flags & ROWS_WITH_SECRETS;
+    c->untyped = db_dialect(db) == DIALECT_SQLITE;
+    bool ok = db_table_columns(db, t->name, &c->columns, e);
+    if (ok && c->columns.n > 0) {
+        add_columns(&sql, c);
+        if (t->flags & ROW_REST)
+            buf_addf(&sql, " WHERE (%s)", rest_condition(t));
+        if (where)
+            buf_addf(&sql, " %s (%s)", t->flags & ROW_REST ? "AND" : "WHERE", where);
+        if (flags & ROWS_ORDERED)
+            add_order(&sql, c, db_dialect(db));
+        c->stmt = db_prepare(db, buf_str(&sql), e);
+        ok = c->stmt != NULL;
+    }
+    buf_free(&sql);
+    if (ok)
+        return c;
+    rows_close(c);
+    return NULL;
+}
+
+void rows_close(struct rows_cursor *c)
+{
+    if (!c)
+        return;
+    db_finalize(c->stmt);
+    db_columns_free(&c->columns);
+    buf_free(&c->numbers);
+    buf_free(&c->values);
+    free(c);
+}
+
+/* SQLite gives the text "5" in a JSON column back as a number; it is text all the same. */
+static void number_as_text(struct rows_cursor *c, struct value *v)
+{
+    char text[32];
+    if (v->type == VALUE_INT)
+        snprintf(text, sizeof text, "%" PRId64, v->i);
+    else if (v->type == VALUE_FLOAT)
+        value_format_float(v->f, text);
+    else
+        return;
+    size_t at = c->numbers.len;
+    buf_adds(&c->numbers, text);
+    *v = value_strn(c->numbers.data + at, c->numbers.len - at);
+}
+
+static bool is_real_type(const struct db_column_info *c)
+{
+    return type_begins(c, "FLOAT") || type_begins(c, "DOUBLE") || type_begins(c, "REAL");
+}
+
+/* The value is one that a column of this type is for; blob: it is no text. */
+static bool suits(const struct db_column_info *column, const struct value *v, bool blob)
+{
+    if (type_begins(column, "BLOB"))
+        return blob;
+    if (type_begins(column, "BOOL"))
+        return v->type == VALUE_BOOL;
+    if (is_real_type(column))
+        return v->type == VALUE_FLOAT;
+    if (type_begins(column, "INT") || type_begins(column, "BIGINT"))
+        return v->type == VALUE_INT;
+    return value_is_text(v) && !blob; /* JSON and dates are text too */
+}
+
+static void check_type(struct rows_cursor *c, int i, struct row_entry *entry)
+{
+    const struct db_column_info *column = &c->columns.items[c->of[i]];
+    if (suits(column, &entry->v, db_column_is_blob(c->stmt, i)))
+        return;
+    if (value_is_text(&entry->v))
+        entry->v.type = VALUE_ALIEN;
+    if (!c->misfit)
+        c->misfit = column->name;
+}
+
+static void convert(struct rows_cursor *c, const struct db_column_info *column, struct value *v)
+{
+    if (type_begins(column, "BOOL") && v->type == VALUE_INT && (v->i == 0 || v->i == 1))
+        *v = value_bool(v->i == 1);
+    else if (is_real_type(column) && v->type == VALUE_INT)
+        *v = value_float((double)v->i);
+    else if (type_begins(column, "JSON"))
+        number_as_text(c, v);
+}
+
+int rows_next(struct rows_cursor *c, struct record *out, struct err *e)
+{
+    int more = c->stmt ? db_step(c->stmt, e) : 0;
+    if (more <= 0)
+        return more;
+    c->n_entries = 0;
+    c->misfit = NULL;
+    buf_reset(&c->numbers);
+    buf_reserve(&c->numbers, (size_t)32 * (size_t)c->n); /* so that it does not move */
+    for (int i = 0; i < c->n; i++) {
+        const struct db_column_info *column = &c->columns.items[c->of[i]];
+        struct row_entry *entry = &c->entries[c->n_entries];
+        *entry = (struct row_entry){.column = column->name, .column_len = strlen(column->name)};
+        db_column(c->stmt, i, &entry->v);
+        if (value_is_null(&entry->v))
+            continue;
+        if (!c->with_secrets && row_is_secret(c->table, entry->column, entry->column_len)) {
+            c->secrets++;
+            continue;
+        }
+        convert(c, column, &entry->v);
+        if (c->untyped)
+            check_type(c, i, entry);
+        c->n_entries++;
+    }
+    buf_reset(&c->values);
+    row_encode(c->entries, c->n_entries, &c->values);
+    record_init(out, KIND_row);
+    out->v[F_row_table] = value_str(c->table->name);
+    out->v[F_row_values] =
+        (struct value){.type = VALUE_MAP, .len = (uint32_t)c->values.len, .s = c->values.data};
+    return 1;
+}
+
+const struct row_entry *rows_entries(const struct rows_cursor *c, int *n)
+{
+    *n = c->n_entries;
+    return c->entries;
+}
+
+const char *rows_misfit(const struct rows_cursor *c)
+{
+    return c->misfit;
+}
+
+bool rows_is_json(const struct rows_cursor *c, const char *column, size_t len)
+{
+    for (int i = 0; i < c->columns.n; i++)
+        if (strncmp(c->columns.items[i].name, column, len) == 0 && !c->columns.items[i].name[len])
+            return type_begins(&c->columns.items[i], "JSON");
+    return false;
+}
+
+bool rows_has_table(const struct rows_cursor *c)
+{
+    return c->stmt != NULL;
+}
+
+uint64_t rows_secrets(const struct rows_cursor *c)
+{
+    return c->secrets;
+}

@@ -1,0 +1,207 @@
+/* Database URLs, as MLflow and SQLAlchemy write them. */
+#include "formats/database/url.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/buf.h"
+#include "common/io.h"
+
+static bool starts(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/* Length of the scheme, `+driver` included, when text is `scheme:` or `scheme+driver:`; else 0. */
+static size_t scheme_length(const char *text, const char *scheme)
+{
+    size_t n = strlen(scheme);
+    if (strncmp(text, scheme, n) != 0)
+        return 0;
+    if (text[n] == '+') {
+        n++;
+        n += strspn(text + n, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    }
+    return text[n] == ':' ? n : 0;
+}
+
+static size_t sqlite_scheme(const char *text)
+{
+    return scheme_length(text, "sqlite");
+}
+
+static size_t postgres_scheme(const char *text)
+{
+    size_t n = scheme_length(text, "postgresql");
+    return n ? n : scheme_length(text, "postgres");
+}
+
+bool db_url_is_database(const char *text)
+{
+    return sqlite_scheme(text) || postgres_scheme(text);
+}
+
+const char *db_default_url(void)
+{
+    static const char *const variables[] = {"MLFLOW_BACKEND_STORE_URI", "MLFLOW_TRACKING_URI"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *text = getenv(variables[i]);
+        if (text && db_url_is_database(text))
+            return text;
+    }
+    return "sqlite:///mlflow.db";
+}
+
+static bool is_secret(const char *parameter)
+{
+    static const char *const secrets[] = {"password",         "passwd",           "sslpassword",
+                                          "scram_client_key", "scram_server_key", "oauth_client_secret"};
+    char *name = xstrndup(parameter, strcspn(parameter, "=&"));
+    bool found = false;
+    io_percent_decode(name);
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
+        found |= strcasecmp(name, secrets[i]) == 0;
+    free(name);
+    return found;
+}
+
+/* Hides what may be a password: before a host all between the first `:` and the last `@`, and parameters of
+ * the query. */
+static char *masked(const char *text)
+{
+    struct buf b = {0};
+    const char *rest = strstr(text, "://");
+    rest = rest ? rest + 3 : text;
+    buf_add(&b, text, (size_t)(rest - text));
+    const char *at = strrchr(rest, '@');
+    const char *colon = strchr(rest, ':');
+    if (*rest != '/' && at && colon && colon < at) {
+        buf_add(&b, rest, (size_t)(colon - rest + 1));
+        buf_adds(&b, "***");
+        rest = at;
+    }
+    const char *query = strchr(rest, '?');
+    while (query) {
+        query++;
+        size_t len = strcspn(query, "=&");
+        if (query[len] == '=' && is_secret(query)) {
+            buf_add(&b, rest, (size_t)(query + len + 1 - rest));
+            buf_adds(&b, "***");
+            rest = query + strcspn(query, "&");
+        }
+        query = strchr(query, '&');
+    }
+    buf_adds(&b, rest);
+    return b.data ? b.data : xstrdup("");
+}
+
+static bool is_escape(const char *s)
+{
+    return s[0] == '%' && isxdigit((unsigned char)s[1]) && isxdigit((unsigned char)s[2]) &&
+           (s[1] != '0' || s[2] != '0');
+}
+
+/* Decodes escapes as Python's unquote does: any other percent sign is one. */
+static char *decoded(const char *s)
+{
+    struct buf b = {0};
+    while (*s) {
+        char escape[4] = "";
+        if (is_escape(s)) {
+            memcpy(escape, s, 3);
+            io_percent_decode(escape);
+            buf_adds(&b, escape);
+            s += 3;
+        } else {
+            buf_addc(&b, *s++);
+        }
+    }
+    return b.data ? b.data : xstrdup("");
+}
+
+static bool parse_sqlite(const char *text, const char *rest, struct db_url *u, struct err *e)
+{
+    if (!starts(rest, "///") || !rest[3] || rest[3] == '?') {
+        err_set(e, text, "no file is named by this URL");
+        return err_hint(e, "sqlite:///relative/path.db and sqlite:////absolute/path.db are SQLite URLs");
+    }
+    rest += 3;
+    size_t n = strcspn(rest, "?");
+    char *raw = xstrndup(rest, n);
+    u->path = decoded(raw);
+    if (rest[n])
+        u->options = xstrdup(rest + n + 1);
+    if (starts(u->path, "file:")) /* SQLite decodes such a name itself */
+        memmove(u->path, u->path + 5, strlen(u->path + 5) + 1);
+    else if (strcmp(raw, u->path) != 0)
+        u->undecoded = xstrdup(raw);
+    free(raw);
+    if (!u->path[0] || strcmp(u->path, ":memory:") == 0 ||
+        (u->options && strstr(u->options, "mode=memory"))) {
+        err_set(e, text, "a database in memory is gone when the program ends");
+        return err_hint(e, "name a file: sqlite:///mlflow.db");
+    }
+    return true;
+}
+
+bool db_url_parse(const char *text, struct db_url *u, struct err *e)
+{
+    memset(u, 0, sizeof *u);
+    u->display = masked(text);
+    size_t n = sqlite_scheme(text);
+    if (n) {
+        u->dialect = DIALECT_SQLITE;
+        if (parse_sqlite(u->display, text + n + 1, u, e))
+            return true;
+        db_url_free(u);
+        return false;
+    }
+    n = postgres_scheme(text);
+    if (n && starts(text + n, "://")) {
+        u->dialect = DIALECT_POSTGRESQL;
+        u->conninfo = xasprintf("postgresql%s", text + n);
+        return true;
+    }
+    if (n || scheme_length(text, "mysql") || scheme_length(text, "mssql"))
+        err_set(e, u->display,
+                n ? "no PostgreSQL URL" : "of MLflow's databases only SQLite and PostgreSQL are supported");
+    else
+        err_set(e, u->display, "no database URL");
+    err_hint(e, "sqlite:///mlflow.db, sqlite:////abs/mlflow.db or postgresql://user@host/database");
+    db_url_free(u);
+    return false;
+}
+
+char *db_url_of_file(const char *path)
+{
+    for (const char *p = path; *p; p++)
+        if (*p == '?' || is_escape(p) || iscntrl((unsigned char)*p))
+            return NULL;
+    return xasprintf("sqlite:///%s", path);
+}
+
+void db_url_warn(const struct db_url *u)
+{
+    if (!u->undecoded)
+        return;
+    err_warn(u->display, "this is the file %s; MLflow with SQLAlchemy before 2.1 takes it for %s", u->path,
+             u->undecoded);
+    char *plain = db_url_of_file(u->path);
+    if (plain)
+        err_print_hint("for every MLflow it is %s", plain);
+    else
+        err_print_hint("no URL means this file to every MLflow; name it without ? and %%");
+    free(plain);
+}
+
+void db_url_free(struct db_url *u)
+{
+    free(u->path);
+    free(u->undecoded);
+    free(u->options);
+    free(u->conninfo);
+    free(u->display);
+    memset(u, 0, sizeof *u);
+}
