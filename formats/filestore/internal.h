@@ -1,5 +1,5 @@
-/* What the files formats/mlruns*.c share. A walker reads one unit (an experiment's own data, a run, a trace,
- * a logged model, a registered model) at a time and belongs to one thread. */
+/* What the files of formats/filestore/ share. A walker reads one unit (an experiment's own data, a run, a
+ * trace, a logged model, a registered model) at a time and belongs to one thread. */
 #ifndef FORMATS_MLRUNS_INTERNAL_H
 #define FORMATS_MLRUNS_INTERNAL_H
 
@@ -13,12 +13,33 @@
 #include "formats/filestore/store.h"
 #include "formats/record/record.h"
 #include "formats/stream/wire.h"
+#include "formats/python/number.h"
 #include "formats/python/yaml.h"
 
 enum {
     CHUNK_SIZE = 64 << 10,     /* bytes read at once from metric files and folders */
     VALUE_MAX_SIZE = 16 << 20, /* bytes of a param, a tag or a YAML file */
     KEY_MAX_DEPTH = 64,        /* folders below params, tags, metrics */
+};
+
+/* -- the store (store.c) */
+
+#define TRASH  ".trash"
+#define MODELS "models"
+
+struct experiment {
+    char *id;
+    unsigned char type; /* of the folder's entry */
+    bool deleted;       /* lies in .trash */
+    bool bad;           /* can't be read */
+};
+
+struct mlruns {
+    int root;
+    char *path;
+    char source[33];
+    struct experiment *experiments; /* sorted by id, active before deleted */
+    size_t n, cap;
 };
 
 /* -- sorted names of a folder */
@@ -48,6 +69,8 @@ void names_free(struct names *names);
 
 /* True when the entry is a folder, as os.path.isdir says: through links. */
 bool entry_is_dir(int dir, const char *name, unsigned char type);
+/* True when the folder `name` of dir has the file. */
+bool has_file(int dir, const char *name, const char *file);
 /* Opens a folder; -1 with errno set. A failure that network file systems give once is tried again. */
 int dir_open(int at, const char *path);
 
@@ -168,12 +191,6 @@ bool parse_time(const char *s, size_t len, int64_t *ms);
 /* True when one of the named folders is in dir: the sign of an entity whose YAML file is gone. names ends
  * with NULL. */
 bool has_folder(int dir, const char *const *names);
-
-/* -- numbers as Python's int() and float() read them */
-
-enum number { NUMBER_GOOD, NUMBER_BAD, NUMBER_TOO_LARGE };
-enum number python_int(const char *s, size_t len, int64_t *out);
-enum number python_float(const char *s, size_t len, double *out);
 
 /* -- units. path is the entity's folder below the store. */
 

@@ -1,11 +1,12 @@
-/* Numbers as Python reads them: MLflow parses metric files with int() and float(). */
+#include "formats/python/number.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "formats/filestore/internal.h"
+#include "common/buf.h"
 
 enum {
     NUMBER_MAX_LEN = 400

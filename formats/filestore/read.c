@@ -1,0 +1,473 @@
+/* Reading a file store: threads take units in order, and hand over what they read in the same order. The one
+ * whose unit is next hands over as it reads; the others fill a buffer, and wait for their turn when it is
+ * full. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "formats/filestore/internal.h"
+
+enum {
+    HELD_BACK = 8 << 20,   /* bytes that all units together may hold back */
+    SLOT_SIZE = 256 << 10, /* and one of them, at most */
+    SLOTS_PER_JOB = 4,
+    MAX_SLOTS = 64,
+    MAX_JOBS = 64,
+};
+
+enum phase { PHASE_EXPERIMENTS, PHASE_CONTENTS, PHASE_REGISTRY, PHASE_END };
+enum listing { LIST_RUNS, LIST_TRACES, LIST_MODELS, LIST_END };
+
+struct slot {
+    struct output out;
+    bool done; /* may be handed over when its turn comes */
+};
+
+struct reading {
+    struct mlruns *m;
+    const struct mlruns_selection *selection;
+    const struct mlruns_sink *sink;
+    bool *chosen; /* experiments */
+
+    /* the plan: what is read next */
+    pthread_mutex_t plan_lock;
+    enum phase phase;
+    size_t experiment;
+    enum listing listing;
+    struct names names; /* of the folder that is being read */
+    size_t next_name;
+    int dir; /* that folder; -1: none */
+    char *chunk;
+    uint64_t n_taken;
+
+    /* the turns */
+    pthread_mutex_t turn_lock;
+    pthread_cond_t turn_changed;
+    uint64_t turn; /* number of the unit that is handed over */
+    struct slot *slots;
+    size_t n_slots;
+    size_t slot_size; /* bytes */
+};
+
+struct reader { /* a thread */
+    struct reading *reading;
+    struct walker walker;
+    struct unit unit;
+    struct buf unit_path;
+    char name[256];
+    uint64_t number; /* of the unit */
+};
+
+/* -- turns */
+
+static void hand_over(struct reading *r, struct output *out)
+{
+    const char *p = buf_str(&out->notes), *end = p + out->notes.len;
+
+    while (p < end) {
+        const char *path = p + 1, *reason = path + strlen(path) + 1;
+
+        (*p == 'p' ? r->sink->problem : r->sink->warning)(r->sink->ctx, path, reason);
+        p = reason + strlen(reason) + 1;
+    }
+    if (out->data.len)
+        r->sink->records(r->sink->ctx, out->data.data, out->data.len, &out->counts);
+    buf_reset(&out->data);
+    buf_reset(&out->notes);
+    out->counts = (struct wire_counts){0};
+}
+
+static void wait_for_turn(struct reading *r, uint64_t number)
+{
+    pthread_mutex_lock(&r->turn_lock);
+    while (r->turn != number)
+        pthread_cond_wait(&r->turn_changed, &r->turn_lock);
+    pthread_mutex_unlock(&r->turn_lock);
+}
+
+/* The buffer of the unit that is being read is full. */
+static void on_full(struct walker *w)
+{
+    struct reader *reader = w->full_ctx;
+
+    wait_for_turn(reader->reading, reader->number);
+    hand_over(reader->reading, w->out);
+}
+
+/* A unit has been read: hands over it and those behind it that were waiting for it, if it is its turn. */
+static void finish_unit(struct reading *r, uint64_t number)
+{
+    struct slot *slot = &r->slots[number % r->n_slots];
+
+    pthread_mutex_lock(&r->turn_lock);
+    slot->done = true;
+    while (r->turn == number && slot->done) {
+        pthread_mutex_unlock(&r->turn_lock);
+        hand_over(r, &slot->out);
+        if (slot->out.data.cap > 4 * r->slot_size)
+            buf_free(&slot->out.data);
+        pthread_mutex_lock(&r->turn_lock);
+        slot->done = false;
+        number = ++r->turn;
+        slot = &r->slots[number % r->n_slots];
+        pthread_cond_broadcast(&r->turn_changed);
+    }
+    pthread_mutex_unlock(&r->turn_lock);
+}
+
+/* Waits until no more than `behind` units are taken and not handed over. */
+static void wait_for_room(struct reading *r, uint64_t behind)
+{
+    pthread_mutex_lock(&r->turn_lock);
+    while (r->n_taken - r->turn > behind)
+        pthread_cond_wait(&r->turn_changed, &r->turn_lock);
+    pthread_mutex_unlock(&r->turn_lock);
+}
+
+/* -- plan */
+
+static bool in_shard(const struct mlruns_selection *s, const char *id)
+{
+    return s->shards <= 1 || XXH3_64bits(id, strlen(id)) % s->shards == s->shard;
+}
+
+static bool is_reserved(const char *name)
+{
+    static const char *const reserved[] = {"tags", "datasets", "traces", "models"};
+
+    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
+        if (strcmp(name, reserved[i]) == 0)
+            return true;
+    return false;
+}
+
+static void close_listing(struct reading *r)
+{
+    if (r->dir >= 0)
+        close(r->dir);
+    r->dir = -1;
+    names_release(&r->names, (struct names_mark){0});
+    r->next_name = 0;
+}
+
+static const char *experiment_prefix(const struct experiment *x)
+{
+    return x && x->deleted ? TRASH "/" : "";
+}
+
+/* Lists a folder of the plan, of an experiment x or of the store. 0 or an errno value; one that is not there
+ * is empty, if the experiment is still where it was. */
+static int open_listing(struct reading *r, const struct experiment *x, const char *path)
+{
+    int error;
+
+    close_listing(r);
+    r->dir = dir_open(r->m->root, path);
+    if (r->dir < 0) {
+        char meta[512];
+        struct stat st;
+
+        error = errno;
+        snprintf(meta, sizeof meta, "%s%s/meta.yaml", experiment_prefix(x), x ? x->id : "");
+        return error == ENOENT && (!x || fstatat(r->m->root, meta, &st, 0) == 0) ? 0 : error;
+    }
+    error = names_list(&r->names, r->dir, r->chunk);
+    if (error)
+        close_listing(r);
+    return error;
+}
+
+/* Makes the unit for a folder. */
+static void set_unit(struct reader *reader, enum unit_kind kind, struct experiment *x, const char *in,
+                     const char *name, unsigned char type)
+{
+    snprintf(reader->name, sizeof reader->name, "%s", name);
+    reader->unit = (struct unit){.kind = kind, .name = reader->name, .type = type};
+    if (x) {
+        reader->unit.experiment = x->id;
+        reader->unit.deleted = x->deleted;
+        reader->unit.bad = &x->bad;
+    }
+    buf_reset(&reader->unit_path);
+    buf_addf(&reader->unit_path, "%s%s", experiment_prefix(x), x ? x->id : "");
+    if (*in)
+        buf_addf(&reader->unit_path, "%s%s", x ? "/" : "", in);
+    if (*name)
+        buf_addf(&reader->unit_path, "/%s", name);
+}
+
+/* The next unit of an open listing; false at its end. */
+static bool next_name(struct reading *r, struct reader *reader, enum unit_kind kind, struct experiment *x,
+                      const char *in)
+{
+    while (r->next_name < r->names.n) {
+        size_t i = r->next_name++;
+        const char *name = names_at(&r->names, i);
+        unsigned char type = r->names.items[i].type;
+
+        if ((kind == UNIT_RUN && is_reserved(name)) || !in_shard(r->selection, name) ||
+            !entry_is_dir(r->dir, name, type))
+            continue;
+        /* something else's, as .git; MLflow's own names never begin so */
+        if (name[0] == '.' && !has_file(r->dir, name, "meta.yaml"))
+            continue;
+        set_unit(reader, kind, x, in, name, type);
+        return true;
+    }
+    close_listing(r);
+    return false;
+}
+
+static bool next_experiment(struct reading *r, struct reader *reader)
+{
+    while (r->experiment < r->m->n) {
+        struct experiment *x = &r->m->experiments[r->experiment++];
+
+        if (!r->chosen[x - r->m->experiments])
+            continue;
+        set_unit(reader, UNIT_EXPERIMENT, x, "", "", x->type);
+        return true;
+    }
+    r->experiment = 0;
+    r->listing = LIST_RUNS;
+    return false;
+}
+
+/* The next run, trace or logged model. r->dir tells whether a folder is open; a listing that failed becomes a
+ * unit that says so, for the message to come in its turn. */
+static bool next_content(struct reading *r, struct reader *reader)
+{
+    static const struct {
+        enum unit_kind kind;
+        const char *folder;
+    } listings[] = {{UNIT_RUN, ""}, {UNIT_TRACE, "traces"}, {UNIT_LOGGED_MODEL, "models"}};
+
+    for (; r->experiment < r->m->n; r->experiment++, r->listing = LIST_RUNS) {
+        struct experiment *x = &r->m->experiments[r->experiment];
+
+        if (!r->chosen[r->experiment] || x->bad)
+            continue;
+        for (; r->listing < LIST_END; r->listing++) {
+            enum unit_kind kind = listings[r->listing].kind;
+            const char *folder = listings[r->listing].folder;
+            int error;
+
+            if (r->dir < 0) {
+                set_unit(reader, UNIT_UNREADABLE, x, folder, "", DT_DIR);
+                error = open_listing(r, x, buf_str(&reader->unit_path));
+                if (error) {
+                    reader->unit.error = error;
+                    r->listing++;
+                    return true;
+                }
+            }
+            if (next_name(r, reader, kind, x, folder))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool next_registered(struct reading *r, struct reader *reader)
+{
+    if (r->dir < 0) {
+        int error;
+
+        set_unit(reader, UNIT_UNREADABLE, NULL, MODELS, "", DT_DIR);
+        error = open_listing(r, NULL, MODELS);
+        if (error) {
+            reader->unit.error = error;
+            r->phase = PHASE_END;
+            return true;
+        }
+    }
+    if (next_name(r, reader, UNIT_REGISTERED_MODEL, NULL, MODELS))
+        return true;
+    r->phase = PHASE_END;
+    return false;
+}
+
+static bool plan_next(struct reading *r, struct reader *reader)
+{
+    if (r->phase == PHASE_EXPERIMENTS) {
+        if (r->selection->tracking && next_experiment(r, reader))
+            return true;
+        wait_for_room(r, 0); /* which experiments can be read is known when all have been */
+        r->phase = r->selection->tracking ? PHASE_CONTENTS : PHASE_REGISTRY;
+    }
+    if (r->phase == PHASE_CONTENTS) {
+        if (next_content(r, reader))
+            return true;
+        r->phase = PHASE_REGISTRY;
+    }
+    return r->phase == PHASE_REGISTRY && r->selection->registry && next_registered(r, reader);
+}
+
+static bool take_unit(struct reading *r, struct reader *reader)
+{
+    bool taken;
+
+    pthread_mutex_lock(&r->plan_lock);
+    wait_for_room(r, r->n_slots - 1);
+    taken = plan_next(r, reader);
+    if (taken) {
+        pthread_mutex_lock(&r->turn_lock);
+        reader->number = r->n_taken++;
+        pthread_mutex_unlock(&r->turn_lock);
+    }
+    pthread_mutex_unlock(&r->plan_lock);
+    return taken;
+}
+
+/* -- readers */
+
+/* A link may lead back to a folder that holds it. */
+static bool is_loop(struct walker *w, int fd, const struct unit *unit)
+{
+    struct stat here, above;
+
+    if (unit->type != DT_LNK && unit->type != DT_UNKNOWN)
+        return false;
+    if (fstat(fd, &here) != 0 || fstat(w->root, &above) != 0)
+        return false;
+    if (here.st_dev == above.st_dev && here.st_ino == above.st_ino)
+        return true;
+    if (!unit->experiment || unit->kind == UNIT_EXPERIMENT)
+        return false;
+    buf_reset(&w->scratch);
+    buf_addf(&w->scratch, "%s%s", unit->deleted ? TRASH "/" : "", unit->experiment);
+    return fstatat(w->root, buf_str(&w->scratch), &above, 0) == 0 && here.st_dev == above.st_dev &&
+           here.st_ino == above.st_ino;
+}
+
+static void read_unit(struct reader *reader)
+{
+    static void (*const readers[])(struct walker *, int, const struct unit *) = {
+        [UNIT_EXPERIMENT] = read_experiment,
+        [UNIT_RUN] = read_run,
+        [UNIT_TRACE] = read_trace,
+        [UNIT_LOGGED_MODEL] = read_logged_model,
+        [UNIT_REGISTERED_MODEL] = read_registered_model,
+    };
+    const struct unit *unit = &reader->unit;
+    struct walker *w = &reader->walker;
+    int fd = -1;
+
+    buf_reset(&w->path);
+    buf_add(&w->path, buf_str(&reader->unit_path), reader->unit_path.len);
+    names_release(&w->names, (struct names_mark){0});
+    if (unit->kind == UNIT_UNREADABLE) {
+        problem(w, 0, "%s", strerror(unit->error));
+        return;
+    }
+    fd = dir_open(w->root, buf_str(&reader->unit_path));
+    if (fd >= 0 && !is_loop(w, fd, unit)) {
+        readers[unit->kind](w, fd, unit);
+    } else {
+        problem(w, 0, "%s", fd < 0 ? strerror(errno) : "a link that leads back to a folder it lies in");
+        if (unit->kind == UNIT_EXPERIMENT)
+            *unit->bad = true;
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void *reader_run(void *arg)
+{
+    struct reader *reader = arg;
+    struct reading *r = reader->reading;
+
+    walker_init(&reader->walker, r->m, r->m->root, NULL);
+    reader->walker.limit = r->slot_size;
+    reader->walker.full = on_full;
+    reader->walker.full_ctx = reader;
+    while (take_unit(r, reader)) {
+        reader->walker.out = &r->slots[reader->number % r->n_slots].out;
+        read_unit(reader);
+        finish_unit(r, reader->number);
+    }
+    walker_free(&reader->walker);
+    buf_free(&reader->unit_path);
+    return NULL;
+}
+
+static void run_readers(struct reading *r, unsigned jobs)
+{
+    struct reader *readers = xcalloc(jobs, sizeof *readers);
+    pthread_t *threads = xcalloc(jobs, sizeof *threads);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < jobs; i++)
+        readers[i].reading = r;
+    if (jobs > 1)
+        while (n < jobs && pthread_create(&threads[n], NULL, reader_run, &readers[n]) == 0)
+            n++;
+    if (n == 0) /* one job, or a machine that gives no thread */
+        reader_run(&readers[0]);
+    for (unsigned i = 0; i < n; i++)
+        pthread_join(threads[i], NULL);
+    free(readers);
+    free(threads);
+}
+
+static bool choose_experiments(struct mlruns *m, const struct mlruns_selection *s, bool *chosen,
+                               struct err *e)
+{
+    for (size_t i = 0; i < m->n; i++)
+        chosen[i] = s->n_experiments == 0;
+    for (size_t i = 0; i < s->n_experiments; i++) {
+        bool found = false;
+
+        for (size_t j = 0; j < m->n; j++) {
+            if (strcmp(m->experiments[j].id, s->experiments[i]) == 0)
+                chosen[j] = found = true;
+        }
+        if (!found) {
+            err_set(e, m->path, "no experiment %s", s->experiments[i]);
+            return err_hint(e, "mlruns-dump --list names those that are there");
+        }
+    }
+    return true;
+}
+
+bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, const struct mlruns_sink *sink,
+                 struct err *e)
+{
+    unsigned jobs = selection->jobs < 1 ? 1 : selection->jobs > MAX_JOBS ? MAX_JOBS : selection->jobs;
+    struct reading r = {
+        .m = m,
+        .selection = selection,
+        .sink = sink,
+        .plan_lock = PTHREAD_MUTEX_INITIALIZER,
+        .turn_lock = PTHREAD_MUTEX_INITIALIZER,
+        .turn_changed = PTHREAD_COND_INITIALIZER,
+        .dir = -1,
+    };
+    bool good;
+
+    r.chosen = xcalloc(m->n + 1, sizeof *r.chosen);
+    good = choose_experiments(m, selection, r.chosen, e);
+    if (good) {
+        r.chunk = xmalloc(CHUNK_SIZE);
+        r.n_slots = jobs == 1 ? 1 : jobs * SLOTS_PER_JOB > MAX_SLOTS ? MAX_SLOTS : jobs * SLOTS_PER_JOB;
+        r.slot_size = HELD_BACK / r.n_slots < SLOT_SIZE ? HELD_BACK / r.n_slots : SLOT_SIZE;
+        r.slots = xcalloc(r.n_slots, sizeof *r.slots);
+        run_readers(&r, jobs);
+        for (size_t i = 0; i < r.n_slots; i++) {
+            buf_free(&r.slots[i].out.data);
+            buf_free(&r.slots[i].out.notes);
+        }
+        free(r.slots);
+        free(r.chunk);
+        close_listing(&r);
+        names_free(&r.names);
+    }
+    free(r.chosen);
+    return good;
+}
