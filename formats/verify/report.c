@@ -1,0 +1,305 @@
+/* The report of a verification. Failures wait in a sorter for the lines that come before them. */
+#include "formats/verify/report.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/sort.h"
+#include "formats/stream/json.h"
+
+enum { MEMORY = 1 << 20 }; /* bytes of failures before they go to a temporary file */
+
+struct verify_report {
+    bool json;
+    uint64_t max, shown; /* failures */
+    struct sorter *failures;
+    struct buf text;
+    bool failed; /* a failure could not be kept: error */
+    struct err error;
+};
+
+struct verify_report *verify_report_new(bool json, uint64_t max, const char *tmpdir)
+{
+    struct verify_report *report = xcalloc(1, sizeof *report);
+    report->json = json;
+    report->max = max;
+    report->failures = sorter_new(tmpdir, MEMORY);
+    return report;
+}
+
+void verify_report_free(struct verify_report *report)
+{
+    sorter_free(report->failures);
+    buf_free(&report->text);
+    free(report);
+}
+
+/* -- text */
+
+enum { SHOWN_CHARACTERS = 400, BEFORE_DIFFERENCE = 60 };
+
+/* Long texts are shown from shortly before their first difference. */
+static void cut_to_difference(struct value *a, struct value *b, size_t *start)
+{
+    *start = 0;
+    if (!value_has_bytes(a) || !value_has_bytes(b) ||
+        (a->len <= SHOWN_CHARACTERS && b->len <= SHOWN_CHARACTERS))
+        return;
+    size_t same = 0;
+    while (same < a->len && same < b->len && a->s[same] == b->s[same])
+        same++;
+    size_t from = same > BEFORE_DIFFERENCE ? same - BEFORE_DIFFERENCE : 0;
+    while (from && ((unsigned char)a->s[from] & 0xc0) == 0x80)
+        from--;
+    *start = from;
+    a->s += from;
+    a->len -= (uint32_t)from;
+    b->s += from;
+    b->len -= (uint32_t)from;
+}
+
+static void add_value(struct buf *out, struct value v, size_t start)
+{
+    bool cut = value_has_bytes(&v) && v.len > SHOWN_CHARACTERS;
+    if (cut) {
+        v.len = SHOWN_CHARACTERS;
+        while (v.len && ((unsigned char)v.s[v.len] & 0xc0) == 0x80)
+            v.len--;
+    }
+    buf_adds(out, start && value_has_bytes(&v) ? "…" : "");
+    value_describe(&v, out);
+    buf_adds(out, cut ? "…" : "");
+}
+
+/* What identifies an entity beside its name: ": version=3", "" when its name is all. */
+static void add_rest_of_key(struct buf *out, const struct record *r, const char *before)
+{
+    bool first = true;
+    for (int i = 0; i < r->kind->n_fields; i++) {
+        const struct field_desc *f = &r->kind->fields[i];
+        bool key = f->flags & FIELD_K, named = first || (f->flags & (FIELD_Q | FIELD_WS));
+        first = first && !key;
+        if (!key || named)
+            continue;
+        buf_addf(out, "%s%s=", before, f->name);
+        add_value(out, r->v[i], 0);
+        before = ", ";
+    }
+}
+
+static void add_text(struct buf *out, const struct verify_failure *f)
+{
+    buf_addf(out, "FAILED: %s\n", f->name);
+    for (int i = 0; i < f->n_diffs; i++) {
+        struct value source = f->diffs[i].source, target = f->diffs[i].target;
+        size_t start;
+        cut_to_difference(&source, &target, &start);
+        buf_addf(out, "  - Field '%s': source=", f->diffs[i].field);
+        add_value(out, source, start);
+        buf_adds(out, ", target=");
+        add_value(out, target, start);
+        buf_addc(out, '\n');
+    }
+    if (f->verdict != VERIFY_DIFFERENT) {
+        buf_adds(out, f->verdict == VERIFY_MISSING ? "  - missing in target" : "  - not in source");
+        add_rest_of_key(out, f->record, ": ");
+        buf_addc(out, '\n');
+    } else if (err_level() > 0) {
+        size_t before = out->len;
+        add_rest_of_key(out, f->record, "  - where ");
+        if (out->len > before)
+            buf_addc(out, '\n');
+    }
+    buf_addc(out, '\n');
+}
+
+/* -- JSON */
+
+static void add_json_float(struct buf *out, double f)
+{
+    char text[32];
+    value_format_float(f, text);
+    buf_addf(out, isfinite(f) ? "%s" : "{\"$float\":\"%s\"}", text);
+}
+
+static void add_json_value(struct buf *out, const struct value *v)
+{
+    struct buf text = {0};
+    switch (v->type) {
+    case VALUE_NULL:
+        buf_adds(out, "null");
+        break;
+    case VALUE_INT:
+        buf_addf(out, llabs(v->i) >> 53 || v->i == INT64_MIN ? "{\"$int\":\"%" PRId64 "\"}" : "%" PRId64,
+                 v->i);
+        break;
+    case VALUE_FLOAT:
+        add_json_float(out, v->f);
+        break;
+    case VALUE_BOOL:
+        buf_adds(out, v->b ? "true" : "false");
+        break;
+    case VALUE_STR:
+        json_quote_ascii(v->s, v->len, out);
+        break;
+    case VALUE_BIN:
+    case VALUE_MAP:
+    case VALUE_ALIEN:
+        value_describe(v, &text);
+        json_quote_ascii(buf_str(&text), text.len, out);
+        break;
+    }
+    buf_free(&text);
+}
+
+static void add_json_key(struct buf *out, const struct record *r)
+{
+    const char *before = "{";
+    for (int i = 0; i < r->kind->n_fields; i++) {
+        if (!(r->kind->fields[i].flags & FIELD_K))
+            continue;
+        buf_addf(out, "%s\"%s\":", before, r->kind->fields[i].name);
+        add_json_value(out, &r->v[i]);
+        before = ",";
+    }
+    buf_addc(out, '}');
+}
+
+/* A row's table and the columns of its key. */
+static void add_json_row_key(struct buf *out, const struct verify_failure *f)
+{
+    const struct row_table *t = row_table_of(f->record);
+    buf_adds(out, "{\"table\":");
+    add_json_value(out, &f->record->v[F_row_table]);
+    for (const char *p = t ? t->key : ""; *p; p += *p == ',') {
+        size_t len = strcspn(p, ",");
+        const struct row_entry *entry = row_entry_find(f->row, f->n_row, p, len);
+        const struct value null = value_null();
+        buf_addf(out, ",\"%.*s\":", (int)len, p);
+        add_json_value(out, entry ? &entry->v : &null);
+        p += len;
+    }
+    buf_addc(out, '}');
+}
+
+static void add_json(struct buf *out, const struct verify_failure *f)
+{
+    static const char *const words[] = {"different", "missing", "extra"};
+    buf_addf(out, "{\"failure\":\"%s\",\"kind\":\"%s\",\"name\":", words[f->verdict], f->record->kind->name);
+    json_quote_ascii(f->name, strlen(f->name), out);
+    buf_adds(out, ",\"key\":");
+    if (f->record->kind->kind == KIND_row)
+        add_json_row_key(out, f);
+    else
+        add_json_key(out, f->record);
+    buf_adds(out, ",\"fields\":[");
+    for (int i = 0; i < f->n_diffs; i++) {
+        buf_addf(out, "%s{\"field\":\"%s\",\"source\":", i ? "," : "", f->diffs[i].field);
+        add_json_value(out, &f->diffs[i].source);
+        buf_adds(out, ",\"target\":");
+        add_json_value(out, &f->diffs[i].target);
+        buf_addc(out, '}');
+    }
+    buf_adds(out, "]}\n");
+}
+
+/* -- the report */
+
+void verify_report_add(const struct verify_failure *f, void *arg)
+{
+    struct verify_report *report = arg;
+    if (report->shown == report->max || report->failed)
+        return;
+    report->shown++;
+    buf_reset(&report->text);
+    if (report->json)
+        add_json(&report->text, f);
+    else
+        add_text(&report->text, f);
+    report->failed =
+        !sorter_add(report->failures, "", 0, report->text.data, report->text.len, &report->error);
+}
+
+static bool print_failures(struct verify_report *report, struct err *e)
+{
+    struct sort_entry item;
+    if (report->failed) {
+        *e = report->error;
+        return false;
+    }
+    int more = sorter_finish(report->failures, e) ? 1 : -1;
+    while (more > 0 && (more = sorter_next(report->failures, &item, e)) > 0)
+        fwrite(item.data, 1, item.data_len, stdout);
+    return more == 0;
+}
+
+static bool is_reported(const struct kind_desc *k)
+{
+    return kind_is_entity(k) || k->kind == KIND_row;
+}
+
+/* The kinds in the order of the report. */
+static const struct kind_desc *kind_at(int order)
+{
+    for (int i = 0; i < KIND_COUNT; i++)
+        if (kinds[i].order == order && is_reported(&kinds[i]))
+            return &kinds[i];
+    return NULL;
+}
+
+static int last_rank(void)
+{
+    int last = 0;
+    for (int i = 0; i < KIND_COUNT; i++)
+        last = is_reported(&kinds[i]) && kinds[i].order > last ? kinds[i].order : last;
+    return last;
+}
+
+static bool print_text(struct verify_report *report, const struct verify_result *r, struct err *e)
+{
+    puts("Migration Verification Report\n=============================\n");
+    for (int order = 0; order <= last_rank(); order++) {
+        const struct kind_desc *k = kind_at(order);
+        if (k && r->kind[k->kind].total)
+            printf("%s: %" PRIu64 "/%" PRIu64 " passed\n", k->plural, r->kind[k->kind].passed,
+                   r->kind[k->kind].total);
+    }
+    putchar('\n');
+    if (!print_failures(report, e))
+        return false;
+    if (r->failures > report->shown)
+        printf("%" PRIu64 " more failures are not shown (--max-failures)\n\n", r->failures - report->shown);
+    printf("Status: %s\n", r->failures ? "FAILED" : "SUCCESS");
+    return true;
+}
+
+static bool print_json(struct verify_report *report, const struct verify_result *r, uint64_t skipped,
+                       struct err *e)
+{
+    const char *before = "";
+    if (!print_failures(report, e))
+        return false;
+    printf("{\"status\":\"%s\",\"failures\":%" PRIu64 ",\"shown\":%" PRIu64 ",\"skipped\":%" PRIu64
+           ",\"duplicates\":%" PRIu64 ",\"unplaced\":%" PRIu64 ",\"default_experiment\":%s,\"kinds\":{",
+           r->failures ? "FAILED" : "SUCCESS", r->failures, report->shown, skipped, r->duplicates,
+           r->unplaced, r->default_experiment ? "true" : "false");
+    for (int order = 0; order <= last_rank(); order++) {
+        const struct kind_desc *k = kind_at(order);
+        if (!k || !r->kind[k->kind].total)
+            continue;
+        printf("%s\"%s\":{\"passed\":%" PRIu64 ",\"total\":%" PRIu64 "}", before, k->name,
+               r->kind[k->kind].passed, r->kind[k->kind].total);
+        before = ",";
+    }
+    puts("}}");
+    return true;
+}
+
+bool verify_report_print(struct verify_report *report, const struct verify_result *r, uint64_t skipped,
+                         struct err *e)
+{
+    return report->json ? print_json(report, r, skipped, e) : print_text(report, r, e);
+}
