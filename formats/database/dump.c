@@ -1,3 +1,4 @@
+#include "formats/record/sort_key.h"
 #include "formats/database/dump.h"
 
 #include <inttypes.h>
@@ -7,7 +8,6 @@
 #include <xxhash.h>
 
 #include "common/progress.h"
-#include "formats/verify/equality.h"
 #include "formats/database/fetch.h"
 #include "formats/database/row_cursor.h"
 #include "common/sort.h"
@@ -251,7 +251,7 @@ static void make_key(const struct record *r, struct buf *out)
     buf_addc(out, (char)r->kind->kind);
     for (int i = 0; i < r->kind->n_fields; i++)
         if (r->kind->fields[i].flags & FIELD_K)
-            equiv_key(r, &i, 1, out);
+            record_sort_key(r, &i, 1, out);
 }
 
 /* The column by which a table's rows belong to a trace; NULL when they do not. */

@@ -1,5 +1,6 @@
 #include "formats/record/value.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,11 @@ bool value_same(const struct value *a, const struct value *b)
         return same_bytes(a, b);
     }
     return false;
+}
+
+double value_stored_float(double f)
+{
+    return f >= DBL_MAX ? DBL_MAX : f <= -DBL_MAX ? -DBL_MAX : f == 0 ? 0.0 : f;
 }
 
 /* -- order: NULL, numbers by value (NaN last, as PostgreSQL has it), bytes */

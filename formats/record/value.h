@@ -83,6 +83,8 @@ static inline bool value_eqs(const struct value *v, const char *s)
 /* Identity, bit for bit: equal types and contents (STR and BIN of the same bytes are equal; NaN equals NaN,
  * 0.0 is not -0.0; ALIEN equals ALIEN alone). */
 bool value_same(const struct value *a, const struct value *b);
+/* A float as a database orders it: infinities as the greatest doubles, no -0.0. */
+double value_stored_float(double f);
 
 /* The order of keys, a total one and the one databases sort in: NULL first, then numbers, then bytes by
  * memcmp (SQLite's BINARY, PostgreSQL's COLLATE "C"), then ALIEN, as SQLite puts BLOBs behind text. */

@@ -151,43 +151,6 @@ bool equiv_normalise(struct equiv *q, struct record *r)
     }
 }
 
-/* -- keys */
-
-/* A float as a database orders it: infinities as the greatest doubles, no -0.0. */
-static double stored_float(double f)
-{
-    return f >= DBL_MAX ? DBL_MAX : f <= -DBL_MAX ? -DBL_MAX : f == 0 ? 0.0 : f;
-}
-
-static void field_key(const struct field_desc *f, const struct value *v, struct buf *out)
-{
-    struct value key = *v;
-    int64_t id;
-    bool nan = v->type == VALUE_FLOAT && isnan(v->f);
-    switch (f->codec) {
-    case CODEC_ID:
-        if (value_is_text(v) && value_parse_int(v->s, v->len, &id))
-            key = value_int(id);
-        break;
-    case CODEC_METRIC:
-    case CODEC_MODEL_METRIC:
-        if (key.type == VALUE_FLOAT)
-            key.f = isnan(key.f) ? 0.0 : stored_float(key.f);
-        break;
-    default:
-        break;
-    }
-    value_sort_key(&key, out);
-    if (f->codec == CODEC_METRIC)
-        buf_addc(out, nan);
-}
-
-void equiv_key(const struct record *r, const int *order, int n, struct buf *out)
-{
-    for (int i = 0; i < n; i++)
-        field_key(&r->kind->fields[order[i]], &r->v[order[i]], out);
-}
-
 /* -- comparing */
 
 bool equiv_float_same(const struct equiv *q, double source, double target)
@@ -197,10 +160,10 @@ bool equiv_float_same(const struct equiv *q, double source, double target)
     if (q->exact) {
         if (source == 0 && target == 0)
             return q->dialect == DIALECT_SQLITE || signbit(source) == signbit(target);
-        return stored_float(source) == stored_float(target);
+        return value_stored_float(source) == value_stored_float(target);
     }
-    source = stored_float(source);
-    target = stored_float(target);
+    source = value_stored_float(source);
+    target = value_stored_float(target);
     if (source == target)
         return true;
     double a = fabs(source), b = fabs(target);
@@ -279,7 +242,7 @@ static struct value stored_value(const struct field_desc *f, struct value v)
     if (v.type == VALUE_FLOAT && isnan(v.f))
         v.f = f->codec == CODEC_MODEL_METRIC ? 0.0 : v.f;
     else if (v.type == VALUE_FLOAT)
-        v.f = stored_float(v.f);
+        v.f = value_stored_float(v.f);
     return v;
 }
 

@@ -47,10 +47,6 @@ void equiv_free(struct equiv *q);
  * strings live until the next call with the same q. false: the database has no place for anything of it. */
 bool equiv_normalise(struct equiv *q, struct record *r);
 
-/* Appends the sort key of the fields of r that order names, of a normalised record: equal for equal entities,
- * and its memcmp order is the order in which fetch.h gives the rows. */
-void equiv_key(const struct record *r, const int *order, int n, struct buf *out);
-
 /* True when field i of both is equal. */
 bool equiv_same(struct equiv *q, const struct record *source, const struct record *target, int i);
 

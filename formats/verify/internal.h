@@ -1,5 +1,6 @@
-/* What the parts of the verification share: verify.c (staging, and what is compared in which order),
- * verify_sides.c (the next record of each side), verify_match.c (comparing and pairing). */
+/* What the parts of the verification share: stage.c (keys, and the stream sorted by them), sides.c
+ * (the next record of each side), match.c (comparing and pairing), verify.c (what is compared in which
+ * order); each uses only those before it. */
 #ifndef FORMATS_VERIFY_IMPL_H
 #define FORMATS_VERIFY_IMPL_H
 
@@ -86,8 +87,9 @@ struct verify {
     struct arena kept_arena;
 };
 
-/* -- verify.c */
+/* -- stage.c */
 
+struct section verify_section(const struct kind_desc *k, const struct row_table *t);
 /* Replaces out's content by the key of a normalised record: its section, its identity, the rest of the order.
  * Returns how much of it identifies. */
 size_t verify_key(const struct verify *v, const struct record *r, struct buf *out);
@@ -96,7 +98,7 @@ size_t verify_row_key(const struct row_table *t, const struct row_entry *entries
 /* Points of metrics: several may have one identity, but for their value. */
 bool verify_is_point(enum kind kind);
 
-/* -- verify_sides.c */
+/* -- sides.c */
 
 /* Takes the source's next distinct record of the section. */
 bool verify_source_next(struct verify *v, const struct section *section, struct err *e);
@@ -105,7 +107,7 @@ bool verify_target_next(struct verify *v, struct err *e);
 /* Appends what reports call a record; a row by its table and key. */
 void verify_describe(struct verify *v, const struct record *r, struct buf *out);
 
-/* -- verify_match.c */
+/* -- match.c */
 
 /* memcmp, a beginning before the whole. */
 int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_len);

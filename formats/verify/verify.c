@@ -1,3 +1,4 @@
+/* What is compared with what, in which order. */
 #include <stdlib.h>
 
 #include "common/progress.h"
@@ -75,97 +76,6 @@ void verify_free(struct verify *v)
     free(v);
 }
 
-/* -- staging */
-
-void verify_segment(struct verify *v, const struct wire_header *h)
-{
-    v->segments = xrealloc(v->segments, (v->n_segments + 1) * sizeof *v->segments);
-    struct segment *s = &v->segments[v->n_segments++];
-    memcpy(s->source, h->source, sizeof s->source);
-    s->shard = h->shard;
-}
-
-static struct section make_section(const struct kind_desc *k, const struct row_table *t)
-{
-    struct section s = {
-        .kind = k, .table = t, .prefix = {(char)(k->order >> 8), (char)k->order}, .prefix_len = 2};
-    if (k->kind == KIND_row)
-        s.prefix[s.prefix_len++] = t ? (char)(t - row_tables) : UNKNOWN_TABLE;
-    return s;
-}
-
-/* Replaces out's content by the key of a normalised record: its section, its identity, the rest of the order.
- * Returns how much of it identifies. */
-size_t verify_key(const struct verify *v, const struct record *r, struct buf *out)
-{
-    const struct order *o = &v->order[r->kind->kind];
-    struct section s = make_section(r->kind, NULL);
-    buf_reset(out);
-    buf_add(out, s.prefix, s.prefix_len);
-    equiv_key(r, o->fields, o->identity, out);
-    size_t identity_len = out->len;
-    equiv_key(r, o->fields + o->identity, o->n - o->identity, out);
-    return identity_len;
-}
-
-size_t verify_row_key(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out)
-{
-    struct section s = make_section(&kinds[KIND_row], t);
-    buf_reset(out);
-    buf_add(out, s.prefix, s.prefix_len);
-    row_key(t, entries, n, out);
-    return out->len;
-}
-
-/* The key of a source's row; of a table that is not known all of it. */
-static bool make_source_row_key(struct verify *v, const struct record *r, struct buf *out, uint32_t *len,
-                                struct err *e)
-{
-    const struct row_table *t = row_table_of(r);
-    const struct row_entry *entries;
-    int n = row_decode(v->row_decoder, r, &entries, e);
-    if (n < 0)
-        return false;
-    if (t) {
-        *len = (uint32_t)verify_row_key(t, entries, n, out);
-        return true;
-    }
-    struct section s = make_section(r->kind, NULL);
-    buf_reset(out);
-    buf_add(out, s.prefix, s.prefix_len);
-    for (int i = 0; i < r->kind->n_fields; i++)
-        value_sort_key(&r->v[i], out);
-    *len = (uint32_t)out->len;
-    return true;
-}
-
-bool verify_add(struct verify *v, const struct record *r, struct err *e)
-{
-    struct record form = *r;
-    bool is_row = r->kind->kind == KIND_row;
-    if (!kind_is_entity(r->kind) && !is_row)
-        return true;
-    if (!equiv_normalise(&v->source_form, &form)) {
-        v->unplaced++;
-        return true;
-    }
-    struct staged head = {.segment = (uint32_t)v->n_segments - 1};
-    if (!is_row)
-        head.identity_len = (uint32_t)verify_key(v, &form, &v->key);
-    else if (!make_source_row_key(v, &form, &v->key, &head.identity_len, e))
-        return false;
-    struct buf *data = &v->data;
-    buf_reset(data);
-    buf_add(data, &head, sizeof head);
-    wire_encode(&form, data);
-    return sorter_add(v->stage, v->key.data, v->key.len, data->data, data->len, e);
-}
-
-bool verify_is_point(enum kind kind)
-{
-    return kind == KIND_metric || kind == KIND_logged_model_metric;
-}
-
 /* -- what is compared with what */
 
 static bool merge_section(struct verify *v, const struct section *section, struct err *e)
@@ -233,7 +143,7 @@ static bool compare_table(struct verify *v, const struct section *section, struc
 static bool compare_section(struct verify *v, const struct kind_desc *k, const struct row_table *t,
                             struct err *e)
 {
-    struct section section = make_section(k, t);
+    struct section section = verify_section(k, t);
     v->source.have = v->target.have = false;
     return verify_source_next(v, &section, e) &&
            (k->kind == KIND_row ? compare_table(v, &section, e) : compare_kind(v, &section, e));

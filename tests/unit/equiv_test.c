@@ -1,4 +1,5 @@
 /* The documented equalities, and that nothing else is equal. */
+#include "formats/record/sort_key.h"
 #include "formats/verify/equality.h"
 
 #include <float.h>
@@ -172,8 +173,8 @@ static int key_order(double a, double b)
                                  F_metric_value};
     struct buf x = {0}, y = {0};
     struct record r = point(a), s = point(b);
-    equiv_key(&r, fields, 5, &x);
-    equiv_key(&s, fields, 5, &y);
+    record_sort_key(&r, fields, 5, &x);
+    record_sort_key(&s, fields, 5, &y);
     int order = memcmp(x.data, y.data, x.len < y.len ? x.len : y.len);
     buf_free(&x);
     buf_free(&y);
