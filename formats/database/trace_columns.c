@@ -1,6 +1,8 @@
 #include "formats/database/trace_columns.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "common/io.h"
@@ -19,6 +21,9 @@ const char *const trace_columns[] = {
     "total_cost",
     NULL,
 };
+
+const char *const span_columns[] = {"input_cost", "output_cost",    "total_cost",
+                                    "model_name", "model_provider", NULL};
 
 static struct value whole(const char *s, size_t len)
 {
@@ -58,6 +63,13 @@ struct value trace_cost(const struct pyjson_value *v)
     return v && v->type == PYJSON_STRING && py_float(v->s, v->len, &d) ? trace_finite(d) : value_null();
 }
 
+struct value trace_cost_of_number(const struct value *v)
+{
+    if (v->type == VALUE_INT)
+        return value_float((double)v->i);
+    return v->type == VALUE_FLOAT ? trace_finite(v->f) : value_null();
+}
+
 struct value trace_text(const struct value *v, size_t max, uint64_t *cut)
 {
     if (v->type != VALUE_STR)
@@ -95,4 +107,61 @@ void assessment_aggregate(struct pyjson *json, const struct value *text, struct 
     } else if (v->type == PYJSON_STRING) {
         *aggregate = yes_or_no(v->s, v->len);
     }
+}
+
+static const char *const dimension_keys[] = {"mlflow.llm.model", "mlflow.llm.provider"};
+
+/* Parses the object; one that was encoded twice is a string that holds it. */
+static const char *parse_dimensions(struct pyjson *json, const struct value *v)
+{
+    if (!value_is_text(v)) /* SQLite has made a number of it */
+        return "is a number";
+    if (!pyjson_parse(json, v->s, v->len))
+        return "is malformed JSON";
+    if (json->top.type == PYJSON_STRING) {
+        size_t len = json->top.len;
+        char *inner = xstrndup(json->top.s, len);
+        bool ok = pyjson_parse(json, inner, len);
+        free(inner);
+        if (!ok)
+            return "is malformed JSON";
+    }
+    return json->top.type == PYJSON_NULL || json->top.type == PYJSON_OBJECT ? NULL : "is not a JSON object";
+}
+
+/* The text of one of the keys, NULL where it is null or not there. */
+static const char *dimension(const struct pyjson *json, const char *key, struct value *out, uint64_t *cut)
+{
+    const struct pyjson_value *v = pyjson_get(json, key);
+    if (!v || v->type == PYJSON_NULL)
+        return NULL;
+    if (v->type != PYJSON_STRING)
+        return "has a value that is not a string";
+    if (v->surrogate)
+        return "has half of a surrogate pair";
+    struct value text = value_strn(v->s, v->len);
+    *out = trace_text(&text, MODEL_NAME_MAX, cut);
+    return NULL;
+}
+
+static bool is_dimension(const struct pyjson_value *key)
+{
+    for (int i = 0; i < 2; i++)
+        if (key->len == strlen(dimension_keys[i]) && memcmp(key->s, dimension_keys[i], key->len) == 0)
+            return true;
+    return false;
+}
+
+const char *span_dimensions(struct pyjson *json, const struct value *v, struct value *model,
+                            struct value *provider, uint64_t cut[2])
+{
+    *model = *provider = value_null();
+    const char *wrong = value_is_null(v) ? NULL : parse_dimensions(json, v);
+    if (wrong || value_is_null(v) || json->top.type == PYJSON_NULL)
+        return wrong;
+    for (size_t i = 0; i < json->n_members; i++)
+        if (!is_dimension(&json->members[i].key))
+            return "has other keys than mlflow.llm.model and mlflow.llm.provider";
+    wrong = dimension(json, dimension_keys[0], model, &cut[0]);
+    return wrong ? wrong : dimension(json, dimension_keys[1], provider, &cut[1]);
 }

@@ -1,6 +1,6 @@
-/* What MLflow 3.17 (revision 75868b020152) keeps in columns of trace_info and assessments, and how it makes
- * them from tags, metadata and values. The rules are those of MLflow's migration and of its SqlAlchemyStore,
- * which agree; loading and the migration share them. ml-verify does not. */
+/* What MLflow 3.17 (revision 75868b020152) keeps in columns of trace_info, spans and assessments, and how it
+ * makes them from tags, metadata, metrics and values. The rules are those of MLflow's migration and of its
+ * SqlAlchemyStore, which agree; loading and the migration share them. ml-verify does not. */
 #ifndef FORMATS_TRACE_COLUMNS_H
 #define FORMATS_TRACE_COLUMNS_H
 
@@ -14,11 +14,16 @@ enum {
     TRACE_COLUMN_TOKENS,
     TRACE_COLUMN_COSTS = TRACE_COLUMN_TOKENS + TRACE_TOKENS
 };
-enum { TRACE_NAME_MAX = 4096, SESSION_ID_MAX = 250 }; /* characters */
+enum { TRACE_NAME_MAX = 4096, SESSION_ID_MAX = 250, MODEL_NAME_MAX = 500 }; /* characters */
 
 /* trace_name, session_id, then those of token counts and of costs, named like the keys of the JSON objects
  * that they are taken from; ended by NULL. */
 extern const char *const trace_columns[TRACE_COLUMN_COSTS + TRACE_COSTS + 1];
+
+/* input_cost, output_cost and total_cost, named like the keys of span_metrics that they are taken from; then
+ * model_name and model_provider, of spans.dimension_attributes; ended by NULL. */
+enum { SPAN_COLUMN_MODEL = TRACE_COSTS, SPAN_COLUMN_PROVIDER, SPAN_COLUMNS };
+extern const char *const span_columns[SPAN_COLUMNS + 1];
 
 /* A count of tokens: Python's Decimal(str(v)) where that is whole and of 64 bits, else NULL. v may be NULL:
  * no such member. */
@@ -27,6 +32,14 @@ struct value trace_token_count(const struct pyjson_value *v);
 struct value trace_token_count_of_number(const struct value *v);
 /* A cost: Python's float(v) where that is finite, else NULL. */
 struct value trace_cost(const struct pyjson_value *v);
+/* The same of a number from a metric. */
+struct value trace_cost_of_number(const struct value *v);
+/* model_name and model_provider (texts in json, or NULL) of a span's dimension_attributes, cut to
+ * MODEL_NAME_MAX; cut[0] and cut[1] count what was cut. v may be NULL or the JSON value null: no dimensions.
+ * Returns NULL, or what is wrong with it, to follow "dimension_attributes ": MLflow's migration refuses what
+ * these two columns would not hold. */
+const char *span_dimensions(struct pyjson *json, const struct value *v, struct value *model,
+                            struct value *provider, uint64_t cut[2]);
 /* d, or NULL when it is not finite. */
 struct value trace_finite(double d);
 /* Text cut to max characters, *cut counted up when something was cut; NULL for what is no text. */

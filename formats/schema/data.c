@@ -15,17 +15,8 @@
 /* ---- revision 75868b020152: what MLflow kept in tags, metadata and metrics of traces and spans goes into
  * columns */
 
-enum { MODEL_MAX = 500 /* characters */ };
-
 static const char *const *const token_keys = trace_columns + TRACE_COLUMN_TOKENS;
 static const char *const *const cost_keys = trace_columns + TRACE_COLUMN_COSTS;
-
-static struct value cost_of_metric(const struct value *v)
-{
-    if (v->type == VALUE_INT)
-        return value_float((double)v->i);
-    return v->type == VALUE_FLOAT ? trace_finite(v->f) : value_null();
-}
 
 static bool text_is_sound(const struct value *v, const char *table, const struct value *key, struct err *e)
 {
@@ -68,8 +59,6 @@ static void add_filled(struct buf *sql, const char *alias, const char *const *co
 }
 
 enum { N_TRACE_COLUMNS = TRACE_COLUMN_COSTS + TRACE_COSTS };
-static const char *const span_columns[] = {"input_cost", "output_cost", "total_cost", "model_name",
-                                           "model_provider"};
 
 /* Columns that trace_row reads: the id, four texts, and of each token metric whether it is there and its
  * value. */
@@ -150,76 +139,28 @@ static bool fill_traces(struct db *db, struct err *e)
     return pass_end(&p, ok);
 }
 
-static const char model_key[] = "mlflow.llm.model", provider_key[] = "mlflow.llm.provider";
-
 static int refuse_dimensions(struct pass *p, const char *what)
 {
     struct value trace = pass_column(p, 0), span = pass_column(p, 1);
     err_set(p->e, "spans", "span %.*s of trace %.*s: dimension_attributes %s", (int)span.len, span.s,
             (int)trace.len, trace.s, what);
-    err_hint(p->e, "this revision keeps only %s and %s of it; correct the row", model_key, provider_key);
+    err_hint(p->e,
+             "this revision keeps only mlflow.llm.model and mlflow.llm.provider of it; correct the row");
     return -1;
-}
-
-/* Checks that nothing in dimension_attributes is lost when it goes; leaves the object in p->json. */
-static int read_dimensions(struct pass *p, const struct value *v)
-{
-    p->json.n_members = 0;
-    p->json.top = (struct pyjson_value){.type = PYJSON_NULL};
-    if (value_is_null(v))
-        return 0;
-    if (!value_is_text(v)) /* SQLite has made a number of it */
-        return refuse_dimensions(p, "is a number");
-    if (!pyjson_parse(&p->json, v->s, v->len))
-        return refuse_dimensions(p, "is malformed JSON");
-    if (p->json.top.type == PYJSON_STRING) { /* encoded twice */
-        char *inner = xstrndup(p->json.top.s, p->json.top.len);
-        bool ok = pyjson_parse(&p->json, inner, p->json.top.len);
-        free(inner);
-        if (!ok)
-            return refuse_dimensions(p, "is malformed JSON");
-    }
-    if (p->json.top.type == PYJSON_NULL)
-        return 0;
-    if (p->json.top.type != PYJSON_OBJECT)
-        return refuse_dimensions(p, "is no JSON object");
-    for (size_t i = 0; i < p->json.n_members; i++) {
-        const struct pyjson_value *key = &p->json.members[i].key;
-        bool known = (key->len == strlen(model_key) && memcmp(key->s, model_key, key->len) == 0) ||
-                     (key->len == strlen(provider_key) && memcmp(key->s, provider_key, key->len) == 0);
-        if (!known)
-            return refuse_dimensions(p, "has other keys");
-    }
-    return 0;
-}
-
-/* A dimension's text in *out; -1 when it is there and neither a string nor null. */
-static int dimension(struct pass *p, const char *key, int which, struct value *out)
-{
-    const struct pyjson_value *v = pyjson_get(&p->json, key);
-    *out = value_null();
-    if (!v || v->type == PYJSON_NULL)
-        return 0;
-    if (v->type != PYJSON_STRING)
-        return refuse_dimensions(p, "has a value that is no string");
-    if (v->surrogate)
-        return refuse_dimensions(p, "has half of a surrogate pair");
-    struct value text = value_strn(v->s, v->len);
-    *out = trace_text(&text, MODEL_MAX, &p->cut[which]);
-    return 0;
 }
 
 static int span_row(struct pass *p)
 {
-    struct value values[COUNT(span_columns)], dimensions = pass_column(p, 2),
-                                              filled = pass_column(p, 3 + TRACE_COSTS);
+    struct value values[SPAN_COLUMNS], dimensions = pass_column(p, 2),
+                                       filled = pass_column(p, 3 + TRACE_COSTS);
     for (int i = 0; i < TRACE_COSTS; i++) {
         struct value metric = pass_column(p, 3 + i);
-        values[i] = cost_of_metric(&metric);
+        values[i] = trace_cost_of_number(&metric);
     }
-    if (read_dimensions(p, &dimensions) < 0 || dimension(p, model_key, 0, &values[TRACE_COSTS]) < 0 ||
-        dimension(p, provider_key, 1, &values[TRACE_COSTS + 1]) < 0)
-        return -1;
+    const char *wrong = span_dimensions(&p->json, &dimensions, &values[SPAN_COLUMN_MODEL],
+                                        &values[SPAN_COLUMN_PROVIDER], p->cut);
+    if (wrong)
+        return refuse_dimensions(p, wrong);
     if (!any_value(values, COUNT(values)) && !is_true(&filled))
         return 0;
     for (size_t i = 0; i < COUNT(values); i++)
@@ -234,7 +175,7 @@ static bool fill_spans(struct db *db, struct err *e)
 {
     struct buf read = {0}, write = {0};
     buf_adds(&read, "SELECT s.trace_id, s.span_id, s.dimension_attributes, i.value, o.value, t.value");
-    add_filled(&read, "s", span_columns, COUNT(span_columns));
+    add_filled(&read, "s", span_columns, SPAN_COLUMNS);
     buf_adds(&read, "FROM spans s\n");
     for (int i = 0; i < TRACE_COSTS; i++)
         buf_addf(&read,
@@ -242,15 +183,14 @@ static bool fill_spans(struct db *db, struct err *e)
                  "%c.key = '%s'\n",
                  cost_keys[i][0], cost_keys[i][0], cost_keys[i][0], cost_keys[i][0], cost_keys[i]);
     buf_adds(&write, "UPDATE spans");
-    add_assignments(&write, span_columns, COUNT(span_columns));
-    buf_addf(&write, " WHERE trace_id = ?%zu AND span_id = ?%zu", COUNT(span_columns) + 1,
-             COUNT(span_columns) + 2);
+    add_assignments(&write, span_columns, SPAN_COLUMNS);
+    buf_addf(&write, " WHERE trace_id = ?%d AND span_id = ?%d", SPAN_COLUMNS + 1, SPAN_COLUMNS + 2);
 
     struct pass p;
     bool ok = pass_start(&p, db, "spans", buf_str(&read), buf_str(&write), e) && pass_run(&p, span_row);
     if (ok && p.cut[0] + p.cut[1] > 0)
         err_warn("spans", "texts were cut to %d characters: %llu model names, %llu model providers",
-                 MODEL_MAX, (unsigned long long)p.cut[0], (unsigned long long)p.cut[1]);
+                 MODEL_NAME_MAX, (unsigned long long)p.cut[0], (unsigned long long)p.cut[1]);
     buf_free(&read);
     buf_free(&write);
     return pass_end(&p, ok);
