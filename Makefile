@@ -64,7 +64,8 @@ $(BIN)/linked-$(notdir $(O)): FORCE
 	@test -e $@ || { rm -f $(BIN)/linked-*; touch $@; }
 
 $(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(O)/tools/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
+$(BIN)/ml-transform: $(O)/tools/ml-transform-options.o
 
 $(SCRIPTS:%=$(BIN)/%): $(BIN)/%: tools/%
 	@mkdir -p $(BIN)
@@ -108,7 +109,7 @@ fuzz:
 	    LIBS='$(LIBS)' tests/fuzz/run $(FUZZERS)
 
 lint: $(BUILD)/gen/migrations.c
-	clang-format --dry-run --Werror common/*.[ch] formats/*/*.[ch] tools/*.c tests/unit/*.[ch] tests/fuzz/*.c
+	clang-format --dry-run --Werror common/*.[ch] formats/*/*.[ch] tools/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c
 	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
 	    -D_GNU_SOURCE -DSQLITE_VERSION_NUMBER=3040000 -I. common formats tools
 

@@ -1,0 +1,356 @@
+/* The passes over a stream, and what is done with each record on its way. */
+#include "formats/transform/pipeline.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/progress.h"
+#include "formats/stream/jsonl.h"
+#include "formats/stream/wire.h"
+
+/* -- where records come from and where they go */
+
+struct source {
+    struct wire_reader *stream;
+    struct jsonl_reader *lines; /* the other one is NULL */
+};
+
+/* json: lines, else a stream. */
+static struct source source_open(int fd, bool json, bool reseal)
+{
+    static const char name[] = "standard input";
+    struct source s = {0};
+    if (json)
+        s.lines = jsonl_reader_new(fd, name, reseal);
+    else
+        s.stream = wire_reader_new(fd, name);
+    return s;
+}
+
+static enum wire_event source_next(struct source *s, const struct record **rec, struct err *e)
+{
+    return s->lines ? jsonl_next(s->lines, rec, e) : wire_next(s->stream, rec, e);
+}
+
+static const struct wire_header *source_header(const struct source *s)
+{
+    return s->lines ? jsonl_reader_header(s->lines) : wire_reader_header(s->stream);
+}
+
+static void source_close(struct source *s)
+{
+    wire_reader_free(s->stream);
+    jsonl_reader_free(s->lines);
+}
+
+static void open_output(struct pipeline *p)
+{
+    static const char name[] = "standard output";
+    if (p->output == PIPELINE_JSON)
+        p->lines = jsonl_writer_new(STDOUT_FILENO, name);
+    else if (p->output == PIPELINE_STREAM)
+        p->stream = wire_writer_new(STDOUT_FILENO, name);
+}
+
+static void write_header(struct pipeline *p, const struct wire_header *h)
+{
+    if (p->lines)
+        jsonl_write_header(p->lines, h);
+    if (p->stream)
+        wire_write_header_copy(p->stream, h);
+}
+
+static void write_record(struct pipeline *p, const struct record *r)
+{
+    if (p->lines)
+        jsonl_write(p->lines, r);
+    if (p->stream)
+        wire_write(p->stream, r);
+}
+
+static void write_trailer(struct pipeline *p)
+{
+    if (p->lines)
+        jsonl_write_trailer(p->lines);
+    if (p->stream)
+        wire_write_trailer(p->stream);
+}
+
+/* What was good is handed on, without a trailer: it can be seen, and nobody takes it for a whole. */
+void pipeline_give_up(struct pipeline *p)
+{
+    if (p->lines)
+        jsonl_writer_flush(p->lines);
+    if (p->stream)
+        wire_writer_flush(p->stream);
+}
+
+void pipeline_close(struct pipeline *p)
+{
+    if (p->lines)
+        jsonl_writer_close(p->lines);
+    if (p->stream)
+        wire_writer_close(p->stream);
+}
+
+static bool interrupted(struct err *e)
+{
+    return err_interrupted() && !err_set(e, "standard input", "interrupted");
+}
+
+/* -- passes: what must know all of the stream before it can say anything reads it more than once */
+
+/* A descriptor of the stream that can be read again from its present offset: standard input itself when it is
+ * a file, else a nameless copy of it in tmpdir. */
+struct replay {
+    int fd;
+    off_t start;
+};
+
+static int open_nameless(const char *tmpdir, struct err *e)
+{
+    int fd = open(tmpdir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        return fd;
+    char *path = xasprintf("%s/.ml-transform.XXXXXX", tmpdir); /* a file system without O_TMPFILE */
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    else
+        err_set(e, tmpdir, "cannot make a temporary file: %s", strerror(errno));
+    free(path);
+    return fd;
+}
+
+/* Copies standard input, checked; the copy's descriptor, or -1. */
+static int copy_input(const struct pipeline *p, struct err *e)
+{
+    int fd = open_nameless(p->tmpdir, e), out = fd < 0 ? -1 : dup(fd);
+    if (fd >= 0 && out < 0)
+        err_set(e, NULL, "cannot open a file twice: %s", strerror(errno));
+    if (out < 0)
+        return -1;
+    struct source in = source_open(STDIN_FILENO, p->from_json, p->reseal);
+    struct wire_writer *copy = wire_writer_new(out, "temporary file");
+    const struct record *rec;
+    enum wire_event event;
+    while ((event = source_next(&in, &rec, e)) > WIRE_END) {
+        if (interrupted(e))
+            return -1;
+        if (event == WIRE_HEADER)
+            wire_write_header_copy(copy, source_header(&in));
+        else if (event == WIRE_RECORD)
+            wire_write(copy, rec);
+        else
+            wire_write_trailer(copy);
+    }
+    if (event == WIRE_ERROR)
+        return -1;
+    wire_writer_close(copy);
+    source_close(&in);
+    return fd;
+}
+
+static bool replay_open(const struct pipeline *p, struct replay *in, struct err *e)
+{
+    struct stat st;
+    off_t start = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    if (!p->from_json && start >= 0 && fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode))
+        *in = (struct replay){STDIN_FILENO, start};
+    else
+        *in = (struct replay){copy_input(p, e), 0};
+    return in->fd >= 0;
+}
+
+/* -- what is done with the records */
+
+enum phase {
+    PHASE_SELECT,                   /* and the two behind it */
+    PHASE_MERGE = PHASE_SELECT + 3, /* ids of all sources */
+    PHASE_EXPERIMENTS,              /* of a merge: written first */
+    PHASE_WRITE,
+};
+
+/* Bytes of a record in the stream. */
+static size_t bytes_of(struct pipeline *p, const struct record *r)
+{
+    buf_reset(&p->encoded);
+    wire_encode(r, &p->encoded);
+    return p->encoded.len;
+}
+
+static void emit(struct pipeline *p, const struct record *r)
+{
+    if (p->head == 0)
+        return;
+    p->head--;
+    p->records++;
+    if (p->refs)
+        ref_check_add(p->refs, r);
+    if (p->summary)
+        summary_add(p->summary, r, bytes_of(p, r));
+    if (!p->fit || fit_problems(p->fit) == 0)
+        write_record(p, r);
+}
+
+static bool change(struct pipeline *p, struct record *r, struct err *e)
+{
+    arena_reset(&p->made);
+    if (p->renumber && !renumber_record(p->renumber, r, &p->made, e))
+        return false;
+    if (p->rename)
+        rename_record(p->rename, r, &p->made);
+    if (p->relocate)
+        relocate_record(p->relocate, r, &p->made);
+    if (p->workspace && !workspace_record(p->workspace, r))
+        return true;
+    if (p->fit)
+        fit_record(p->fit, r, &p->made);
+    emit(p, r);
+    return true;
+}
+
+static bool take_record(struct pipeline *p, enum phase phase, const struct record *rec, struct err *e)
+{
+    struct record r = *rec;
+    if (phase < PHASE_MERGE) {
+        select_collect(p->select, (int)phase, rec);
+        return true;
+    }
+    if (p->select && !select_keeps(p->select, rec))
+        return true;
+    if (phase == PHASE_MERGE)
+        return merge_collect(p->merge, rec, e);
+    if (p->merge && !merge_take(p->merge, phase == PHASE_EXPERIMENTS ? MERGE_EXPERIMENTS : MERGE_OTHERS, &r))
+        return true;
+    return change(p, &r, e);
+}
+
+/* Closes a segment; one that does not fit never is. */
+static void seal(struct pipeline *p)
+{
+    struct record row;
+    while (p->workspace && p->segments == 0 && workspace_row(p->workspace, &row)) {
+        if (p->fit)
+            fit_record(p->fit, &row, &p->made);
+        emit(p, &row);
+    }
+    p->segments++;
+    if (!p->fit || fit_problems(p->fit) == 0)
+        write_trailer(p);
+}
+
+/* Headers and trailers: kept one to one, unless segments are merged. */
+static void take_frame(struct pipeline *p, enum phase phase, enum wire_event event,
+                       const struct wire_header *h)
+{
+    if (event == WIRE_HEADER && p->merge && phase >= PHASE_MERGE)
+        merge_segment(p->merge, h);
+    if (phase != PHASE_WRITE || p->merge)
+        return;
+    if (event == WIRE_HEADER) {
+        write_header(p, h);
+        if (p->refs)
+            ref_check_segment(p->refs);
+    } else {
+        seal(p);
+    }
+}
+
+static bool run_pass(struct pipeline *p, enum phase phase, struct source *s, struct err *e)
+{
+    const struct record *rec;
+    enum wire_event event;
+    progress_start(phase >= PHASE_EXPERIMENTS ? "writing" : "reading", "records", 0);
+    while ((event = source_next(s, &rec, e)) > WIRE_END) {
+        if (interrupted(e))
+            return false;
+        if (event != WIRE_RECORD) {
+            take_frame(p, phase, event, source_header(s));
+            continue;
+        }
+        if (!take_record(p, phase, rec, e))
+            return false;
+        progress_add(1);
+    }
+    progress_end();
+    source_close(s);
+    return event != WIRE_ERROR;
+}
+
+/* One pass over a stream that can be read again. */
+static bool run_again(struct pipeline *p, enum phase phase, const struct replay *in, struct err *e)
+{
+    if (lseek(in->fd, in->start, SEEK_SET) < 0)
+        return err_set(e, "standard input", "cannot read it again: %s", strerror(errno));
+    struct source s = source_open(in->fd, false, false);
+    if (phase == PHASE_MERGE) /* else what comes out would hide that a shard was missing */
+        wire_reader_want_whole(s.stream);
+    return run_pass(p, phase, &s, e);
+}
+
+/* The passes that only look, and what a merge writes first. */
+static bool run_before(struct pipeline *p, int selecting, const struct replay *in, struct err *e)
+{
+    struct wire_header h;
+    for (int i = 0; i < selecting; i++) {
+        if (!run_again(p, (enum phase)(PHASE_SELECT + i), in, e))
+            return false;
+        if (i == 0 && select_report(p->select) > 0) {
+            err_set(e, NULL, "nothing is written");
+            return err_hint(e, "ml-transform --summary shows what is there");
+        }
+    }
+    if (!p->merge)
+        return true;
+    if (!run_again(p, PHASE_MERGE, in, e) || !merge_settle(p->merge, &h, e))
+        return false;
+    write_header(p, &h);
+    return run_again(p, PHASE_EXPERIMENTS, in, e);
+}
+
+static bool run(struct pipeline *p, struct err *e)
+{
+    int selecting = p->select ? select_passes(p->select) : 0;
+    if (selecting == 0 && !p->merge) {
+        struct source s = source_open(STDIN_FILENO, p->from_json, p->reseal);
+        return run_pass(p, PHASE_WRITE, &s, e);
+    }
+    struct replay in;
+    if (!replay_open(p, &in, e) || !run_before(p, selecting, &in, e) || !run_again(p, PHASE_WRITE, &in, e))
+        return false;
+    if (p->merge)
+        seal(p);
+    return true;
+}
+
+bool pipeline_run(struct pipeline *p, struct err *e)
+{
+    open_output(p);
+    if (run(p, e))
+        return true;
+    if (!err_interrupted()) {
+        progress_end();
+        pipeline_give_up(p);
+    }
+    return false;
+}
+
+void pipeline_free(struct pipeline *p)
+{
+    select_free(p->select);
+    merge_free(p->merge);
+    renumber_free(p->renumber);
+    rename_free(p->rename);
+    relocate_free(p->relocate);
+    workspace_free(p->workspace);
+    fit_free(p->fit);
+    ref_check_free(p->refs);
+    summary_free(p->summary);
+    arena_free(&p->made);
+    buf_free(&p->encoded);
+}

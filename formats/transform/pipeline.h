@@ -1,0 +1,57 @@
+/* A stream through ml-transform: read, once or as often as what is asked for needs, changed record by record,
+ * and written. */
+#ifndef TRANSFORM_PIPELINE_H
+#define TRANSFORM_PIPELINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/err.h"
+#include "formats/record/references.h"
+#include "formats/transform/fit.h"
+#include "formats/transform/merge.h"
+#include "formats/transform/renumber.h"
+#include "formats/transform/rewrite_uri.h"
+#include "formats/transform/select.h"
+#include "formats/transform/summary.h"
+#include "formats/transform/workspace.h"
+
+struct wire_writer;
+struct jsonl_writer;
+
+enum pipeline_output { PIPELINE_STREAM, PIPELINE_JSON, PIPELINE_NOTHING };
+
+struct pipeline {
+    bool from_json, reseal; /* standard input is JSON Lines; reseal: as for jsonl_reader_new() */
+    enum pipeline_output output;
+    const char *tmpdir; /* for a copy of an input that must be read more than once and is not a file */
+    uint64_t head;      /* records that may (still) be written */
+    /* What is asked for; else NULL. pipeline_free() frees them. */
+    struct select *select;
+    struct merge *merge;
+    struct renumber *renumber;
+    struct rename *rename;
+    struct relocate *relocate;
+    struct workspace *workspace;
+    struct fit *fit;
+    struct ref_check *refs;
+    struct summary *summary;
+    uint64_t records, segments; /* written */
+    /* private */
+    struct wire_writer *stream;
+    struct jsonl_writer *lines; /* at most one is not NULL */
+    struct arena made;          /* text of the record at hand */
+    struct buf encoded;
+};
+
+/* Reads standard input and writes to standard output; false with e filled, after what was good was written,
+ * without a trailer. A stream that does not fit (fit_problems()) is not closed either. */
+bool pipeline_run(struct pipeline *p, struct err *e);
+/* Afterwards, one of them: the output is whole; it is not, and ends without a trailer. */
+void pipeline_close(struct pipeline *p);
+void pipeline_give_up(struct pipeline *p);
+void pipeline_free(struct pipeline *p);
+
+#endif
