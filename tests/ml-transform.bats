@@ -576,6 +576,71 @@ END
     assert_equal "$(jq -c 'select(.kind == "experiment_tag") | [.experiment_id, .key, .value]' m.json | xargs)" '[1,t,x] [1,u,y]'
 }
 
+@test "--merge: deleted experiments are renamed before active ones, and never keep what is active" {
+    stream <<'END' >one.mlr
+{"kind":"experiment","experiment_id":"1","name":"n","lifecycle_stage":"deleted"}
+{"kind":"experiment","experiment_id":"2","name":"n","lifecycle_stage":"active"}
+{"kind":"experiment","experiment_id":"3","name":"n","lifecycle_stage":"deleted"}
+{"kind":"experiment","experiment_id":"4","name":"n","lifecycle_stage":"active"}
+{"kind":"experiment","experiment_id":"5","name":"n (2)","lifecycle_stage":"deleted"}
+{"kind":"run","run_id":"r1","experiment_id":"1","lifecycle_stage":"deleted"}
+{"kind":"run","run_id":"r2","experiment_id":"2","lifecycle_stage":"active"}
+END
+    run_split ml-load -q sqlite:///clash.db <one.mlr
+    assert_status 2
+    assert_contains "$stderr" "hint: ml-transform --merge --on-conflict rename"
+    assert_equal "$(grep -c '^ *hint:\|hint: ' <<<"$stderr")" 1
+    run_split ml-transform --merge --on-conflict rename <one.mlr
+    assert_status 0
+    assert_contains "$stderr" "deleted experiment 1 becomes 1, named n (3)"
+    ml-transform --merge --on-conflict rename --json -q <one.mlr >r.json
+    assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name]' r.json | xargs)" \
+        '[1,n (3)] [2,n] [3,n (4)] [4,n (5)] [5,n (2)]'
+    ml-transform -q --merge --on-conflict rename <one.mlr | ml-load -q sqlite:///cured.db
+    # joined, the whole is active
+    ml-transform --merge --on-conflict merge --json -q <one.mlr >m.json
+    assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name, .lifecycle_stage]' m.json | xargs)" \
+        '[1,n,active] [5,n (2),deleted]'
+    assert_equal "$(jq -r 'select(.kind == "run") | .experiment_id' m.json | xargs)" "1 1"
+    # what was renamed in one source is the same in the next
+    cat one.mlr <(stream $other <<'END'
+{"kind":"experiment","experiment_id":"1","name":"n","lifecycle_stage":"deleted"}
+{"kind":"experiment","experiment_id":"3","name":"n","lifecycle_stage":"active"}
+{"kind":"run","run_id":"r1","experiment_id":"1","lifecycle_stage":"deleted"}
+END
+    ) | ml-transform --merge --on-conflict rename --json -q >twice.json
+    assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name, .lifecycle_stage]' twice.json | xargs)" \
+        '[1,n (3),deleted] [2,n,active] [4,n (5),active] [5,n (2),deleted] [3,n (4),active]'
+}
+
+@test "--merge: an id means one experiment in a source" {
+    stream <<'END' >both.mlr
+{"kind":"experiment","experiment_id":"1","name":"alive","lifecycle_stage":"active"}
+{"kind":"experiment","experiment_id":"1","name":"dead","lifecycle_stage":"deleted"}
+{"kind":"run","run_id":"r1","experiment_id":"1","lifecycle_stage":"active"}
+END
+    for how in fail rename merge; do
+        run_split ml-transform --merge --on-conflict $how <both.mlr
+        assert_status 2
+        assert_contains "$stderr" "Experiment 1: one source gives this id to two experiments"
+        assert_contains "$stderr" "mlruns-dump --renumber-trash"
+        assert_equal "$output" ""
+    done
+    { jq -nc '{kind: "experiment", experiment_id: "1", name: "n", lifecycle_stage: "active"} | ., .'; } | stream >same.mlr
+    run_split ml-transform --merge <same.mlr
+    assert_status 2
+    assert_contains "$stderr" "Experiment 1: is given twice by one source"
+    # nor in its shards
+    shard() { # I NAME
+        printf '{"kind":"header","format":1,"minor":0,"producer":"hand","source":"%s","shard":%s,"shards":2}\n' $other "$1"
+        jq -nc --arg name "$2" '{kind: "experiment", experiment_id: "1", name: $name, lifecycle_stage: "active"}'
+    }
+    run_split ml-transform --merge < <({ shard 0 a && shard 1 b; } | ml-transform --from-json --reseal)
+    assert_status 2
+    assert_contains "$stderr" "Experiment 1: one source gives this id to two experiments"
+    { shard 0 a && shard 1 a; } | ml-transform --from-json --reseal | ml-transform -q --merge >whole.mlr
+}
+
 @test "--merge: an experiment's id that is taken" {
     zoo >a1.mlr
     stream $other >b.mlr <<'END'

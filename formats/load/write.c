@@ -28,6 +28,7 @@ struct writer {
     bool rows_ended;
     uint64_t row_problems;    /* those told before references were followed */
     struct buf name, name_id; /* the experiment name that came last, and whose it is */
+    bool hinted_at_names;
     struct db_stmt *find[REF_COUNT];
     struct buf found; /* the reference that was followed last, if it led somewhere */
 };
@@ -332,8 +333,11 @@ static void take_name(struct writer *w, const struct sort_entry *x)
         snprintf(where, sizeof where, "Experiment %.*s", (int)x->data_len, x->data);
         err_set(&e, where, "its name '%s' is that of experiment %s too", buf_str(&shown),
                 buf_str(&w->name_id));
-        err_hint(&e, "rename one, in the source or on the way: ml-transform --rename-experiment %.*s=NEW",
-                 (int)x->data_len, x->data);
+        if (!w->hinted_at_names)
+            err_hint(&e,
+                     "ml-transform --merge --on-conflict rename, before ml-load, gives all but one of each "
+                     "name another one, deleted experiments first");
+        w->hinted_at_names = true;
         buf_free(&shown);
         store_problem(w->s, &e);
         return;

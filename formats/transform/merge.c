@@ -10,12 +10,14 @@
 #include "formats/record/row_references.h"
 
 /* Spaces of identities besides those of refs.h. */
-enum { BY_NAME = 64, OF_SOURCE, LAST_VERSION, KEYED };
+enum { BY_NAME = 64, OF_SOURCE, LAST_VERSION, KEYED, BY_ID_AND_NAME };
 
 struct experiment { /* of the result */
-    char *id, *name;
-    size_t source;        /* whose record makes it */
-    struct id_key origin; /* (source, id) of that record */
+    char *id;
+    char *old_id;                 /* where it gets another one; else NULL */
+    struct value name, workspace; /* their text is malloc'ed */
+    struct id_key origin;         /* (source, id) of the record that makes it */
+    bool deleted;
     bool written;
 };
 
@@ -29,12 +31,17 @@ struct merge {
     bool renumber_versions;
     char (*sources)[33];
     size_t n_sources, source; /* the current one */
+    uint64_t segment;         /* number of the current one */
     struct experiment *experiments;
     size_t n_experiments;
     int64_t last_id;      /* the highest number that is an experiment's id */
     struct idmap by_id;   /* id of the result -> place + 1 */
-    struct idmap by_name; /* name of the result -> place + 1 */
+    struct idmap by_name; /* name in a source -> place + 1 of the first that has it */
+    struct idmap by_both; /* id and name in a source -> place + 1 */
+    struct idmap names;   /* name of the result -> 1 */
     struct idmap mapped;  /* (source, id) -> place + 1 */
+    struct idmap given;   /* (source, id) -> hash of the experiment's record */
+    struct idmap last_in; /* (source, id) -> the last segment that has it */
     struct idmap units;   /* run, trace, logged model -> source + 1 */
     struct idmap sums;    /* (the same, source) -> sum of its records' hashes */
     struct twice *twice;
@@ -62,6 +69,7 @@ struct merge *merge_new(enum merge_policy policy, bool renumber_versions)
 
 void merge_segment(struct merge *m, const struct wire_header *h)
 {
+    m->segment++;
     for (m->source = 0; m->source < m->n_sources; m->source++)
         if (strcmp(m->sources[m->source], h->source) == 0)
             return;
@@ -113,89 +121,190 @@ static struct experiment *place_of(const struct merge *m, const struct idmap *ma
     return place ? &m->experiments[*place - 1] : NULL;
 }
 
-static struct experiment *add_experiment(struct merge *m, const struct value *id, const struct value *name,
-                                         const struct value *workspace, struct id_key origin)
+static struct value copy_text(const struct value *v)
 {
+    return value_is_null(v) ? *v : value_text(xstrndup(v->s, v->len), v->len);
+}
+
+static void free_text(const struct value *v)
+{
+    if (!value_is_null(v))
+        free((char *)v->s);
+}
+
+/* An experiment of the result: that of record r, with the id given. */
+static struct experiment *add_experiment(struct merge *m, const struct record *r, const struct value *id,
+                                         struct id_key origin)
+{
+    const struct value *old = &r->v[F_experiment_experiment_id];
     int64_t number;
     m->experiments = xrealloc(m->experiments, (m->n_experiments + 1) * sizeof *m->experiments);
     struct experiment *x = &m->experiments[m->n_experiments++];
     *x = (struct experiment){.id = xstrndup(id->s, id->len),
-                             .name = xstrndup(name->s, name->len),
-                             .source = m->source,
-                             .origin = origin};
+                             .name = copy_text(&r->v[F_experiment_name]),
+                             .workspace = copy_text(&r->v[F_experiment_workspace]),
+                             .origin = origin,
+                             .deleted = value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted")};
+    if (id != old)
+        x->old_id = xstrndup(old->s, old->len);
     *idmap_add(&m->by_id, id_key(0, id, 1), NULL) = m->n_experiments;
-    *idmap_add(&m->by_name, name_key(name, workspace), NULL) = m->n_experiments;
     if (value_parse_int(id->s, id->len, &number) && number > m->last_id)
         m->last_id = number;
     return x;
 }
 
-/* "NAME (2)", "NAME (3)", … : the first that is free. */
-static char *free_name(const struct merge *m, const struct value *name, const struct value *workspace)
+static struct id_key name_of(const struct experiment *x)
 {
-    for (int n = 2;; n++) {
-        char *text = xasprintf("%.*s (%d)", (int)name->len, name->s, n);
-        struct value v = value_text(text, strlen(text));
-        if (!idmap_find(&m->by_name, name_key(&v, workspace)))
-            return text;
-        free(text);
+    return name_key(&x->name, &x->workspace);
+}
+
+/* Gives x the first of "NAME (2)", "NAME (3)", … that is free. */
+static void take_free_name(struct merge *m, struct experiment *x)
+{
+    struct value old = x->name;
+    struct buf name = {0};
+    bool added = false;
+    for (int n = 2; !added; n++) {
+        buf_reset(&name);
+        buf_add(&name, old.s, old.len);
+        buf_addf(&name, " (%d)", n);
+        x->name = value_text(name.data, name.len);
+        idmap_add(&m->names, name_of(x), &added);
+    }
+    free_text(&old);
+}
+
+/* Two records are of one experiment: the first stays, but an active one before a deleted one, lest its runs
+ * vanish from view. */
+static void prefer_active(struct experiment *x, const struct record *r, struct id_key origin)
+{
+    if (!x->deleted || value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted"))
+        return;
+    x->deleted = false;
+    x->origin = origin;
+}
+
+static void experiment_clashes(struct merge *m, const struct record *r, bool same_name)
+{
+    problem(m, r,
+            "--on-conflict=rename gives one of them another name or id, --on-conflict=merge makes one "
+            "experiment of two with one name",
+            same_name ? "its name is that of another experiment with another id"
+                      : "its id is that of another experiment with another name");
+}
+
+/* The next number that is no experiment's id so far. */
+static int64_t free_id(const struct merge *m)
+{
+    for (int64_t n = m->last_id < INT64_MAX ? m->last_id + 1 : 1;; n++) {
+        char digits[24];
+        snprintf(digits, sizeof digits, "%" PRId64, n);
+        struct value id = value_str(digits);
+        if (!idmap_find(&m->by_id, id_key(0, &id, 1)))
+            return n;
     }
 }
 
-/* An experiment whose id or name is taken by another one. NULL: that is an error, and told. */
-static struct experiment *resolve(struct merge *m, const struct record *r, bool id_taken,
-                                  struct experiment *same_name, struct id_key origin)
+/* An experiment that no source had so far. NULL: it clashes, which was reported. */
+static struct experiment *new_experiment(struct merge *m, const struct record *r, struct id_key origin)
 {
-    struct value id = r->v[F_experiment_experiment_id], name = r->v[F_experiment_name];
-    const struct value *workspace = &r->v[F_experiment_workspace];
-    char number[24], *other = NULL;
-    if (m->policy == MERGE_FAIL) {
-        problem(m, r,
-                "--on-conflict=rename gives the later one another name or id, --on-conflict=merge makes one "
-                "experiment of "
-                "two with one name",
-                same_name ? "its name is that of another experiment with another id"
-                          : "its id is that of another experiment with another name");
+    struct value id = r->v[F_experiment_experiment_id];
+    bool id_taken = idmap_find(&m->by_id, id_key(0, &id, 1)) != NULL;
+    struct id_key name = name_key(&r->v[F_experiment_name], &r->v[F_experiment_workspace]);
+    struct experiment *same_name = place_of(m, &m->by_name, name);
+    char number[24];
+    if (m->policy == MERGE_FAIL && (id_taken || same_name)) {
+        experiment_clashes(m, r, same_name != NULL);
         return NULL;
     }
     if (same_name && m->policy == MERGE_JOIN) {
         m->joined++;
+        prefer_active(same_name, r, origin);
         return same_name;
     }
-    if (id_taken) {
-        snprintf(number, sizeof number, "%" PRId64, m->last_id + 1);
+    if (!id_taken) {
+        add_experiment(m, r, &r->v[F_experiment_experiment_id], origin);
+    } else {
+        snprintf(number, sizeof number, "%" PRId64, free_id(m));
         id = value_str(number);
+        add_experiment(m, r, &id, origin);
     }
-    if (same_name) {
-        other = free_name(m, &name, workspace);
-        name = value_text(other, strlen(other));
+    if (!same_name)
+        *idmap_add(&m->by_name, name, NULL) = m->n_experiments;
+    return &m->experiments[m->n_experiments - 1];
+}
+
+/* Whether the source has given the experiment already: shards repeat it, and must not differ. */
+static bool was_given(struct merge *m, const struct record *r, struct id_key origin)
+{
+    bool added;
+    uint64_t hash = hash_of(m, r), *given = idmap_add(&m->given, origin, &added),
+             *segment = idmap_add(&m->last_in, origin, NULL);
+    if (added) {
+        *given = hash;
+    } else if (*given != hash) {
+        problem(
+            m, r,
+            "mlruns-dump --renumber-trash gives a deleted experiment an id of its own where an active one "
+            "has the same",
+            "one source gives this id to two experiments");
+    } else if (*segment == m->segment) {
+        problem(m, r, NULL, "is given twice by one source");
     }
-    struct experiment *x = add_experiment(m, &id, &name, workspace, origin);
-    err_note("experiment %.*s becomes %s, named %s", (int)r->v[F_experiment_experiment_id].len,
-             r->v[F_experiment_experiment_id].s, x->id, x->name);
-    m->renamed++;
-    free(other);
-    return x;
+    *segment = m->segment;
+    return !added;
 }
 
 static void collect_experiment(struct merge *m, const struct record *r)
 {
-    const struct value *id = &r->v[F_experiment_experiment_id], *name = &r->v[F_experiment_name];
-    const struct value *workspace = &r->v[F_experiment_workspace];
-    struct id_key origin = in_source(m, id, 1);
-    if (idmap_find(&m->mapped, origin)) /* another shard's */
+    struct value parts[3] = {r->v[F_experiment_experiment_id], r->v[F_experiment_name],
+                             r->v[F_experiment_workspace]};
+    struct id_key origin = in_source(m, parts, 1);
+    if (was_given(m, r, origin))
         return;
-    struct experiment *same_id = place_of(m, &m->by_id, id_key(0, id, 1));
-    struct experiment *same_name = place_of(m, &m->by_name, name_key(name, workspace));
-    struct experiment *x = same_id;
-    if (same_id && same_id == same_name)
+    if (value_is_null(&parts[2]))
+        parts[2] = value_str("default");
+    struct id_key both = id_key(BY_ID_AND_NAME, parts, 3);
+    struct experiment *x = place_of(m, &m->by_both, both);
+    if (x) {
         m->same++;
-    else if (same_id || same_name)
-        x = resolve(m, r, same_id != NULL, same_name, origin);
-    else
-        x = add_experiment(m, id, name, workspace, origin);
-    if (x)
-        *idmap_add(&m->mapped, origin, NULL) = (uint64_t)(x - m->experiments) + 1;
+        prefer_active(x, r, origin);
+    } else {
+        x = new_experiment(m, r, origin);
+    }
+    if (!x)
+        return;
+    *idmap_add(&m->by_both, both, NULL) = *idmap_add(&m->mapped, origin, NULL) =
+        (uint64_t)(x - m->experiments) + 1;
+}
+
+static void report_renamed(struct merge *m, const struct experiment *x)
+{
+    struct buf name = {0};
+    value_describe(&x->name, &name);
+    err_note("%sexperiment %s becomes %s, named %s", x->deleted ? "deleted " : "",
+             x->old_id ? x->old_id : x->id, x->id, buf_str(&name));
+    m->renamed++;
+    buf_free(&name);
+}
+
+/* Gives each experiment a name of its own. Of several with one name the first active one keeps it: MLflow
+ * finds experiments by name, and does not use a deleted one. */
+static void settle_names(struct merge *m)
+{
+    bool *kept = xcalloc(m->n_experiments + 1, sizeof *kept);
+    for (int deleted = 0; deleted <= 1; deleted++)
+        for (size_t i = 0; i < m->n_experiments; i++)
+            if (m->experiments[i].deleted == deleted)
+                idmap_add(&m->names, name_of(&m->experiments[i]), &kept[i]);
+    for (size_t i = 0; i < m->n_experiments; i++) {
+        struct experiment *x = &m->experiments[i];
+        if (!kept[i])
+            take_free_name(m, x);
+        if (!kept[i] || x->old_id)
+            report_renamed(m, x);
+    }
+    free(kept);
 }
 
 static bool map_in_row(void *arg, unsigned flags, struct value *v, struct err *e)
@@ -477,6 +586,7 @@ bool merge_settle(struct merge *m, struct wire_header *h, struct err *e)
     compare_twice(m);
     if (m->problems > 0)
         return err_set(e, "merge", "%" PRIu64 " clashes between the sources", m->problems);
+    settle_names(m);
     XXH128_hash_t id = XXH3_128bits(m->sources, m->n_sources * sizeof *m->sources);
     *h = (struct wire_header){.format = WIRE_FORMAT, .minor = WIRE_MINOR, .shard = 0, .shards = 1};
     snprintf(h->producer, sizeof h->producer, "%s", "ml-transform --merge");
@@ -493,8 +603,7 @@ static bool take_experiment(struct merge *m, struct record *r)
         return false;
     x->written = true;
     r->v[F_experiment_experiment_id] = value_str(x->id);
-    if (!value_eqs(&r->v[F_experiment_name], x->name))
-        r->v[F_experiment_name] = value_text(x->name, strlen(x->name));
+    r->v[F_experiment_name] = x->name;
     return true;
 }
 
@@ -538,12 +647,15 @@ void merge_free(struct merge *m)
         return;
     for (size_t i = 0; i < m->n_experiments; i++) {
         free(m->experiments[i].id);
-        free(m->experiments[i].name);
+        free(m->experiments[i].old_id);
+        free_text(&m->experiments[i].name);
+        free_text(&m->experiments[i].workspace);
     }
     for (size_t i = 0; i < m->n_twice; i++)
         free(m->twice[i].where);
-    struct idmap *maps[] = {&m->by_id,       &m->by_name, &m->mapped,   &m->units, &m->sums,
-                            &m->model_kinds, &m->keyed,   &m->versions, &m->last,  &m->written};
+    struct idmap *maps[] = {&m->by_id, &m->by_name,  &m->by_both, &m->names,  &m->mapped,
+                            &m->given, &m->last_in,  &m->units,   &m->sums,   &m->model_kinds,
+                            &m->keyed, &m->versions, &m->last,    &m->written};
     for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++)
         idmap_free(maps[i]);
     free(m->experiments);

@@ -9,10 +9,11 @@
 
 enum merge_policy {
     MERGE_FAIL,   /* a clash is an error that names it */
-    MERGE_RENAME, /* an experiment whose name (or id) is taken gets another one; of other things the first
-                     wins */
-    MERGE_JOIN, /* an experiment whose name is taken becomes part of that one; of other things the first wins
-                 */
+    /* Of experiments of one name all but the first active one get another name, of experiments of one id all
+     * but the first another id; of other things the first wins. */
+    MERGE_RENAME,
+    /* An experiment whose name is taken becomes part of that one; of other things the first wins. */
+    MERGE_JOIN,
 };
 
 struct merge;

@@ -416,7 +416,7 @@ static void test_duplicates(void)
     put_experiment("7", "same");
     put_experiment("8", "same");
     ok(!finish() && told("Experiment 8: its name 'same' is that of experiment 7 too") &&
-           told("--rename-experiment 8=NEW"),
+           told("ml-transform --merge --on-conflict rename"),
        "two experiments of one name are both named");
     stop();
 
