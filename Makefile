@@ -25,7 +25,7 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN
 
 PROGRAMS = mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema
 SCRIPTS  = ml-migrate
-LIB_SRC  = $(wildcard common/*.c formats/*.c formats/*/*.c)
+LIB_SRC  = $(wildcard common/*.c formats/*/*.c migrations/*.c)
 LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o
 LIB      = $(O)/libmlruns.a
 BIN      = $(BUILD)/bin
@@ -109,9 +109,9 @@ fuzz:
 	    LIBS='$(LIBS)' tests/fuzz/run $(FUZZERS)
 
 lint: $(BUILD)/gen/migrations.c
-	clang-format --dry-run --Werror common/*.[ch] formats/*/*.[ch] tools/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c
+	clang-format --dry-run --Werror common/*.[ch] formats/*/*.[ch] migrations/*.[ch] tools/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c
 	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
-	    -D_GNU_SOURCE -DSQLITE_VERSION_NUMBER=3040000 -I. common formats tools
+	    -D_GNU_SOURCE -DSQLITE_VERSION_NUMBER=3040000 -I. common formats migrations tools
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \

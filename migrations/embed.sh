@@ -1,7 +1,8 @@
 #!/bin/sh
 # Turns the directory of migrations into C, on stdout:  sh migrations/embed.sh migrations > build/gen/migrations.c
 # A revision is NNNN_<revision>_<slug>.sql, or .sqlite.sql and .postgresql.sql where the dialects differ. Its comment
-# lines `revision`, `down` and `title` come first; `-- call: NAME` in the text names a C function of formats/schema/data.c.
+# lines `revision`, `down` and `title` come first; `-- call: NAME` in the text calls
+# migration_NAME, which a C file beside the SQL defines (migrations.h).
 set -eu
 
 dir=${1:?usage: embed.sh DIRECTORY}
@@ -32,6 +33,10 @@ function embed(file, name,    line, n) {
 			print "    " quoted(line "") "\"\\n\""
 		if (line !~ /^--/)
 			body = 1
+		if (match(line, /^-- call: /) && !(substr(line, 10) in called)) {
+			called[substr(line, 10)] = 1
+			call[++calls] = substr(line, 10)
+		}
 	}
 	body = 0
 	close(file)
@@ -59,7 +64,7 @@ END {
 	if (failed)
 		exit 1
 	print "/* Made by migrations/embed.sh; do not edit. */"
-	print "#include \"formats/schema/schema.h\"\n"
+	print "#include \"migrations/migrations.h\"\n"
 	print "#pragma GCC diagnostic ignored \"-Woverlength-strings\"\n"
 	for (i = 0; i <= last; i++) {
 		head["revision"] = head["down"] = head["title"] = ""
@@ -84,6 +89,12 @@ END {
 		print row[i]
 	print "};"
 	print "const int schema_head = " last ";\n"
+	for (i = 1; i <= calls; i++)
+		print "extern const struct migration_hook migration_" call[i] ";"
+	print "const struct migration_call migration_calls[] = {"
+	for (i = 1; i <= calls; i++)
+		print "    {" quoted(call[i]) ", &migration_" call[i] "},"
+	print "    {NULL, NULL},\n};\n"
 
 	print "const struct schema_release schema_releases[] = {"
 	file = dir "/releases.tsv"

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "formats/schema/schema.h"
 
 /* Rows that are content. Of a table that is not here every row is. */
 static const char *content_condition(const char *name)
@@ -58,40 +57,4 @@ bool content_check_unused(struct db *db, struct err *e)
     err_set(e, db_display(db), "this is no database of MLflow: it has a table %s", name);
     free(name);
     return err_hint(e, "load into a new database");
-}
-
-struct db *content_pattern(int order, struct err *e)
-{
-    struct db_url url = {
-        .dialect = DIALECT_SQLITE, .path = (char[]){":memory:"}, .display = (char[]){":memory:"}};
-    struct db *db = db_open(&url, DB_CREATE, e);
-    if (db && db_begin_write(db, e) && schema_create(db, order, e))
-        return db;
-    db_close(db);
-    return NULL;
-}
-
-/* The tables are the same in both dialects. */
-char **content_tables(int order, struct err *e)
-{
-    size_t n = 0;
-    char **names = NULL;
-    struct db *db = content_pattern(order, e);
-    struct db_stmt *q =
-        db ? db_prepare(db,
-                        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE "
-                        "'sqlite\\_%' ESCAPE '\\'",
-                        e)
-           : NULL;
-    int row = -1;
-    struct value v;
-    while (q && (row = db_step(q, e)) == 1) {
-        db_column(q, 0, &v);
-        names = xrealloc(names, (n + 2) * sizeof *names);
-        names[n++] = xstrndup(v.s, v.len);
-        names[n] = NULL;
-    }
-    db_finalize(q);
-    db_close(db);
-    return row == 0 ? names : NULL;
 }

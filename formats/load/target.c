@@ -10,7 +10,7 @@
 #include "formats/database/interrupt.h"
 #include "formats/database/new_file.h"
 #include "formats/load/emptiness.h"
-#include "formats/schema/schema.h"
+#include "formats/schema/model.h"
 
 struct load_target {
     struct load_target_options options;
@@ -163,7 +163,7 @@ static bool look_at_existing(struct load_target *t, struct buf *why, struct err 
         return (!is_sqlite(t) || content_check_unused(t->db, e)) && choose(t, why, e);
     if (!check_release(t, e))
         return false;
-    t->tables = content_tables(t->rev, e);
+    t->tables = schema_tables(t->rev, e);
     return t->tables && content_check_empty(t->db, t->tables, e);
 }
 
@@ -238,7 +238,7 @@ struct store *load_target_store(struct load_target *t, bool drop_unsupported, st
     struct db *pattern = NULL;
     bool there = t->aside || (t->has_schema && !t->options.wide_ids), taken_back = false, ok = true;
     if (!there && is_sqlite(t)) {
-        ok = (pattern = content_pattern(t->rev, e)) != NULL;
+        ok = (pattern = schema_model(t->rev, e)) != NULL;
     } else if (!there && t->has_schema) {
         taken_back = true;
         ok = db_begin_write(t->db, e) && schema_widen(t->db, e);

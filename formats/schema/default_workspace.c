@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema/data.h"
+#include "formats/schema/internal.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema/data.h"
+#include "formats/schema/internal.h"
 #include "formats/schema/needs.h"
 
 /* ---- the lists that the queries share */

@@ -1,7 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema/data.h"
+#include "formats/schema/internal.h"
+#include "formats/schema/model.h"
 #include "formats/schema/shape.h"
 
 /* MLflow's own upgrade of a SQLite database commits what it has done of a revision when it is killed or

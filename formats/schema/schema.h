@@ -13,25 +13,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "formats/database/db.h"
-
-struct schema_revision {
-    int order;
-    const char *revision; /* as alembic_version has it; "base" for 0 */
-    const char *title;
-    const char *sqlite; /* the statements that lead here from the revision before */
-    const char *postgresql;
-};
-extern const struct schema_revision schema_revisions[]; /* schema_head + 1 of them, by order */
-extern const int schema_head;
-
-struct schema_release {
-    const char *release;  /* "3.17.2" */
-    const char *revision; /* the revision of its databases, the only one that it opens */
-    int order;
-    bool installable; /* pip can install it with all that it depends on */
-};
-extern const struct schema_release schema_releases[]; /* by version */
-extern const int schema_releases_count;
+#include "migrations/migrations.h"
 
 #define SCHEMA_EMPTY (-1) /* the order of a database without MLflow's tables */
 

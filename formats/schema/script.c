@@ -1,6 +1,7 @@
 #include <string.h>
 
-#include "formats/schema/data.h"
+#include "formats/schema/internal.h"
+#include "formats/schema/user_objects.h"
 
 /* A statement that fails unless the query counts nothing. */
 static void add_guard(struct buf *out, enum dialect dialect, const char *query, const char *message)
@@ -18,7 +19,7 @@ static void add_text(struct buf *out, enum dialect dialect, const char *text)
     while (*text) {
         size_t n = strcspn(text, "\n");
         if (strncmp(text, "-- call: ", 9) == 0) {
-            const struct schema_hook *hook = schema_find_hook(text + 9, n - 9);
+            const struct migration_hook *hook = schema_find_hook(text + 9, n - 9);
             if (hook && hook->rows)
                 add_guard(out, dialect, hook->rows, "there are rows that only ml-schema upgrade can convert");
         } else if (strncmp(text, "-- unless: ", 11) != 0) {

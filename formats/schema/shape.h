@@ -33,8 +33,4 @@ const struct schema_fact *schema_shape_column(const struct schema_shape *s, cons
 char *schema_fact_name(const struct schema_fact *f);
 bool schema_fact_is(const struct schema_fact *f, const char *kind);
 
-/* An empty SQLite database in memory, and one of that order, to be closed with db_close. */
-struct db *schema_memory(struct err *e);
-struct db *schema_model(int order, struct err *e);
-
 #endif

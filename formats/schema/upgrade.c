@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "common/progress.h"
-#include "formats/schema/data.h"
+#include "formats/schema/internal.h"
 
 /* ---- one upgrader at a time */
 

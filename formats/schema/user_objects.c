@@ -2,7 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema/data.h"
+#include "formats/schema/internal.h"
+#include "formats/schema/user_objects.h"
 
 /* The migrations rebuild a table X by CREATE TABLE _ml_new_X, INSERT … SELECT, DROP TABLE X and this
  * statement. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "formats/load/emptiness.h"
+#include "formats/schema/model.h"
 #include "formats/record/idmap.h"
 
 /* Of what does not fit this many are told for each field. */
@@ -80,8 +80,8 @@ static bool plan_kind(struct fit *x, struct db *pattern, const struct kind_desc 
 struct fit *fit_new(enum dialect dialect, const struct schema_release *release, bool truncate, struct err *e)
 {
     struct fit *x = xcalloc(1, sizeof *x);
-    struct db *pattern = content_pattern(release->order, e);
-    char **tables = pattern ? content_tables(release->order, e) : NULL;
+    struct db *pattern = schema_model(release->order, e);
+    char **tables = pattern ? schema_tables(release->order, e) : NULL;
     bool good = tables != NULL;
     *x = (struct fit){.dialect = dialect, .release = release, .truncate = truncate};
     for (int k = 0; good && k < KIND_COUNT; k++)

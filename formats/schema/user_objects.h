@@ -1,0 +1,23 @@
+/* What users have made on MLflow's tables: indexes, triggers, columns. */
+#ifndef FORMATS_SCHEMA_USER_OBJECTS_H
+#define FORMATS_SCHEMA_USER_OBJECTS_H
+
+#include "formats/schema/schema.h"
+
+/* What users have made on tables that a revision rebuilds (on SQLite): kept while it runs. */
+struct schema_extras {
+    struct schema_extra {
+        char *name;
+        char *sql;
+    } * items;
+    int n;
+};
+/* Zero-initialises x; false when a user's column would be lost. Free it in either case. */
+bool schema_extras_save(struct db *db, int order, struct schema_extras *x, struct err *e);
+bool schema_extras_restore(struct db *db, const struct schema_extras *x, struct err *e);
+void schema_extras_free(struct schema_extras *x);
+/* Calls fn with queries that count what schema_extras_save would keep or refuse for that order, each with
+ * words for what it counts; none when the revision rebuilds no table. */
+void schema_extras_each(int order, void (*fn)(const char *query, const char *words, void *arg), void *arg);
+
+#endif
