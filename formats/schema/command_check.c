@@ -1,0 +1,64 @@
+/* ml-schema check: whether a database is as a release of MLflow wants it. */
+#include "formats/schema/command.h"
+
+#include <stdio.h>
+
+#include "common/buf.h"
+
+struct options {
+    const char *release;
+    uint64_t retries;
+};
+static const struct opt table[] = {
+    {OPT_STRING, 0, "release", "X.Y[.Z]",
+     "the MLflow release that is to open it (default: that of the mlflow on PATH)",
+     OPT_AT(struct options, release)},
+    {OPT_SIZE, 0, "retries", "N",
+     "tries again when a server is not ready or a SQLite file is locked (default: 10)",
+     OPT_AT(struct options, retries)},
+    {.type = OPT_END},
+};
+static const struct opt_spec spec = {
+    .synopsis = SCHEMA_USAGE_CHECK,
+    .about = schema_command_about,
+    .options = table,
+};
+
+static void print_line(const char *line, void *unused)
+{
+    (void)unused;
+    puts(line);
+}
+
+/* What stands after the findings. */
+static void print_answer(int rev, int findings, const struct schema_release *release)
+{
+    struct buf releases = {0};
+    schema_releases_of(rev, &releases);
+    if (rev != release->order)
+        printf("revision %s (%s) is %s that of MLflow %s, %s\n", schema_revisions[rev].revision,
+               buf_str(&releases), rev < release->order ? "older than" : "newer than", release->release,
+               release->revision);
+    else if (findings == 0)
+        printf("revision %s, as MLflow %s wants it\n", release->revision, release->release);
+    buf_free(&releases);
+}
+
+int schema_command_check(struct schema_command *c, int argc, char **argv, struct err *e)
+{
+    struct options o = {.retries = SCHEMA_RETRIES};
+    int first = opt_parse(&spec, argc, argv, &o), rev, findings = 0;
+    const char *text = schema_command_operand(&spec, argc, argv, first);
+    const struct schema_release *release = schema_command_release(o.release, e);
+    if (!release || !schema_command_open(c, text, DB_READ, o.retries, e) ||
+        !schema_order_to_check(c->db, &rev, e))
+        return EXIT_TROUBLE;
+    if (rev == SCHEMA_EMPTY) {
+        puts("the database is empty");
+        return EXIT_ANSWER_NO;
+    }
+    if (!schema_check(c->db, rev, print_line, NULL, &findings, e))
+        return EXIT_TROUBLE;
+    print_answer(rev, findings, release);
+    return rev == release->order && findings == 0 ? EXIT_DONE : EXIT_ANSWER_NO;
+}

@@ -1,0 +1,118 @@
+/* ml-schema migrate-to-default-workspace. */
+#include "formats/schema/command.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/io.h"
+
+struct options {
+    bool dry_run, yes;
+    uint64_t lock_timeout, retries;
+};
+static const struct opt table[] = {
+    {OPT_FLAG, 0, "dry-run", NULL, "count the rows and change nothing", OPT_AT(struct options, dry_run)},
+    {OPT_FLAG, 'y', "yes", NULL, "do not ask", OPT_AT(struct options, yes)},
+    {OPT_SIZE, 0, "lock-timeout", "SECONDS", "how long to wait for other programs (default: 300)",
+     OPT_AT(struct options, lock_timeout)},
+    {OPT_SIZE, 0, "retries", "N", "tries to connect again to a server that is not ready (default: 10)",
+     OPT_AT(struct options, retries)},
+    {.type = OPT_END},
+};
+static const struct opt_spec spec = {
+    .synopsis = SCHEMA_USAGE_MOVE,
+    .about = schema_command_about,
+    .options = table,
+};
+
+enum { CLASHES_SHOWN = 5 /* of each table, unless --verbose */ };
+
+struct clashes {
+    char table[64]; /* of the last clash */
+    int64_t in_table;
+};
+
+static void end_table(struct clashes *c)
+{
+    if (c->in_table > CLASHES_SHOWN && err_level() < 1)
+        err_print(NULL, "  ... (%lld more)", (long long)c->in_table - CLASHES_SHOWN);
+    c->in_table = 0;
+}
+
+static void print_clash(const char *name, const char *row, void *arg)
+{
+    struct clashes *c = arg;
+    if (strcmp(c->table, name) != 0) {
+        end_table(c);
+        snprintf(c->table, sizeof c->table, "%s", name);
+        err_print(name, "these would be the same in one workspace:");
+    }
+    if (c->in_table++ < CLASHES_SHOWN || err_level() >= 1)
+        err_print(NULL, "  %s", row);
+}
+
+static void print_rows(const char *name, int64_t rows, void *unused)
+{
+    static bool begun;
+    (void)unused;
+    if (!begun)
+        puts("Rows outside of the default workspace:");
+    begun = true;
+    printf("  %s: %lld\n", name, (long long)rows);
+}
+
+/* Asks, where there is a terminal to ask on. */
+static bool confirm(bool *yes, struct err *e)
+{
+    char answer[16] = "";
+    if (*yes)
+        return true;
+    if (!isatty(STDIN_FILENO)) {
+        err_set(e, NULL, "there is no terminal to ask on");
+        return err_hint(e, "--yes does without asking, --dry-run only counts");
+    }
+    fprintf(stderr, "Proceed? [y/N]: ");
+    *yes = fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+    return true;
+}
+
+/* Checks and counts, or checks and moves, in one transaction. */
+static bool move_rows(struct db *db, const struct options *o, bool really, int64_t *total, struct err *e)
+{
+    struct clashes clashes = {.in_table = 0};
+    struct schema_moves moves = {.rows = print_rows, .clash = print_clash, .arg = &clashes};
+    bool ok = db_begin_or_tell(db, schema_command_ms(o->lock_timeout),
+                               really ? db_begin_write : db_begin_read, e) &&
+              schema_move_to_default_workspace(db, really, &moves, e) && db_commit(db, e);
+    end_table(&clashes);
+    *total = moves.total;
+    return ok;
+}
+
+int schema_command_move(struct schema_command *c, int argc, char **argv, struct err *e)
+{
+    struct options o = {.lock_timeout = SCHEMA_LOCK_TIMEOUT, .retries = SCHEMA_RETRIES};
+    int first = opt_parse(&spec, argc, argv, &o);
+    const char *text = schema_command_operand(&spec, argc, argv, first);
+    int64_t total, moved;
+    if (!schema_command_open_to_wait(c, text, o.dry_run ? DB_READ : DB_WRITE, o.retries, o.lock_timeout, e) ||
+        !move_rows(c->db, &o, false, &total, e))
+        return EXIT_TROUBLE;
+    printf("Total rows: %lld\n", (long long)total);
+    io_flush_stdout();
+    if (total == 0)
+        err_note("no rows need to be moved");
+    if (total == 0 || o.dry_run)
+        return EXIT_DONE;
+    if (!confirm(&o.yes, e))
+        return EXIT_TROUBLE;
+    if (!o.yes) {
+        err_note("nothing was changed");
+        return EXIT_ANSWER_NO;
+    }
+    if (!move_rows(c->db, &o, true, &moved, e))
+        return EXIT_TROUBLE;
+    printf("Moved %lld rows to the default workspace.\n", (long long)total);
+    return EXIT_DONE;
+}
