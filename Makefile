@@ -109,6 +109,7 @@ fuzz:
 	    LIBS='$(LIBS)' tests/fuzz/run $(FUZZERS)
 
 lint: $(BUILD)/gen/migrations.c
+	python3 tests/lint_house.py
 	clang-format --dry-run --Werror common/*.[ch] formats/*/*.[ch] migrations/*.[ch] tools/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c
 	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
 	    -D_GNU_SOURCE -DSQLITE_VERSION_NUMBER=3040000 -I. common formats migrations tools

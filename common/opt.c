@@ -95,7 +95,7 @@ static void print_help(const struct opt_spec *spec)
 /* into: the struct that o is a member of. */
 static void store(const struct opt_spec *spec, const struct opt *o, const char *arg, void *into)
 {
-    void *dest = (size_t)o->dest >= 1 << 16 ? o->dest : (char *)into + (size_t)o->dest;
+    void *dest = (char *)into + o->at;
     struct opt_list *list;
     char *end;
     switch (o->type) {

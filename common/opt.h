@@ -29,10 +29,10 @@ struct opt {
     const char *name; /* without the dashes */
     const char *arg;  /* argument's name in the help, NULL for a flag */
     const char *help; /* one or more lines, split by \n */
-    void *dest;       /* OPT_AT; or an address, for now */
+    size_t at;        /* of the value in the struct of options that opt_parse() fills: OPT_AT */
 };
 /* A member of a struct as the place of an option's value. */
-#define OPT_AT(type, member) (void *)offsetof(type, member)
+#define OPT_AT(type, member) offsetof(type, member)
 
 struct opt_spec {
     const char *synopsis; /* usage lines, split by \n, each beginning with the program's name; equal to man's

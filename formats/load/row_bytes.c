@@ -58,14 +58,19 @@ static void put_key_text(struct buf *out, enum tag tag, const char *s, size_t le
     buf_addc(out, 0);
 }
 
+/* Values that are all tag. */
+static void put_tag_alone(struct buf *out, const struct value *v)
+{
+    enum tag tag = v->type == VALUE_NULL ? TAG_NULL : v->b ? TAG_TRUE : TAG_FALSE;
+    buf_addc(out, (char)tag);
+}
+
 void row_put_key(struct buf *out, const struct value *v)
 {
     switch (v->type) {
     case VALUE_NULL:
-        buf_addc(out, TAG_NULL);
-        break;
     case VALUE_BOOL:
-        buf_addc(out, v->b ? TAG_TRUE : TAG_FALSE);
+        put_tag_alone(out, v);
         break;
     case VALUE_INT:
         put_ordered(out, TAG_INT, (uint64_t)v->i ^ SIGN);
@@ -135,10 +140,8 @@ void row_put(struct buf *out, const struct value *v)
 {
     switch (v->type) {
     case VALUE_NULL:
-        buf_addc(out, TAG_NULL);
-        break;
     case VALUE_BOOL:
-        buf_addc(out, v->b ? TAG_TRUE : TAG_FALSE);
+        put_tag_alone(out, v);
         break;
     case VALUE_INT:
         put_ordered(out, TAG_INT, (uint64_t)v->i);

@@ -8,7 +8,7 @@
 #include "formats/stream/wire.h"
 
 enum merge_policy {
-    MERGE_FAIL,   /* a clash is an error that names it */
+    MERGE_FAIL, /* a clash is an error that names it */
     /* Of experiments of one name all but the first active one get another name, of experiments of one id all
      * but the first another id; of other things the first wins. */
     MERGE_RENAME,

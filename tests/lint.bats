@@ -1,0 +1,70 @@
+#!/usr/bin/env bats
+# The order of the rooms and the lengths that `make lint` holds.
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    lint=tests/lint_house.py
+    tree=$BATS_TEST_TMPDIR/tree
+    mkdir "$tree"
+    cp -r common formats migrations tools "$tree"
+}
+
+refuses() { # refuses MESSAGE
+    run python3 "$lint" "$tree"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [ "$output" = "$1" ]
+}
+
+lines() { # lines N: as many statements
+    for ((i = 0; i < $1; i++)); do echo '    f();'; done
+}
+
+@test "the house keeps its own order" {
+    run python3 "$lint"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
+}
+
+@test "a room that includes a later one is refused" {
+    echo '#include "formats/load/load.h"' >"$tree/formats/record/new.c"
+    refuses 'formats/record/new.c:1: formats/record includes formats/load/load.h, of a later room'
+}
+
+@test "common includes nothing of formats, and nothing includes a tool" {
+    echo '#include "formats/entities.def"' >"$tree/common/new.h"
+    echo '#include "tools/ml-transform-options.h"' >"$tree/formats/transform/new.c"
+    refuses 'common/new.h:1: common includes formats/entities.def, of a later room
+formats/transform/new.c:1: formats/transform includes tools/ml-transform-options.h, of a later room'
+}
+
+@test "a file that is in no room, or an include that is not from the root, is refused" {
+    echo 'int x;' >"$tree/formats/new.c"
+    echo '#include "record.h"' >"$tree/formats/record/new.c"
+    refuses 'formats/new.c:1: is in no room
+formats/record/new.c:1: record.h is in no room: includes are from the root'
+}
+
+@test "a tool that includes a client library's header is refused" {
+    for header in sqlite3.h libpq-fe.h; do
+        echo "#include <$header>" >"$tree/tools/new.c"
+        refuses "tools/new.c:1: a tool includes $header"
+    done
+}
+
+@test "a tool of more than 300 lines is refused" {
+    yes '/* */' | head -300 >"$tree/tools/new.c"
+    run python3 "$lint" "$tree"
+    [ "$status" -eq 0 ]
+    echo '/* */' >>"$tree/tools/new.c"
+    refuses 'tools/new.c:301: a file of tools/ has 301 lines, more than 300'
+}
+
+@test "a function of more than 60 lines is refused" {
+    { printf '/* Calls f. */\nstatic void g(int a,\n              int b)\n{\n'; lines 56; echo '}'; } >"$tree/common/new.c"
+    run python3 "$lint" "$tree"
+    [ "$status" -eq 0 ]
+    { printf '/* Calls f. */\nstatic void g(int a,\n              int b)\n{\n'; lines 57; echo '}'; } >"$tree/common/new.c"
+    refuses 'common/new.c:2: a function of 61 lines, more than 60'
+}
