@@ -7,9 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/printable.h"
 #include "common/progress.h"
 
-enum { MAX_CLEANUPS = 16, MAX_MESSAGE = 8192 };
+enum { MAX_CLEANUPS = 16, MAX_MESSAGE = 16384 };
 
 static char program[64] = "mlruns-tools";
 static int level;
@@ -68,18 +69,9 @@ int err_level(void)
     return level;
 }
 
-/* One write(2) a message, so that programs of a pipeline do not mix their lines. */
-static void put_message(const char *where, const char *label, const char *text)
+/* Writes to standard error. A reader that has gone is no failure of the program: messages are then lost. */
+static void put_line(const char *line, size_t len)
 {
-    char line[MAX_MESSAGE];
-    bool has_where = where && where[0];
-    int n = snprintf(line, sizeof line, "%s: %s%s%s%s\n", program, has_where ? where : "",
-                     has_where ? ": " : "", label, text);
-    size_t len = n < 0 ? 0 : (size_t)n;
-    if (len >= sizeof line) {
-        len = sizeof line - 1;
-        line[len - 1] = '\n';
-    }
     progress_clear();
     for (size_t done = 0; done < len;) {
         ssize_t w = write(STDERR_FILENO, line + done, len - done);
@@ -89,9 +81,33 @@ static void put_message(const char *where, const char *label, const char *text)
     }
 }
 
+/* One write(2) a message, so that programs of a pipeline do not mix their lines. Every part may hold what
+ * others wrote, so all goes out in its printable form: a message is one line, and only text. What does not
+ * fit is replaced by an ellipsis. No memory is asked for: a message may be about that. */
+static void put_message(const char *where, const char *label, const char *text)
+{
+    static const char ellipsis[] = "...";
+    bool has_where = where && where[0];
+    const char *const parts[] = {program, ": ", has_where ? where : "", has_where ? ": " : "", label, text};
+    char line[MAX_MESSAGE + sizeof ellipsis + 1];
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t used = strlen(parts[i]);
+        bool whole = printable_into(line + len, MAX_MESSAGE - len, parts[i], used) == used;
+        len += strlen(line + len);
+        if (!whole) {
+            memcpy(line + len, ellipsis, sizeof ellipsis);
+            len += sizeof ellipsis - 1;
+            break;
+        }
+    }
+    line[len++] = '\n';
+    put_line(line, len);
+}
+
 static void put_format(const char *where, const char *label, const char *fmt, va_list ap)
 {
-    char text[MAX_MESSAGE / 2];
+    char text[8192];
     vsnprintf(text, sizeof text, fmt, ap);
     put_message(where, label, text);
 }
@@ -198,6 +214,24 @@ void err_cleanup_pop(void)
 {
     if (n_cleanups > 0)
         n_cleanups--;
+}
+
+void err_survive_writes(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+void err_exit_broken_pipe(void)
+{
+    sigset_t pipe_only;
+    run_cleanups();
+    signal(SIGPIPE, SIG_DFL);
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    pthread_sigmask(SIG_UNBLOCK, &pipe_only, NULL);
+    raise(SIGPIPE);
+    _exit(128 + SIGPIPE);
 }
 
 static void on_signal(int sig)

@@ -2,7 +2,10 @@
  *
  * A message is one line on stderr, `program: where: what`, where `where` is a file with its line, a record
  * with its kind and key, or a database object; then, where there is one, a line `program: hint: ...`. All
- * functions that print are safe to call from several threads: a message is one write(2).
+ * functions that print are safe to call from several threads: a message is one write(2). Every part may hold
+ * text of others: what is not printable goes out as \xNN (printable.h), so no name and no value can begin a
+ * line or reach the terminal as an escape sequence. Where standard error cannot be written, messages are
+ * lost, and nothing else.
  */
 #ifndef COMMON_ERR_H
 #define COMMON_ERR_H
@@ -60,6 +63,13 @@ _Noreturn void die_hint(const char *hint, const char *where, const char *fmt, ..
  * was: unlink, roll back. */
 void err_cleanup_push(void (*fn)(void *), void *arg);
 void err_cleanup_pop(void); /* forgets the last one without running it */
+
+/* Lets a write that cannot be made (a pipe without a reader, a file at its size limit) fail with EPIPE or
+ * EFBIG, where SIGPIPE and SIGXFSZ would end the program without a message and without its clean-up. */
+void err_survive_writes(void);
+/* Ends a program whose output nobody reads any more: cleans up, then ends as SIGPIPE would have, without a
+ * word. */
+_Noreturn void err_exit_broken_pipe(void);
 
 /* Makes SIGINT, SIGTERM and SIGHUP set a flag instead of killing. Long loops ask err_interrupted() and then
  * call err_exit_interrupted(), which cleans up and exits with 130 (SIGINT) or 128 + signal. err_signal_hook,

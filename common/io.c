@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +35,8 @@ static _Noreturn void write_failed(const char *name)
 {
     if (err_interrupted())
         err_exit_interrupted();
-    if (errno == EPIPE) { /* the reader has gone: end as SIGPIPE would, without a word */
-        signal(SIGPIPE, SIG_DFL);
-        raise(SIGPIPE);
-    }
+    if (errno == EPIPE)
+        err_exit_broken_pipe();
     die(name, "cannot write: %s", errno == EBADF ? "it is closed, or not open for writing" : strerror(errno));
 }
 
@@ -80,6 +78,7 @@ void io_writer_close(struct io_writer *w)
 /* Each is opened the wrong way round, so that whoever uses it learns that it is not there. */
 void io_claim_standard_files(void)
 {
+    err_survive_writes();
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
             continue;
@@ -89,9 +88,34 @@ void io_claim_standard_files(void)
     }
 }
 
+/* Sets errno for an error of stdout that an earlier call met, of which stdio keeps the fact alone: `last` is
+ * that of the last call that failed. */
+static void find_lost_error(int last)
+{
+    struct pollfd p = {.fd = STDOUT_FILENO};
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+        errno = EBADF;
+    else if (poll(&p, 1, 0) == 1 && p.revents & POLLERR)
+        errno = EPIPE;
+    else
+        errno = last ? last : EIO;
+}
+
+bool io_try_flush_stdout(void)
+{
+    int last = errno;
+    bool failed_before = ferror(stdout);
+    if (fflush(stdout) != 0)
+        return false;
+    if (failed_before)
+        find_lost_error(last);
+    return !failed_before;
+}
+
 void io_flush_stdout(void)
 {
-    if (fflush(stdout) != 0 || ferror(stdout))
+    if (!io_try_flush_stdout())
         write_failed("standard output");
 }
 
@@ -216,19 +240,6 @@ char *io_temp_dir(const char *asked, const char *file)
     return xstrdup(env && *env ? env : "/var/tmp");
 }
 
-bool io_sync_dir_of(const char *path, struct err *e)
-{
-    char *dir = io_dirname(path);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* EINVAL: a file system without it */
-    if (!ok)
-        err_set(e, dir, "cannot sync the directory: %s", strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    free(dir);
-    return ok;
-}
-
 bool io_publish(const char *from, const char *to, struct err *e)
 {
     if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
@@ -278,9 +289,9 @@ ssize_t io_percent_decode(char *s)
 
 /* -- UTF-8 */
 
-/* Length of the well-formed sequence at s, 0 when it is not one. */
-static size_t utf8_sequence(const unsigned char *s, size_t len)
+size_t utf8_sequence(const char *text, size_t len)
 {
+    const unsigned char *s = (const unsigned char *)text;
     unsigned char c = s[0];
     if (c < 0x80)
         return 1;
@@ -310,7 +321,7 @@ bool utf8_valid(const char *s, size_t len)
         }
         if (i == len)
             break;
-        size_t n = utf8_sequence(p + i, len - i);
+        size_t n = utf8_sequence(s + i, len - i);
         if (n == 0)
             return false;
         i += n;

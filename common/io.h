@@ -53,15 +53,16 @@ int io_read_file(int dirfd, const char *path, size_t max, struct buf *b);
 
 /* Takes the numbers of standard input, output and error where they are closed, lest a database's socket or
  * file get one of them: early in main(). Reading such an input or writing to such an output is an error as on
- * any closed file; messages are lost. */
+ * any closed file; messages are lost. From then on a failed write is an error, not a signal
+ * (err_survive_writes). */
 void io_claim_standard_files(void);
+/* Flushes stdout; false with errno set when this or an earlier write failed. */
+bool io_try_flush_stdout(void);
 /* Brings what stdio has for stdout out, or dies. */
 void io_flush_stdout(void);
 /* Closes stdout and dies when that fails; to be called last by every program that writes there with stdio. */
 void io_close_stdout(void);
 
-/* fsync of a file's directory, so that a rename is on disk. */
-bool io_sync_dir_of(const char *path, struct err *e);
 /* Gives file `from` the name `to` without ever replacing anything: RENAME_NOREPLACE, else link and unlink.
  * false with e filled; where `to` exists errno is EEXIST. */
 bool io_publish(const char *from, const char *to, struct err *e);
@@ -76,6 +77,8 @@ char *io_temp_dir(const char *asked, const char *file);
 /* Decodes %XX in place; returns the new length, or -1 on a malformed escape or %00. */
 ssize_t io_percent_decode(char *s);
 
+/* Length of the well-formed UTF-8 sequence that begins text, len > 0; 0 when it begins with none. */
+size_t utf8_sequence(const char *text, size_t len);
 /* True for well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
 bool utf8_valid(const char *s, size_t len);
 /* Number of code points of well-formed UTF-8. */

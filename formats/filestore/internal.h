@@ -126,7 +126,7 @@ void emit(struct walker *w, const struct record *r);
 void problem(struct walker *w, uint64_t line, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void warning(struct walker *w, uint64_t line, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* For messages: bytes that are not printable ASCII as \xNN, cut after 60; in one of four buffers used in
+/* For messages: text in its printable form (printable.h), cut after 60 bytes; in one of four buffers used in
  * turn, per thread. */
 const char *shown(const char *s, size_t len);
 

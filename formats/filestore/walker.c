@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/printable.h"
 #include "formats/filestore/internal.h"
 
 /* Network file systems fail now and then with these, and are fine when asked again. */
@@ -241,22 +242,16 @@ void warning(struct walker *w, uint64_t line, const char *fmt, ...)
 
 const char *shown(const char *s, size_t len)
 {
-    static _Thread_local char buffers[4][60 * 4 + 4];
+    enum { MOST = 60 };
+    static _Thread_local char buffers[4][MOST * 4 + sizeof "..."];
     static _Thread_local unsigned turn;
-    char *out = buffers[turn++ % 4], *p = out;
+    char *out = buffers[turn++ % 4];
+    size_t n = len < MOST ? len : MOST;
 
-    for (size_t i = 0; i < len; i++) {
-        if (i == 60) {
-            strcpy(p, "...");
-            return out;
-        }
-        if (s[i] >= ' ' && s[i] <= '~')
-            *p++ = s[i];
-        else
-            p += sprintf(p, "\\x%02X", (unsigned char)s[i]);
-    }
-    *p = '\0';
-    return out;
+    while (n < len && n > MOST - 3 && (s[n] & 0xC0) == 0x80)
+        n--; /* a character is shown whole or not */
+    printable_into(out, MOST * 4 + 1, s, n);
+    return n < len ? strcat(out, "...") : out;
 }
 
 /* -- files */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/io.h"
+#include "common/printable.h"
 
 /* The words that entities.def uses for flags. */
 enum {
@@ -146,26 +146,6 @@ bool record_validate(const struct record *r, struct err *e)
 
 /* -- names for people */
 
-static bool printable(unsigned char c)
-{
-    return c >= 0x20 && c != 0x7f;
-}
-
-/* Text as it is; control characters, and each byte from 0x80 on unless all is UTF-8, as \xNN. */
-static void describe_text(const struct value *v, struct buf *out)
-{
-    bool utf8 = v->type == VALUE_STR || utf8_valid(v->s, v->len);
-    for (uint32_t i = 0; i < v->len; i++) {
-        unsigned char c = (unsigned char)v->s[i];
-        bool c1 = utf8 && c == 0xC2 && i + 1 < v->len && (unsigned char)v->s[i + 1] < 0xA0;
-        if (c1 || !printable(c) || (c >= 0x80 && !utf8)) {
-            buf_addf(out, "\\x%02x", c1 ? (unsigned char)v->s[++i] : c);
-        } else {
-            buf_addc(out, (char)c);
-        }
-    }
-}
-
 void value_describe(const struct value *v, struct buf *out)
 {
     char text[32];
@@ -185,10 +165,10 @@ void value_describe(const struct value *v, struct buf *out)
         break;
     case VALUE_STR:
     case VALUE_BIN:
-        describe_text(v, out);
+        printable_add(out, v->s, v->len);
         break;
     case VALUE_ALIEN:
-        describe_text(v, out);
+        printable_add(out, v->s, v->len);
         buf_adds(out, " (against its column's type)");
         break;
     case VALUE_MAP:

@@ -2,8 +2,10 @@
 #include "formats/schema/command.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/buf.h"
+#include "common/printable.h"
 
 struct options {
     const char *release;
@@ -26,8 +28,11 @@ static const struct opt_spec spec = {
 
 static void print_line(const char *line, void *unused)
 {
+    struct buf text = {0};
     (void)unused;
-    puts(line);
+    printable_add(&text, line, strlen(line)); /* names and definitions are the database's */
+    puts(buf_str(&text));
+    buf_free(&text);
 }
 
 /* What stands after the findings. */

@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
+#include "common/printable.h"
 #include "tap.h"
 
 static char dir[] = "/tmp/mlruns-tools-unit.XXXXXX";
@@ -78,7 +79,6 @@ static void test_files(void)
     ok(!io_publish(from, to, &e) && errno == EEXIST, "an existing file is never replaced");
     ok(io_read_file(AT_FDCWD, to, 100, &b) == 0 && strcmp(buf_str(&b), "one\n") == 0,
        "and keeps its content");
-    ok(io_sync_dir_of(to, &e), "its directory is synced");
     unlink(from);
     unlink(to);
     free(from);
@@ -160,6 +160,34 @@ static void test_err(void)
     is_str(e.hint, "try this", "hint");
 }
 
+static void is_printed(const char *text, size_t len, const char *want)
+{
+    struct buf b = {0};
+    printable_add(&b, text, len);
+    is_str(buf_str(&b), want, "printable: %s", want);
+    buf_free(&b);
+}
+
+#define IS_PRINTED(text, want) is_printed(text, sizeof(text) - 1, want)
+
+static void test_printable(void)
+{
+    IS_PRINTED("caf\u00e9 \u65e5\u672c \u0627\u0644 \U0001F600 a\\b 'c' %s",
+               "caf\u00e9 \u65e5\u672c \u0627\u0644 \U0001F600 a\\b 'c' %s");
+    IS_PRINTED("a\nb\r\tc\0d\x1b[2J\x7f", "a\\x0ab\\x0d\\x09c\\x00d\\x1b[2J\\x7f");
+    IS_PRINTED("\xc2\x9b \xc2\x85 \xc2\xa0", "\\xc2\\x9b \\xc2\\x85 \xc2\xa0");
+    IS_PRINTED("\xff\xc3\xa9\xc3", "\\xff\xc3\xa9\\xc3");
+    IS_PRINTED("\xed\xa0\x80 \xc0\xaf", "\\xed\\xa0\\x80 \\xc0\\xaf");
+    IS_PRINTED("\xe2\x80\xae \xe2\x80\xaa \xe2\x81\xa6 \xe2\x81\xa9",
+               "\\xe2\\x80\\xae \\xe2\\x80\\xaa \\xe2\\x81\\xa6 \\xe2\\x81\\xa9");
+    IS_PRINTED("\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c", "\\xe2\\x80\\x8e\\xe2\\x80\\x8f\\xd8\\x9c");
+    IS_PRINTED("\xe2\x80\xa8\xe2\x80\xa9", "\\xe2\\x80\\xa8\\xe2\\x80\\xa9");
+    char out[8];
+    ok(printable_into(out, sizeof out, "ab\x1b\x1b", 4) == 3 && strcmp(out, "ab\\x1b") == 0,
+       "what does not fit is left out at the border of a character");
+    ok(printable_into(out, 1, "a", 1) == 0 && out[0] == '\0', "nothing fits in no room");
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
@@ -170,6 +198,7 @@ int main(void)
     test_streams();
     test_text();
     test_err();
+    test_printable();
     rmdir(dir);
     return done_testing();
 }

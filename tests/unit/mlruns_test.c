@@ -156,7 +156,8 @@ static void test_shown(void)
     char longer[80];
 
     is_str(shown("plain text", 10), "plain text", "printable text is shown as it is");
-    is_str(shown("a\nb\xe9\0", 5), "a\\x0Ab\\xE9\\x00", "other bytes are shown as \\xNN");
+    is_str(shown("a\nb\xe9\0", 5), "a\\x0ab\\xe9\\x00", "other bytes are shown as \\xNN");
+    is_str(shown("\xc3\xa9", 2), "\xc3\xa9", "letters are shown as they are");
     memset(longer, 'x', sizeof longer);
     is_int((int64_t)strlen(shown(longer, sizeof longer)), 63, "long text is cut");
     memset(longer, 1, sizeof longer);

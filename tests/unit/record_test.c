@@ -58,9 +58,9 @@ static void test_describe(void)
     is_described(&r, "Model version '3' in registered model m of workspace team");
     record_init(&r, KIND_registered_model);
     r.v[F_registered_model_name] = value_text("\xff\n\xc3\xa9", 4);
-    is_described(&r, "Registered model '\\xff\\x0a\\xc3\\xa9'");
+    is_described(&r, "Registered model '\\xff\\x0a\xc3\xa9'");
     r.v[F_registered_model_name] = value_text("\xc3\xa9\x1b\xc2\x9b", 5);
-    is_described(&r, "Registered model '\xc3\xa9\\x1b\\x9b'");
+    is_described(&r, "Registered model '\xc3\xa9\\x1b\\xc2\\x9b'");
     record_init(&r, KIND_assessment);
     is_described(&r, "Assessment None");
 }

@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# What others wrote (names of files, values, what a server says) in messages and reports: never a control character, never a
+# line that looks like a message of its own, and letters of every script as they are.
+
+load helpers
+
+# A newline that forges a message, an escape sequence, a C1 control, a bidirectional override, a byte that is not UTF-8, letters.
+EVIL=$'x\nml-load: forged\e]0;title\a\u009b2J\u202e\xffé日'
+
+setup() {
+    work
+    copy_tree
+    run=mlruns/537708342419121040/1b720d04f3e24f11bc736169024f6d03
+}
+
+# only_text FILE...: nothing but lines of printable UTF-8, none of which is the forged one.
+only_text() {
+    python3 - "$@" <<'PY'
+import sys
+import unicodedata
+for name in sys.argv[1:]:
+    text = open(name, "rb").read().decode()
+    for line in text.split("\n"):
+        bad = [c for c in line if c != "\t" and (unicodedata.category(c) in ("Cc", "Zl", "Zp") or c in "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")]
+        assert not bad, "%s: %r in %r" % (name, bad, line)
+        assert not line.startswith("ml-load: forged"), text
+PY
+}
+
+# says_text STATUS SHELL-COMMAND: it exits with STATUS, and what it says is text and has the letters.
+says_text() {
+    run_split bash -c "$2"
+    assert_status "$1"
+    only_text "$BATS_TEST_TMPDIR/.stdout" "$BATS_TEST_TMPDIR/.stderr"
+    assert_contains "$stderr$output" 'x\x0aml-load: forged\x1b]0;title\x07\xc2\x9b2J\xe2\x80\xae\xffé日'
+}
+
+@test "a file store with hostile names: every problem is one line of text" {
+    export EVIL
+    mkdir "mlruns/$EVIL" "$run/inputs/$EVIL" "$run/outputs/$EVIL" "mlruns/models/$EVIL"
+    cp mlruns/537708342419121040/meta.yaml "mlruns/$EVIL/meta.yaml"
+    printf 'not a metric\n' >"$run/metrics/$EVIL"
+    mkfifo "$run/params/$EVIL" "$run/tags/$EVIL"
+    mkdir -p "mlruns/537708342419121040/traces/$EVIL" "mlruns/537708342419121040/datasets/$EVIL"
+    says_text 2 'mlruns-dump mlruns >out'
+    says_text 1 'mlruns-dump --check mlruns'
+    says_text 1 'mlruns-dump --skip-malformed mlruns >a.mlr'
+    [ "$(grep -c 'forged' .stderr)" -ge 6 ]
+    mv mlruns "$EVIL"
+    says_text 1 'mlruns-dump --skip-malformed "$EVIL" >out'
+    says_text 2 'mlruns-dump "$EVIL/none" >out'
+    run_split ml-migrate --source "$EVIL/none"
+    assert_status 2
+    only_text .stderr
+}
+
+@test "hostile values in a stream: messages of every program are lines of text" {
+    export EVIL
+    name=$(printf '%s' "$EVIL" | jq -Rsa . | sed 's/\\ufffd/\\u0001/')
+    mlruns-dump -q mlruns | ml-transform --json >a.json
+    jq -c --argjson n "$name" 'if .kind == "run" then .run_name = $n elif .kind == "experiment" then .name += $n + .experiment_id else . end' a.json |
+        ml-transform --from-json --reseal >a.mlr
+    mlruns-dump -q mlruns | ml-load -q sqlite:///x.db
+    run_split sh -c 'ml-verify sqlite:///x.db <a.mlr'
+    assert_status 1
+    only_text .stdout .stderr
+    assert_contains "$output" 'x\x0aml-load: forged\x1b]0;title'
+    run_split sh -c 'ml-transform --summary <a.mlr'
+    assert_status 0
+    only_text .stdout .stderr
+    jq -c --argjson n "$name" 'if .kind == "param" then ., . else . end' a.json | jq -c --argjson n "$name" 'if .kind == "param" then .key = $n else . end' |
+        ml-transform --from-json --reseal >twice.mlr
+    run_split sh -c 'ml-load sqlite:///y.db <twice.mlr'
+    assert_status 2
+    only_text .stdout .stderr
+    assert_contains "$stderr" 'x\x0aml-load: forged\x1b]0;title'
+    printf '{"kind":"%s"}\n' "$EVIL" >bad.json
+    run_split sh -c 'ml-transform --from-json <bad.json >out'
+    assert_status 2
+    only_text .stderr
+}
+
+@test "hostile names in a database: reports of ml-schema and mldb-dump are lines of text" {
+    export EVIL
+    ml-schema create -q --release 3.17 sqlite:///x.db
+    ml-schema create -q --release 3.2 sqlite:///old.db
+    for db in x old; do
+        python3 - $db.db <<'PY'
+import os, sqlite3, sys
+evil = os.environb[b"EVIL"].decode(errors="replace").replace('"', '')
+with sqlite3.connect(sys.argv[1]) as db:
+    db.execute('CREATE TABLE "%s" (a TEXT)' % evil)
+    db.execute('CREATE VIEW "v%s" AS SELECT * FROM nowhere' % evil)
+    db.execute('CREATE INDEX "i%s" ON runs (name)' % evil)
+    db.execute('ALTER TABLE params ADD COLUMN "c%s" TEXT' % evil)
+PY
+    done
+    run_split mldb-dump sqlite:///x.db
+    assert_contains "$stderr" 'tables x\x0aml-load: forged\x1b'
+    for command in 'ml-schema check sqlite:///x.db' 'ml-schema upgrade --dry-run --to head sqlite:///old.db' \
+        'ml-schema upgrade --to head sqlite:///old.db' 'mldb-dump sqlite:///x.db >out'; do
+        run_split sh -c "$command"
+        only_text .stdout .stderr
+    done
+}
+
+@test "hostile arguments: paths, URLs, options" {
+    export EVIL
+    mlruns-dump -q mlruns >a.mlr
+    says_text 2 'ml-load "sqlite:///$EVIL/none.db" <a.mlr'
+    says_text 2 'ml-verify "sqlite:///$EVIL/none.db" <a.mlr'
+    says_text 2 'mldb-dump "sqlite:///$EVIL/none.db" >out'
+    says_text 2 'ml-schema current "sqlite:///$EVIL/none.db"'
+    says_text 2 'ml-load --release "$EVIL" sqlite:///x.db <a.mlr'
+    says_text 2 'ml-load "--$EVIL" <a.mlr'
+    says_text 2 'ml-load "postgresql://127.0.0.1:1/$EVIL" <a.mlr'
+    says_text 2 'ml-transform "--$EVIL" <a.mlr'
+    says_text 2 'ml-transform --experiment 0 --tmpdir "$EVIL" --merge >out < <(cat a.mlr)'
+    says_text 0 'ml-load "sqlite:///$EVIL.db" <a.mlr'
+    says_text 2 'ml-load "sqlite:///$EVIL.db" <a.mlr'
+    run_split sh -c 'ml-migrate "--$EVIL"'
+    assert_status 2
+    only_text .stderr
+}
