@@ -51,12 +51,16 @@ static bool check_leftovers(const char *path, struct err *e)
     return ok;
 }
 
-/* Whether the name of the file aside is still that of the file that is open here. */
-static bool is_aside(const struct new_file *f)
+/* Whether the name of the file aside is still that of the file that is open here: 1, 0, or -1 with errno set
+ * where that cannot be learned. */
+static int is_aside(const struct new_file *f)
 {
     struct stat mine, named;
-    return fstat(f->fd, &mine) == 0 && lstat(f->aside, &named) == 0 && mine.st_dev == named.st_dev &&
-           mine.st_ino == named.st_ino;
+    if (fstat(f->fd, &mine) != 0)
+        return -1;
+    if (lstat(f->aside, &named) != 0)
+        return errno == ENOENT ? 0 : -1;
+    return mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
 }
 
 static bool cannot_be_made(const struct new_file *f, struct err *e)
@@ -64,32 +68,79 @@ static bool cannot_be_made(const struct new_file *f, struct err *e)
     return err_set(e, f->aside, "cannot be made: %s", strerror(errno));
 }
 
-/* Makes and locks the file aside. One that is there already is opened to learn whether its program still
- * runs, which may just have published or removed it; what no program holds goes. */
-static bool take(struct new_file *f, mode_t mode, struct err *e)
+enum taken { TAKEN, TAKE_AGAIN, TAKE_FAILED };
+
+/* Opens the file aside, made or found, and locks it; *made says which. */
+static enum taken open_locked(struct new_file *f, mode_t mode, bool *made, struct err *e)
 {
     enum { FLAGS = O_RDWR | O_CLOEXEC | O_NOFOLLOW };
-    for (;;) {
-        f->fd = open(f->aside, FLAGS | O_CREAT | O_EXCL, mode);
-        bool made = f->fd >= 0;
-        if (!made && errno == EEXIST && (f->fd = open(f->aside, FLAGS)) < 0 && errno == ENOENT)
-            continue;
-        if (f->fd < 0)
-            return cannot_be_made(f, e);
-        if (flock(f->fd, LOCK_EX | LOCK_NB) != 0) {
-            close(f->fd);
-            return err_set(e, f->path, "another %s is making this database", err_program());
-        }
-        bool named = is_aside(f);
-        if (made && named)
-            return true;
-        if (named && unlink(f->aside) != 0) {
-            cannot_be_made(f, e);
-            close(f->fd);
-            return false;
-        }
+    f->fd = open(f->aside, FLAGS | O_CREAT | O_EXCL, mode);
+    *made = f->fd >= 0;
+    if (!*made && errno == EEXIST && (f->fd = open(f->aside, FLAGS)) < 0 && errno == ENOENT)
+        return TAKE_AGAIN;
+    if (f->fd >= 0 && flock(f->fd, LOCK_EX | LOCK_NB) == 0)
+        return TAKEN;
+    if (f->fd >= 0 && errno == EWOULDBLOCK)
+        err_set(e, f->path, "another %s is making this database", err_program());
+    else
+        cannot_be_made(f, e);
+    return TAKE_FAILED;
+}
+
+/* Of a file that was made just now: whether it has its name. One that has lost its links was another
+ * program's leftover to that program; one that has them has a name that leads elsewhere. */
+static enum taken check_made(const struct new_file *f, struct err *e)
+{
+    struct stat st;
+    int named = is_aside(f);
+    if (named == 1)
+        return TAKEN;
+    if (named == 0 && fstat(f->fd, &st) == 0 && st.st_nlink == 0)
+        return TAKE_AGAIN;
+    if (named < 0)
+        cannot_be_made(f, e);
+    else
+        err_set(e, f->aside,
+                "cannot be made: the file system gives an open file another number than its name");
+    unlink(f->aside);
+    return TAKE_FAILED;
+}
+
+/* Of a file that was there: it goes, for one of our own. */
+static enum taken clear_found(const struct new_file *f, struct err *e)
+{
+    int named = is_aside(f);
+    if (named == 0 || (named == 1 && unlink(f->aside) == 0))
+        return TAKE_AGAIN;
+    cannot_be_made(f, e);
+    return TAKE_FAILED;
+}
+
+static enum taken try_to_take(struct new_file *f, mode_t mode, struct err *e)
+{
+    bool made;
+    enum taken taken = open_locked(f, mode, &made, e);
+    if (taken == TAKEN)
+        taken = made ? check_made(f, e) : clear_found(f, e);
+    if (taken != TAKEN && f->fd >= 0)
         close(f->fd);
+    return taken;
+}
+
+/* Makes and locks the file aside. One that is there already is opened to learn whether its program still
+ * runs, which may just have published or removed it; what no program holds goes. Other programs can come
+ * between only so often. */
+static bool take(struct new_file *f, mode_t mode, struct err *e)
+{
+    enum { TRIES = 1000 };
+    for (int i = 0; i < TRIES; i++) {
+        if (err_interrupted())
+            return err_set(e, f->path, "interrupted");
+        enum taken taken = try_to_take(f, mode, e);
+        if (taken != TAKE_AGAIN)
+            return taken == TAKEN;
     }
+    return err_set(e, f->aside, "cannot be made: other programs keep replacing it");
 }
 
 bool new_file_begin(struct new_file *f, char *path, const char *dir, mode_t mode, struct err *e)
@@ -116,24 +167,46 @@ struct db *new_file_open(struct new_file *f, const char *display, struct err *e)
     return NULL;
 }
 
+/* Brings the new name to the disk, by the directory or, where this user may not open it to read or it cannot
+ * be synced, with all that the file system has to write. What fails here comes after the file has its name:
+ * it is no failure any more. */
+static void sync_name(const struct new_file *f, int dir)
+{
+    if (dir >= 0 && fsync(dir) == 0)
+        return;
+    if (syncfs(f->fd) == 0)
+        return;
+    err_warn(f->path,
+             "the file is complete and in its place, but its directory cannot be synced (%s): if the machine "
+             "stops before the system has written it, the file may be gone",
+             strerror(errno));
+}
+
 bool new_file_publish(struct new_file *f, struct err *e)
 {
     if (fsync(f->fd) != 0)
         return err_set(e, f->aside, "cannot write: %s", strerror(errno));
     if (!check_leftovers(f->path, e))
         return false;
-    if (io_publish(f->aside, f->path, e))
-        return io_sync_dir_of(f->path, e);
-    if (errno != EEXIST)
-        return false;
-    err_set(e, f->path, "a file of this name has appeared meanwhile; it was left as it is");
-    return err_hint(e, "move it away and try again");
+    char *name = io_dirname(f->path);
+    int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(name);
+    bool ok = io_publish(f->aside, f->path, e);
+    if (ok) {
+        sync_name(f, dir);
+    } else if (errno == EEXIST) {
+        err_set(e, f->path, "a file of this name has appeared meanwhile; it was left as it is");
+        err_hint(e, "move it away and try again");
+    }
+    if (dir >= 0)
+        close(dir);
+    return ok;
 }
 
 /* The lock is held, so the name cannot become another's in between. */
 void new_file_remove(struct new_file *f)
 {
-    if (is_aside(f))
+    if (is_aside(f) == 1)
         unlink(f->aside);
 }
 

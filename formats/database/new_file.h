@@ -26,7 +26,8 @@ char *new_file_resolve(const char *path);
 bool new_file_begin(struct new_file *f, char *path, const char *dir, mode_t mode, struct err *e);
 /* Opens the file aside as a database. It has no journal: it is nobody's before it is whole. */
 struct db *new_file_open(struct new_file *f, const char *display, struct err *e);
-/* Brings the file to the disk and to its name. The file must not be open in SQLite any more. */
+/* Brings the file to the disk and to its name. The file must not be open in SQLite any more. False: the name
+ * is not there. Once it is, nothing is an error: a name that cannot be brought to the disk is a warning. */
 bool new_file_publish(struct new_file *f, struct err *e);
 /* Removes the file aside; what was published stays, and so does what others have put there since. */
 void new_file_remove(struct new_file *f);

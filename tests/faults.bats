@@ -1,0 +1,86 @@
+#!/usr/bin/env bats
+# Faults of the file system, of pipes and of memory: what cannot be done is said and leaves the target as it was; once a
+# database has its name nothing is an error any more.
+
+load helpers
+
+setup_file() {
+    cc -shared -fPIC -O1 -o "$BATS_FILE_TMPDIR/faults.so" "$ROOT/tests/faults.c"
+}
+
+setup() {
+    work
+    copy_tree
+    mlruns-dump -q mlruns >a.mlr
+    mkdir db
+    # Reports of leaks and preloading need one another's place: a sanitized program lets the shim come first.
+    export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0"
+}
+
+# faulty CALLS COMMAND...: run_split with these calls failing where ./db is concerned.
+faulty() {
+    calls=$1
+    shift
+    run_split timeout 60 env FAULT_CALLS="$calls" FAULT_PATH=/db LD_PRELOAD="$BATS_FILE_TMPDIR/faults.so" "$@"
+}
+
+# Each way of making a SQLite file that is not there yet.
+makers() {
+    echo 'ml-load -q --release 3.17 sqlite:///db/x.db'
+    echo 'ml-schema create -q --release 3.17 sqlite:///db/x.db'
+    echo 'ml-schema upgrade -q --to 3.17 --backup db/x.db sqlite:///old.db'
+}
+
+@test "a file that cannot be made, written or named leaves nothing, whatever call fails" {
+    ml-schema create -q --release 3.2 sqlite:///old.db
+    before=$(sha256sum <old.db)
+    for calls in fstat lstat fstat_inode fsync rename; do
+        while read -r command; do
+            # shellcheck disable=SC2086 # words
+            faulty $calls $command <a.mlr
+            assert_status 2
+            assert_contains "$stderr" db/
+            assert_equal "$(ls -A db)" ""
+            assert_equal "$(sha256sum <old.db)" "$before"
+        done < <(makers)
+    done
+}
+
+@test "a directory that cannot be synced: the database is there, exit 0, and a warning says what is not certain" {
+    while read -r command; do
+        rm -f db/* old.db
+        ml-schema create -q --release 3.2 sqlite:///old.db
+        # shellcheck disable=SC2086
+        faulty fsync_dir $command <a.mlr
+        assert_status 0
+        assert_equal "$stderr" ""
+        rm db/* old.db
+        ml-schema create -q --release 3.2 sqlite:///old.db
+        # shellcheck disable=SC2086
+        faulty fsync_dir,syncfs $command <a.mlr
+        assert_status 0
+        assert_contains "$stderr" "db/x.db: warning: the file is complete and in its place, but its directory cannot be synced"
+        assert_equal "$(ls -A db)" x.db
+        assert_equal "$(sqlite3 db/x.db 'PRAGMA integrity_check')" ok
+    done < <(makers)
+}
+
+@test "a folder that may be written and not read" {
+    public_work
+    mkdir db
+    cp "$WORK/a.mlr" .
+    chmod 644 a.mlr
+    [ -z "$AS" ] || chown 65534:65534 db .
+    $AS env PATH="$PATH" ml-schema create -q --release 3.2 sqlite:///old.db
+    while read -r command; do
+        chmod 333 db
+        # shellcheck disable=SC2086
+        run_split $AS $command <a.mlr
+        chmod 755 db
+        assert_status 0
+        assert_equal "$stderr" ""
+        assert_equal "$(ls -A db)" x.db
+        rm db/x.db
+    done < <(makers)
+    leave_public_work
+}
