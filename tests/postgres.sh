@@ -7,6 +7,8 @@
 #   tests/postgres.sh stop DIR     stops it and removes DIR
 #   tests/postgres.sh resume DIR   starts it again after `halt`
 #   tests/postgres.sh halt DIR     stops it, keeps DIR
+#   tests/postgres.sh standby DIR  makes a hot standby of the running server in a new folder, with the same
+#                                  roles and databases; prints STANDBY_DIR, STANDBY_HOST and STANDBY_PORT. `stop` it as any server.
 #
 # Role mlflow may create databases; role postgres is the superuser (no password over the socket: trust; over TCP: password).
 set -eu
@@ -56,7 +58,7 @@ synchronous_commit = off
 max_connections = 60
 shared_buffers = 64MB
 CONF
-    printf 'local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n' >"$dir/data/pg_hba.conf"
+    printf 'local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n' >"$dir/data/pg_hba.conf"
     [ "$(id -u)" -ne 0 ] || chown "$user" "$dir/data/postgresql.conf" "$dir/data/pg_hba.conf"
     launch "$dir"
     as_owner "$bin/psql" -q -h "$dir/socket" -p "$port" -U postgres -d postgres -c "CREATE ROLE mlflow LOGIN CREATEDB PASSWORD '$password'" \
@@ -73,8 +75,21 @@ halt)
 resume)
     launch "$2"
     ;;
+standby)
+    dir=$(mktemp -d /tmp/mlruns-tools-pg.XXXXXX)
+    mkdir "$dir/socket"
+    chmod 755 "$dir" "$dir/socket"
+    [ "$(id -u)" -ne 0 ] || chown -R "$user" "$dir"
+    primary=$(sed -n 's/^port = //p' "$2/data/postgresql.conf")
+    # -R writes standby.signal and how to reach the primary.
+    as_owner "$bin/pg_basebackup" -D "$dir/data" -R -c fast -h "$2/socket" -p "$primary" -U postgres >/dev/null
+    port=$(free_port)
+    as_owner sh -c 'printf "port = %s\nunix_socket_directories = '"'%s'"'\n" "$1" "$2" >>"$3"' sh "$port" "$dir/socket" "$dir/data/postgresql.conf"
+    launch "$dir"
+    printf 'STANDBY_DIR=%s\nSTANDBY_HOST=%s/socket\nSTANDBY_PORT=%s\n' "$dir" "$dir" "$port"
+    ;;
 *)
-    echo "usage: tests/postgres.sh start | stop|halt|resume DIR" >&2
+    echo "usage: tests/postgres.sh start | stop|halt|resume|standby DIR" >&2
     exit 2
     ;;
 esac

@@ -17,8 +17,8 @@ static const struct legacy {
     /* 0.9.1, the last release without revisions, against 0.9.0. */
     {DIALECT_SQLITE, 0, 0, "metrics", "primary key (key, timestamp, run_uuid, value)",
      "primary key (key, timestamp, run_uuid)"},
-    {DIALECT_POSTGRESQL, 0, 0, "metrics", "primary key (key, \"timestamp\", run_uuid, value)",
-     "primary key (key, \"timestamp\", run_uuid)"},
+    {DIALECT_POSTGRESQL, 0, 0, "metrics", "primary key (key, timestamp, run_uuid, value)",
+     "primary key (key, timestamp, run_uuid)"},
     /* SQLAlchemy 1.3 gives a boolean column this check, as revision 39d1c3be5f05 does for all. */
     {DIALECT_SQLITE, 6, 13, "latest_metrics", "check (is_nan IN (0, 1))", NULL},
     /* 1.5.0 left the old list beside the one with KILLED. Where it has outlived revision 0a8213491aaa, which

@@ -6,20 +6,6 @@
 
 /* ---- pieces */
 
-enum kind {
-    NOTHING,
-    WORD,
-    NAME, /* quoted */
-    STRING,
-    BRACKETS, /* with all that is in them */
-    SIGN,
-};
-
-struct piece {
-    enum kind kind;
-    struct schema_text text; /* of NAME without the quotes, of BRACKETS without these */
-};
-
 /* The end of white space and comments. */
 static const char *skip_blank(const char *s, const char *end)
 {
@@ -63,35 +49,34 @@ static const char *skip_piece(const char *s, const char *end)
     return s < end ? s + 1 : end;
 }
 
-static enum kind kind_of(char c)
+static enum schema_piece_kind kind_of(char c)
 {
     if (in_word(c))
-        return WORD;
+        return SCHEMA_WORD;
     switch (c) {
     case '\'':
-        return STRING;
+        return SCHEMA_STRING;
     case '"':
     case '`':
     case '[':
-        return NAME;
+        return SCHEMA_NAME;
     case '(':
-        return BRACKETS;
+        return SCHEMA_BRACKETS;
     default:
-        return SIGN;
+        return SCHEMA_SIGN;
     }
 }
 
-/* The next piece of a text, which moves behind it. */
-static struct piece next_piece(struct schema_text *t)
+struct schema_piece schema_text_piece(struct schema_text *t)
 {
-    struct piece p = {NOTHING, {t->end, t->end}};
+    struct schema_piece p = {SCHEMA_NOTHING, {t->end, t->end}};
     t->at = skip_blank(t->at, t->end);
     if (t->at == t->end)
         return p;
     p.kind = kind_of(*t->at);
     p.text = (struct schema_text){t->at, skip_piece(t->at, t->end)};
     t->at = p.text.end;
-    if (p.kind == NAME || p.kind == BRACKETS) {
+    if (p.kind == SCHEMA_NAME || p.kind == SCHEMA_BRACKETS) {
         char close = *p.text.at == '(' ? ')' : *p.text.at == '[' ? ']' : *p.text.at;
         p.text.at++;
         p.text.end -= p.text.end > p.text.at && p.text.end[-1] == close;
@@ -105,29 +90,30 @@ static bool text_is(struct schema_text t, const char *word)
     return (size_t)(t.end - t.at) == n && strncasecmp(t.at, word, n) == 0;
 }
 
-static bool is_word(struct piece p, const char *word)
+bool schema_piece_is(struct schema_piece p, const char *word)
 {
-    return p.kind == WORD && text_is(p.text, word);
+    return p.kind == SCHEMA_WORD && text_is(p.text, word);
 }
 
 /* ---- texts */
 
 /* Whether there is a space before p in the normal form: words stay apart, and two strings side by side are
  * one with a quote in it. */
-static bool is_apart(struct piece last, struct piece p)
+static bool is_apart(struct schema_piece last, struct schema_piece p)
 {
-    if (last.kind == SIGN)
+    if (last.kind == SCHEMA_SIGN)
         return *last.text.at == ',';
-    return last.kind != NOTHING && p.kind != SIGN && !(last.kind == STRING && p.kind == STRING);
+    return last.kind != SCHEMA_NOTHING && p.kind != SCHEMA_SIGN &&
+           !(last.kind == SCHEMA_STRING && p.kind == SCHEMA_STRING);
 }
 
 void schema_text_normal(struct schema_text t, struct buf *out)
 {
-    struct piece p, last = {0};
-    while ((p = next_piece(&t)).kind != NOTHING) {
+    struct schema_piece p, last = {0};
+    while ((p = schema_text_piece(&t)).kind != SCHEMA_NOTHING) {
         if (is_apart(last, p))
             buf_addc(out, ' ');
-        if (p.kind == BRACKETS) {
+        if (p.kind == SCHEMA_BRACKETS) {
             buf_addc(out, '(');
             schema_text_normal(p.text, out);
             buf_addc(out, ')');
@@ -139,21 +125,21 @@ void schema_text_normal(struct schema_text t, struct buf *out)
 
 bool schema_text_brackets(struct schema_text t, struct schema_text *inside, struct schema_text *after)
 {
-    struct piece p;
-    while ((p = next_piece(&t)).kind != NOTHING && p.kind != BRACKETS)
+    struct schema_piece p;
+    while ((p = schema_text_piece(&t)).kind != SCHEMA_NOTHING && p.kind != SCHEMA_BRACKETS)
         ;
     *inside = p.text;
     *after = t;
-    return p.kind == BRACKETS;
+    return p.kind == SCHEMA_BRACKETS;
 }
 
 bool schema_text_next(struct schema_text *inside, struct schema_text *definition)
 {
     inside->at = skip_blank(inside->at, inside->end);
     *definition = (struct schema_text){inside->at, inside->at};
-    struct piece p;
-    while ((p = next_piece(inside)).kind != NOTHING) {
-        if (p.kind == SIGN && *p.text.at == ',')
+    struct schema_piece p;
+    while ((p = schema_text_piece(inside)).kind != SCHEMA_NOTHING) {
+        if (p.kind == SCHEMA_SIGN && *p.text.at == ',')
             return true;
         definition->end = inside->at;
     }
@@ -161,12 +147,12 @@ bool schema_text_next(struct schema_text *inside, struct schema_text *definition
 }
 
 /* What follows ON CONFLICT: false for what happens without it. */
-static bool is_other_conflict(struct piece p)
+static bool is_other_conflict(struct schema_piece p)
 {
-    return p.kind == WORD && !text_is(p.text, "ABORT");
+    return p.kind == SCHEMA_WORD && !text_is(p.text, "ABORT");
 }
 
-static void add_clause(struct buf *out, const char *clause, struct piece p)
+static void add_clause(struct buf *out, const char *clause, struct schema_piece p)
 {
     buf_adds(out, clause);
     for (const char *s = p.text.at; s < p.text.end; s++)
@@ -175,17 +161,17 @@ static void add_clause(struct buf *out, const char *clause, struct piece p)
 
 static void add_clauses(struct schema_text definition, struct buf *out)
 {
-    struct piece p;
-    while ((p = next_piece(&definition)).kind != NOTHING) {
+    struct schema_piece p;
+    while ((p = schema_text_piece(&definition)).kind != SCHEMA_NOTHING) {
         struct schema_text rest = definition;
-        struct piece next = next_piece(&rest);
-        if (is_word(p, "COLLATE") && !text_is(next.text, "BINARY"))
+        struct schema_piece next = schema_text_piece(&rest);
+        if (schema_piece_is(p, "COLLATE") && !text_is(next.text, "BINARY"))
             add_clause(out, " COLLATE ", next);
-        else if (is_word(p, "CONFLICT") && is_other_conflict(next))
+        else if (schema_piece_is(p, "CONFLICT") && is_other_conflict(next))
             add_clause(out, " ON CONFLICT ", next);
-        else if (is_word(p, "DEFERRED"))
+        else if (schema_piece_is(p, "DEFERRED"))
             buf_adds(out, " DEFERRED");
-        else if (is_word(p, "AS") && next.kind == BRACKETS) {
+        else if (schema_piece_is(p, "AS") && next.kind == SCHEMA_BRACKETS) {
             buf_adds(out, " GENERATED AS (");
             schema_text_normal(next.text, out);
             buf_addc(out, ')');
@@ -196,9 +182,9 @@ static void add_clauses(struct schema_text definition, struct buf *out)
 static bool is_constraint(struct schema_text definition)
 {
     static const char *const words[] = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"};
-    struct piece p = next_piece(&definition);
+    struct schema_piece p = schema_text_piece(&definition);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (is_word(p, words[i]))
+        if (schema_piece_is(p, words[i]))
             return true;
     return false;
 }
@@ -210,7 +196,7 @@ void schema_text_column(struct schema_text create, const char *column, struct bu
         return;
     while (schema_text_next(&inside, &definition)) {
         struct schema_text rest = definition;
-        if (!is_constraint(definition) && text_is(next_piece(&rest).text, column)) {
+        if (!is_constraint(definition) && text_is(schema_text_piece(&rest).text, column)) {
             add_clauses(rest, out);
             return;
         }
@@ -233,9 +219,9 @@ static void give_fact(const char *kind, struct schema_text t, bool brackets, sch
 
 static void give_checks(struct schema_text definition, schema_text_fact *give, void *arg)
 {
-    struct piece p, last = {0};
-    while ((p = next_piece(&definition)).kind != NOTHING) {
-        if (p.kind == BRACKETS && is_word(last, "CHECK"))
+    struct schema_piece p, last = {0};
+    while ((p = schema_text_piece(&definition)).kind != SCHEMA_NOTHING) {
+        if (p.kind == SCHEMA_BRACKETS && schema_piece_is(last, "CHECK"))
             give_fact("check ", p.text, true, give, arg);
         last = p;
     }
@@ -255,6 +241,6 @@ void schema_text_table(struct schema_text create, schema_text_fact *give, void *
             give_fact("definition ", definition, false, give, arg);
         buf_free(&clauses);
     }
-    if (next_piece(&(struct schema_text){after.at, after.end}).kind != NOTHING)
+    if (schema_text_piece(&(struct schema_text){after.at, after.end}).kind != SCHEMA_NOTHING)
         give_fact("options ", after, false, give, arg);
 }

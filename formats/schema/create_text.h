@@ -11,6 +11,24 @@ struct schema_text {
     const char *at, *end;
 };
 
+enum schema_piece_kind {
+    SCHEMA_NOTHING,
+    SCHEMA_WORD,
+    SCHEMA_NAME, /* quoted */
+    SCHEMA_STRING,
+    SCHEMA_BRACKETS, /* with all that is in them */
+    SCHEMA_SIGN,
+};
+struct schema_piece {
+    enum schema_piece_kind kind;
+    struct schema_text
+        text; /* of a NAME without the quotes, of BRACKETS without these; of a STRING with them */
+};
+/* The next piece of a text, which moves past it; white space and comments are none. */
+struct schema_piece schema_text_piece(struct schema_text *t);
+/* Whether the piece is that word, in whatever case. */
+bool schema_piece_is(struct schema_piece p, const char *word);
+
 /* Appends the text as pieces of SQL are compared: without comments, white space that means nothing, and the
  * quotes of names. */
 void schema_text_normal(struct schema_text t, struct buf *out);

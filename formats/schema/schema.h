@@ -65,7 +65,8 @@ bool schema_upgrade(struct db *db, int to, int *order, struct err *e);
 /* Compares a database's structure with that of its revision: tables, columns, keys, constraints, indexes and
  * triggers that are missing or differ, and constraints and unique indexes of others that could refuse
  * MLflow's rows. Tables, triggers and other indexes of others are no finding, nor are the shapes that only
- * old releases have made. Each is given to report as a line without its end. No transaction may be open. */
+ * old releases have made. Each is given to report as a line without its end. Reads the catalog alone, within
+ * the transaction that may be open: no right is needed, and nothing is made. */
 typedef void schema_report(const char *line, void *arg);
 bool schema_check(struct db *db, int order, schema_report *report, void *arg, int *findings, struct err *e);
 

@@ -2,16 +2,16 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "formats/schema/internal.h"
 #include "formats/schema/model.h"
 #include "formats/schema/create_text.h"
+#include "formats/schema/model_postgres.h"
 
 /* ---- facts */
 
-static void add_fact(struct schema_shape *s, const char *table, size_t table_len, const char *text,
-                     size_t len)
+void schema_shape_add(struct schema_shape *s, const char *table, size_t table_len, const char *text,
+                      size_t len)
 {
     /* The room doubles; n alone tells how much there is. */
     if ((s->n & (s->n - 1)) == 0)
@@ -24,6 +24,12 @@ static int compare_facts(const void *a, const void *b)
     const struct schema_fact *x = a, *y = b;
     int c = strcmp(x->table, y->table);
     return c ? c : strcmp(x->text, y->text);
+}
+
+void schema_shape_sort(struct schema_shape *s)
+{
+    if (s->n)
+        qsort(s->facts, (size_t)s->n, sizeof *s->facts, compare_facts);
 }
 
 void schema_shape_free(struct schema_shape *s)
@@ -122,9 +128,15 @@ static const char sqlite_triggers[] =
     "    '(^|[^[:alnum:]_])\\(([[:alnum:]_]+|''[^'']*'')\\)', '\\1\\2', 'g'),\n"                             \
     "    '\\(\\((ARRAY\\[[^]]*\\])\\)\\)', '(\\1)', 'g')"
 
-static const char postgres_facts[] =
-    "WITH t AS (SELECT oid, relname::text AS name FROM pg_class WHERE relkind IN ('r', 'p')\n"
+/* A definition without the quotes that only some names need, as SQLite's facts have them. */
+#define WITHOUT_QUOTES(definition) "regexp_replace(" definition ", '\"([a-z_][a-z0-9_]*)\"', '\\1', 'g')"
+#define CONSTRAINT_FROM(n)         WITHOUT_QUOTES("substr(pg_get_constraintdef(k.oid), " #n ")")
+
+#define POSTGRES_TABLES                                                                                      \
+    "WITH t AS (SELECT oid, relname::text AS name FROM pg_class WHERE relkind IN ('r', 'p')\n"               \
     "    AND relnamespace = quote_ident(current_schema())::regnamespace)\n"
+
+static const char postgres_facts[] = POSTGRES_TABLES
     "SELECT t.name, 'column ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)\n"
     "    || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END\n"
     "    || coalesce(CASE WHEN a.attgenerated = '' THEN ' DEFAULT ' ELSE ' GENERATED ' END\n"
@@ -136,25 +148,49 @@ static const char postgres_facts[] =
     "JOIN pg_type y ON y.oid = a.atttypid LEFT JOIN pg_collation l ON l.oid = a.attcollation\n"
     "LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum\n"
     "UNION ALL SELECT t.name, CASE k.contype WHEN 'c' THEN 'check ' || " POSTGRES_CHECK "\n"
-    "    WHEN 'p' THEN 'primary key ' || substr(pg_get_constraintdef(k.oid), 13)\n"
-    "    WHEN 'u' THEN 'unique ' || substr(pg_get_constraintdef(k.oid), 8)\n"
-    "    WHEN 'f' THEN 'foreign key ' || substr(pg_get_constraintdef(k.oid), 13)\n"
-    "    ELSE 'exclude ' || substr(pg_get_constraintdef(k.oid), 9) END\n"
-    "FROM pg_constraint k JOIN t ON t.oid = k.conrelid WHERE k.contype IN ('c', 'p', 'u', 'f', 'x')\n"
-    "UNION ALL SELECT t.name, 'index ' || i.relname || CASE WHEN x.indisunique THEN ' unique' ELSE '' END\n"
-    "    || ' on ' || regexp_replace(regexp_replace(pg_get_indexdef(i.oid), '^.* USING ', ''),\n"
-    "                                ' WITH \\([^)]*\\)', '')\n"
-    "    || CASE WHEN x.indisvalid THEN '' ELSE ' INVALID' END\n"
-    "FROM pg_index x JOIN t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid\n"
-    "WHERE NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = x.indexrelid\n"
-    "    AND k.contype IN ('p', 'u', 'x'))\n"
-    "UNION ALL SELECT t.name, 'trigger ' || g.tgname || CASE WHEN g.tgenabled IN ('D', 'R') THEN ' "
-    "disabled'\n"
-    "    ELSE regexp_replace(' ' || pg_get_triggerdef(g.oid, true) || ' ' || f.prosrc,\n"
-    "                        '[[:space:]]+', ' ', 'g') END\n"
+    "    WHEN 'p' THEN 'primary key ' || " CONSTRAINT_FROM(
+        13) "\n"
+            "    WHEN 'u' THEN 'unique ' || " CONSTRAINT_FROM(
+                8) "\n"
+                   "    WHEN 'f' THEN 'foreign key ' || " CONSTRAINT_FROM(
+                       13) "\n"
+                           "    ELSE 'exclude ' || " CONSTRAINT_FROM(
+                               9) " END\n"
+                                  "FROM pg_constraint k JOIN t ON t.oid = k.conrelid WHERE k.contype IN "
+                                  "('c', 'p', 'u', 'f', 'x')\n"
+                                  "UNION ALL SELECT t.name, 'index ' || i.relname || CASE WHEN x.indisunique "
+                                  "THEN ' unique' ELSE '' END\n"
+                                  "    || ' on ' || " WITHOUT_QUOTES(
+                                      "regexp_replace(regexp_replace(pg_get_indexdef(i.oid), '^.* USING ', "
+                                      "''),"
+                                      " ' WITH \\([^)]*\\)', '')") "\n"
+                                                                   "    || CASE WHEN x.indisvalid THEN '' "
+                                                                   "ELSE ' INVALID' END\n"
+                                                                   "FROM pg_index x JOIN t ON t.oid = "
+                                                                   "x.indrelid JOIN pg_class i ON i.oid = "
+                                                                   "x.indexrelid\n"
+                                                                   "WHERE NOT EXISTS (SELECT 1 FROM "
+                                                                   "pg_constraint k WHERE k.conindid = "
+                                                                   "x.indexrelid\n"
+                                                                   "    AND k.contype IN ('p', 'u', 'x'))\n"
+                                                                   "UNION ALL SELECT t.name, 'row security' "
+                                                                   "FROM t WHERE row_security_active(t.oid)\n"
+                                                                   /* whose rows are gone after a crash */
+                                                                   "UNION ALL SELECT t.name, 'options "
+                                                                   "UNLOGGED' FROM t JOIN pg_class c ON "
+                                                                   "c.oid = t.oid WHERE c.relpersistence = "
+                                                                   "'u'";
+
+/* As for SQLite's: the beginning of a fact, and the text that has the rest. */
+static const char postgres_triggers[] = POSTGRES_TABLES
+    "SELECT t.name, 'trigger ' || g.tgname || ' ', CASE WHEN g.tgenabled IN ('D', 'R') THEN 'disabled'\n"
+    "    ELSE pg_get_triggerdef(g.oid, true) || ' ' || f.prosrc END\n"
     "FROM pg_trigger g JOIN t ON t.oid = g.tgrelid JOIN pg_proc f ON f.oid = g.tgfoid\n"
     "WHERE NOT g.tgisinternal\n"
-    "UNION ALL SELECT t.name, 'row security' FROM t WHERE row_security_active(t.oid)";
+    "UNION ALL SELECT t.name, 'rule ' || w.rulename || ' ', CASE WHEN w.ev_enabled IN ('D', 'R') THEN "
+    "'disabled'\n"
+    "    ELSE pg_get_ruledef(w.oid, true) END\n"
+    "FROM pg_rewrite w JOIN t ON t.oid = w.ev_class";
 
 static bool is_foreign(const struct value *table)
 {
@@ -169,7 +205,7 @@ static void add_text(struct schema_shape *out, const struct value *table, const 
                      struct db_stmt *row)
 {
     (void)row;
-    add_fact(out, table->s, table->len, text->s, text->len);
+    schema_shape_add(out, table->s, table->len, text->s, text->len);
 }
 
 static struct schema_text create_statement(struct db_stmt *row)
@@ -188,7 +224,7 @@ static void add_column(struct schema_shape *out, const struct value *table, cons
     char *name = xstrndup(column.s, column.len);
     buf_add(&fact, text->s, text->len);
     schema_text_column(create_statement(row), name, &fact);
-    add_fact(out, table->s, table->len, fact.data, fact.len);
+    schema_shape_add(out, table->s, table->len, fact.data, fact.len);
     buf_free(&fact);
     free(name);
 }
@@ -199,7 +235,7 @@ static void add_trigger(struct schema_shape *out, const struct value *table, con
     struct buf fact = {0};
     buf_add(&fact, text->s, text->len);
     schema_text_normal(create_statement(row), &fact);
-    add_fact(out, table->s, table->len, fact.data, fact.len);
+    schema_shape_add(out, table->s, table->len, fact.data, fact.len);
     buf_free(&fact);
 }
 
@@ -211,7 +247,7 @@ struct table_facts {
 static void add_table_fact(const char *fact, void *arg)
 {
     struct table_facts *t = arg;
-    add_fact(t->out, t->table->s, t->table->len, fact, strlen(fact));
+    schema_shape_add(t->out, t->table->s, t->table->len, fact, strlen(fact));
 }
 
 static void add_table(struct schema_shape *out, const struct value *table, const struct value *text,
@@ -250,9 +286,9 @@ bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e)
              read_facts(db, sqlite_tables, add_table, out, e) &&
              read_facts(db, sqlite_triggers, add_trigger, out, e);
     else
-        ok = read_facts(db, postgres_facts, add_text, out, e);
-    if (out->n)
-        qsort(out->facts, (size_t)out->n, sizeof *out->facts, compare_facts);
+        ok = read_facts(db, postgres_facts, add_text, out, e) &&
+             read_facts(db, postgres_triggers, add_trigger, out, e);
+    schema_shape_sort(out);
     if (!ok)
         schema_shape_free(out);
     return ok;
@@ -260,28 +296,12 @@ bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e)
 
 /* ---- what they should be */
 
-/* A schema of its own in the database, gone again with the transaction. */
-static bool expected_postgres(struct db *db, int order, struct schema_shape *out, struct err *e)
-{
-    char *begin = xasprintf(
-        "BEGIN READ WRITE; CREATE SCHEMA ml_schema_model_%ld; SET LOCAL search_path = ml_schema_model_%ld",
-        (long)getpid(), (long)getpid());
-    bool wide = false;
-    bool ok = schema_is_wide(db, &wide, e), made = ok && db_exec(db, begin, e);
-    if (ok && !made)
-        err_hint(e, "to compare, a schema is made in the database and rolled back: the role needs CREATE on "
-                    "the database");
-    ok = made && (wide ? schema_create_wide : schema_create)(db, order, e) && schema_shape_read(db, out, e);
-    db_rollback(db);
-    free(begin);
-    return ok;
-}
-
 bool schema_shape_expected(struct db *db, int order, struct schema_shape *out, struct err *e)
 {
     *out = (struct schema_shape){0};
+    bool wide = false;
     if (db_dialect(db) == DIALECT_POSTGRESQL)
-        return expected_postgres(db, order, out, e);
+        return schema_is_wide(db, &wide, e) && schema_model_postgres(order, wide, out, e);
     struct db *model = schema_model(order, e);
     bool ok = model && schema_shape_read(model, out, e);
     db_close(model);

@@ -15,10 +15,16 @@ struct schema_shape {
     int n;
 };
 
-/* The facts of all tables of a database but alembic_version's. */
+/* Adds a fact; the texts are copied. Sort when all are there, before anything is looked up. */
+void schema_shape_add(struct schema_shape *s, const char *table, size_t table_len, const char *text,
+                      size_t len);
+void schema_shape_sort(struct schema_shape *s);
+
+/* The facts of all tables of a database but alembic_version's. Reads only the catalog, within the transaction
+ * that may be open. */
 bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e);
-/* The facts that a database of that order has. db is of the dialect that is meant; on PostgreSQL they come
- * from a schema that is made in it and rolled back, so that no transaction may be open. */
+/* The facts that a database of that order has, of the dialect of db and with 64-bit experiment ids where it
+ * has such. Nothing is made in it. */
 bool schema_shape_expected(struct db *db, int order, struct schema_shape *out, struct err *e);
 void schema_shape_free(struct schema_shape *s);
 

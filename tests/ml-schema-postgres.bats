@@ -1,0 +1,61 @@
+#!/usr/bin/env bats
+# ml-schema on PostgreSQL, without MLflow: what it judges and mends there, and with how few rights.
+
+load helpers
+
+setup_file() {
+    start=$(sh "$ROOT/tests/postgres.sh" start)
+    eval "$start"
+    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+}
+
+teardown_file() {
+    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+}
+
+setup() {
+    work
+    PGDATABASE=t$BATS_TEST_NUMBER
+    export PGDATABASE
+    createdb "$PGDATABASE"
+    url=postgresql:///$PGDATABASE
+}
+
+edit() {
+    psql -qAtX -v ON_ERROR_STOP=1 -c "$1"
+}
+
+# check_says RELEASE [LINE…]: these lines alone, and status 1; none: status 0
+check_says() {
+    release=$1
+    shift
+    run_split ml-schema check --release "$release" "$url"
+    assert_status $(($# > 0))
+    [ $# -eq 0 ] || assert_equal "$output" "$(printf '%s\n' "$@")"
+}
+
+@test "check wants no right but that to connect and to read alembic_version, and makes nothing" {
+    ml-schema create -q --release 3.17 "$url"
+    psql -qX -U postgres -c "CREATE ROLE reader$BATS_TEST_NUMBER LOGIN" -c "GRANT SELECT ON alembic_version TO reader$BATS_TEST_NUMBER" \
+        -c "REVOKE ALL ON DATABASE $PGDATABASE FROM PUBLIC" -c "GRANT CONNECT ON DATABASE $PGDATABASE TO reader$BATS_TEST_NUMBER" \
+        -c "ALTER ROLE reader$BATS_TEST_NUMBER SET default_transaction_read_only = on"
+    PGUSER=reader$BATS_TEST_NUMBER check_says 3.17
+    edit "DROP TABLE spans CASCADE; ALTER TABLE runs DROP COLUMN deleted_time"
+    PGUSER=reader$BATS_TEST_NUMBER check_says 3.17 "table runs: missing: column deleted_time bigint" \
+        "table span_metrics: missing: foreign key (trace_id, span_id) REFERENCES spans(trace_id, span_id) ON DELETE CASCADE" \
+        "table spans is missing"
+}
+
+@test "check judges a hot standby" {
+    ml-schema create -q --release 3.17 "$url"
+    edit "DROP INDEX index_tags_run_uuid"
+    standby=$(sh "$ROOT/tests/postgres.sh" standby "$PGDIR")
+    eval "$standby"
+    export PGHOST=$STANDBY_HOST PGPORT=$STANDBY_PORT
+    in_recovery=$(edit "SELECT pg_is_in_recovery()")
+    run_split ml-schema check --release 3.17 "$url"
+    sh "$ROOT/tests/postgres.sh" stop "$STANDBY_DIR"
+    assert_equal "$in_recovery" t
+    assert_status 1
+    assert_equal "$output" "table tags: missing: index index_tags_run_uuid on btree (run_uuid)"
+}
