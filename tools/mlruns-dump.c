@@ -15,7 +15,7 @@
 
 struct options {
     struct opt_list experiments;
-    bool registry, list, check, skip_malformed;
+    bool registry, list, check, skip_malformed, renumber_trash;
     const char *shard;
     uint64_t jobs;
 };
@@ -33,6 +33,9 @@ static const struct opt table[] = {
      OPT_AT(struct options, check)},
     {OPT_FLAG, 0, "skip-malformed", NULL, "leave out what can't be read, and say so in the stream",
      OPT_AT(struct options, skip_malformed)},
+    {OPT_FLAG, 0, "renumber-trash", NULL,
+     "give deleted experiments whose id is that of an active one an id of their own",
+     OPT_AT(struct options, renumber_trash)},
     {OPT_SIZE, 'j', "jobs", "N", "reader threads (default: the number of cores)",
      OPT_AT(struct options, jobs)},
     {.type = OPT_END},
@@ -54,6 +57,7 @@ struct dump {
     struct wire_writer *out; /* NULL: --check */
     struct wire_counts counts;
     uint64_t problems;
+    bool same_names; /* among the problems */
 };
 
 static bool is_writing(const struct dump *d)
@@ -100,6 +104,24 @@ static void on_warning(void *ctx, const char *path, const char *reason)
 
     err_warn(where, "%s", reason);
     free(where);
+}
+
+/* Only --check: a stream can hold them, and a transform cure them. */
+static void on_same_name(void *ctx, const char *path, const char *other, const char *name)
+{
+    struct dump *d = ctx;
+    char *where = full_path(d, path), *other_path = full_path(d, other);
+
+    d->problems++;
+    d->same_names = true;
+    err_print(where, "its name '%s' is that of the experiment in %s too", name, other_path);
+    free(where);
+    free(other_path);
+}
+
+static void on_renumbered(void *ctx, const char *path, const char *id)
+{
+    err_note("%s/%s: the experiment becomes %s", mlruns_path(ctx), path, id);
 }
 
 static void parse_shard(const char *shard, struct mlruns_selection *s)
@@ -158,6 +180,12 @@ static int finish(struct dump *d)
     else
         err_print(mlruns_path(d->store), "%llu problem%s", (unsigned long long)d->problems,
                   d->problems == 1 ? "" : "s");
+    if (d->same_names)
+        err_print_hint("ml-transform --merge --on-conflict rename, before ml-load, gives all but one of each "
+                       "name another one, deleted experiments first");
+    if (mlruns_has_twins(d->store))
+        err_print_hint(
+            "--renumber-trash gives deleted experiments with the id of an active one an id of their own");
     if (whole || !d->out)
         return EXIT_ANSWER_NO;
     err_print_hint("mend them, or leave them out with --skip-malformed; the stream was not completed");
@@ -180,6 +208,8 @@ static int run(struct mlruns *store, const struct options *o)
     struct err e;
 
     parse_shard(o->shard, &selection);
+    if (o->check)
+        sink.same_name = on_same_name;
     if (!o->check) {
         if (isatty(STDOUT_FILENO))
             die_hint("redirect it to a file, or pipe it to ml-load, ml-verify or ml-transform --json",
@@ -217,6 +247,8 @@ int main(int argc, char **argv)
         return EXIT_TROUBLE;
     }
     err_note("reading the file store %s", mlruns_path(store));
+    if (o.renumber_trash && !mlruns_renumber_trash(store, on_renumbered, store, &e))
+        err_die(&e);
     if (o.list) {
         print_list(store);
         status = EXIT_DONE;

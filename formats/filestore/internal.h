@@ -11,6 +11,7 @@
 
 #include "common/buf.h"
 #include "formats/filestore/store.h"
+#include "formats/record/idmap.h"
 #include "formats/record/record.h"
 #include "formats/stream/wire.h"
 #include "formats/python/number.h"
@@ -27,11 +28,17 @@ enum {
 #define TRASH  ".trash"
 #define MODELS "models"
 
+struct unit;
+struct walker;
+
 struct experiment {
-    char *id;
+    char *id;           /* its folder's name */
+    char *new_id;       /* what records call it; NULL: id */
     unsigned char type; /* of the folder's entry */
     bool deleted;       /* lies in .trash */
     bool bad;           /* can't be read */
+    bool twin;          /* deleted, with the id of an active one, and no new id */
+    struct id_key name; /* of its name and workspace, once it has been read */
 };
 
 struct mlruns {
@@ -41,6 +48,18 @@ struct mlruns {
     struct experiment *experiments; /* sorted by id, active before deleted */
     size_t n, cap;
 };
+
+/* Makes the source id another one: the stream says something else of the tree, `what`. */
+void source_extend(struct mlruns *m, const char *what);
+
+/* -- experiments that share an id or a name (clash.c) */
+
+/* Finds deleted experiments with the id of an active one. Folders without meta.yaml are none. */
+void find_twins(struct mlruns *m);
+/* Reports that the unit is a twin, which leaves out all that is in it. */
+void problem_of_twin(struct walker *w, const struct unit *unit);
+/* Hands pairs of one name to sink->same_name, of the experiments chosen that were read. */
+void report_same_names(const struct mlruns *m, const bool *chosen, const struct mlruns_sink *sink);
 
 /* -- sorted names of a folder */
 
@@ -203,13 +222,24 @@ struct unit {
         UNIT_REGISTERED_MODEL,
         UNIT_UNREADABLE
     } kind;
-    const char *experiment; /* id */
-    bool deleted;           /* the experiment lies in .trash */
-    const char *name;       /* of the folder */
-    unsigned char type;     /* of the folder's entry */
-    int error;              /* UNREADABLE: errno of listing the folder path */
-    bool *bad;              /* EXPERIMENT: set when it can't be read, which leaves out all that is in it */
+    const char *experiment;    /* its folder's name, which is its id in its files */
+    const char *experiment_id; /* what records call it; NULL: the same */
+    bool deleted;              /* the experiment lies in .trash */
+    const char *name;          /* of the folder */
+    unsigned char type;        /* of the folder's entry */
+    int error;                 /* UNREADABLE: errno of listing the folder path */
+    bool *bad;                 /* EXPERIMENT: set when it can't be read, which leaves out all that is in it */
+    bool twin;
+    struct id_key *experiment_name; /* EXPERIMENT: of its name and workspace, set when it is read */
 };
+
+/* The id of the unit's experiment in records. */
+static inline struct value unit_experiment_id(const struct unit *unit)
+{
+    const char *id = unit->experiment_id ? unit->experiment_id : unit->experiment;
+
+    return value_text(id, strlen(id));
+}
 
 void read_experiment(struct walker *w, int dir, const struct unit *unit);
 void read_run(struct walker *w, int dir, const struct unit *unit);

@@ -31,7 +31,7 @@ static bool logged_fill(struct walker *w, const struct yaml_value *meta, const s
         !(status = meta_word(w, yaml_get(meta, "status"), "status", statuses, 0, N_OF(statuses), 2)))
         return false;
     r->v[F_logged_model_model_id] = value_text(unit->name, strlen(unit->name));
-    r->v[F_logged_model_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    r->v[F_logged_model_experiment_id] = unit_experiment_id(unit);
     r->v[F_logged_model_status] = value_str(status);
     r->v[F_logged_model_lifecycle_stage] = value_str(stage);
     return meta_fill(w, meta, logged_fields, N_OF(logged_fields), r);
@@ -80,8 +80,7 @@ static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit
 
 void read_logged_model(struct walker *w, int dir, const struct unit *unit)
 {
-    struct value id = value_text(unit->name, strlen(unit->name)),
-                 experiment = value_text(unit->experiment, strlen(unit->experiment));
+    struct value id = value_text(unit->name, strlen(unit->name)), experiment = unit_experiment_id(unit);
     struct record r;
     bool elsewhere;
 

@@ -191,8 +191,11 @@ static void set_unit(struct reader *reader, enum unit_kind kind, struct experime
     reader->unit = (struct unit){.kind = kind, .name = reader->name, .type = type};
     if (x) {
         reader->unit.experiment = x->id;
+        reader->unit.experiment_id = x->new_id;
         reader->unit.deleted = x->deleted;
         reader->unit.bad = &x->bad;
+        reader->unit.twin = x->twin;
+        reader->unit.experiment_name = &x->name;
     }
     buf_reset(&reader->unit_path);
     buf_addf(&reader->unit_path, "%s%s", experiment_prefix(x), x ? x->id : "");
@@ -425,7 +428,7 @@ static bool choose_experiments(struct mlruns *m, const struct mlruns_selection *
         bool found = false;
 
         for (size_t j = 0; j < m->n; j++) {
-            if (strcmp(m->experiments[j].id, s->experiments[i]) == 0)
+            if (strcmp(mlruns_experiment_id(m, j), s->experiments[i]) == 0)
                 chosen[j] = found = true;
         }
         if (!found) {
@@ -459,6 +462,8 @@ bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, con
         r.slot_size = HELD_BACK / r.n_slots < SLOT_SIZE ? HELD_BACK / r.n_slots : SLOT_SIZE;
         r.slots = xcalloc(r.n_slots, sizeof *r.slots);
         run_readers(&r, jobs);
+        if (sink->same_name)
+            report_same_names(m, r.chosen, sink);
         for (size_t i = 0; i < r.n_slots; i++) {
             buf_free(&r.slots[i].out.data);
             buf_free(&r.slots[i].out.notes);

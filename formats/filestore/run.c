@@ -45,7 +45,7 @@ static void read_dataset(struct walker *w, int dir, const char *name, void *ctx)
 
     (void)name;
     if (dataset_fill(w, w->yaml, dir, &r)) {
-        r.v[F_dataset_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+        r.v[F_dataset_experiment_id] = unit_experiment_id(unit);
         emit(w, &r);
     }
 }
@@ -108,6 +108,14 @@ static bool is_experiment_id(const char *name)
     return true;
 }
 
+/* Experiments of one workspace may not share a name. */
+static struct id_key experiment_name(const struct record *r)
+{
+    struct value parts[2] = {r->v[F_experiment_name], r->v[F_experiment_workspace]};
+
+    return id_key(0, parts, 2);
+}
+
 /* The stage in meta.yaml must be one, but the folder decides: MLflow 1.x only moves it to .trash. */
 static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
 {
@@ -130,23 +138,30 @@ static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
     if (!meta_is(w, meta, "experiment_id", unit->experiment, true) || !meta_lifecycle(w, meta) ||
         !meta_fill(w, meta, experiment_fields, N_OF(experiment_fields), &r))
         return false;
-    r.v[F_experiment_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    r.v[F_experiment_experiment_id] = unit_experiment_id(unit);
     r.v[F_experiment_lifecycle_stage] = value_str(unit->deleted ? "deleted" : "active");
     emit(w, &r);
+    *unit->experiment_name = experiment_name(&r);
     return true;
 }
 
 void read_experiment(struct walker *w, int dir, const struct unit *unit)
 {
-    size_t back = path_down(w, META_FILE);
+    size_t back;
     struct record tag;
 
+    if (unit->twin) {
+        problem_of_twin(w, unit);
+        *unit->bad = true;
+        return;
+    }
+    back = path_down(w, META_FILE);
     *unit->bad = !emit_experiment(w, dir, unit);
     path_back(w, back);
     if (*unit->bad)
         return;
     record_init(&tag, KIND_experiment_tag);
-    tag.v[F_experiment_tag_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    tag.v[F_experiment_tag_experiment_id] = unit_experiment_id(unit);
     each_value(w, dir, "tags", &tag, F_experiment_tag_key, F_experiment_tag_value);
     each_dir(w, dir, "datasets", read_dataset, (void *)unit);
 }
@@ -201,7 +216,7 @@ static void emit_dataset_input(struct walker *w, const struct unit *unit, const 
     }
     record_init(&r, KIND_input);
     r.v[F_input_run_id] = value_text(unit->name, strlen(unit->name));
-    r.v[F_input_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    r.v[F_input_experiment_id] = unit_experiment_id(unit);
     r.v[F_input_dataset_name] = value_text(buf_str(&dataset->name), dataset->name.len);
     r.v[F_input_dataset_digest] = value_text(buf_str(&dataset->digest), dataset->digest.len);
     r.v[F_input_step] = value_int(0);
@@ -364,7 +379,7 @@ static bool run_fill(struct walker *w, const struct yaml_value *meta, const stru
         }
     }
     r->v[F_run_run_id] = value_text(unit->name, strlen(unit->name));
-    r->v[F_run_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+    r->v[F_run_experiment_id] = unit_experiment_id(unit);
     r->v[F_run_status] = value_str(status);
     r->v[F_run_lifecycle_stage] = value_str(stage);
     if (word)

@@ -26,7 +26,9 @@ size_t mlruns_experiment_count(const struct mlruns *m)
 
 const char *mlruns_experiment_id(const struct mlruns *m, size_t i)
 {
-    return m->experiments[i].id;
+    const struct experiment *x = &m->experiments[i];
+
+    return x->new_id ? x->new_id : x->id;
 }
 
 bool mlruns_experiment_place(const struct mlruns *m, size_t i, struct unit *unit)
@@ -40,8 +42,10 @@ void mlruns_close(struct mlruns *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->n; i++)
+    for (size_t i = 0; i < m->n; i++) {
         free(m->experiments[i].id);
+        free(m->experiments[i].new_id);
+    }
     free(m->experiments);
     free(m->path);
     if (m->root >= 0)
@@ -237,6 +241,14 @@ static void find_source(struct mlruns *m, struct walker *w)
     XXH3_freeState(state);
 }
 
+void source_extend(struct mlruns *m, const char *what)
+{
+    char *text = xasprintf("%s %s", m->source, what);
+
+    hash_hex(XXH3_128bits(text, strlen(text)), m->source);
+    free(text);
+}
+
 static int compare_texts(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -297,6 +309,7 @@ static bool scan(struct mlruns *m, struct err *e)
         good = list_experiments(m, &w, trash, true, e) && lseek(m->root, 0, SEEK_SET) == 0 &&
                list_experiments(m, &w, m->root, false, e);
     sort_experiments(m);
+    find_twins(m);
     if (good)
         find_source(m, &w);
     walker_free(&w);

@@ -27,6 +27,16 @@ const char *mlruns_path(const struct mlruns *m);
 size_t mlruns_experiment_count(const struct mlruns *m);
 const char *mlruns_experiment_id(const struct mlruns *m, size_t i);
 
+/* Deleted experiments with the id of an active one: a stream could not tell their records apart. Each is a
+ * problem, until it gets an id of its own. */
+bool mlruns_has_twins(const struct mlruns *m);
+/* Gives each of them an id of its own, derived from the old one and the experiment's creation time alone, so
+ * that it is the same in every dump and every shard: a number of 19 digits, where MLflow's have at most 18.
+ * Calls note for each, if given, with its folder below the store and the new id. false with e filled when the
+ * new id is another experiment's. */
+bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char *path, const char *id),
+                           void *ctx, struct err *e);
+
 struct mlruns_selection {
     const char *const *experiments; /* ids; an experiment not named is left out */
     size_t n_experiments;           /* 0: all, if `tracking` */
@@ -52,6 +62,9 @@ struct mlruns_sink {
     void (*problem)(void *ctx, const char *path, const char *reason);
     /* Something odd that loses nothing. */
     void (*warning)(void *ctx, const char *path, const char *reason);
+    /* The experiment in path has the name of the one in other, both below the store; name: as messages show
+     * it. Called last. NULL: not looked for. */
+    void (*same_name)(void *ctx, const char *path, const char *other, const char *name);
     void *ctx;
 };
 

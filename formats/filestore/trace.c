@@ -350,7 +350,7 @@ static bool emit_trace(struct walker *w, int dir, const struct unit *unit)
     path_back(w, back);
     if (good) {
         r.v[F_trace_trace_id] = value_text(unit->name, strlen(unit->name));
-        r.v[F_trace_experiment_id] = value_text(unit->experiment, strlen(unit->experiment));
+        r.v[F_trace_experiment_id] = unit_experiment_id(unit);
         emit(w, &r);
     }
     return good;
