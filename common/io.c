@@ -2,13 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { WRITER_BUFFER = 256 * 1024, READER_BUFFER = 256 * 1024 };
@@ -183,80 +180,6 @@ void io_reader_free(struct io_reader *r)
     *r = (struct io_reader){0};
 }
 
-/* Reads from an open descriptor to its end; 0 or an errno value. */
-static int read_to_end(int fd, size_t max, struct buf *b)
-{
-    for (;;) {
-        buf_reserve(b, b->len == 0 ? 4096 : b->len);
-        ssize_t n = read(fd, b->data + b->len, b->cap - b->len - 1);
-        if (n < 0) {
-            if (errno == EINTR && !err_interrupted())
-                continue;
-            return errno;
-        }
-        b->len += (size_t)n;
-        b->data[b->len] = '\0';
-        if (b->len > max)
-            return EFBIG;
-        if (n == 0)
-            return 0;
-    }
-}
-
-int io_read_file(int dirfd, const char *path, size_t max, struct buf *b)
-{
-    buf_reset(b);
-    int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return errno;
-    int rc = read_to_end(fd, max, b);
-    close(fd);
-    return rc;
-}
-
-/* -- names and directories */
-
-char *io_dirname(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash)
-        return xstrdup(".");
-    if (slash == path)
-        return xstrdup("/");
-    return xstrndup(path, (size_t)(slash - path));
-}
-
-char *io_temp_dir(const char *asked, const char *file)
-{
-    const char *env = getenv("TMPDIR");
-    if (asked)
-        return xstrdup(asked);
-    char *real = file ? realpath(file, NULL) : NULL;
-    char *beside = file ? io_dirname(real ? real : file) : NULL;
-    free(real);
-    if (beside && access(beside, W_OK | X_OK) == 0)
-        return beside;
-    free(beside);
-    return xstrdup(env && *env ? env : "/var/tmp");
-}
-
-bool io_publish(const char *from, const char *to, struct err *e)
-{
-    if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
-        return true;
-    if (errno != EINVAL && errno != ENOSYS)
-        goto failed;
-    if (link(from, to) != 0)
-        goto failed;
-    unlink(from);
-    return true;
-failed:;
-    int saved = errno;
-    err_set(e, to, "cannot put the new file in place: %s", strerror(saved));
-    errno = saved;
-    return false;
-}
-
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -285,67 +208,4 @@ ssize_t io_percent_decode(char *s)
     }
     *out = '\0';
     return out - s;
-}
-
-/* -- UTF-8 */
-
-size_t utf8_sequence(const char *text, size_t len)
-{
-    const unsigned char *s = (const unsigned char *)text;
-    unsigned char c = s[0];
-    if (c < 0x80)
-        return 1;
-    size_t n = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
-    if (c < 0xC2 || c > 0xF4 || len < n)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-    if ((c == 0xE0 && s[1] < 0xA0) || (c == 0xED && s[1] > 0x9F) || (c == 0xF0 && s[1] < 0x90) ||
-        (c == 0xF4 && s[1] > 0x8F))
-        return 0; /* overlong, surrogate, beyond U+10FFFF */
-    return n;
-}
-
-bool utf8_valid(const char *s, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)s;
-    size_t i = 0;
-    while (i < len) {
-        while (len - i >= 8) { /* eight ASCII bytes at a time */
-            uint64_t word;
-            memcpy(&word, p + i, 8);
-            if (word & UINT64_C(0x8080808080808080))
-                break;
-            i += 8;
-        }
-        if (i == len)
-            break;
-        size_t n = utf8_sequence(s + i, len - i);
-        if (n == 0)
-            return false;
-        i += n;
-    }
-    return true;
-}
-
-size_t utf8_length(const char *s, size_t len)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++)
-        n += ((unsigned char)s[i] & 0xC0) != 0x80;
-    return n;
-}
-
-size_t utf8_prefix(const char *s, size_t len, size_t n)
-{
-    size_t i = 0;
-    for (; i < len; i++) {
-        if (((unsigned char)s[i] & 0xC0) == 0x80)
-            continue;
-        if (n == 0)
-            break;
-        n--;
-    }
-    return i;
 }

@@ -1,4 +1,4 @@
-/* Files and streams of bytes: whole reads and writes, EINTR, and the rules for stdout (SIGPIPE ends a
+/* Streams of bytes: whole reads and writes, EINTR, and the rules for stdout (SIGPIPE ends a
  * producer quietly; a full disk or a failed close is an error with exit 2). */
 #ifndef COMMON_IO_H
 #define COMMON_IO_H
@@ -47,10 +47,6 @@ void io_reader_free(struct io_reader *r); /* does not close fd */
 /* Whole writes to a descriptor; false with errno set. */
 bool io_write_all(int fd, const void *data, size_t len);
 
-/* Reads a whole file (at most max bytes; more is an error) relative to dirfd, replacing b's content.
- * 0, or an errno value; EFBIG when it is larger. */
-int io_read_file(int dirfd, const char *path, size_t max, struct buf *b);
-
 /* Takes the numbers of standard input, output and error where they are closed, lest a database's socket or
  * file get one of them: early in main(). Reading such an input or writing to such an output is an error as on
  * any closed file; messages are lost. From then on a failed write is an error, not a signal
@@ -63,27 +59,7 @@ void io_flush_stdout(void);
 /* Closes stdout and dies when that fails; to be called last by every program that writes there with stdio. */
 void io_close_stdout(void);
 
-/* Gives file `from` the name `to` without ever replacing anything: RENAME_NOREPLACE, else link and unlink.
- * false with e filled; where `to` exists errno is EEXIST. */
-bool io_publish(const char *from, const char *to, struct err *e);
-/* Directory part of a path ("." when there is none), malloc'ed. */
-char *io_dirname(const char *path);
-
-/* Where temporary files best lie: the folder asked for (NULL: none), else that of the file given (NULL:
- * none), links followed, so that a small /tmp is no obstacle, else, or where that cannot be written, $TMPDIR
- * or /var/tmp. malloc'ed. */
-char *io_temp_dir(const char *asked, const char *file);
-
 /* Decodes %XX in place; returns the new length, or -1 on a malformed escape or %00. */
 ssize_t io_percent_decode(char *s);
-
-/* Length of the well-formed UTF-8 sequence that begins text, len > 0; 0 when it begins with none. */
-size_t utf8_sequence(const char *text, size_t len);
-/* True for well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
-bool utf8_valid(const char *s, size_t len);
-/* Number of code points of well-formed UTF-8. */
-size_t utf8_length(const char *s, size_t len);
-/* Length in bytes of the first n code points. */
-size_t utf8_prefix(const char *s, size_t len, size_t n);
 
 #endif

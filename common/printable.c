@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "common/io.h"
+#include "common/utf8.h"
 
 /* The longest printable form of a character: four bytes, each as \xNN. */
 enum { LONGEST = 4 * 4 };

@@ -1,7 +1,6 @@
 #include "common/sort.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/file.h"
 #include "common/io.h"
 
 /* An entry, in memory as in the file: its two lengths, its key, its data. */
@@ -181,18 +181,8 @@ static void sort_refs(struct batch *b)
 
 static bool open_file(const char *dir, struct file *f, struct err *e)
 {
-    f->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (f->fd < 0) { /* a file system without nameless files */
-        char *name = xasprintf("%s/.ml-sort.XXXXXX", dir);
-        f->fd = mkostemp(name, O_CLOEXEC);
-        if (f->fd >= 0)
-            unlink(name);
-        free(name);
-    }
-    if (f->fd >= 0)
-        return true;
-    err_set(e, dir, "cannot make a temporary file here: %s", strerror(errno));
-    return err_hint(e, "--tmpdir names another directory for temporary files");
+    f->fd = file_nameless(dir, e);
+    return f->fd >= 0;
 }
 
 static bool flush_out(struct sorter *s, struct file *f, struct err *e)

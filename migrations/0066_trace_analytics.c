@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/io.h"
 #include "formats/python/text.h"
 #include "formats/database/pass.h"
 #include "formats/database/trace_columns.h"

@@ -2,7 +2,7 @@
 #include <sha2.h>
 #include <string.h>
 
-#include "common/io.h"
+#include "common/utf8.h"
 #include "formats/database/pass.h"
 #include "formats/python/text.h"
 #include "migrations/migrations.h"

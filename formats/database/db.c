@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include "common/buf.h"
-#include "common/io.h"
 #include "formats/database/internal.h"
 
 /* ---- URLs */

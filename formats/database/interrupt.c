@@ -4,7 +4,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
-#include "common/io.h"
+#include "common/file.h"
 
 static sqlite3 *sqlite;
 static PGcancel *postgres;
@@ -54,7 +54,7 @@ struct db *db_open_for_program(const char *url, const char **tmpdir, struct db_u
         err_die(&e);
     if (!url)
         err_note("using %s", u->display);
-    *tmpdir = io_temp_dir(*tmpdir, u->path);
+    *tmpdir = file_temp_dir(*tmpdir, u->path);
     setenv("SQLITE_TMPDIR", *tmpdir, 1); /* SQLite reads it when it opens its first database */
     struct db *db = db_open(u, DB_READ, &e);
     if (!db)

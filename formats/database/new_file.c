@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/file.h"
 #include "common/io.h"
 
 char *new_file_resolve(const char *path)
@@ -19,7 +20,7 @@ char *new_file_resolve(const char *path)
         return real;
     char link[PATH_MAX];
     ssize_t n = readlink(path, link, sizeof link - 1);
-    char *dir = io_dirname(path), *result = NULL;
+    char *dir = file_dirname(path), *result = NULL;
     if (n >= 0) {
         link[n] = '\0';
         char *next = link[0] == '/' ? xstrdup(link) : xasprintf("%s/%s", dir, link);
@@ -188,10 +189,10 @@ bool new_file_publish(struct new_file *f, struct err *e)
         return err_set(e, f->aside, "cannot write: %s", strerror(errno));
     if (!check_leftovers(f->path, e))
         return false;
-    char *name = io_dirname(f->path);
+    char *name = file_dirname(f->path);
     int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(name);
-    bool ok = io_publish(f->aside, f->path, e);
+    bool ok = file_publish(f->aside, f->path, e);
     if (ok) {
         sync_name(f, dir);
     } else if (errno == EEXIST) {

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "common/io.h"
+#include "common/file.h"
 #include "formats/database/internal.h"
 #include "formats/database/new_file.h"
 
@@ -138,7 +138,7 @@ static bool has_wal_mode(struct sqlite_db *db)
 static bool may_write(struct sqlite_db *db)
 {
     const char *path = sqlite3_db_filename(db->handle, "main");
-    char *dir = io_dirname(path);
+    char *dir = file_dirname(path);
     bool may = access(path, W_OK) == 0 && access(dir, W_OK | X_OK) == 0;
     free(dir);
     return may;
@@ -405,7 +405,7 @@ static bool back_up(struct db *db, char *path, const char *file, struct err *e)
     struct new_file f;
     if (stat(from, &source) != 0)
         return err_set(e, from, "%s", strerror(errno));
-    char *dir = io_dirname(path);
+    char *dir = file_dirname(path);
     bool ok = new_file_begin(&f, path, dir, source.st_mode & 0777, e);
     free(dir);
     if (!ok)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/io.h"
+#include "common/utf8.h"
 
 const char *const trace_columns[] = {
     "trace_name",

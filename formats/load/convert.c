@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/io.h"
+#include "common/utf8.h"
 #include "formats/schema/schema.h"
 #include "formats/load/internal.h"
 

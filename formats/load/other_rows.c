@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/io.h"
+#include "common/utf8.h"
 #include "formats/record/rows.h"
 #include "formats/load/internal.h"
 

@@ -1,5 +1,4 @@
 /* What is wrong with the records: the first problems are printed, all are counted. */
-#include "common/io.h"
 #include "formats/load/internal.h"
 
 const char load_drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";

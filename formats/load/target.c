@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/io.h"
+#include "common/file.h"
 #include "formats/database/interrupt.h"
 #include "formats/database/new_file.h"
 #include "formats/load/emptiness.h"
@@ -82,7 +82,7 @@ static bool find(struct load_target *t, struct err *e)
     t->exists = true;
     if (is_sqlite(t) && !find_file(t, e))
         return false;
-    t->tmpdir = io_temp_dir(t->options.tmpdir, t->url.path);
+    t->tmpdir = file_temp_dir(t->options.tmpdir, t->url.path);
     if (stat(t->tmpdir, &st) != 0 || !S_ISDIR(st.st_mode))
         return err_set(e, t->tmpdir, "there is no such directory");
     /* SQLite's own temporary files, which it needs for large indexes. */
@@ -176,7 +176,7 @@ bool load_target_look(struct load_target *t, struct buf *why, struct err *e)
 
 static bool open_aside(struct load_target *t, struct err *e)
 {
-    char *dir = io_dirname(t->url.path);
+    char *dir = file_dirname(t->url.path);
     t->aside = new_file_begin(&t->file, t->url.path, t->options.dry_run ? t->tmpdir : dir, 0666, e);
     free(dir);
     return t->aside && (t->db = new_file_open(&t->file, t->url.display, e)) != NULL &&

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/io.h"
+#include "common/utf8.h"
 
 /* JSON documents in values, as Python's json module sees them.
  *

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "common/buf.h"
-#include "common/io.h"
+#include "common/utf8.h"
 
 struct value value_text(const char *s, size_t len)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "common/buf.h"
-#include "common/io.h"
+#include "common/file.h"
 #include "formats/database/interrupt.h"
 
 const char schema_command_about[] =
@@ -48,7 +48,7 @@ bool schema_command_parse(struct schema_command *c, const char *text, struct err
         return true;
     /* SQLite sorts in files of its own: beside the database, where there is room for them. It asks where when
      * it opens its first database. */
-    char *directory = io_temp_dir(NULL, c->url.path);
+    char *directory = file_temp_dir(NULL, c->url.path);
     setenv("SQLITE_TMPDIR", directory, 0);
     free(directory);
     return true;

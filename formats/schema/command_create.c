@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/io.h"
+#include "common/file.h"
 #include "formats/database/interrupt.h"
 #include "formats/database/new_file.h"
 
@@ -45,7 +45,7 @@ static bool create_file(struct schema_command *c, int rev, struct err *e)
     char *path = new_file_resolve(c->url.path);
     if (!path)
         return err_set(e, c->url.path, "cannot be made: %s", strerror(errno));
-    char *dir = io_dirname(path);
+    char *dir = file_dirname(path);
     bool ok = new_file_begin(&file, path, dir, 0666, e);
     free(dir);
     if (!ok)

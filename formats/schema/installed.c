@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/io.h"
 #include "formats/schema/schema.h"
 
@@ -68,8 +69,8 @@ static char *version_below(const char *prefix)
 /* /venv for /venv/bin/python. */
 static char *prefix_of(const char *program)
 {
-    char *bin = io_dirname(program);
-    char *prefix = io_dirname(bin);
+    char *bin = file_dirname(program);
+    char *prefix = file_dirname(bin);
     free(bin);
     return prefix;
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "common/arena.h"
-#include "common/io.h"
 #include "formats/record/msgpack.h"
 #include "formats/stream/wire.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/io.h"
+#include "common/utf8.h"
 #include "formats/schema/model.h"
 #include "formats/record/idmap.h"
 

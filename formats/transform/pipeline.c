@@ -2,12 +2,12 @@
 #include "formats/transform/pipeline.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/progress.h"
 #include "formats/stream/jsonl.h"
 #include "formats/stream/wire.h"
@@ -111,25 +111,10 @@ struct replay {
     off_t start;
 };
 
-static int open_nameless(const char *tmpdir, struct err *e)
-{
-    int fd = open(tmpdir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        return fd;
-    char *path = xasprintf("%s/.ml-transform.XXXXXX", tmpdir); /* a file system without O_TMPFILE */
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        unlink(path);
-    else
-        err_set(e, tmpdir, "cannot make a temporary file: %s", strerror(errno));
-    free(path);
-    return fd;
-}
-
 /* Copies standard input, checked; the copy's descriptor, or -1. */
 static int copy_input(const struct pipeline *p, struct err *e)
 {
-    int fd = open_nameless(p->tmpdir, e), out = fd < 0 ? -1 : dup(fd);
+    int fd = file_nameless(p->tmpdir, e), out = fd < 0 ? -1 : dup(fd);
     if (fd >= 0 && out < 0)
         err_set(e, NULL, "cannot open a file twice: %s", strerror(errno));
     if (out < 0)

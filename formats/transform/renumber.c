@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/io.h"
+#include "common/file.h"
+#include "common/utf8.h"
 #include "formats/record/idmap.h"
 #include "formats/record/references.h"
 #include "formats/record/row_references.h"
@@ -171,7 +172,7 @@ bool renumber_load(struct renumber *x, const char *path, struct err *e)
 {
     struct buf text = {0};
     bool good = true;
-    int rc = io_read_file(AT_FDCWD, path, MAX_MAP_FILE, &text);
+    int rc = file_read_whole(AT_FDCWD, path, MAX_MAP_FILE, &text);
     if (rc != 0)
         good = err_set(e, path, "cannot read: %s", strerror(rc));
     char *p = text.data;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "common/io.h"
+#include "common/utf8.h"
 #include "formats/record/idmap.h"
 #include "formats/stream/json.h"
 #include "formats/record/row_references.h"

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "common/io.h"
 #include "formats/record/references.h"
 
 struct tally {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "common/io.h"
+#include "common/utf8.h"
 #include "formats/stream/json.h"
 
 #define REL_TOL 1e-9

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/utf8.h"
 #include "formats/filestore/store.h"
 #include "formats/stream/wire.h"
 

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/io.h"
+#include "common/file.h"
 
 int main(int argc, char **argv)
 {
     struct buf b = {0};
     for (int i = 1; i < argc; i++) {
-        int rc = io_read_file(AT_FDCWD, argv[i], (size_t)1 << 30, &b);
+        int rc = file_read_whole(AT_FDCWD, argv[i], (size_t)1 << 30, &b);
         if (rc != 0) {
             fprintf(stderr, "%s: %s\n", argv[i], strerror(rc));
             return 2;

@@ -9,8 +9,10 @@
 #include "common/arena.h"
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/file.h"
 #include "common/io.h"
 #include "common/printable.h"
+#include "common/utf8.h"
 #include "tap.h"
 
 static char dir[] = "/tmp/mlruns-tools-unit.XXXXXX";
@@ -69,15 +71,15 @@ static void test_files(void)
     struct err e;
     char *from = in_dir("from"), *to = in_dir("to"), *missing = in_dir("missing");
     put_file(from, "one\n");
-    ok(io_read_file(AT_FDCWD, from, 100, &b) == 0 && strcmp(buf_str(&b), "one\n") == 0,
+    ok(file_read_whole(AT_FDCWD, from, 100, &b) == 0 && strcmp(buf_str(&b), "one\n") == 0,
        "a file is read whole");
-    ok(io_read_file(AT_FDCWD, from, 3, &b) == EFBIG, "a file beyond the limit is refused");
-    ok(io_read_file(AT_FDCWD, missing, 3, &b) == ENOENT, "an absent file is ENOENT");
-    ok(io_publish(from, to, &e), "a file is published");
+    ok(file_read_whole(AT_FDCWD, from, 3, &b) == EFBIG, "a file beyond the limit is refused");
+    ok(file_read_whole(AT_FDCWD, missing, 3, &b) == ENOENT, "an absent file is ENOENT");
+    ok(file_publish(from, to, &e), "a file is published");
     ok(access(from, F_OK) != 0 && access(to, F_OK) == 0, "under its new name alone");
     put_file(from, "two\n");
-    ok(!io_publish(from, to, &e) && errno == EEXIST, "an existing file is never replaced");
-    ok(io_read_file(AT_FDCWD, to, 100, &b) == 0 && strcmp(buf_str(&b), "one\n") == 0,
+    ok(!file_publish(from, to, &e) && errno == EEXIST, "an existing file is never replaced");
+    ok(file_read_whole(AT_FDCWD, to, 100, &b) == 0 && strcmp(buf_str(&b), "one\n") == 0,
        "and keeps its content");
     unlink(from);
     unlink(to);
@@ -138,13 +140,13 @@ static void test_text(void)
     is_str(good, "a b/c", "to the right text");
     ok(io_percent_decode(bad) == -1, "a cut escape is refused");
     ok(io_percent_decode(nul) == -1, "an escaped NUL is refused");
-    char *d = io_dirname("/a/b");
+    char *d = file_dirname("/a/b");
     is_str(d, "/a", "dirname of a path");
     free(d);
-    d = io_dirname("b");
+    d = file_dirname("b");
     is_str(d, ".", "dirname of a bare name");
     free(d);
-    d = io_dirname("/b");
+    d = file_dirname("/b");
     is_str(d, "/", "dirname below the root");
     free(d);
 }

@@ -2,7 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "common/io.h"
+#include "common/file.h"
 #include "formats/record/record.h"
 #include "tap.h"
 
@@ -89,7 +89,7 @@ static void test_manual(void)
 {
     static const char *const types[] = {"text", "integer", "float", "boolean", "map"};
     struct buf page = {0}, want = {0};
-    is_int(io_read_file(AT_FDCWD, "man/ml-record.5", 1 << 20, &page), 0, "the page is there");
+    is_int(file_read_whole(AT_FDCWD, "man/ml-record.5", 1 << 20, &page), 0, "the page is there");
     for (int i = 0; i < KIND_COUNT; i++) {
         const struct kind_desc *k = &kinds[i];
         if (!kind_is_entity(k))

@@ -1,0 +1,17 @@
+/* UTF-8 text. */
+#ifndef COMMON_UTF8_H
+#define COMMON_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Length of the well-formed UTF-8 sequence that begins text, len > 0; 0 when it begins with none. */
+size_t utf8_sequence(const char *text, size_t len);
+/* True for well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
+bool utf8_valid(const char *s, size_t len);
+/* Number of code points of well-formed UTF-8. */
+size_t utf8_length(const char *s, size_t len);
+/* Length in bytes of the first n code points. */
+size_t utf8_prefix(const char *s, size_t len, size_t n);
+
+#endif
