@@ -67,6 +67,26 @@ void buf_reset(struct buf *b)
     buf_truncate(b, 0);
 }
 
+void buf_fit(struct buf *b, size_t len)
+{
+    if (b->cap > BUF_KEPT && b->cap / 2 > len)
+        buf_free(b);
+    b->len = 0; /* nothing to be copied */
+    if (b->cap <= len) {
+        buf_free(b);
+        buf_reserve(b, len);
+    }
+    b->len = len;
+    b->data[len] = '\0';
+}
+
+void buf_trim(struct buf *b)
+{
+    if (b->cap > BUF_KEPT)
+        buf_free(b);
+    buf_reset(b);
+}
+
 void buf_truncate(struct buf *b, size_t len)
 {
     b->len = len;

@@ -10,6 +10,8 @@
 
 #include "common/err.h"
 
+enum { BUF_KEPT = 64 << 10 };
+
 struct buf {
     char *data; /* NULL until something is added */
     size_t len; /* bytes */
@@ -23,6 +25,12 @@ void buf_adds(struct buf *b, const char *s);
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vaddf(struct buf *b, const char *fmt, va_list ap);
 void buf_reset(struct buf *b); /* len = 0, keeps the memory */
+/* Replaces the content by len bytes, whatever they are, for the caller to fill. Memory for much more than
+ * that is given back. */
+void buf_fit(struct buf *b, size_t len);
+/* len = 0; memory of more than BUF_KEPT bytes is given back: for buffers that live long, and now and then
+ * hold something large. */
+void buf_trim(struct buf *b);
 void buf_truncate(struct buf *b, size_t len);
 void buf_free(struct buf *b);
 const char *buf_str(const struct buf *b); /* "" when empty; valid until the next change */

@@ -12,11 +12,11 @@ enum { WRITER_BUFFER = 256 * 1024, READER_BUFFER = 256 * 1024 };
 
 /* -- writing */
 
-bool io_write_all(int fd, const void *data, size_t len)
+/* offset -1: where the descriptor stands. */
+static bool write_whole(int fd, const char *p, size_t len, off_t offset)
 {
-    const char *p = data;
     while (len > 0) {
-        ssize_t n = write(fd, p, len);
+        ssize_t n = offset < 0 ? write(fd, p, len) : pwrite(fd, p, len, offset);
         if (n < 0) {
             if (errno == EINTR && !err_interrupted())
                 continue;
@@ -24,8 +24,19 @@ bool io_write_all(int fd, const void *data, size_t len)
         }
         p += n;
         len -= (size_t)n;
+        offset += offset < 0 ? 0 : n;
     }
     return true;
+}
+
+bool io_write_all(int fd, const void *data, size_t len)
+{
+    return write_whole(fd, data, len, -1);
+}
+
+bool io_write_at(int fd, const void *data, size_t len, uint64_t offset)
+{
+    return write_whole(fd, data, len, (off_t)offset);
 }
 
 static _Noreturn void write_failed(const char *name)
@@ -133,21 +144,35 @@ void io_reader_init(struct io_reader *r, int fd, const char *name)
     r->data = r->base;
 }
 
-int io_fill(struct io_reader *r, struct err *e)
+/* Makes room behind what is unread, which moves to the front; at most twice as much as there was, so that a
+ * length that lies costs nothing. Room for something large is given back when it has been used. */
+static void make_room(struct io_reader *r, size_t need)
+{
+    if (r->data != r->base)
+        memmove(r->base, r->data, r->len);
+    size_t cap = r->cap;
+    if (need < r->len + READER_BUFFER / 2)
+        need = r->len + READER_BUFFER / 2;
+    if (cap > 4 * READER_BUFFER && need < cap / 4)
+        cap = need > READER_BUFFER ? need : READER_BUFFER;
+    else if (cap < need)
+        cap = need < 2 * cap ? need : 2 * cap;
+    if (cap != r->cap)
+        r->base = xrealloc(r->base, cap);
+    r->cap = cap;
+    r->data = r->base;
+}
+
+int io_fill(struct io_reader *r, size_t need, struct err *e)
 {
     if (r->eof)
         return 0;
-    if (r->data != r->base) {
-        memmove(r->base, r->data, r->len);
-        r->data = r->base;
-    }
-    if (r->cap - r->len < READER_BUFFER / 2) {
-        r->cap *= 2;
-        r->base = xrealloc(r->base, r->cap);
-        r->data = r->base;
-    }
+    make_room(r, need);
+    size_t room = r->cap - r->len, want = need > r->len + READER_BUFFER ? need - r->len : READER_BUFFER;
+    if (room > want)
+        room = want;
     for (;;) {
-        ssize_t n = read(r->fd, r->data + r->len, r->cap - r->len);
+        ssize_t n = read(r->fd, r->data + r->len, room);
         if (n > 0) {
             r->len += (size_t)n;
             return 1;

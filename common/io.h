@@ -39,13 +39,15 @@ struct io_reader {
 };
 
 void io_reader_init(struct io_reader *r, int fd, const char *name);
-/* Reads more behind what is unread. 1: more came, 0: end of file, -1: error, e filled. Moves data. */
-int io_fill(struct io_reader *r, struct err *e);
+/* Reads more behind what is unread. need: how many unread bytes are wanted in all, as far as is known; 0:
+ * any. 1: more came, 0: end of file, -1: error, e filled. Moves data. */
+int io_fill(struct io_reader *r, size_t need, struct err *e);
 void io_consume(struct io_reader *r, size_t n);
 void io_reader_free(struct io_reader *r); /* does not close fd */
 
-/* Whole writes to a descriptor; false with errno set. */
+/* Whole writes to a descriptor, and at an offset of a file; false with errno set. */
 bool io_write_all(int fd, const void *data, size_t len);
+bool io_write_at(int fd, const void *data, size_t len, uint64_t offset);
 
 /* Takes the numbers of standard input, output and error where they are closed, lest a database's socket or
  * file get one of them: early in main(). Reading such an input or writing to such an output is an error as on

@@ -11,22 +11,36 @@
 #include "common/file.h"
 #include "common/io.h"
 
-/* An entry, in memory as in the file: its two lengths, its key, its data. */
+/* An entry, in memory as in a run: its two lengths, its key, its data. What is large lies in the file of
+ * values: then the length's ELSEWHERE bit is set, and there are 8 bytes with its offset there: behind the
+ * first KEY_KEPT bytes of a key, in the place of data. */
 struct head {
     uint32_t key_len, data_len;
 };
+#define ELSEWHERE (UINT32_C(1) << 31)
 
 enum {
     FAN_IN = 128,         /* runs that are merged at once */
     READ_SIZE = 64 << 10, /* bytes of a run that are read at once */
-    WRITE_SIZE = 256 << 10
+    WRITE_SIZE = 256 << 10,
+    KEY_KEPT = 4 << 10,   /* bytes */
+    DATA_KEPT = 16 << 10, /* bytes of data that stay with the key in a run */
+    COMPARE_SIZE = 16 << 10,
+};
+
+/* An entry as it lies there. */
+struct view {
+    const char *key, *data; /* data: NULL when elsewhere */
+    uint32_t key_len, data_len;
+    uint32_t kept; /* bytes at key */
+    uint64_t key_at, data_at;
 };
 
 struct run {
     uint64_t pos, end; /* what is still to be read of the file */
     char *buf;
     size_t len, used, cap; /* bytes in buf, bytes of them already given out, room */
-    struct sort_entry entry;
+    struct view entry;
 };
 
 struct file {
@@ -44,8 +58,15 @@ struct batch {
     size_t n_refs, cap_refs;
 };
 
-/* While one batch is filled, a thread sorts and writes the other: file, out and spilled are its own until it
- * is joined. */
+/* Large values, in the order in which they came. Both threads add to them. */
+struct values {
+    pthread_mutex_t lock;
+    int fd; /* -1: not made yet */
+    uint64_t size;
+};
+
+/* While one batch is filled, a thread sorts and writes the other: file, out, spilled and unreadable are its
+ * own until it is joined. */
 struct sorter {
     const char *dir;
     size_t memory; /* of a batch */
@@ -56,6 +77,10 @@ struct sorter {
     struct file file;
     struct buf out;
     uint64_t spilled;
+    struct values values;
+    bool unreadable; /* a comparison failed, and read_error says why */
+    struct err read_error;
+    struct buf key;  /* a large one that is given out */
     size_t next_ref; /* when all is in memory */
     size_t heap[FAN_IN];
     size_t n_heap;
@@ -67,7 +92,8 @@ struct sorter *sorter_new(const char *dir, size_t memory)
     struct sorter *s = xcalloc(1, sizeof *s);
     s->dir = dir;
     s->memory = memory / 2;
-    s->file.fd = -1;
+    s->file.fd = s->values.fd = -1;
+    pthread_mutex_init(&s->values.lock, NULL);
     s->spill_ok = true;
     return s;
 }
@@ -97,7 +123,11 @@ void sorter_free(struct sorter *s)
     if (s->running)
         pthread_join(s->thread, NULL);
     file_close(&s->file);
+    if (s->values.fd >= 0)
+        close(s->values.fd);
+    pthread_mutex_destroy(&s->values.lock);
     buf_free(&s->out);
+    buf_free(&s->key);
     batch_free(&s->filling);
     batch_free(&s->spilling);
     free(s);
@@ -105,50 +135,185 @@ void sorter_free(struct sorter *s)
 
 uint64_t sorter_spilled(const struct sorter *s)
 {
-    return s->spilled;
+    return s->spilled + s->values.size;
+}
+
+/* ---- files */
+
+static bool open_file(const char *dir, struct file *f, struct err *e)
+{
+    f->fd = file_nameless(dir, e);
+    return f->fd >= 0;
+}
+
+static bool write_failed(const struct sorter *s, struct err *e)
+{
+    err_set(e, s->dir, "cannot write a temporary file here: %s", strerror(errno));
+    return err_hint(e, "--tmpdir names another directory; the space needed is about that of the stream");
+}
+
+static bool read_failed(const struct sorter *s, int error, struct err *e)
+{
+    return err_set(e, s->dir, "cannot read a temporary file here: %s",
+                   error ? strerror(error) : "it is shorter than it was written");
+}
+
+/* Reads len bytes. */
+static bool read_at(const struct sorter *s, int fd, char *to, size_t len, uint64_t at, struct err *e)
+{
+    while (len > 0) {
+        ssize_t n = pread(fd, to, len, (off_t)at);
+        if (n < 0 && errno == EINTR && !err_interrupted())
+            continue;
+        if (n <= 0)
+            return read_failed(s, n < 0 ? errno : 0, e);
+        to += n;
+        at += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Adds to the file of values. */
+static bool put_value(struct sorter *s, const char *data, size_t len, uint64_t *at, struct err *e)
+{
+    struct values *v = &s->values;
+    pthread_mutex_lock(&v->lock);
+    if (v->fd < 0)
+        v->fd = file_nameless(s->dir, e);
+    *at = v->size;
+    v->size += len;
+    pthread_mutex_unlock(&v->lock);
+    return v->fd >= 0 && (io_write_at(v->fd, data, len, *at) || write_failed(s, e));
+}
+
+/* ---- entries */
+
+static uint64_t offset_at(const char *p)
+{
+    uint64_t at;
+    memcpy(&at, p, sizeof at);
+    return at;
+}
+
+/* The bytes that an entry with this head takes, and what there are of its key. */
+static size_t stored_size(const struct head *h)
+{
+    size_t key = h->key_len & ELSEWHERE ? KEY_KEPT + sizeof(uint64_t) : h->key_len;
+    return sizeof *h + key + (h->data_len & ELSEWHERE ? sizeof(uint64_t) : h->data_len);
+}
+
+static struct view view_of(const char *stored)
+{
+    struct head h;
+    memcpy(&h, stored, sizeof h);
+    struct view x = {
+        .key = stored + sizeof h, .key_len = h.key_len & ~ELSEWHERE, .data_len = h.data_len & ~ELSEWHERE};
+    x.kept = h.key_len & ELSEWHERE ? KEY_KEPT : x.key_len;
+    const char *p = x.key + x.kept;
+    if (h.key_len & ELSEWHERE) {
+        x.key_at = offset_at(p);
+        p += sizeof x.key_at;
+    }
+    if (h.data_len & ELSEWHERE)
+        x.data_at = offset_at(p);
+    else
+        x.data = p;
+    return x;
+}
+
+static struct head head_of(const struct view *x)
+{
+    return (struct head){x->key_len | (x->kept < x->key_len ? ELSEWHERE : 0),
+                         x->data_len | (x->data ? 0 : ELSEWHERE)};
+}
+
+/* The parts of an entry in turn. */
+static void put_parts(const struct view *x, void (*put)(void *to, const void *part, size_t len), void *to)
+{
+    struct head h = head_of(x);
+    put(to, &h, sizeof h);
+    put(to, x->key, x->kept);
+    if (h.key_len & ELSEWHERE)
+        put(to, &x->key_at, sizeof x->key_at);
+    if (h.data_len & ELSEWHERE)
+        put(to, &x->data_at, sizeof x->data_at);
+    else
+        put(to, x->data, x->data_len);
+}
+
+static int compare_lengths(uint32_t a, uint32_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* Of two large keys, what follows the bytes that are kept. A failure is found by check_readable(). */
+static int compare_elsewhere(struct sorter *s, const struct view *a, const struct view *b)
+{
+    char x[COMPARE_SIZE], y[COMPARE_SIZE];
+    uint32_t shorter = a->key_len < b->key_len ? a->key_len : b->key_len;
+    for (uint32_t at = KEY_KEPT, n; at < shorter && !s->unreadable; at += n) {
+        n = shorter - at < COMPARE_SIZE ? shorter - at : COMPARE_SIZE;
+        s->unreadable = !read_at(s, s->values.fd, x, n, a->key_at + at, &s->read_error) ||
+                        !read_at(s, s->values.fd, y, n, b->key_at + at, &s->read_error);
+        int c = s->unreadable ? 0 : memcmp(x, y, n);
+        if (c)
+            return c;
+    }
+    return compare_lengths(a->key_len, b->key_len);
+}
+
+static bool check_readable(const struct sorter *s, struct err *e)
+{
+    if (s->unreadable)
+        *e = s->read_error;
+    return !s->unreadable;
+}
+
+static int compare_views(struct sorter *s, const struct view *a, const struct view *b)
+{
+    int c = memcmp(a->key, b->key, a->kept < b->kept ? a->kept : b->kept);
+    if (c)
+        return c;
+    bool both = a->kept < a->key_len && b->kept < b->key_len;
+    return both ? compare_elsewhere(s, a, b) : compare_lengths(a->key_len, b->key_len);
 }
 
 /* ---- sorting in memory */
 
-static const struct head *entry_at(const struct batch *b, uint32_t ref)
+static struct view entry_at(const struct batch *b, uint32_t ref)
 {
-    return (const struct head *)(void *)(b->arena + (size_t)ref * 4);
+    return view_of(b->arena + (size_t)ref * 4);
 }
 
-static int compare_keys(const char *a, uint32_t a_len, const char *b, uint32_t b_len)
+static int compare_refs(struct sorter *s, const struct batch *b, uint32_t first, uint32_t second)
 {
-    int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
-    return c ? c : (a_len > b_len) - (a_len < b_len);
-}
-
-static int compare_refs(const struct batch *b, uint32_t first, uint32_t second)
-{
-    const struct head *x = entry_at(b, first), *y = entry_at(b, second);
-    return compare_keys((const char *)(x + 1), x->key_len, (const char *)(y + 1), y->key_len);
+    struct view x = entry_at(b, first), y = entry_at(b, second);
+    return compare_views(s, &x, &y);
 }
 
 /* The end of the ascending stretch that begins at `from`. */
-static size_t stretch_end(const struct batch *b, size_t from)
+static size_t stretch_end(struct sorter *s, const struct batch *b, size_t from)
 {
     size_t i = from + 1;
-    while (i < b->n_refs && compare_refs(b, b->refs[i - 1], b->refs[i]) <= 0)
+    while (i < b->n_refs && compare_refs(s, b, b->refs[i - 1], b->refs[i]) <= 0)
         i++;
     return i;
 }
 
-static void merge_stretches(const struct batch *b, const uint32_t *from, uint32_t *to, size_t begin,
-                            size_t middle, size_t end)
+static void merge_stretches(struct sorter *s, const struct batch *b, const uint32_t *from, uint32_t *to,
+                            size_t begin, size_t middle, size_t end)
 {
     size_t i = begin, j = middle, k = begin;
     while (i < middle && j < end)
-        to[k++] = compare_refs(b, from[j], from[i]) < 0 ? from[j++] : from[i++];
+        to[k++] = compare_refs(s, b, from[j], from[i]) < 0 ? from[j++] : from[i++];
     memcpy(to + k, from + i, (middle - i) * sizeof *to);
     memcpy(to + k + (middle - i), from + j, (end - j) * sizeof *to);
 }
 
 /* Merge sort that begins with the ascending stretches which are there: a stream brings a run's points by key
  * and time. */
-static void sort_refs(struct batch *b)
+static void sort_refs(struct sorter *s, struct batch *b)
 {
     if (b->n_refs < 2)
         return;
@@ -158,14 +323,14 @@ static void sort_refs(struct batch *b)
             cap = cap ? cap * 2 : 256;
             ends = xrealloc(ends, cap * sizeof *ends);
         }
-        i = stretch_end(b, i);
+        i = stretch_end(s, b, i);
         ends[n++] = i;
     }
     while (n > 1) {
         size_t begin = 0, kept = 0;
         for (size_t i = 0; i < n; i += 2) {
             size_t middle = ends[i], end = i + 1 < n ? ends[i + 1] : middle;
-            merge_stretches(b, b->refs, b->spare, begin, middle, end);
+            merge_stretches(s, b, b->refs, b->spare, begin, middle, end);
             ends[kept++] = end;
             begin = end;
         }
@@ -177,32 +342,33 @@ static void sort_refs(struct batch *b)
     free(ends);
 }
 
-/* ---- the file */
-
-static bool open_file(const char *dir, struct file *f, struct err *e)
-{
-    f->fd = file_nameless(dir, e);
-    return f->fd >= 0;
-}
+/* ---- runs */
 
 static bool flush_out(struct sorter *s, struct file *f, struct err *e)
 {
-    if (!io_write_all(f->fd, s->out.data, s->out.len)) {
-        err_set(e, s->dir, "cannot write a temporary file here: %s", strerror(errno));
-        return err_hint(e, "--tmpdir names another directory; the space needed is about that of the stream");
-    }
+    if (!io_write_all(f->fd, s->out.data, s->out.len))
+        return write_failed(s, e);
     f->size += s->out.len;
     s->spilled += s->out.len;
     buf_reset(&s->out);
     return true;
 }
 
-static bool put_entry(struct sorter *s, struct file *f, const struct sort_entry *x, struct err *e)
+static void put_in_buf(void *out, const void *part, size_t len)
 {
-    struct head h = {x->key_len, x->data_len};
-    buf_add(&s->out, &h, sizeof h);
-    buf_add(&s->out, x->key, x->key_len);
-    buf_add(&s->out, x->data, x->data_len);
+    buf_add(out, part, len);
+}
+
+/* Adds an entry to a run, large data to the file of values. */
+static bool put_entry(struct sorter *s, struct file *f, const struct view *entry, struct err *e)
+{
+    struct view x = *entry;
+    if (x.data && x.data_len > DATA_KEPT) {
+        if (!put_value(s, x.data, x.data_len, &x.data_at, e))
+            return false;
+        x.data = NULL;
+    }
+    put_parts(&x, put_in_buf, &s->out);
     return s->out.len < WRITE_SIZE || flush_out(s, f, e);
 }
 
@@ -215,12 +381,6 @@ static bool end_run(struct sorter *s, struct file *f, uint64_t begin, struct err
     return true;
 }
 
-static struct sort_entry entry_of(const struct head *h)
-{
-    const char *key = (const char *)(h + 1);
-    return (struct sort_entry){key, key + h->key_len, h->key_len, h->data_len};
-}
-
 /* Writes the full batch as one sorted run. */
 static bool write_batch(struct sorter *s, struct err *e)
 {
@@ -228,15 +388,15 @@ static bool write_batch(struct sorter *s, struct err *e)
     if (s->file.fd < 0 && !open_file(s->dir, &s->file, e))
         return false;
     uint64_t begin = s->file.size;
-    sort_refs(b);
+    sort_refs(s, b);
     for (size_t i = 0; i < b->n_refs; i++) {
-        struct sort_entry x = entry_of(entry_at(b, b->refs[i]));
+        struct view x = entry_at(b, b->refs[i]);
         if (!put_entry(s, &s->file, &x, e))
             return false;
     }
     b->n_refs = 0;
     b->used = 0;
-    return end_run(s, &s->file, begin, e);
+    return check_readable(s, e) && end_run(s, &s->file, begin, e);
 }
 
 static void *spill_thread(void *arg)
@@ -274,7 +434,7 @@ static bool spill(struct sorter *s, struct err *e)
 }
 
 /* An entry that is larger than all the memory is a run of its own. */
-static bool spill_one(struct sorter *s, const struct sort_entry *x, struct err *e)
+static bool spill_one(struct sorter *s, const struct view *x, struct err *e)
 {
     if (!join_spill(s, e) || (s->file.fd < 0 && !open_file(s->dir, &s->file, e)))
         return false;
@@ -282,34 +442,61 @@ static bool spill_one(struct sorter *s, const struct sort_entry *x, struct err *
     return put_entry(s, &s->file, x, e) && end_run(s, &s->file, begin, e);
 }
 
-bool sorter_add(struct sorter *s, const void *key, size_t key_len, const void *data, size_t data_len,
-                struct err *e)
+static void put_in_arena(void *to, const void *part, size_t len)
 {
-    const struct sort_entry entry = {key, data, (uint32_t)key_len, (uint32_t)data_len}, *x = &entry;
-    size_t size = (sizeof(struct head) + x->key_len + x->data_len + 3) & ~(size_t)3;
-    struct batch *b = &s->filling;
-    /* An entry costs its bytes and its place in two lists. */
-    if (b->used + size + (b->n_refs + 1) * 2 * sizeof *b->refs > s->memory) {
-        if (b->n_refs && !spill(s, e))
-            return false;
-        if (size + 2 * sizeof *b->refs > s->memory)
-            return spill_one(s, x, e);
-    }
-    if (!b->arena)
-        b->arena = xmalloc(s->memory);
+    char **at = to;
+    if (len)
+        memcpy(*at, part, len);
+    *at += len;
+}
+
+/* Adds an entry to the batch, which has the room. */
+static void fill(struct batch *b, const struct view *x, size_t size)
+{
+    char *at = b->arena + b->used;
     if (b->n_refs == b->cap_refs) {
         b->cap_refs = b->cap_refs ? b->cap_refs * 2 : 4096;
         b->refs = xrealloc(b->refs, b->cap_refs * sizeof *b->refs);
         b->spare = xrealloc(b->spare, b->cap_refs * sizeof *b->spare);
     }
     b->refs[b->n_refs++] = (uint32_t)(b->used / 4);
-    struct head h = {x->key_len, x->data_len};
-    char *at = b->arena + b->used;
-    memcpy(at, &h, sizeof h);
-    memcpy(at + sizeof h, x->key, x->key_len);
-    if (x->data_len)
-        memcpy(at + sizeof h + x->key_len, x->data, x->data_len);
+    put_parts(x, put_in_arena, &at);
     b->used += size;
+}
+
+bool sorter_add(struct sorter *s, const void *key, size_t key_len, const void *data, size_t data_len,
+                struct err *e)
+{
+    struct batch *b = &s->filling;
+    if (key_len >= ELSEWHERE || data_len >= ELSEWHERE)
+        return err_set(e, s->dir, "an entry of more than 2 GiB cannot be sorted");
+    struct view x = {.key = key,
+                     .data = data ? data : "",
+                     .key_len = (uint32_t)key_len,
+                     .data_len = (uint32_t)data_len,
+                     .kept = (uint32_t)key_len};
+    if (x.key_len > KEY_KEPT) {
+        if (!put_value(s, key, key_len, &x.key_at, e))
+            return false;
+        x.kept = KEY_KEPT;
+    }
+    if (data_len > DATA_KEPT && data_len > s->memory / 4) {
+        if (!put_value(s, data, data_len, &x.data_at, e))
+            return false;
+        x.data = NULL;
+    }
+    struct head h = head_of(&x);
+    size_t size = (stored_size(&h) + 3) & ~(size_t)3;
+    /* An entry costs its bytes and its place in two lists. */
+    if (b->used + size + (b->n_refs + 1) * 2 * sizeof *b->refs > s->memory) {
+        if (b->n_refs && !spill(s, e))
+            return false;
+        if (size + 2 * sizeof *b->refs > s->memory)
+            return spill_one(s, &x, e);
+    }
+    if (!b->arena)
+        b->arena = xmalloc(s->memory);
+    fill(b, &x, size);
     return true;
 }
 
@@ -338,8 +525,7 @@ static bool run_fill(const struct sorter *s, int fd, struct run *r, size_t need,
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return err_set(e, s->dir, "cannot read a temporary file here: %s",
-                           n < 0 ? strerror(errno) : "it is shorter than it was written");
+            return read_failed(s, n < 0 ? errno : 0, e);
         r->len += (size_t)n;
         r->pos += (uint64_t)n;
     }
@@ -355,19 +541,17 @@ static int run_next(const struct sorter *s, int fd, struct run *r, struct err *e
         return -1;
     struct head h;
     memcpy(&h, r->buf + r->used, sizeof h);
-    size_t size = sizeof h + h.key_len + h.data_len;
+    size_t size = stored_size(&h);
     if (!run_fill(s, fd, r, size, e))
         return -1;
-    const char *key = r->buf + r->used + sizeof h;
-    r->entry = (struct sort_entry){key, key + h.key_len, h.key_len, h.data_len};
+    r->entry = view_of(r->buf + r->used);
     r->used += size;
     return 1;
 }
 
-static bool run_before(const struct sorter *s, size_t a, size_t b)
+static bool run_before(struct sorter *s, size_t a, size_t b)
 {
-    const struct sort_entry *x = &s->file.runs[a].entry, *y = &s->file.runs[b].entry;
-    int c = compare_keys(x->key, x->key_len, y->key, y->key_len);
+    int c = compare_views(s, &s->file.runs[a].entry, &s->file.runs[b].entry);
     return c ? c < 0 : a < b;
 }
 
@@ -402,10 +586,10 @@ static bool merge_begin(struct sorter *s, size_t first, size_t n, struct err *e)
     }
     for (size_t i = s->n_heap / 2; i-- > 0;)
         heap_sink(s, i);
-    return true;
+    return check_readable(s, e);
 }
 
-static int merge_next(struct sorter *s, struct sort_entry *out, struct err *e)
+static int merge_next(struct sorter *s, struct view *out, struct err *e)
 {
     if (s->given) {
         size_t top = s->heap[0];
@@ -419,6 +603,8 @@ static int merge_next(struct sorter *s, struct sort_entry *out, struct err *e)
         }
         if (s->n_heap)
             heap_sink(s, 0);
+        if (!check_readable(s, e))
+            return -1;
     }
     s->given = s->n_heap > 0;
     if (!s->given)
@@ -435,7 +621,7 @@ static bool merge_pass(struct sorter *s, struct err *e)
     for (size_t first = 0; ok && first < s->file.n_runs; first += FAN_IN) {
         size_t n = s->file.n_runs - first < FAN_IN ? s->file.n_runs - first : FAN_IN;
         uint64_t begin = longer.size;
-        struct sort_entry x;
+        struct view x;
         int got = 0;
         ok = merge_begin(s, first, n, e);
         while (ok && (got = merge_next(s, &x, e)) == 1)
@@ -453,8 +639,8 @@ bool sorter_finish(struct sorter *s, struct err *e)
     if (!join_spill(s, e))
         return false;
     if (s->file.fd < 0) {
-        sort_refs(&s->filling);
-        return true;
+        sort_refs(s, &s->filling);
+        return check_readable(s, e);
     }
     if ((s->filling.n_refs && !spill(s, e)) || !join_spill(s, e))
         return false;
@@ -468,10 +654,31 @@ bool sorter_finish(struct sorter *s, struct err *e)
 
 int sorter_next(struct sorter *s, struct sort_entry *out, struct err *e)
 {
-    if (s->file.fd >= 0)
-        return merge_next(s, out, e);
-    if (s->next_ref == s->filling.n_refs)
+    struct view x;
+    if (s->file.fd >= 0) {
+        int got = merge_next(s, &x, e);
+        if (got <= 0)
+            return got;
+    } else if (s->next_ref < s->filling.n_refs) {
+        x = entry_at(&s->filling, s->filling.refs[s->next_ref++]);
+    } else {
         return 0;
-    *out = entry_of(entry_at(&s->filling, s->filling.refs[s->next_ref++]));
+    }
+    *out = (struct sort_entry){x.key, x.data, x.key_len, x.data_len, x.data_at};
+    if (x.kept < x.key_len) {
+        buf_fit(&s->key, x.key_len);
+        if (!read_at(s, s->values.fd, s->key.data, x.key_len, x.key_at, e))
+            return -1;
+        out->key = s->key.data;
+    }
     return 1;
+}
+
+bool sorter_read(const struct sorter *s, const struct sort_entry *x, size_t from, size_t len, struct buf *out,
+                 struct err *e)
+{
+    buf_fit(out, len);
+    if (x->data && len)
+        memcpy(out->data, x->data + from, len);
+    return x->data || read_at(s, s->values.fd, out->data, len, x->at + from, e);
 }

@@ -557,7 +557,7 @@ static bool follow_latest(struct dbdump *d, const struct sort_entry *item, struc
     struct record r;
     if (!l->decoder)
         return true;
-    if (item->data[0] != KIND_metric) {
+    if ((unsigned char)item->data[0] != KIND_metric) {
         append_latest(d, counts);
         return true;
     }
@@ -575,6 +575,40 @@ static bool follow_latest(struct dbdump *d, const struct sort_entry *item, struc
     return true;
 }
 
+static void hand_over(struct dbdump *d, struct wire_writer *w, struct wire_counts *counts)
+{
+    wire_write_encoded(w, d->data.data, d->data.len, counts);
+    buf_reset(&d->data);
+    memset(counts, 0, sizeof *counts);
+    if (err_interrupted())
+        err_exit_interrupted();
+}
+
+/* A record that the sorter has in its file goes on in pieces; a point of a metric is needed whole. */
+static bool write_large(struct dbdump *d, struct wire_writer *w, const struct sort_entry *item,
+                        struct wire_counts *counts, struct err *e)
+{
+    struct buf piece = {0};
+    struct sort_entry whole = *item;
+    bool ok = sorter_read(d->stage, item, 0, 1, &piece, e);
+    unsigned char kind = ok ? (unsigned char)piece.data[0] : 0;
+    if (ok && d->latest.decoder) {
+        ok = kind != KIND_metric || sorter_read(d->stage, item, 0, item->data_len, &piece, e);
+        whole.data = piece.data;
+        ok = ok && follow_latest(d, &whole, counts, e);
+    }
+    hand_over(d, w, counts);
+    for (size_t at = 1, n; ok && at < item->data_len; at += n) {
+        n = item->data_len - at < WRITE_CHUNK ? item->data_len - at : WRITE_CHUNK;
+        counts->n[kind] += at == 1;
+        ok = sorter_read(d->stage, item, at, n, &d->data, e);
+        if (ok)
+            hand_over(d, w, counts);
+    }
+    buf_free(&piece);
+    return ok;
+}
+
 bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
 {
     struct wire_counts counts = {0};
@@ -585,22 +619,21 @@ bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
     int more = sorter_finish(d->stage, e) ? 1 : -1;
     buf_reset(&d->data);
     while (more > 0 && (more = sorter_next(d->stage, &item, e)) > 0) {
-        if (!follow_latest(d, &item, &counts, e))
+        if (item.data) {
+            if (!follow_latest(d, &item, &counts, e))
+                return false;
+            counts.n[(unsigned char)item.data[0]]++;
+            buf_add(&d->data, item.data + 1, item.data_len - 1);
+            if (d->data.len >= WRITE_CHUNK)
+                hand_over(d, w, &counts);
+        } else if (!write_large(d, w, &item, &counts, e)) {
             return false;
-        counts.n[(unsigned char)item.data[0]]++;
-        buf_add(&d->data, item.data + 1, item.data_len - 1);
-        if (d->data.len < WRITE_CHUNK)
-            continue;
-        wire_write_encoded(w, d->data.data, d->data.len, &counts);
-        buf_reset(&d->data);
-        memset(&counts, 0, sizeof counts);
-        if (err_interrupted())
-            err_exit_interrupted();
+        }
     }
     if (more < 0)
         return false;
     append_latest(d, &counts);
-    wire_write_encoded(w, d->data.data, d->data.len, &counts);
+    hand_over(d, w, &counts);
     wire_write_trailer(w);
     return true;
 }

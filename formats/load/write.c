@@ -23,6 +23,7 @@ struct writer {
     struct store_sink *sink;
     struct pending p;
     struct sort_entry x; /* the entry that has been fetched and not used */
+    struct buf data;     /* its data, where the sorter has them in a file */
     bool have;
     unsigned fetched;
     bool rows_ended;
@@ -117,22 +118,22 @@ static const char *describe_row(struct writer *w, enum kind kind, const struct v
 
 /* ---- rows */
 
-static void decode_row(const struct store_table *t, const struct buf *key, const struct buf *data,
-                       struct arena *scratch, struct value *row)
+static void decode_row(const struct store_table *t, const struct sort_entry *x, struct arena *scratch,
+                       struct value *row)
 {
     struct row_head head;
     size_t at = 1;
-    memcpy(&head, data->data, sizeof head);
+    memcpy(&head, x->data, sizeof head);
     for (int i = 0; i < t->n_key; i++) {
         struct value *v = &row[t->key[i]];
-        at += row_get_key(key->data + at, key->len - at, v, scratch);
+        at += row_get_key(x->key + at, x->key_len - at, v, scratch);
         if ((head.flags & ROW_NEGATIVE_ZERO) && v->type == VALUE_FLOAT)
             v->f = -0.0;
     }
     at = sizeof head;
     for (int i = 0; i < t->n_columns; i++)
         if (!t->columns[i].in_key)
-            at += row_get(data->data + at, &row[i]);
+            at += row_get(x->data + at, &row[i]);
 }
 
 /* Fetches the next entry; w->have is false after the last one. */
@@ -140,23 +141,47 @@ static bool fetch(struct writer *w, struct err *e)
 {
     if ((++w->fetched & 1023) == 0 && err_interrupted())
         return err_set(e, "", "interrupted");
+    buf_trim(&w->data);
     int got = sorter_next(w->s->sorter, &w->x, e);
     w->have = got == 1;
     return got >= 0;
 }
 
+/* Makes the fetched entry's first len bytes of data lie in memory. */
+static bool need_data(struct writer *w, size_t len, struct err *e)
+{
+    if (w->x.data || len == 0)
+        return true;
+    if (!sorter_read(w->s->sorter, &w->x, 0, len, &w->data, e))
+        return false;
+    if (len == w->x.data_len)
+        w->x.data = w->data.data;
+    return true;
+}
+
+static bool read_head(struct writer *w, struct row_head *head, struct err *e)
+{
+    if (!need_data(w, sizeof *head, e))
+        return false;
+    memcpy(head, w->x.data ? w->x.data : w->data.data, sizeof *head);
+    return true;
+}
+
 /* Makes a row of the entry, which is kept beyond the fetch of the next. */
-static void begin_pending(struct writer *w)
+static bool begin_pending(struct writer *w, struct err *e)
 {
     struct pending *p = &w->p;
-    buf_reset(&p->key);
-    buf_add(&p->key, w->x.key, w->x.key_len);
-    buf_reset(&p->data);
-    buf_add(&p->data, w->x.data, w->x.data_len);
+    buf_fit(&p->key, w->x.key_len);
+    memcpy(p->key.data, w->x.key, w->x.key_len);
+    if (!sorter_read(w->s->sorter, &w->x, 0, w->x.data_len, &p->data, e))
+        return false;
     arena_reset(&p->scratch);
-    memcpy(&p->head, w->x.data, sizeof p->head);
+    memcpy(&p->head, p->data.data, sizeof p->head);
     p->patched = 0;
-    decode_row(w->table, &p->key, &p->data, &p->scratch, p->row);
+    const struct sort_entry kept = {p->key.data, p->data.data, (uint32_t)p->key.len, (uint32_t)p->data.len,
+                                    0};
+    decode_row(w->table, &kept, &p->scratch, p->row);
+    return true;
 }
 
 /* Lays a trace's tag or metadata over its row. */
@@ -230,14 +255,9 @@ static void meet_duplicate(struct writer *w, const struct sort_entry *x, const s
     struct err e;
     struct buf differences = {0};
     if (!equal) {
-        struct buf key = {0}, data = {0};
         struct value row[STORE_MAX_COLUMNS];
-        buf_add(&key, x->key, x->key_len);
-        buf_add(&data, x->data, x->data_len);
-        decode_row(table_of(w, x->key), &key, &data, &p->scratch, row);
+        decode_row(table_of(w, x->key), x, &p->scratch, row);
         show_differences(w, table_of(w, x->key), row, &differences);
-        buf_free(&key);
-        buf_free(&data);
     }
     const char *where = describe_row(w, p->head.kind, p->row);
     if (point)
@@ -266,16 +286,18 @@ static int next_row(struct row_source *from, const struct value **row, struct er
     struct writer *w = (struct writer *)(void *)from;
     struct row_head head;
     while (is_next(w, NULL)) {
-        memcpy(&head, w->x.data, sizeof head);
+        if (!read_head(w, &head, e))
+            return -1;
         if (head.flags & ROW_PATCH) { /* its trace is missing, which the check of references tells */
             if (!fetch(w, e))
                 return -1;
             continue;
         }
-        begin_pending(w);
-        if (!fetch(w, e))
+        if (!begin_pending(w, e) || !fetch(w, e))
             return -1;
         while (is_next(w, &w->p.key)) {
+            if (!need_data(w, w->x.data_len, e))
+                return -1;
             memcpy(&head, w->x.data, sizeof head);
             if (head.flags & ROW_PATCH)
                 apply_patch(w, &w->x, &head);
@@ -431,6 +453,8 @@ static bool take_all(struct writer *w, struct err *e)
             ok = fill_table(w, e);
             continue;
         }
+        if (!need_data(w, w->x.data_len, e))
+            return false;
         if (first < SORT_TABLES)
             take_name(w, &w->x);
         else /* after problems rows are missing for that reason alone */
@@ -454,6 +478,7 @@ bool store_write(struct store *s, struct db *db, struct err *e)
         db_finalize(w.find[i]);
     w.sink->ops->free(w.sink);
     s->sink = NULL;
+    buf_free(&w.data);
     buf_free(&w.p.key);
     buf_free(&w.p.data);
     buf_free(&w.found);

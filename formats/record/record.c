@@ -146,6 +146,17 @@ bool record_validate(const struct record *r, struct err *e)
 
 /* -- names for people */
 
+static void describe_text(const struct value *v, struct buf *out)
+{
+    uint32_t len = v->len;
+    if (len > VALUE_SHOWN_BYTES)
+        for (len = VALUE_SHOWN_BYTES; len && ((unsigned char)v->s[len] & 0xc0) == 0x80;)
+            len--;
+    printable_add(out, v->s, len);
+    if (len < v->len)
+        buf_addf(out, "… (%u bytes)", v->len);
+}
+
 void value_describe(const struct value *v, struct buf *out)
 {
     char text[32];
@@ -165,10 +176,10 @@ void value_describe(const struct value *v, struct buf *out)
         break;
     case VALUE_STR:
     case VALUE_BIN:
-        printable_add(out, v->s, v->len);
+        describe_text(v, out);
         break;
     case VALUE_ALIEN:
-        printable_add(out, v->s, v->len);
+        describe_text(v, out);
         buf_adds(out, " (against its column's type)");
         break;
     case VALUE_MAP:

@@ -109,7 +109,9 @@ bool record_validate(const struct record *r, struct err *e);
 /* "Run abc123", "Metric 'loss' in run xyz789", "Model version '3' in registered model m": the name of an
  * entity in reports and messages. Bytes that are not printable UTF-8 are shown as \xNN. Appended to out. */
 void record_describe(const struct record *r, struct buf *out);
-/* The value as reports show it: None, numbers by Python's repr, text bare. Appended to out. */
+/* The value as reports show it: None, numbers by Python's repr, text bare, cut after VALUE_SHOWN_BYTES.
+ * Appended to out. */
+enum { VALUE_SHOWN_BYTES = 64 << 10 };
 void value_describe(const struct value *v, struct buf *out);
 
 #endif

@@ -81,7 +81,7 @@ static int next_line(struct jsonl_reader *r, struct err *e)
         searched = r->io.len;
         if (searched > MAX_LINE)
             return fail(r, e, "the line is longer than any record", NULL);
-        int got = io_fill(&r->io, e);
+        int got = io_fill(&r->io, 0, e);
         if (got < 0)
             return -1;
         if (got == 0) { /* the last line may lack its newline */

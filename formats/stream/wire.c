@@ -57,7 +57,7 @@ static _Noreturn void refuse_long(const struct record *r)
 {
     struct buf where = {0};
     record_describe(r, &where);
-    die(buf_str(&where), "the record is longer than %zu MiB", WIRE_MAX_RECORD >> 20);
+    die(buf_str(&where), "the record is longer than %zu bytes", WIRE_MAX_RECORD);
 }
 
 static void put_record(struct wire_writer *w, const struct record *r)
@@ -67,6 +67,7 @@ static void put_record(struct wire_writer *w, const struct record *r)
     if (w->scratch.len > WIRE_MAX_RECORD)
         refuse_long(r);
     put(w, w->scratch.data, w->scratch.len);
+    buf_trim(&w->scratch);
 }
 
 void wire_header_record(const struct wire_header *h, struct record *rec)
@@ -352,7 +353,7 @@ static int next_bytes(struct wire_reader *r)
             fail(r, hint, r->in_segment || r->segments == 0 ? "%s" : "%s (behind a trailer)", e.what);
             return -1;
         }
-        int got = io_fill(&r->io, &e);
+        int got = io_fill(&r->io, s.need, &e);
         if (got < 0) {
             fail_at(r, e.where, e.what, e.hint);
             return -1;

@@ -14,7 +14,10 @@
 enum { WIRE_FORMAT = 1, WIRE_MINOR = 0 };
 
 /* Caps that the scanner enforces before msgpack-c sees a byte. Bytes, entries, levels. */
-#define WIRE_MAX_RECORD ((size_t)32 << 20) /* one record; MLflow's widest column has 16 MiB */
+/* One record: what SQLite takes as a row by default (SQLITE_MAX_LENGTH); PostgreSQL takes 2^30 - 1 of a
+ * value.
+ */
+#define WIRE_MAX_RECORD ((size_t)1000000000)
 enum {
     WIRE_MAX_ENTRIES = 65536, /* keys and values of one record, inner ones included */
     WIRE_MAX_MAP = 4096,      /* entries of a map value */

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/arena.h"
 #include "formats/record/msgpack.h"
 
 /* -- encoding */
@@ -123,10 +122,11 @@ enum wire_scan_result wire_scan_record(struct wire_scan *s, const char *data, si
             return WIRE_SCAN_BAD;
         }
         if (h.head + h.body > WIRE_MAX_RECORD - s->pos) {
-            err_set(e, NULL, "the record is longer than %zu MiB", WIRE_MAX_RECORD >> 20);
+            err_set(e, NULL, "the record is longer than %zu bytes", WIRE_MAX_RECORD);
             return WIRE_SCAN_BAD;
         }
-        if (h.head + h.body > len - s->pos)
+        s->need = s->pos + h.head + h.body;
+        if (s->need > len)
             return WIRE_SCAN_MORE;
         s->pos += h.head + h.body;
         if (s->depth > 0)
@@ -154,8 +154,9 @@ enum wire_scan_result wire_scan_record(struct wire_scan *s, const char *data, si
 /* -- decoding */
 
 struct wire_decoder {
-    msgpack_zone zone;   /* reused: the objects of one record */
-    struct arena maps;   /* reused: map values of one record, made canonical */
+    msgpack_zone zone;                  /* reused: the objects of one record */
+    struct buf maps[RECORD_MAX_FIELDS]; /* map values of one record, made canonical */
+    int n_maps;
     msgpack_object root; /* of the last record */
     const struct kind_desc *last;
 };
@@ -232,15 +233,13 @@ static bool pack_object(const msgpack_object *o, msgpack_packer *pk, struct err 
 
 static bool map_value(struct wire_decoder *d, const msgpack_object *o, struct value *v, struct err *e)
 {
-    struct buf out = {0};
+    struct buf *out = &d->maps[d->n_maps++];
     msgpack_packer pk;
-    pack_begin(&pk, &out);
-    bool good = pack_object(o, &pk, e);
-    if (good)
-        *v = (struct value){
-            .type = VALUE_MAP, .len = (uint32_t)out.len, .s = arena_strndup(&d->maps, out.data, out.len)};
-    buf_free(&out);
-    return good;
+    pack_begin(&pk, out);
+    if (!pack_object(o, &pk, e))
+        return false;
+    *v = (struct value){.type = VALUE_MAP, .len = (uint32_t)out->len, .s = out->data};
+    return true;
 }
 
 /* A number without a fraction may stand for a float. */
@@ -302,7 +301,8 @@ enum wire_decode_result wire_decode_tolerant(struct wire_decoder *d, const char 
 {
     size_t off = 0;
     msgpack_zone_clear(&d->zone);
-    arena_reset(&d->maps);
+    while (d->n_maps > 0)
+        buf_trim(&d->maps[--d->n_maps]);
     /* The function that takes a zone: the newer ones allocate one for each record. Strings are not copied. */
     if (msgpack_unpack(data, len, &off, &d->zone, &d->root) != MSGPACK_UNPACK_SUCCESS) {
         err_set(e, NULL, "malformed MessagePack");
@@ -358,7 +358,8 @@ void wire_decoder_free(struct wire_decoder *d)
     if (!d)
         return;
     msgpack_zone_destroy(&d->zone);
-    arena_free(&d->maps);
+    for (int i = 0; i < RECORD_MAX_FIELDS; i++)
+        buf_free(&d->maps[i]);
     free(d);
 }
 

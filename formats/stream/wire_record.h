@@ -11,6 +11,7 @@ struct wire_scan {
     size_t entries;                /* of all maps and arrays so far */
     int depth;                     /* open maps and arrays */
     uint32_t left[WIRE_MAX_DEPTH]; /* values still to come in each */
+    size_t need; /* after MORE: bytes without which it cannot go on, those before among them */
 };
 
 enum wire_scan_result { WIRE_SCAN_MORE, WIRE_SCAN_DONE, WIRE_SCAN_BAD };

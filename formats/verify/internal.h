@@ -75,7 +75,10 @@ struct verify {
     struct wire_decoder *decoder, *decoder_before;
     struct sort_entry item;
     bool have_item;
-    struct buf before_key, before_data; /* the item before, to find what comes twice */
+    struct buf item_data; /* of an item whose data the sorter has in a file */
+    /* The item before, to find what comes twice; before_data is empty where the sorter has them in a file. */
+    struct sort_entry before;
+    struct buf before_key, before_data;
     struct side source, target;
     struct buf target_key, group; /* group: the identity whose records are being paired */
     struct fetch_cursor *cursor;

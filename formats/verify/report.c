@@ -143,7 +143,12 @@ static void add_json_value(struct buf *out, const struct value *v)
         buf_adds(out, v->b ? "true" : "false");
         break;
     case VALUE_STR:
-        json_quote_ascii(v->s, v->len, out);
+        if (v->len <= VALUE_SHOWN_BYTES) {
+            json_quote_ascii(v->s, v->len, out);
+            break;
+        }
+        value_describe(v, &text); /* cut */
+        json_quote_ascii(buf_str(&text), text.len, out);
         break;
     case VALUE_BIN:
     case VALUE_MAP:
@@ -223,6 +228,21 @@ void verify_report_add(const struct verify_failure *f, void *arg)
         !sorter_add(report->failures, "", 0, report->text.data, report->text.len, &report->error);
 }
 
+static bool print_failure(const struct sorter *failures, const struct sort_entry *item, struct err *e)
+{
+    enum { PART = 64 << 10 };
+    struct buf part = {0};
+    bool ok = true;
+    for (size_t at = 0, n; ok && at < item->data_len; at += n) {
+        n = item->data_len - at < PART ? item->data_len - at : PART;
+        ok = sorter_read(failures, item, at, n, &part, e);
+        if (ok)
+            fwrite(part.data, 1, n, stdout);
+    }
+    buf_free(&part);
+    return ok;
+}
+
 static bool print_failures(struct verify_report *report, struct err *e)
 {
     struct sort_entry item;
@@ -232,7 +252,7 @@ static bool print_failures(struct verify_report *report, struct err *e)
     }
     int more = sorter_finish(report->failures, e) ? 1 : -1;
     while (more > 0 && (more = sorter_next(report->failures, &item, e)) > 0)
-        fwrite(item.data, 1, item.data_len, stdout);
+        more = print_failure(report->failures, &item, e) ? 1 : -1;
     return more == 0;
 }
 

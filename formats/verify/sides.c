@@ -66,6 +66,9 @@ static int repeated(struct verify *v, const struct staged *head, const struct re
 {
     struct staged head_before;
     struct record before;
+    if (v->before_data.len == 0 &&
+        !sorter_read(v->stage, &v->before, 0, v->before.data_len, &v->before_data, e))
+        return -1;
     if (!decode_staged(v->decoder_before, v->before_data.data, v->before_data.len, &head_before, &before, e))
         return -1;
     if (verify_is_point(r->kind->kind)) {
@@ -81,18 +84,40 @@ static int repeated(struct verify *v, const struct staged *head, const struct re
     return -1;
 }
 
+/* What is in the sorter's file can be read there again. */
+static bool keep_before(struct verify *v, struct err *e)
+{
+    bool elsewhere = v->item.data == v->item_data.data;
+    buf_fit(&v->before_key, v->item.key_len);
+    memcpy(v->before_key.data, v->item.key, v->item.key_len);
+    v->before = v->item;
+    v->before.data = NULL;
+    v->have_item = false;
+    if (elsewhere) {
+        buf_trim(&v->before_data);
+        return true;
+    }
+    return sorter_read(v->stage, &v->item, 0, v->item.data_len, &v->before_data, e);
+}
+
+/* Makes the data of the item lie in memory. */
+static bool need_data(struct verify *v, struct err *e)
+{
+    if (v->item.data)
+        return true;
+    if (!sorter_read(v->stage, &v->item, 0, v->item.data_len, &v->item_data, e))
+        return false;
+    v->item.data = v->item_data.data;
+    return true;
+}
+
 /* Takes the source's next distinct record of the section. */
 bool verify_source_next(struct verify *v, const struct section *section, struct err *e)
 {
     struct side *side = &v->source;
     for (;;) {
-        if (side->have) { /* the item has been used: it becomes the one before */
-            buf_reset(&v->before_key);
-            buf_add(&v->before_key, v->item.key, v->item.key_len);
-            buf_reset(&v->before_data);
-            buf_add(&v->before_data, v->item.data, v->item.data_len);
-            v->have_item = false;
-        }
+        if (side->have && !keep_before(v, e)) /* the item has been used: it becomes the one before */
+            return false;
         side->have = false;
         if (!v->have_item) {
             int more = sorter_next(v->stage, &v->item, e);
@@ -103,7 +128,8 @@ bool verify_source_next(struct verify *v, const struct section *section, struct 
         if (!v->have_item || !is_of_section(&v->item, section))
             return true;
         struct staged head;
-        if (!decode_staged(v->decoder, v->item.data, v->item.data_len, &head, &side->record, e))
+        if (!need_data(v, e) ||
+            !decode_staged(v->decoder, v->item.data, v->item.data_len, &head, &side->record, e))
             return false;
         side->have = true;
         side->identity_len = head.identity_len;

@@ -68,8 +68,8 @@ void verify_free(struct verify *v)
     equiv_free(&v->target_form);
     equiv_free(&v->derived_form);
     arena_free(&v->kept_arena);
-    struct buf *bufs[] = {&v->key,        &v->data,  &v->before_key, &v->before_data,
-                          &v->target_key, &v->group, &v->name};
+    struct buf *bufs[] = {&v->key,         &v->data,       &v->item_data, &v->before_key,
+                          &v->before_data, &v->target_key, &v->group,     &v->name};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         buf_free(bufs[i]);
     free(v->segments);

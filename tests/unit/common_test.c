@@ -106,7 +106,7 @@ static void test_streams(void)
     io_reader_init(&r, fd, path);
     int i = 0;
     for (bool good = true; good;) {
-        while (r.len < sizeof(int) && io_fill(&r, &e) > 0) {
+        while (r.len < sizeof(int) && io_fill(&r, 0, &e) > 0) {
         }
         if (r.len < sizeof(int))
             break;

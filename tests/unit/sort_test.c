@@ -63,27 +63,65 @@ static void test_random(size_t n, size_t memory, bool spills, const char *name)
     free(samples);
 }
 
-static void test_large(void)
+/* Data of many sizes, some larger than all the memory, which are read only when they are asked for, and after
+ * the entries behind them. */
+static void test_large(size_t memory, const char *name)
 {
-    enum { SIZE = 3 << 20 };
-    struct sorter *s = sorter_new(".", 1 << 20);
-    char *data = xcalloc(1, SIZE);
+    enum { N = 300, SIZE = 300000 };
+    struct sorter *s = sorter_new(".", memory);
+    char *data = xmalloc(SIZE);
+    struct sort_entry item, before = {0};
+    struct buf out = {0};
     struct err e;
-    struct sort_entry item;
     bool good = true;
-    for (int i = 9; i >= 0; i--) {
-        char key = (char)i;
+    for (int i = N - 1; i >= 0; i--) {
+        char key[2] = {(char)(i / 100), (char)(i % 100)};
         memset(data, i, SIZE);
-        good = good && sorter_add(s, &key, 1, data, SIZE, &e);
+        good = good && sorter_add(s, key, sizeof key, data, (size_t)(SIZE / (i % 7 * i % 7 + 1)), &e);
     }
     good = good && sorter_finish(s, &e);
-    for (int i = 0; i < 10 && good; i++) {
-        good = sorter_next(s, &item, &e) == 1 && item.key[0] == i && item.data_len == SIZE;
-        good = good && item.data[0] == i && item.data[SIZE - 1] == i;
+    for (int i = 0; i < N && good; i++) {
+        size_t len = (size_t)(SIZE / (i % 7 * i % 7 + 1));
+        good = sorter_next(s, &item, &e) == 1 && item.key[0] == i / 100 && item.key[1] == i % 100;
+        good = good && item.data_len == len && sorter_read(s, &item, 0, len, &out, &e) && out.len == len;
+        good = good && out.data[0] == (char)i && memcmp(out.data, out.data + 1, len - 1) == 0;
+        good = good && sorter_read(s, &item, len - 3, 3, &out, &e) && out.len == 3 && out.data[2] == (char)i;
+        if (before.key_len && !before.data)
+            good = good && sorter_read(s, &before, 1, 2, &out, &e) && out.data[1] == (char)(i - 1);
+        before = item;
     }
-    ok(good && sorter_next(s, &item, &e) == 0, "items larger than the memory come out whole");
+    ok(good && sorter_next(s, &item, &e) == 0, "%s: large data come out whole", name);
     sorter_free(s);
+    buf_free(&out);
     free(data);
+}
+
+/* Keys that differ in their last byte or in their length. */
+static void test_large_keys(size_t memory)
+{
+    enum { N = 60, SIZE = 40000 };
+    struct sorter *s = sorter_new(".", memory);
+    char *key = xcalloc(1, SIZE);
+    struct sort_entry item;
+    struct err e;
+    bool good = true;
+    for (int i = N - 1; i >= 0; i--) {
+        key[SIZE - 1] = (char)(i / 2);
+        good = good && sorter_add(s, key, (size_t)(i % 2 ? SIZE : SIZE - N + i / 2), &i, sizeof i, &e);
+    }
+    good = good && sorter_finish(s, &e);
+    for (int i = 0; i < N && good; i++) {
+        int place;
+        good = sorter_next(s, &item, &e) == 1 && item.data_len == sizeof place;
+        if (!good)
+            break;
+        memcpy(&place, item.data, sizeof place);
+        good = place == (i < N / 2 ? 2 * i : 2 * (i - N / 2) + 1) && memcmp(item.key, key, SIZE - N) == 0;
+        good = good && (i < N / 2 || item.key[SIZE - 1] == (char)(place / 2));
+    }
+    ok(good && sorter_next(s, &item, &e) == 0, "large keys are sorted by all their bytes");
+    sorter_free(s);
+    free(key);
 }
 
 int main(void)
@@ -97,7 +135,11 @@ int main(void)
     test_random(1000, 1 << 20, false, "1,000 items");
     test_random(20000, 64 << 10, true, "20,000 items in pieces");
     test_random(200000, 4096, true, "200,000 items in thousands of pieces");
-    test_large();
+    test_large(256 << 20, "in memory");
+    test_large(1 << 20, "on disk");
+    test_large(64 << 10, "on disk, larger than all the memory");
+    test_large_keys(16 << 20);
+    test_large_keys(32 << 10);
 
     s = sorter_new("/no/such/folder", 64);
     bool added = true;
