@@ -143,17 +143,14 @@ static void add_json_value(struct buf *out, const struct value *v)
         buf_adds(out, v->b ? "true" : "false");
         break;
     case VALUE_STR:
-        if (v->len <= VALUE_SHOWN_BYTES) {
-            json_quote_ascii(v->s, v->len, out);
-            break;
-        }
-        value_describe(v, &text); /* cut */
-        json_quote_ascii(buf_str(&text), text.len, out);
-        break;
     case VALUE_BIN:
     case VALUE_MAP:
     case VALUE_ALIEN:
-        value_describe(v, &text);
+        if (v->type == VALUE_STR && v->len <= VALUE_SHOWN_BYTES) {
+            json_quote_ascii(v->s, v->len, out);
+            break;
+        }
+        value_describe(v, &text); /* long text is cut */
         json_quote_ascii(buf_str(&text), text.len, out);
         break;
     }
