@@ -2,26 +2,17 @@
 
 #include <ctype.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
 
 #include "common/utf8.h"
 #include "formats/record/idmap.h"
-#include "formats/stream/json.h"
 #include "formats/record/row_references.h"
-
-/* The tag by which MLflow (utils/mlflow_tags.py) knows where the artifacts of a trace are. */
-static const char trace_location[] = "mlflow.artifactLocation";
+#include "formats/record/uri.h"
+#include "formats/stream/uris.h"
 
 /* Of URIs that matched nothing this many are told. */
 enum { MAX_TOLD = 50 };
-
-/* A URI to match: the path of a local file, or text that is compared as it is. */
-struct uri {
-    const char *p, *end;
-    bool file, drive; /* drive: p begins with a letter and a colon; backslashes are slashes */
-};
 
 struct rule {
     char *old, *new;
@@ -51,58 +42,7 @@ struct relocate *relocate_new(void)
     return x;
 }
 
-/* -- URIs */
-
-static bool starts(const struct uri *u, const char *word)
-{
-    size_t n = strlen(word);
-    return (size_t)(u->end - u->p) >= n && strncasecmp(u->p, word, n) == 0;
-}
-
-static bool has_drive(const char *p, const char *end)
-{
-    return end - p >= 2 && isalpha((unsigned char)p[0]) && p[1] == ':' &&
-           (end - p == 2 || p[2] == '/' || p[2] == '\\');
-}
-
-static struct uri uri_of(const char *s, size_t len)
-{
-    struct uri u = {.p = s, .end = s + len};
-    if (starts(&u, "file:")) {
-        u.file = true;
-        u.p += 5;
-        if (starts(&u, "//localhost/"))
-            u.p += 11;
-        else if (starts(&u, "///") || (starts(&u, "//") && has_drive(u.p + 2, u.end)))
-            u.p += 2;
-        else if (starts(&u, "//")) /* a file of another host: compared as it is */
-            return (struct uri){.p = s, .end = s + len};
-    } else {
-        u.file = starts(&u, "/") || has_drive(u.p, u.end);
-    }
-    if (u.file && starts(&u, "/") && has_drive(u.p + 1, u.end))
-        u.p++;
-    u.drive = u.file && has_drive(u.p, u.end);
-    return u;
-}
-
-static int hex(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (c | 0x20) - 'a' + 10 : -1;
-}
-
-/* The next byte as it is compared; u moves on. */
-static char next_byte(struct uri *u)
-{
-    char c = *u->p++;
-    if (!u->file)
-        return c;
-    if (c == '%' && u->end - u->p >= 2 && hex(u->p[0]) >= 0 && hex(u->p[1]) >= 0) {
-        c = (char)(hex(u->p[0]) * 16 + hex(u->p[1]));
-        u->p += 2;
-    }
-    return u->drive && c == '\\' ? '/' : c;
-}
+/* -- rules */
 
 /* Whether old is all of u or ends where one of its path segments does; then *rest is what follows. */
 static bool matches(struct uri old, struct uri u, const char **rest)
@@ -115,16 +55,14 @@ static bool matches(struct uri old, struct uri u, const char **rest)
     while (old.p < old.end) {
         if (u.p == u.end)
             return false;
-        last = next_byte(&old);
-        if (last != next_byte(&u))
+        last = uri_next_byte(&old);
+        if (last != uri_next_byte(&u))
             return false;
     }
     *rest = u.p;
     return u.p == u.end || last == '/' || *u.p == '/' || (u.drive && *u.p == '\\') ||
            (!u.file && strchr("?#", *u.p));
 }
-
-/* -- rules */
 
 /* Where OLD ends: at the `=` before which there is a path or a scheme. An OLD with `=` in it is written %3D.
  */
@@ -180,12 +118,6 @@ static void join(const char *new, const struct uri *u, const char *rest, struct 
         buf_addc(out, u->drive && *rest == '\\' ? '/' : *rest);
 }
 
-static bool stays(const struct uri *u)
-{
-    /* "dummy-source" is what MLflow writes for the versions of prompts, which have no artifacts */
-    return u->p == u->end || starts(u, "runs:/") || starts(u, "models:/") || starts(u, "dummy-source");
-}
-
 static void note_unmatched(struct relocate *x, const char *s, size_t len)
 {
     bool added;
@@ -207,7 +139,7 @@ static bool rewrite(struct relocate *x, const char *s, size_t len, bool local_on
 {
     struct uri u = uri_of(s, len);
     const char *rest = NULL;
-    if (stays(&u))
+    if (uri_stays(&u))
         return false;
     struct rule *rule = find_rule(x, &u, &rest);
     if (!rule) {
@@ -224,85 +156,12 @@ static bool rewrite(struct relocate *x, const char *s, size_t len, bool local_on
     return true;
 }
 
-/* -- JSON texts of datasets: the strings in them that are no keys */
-
-/* Behind the string that begins at p; NULL when it does not end. */
-static const char *string_end(const char *p, const char *end)
-{
-    for (p++; p < end && *p != '"'; p++)
-        if (*p == '\\')
-            p++;
-    return p < end ? p + 1 : NULL;
-}
-
-static bool is_key(const char *p, const char *end)
-{
-    while (p < end && strchr(" \t\r\n", *p))
-        p++;
-    return p < end && *p == ':';
-}
-
-/* Appends the string at [p, stop), rewritten if a rule says so. */
-static bool rewrite_string(struct relocate *x, const char *p, const char *stop, struct place *place,
-                           struct buf *out)
-{
-    struct buf new = {0};
-    bool changed = false;
-    json_t *text = json_loadb(p, (size_t)(stop - p), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    if (text)
-        changed = rewrite(x, json_string_value(text), json_string_length(text), true, place, &new);
-    if (changed)
-        json_quote_ascii(new.data, new.len, out);
-    else
-        buf_add(out, p, (size_t)(stop - p));
-    json_decref(text);
-    buf_free(&new);
-    return changed;
-}
-
-static bool rewrite_json(struct relocate *x, const struct value *v, struct place *place, struct buf *out)
-{
-    const char *p = v->s, *end = v->s + v->len;
-    bool changed = false;
-    while (p < end) {
-        const char *stop = *p == '"' ? string_end(p, end) : NULL;
-        if (stop && !is_key(stop, end)) {
-            changed |= rewrite_string(x, p, stop, place, out);
-        } else {
-            stop = stop ? stop : p + 1;
-            buf_add(out, p, (size_t)(stop - p));
-        }
-        p = stop;
-    }
-    return changed;
-}
-
-static bool is_json(const struct value *v)
-{
-    struct buf text = {0};
-    bool good =
-        v->type == VALUE_STR && v->len > 0 && strchr("{[\"", v->s[0]) && json_normalise(v->s, v->len, &text);
-    buf_free(&text);
-    return good;
-}
-
 /* -- records */
 
-static void relocate_value(struct relocate *x, struct record *r, int f, struct arena *a)
+static bool relocate_uri(void *arg, const struct uri_place *at, const char *s, size_t len, struct buf *out)
 {
-    struct value *v = &r->v[f];
-    struct place *place = &x->places[r->kind->kind][f];
-    bool of_dataset = r->kind->kind == KIND_dataset;
-    bool changed;
-    if (!value_is_text(v))
-        return;
-    buf_reset(&x->scratch);
-    if (of_dataset && is_json(v))
-        changed = rewrite_json(x, v, place, &x->scratch);
-    else
-        changed = rewrite(x, v->s, v->len, of_dataset, place, &x->scratch);
-    if (changed)
-        *v = value_text(arena_strndup(a, x->scratch.data, x->scratch.len), x->scratch.len);
+    struct relocate *x = arg;
+    return rewrite(x, s, len, at->any_text, &x->places[at->kind->kind][at->field], out);
 }
 
 struct row_job {
@@ -327,11 +186,7 @@ void relocate_record(struct relocate *x, struct record *r, struct arena *a)
     struct err e;
     if (r->kind->kind == KIND_row && !row_edit(x->rows, r, FIELD_URI, relocate_in_row, &job, &e))
         err_die(&e);
-    for (int f = 0; f < r->kind->n_fields; f++)
-        if (r->kind->fields[f].flags & FIELD_URI)
-            relocate_value(x, r, f, a);
-    if (r->kind->kind == KIND_trace_tag && value_eqs(&r->v[F_trace_tag_key], trace_location))
-        relocate_value(x, r, F_trace_tag_value, a);
+    uris_edit(r, relocate_uri, x, a);
 }
 
 uint64_t relocate_report(const struct relocate *x)

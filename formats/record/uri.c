@@ -1,0 +1,69 @@
+#include "formats/record/uri.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+bool uri_starts(const struct uri *u, const char *word)
+{
+    size_t n = strlen(word);
+    return (size_t)(u->end - u->p) >= n && strncasecmp(u->p, word, n) == 0;
+}
+
+static bool has_drive(const char *p, const char *end)
+{
+    return end - p >= 2 && isalpha((unsigned char)p[0]) && p[1] == ':' &&
+           (end - p == 2 || p[2] == '/' || p[2] == '\\');
+}
+
+struct uri uri_of(const char *s, size_t len)
+{
+    struct uri u = {.p = s, .end = s + len};
+    if (uri_starts(&u, "file:")) {
+        u.file = true;
+        u.p += 5;
+        if (uri_starts(&u, "//localhost/"))
+            u.p += 11;
+        else if (uri_starts(&u, "///") || (uri_starts(&u, "//") && has_drive(u.p + 2, u.end)))
+            u.p += 2;
+        else if (uri_starts(&u, "//")) /* a file of another host: compared as it is */
+            return (struct uri){.p = s, .end = s + len};
+    } else {
+        u.file = uri_starts(&u, "/") || has_drive(u.p, u.end);
+    }
+    if (u.file && uri_starts(&u, "/") && has_drive(u.p + 1, u.end))
+        u.p++;
+    u.drive = u.file && has_drive(u.p, u.end);
+    return u;
+}
+
+static int hex(char c)
+{
+    return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+char uri_next_byte(struct uri *u)
+{
+    char c = *u->p++;
+    if (!u->file)
+        return c;
+    if (c == '%' && u->end - u->p >= 2 && hex(u->p[0]) >= 0 && hex(u->p[1]) >= 0) {
+        c = (char)(hex(u->p[0]) * 16 + hex(u->p[1]));
+        u->p += 2;
+    }
+    return u->drive && c == '\\' ? '/' : c;
+}
+
+bool uri_stays(const struct uri *u)
+{
+    return u->p == u->end || uri_starts(u, "runs:/") || uri_starts(u, "models:/") ||
+           uri_starts(u, "dummy-source");
+}
+
+size_t uri_scheme(const char *s, size_t len)
+{
+    size_t n = 0;
+    while (n < len && (isalnum((unsigned char)s[n]) || (n > 0 && strchr("+-.", s[n]))))
+        n++;
+    return n > 1 && n < len && s[n] == ':' && isalpha((unsigned char)s[0]) ? n + 1 : 0;
+}
