@@ -10,7 +10,7 @@
 #include "common/printable.h"
 #include "common/progress.h"
 
-enum { MAX_CLEANUPS = 16, MAX_MESSAGE = 16384 };
+enum { MAX_CLEANUPS = 16, MAX_TEXT = 8192, MAX_MESSAGE = 2 * MAX_TEXT };
 
 static char program[64] = "mlruns-tools";
 static int level;
@@ -20,6 +20,12 @@ static struct {
     void *arg;
 } cleanups[MAX_CLEANUPS];
 static int n_cleanups;
+
+/* Once what was asked for is done: what that is, and the exit code. */
+static struct {
+    const char *what;
+    int code;
+} done;
 
 static volatile sig_atomic_t caught_signal;
 static void (*signal_hook)(void);
@@ -73,11 +79,11 @@ int err_level(void)
 static void put_line(const char *line, size_t len)
 {
     progress_clear();
-    for (size_t done = 0; done < len;) {
-        ssize_t w = write(STDERR_FILENO, line + done, len - done);
+    for (size_t written = 0; written < len;) {
+        ssize_t w = write(STDERR_FILENO, line + written, len - written);
         if (w < 0 && errno != EINTR)
             return; /* nowhere to complain */
-        done += w > 0 ? (size_t)w : 0;
+        written += w > 0 ? (size_t)w : 0;
     }
 }
 
@@ -107,7 +113,7 @@ static void put_message(const char *where, const char *label, const char *text)
 
 static void put_format(const char *where, const char *label, const char *fmt, va_list ap)
 {
-    char text[8192];
+    char text[MAX_TEXT];
     vsnprintf(text, sizeof text, fmt, ap);
     put_message(where, label, text);
 }
@@ -163,29 +169,56 @@ void err_verbose(const char *fmt, ...)
     va_end(ap);
 }
 
+void err_done(int code, const char *what)
+{
+    done.code = code;
+    done.what = what;
+}
+
+/* Ends the program because of a failure that put_fatal has reported. */
+static _Noreturn void exit_failed(void)
+{
+    exit(done.what ? done.code : EXIT_TROUBLE);
+}
+
+static void put_fatal(const char *where, const char *text, const char *hint)
+{
+    put_message(where, done.what ? "warning: " : "", text);
+    if (hint && *hint)
+        put_message(NULL, "hint: ", hint);
+    if (done.what)
+        put_message(NULL, "", done.what);
+}
+
+static void put_fatal_format(const char *where, const char *hint, const char *fmt, va_list ap)
+{
+    char text[MAX_TEXT];
+    vsnprintf(text, sizeof text, fmt, ap);
+    put_fatal(where, text, hint);
+}
+
 void err_die(const struct err *e)
 {
-    err_report(e);
-    exit(EXIT_TROUBLE);
+    put_fatal(e->where, e->what, e->hint);
+    exit_failed();
 }
 
 void die(const char *where, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    put_format(where, "", fmt, ap);
+    put_fatal_format(where, NULL, fmt, ap);
     va_end(ap);
-    exit(EXIT_TROUBLE);
+    exit_failed();
 }
 
 void die_hint(const char *hint, const char *where, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    put_format(where, "", fmt, ap);
+    put_fatal_format(where, hint, fmt, ap);
     va_end(ap);
-    put_message(NULL, "hint: ", hint);
-    exit(EXIT_TROUBLE);
+    exit_failed();
 }
 
 static void run_cleanups(void)
@@ -225,6 +258,8 @@ void err_survive_writes(void)
 void err_exit_broken_pipe(void)
 {
     sigset_t pipe_only;
+    if (done.what)
+        die("standard output", "nobody reads it any more");
     run_cleanups();
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&pipe_only);
@@ -268,6 +303,8 @@ bool err_interrupted(void)
 void err_exit_interrupted(void)
 {
     int sig = caught_signal ? caught_signal : SIGINT;
+    if (done.what)
+        exit(done.code);
     put_message(NULL, "", sig == SIGINT ? "interrupted" : "ended by a signal");
     exit(sig == SIGINT ? EXIT_INTERRUPTED : 128 + sig);
 }

@@ -58,6 +58,11 @@ _Noreturn void err_die(const struct err *e);
 _Noreturn void die(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);
 _Noreturn void die_hint(const char *hint, const char *where, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* What was asked for is done and stays so, and `what` says it ("the database is complete"; it must live as
+ * long as the program). From now on nothing is an error: a failure that ends the program, for want of memory
+ * or of a reader, is reported as a warning, followed by `what`, and the exit code is `code`. */
+void err_done(int code, const char *what);
+
 /* Functions that run, last added first, when the program ends through exit(), die() or a caught
  * SIGINT/SIGTERM/SIGHUP (see err_catch_signals). At most 16. They must only do what leaves the target as it
  * was: unlink, roll back. */

@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "common/io.h"
 
 /* Reads from an open descriptor to its end; 0 or an errno value. */
 static int read_to_end(int fd, size_t max, struct buf *b)
@@ -79,6 +82,51 @@ failed:;
     err_set(e, to, "cannot put the new file in place: %s", strerror(saved));
     errno = saved;
     return false;
+}
+
+static bool cannot_write(const char *path, struct err *e)
+{
+    return err_set(e, path, "cannot write: %s", strerror(errno));
+}
+
+/* Writes to a descriptor, which it closes. */
+static bool write_and_close(int fd, const void *data, size_t len, bool sync)
+{
+    bool ok = fd >= 0 && io_write_all(fd, data, len) && (!sync || fsync(fd) == 0);
+    int why = errno;
+    if (fd >= 0 && close(fd) != 0 && ok) {
+        ok = false;
+        why = errno;
+    }
+    errno = why;
+    return ok;
+}
+
+bool file_write_whole(const char *path, const void *data, size_t len, struct err *e)
+{
+    struct stat st;
+    char *real = realpath(path, NULL);
+    const char *to = real ? real : path;
+    bool exists = stat(to, &st) == 0, ok;
+    if (exists && !S_ISREG(st.st_mode)) {
+        ok = write_and_close(open(to, O_WRONLY | O_CLOEXEC), data, len, false) || cannot_write(path, e);
+        free(real);
+        return ok;
+    }
+    char *aside = xasprintf("%s.%s", to, err_program());
+    bool may = !exists || access(to, W_OK) == 0;
+    int fd =
+        !may ? -1
+             : open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, exists ? st.st_mode : 0666);
+    ok = write_and_close(fd, data, len, true) && rename(aside, to) == 0;
+    if (!ok) {
+        cannot_write(path, e);
+        if (fd >= 0)
+            unlink(aside);
+    }
+    free(aside);
+    free(real);
+    return ok;
 }
 
 int file_nameless(const char *dir, struct err *e)

@@ -96,18 +96,27 @@ void io_claim_standard_files(void)
     }
 }
 
-/* Sets errno for an error of stdout that an earlier call met, of which stdio keeps the fact alone: `last` is
- * that of the last call that failed. */
-static void find_lost_error(int last)
+/* What must be wrong with stdout, or 0. */
+static int stdout_error(void)
 {
     struct pollfd p = {.fd = STDOUT_FILENO};
     int flags = fcntl(STDOUT_FILENO, F_GETFL);
     if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
-        errno = EBADF;
-    else if (poll(&p, 1, 0) == 1 && p.revents & POLLERR)
-        errno = EPIPE;
-    else
-        errno = last ? last : EIO;
+        return EBADF;
+    return poll(&p, 1, 0) == 1 && p.revents & POLLERR ? EPIPE : 0;
+}
+
+bool io_stdout_has_reader(void)
+{
+    return stdout_error() == 0;
+}
+
+/* Sets errno for an error of stdout that an earlier call met, of which stdio keeps the fact alone: `last` is
+ * that of the last call that failed. */
+static void find_lost_error(int last)
+{
+    int error = stdout_error();
+    errno = error ? error : last ? last : EIO;
 }
 
 bool io_try_flush_stdout(void)

@@ -54,6 +54,8 @@ bool io_write_at(int fd, const void *data, size_t len, uint64_t offset);
  * any closed file; messages are lost. From then on a failed write is an error, not a signal
  * (err_survive_writes). */
 void io_claim_standard_files(void);
+/* Whether stdout is open for writing and, where it is a pipe, still has a reader. */
+bool io_stdout_has_reader(void);
 /* Flushes stdout; false with errno set when this or an earlier write failed. */
 bool io_try_flush_stdout(void);
 /* Brings what stdio has for stdout out, or dies. */

@@ -84,3 +84,47 @@ makers() {
     done < <(makers)
     leave_public_work
 }
+
+@test "ml-transform --id-map: a map that was there stays as it was unless the new one is whole; a pipe is written to" {
+    printf '537708342419121040\t7\tx\n' >map.tsv
+    before=$(cat map.tsv)
+    run_split env FAULT_CALLS=fsync FAULT_PATH=map LD_PRELOAD="$BATS_FILE_TMPDIR/faults.so" \
+        ml-transform --renumber-experiments --id-map map.tsv <a.mlr
+    assert_status 2
+    assert_contains "$stderr" "map.tsv: cannot write: Input/output error"
+    assert_equal "$(cat map.tsv)" "$before"
+    assert_equal "$(echo map*)" map.tsv
+    run_split sh -c 'ml-load -q sqlite:///db/x.db <"$BATS_TEST_TMPDIR/.stdout"'
+    assert_status 2 # the stream has no trailer
+    ln -s map.tsv link.tsv
+    ml-transform -q --renumber-experiments --id-map link.tsv <a.mlr >out.mlr
+    [ -L link.tsv ]
+    ml-transform -q --renumber-experiments --id-map /dev/stderr <a.mlr 2>&1 >out.mlr | cmp - map.tsv
+}
+
+@test "a file at its size limit is an error that names it, and leaves nothing" {
+    ml-schema create -q --release 3.2 sqlite:///old.db
+    while read -r command; do
+        run_split bash -c "ulimit -f 64; $command" <a.mlr
+        assert_status 2
+        assert_contains "$stderr" "db/"
+        assert_equal "$(ls -A db)" ""
+    done < <(makers)
+    run_split bash -o pipefail -c '(ulimit -f 0; exec mlruns-dump -q mlruns 2>&1 >cut) | cat >&2'
+    assert_status 2
+    assert_contains "$stderr" "standard output: cannot write: File too large"
+}
+
+@test "SIGPIPE from elsewhere does not end a load" {
+    mkfifo gate
+    ml-load -q sqlite:///db/x.db <gate &
+    pid=$!
+    exec 9>gate
+    head -c 5000 a.mlr >&9
+    while [ ! -e db/.x.db.ml-load ]; do sleep 0.05; done
+    kill -PIPE $pid
+    tail -c +5001 a.mlr >&9
+    exec 9>&-
+    wait $pid
+    ml-verify -q sqlite:///db/x.db <a.mlr
+}

@@ -61,18 +61,50 @@ with_failing() { # PROGRAM STATUS [COMMAND]
     assert_contains "$stderr" "no URL means this file to every MLflow"
 }
 
-@test "an export that cannot be written is an error" {
-    run_split sh -c 'ml-migrate -q --target sqlite:///x.db >/dev/full'
-    assert_status 2
-    assert_contains "$stderr" "standard output: the export cannot be written"
-    [ -s x.db ]
-    run_split sh -c 'ml-migrate -q --target sqlite:///y.db >&-'
-    assert_status 2
-    assert_contains "$stderr" "standard output: it is closed"
-    [ ! -e y.db ]
-    run_split sh -c 'mlruns-dump -q mlruns | ml-load -q --export sqlite:///z.db >/dev/full'
-    assert_status 2
-    assert_contains "$stderr" "standard output"
+@test "an export that cannot be written: an error before the load, a warning after it" {
+    for command in 'ml-migrate -q --target sqlite:///x.db' 'mlruns-dump -q mlruns | ml-load -q --export sqlite:///x.db'; do
+        run_split sh -c "$command >/dev/full"
+        assert_status 0
+        assert_contains "$stderr" "standard output: warning: "
+        assert_contains "$stderr" "the database is complete"
+        mlruns-dump -q mlruns | ml-verify -q sqlite:///x.db
+        rm x.db
+        run_split sh -c "$command >&-"
+        assert_status 2
+        assert_contains "$stderr" "standard output: "
+        [ ! -e x.db ]
+    done
+}
+
+# after_load COMMAND: runs it with a pipe for standard output that has a reader until the database is there.
+after_load() {
+    mkfifo out
+    { while [ ! -e x.db ]; do sleep 0.05; done; } <out &
+    # The database is published while the reader is still there or not: either way it is complete.
+    run_split sh -c "$1 >out"
+    wait $!
+    rm out
+}
+
+@test "whoever reads standard output or error may go away: the database is complete, and exit 0" {
+    for command in 'ml-migrate -q --target sqlite:///x.db' 'mlruns-dump -q mlruns | ml-load -q --export sqlite:///x.db'; do
+        after_load "$command"
+        assert_status 0
+        mlruns-dump -q mlruns | ml-verify -q sqlite:///x.db
+        rm x.db
+    done
+    # A pipe that nobody reads any more.
+    for command in 'ml-migrate -v --target sqlite:///x.db' 'mlruns-dump mlruns | ml-load -v sqlite:///x.db' \
+        'ml-schema create -v --release 3.17 sqlite:///x.db'; do
+        mkfifo err
+        exec 8<>err 9>err 8<&-
+        rm err
+        run_split sh -c "$command 2>&9"
+        exec 9>&-
+        assert_status 0
+        assert_equal "$(sqlite3 x.db 'PRAGMA integrity_check')" ok
+        rm x.db
+    done
 }
 
 @test "options reach the programs" {

@@ -155,6 +155,8 @@ int main(int argc, char **argv)
     int first = opt_parse(&spec, argc, argv, &o);
     if (argc - first > 1)
         opt_usage_error(&spec, "one URL, please: %s is one too many", argv[first + 1]);
+    if (o.export && !io_stdout_has_reader())
+        die("standard output", "cannot write: it is closed, or nobody reads it");
     err_catch_signals();
     struct load_target *t = open_target(argv[first], &o);
     struct store *s = load_target_store(t, o.drop_unsupported, &e);
@@ -163,13 +165,16 @@ int main(int argc, char **argv)
     require(load_target_write(t, s, &e), &e);
     err_verbose("%llu MiB went through a temporary file", (unsigned long long)(store_spilled(s) >> 20));
     require(load_target_publish(t, &e), &e);
+    int code = load_report_dropped(store_report(s)) ? EXIT_ANSWER_NO : EXIT_DONE;
+    if (!o.target.dry_run)
+        err_done(code, "the database is complete");
 
     err_note(o.target.dry_run ? "dry run: nothing was written; it would be loaded into %s:"
                               : "loaded into %s:",
              load_target_url(t)->display);
-    bool dropped = load_report_print(store_report(s));
+    load_report_print(store_report(s));
     if (!o.target.dry_run)
         say_how_to_open(t, &o);
     store_free(s);
-    return dropped ? EXIT_ANSWER_NO : EXIT_DONE;
+    return code;
 }

@@ -38,6 +38,18 @@ static void report_counts(const struct store_report *r)
 }
 
 /* True when something was left out. */
+bool load_report_dropped(const struct store_report *r)
+{
+    for (int k = 0; k < KIND_COUNT; k++) {
+        if (r->dropped[k])
+            return true;
+        for (int f = 0; f < kinds[k].n_fields; f++)
+            if (r->dropped_values[k][f])
+                return true;
+    }
+    return false;
+}
+
 static bool report_dropped(const struct store_report *r)
 {
     bool any = false;

@@ -88,6 +88,7 @@ int schema_command_create(struct schema_command *c, int argc, char **argv, struc
     bool new = c->url.path &&access(c->url.path, F_OK) != 0;
     if (!(new ? create_file : create_tables)(c, release->order, e))
         return EXIT_TROUBLE;
+    err_done(EXIT_DONE, "the database is complete");
     schema_command_print_result(c, release->order);
     return EXIT_DONE;
 }

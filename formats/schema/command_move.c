@@ -113,6 +113,7 @@ int schema_command_move(struct schema_command *c, int argc, char **argv, struct 
     }
     if (!move_rows(c->db, &o, true, &moved, e))
         return EXIT_TROUBLE;
+    err_done(EXIT_DONE, "the rows are in the default workspace");
     printf("Moved %lld rows to the default workspace.\n", (long long)total);
     return EXIT_DONE;
 }

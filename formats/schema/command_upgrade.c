@@ -171,6 +171,7 @@ int schema_command_upgrade(struct schema_command *c, int argc, char **argv, stru
         err_note("the database is at revision %s, whole", schema_revisions[rev].revision);
         return EXIT_TROUBLE;
     }
+    err_done(EXIT_DONE, "the database is upgraded");
     schema_command_print_result(c, rev);
     return EXIT_DONE;
 }

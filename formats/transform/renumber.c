@@ -1,6 +1,5 @@
 #include "formats/transform/renumber.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -191,16 +190,13 @@ bool renumber_load(struct renumber *x, const char *path, struct err *e)
 
 bool renumber_save(const struct renumber *x, const char *path, struct err *e)
 {
-    FILE *f = fopen(path, "w");
-    if (!f)
-        return err_set(e, path, "cannot write: %s", strerror(errno));
+    struct buf text = {0};
     for (size_t i = 0; i < x->n; i++)
-        fprintf(f, "%s\t%s\t%s\n", x->entries[i].old, x->entries[i].new,
-                x->entries[i].name ? x->entries[i].name : "");
-    bool failed = ferror(f) != 0;
-    if (fclose(f) != 0 || failed)
-        return err_set(e, path, "cannot write: %s", strerror(errno));
-    return true;
+        buf_addf(&text, "%s\t%s\t%s\n", x->entries[i].old, x->entries[i].new,
+                 x->entries[i].name ? x->entries[i].name : "");
+    bool ok = file_write_whole(path, buf_str(&text), text.len, e);
+    buf_free(&text);
+    return ok;
 }
 
 uint64_t renumber_count(const struct renumber *x)
