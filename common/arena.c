@@ -49,6 +49,10 @@ void arena_reset(struct arena *a)
         a->head = b->next;
         free(b);
     }
+    if (a->head && a->head->size > BLOCK_SIZE) { /* one for something large is not kept */
+        free(a->head);
+        a->head = NULL;
+    }
     a->used = 0;
 }
 

@@ -1,5 +1,6 @@
 #include "common/buf.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,13 @@ void buf_free(struct buf *b)
 const char *buf_str(const struct buf *b)
 {
     return b->data ? b->data : "";
+}
+
+void malloc_setup(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 256 << 10); /* else it grows with what is freed */
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    mallopt(M_ARENA_MAX, 4);
 }
 
 static void *checked(void *p, size_t size)

@@ -35,6 +35,10 @@ void buf_truncate(struct buf *b, size_t len);
 void buf_free(struct buf *b);
 const char *buf_str(const struct buf *b); /* "" when empty; valid until the next change */
 
+/* For main(), first: large blocks of malloc go back to the system when they are freed, and threads share a
+ * few heaps, so that what a program takes is what it uses. */
+void malloc_setup(void);
+
 /* malloc and friends that die when there is no memory. */
 void *xmalloc(size_t size);
 void *xcalloc(size_t n, size_t size);

@@ -150,6 +150,7 @@ int main(int argc, char **argv)
 {
     struct err e;
     struct options o = {.export = false};
+    malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
     int first = opt_parse(&spec, argc, argv, &o);

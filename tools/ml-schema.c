@@ -1,6 +1,7 @@
 /* ml-schema: MLflow's database schema, made and looked at. */
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
 #include "common/opt.h"
@@ -42,6 +43,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
     err_catch_signals();

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
 #include "formats/database/interrupt.h"
@@ -83,6 +84,7 @@ int main(int argc, char **argv)
     struct options o;
     struct pipeline p;
     struct err e;
+    malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
     err_catch_signals();

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
 #include "common/opt.h"
@@ -122,6 +123,7 @@ int main(int argc, char **argv)
     struct options o = {.max_failures = UINT64_MAX};
     struct err e;
     struct verify_result result;
+    malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
     int first = opt_parse(&spec, argc, argv, &o);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
 #include "common/opt.h"
@@ -88,6 +89,7 @@ int main(int argc, char **argv)
     struct db_url u;
     struct err e;
     struct dbdump_result result;
+    malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
     int first = opt_parse(&spec, argc, argv, &o);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
 #include "common/opt.h"
@@ -234,6 +235,7 @@ int main(int argc, char **argv)
     struct err e;
     int first, status;
 
+    malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
     first = opt_parse(&spec, argc, argv, &o);

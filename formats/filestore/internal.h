@@ -18,9 +18,13 @@
 #include "formats/python/yaml.h"
 
 enum {
-    CHUNK_SIZE = 64 << 10,     /* bytes read at once from metric files and folders */
-    VALUE_MAX_SIZE = 16 << 20, /* bytes of a param, a tag or a YAML file */
-    KEY_MAX_DEPTH = 64,        /* folders below params, tags, metrics */
+    CHUNK_SIZE = 64 << 10, /* bytes read at once from metric files and folders */
+    /* Bytes of a param, a tag or a YAML file: a record has this much and the rest of its fields. */
+    VALUE_MAX_SIZE = WIRE_MAX_RECORD - (64 << 10),
+    LARGE_SIZE = 64 << 10, /* of a file: more than this is read when there is room for it */
+    VALUE_COPIES = 2,      /* of a file in memory: its bytes, and the record */
+    YAML_COPIES = 6,    /* its bytes, libyaml's (twice at most), the values, JSON made of them, the record */
+    KEY_MAX_DEPTH = 64, /* folders below params, tags, metrics */
 };
 
 /* -- the store (store.c) */
@@ -120,7 +124,10 @@ struct walker {
     struct output *out;
     size_t limit; /* bytes of out->data from which on full() is called */
     void (*full)(struct walker *w);
-    void *full_ctx;
+    /* Called before a file of more than LARGE_SIZE bytes is read, with the memory that it will take; NULL:
+     * none of it is shared with others. */
+    void (*large)(struct walker *w, size_t bytes);
+    void *full_ctx;  /* of both */
     struct buf path; /* below the store, of what is being read */
     struct buf file; /* content of the last file_read */
     struct buf json, error_json, scratch;
@@ -149,8 +156,9 @@ void warning(struct walker *w, uint64_t line, const char *fmt, ...) PRINTF_LIKE(
  * turn, per thread. */
 const char *shown(const char *s, size_t len);
 
-/* Reads a file into w->file; problems are reported with the path. `type` is the entry's. */
-bool file_read(struct walker *w, int dir, const char *name, unsigned char type);
+/* Reads a file into w->file; problems are reported with the path. `type` is the entry's; copies: VALUE_COPIES
+ * or YAML_COPIES. */
+bool file_read(struct walker *w, int dir, const char *name, unsigned char type, unsigned copies);
 /* Opens a file for reading in parts; -1 after a problem was reported (or a file that has just vanished was
  * named). */
 int file_open(struct walker *w, int dir, const char *name, unsigned char type);

@@ -31,7 +31,7 @@ static enum meta_state read_once(struct walker *w, struct yaml_reader *y, int di
      * is not */
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
         return META_MISSING;
-    if (!file_read(w, dir, name, DT_UNKNOWN))
+    if (!file_read(w, dir, name, DT_UNKNOWN, YAML_COPIES))
         return META_BAD;
     *meta = yaml_parse(y, buf_str(&w->file), w->file.len, &e);
     if (*meta)

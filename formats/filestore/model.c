@@ -150,7 +150,7 @@ static bool is_prompt(struct walker *w, int dir)
     if (fstatat(dir, tag, &st, 0) != 0 || !S_ISREG(st.st_mode))
         return false;
     back = path_down(w, tag);
-    if (st.st_size == 4 && file_read(w, dir, tag, DT_LNK))
+    if (st.st_size == 4 && file_read(w, dir, tag, DT_LNK, VALUE_COPIES))
         yes = strcasecmp(buf_str(&w->file), "true") == 0;
     path_back(w, back);
     return yes;
@@ -269,7 +269,7 @@ static void read_alias(struct walker *w, int dir, const char *name, unsigned cha
     struct record r;
     int64_t version;
 
-    if (!file_read(w, dir, name, type))
+    if (!file_read(w, dir, name, type, VALUE_COPIES))
         return;
     if (python_int(buf_str(&w->file), w->file.len, &version) != NUMBER_GOOD) {
         problem(w, 1, "the alias is not the number of a version: %s", shown(buf_str(&w->file), w->file.len));

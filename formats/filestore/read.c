@@ -16,6 +16,7 @@
 enum {
     HELD_BACK = 8 << 20,   /* bytes that all units together may hold back */
     SLOT_SIZE = 256 << 10, /* and one of them, at most */
+    LARGE_HELD = 8 << 20,  /* bytes that large files may take in all units but the one whose turn it is */
     SLOTS_PER_JOB = 4,
     MAX_SLOTS = 64,
     MAX_JOBS = 64,
@@ -26,7 +27,8 @@ enum listing { LIST_RUNS, LIST_TRACES, LIST_MODELS, LIST_END };
 
 struct slot {
     struct output out;
-    bool done; /* may be handed over when its turn comes */
+    size_t large; /* bytes for large files, of LARGE_HELD */
+    bool done;    /* may be handed over when its turn comes */
 };
 
 struct reading {
@@ -53,6 +55,7 @@ struct reading {
     struct slot *slots;
     size_t n_slots;
     size_t slot_size; /* bytes */
+    size_t large;     /* of all slots */
 };
 
 struct reader { /* a thread */
@@ -91,31 +94,69 @@ static void wait_for_turn(struct reading *r, uint64_t number)
     pthread_mutex_unlock(&r->turn_lock);
 }
 
+static struct slot *slot_of(struct reading *r, uint64_t number)
+{
+    return &r->slots[number % r->n_slots];
+}
+
+/* Hands over what the slot, whose turn it is, has. */
+static void hand_over_slot(struct reading *r, struct slot *slot)
+{
+    hand_over(r, &slot->out);
+    if (slot->out.data.cap > 2 * r->slot_size)
+        buf_free(&slot->out.data);
+    pthread_mutex_lock(&r->turn_lock);
+    if (slot->large)
+        pthread_cond_broadcast(&r->turn_changed);
+    r->large -= slot->large;
+    slot->large = 0;
+    pthread_mutex_unlock(&r->turn_lock);
+}
+
 /* The buffer of the unit that is being read is full. */
 static void on_full(struct walker *w)
 {
     struct reader *reader = w->full_ctx;
 
     wait_for_turn(reader->reading, reader->number);
-    hand_over(reader->reading, w->out);
+    hand_over_slot(reader->reading, slot_of(reader->reading, reader->number));
+}
+
+/* A large file waits until there is room for it. The unit whose turn it is never waits, so that there will
+ * be: what it reads is in memory once. */
+static void on_large(struct walker *w, size_t bytes)
+{
+    struct reader *reader = w->full_ctx;
+    struct reading *r = reader->reading;
+    struct slot *slot = slot_of(r, reader->number);
+
+    pthread_mutex_lock(&r->turn_lock);
+    while (r->turn != reader->number && r->large + bytes > LARGE_HELD)
+        pthread_cond_wait(&r->turn_changed, &r->turn_lock);
+    if (r->turn != reader->number) {
+        r->large += bytes;
+        slot->large += bytes;
+        bytes = 0;
+    }
+    pthread_mutex_unlock(&r->turn_lock);
+    if (bytes) /* what it holds back makes room first */
+        hand_over_slot(r, slot);
 }
 
 /* A unit has been read: hands over it and those behind it that were waiting for it, if it is its turn. */
 static void finish_unit(struct reading *r, uint64_t number)
 {
-    struct slot *slot = &r->slots[number % r->n_slots];
+    struct slot *slot = slot_of(r, number);
 
     pthread_mutex_lock(&r->turn_lock);
     slot->done = true;
     while (r->turn == number && slot->done) {
         pthread_mutex_unlock(&r->turn_lock);
-        hand_over(r, &slot->out);
-        if (slot->out.data.cap > 4 * r->slot_size)
-            buf_free(&slot->out.data);
+        hand_over_slot(r, slot);
         pthread_mutex_lock(&r->turn_lock);
         slot->done = false;
         number = ++r->turn;
-        slot = &r->slots[number % r->n_slots];
+        slot = slot_of(r, number);
         pthread_cond_broadcast(&r->turn_changed);
     }
     pthread_mutex_unlock(&r->turn_lock);
@@ -389,10 +430,12 @@ static void *reader_run(void *arg)
     walker_init(&reader->walker, r->m, r->m->root, NULL);
     reader->walker.limit = r->slot_size;
     reader->walker.full = on_full;
+    reader->walker.large = on_large;
     reader->walker.full_ctx = reader;
     while (take_unit(r, reader)) {
-        reader->walker.out = &r->slots[reader->number % r->n_slots].out;
+        reader->walker.out = &slot_of(r, reader->number)->out;
         read_unit(reader);
+        buf_trim(&reader->walker.file);
         finish_unit(r, reader->number);
     }
     walker_free(&reader->walker);

@@ -347,7 +347,7 @@ static void find_run_name(struct walker *w, int dir, const struct yaml_value *me
     if (fstatat(dir, tag, &st, 0) != 0 || !S_ISREG(st.st_mode))
         return;
     back = path_down(w, tag);
-    if (file_read(w, dir, tag, DT_LNK))
+    if (file_read(w, dir, tag, DT_LNK, VALUE_COPIES))
         *name = value_text(buf_str(&w->file), w->file.len);
     path_back(w, back);
 }

@@ -194,7 +194,14 @@ void path_back(struct walker *w, size_t len)
 
 void emit(struct walker *w, const struct record *r)
 {
+    size_t before = w->out->data.len;
+
     wire_encode(r, &w->out->data);
+    if (w->out->data.len - before > WIRE_MAX_RECORD) {
+        buf_truncate(&w->out->data, before);
+        problem(w, 0, "the record would be longer than %zu bytes", WIRE_MAX_RECORD);
+        return;
+    }
     w->out->counts.n[r->kind->kind]++;
     if (w->out->data.len >= w->limit)
         w->full(w);
@@ -293,20 +300,23 @@ ssize_t file_read_at(int fd, void *data, size_t len, uint64_t offset)
     return n < 0 && is_passing(errno) ? pread(fd, data, len, (off_t)offset) : n;
 }
 
-enum { FILE_KEEP_SIZE = 1 << 20 }; /* bytes; memory for a larger file is given back at the next one */
-
-/* Reads all of fd into w->file and closes it. 0 or an errno value. */
-static int read_whole(struct walker *w, int fd)
+/* Reads all of fd into w->file and closes it. 0 or an errno value. The size that it has now is where a large
+ * one is likely to end; a file that grows meanwhile is read all the same. */
+static int read_whole(struct walker *w, int fd, unsigned copies)
 {
     struct buf *b = &w->file;
+    struct stat st;
     ssize_t n;
 
-    if (b->cap > FILE_KEEP_SIZE)
-        buf_free(b);
-    buf_reset(b);
+    buf_trim(b);
+    if (fstat(fd, &st) == 0 && st.st_size > LARGE_SIZE && st.st_size <= VALUE_MAX_SIZE) {
+        if (w->large)
+            w->large(w, (size_t)st.st_size * copies);
+        buf_reserve(b, (size_t)st.st_size + CHUNK_SIZE);
+    }
     do {
         buf_reserve(b, CHUNK_SIZE);
-        n = file_read_at(fd, b->data + b->len, CHUNK_SIZE, b->len);
+        n = file_read_at(fd, b->data + b->len, b->cap - b->len - 1, b->len);
         if (n > 0)
             b->len += (size_t)n;
     } while (n > 0 && b->len <= VALUE_MAX_SIZE);
@@ -317,15 +327,15 @@ static int read_whole(struct walker *w, int fd)
     return (int)n;
 }
 
-bool file_read(struct walker *w, int dir, const char *name, unsigned char type)
+bool file_read(struct walker *w, int dir, const char *name, unsigned char type, unsigned copies)
 {
     int fd = file_open(w, dir, name, type), error;
 
     if (fd < 0)
         return false;
-    error = read_whole(w, fd);
+    error = read_whole(w, fd, copies);
     if (error == EFBIG)
-        problem(w, 0, "larger than %d MiB", VALUE_MAX_SIZE >> 20);
+        problem(w, 0, "larger than %d bytes, which is more than a record can hold", (int)VALUE_MAX_SIZE);
     else if (error)
         problem(w, 0, "%s", strerror(error));
     return error == 0;
@@ -455,7 +465,7 @@ static void emit_value(struct walker *w, int dir, const char *name, unsigned cha
 {
     const struct value_walk *walk = ctx;
 
-    if (!file_read(w, dir, name, type))
+    if (!file_read(w, dir, name, type, VALUE_COPIES))
         return;
     walk->r->v[walk->key] = value_text(key, strlen(key));
     walk->r->v[walk->value] = value_text(buf_str(&w->file), w->file.len);
