@@ -48,8 +48,10 @@ static bool create_file(struct schema_command *c, int rev, struct err *e)
     char *dir = file_dirname(path);
     bool ok = new_file_begin(&file, path, dir, 0666, e);
     free(dir);
-    if (!ok)
+    if (!ok) {
+        free(path);
         return false;
+    }
     err_cleanup_push(remove_aside, &file);
     if (!fill_aside(c, &file, rev, e))
         return false;

@@ -123,21 +123,22 @@ static int copy_input(const struct pipeline *p, struct err *e)
     struct wire_writer *copy = wire_writer_new(out, "temporary file");
     const struct record *rec;
     enum wire_event event;
-    while ((event = source_next(&in, &rec, e)) > WIRE_END) {
-        if (interrupted(e))
-            return -1;
+    bool stopped = false;
+    while (!stopped && (event = source_next(&in, &rec, e)) > WIRE_END) {
         if (event == WIRE_HEADER)
             wire_write_header_copy(copy, source_header(&in));
         else if (event == WIRE_RECORD)
             wire_write(copy, rec);
         else
             wire_write_trailer(copy);
+        stopped = interrupted(e);
     }
-    if (event == WIRE_ERROR)
-        return -1;
     wire_writer_close(copy);
     source_close(&in);
-    return fd;
+    if (!stopped && event == WIRE_END)
+        return fd;
+    close(fd);
+    return -1;
 }
 
 static bool replay_open(const struct pipeline *p, struct replay *in, struct err *e)
@@ -251,20 +252,18 @@ static bool run_pass(struct pipeline *p, enum phase phase, struct source *s, str
     const struct record *rec;
     enum wire_event event;
     progress_start(phase >= PHASE_EXPERIMENTS ? "writing" : "reading", "records", 0);
-    while ((event = source_next(s, &rec, e)) > WIRE_END) {
-        if (interrupted(e))
-            return false;
-        if (event != WIRE_RECORD) {
+    bool ok = true;
+    while (ok && (event = source_next(s, &rec, e)) > WIRE_END) {
+        if (event == WIRE_RECORD)
+            ok = take_record(p, phase, rec, e);
+        else
             take_frame(p, phase, event, source_header(s));
-            continue;
-        }
-        if (!take_record(p, phase, rec, e))
-            return false;
-        progress_add(1);
+        progress_add(event == WIRE_RECORD);
+        ok = ok && !interrupted(e);
     }
     progress_end();
     source_close(s);
-    return event != WIRE_ERROR;
+    return ok && event == WIRE_END;
 }
 
 /* One pass over a stream that can be read again. */
@@ -318,10 +317,8 @@ bool pipeline_run(struct pipeline *p, struct err *e)
     open_output(p);
     if (run(p, e))
         return true;
-    if (!err_interrupted()) {
-        progress_end();
+    if (!err_interrupted())
         pipeline_give_up(p);
-    }
     return false;
 }
 
