@@ -149,7 +149,7 @@ static void say_how_to_open(const struct load_target *t, const struct options *o
 int main(int argc, char **argv)
 {
     struct err e;
-    struct options o = {.export = false};
+    static struct options o = {.export = false};
     malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();

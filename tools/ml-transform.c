@@ -81,8 +81,8 @@ static int finish(struct pipeline *p, const struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o;
-    struct pipeline p;
+    static struct options o; /* for as long as the program runs */
+    static struct pipeline p;
     struct err e;
     malloc_setup();
     err_program_set(argv[0]);

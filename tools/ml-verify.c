@@ -8,7 +8,6 @@
 #include "common/io.h"
 #include "common/opt.h"
 #include "common/progress.h"
-#include "formats/database/db.h"
 #include "formats/database/interrupt.h"
 #include "formats/verify/report.h"
 #include "formats/verify/verify.h"
@@ -120,7 +119,7 @@ static struct db *open_database(int argc, char **argv, int first, struct options
 int main(int argc, char **argv)
 {
     static struct db_url u; /* for as long as the program runs, like what follows */
-    struct options o = {.max_failures = UINT64_MAX};
+    static struct options o = {.max_failures = UINT64_MAX};
     struct err e;
     struct verify_result result;
     malloc_setup();

@@ -85,7 +85,7 @@ static void print_notes(const struct dbdump_result *r)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.tmpdir = NULL};
+    static struct options o = {.tmpdir = NULL};
     struct db_url u;
     struct err e;
     struct dbdump_result result;

@@ -229,7 +229,7 @@ static int run(struct mlruns *store, const struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.shard = "0/1"};
+    static struct options o = {.shard = "0/1"};
     const char *dir = "./mlruns";
     struct mlruns *store;
     struct err e;

@@ -45,6 +45,9 @@ void load_target_free(struct load_target *t)
         new_file_remove(&t->file);
         new_file_free(&t->file);
     }
+    for (char **name = t->tables; name && *name; name++)
+        free(*name);
+    free(t->tables);
     db_url_free(&t->url);
     free(t->tmpdir);
     free(t);
