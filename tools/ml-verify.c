@@ -111,9 +111,13 @@ static uint64_t read_stream(struct verify *v)
 
 static struct db *open_database(int argc, char **argv, int first, struct options *o, struct db_url *u)
 {
+    struct err e;
     if (argc - first > 1)
         opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
-    return db_open_for_program(argv[first], &o->tmpdir, u);
+    struct db *db = db_open_for_program(argv[first], &o->tmpdir, u, &e);
+    if (!db)
+        db_die(&e);
+    return db;
 }
 
 int main(int argc, char **argv)

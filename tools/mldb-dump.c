@@ -63,7 +63,9 @@ static struct db *open_database(int argc, char **argv, int first, struct options
     int order;
     if (argc - first > 1)
         opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
-    struct db *db = db_open_for_program(argv[first], &o->tmpdir, u);
+    struct db *db = db_open_for_program(argv[first], &o->tmpdir, u, &e);
+    if (!db)
+        db_die(&e);
     if (!schema_order_of(db, &order,
                          &e)) /* a revision that is not known may hold what would be left out unseen */
         err_die(&e);

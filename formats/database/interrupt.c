@@ -47,18 +47,17 @@ static void close_at_end(void *db)
     db_close(db);
 }
 
-struct db *db_open_for_program(const char *url, const char **tmpdir, struct db_url *u)
+struct db *db_open_for_program(const char *url, const char **tmpdir, struct db_url *u, struct err *e)
 {
-    struct err e;
-    if (!db_url_parse(url ? url : db_default_url(), u, &e))
-        err_die(&e);
+    if (!db_url_parse(url ? url : db_default_url(), u, e))
+        return NULL;
     if (!url)
         err_note("using %s", u->display);
     *tmpdir = file_temp_dir(*tmpdir, u->path);
     setenv("SQLITE_TMPDIR", *tmpdir, 1); /* SQLite reads it when it opens its first database */
-    struct db *db = db_open(u, DB_READ, &e);
+    struct db *db = db_open(u, DB_READ, e);
     if (!db)
-        err_die(&e);
+        return NULL;
     err_cleanup_push(close_at_end, db);
     db_interrupt_on_signal(db);
     return db;

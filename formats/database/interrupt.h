@@ -10,10 +10,10 @@ void db_interrupt_on_signal(struct db *db);
 /* Ends the program: as interrupted when a signal came, whose consequence e then is, else of e. */
 _Noreturn void db_die(const struct err *e);
 
-/* For programs that read one database: opens the URL given (NULL: the default one, which is said) with
- * DB_READ, lets a signal stop its statement and closes it when the program ends. Dies of what goes wrong. u
+/* For programs that read one database: opens the URL given (NULL: the default one, which is printed) with
+ * DB_READ, lets a signal stop its statement and closes it when the program ends. NULL with e filled. u
  * is filled and is the caller's. *tmpdir is the folder asked for, or NULL, and becomes that of temporary
  * files (file_temp_dir), SQLite's own among them. */
-struct db *db_open_for_program(const char *url, const char **tmpdir, struct db_url *u);
+struct db *db_open_for_program(const char *url, const char **tmpdir, struct db_url *u, struct err *e);
 
 #endif

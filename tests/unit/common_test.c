@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/file.h"
 #include "common/io.h"
+#include "common/opt.h"
 #include "common/printable.h"
 #include "common/utf8.h"
 #include "tap.h"
@@ -190,6 +191,54 @@ static void test_printable(void)
     ok(printable_into(out, 1, "a", 1) == 0 && out[0] == '\0', "nothing fits in no room");
 }
 
+static void test_shell_words(void)
+{
+    static const struct {
+        const char *word, *quoted;
+    } cases[] = {
+        {"sqlite:////a/b-1.db", "sqlite:////a/b-1.db"},
+        {"a b", "'a b'"},
+        {"it's", "'it'\\''s'"},
+        {"a?b&c=$d", "'a?b&c=$d'"},
+    };
+    struct buf b = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        buf_reset(&b);
+        buf_add_shell_word(&b, cases[i].word);
+        is_str(buf_str(&b), cases[i].quoted, "as the shell reads it back: %s", cases[i].word);
+    }
+    buf_free(&b);
+}
+
+static void test_options(void)
+{
+    struct options {
+        bool flag, other;
+        const char *word;
+        uint64_t n;
+        struct opt_list list;
+    };
+    static const struct opt table[] = {
+        {OPT_FLAG, 'f', "flag", NULL, "", OPT_AT(struct options, flag)},
+        {OPT_FLAG, 0, "other", NULL, "", OPT_AT(struct options, other)},
+        {OPT_STRING, 0, "word", "W", "", OPT_AT(struct options, word)},
+        {OPT_SIZE, 'n', "number", "N", "", OPT_AT(struct options, n)},
+        {OPT_LIST, 0, "item", "I", "", OPT_AT(struct options, list)},
+        {.type = OPT_END},
+    };
+    static const struct opt_spec spec = {.synopsis = "x", .about = "", .options = table};
+    char *argv[] = {"x", "-f", "operand", "-n", "7", "--item=a", "-q", "--item", "b", NULL};
+    struct options o = {.word = "default", .n = 1};
+    int first = opt_parse(&spec, 9, argv, &o);
+    is_str(argv[first], "operand", "the operand comes after the options");
+    ok(o.flag && !o.other && o.n == 7, "options are members of the program's struct");
+    is_str(o.word, "default", "an option that is not given keeps its default");
+    ok(o.list.len == 2 && strcmp(o.list.items[1], "b") == 0, "a repeated option is a list");
+    ok(err_level() == -1, "-q is every program's");
+    err_level_set(0);
+    free(o.list.items);
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
@@ -201,6 +250,8 @@ int main(void)
     test_text();
     test_err();
     test_printable();
+    test_shell_words();
+    test_options();
     rmdir(dir);
     return done_testing();
 }
