@@ -138,8 +138,10 @@ int main(int argc, char **argv)
     struct verify_options how = {
         .exact = o.exact, .tmpdir = o.tmpdir, .failure = verify_report_add, .arg = report};
     struct verify *v = verify_new(db, &how, &e);
-    if (!v)
-        err_die(&e);
+    if (!v) {
+        err_report(&e);
+        return EXIT_TROUBLE;
+    }
     uint64_t skipped = read_stream(v);
     progress_start("comparing", "records", 0);
     if (!verify_compare(v, &result, &e))
