@@ -66,6 +66,7 @@ $(BIN)/linked-$(notdir $(O)): FORCE
 $(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(O)/tools/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
 $(BIN)/ml-transform: $(O)/tools/ml-transform-options.o
+$(BIN)/mlruns-dump: $(O)/tools/mlruns-dump-roots.o
 
 $(SCRIPTS:%=$(BIN)/%): $(BIN)/%: tools/%
 	@mkdir -p $(BIN)

@@ -13,11 +13,12 @@
 #include "formats/record/record.h"
 #include "formats/record/value.h"
 #include "formats/stream/wire.h"
+#include "tools/mlruns-dump-roots.h"
 
 struct options {
     struct opt_list experiments;
     bool registry, list, check, skip_malformed, renumber_trash;
-    const char *shard;
+    const char *shard, *relocate;
     uint64_t jobs;
 };
 
@@ -37,6 +38,9 @@ static const struct opt table[] = {
     {OPT_FLAG, 0, "renumber-trash", NULL,
      "give deleted experiments whose id is that of an active one an id of their own",
      OPT_AT(struct options, renumber_trash)},
+    {OPT_OPTARG, 0, "relocate", "URI",
+     "artifact URIs that say where the tree lies say URI (default: where DIR is)",
+     OPT_AT(struct options, relocate)},
     {OPT_SIZE, 'j', "jobs", "N", "reader threads (default: the number of cores)",
      OPT_AT(struct options, jobs)},
     {.type = OPT_END},
@@ -59,6 +63,7 @@ struct dump {
     struct wire_counts counts;
     uint64_t problems;
     bool same_names; /* among the problems */
+    struct roots roots;
 };
 
 static bool is_writing(const struct dump *d)
@@ -122,7 +127,22 @@ static void on_same_name(void *ctx, const char *path, const char *other, const c
 
 static void on_renumbered(void *ctx, const char *path, const char *id)
 {
-    err_note("%s/%s: the experiment becomes %s", mlruns_path(ctx), path, id);
+    err_note("%s/%s: the experiment becomes %s; with --relocate its URIs say that its artifacts are here",
+             mlruns_path(ctx), path, id);
+}
+
+static void on_root(void *ctx, const char *root, uint64_t n, bool here)
+{
+    struct dump *d = ctx;
+
+    roots_add(&d->roots, root, n, here);
+}
+
+static void on_relocated(void *ctx, const struct kind_desc *kind, int field, uint64_t n, uint64_t left)
+{
+    const struct dump *d = ctx;
+
+    roots_print_field(&d->roots, kind, field, n, left);
 }
 
 static void parse_shard(const char *shard, struct mlruns_selection *s)
@@ -171,6 +191,7 @@ static int finish(struct dump *d)
     if (d->out)
         wire_writer_close(d->out);
     print_summary(d);
+    roots_print(&d->roots, d->store);
     if (d->problems == 0) {
         if (!d->out)
             err_note("%s: no problems", mlruns_path(d->store));
@@ -203,9 +224,13 @@ static int run(struct mlruns *store, const struct options *o)
         .jobs =
             o->jobs ? (unsigned)(o->jobs > 1024 ? 1024 : o->jobs) : (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
     };
-    struct dump d = {.options = o, .store = store};
-    struct mlruns_sink sink = {
-        .records = on_records, .problem = on_problem, .warning = on_warning, .ctx = &d};
+    struct dump d = {.options = o, .store = store, .roots.relocating = o->relocate};
+    struct mlruns_sink sink = {.records = on_records,
+                               .problem = on_problem,
+                               .warning = on_warning,
+                               .root = on_root,
+                               .relocated = on_relocated,
+                               .ctx = &d};
     struct err e;
 
     parse_shard(o->shard, &selection);
@@ -250,6 +275,8 @@ int main(int argc, char **argv)
     }
     err_note("reading the file store %s", mlruns_path(store));
     if (o.renumber_trash && !mlruns_renumber_trash(store, on_renumbered, store, &e))
+        err_die(&e);
+    if (o.relocate && !mlruns_relocate(store, o.relocate, &e))
         err_die(&e);
     if (o.list) {
         print_list(store);

@@ -9,10 +9,12 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "common/arena.h"
 #include "common/buf.h"
 #include "formats/filestore/store.h"
 #include "formats/record/idmap.h"
 #include "formats/record/record.h"
+#include "formats/stream/uris.h"
 #include "formats/stream/wire.h"
 #include "formats/python/number.h"
 #include "formats/python/yaml.h"
@@ -51,6 +53,7 @@ struct mlruns {
     char source[33];
     struct experiment *experiments; /* sorted by id, active before deleted */
     size_t n, cap;
+    char *relocate_to; /* the new root of URIs; NULL: they stay */
 };
 
 /* Makes the source id another one: the stream says something else of the tree, `what`. */
@@ -64,6 +67,23 @@ void find_twins(struct mlruns *m);
 void problem_of_twin(struct walker *w, const struct unit *unit);
 /* Hands pairs of one name to sink->same_name, of the experiments chosen that were read. */
 void report_same_names(const struct mlruns *m, const bool *chosen, const struct mlruns_sink *sink);
+
+/* -- where URIs say that the tree lies (relocate.c) */
+
+struct uri_tally; /* what one thread has seen */
+struct uri_tally *tally_new(void);
+void tally_free(struct uri_tally *t);
+void tally_add(struct uri_tally *t, const struct uri_tally *other);
+/* Hands what was counted to sink->root and sink->relocated. */
+void tally_report(const struct mlruns *m, struct uri_tally *t, const struct mlruns_sink *sink);
+
+struct located; /* a URI taken apart */
+struct located *located_new(void);
+void located_free(struct located *u);
+
+/* Counts the URIs of r, a record of w->unit, and gives them the new root; new text lives until the next call.
+ */
+void place_uris(struct walker *w, struct record *r);
 
 /* -- sorted names of a folder */
 
@@ -138,6 +158,10 @@ struct walker {
     char *chunk; /* CHUNK_SIZE + 1 bytes */
     struct dataset_name *datasets;
     struct verdict *verdicts;
+    const struct unit *unit; /* that is being read */
+    struct uri_tally *tally; /* NULL: URIs are not looked at */
+    struct located *located;
+    struct arena uris;
 };
 
 void walker_init(struct walker *w, const struct mlruns *store, int root, struct output *out);

@@ -35,7 +35,8 @@ struct reading {
     struct mlruns *m;
     const struct mlruns_selection *selection;
     const struct mlruns_sink *sink;
-    bool *chosen; /* experiments */
+    bool *chosen;            /* experiments */
+    struct uri_tally *tally; /* of the threads that have ended; NULL: URIs are not looked at */
 
     /* the plan: what is read next */
     pthread_mutex_t plan_lock;
@@ -403,6 +404,7 @@ static void read_unit(struct reader *reader)
     struct walker *w = &reader->walker;
     int fd = -1;
 
+    w->unit = unit;
     buf_reset(&w->path);
     buf_add(&w->path, buf_str(&reader->unit_path), reader->unit_path.len);
     names_release(&w->names, (struct names_mark){0});
@@ -422,6 +424,14 @@ static void read_unit(struct reader *reader)
         close(fd);
 }
 
+static void add_tally(struct reading *r, struct uri_tally *t)
+{
+    pthread_mutex_lock(&r->turn_lock);
+    tally_add(r->tally, t);
+    pthread_mutex_unlock(&r->turn_lock);
+    tally_free(t);
+}
+
 static void *reader_run(void *arg)
 {
     struct reader *reader = arg;
@@ -432,12 +442,15 @@ static void *reader_run(void *arg)
     reader->walker.full = on_full;
     reader->walker.large = on_large;
     reader->walker.full_ctx = reader;
+    reader->walker.tally = r->tally ? tally_new() : NULL;
     while (take_unit(r, reader)) {
         reader->walker.out = &slot_of(r, reader->number)->out;
         read_unit(reader);
         buf_trim(&reader->walker.file);
         finish_unit(r, reader->number);
     }
+    if (r->tally)
+        add_tally(r, reader->walker.tally);
     walker_free(&reader->walker);
     buf_free(&reader->unit_path);
     return NULL;
@@ -504,7 +517,12 @@ bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, con
         r.n_slots = jobs == 1 ? 1 : jobs * SLOTS_PER_JOB > MAX_SLOTS ? MAX_SLOTS : jobs * SLOTS_PER_JOB;
         r.slot_size = HELD_BACK / r.n_slots < SLOT_SIZE ? HELD_BACK / r.n_slots : SLOT_SIZE;
         r.slots = xcalloc(r.n_slots, sizeof *r.slots);
+        r.tally = sink->root ? tally_new() : NULL;
         run_readers(&r, jobs);
+        if (r.tally) {
+            tally_report(m, r.tally, sink);
+            tally_free(r.tally);
+        }
         if (sink->same_name)
             report_same_names(m, r.chosen, sink);
         for (size_t i = 0; i < r.n_slots; i++) {

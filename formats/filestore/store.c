@@ -47,6 +47,7 @@ void mlruns_close(struct mlruns *m)
         free(m->experiments[i].new_id);
     }
     free(m->experiments);
+    free(m->relocate_to);
     free(m->path);
     if (m->root >= 0)
         close(m->root);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "formats/record/record.h"
 #include "formats/stream/wire.h"
 
 struct mlruns;
@@ -36,6 +37,16 @@ bool mlruns_has_twins(const struct mlruns *m);
  * new id is another experiment's. */
 bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char *path, const char *id),
                            void *ctx, struct err *e);
+
+/* The store's real path as a file: URI, malloc'ed; NULL with e filled. */
+char *mlruns_place(const struct mlruns *m, struct err *e);
+/* From now on URIs that say where the store lies say that it lies at `to`, a URI or an absolute path, or,
+ * where that is "", where it does. Each URI of a local file is asked: an experiment's, run's, trace's or
+ * logged model's own must end with its place in the tree, the source of a version or a dataset must hold the
+ * place of artifacts that are in the tree; what stands before that place is replaced, and other URIs stay.
+ * Deleted experiments are said to lie where they lay before, which is where they are restored; those that got
+ * another id can't be, and are said to lie in .trash. false with e filled for a `to` that is neither. */
+bool mlruns_relocate(struct mlruns *m, const char *to, struct err *e);
 
 struct mlruns_selection {
     const char *const *experiments; /* ids; an experiment not named is left out */
@@ -65,6 +76,12 @@ struct mlruns_sink {
     /* The experiment in path has the name of the one in other, both below the store; name: as messages show
      * it. Called last. NULL: not looked for. */
     void (*same_name)(void *ctx, const char *path, const char *other, const char *name);
+    /* What URIs say of the store's place; called last, once for each root that n URIs have, the most frequent
+     * first. here: it is the store's folder. root NULL: of n URIs, which have still others. NULL: URIs are
+     * not looked at; needed for mlruns_relocate, as is the next. */
+    void (*root)(void *ctx, const char *root, uint64_t n, bool here);
+    /* How many URIs of a field got another root, and how many say nothing of the store's place. */
+    void (*relocated)(void *ctx, const struct kind_desc *kind, int field, uint64_t n, uint64_t left);
     void *ctx;
 };
 

@@ -151,6 +151,7 @@ void walker_init(struct walker *w, const struct mlruns *store, int root, struct 
     /* aligned for the folder entries that are read into it */
     w->chunk = xmalloc(CHUNK_SIZE + 1);
     w->datasets = xcalloc(DATASET_CACHE_SIZE, sizeof *w->datasets);
+    w->located = located_new();
     w->verdicts = xcalloc(VERDICT_CACHE_SIZE, sizeof *w->verdicts);
 }
 
@@ -175,6 +176,8 @@ void walker_free(struct walker *w)
     for (int i = 0; i < VERDICT_CACHE_SIZE; i++)
         buf_free(&w->verdicts[i].path);
     free(w->verdicts);
+    located_free(w->located);
+    arena_free(&w->uris);
 }
 
 size_t path_down(struct walker *w, const char *name)
@@ -195,7 +198,13 @@ void path_back(struct walker *w, size_t len)
 void emit(struct walker *w, const struct record *r)
 {
     size_t before = w->out->data.len;
+    struct record placed;
 
+    if (w->tally && uris_in(r->kind)) {
+        placed = *r;
+        place_uris(w, &placed);
+        r = &placed;
+    }
     wire_encode(r, &w->out->data);
     if (w->out->data.len - before > WIRE_MAX_RECORD) {
         buf_truncate(&w->out->data, before);

@@ -42,15 +42,17 @@ static int hex(char c)
     return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (c | 0x20) - 'a' + 10 : -1;
 }
 
+char uri_byte(const char *p, const char *end, size_t *used)
+{
+    *used = *p == '%' && end - p >= 3 && hex(p[1]) >= 0 && hex(p[2]) >= 0 ? 3 : 1;
+    return *used == 3 ? (char)(hex(p[1]) * 16 + hex(p[2])) : *p;
+}
+
 char uri_next_byte(struct uri *u)
 {
-    char c = *u->p++;
-    if (!u->file)
-        return c;
-    if (c == '%' && u->end - u->p >= 2 && hex(u->p[0]) >= 0 && hex(u->p[1]) >= 0) {
-        c = (char)(hex(u->p[0]) * 16 + hex(u->p[1]));
-        u->p += 2;
-    }
+    size_t used = 1;
+    char c = u->file ? uri_byte(u->p, u->end, &used) : *u->p;
+    u->p += used;
     return u->drive && c == '\\' ? '/' : c;
 }
 

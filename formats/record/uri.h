@@ -19,6 +19,8 @@ bool uri_starts(const struct uri *u, const char *word);
 /* True for what is no place of artifacts: nothing at all, runs:/ and models:/, which MLflow resolves itself,
  * and the "dummy-source" that it writes for the versions of prompts. */
 bool uri_stays(const struct uri *u);
+/* The byte that stands at p, where %XX is one; *used: how many stand for it. p is before end. */
+char uri_byte(const char *p, const char *end, size_t *used);
 /* The next byte as it is compared, with %XX decoded and \ as / where they are the same; u moves on and must
  * not be at its end. */
 char uri_next_byte(struct uri *u);

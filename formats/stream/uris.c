@@ -20,6 +20,11 @@ static const struct conditional {
 #include "formats/entities.def"
 };
 
+enum {
+    MAX_JSON =
+        16 << 20, /* bytes; a longer text is taken for one URI, for parsing takes several times as much */
+};
+
 enum { N_CONDITIONALS = sizeof conditionals / sizeof conditionals[0] };
 
 /* -- JSON texts: the strings in them that are no keys */
@@ -77,8 +82,8 @@ static bool edit_json(const struct visit *x, const struct value *v, struct buf *
 static bool is_json(const struct value *v)
 {
     struct buf text = {0};
-    bool good =
-        v->type == VALUE_STR && v->len > 0 && strchr("{[\"", v->s[0]) && json_normalise(v->s, v->len, &text);
+    bool good = v->type == VALUE_STR && v->len > 0 && v->len <= MAX_JSON && strchr("{[\"", v->s[0]) &&
+                json_normalise(v->s, v->len, &text);
     buf_free(&text);
     return good;
 }

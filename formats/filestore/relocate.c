@@ -1,0 +1,463 @@
+/* Where the URIs of a store say that it lies. A tree is written in one place and read in another: moved,
+ * cloned, of another system. The root of a URI is what stands before the part that repeats a place in the
+ * tree. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/utf8.h"
+#include "formats/filestore/internal.h"
+#include "formats/record/uri.h"
+
+enum {
+    MAX_URI = 64 << 10, /* bytes; what is longer is no place of artifacts */
+    MAX_ROOTS = 64,     /* different ones are counted one by one */
+    ROOT_SIZE = 1024,   /* bytes of one that are kept */
+};
+
+struct root {
+    struct id_key key;
+    char *text;
+    uint64_t n; /* URIs that have it */
+};
+
+/* What the URIs that one thread has read are. */
+struct uri_tally {
+    struct root roots[MAX_ROOTS];
+    size_t n_roots;
+    uint64_t n_more; /* URIs with still other roots */
+    struct {
+        uint64_t relocated, left;
+    } fields[KIND_COUNT][RECORD_MAX_FIELDS];
+};
+
+/* -- the URI that is looked at */
+
+struct located {
+    const char *s; /* as it is written */
+    size_t len;
+    bool file;          /* with the scheme file:, in which %XX is a byte */
+    bool windows;       /* \ parts as / does */
+    struct buf path;    /* decoded, each run of separators one / */
+    struct buf offsets; /* uint32_t: where in s each byte of path comes from */
+    size_t place;       /* offset in path of the part that repeats a place in the tree */
+    const char *trash;  /* what belongs before that part, and is not there */
+    struct buf text;
+};
+
+static size_t offset_of(const struct located *u, size_t i)
+{
+    uint32_t offset;
+
+    memcpy(&offset, u->offsets.data + i * sizeof offset, sizeof offset);
+    return offset;
+}
+
+/* The byte at s[i], decoded; *used is how many stand for it. */
+static char byte_at(const struct located *u, size_t i, size_t *used)
+{
+    char c = u->s[i];
+
+    *used = 1;
+    if (u->file)
+        c = uri_byte(u->s + i, u->s + u->len, used);
+    return u->windows && c == '\\' ? '/' : c;
+}
+
+/* Takes a URI apart. False when it is none of a local file: only these are in the tree. */
+static bool local_uri(struct located *u, const char *s, size_t len)
+{
+    struct uri form = uri_of(s, len);
+    size_t scheme = uri_scheme(s, len), used;
+
+    u->s = s;
+    u->len = len;
+    u->file = scheme == 5 && strncasecmp(s, "file:", 5) == 0;
+    u->windows = form.drive || *form.p != '/';
+    u->place = 0;
+    u->trash = "";
+    if ((scheme && !u->file) || len > MAX_URI)
+        return false;
+    buf_reset(&u->path);
+    buf_reset(&u->offsets);
+    for (size_t i = 0; i < len; i += used) {
+        uint32_t offset = (uint32_t)i;
+        char c = byte_at(u, i, &used);
+
+        if (c == '/' && u->path.len && u->path.data[u->path.len - 1] == '/')
+            continue;
+        buf_addc(&u->path, c);
+        buf_add(&u->offsets, &offset, sizeof offset);
+    }
+    return u->path.len && !memchr(u->path.data, '\0', u->path.len);
+}
+
+/* -- places in the tree */
+
+/* Whether the path ends with the place, at a whole name. */
+static bool ends_with(struct located *u, const char *place, size_t len)
+{
+    size_t end = u->path.len;
+
+    if (end && u->path.data[end - 1] == '/')
+        end--;
+    if (end < len || memcmp(u->path.data + end - len, place, len) != 0)
+        return false;
+    u->place = end - len;
+    return u->place == 0 || u->path.data[u->place - 1] == '/';
+}
+
+/* The place of the unit itself, as MLflow lays it out, where a record of this kind says it. */
+static bool place_of_unit(const struct unit *unit, enum kind kind, struct buf *out)
+{
+    buf_reset(out);
+    buf_addf(out, TRASH "/%s", unit->experiment);
+    switch (kind) {
+    case KIND_experiment:
+        return true;
+    case KIND_run:
+        buf_addf(out, "/%s/artifacts", unit->name);
+        return true;
+    case KIND_trace_tag:
+        buf_addf(out, "/traces/%s/artifacts", unit->name);
+        return true;
+    case KIND_logged_model:
+        buf_addf(out, "/" MODELS "/%s/artifacts", unit->name);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Finds the unit's own place at the URI's end. That of a deleted experiment is said without .trash, where its
+ * folder lies until it is restored; one that was given an id of its own can't be, and stays there. */
+static bool find_own_place(struct located *u, const struct unit *unit)
+{
+    const size_t skip = strlen(TRASH "/");
+
+    if (unit->deleted && ends_with(u, u->text.data, u->text.len))
+        return true;
+    if (unit->deleted && unit->experiment_id)
+        u->trash = TRASH "/";
+    return ends_with(u, u->text.data + skip, u->text.len - skip);
+}
+
+/* The end of the name that begins at `from` in a path. */
+static size_t name_end(const struct buf *path, size_t from)
+{
+    const char *slash = from < path->len ? memchr(path->data + from, '/', path->len - from) : NULL;
+
+    return slash ? (size_t)(slash - path->data) : path->len;
+}
+
+static bool name_is(const struct buf *path, size_t from, const char *name)
+{
+    size_t end = name_end(path, from), len = strlen(name);
+
+    return from < end && end - from == len && memcmp(path->data + from, name, len) == 0;
+}
+
+/* The length of what follows an experiment's folder in the path at `from` if it is RUN, models/MODEL or
+ * traces/TRACE with the folder of its artifacts behind it; else 0. */
+static size_t unit_below(const struct buf *path, size_t from)
+{
+    size_t end = name_end(path, from);
+
+    if (name_is(path, from, MODELS) || name_is(path, from, "traces"))
+        end = name_end(path, end + 1);
+    return end < path->len && name_is(path, end + 1, "artifacts") ? end - from : 0;
+}
+
+/* The place begins with the folder of experiment x, at `from`, or with the .trash before it. */
+static void take_place(struct located *u, const struct experiment *x, size_t from)
+{
+    const size_t skip = strlen(TRASH "/");
+
+    u->place = from;
+    if (x->deleted && from >= skip && memcmp(u->path.data + from - skip, TRASH "/", skip) == 0 &&
+        (from == skip || u->path.data[from - skip - 1] == '/'))
+        u->place -= skip;
+    else if (x->deleted && x->new_id)
+        u->trash = TRASH "/";
+}
+
+/* The first experiment whose id is not before the text in the order of bytes. */
+static size_t experiment_first(const struct mlruns *m, const char *s, size_t len)
+{
+    size_t low = 0, high = m->n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const char *id = m->experiments[middle].id;
+
+        if (strncmp(id, s, len) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Whether the experiment whose folder the path names at [from, end) has the unit that follows it. */
+static bool has_unit(struct walker *w, struct located *u, size_t from, size_t end)
+{
+    size_t below = unit_below(&u->path, end + 1), n = mlruns_experiment_count(w->store);
+    struct stat st;
+
+    for (size_t i = below ? experiment_first(w->store, u->path.data + from, end - from) : n; i < n; i++) {
+        const struct experiment *x = &w->store->experiments[i];
+
+        if (strlen(x->id) != end - from || memcmp(x->id, u->path.data + from, end - from) != 0)
+            return false;
+        buf_reset(&u->text);
+        buf_addf(&u->text, "%s%s/", x->deleted ? TRASH "/" : "", x->id);
+        buf_add(&u->text, u->path.data + end + 1, below);
+        if (fstatat(w->root, buf_str(&u->text), &st, 0) == 0 || (errno != ENOENT && errno != ENOTDIR)) {
+            take_place(u, x, from);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Finds the artifacts of a run, a model or a trace of the tree anywhere in the URI. */
+static bool find_any_place(struct walker *w, struct located *u)
+{
+    for (size_t from = 0, end; from < u->path.len; from = end + 1) {
+        end = name_end(&u->path, from);
+        if (end > from && end < u->path.len && has_unit(w, u, from, end))
+            return true;
+    }
+    return false;
+}
+
+/* -- roots */
+
+/* Bytes of s before the place and the separator that leads to it. */
+static size_t root_length(const struct located *u)
+{
+    return u->place ? offset_of(u, u->place - 1) : 0;
+}
+
+static void count_root(struct uri_tally *t, const char *s, size_t len, uint64_t n)
+{
+    struct value text = value_text(s, len);
+    struct id_key key = id_key(0, &text, 1);
+    struct root *root = t->roots;
+
+    for (; root < t->roots + t->n_roots; root++) {
+        if (root->key.low == key.low && root->key.high == key.high) {
+            root->n += n;
+            return;
+        }
+    }
+    if (t->n_roots == MAX_ROOTS) {
+        t->n_more += n;
+        return;
+    }
+    t->n_roots++;
+    *root = (struct root){.key = key, .text = xstrndup(s, len < ROOT_SIZE ? len : ROOT_SIZE), .n = n};
+}
+
+static void add_encoded(struct buf *out, char c)
+{
+    if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c && strchr("/_.-~", c)))
+        buf_addc(out, c);
+    else
+        buf_addf(out, "%%%02X", (unsigned char)c);
+}
+
+/* Appends the URI with the new root. What follows the root stays as it was written, but a path in a file: URI
+ * has its bytes as %XX, and others have not. */
+static void add_relocated(const struct mlruns *m, const struct located *u, struct buf *out)
+{
+    bool to_file = strncasecmp(m->relocate_to, "file:", 5) == 0;
+    size_t used;
+
+    buf_adds(out, m->relocate_to);
+    if (out->data[out->len - 1] != '/')
+        buf_addc(out, '/');
+    buf_adds(out, u->trash);
+    for (size_t i = offset_of(u, u->place); i < u->len; i += used) {
+        char c = byte_at(u, i, &used);
+
+        if (to_file && !u->file)
+            add_encoded(out, c);
+        else if (used > 1 && to_file)
+            buf_add(out, u->s + i, used);
+        else
+            buf_addc(out, c);
+    }
+}
+
+static bool visit_uri(void *arg, const struct uri_place *at, const char *s, size_t len, struct buf *out)
+{
+    struct walker *w = arg;
+    struct uri_tally *t = w->tally;
+    const struct mlruns *m = w->store;
+    struct uri form = uri_of(s, len);
+    struct located *u = w->located;
+    bool found;
+
+    if (uri_stays(&form))
+        return false;
+    found =
+        local_uri(u, s, len) && (place_of_unit(w->unit, at->kind->kind, &u->text) ? find_own_place(u, w->unit)
+                                                                                  : find_any_place(w, u));
+    if (!found) {
+        t->fields[at->kind->kind][at->field].left += !at->any_text || form.file;
+        return false;
+    }
+    if (m->relocate_to) {
+        add_relocated(m, u, out);
+        if (out->len == len && memcmp(out->data, s, len) == 0)
+            return false;
+        t->fields[at->kind->kind][at->field].relocated++;
+    }
+    count_root(t, s, root_length(u), 1);
+    return m->relocate_to != NULL;
+}
+
+void place_uris(struct walker *w, struct record *r)
+{
+    arena_reset(&w->uris);
+    uris_edit(r, visit_uri, w, &w->uris);
+}
+
+struct located *located_new(void)
+{
+    return xcalloc(1, sizeof(struct located));
+}
+
+void located_free(struct located *u)
+{
+    if (!u)
+        return;
+    buf_free(&u->path);
+    buf_free(&u->offsets);
+    buf_free(&u->text);
+    free(u);
+}
+
+/* -- the report */
+
+struct uri_tally *tally_new(void)
+{
+    return xcalloc(1, sizeof(struct uri_tally));
+}
+
+void tally_free(struct uri_tally *t)
+{
+    for (size_t i = 0; i < t->n_roots; i++)
+        free(t->roots[i].text);
+    free(t);
+}
+
+void tally_add(struct uri_tally *t, const struct uri_tally *other)
+{
+    for (size_t i = 0; i < other->n_roots; i++)
+        count_root(t, other->roots[i].text, strlen(other->roots[i].text), other->roots[i].n);
+    t->n_more += other->n_more;
+    for (int k = 0; k < KIND_COUNT; k++) {
+        for (int f = 0; f < RECORD_MAX_FIELDS; f++) {
+            t->fields[k][f].relocated += other->fields[k][f].relocated;
+            t->fields[k][f].left += other->fields[k][f].left;
+        }
+    }
+}
+
+/* The most frequent first. */
+static int compare_roots(const void *a, const void *b)
+{
+    const struct root *x = a, *y = b;
+
+    return x->n != y->n ? (x->n < y->n ? 1 : -1) : strcmp(x->text, y->text);
+}
+
+/* Whether the root is the store's folder, however it is called; from the current folder, if it is relative.
+ */
+static bool is_here(const struct mlruns *m, const char *root)
+{
+    struct located u = {0};
+    struct uri form = uri_of(root, strlen(root));
+    struct stat here, there;
+    bool same = false;
+
+    if (!form.drive && local_uri(&u, root, strlen(root))) {
+        size_t skip = (size_t)(form.p - root), used;
+        struct buf path = {0};
+
+        for (size_t i = skip; i < u.len; i += used)
+            buf_addc(&path, byte_at(&u, i, &used));
+        same = stat(path.len ? buf_str(&path) : ".", &there) == 0 && fstat(m->root, &here) == 0 &&
+               here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+        buf_free(&path);
+    }
+    buf_free(&u.path);
+    buf_free(&u.offsets);
+    return same;
+}
+
+void tally_report(const struct mlruns *m, struct uri_tally *t, const struct mlruns_sink *sink)
+{
+    uint64_t more = t->n_more;
+
+    qsort(t->roots, t->n_roots, sizeof t->roots[0], compare_roots);
+    for (size_t i = 0; i < t->n_roots; i++)
+        sink->root(sink->ctx, t->roots[i].text, t->roots[i].n, is_here(m, t->roots[i].text));
+    if (more)
+        sink->root(sink->ctx, NULL, more, false);
+    for (int k = 0; k < KIND_COUNT; k++)
+        for (int f = 0; f < kinds[k].n_fields; f++)
+            if (t->fields[k][f].relocated + t->fields[k][f].left)
+                sink->relocated(sink->ctx, &kinds[k], f, t->fields[k][f].relocated, t->fields[k][f].left);
+}
+
+/* -- the new root */
+
+char *mlruns_place(const struct mlruns *m, struct err *e)
+{
+    char *path = realpath(m->path, NULL);
+    struct buf uri = {0};
+
+    if (!path) {
+        err_set(e, m->path, "cannot find its real path: %s", strerror(errno));
+        return NULL;
+    }
+    buf_adds(&uri, "file://");
+    for (const char *p = path; *p; p++)
+        add_encoded(&uri, *p);
+    free(path);
+    return uri.data;
+}
+
+bool mlruns_relocate(struct mlruns *m, const char *to, struct err *e)
+{
+    size_t len = strlen(to);
+    char *what;
+
+    if (len == 0) {
+        m->relocate_to = mlruns_place(m, e);
+        if (!m->relocate_to)
+            return false;
+    } else {
+        struct uri form = uri_of(to, len);
+
+        if (!utf8_valid(to, len))
+            return err_set(e, to, "not UTF-8");
+        if (!uri_scheme(to, len) && *form.p != '/' && !form.drive)
+            return err_set(e, to, "must be a URI or an absolute path");
+        /* a slash at the end says nothing, unless it is the root's */
+        while (len > 1 && to[len - 1] == '/' && !strchr(":/", to[len - 2]))
+            len--;
+        m->relocate_to = xstrndup(to, len);
+    }
+    what = xasprintf("relocated to %s", m->relocate_to);
+    source_extend(m, what);
+    free(what);
+    return true;
+}
