@@ -217,6 +217,13 @@ mlflow-artifacts:/7/abc/artifacts/50% of"
     assert_status 0
     assert_equal "$(json | jq -r '.artifact_location // .artifact_uri // .source // empty' | grep / | xargs)" \
         "/new/7 /new/.trash/7 /new/7/def/artifacts /new/.trash/7/abc/artifacts /new/.trash/7/abc/artifacts/x /new/7/def/artifacts/x"
+    # which ml-load knows: only others must be moved back before they are restored
+    run_split ml-load sqlite:///moved.db <out
+    assert_status 0
+    refute_contains "$stderr" "move such a folder back"
+    dump -q --renumber-trash mlruns
+    run_split ml-load sqlite:///unmoved.db <out
+    assert_contains "$stderr" "1 deleted experiment has its files in the source's .trash: move such a folder back"
 }
 
 @test "the stream is a source of its own, is loaded and verified; what it can't be is refused" {

@@ -128,6 +128,12 @@ static void note_spans(struct store *s, const struct value *v)
         root->spans++;
 }
 
+/* An experiment whose location says so need not be moved back before it is restored. */
+static bool is_in_trash(const struct value *location)
+{
+    return memmem(location->s, location->len, "/.trash/", strlen("/.trash/")) != NULL;
+}
+
 static void note_experiment(struct store *s, const struct record *r)
 {
     const struct value *id = &r->v[F_experiment_experiment_id], *ws = &r->v[F_experiment_workspace];
@@ -141,7 +147,7 @@ static void note_experiment(struct store *s, const struct record *r)
     if (s->from_file_store && value_is_text(location))
         note_root(s, location, id);
     note_location(s, location);
-    s->report.deleted_experiments += deleted && root_of(s, location);
+    s->report.deleted_experiments += deleted && root_of(s, location) && !is_in_trash(location);
 }
 
 void load_derive(struct store *s, const struct record *r, const struct plan *p, struct value *row)
