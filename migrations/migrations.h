@@ -26,6 +26,26 @@ struct schema_release {
 extern const struct schema_release schema_releases[]; /* by version */
 extern const int schema_releases_count;
 
+/* The revisions that code refers to, by their order: X(NAME, order, id). tests/unit holds them against the
+ * chain. */
+#define NAMED_REVISIONS(X)                                                                                   \
+    X(USER_TAGS, 2, "90e64c465722")            /* a run's user is a tag too */                               \
+    X(LATEST_METRICS, 6, "89d4b8295536")       /* latest metrics have a table */                             \
+    X(KILLED_RUNS, 8, "cfd24bdc0731")          /* a run's status may be KILLED */                            \
+    X(IS_NAN_CHECK, 14, "39d1c3be5f05")        /* every is_nan has a check */                                \
+    X(TRACES_V3, 32, "cbc13b556ace")           /* traces are of MLflow 3 */                                  \
+    X(EVALUATION_DATASETS, 38, "71994744cf8e") /* MLflow 3.4 */                                              \
+    X(WORKSPACES, 49, "1b5f0d9ad7c1")          /* workspaces */                                              \
+    X(ISSUES, 51, "76601a5f987d")              /* issues */                                                  \
+    X(TRACE_ANALYTICS, 66, "75868b020152")  /* a trace's name, session, tokens and costs are in columns */   \
+    X(JOB_EXECUTORS, 67, "dc11669786a5")    /* jobs have executors */                                        \
+    X(ISSUE_CATEGORIES, 69, "8b6ad64cb8f5") /* the categories of issues have rows */
+enum named_revision {
+#define X(name, order, id) REV_##name = order,
+    NAMED_REVISIONS(X)
+#undef X
+};
+
 /* What the SQL of a revision cannot do. `-- call: NAME` in it runs migration_NAME, which the revision's C
  * file defines. */
 struct migration_hook {

@@ -221,7 +221,7 @@ static bool table_condition(const struct dbdump *d, const struct row_table *t, i
 static enum phase phase_of(enum kind kind)
 {
     const struct kind_desc *k = &kinds[kind];
-    if (kind == KIND_experiment || kind == KIND_experiment_tag || kind == KIND_dataset)
+    if (kind_has_trait(kind, TRAIT_SHARED))
         return PHASE_EXPERIMENTS;
     if (kind == KIND_assessment)
         return PHASE_TRACES;

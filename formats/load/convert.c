@@ -9,33 +9,15 @@
 #include "formats/schema/schema.h"
 #include "formats/load/internal.h"
 
-bool store_is_parent(enum kind k)
-{
-    switch (k) {
-    case KIND_experiment:
-    case KIND_run:
-    case KIND_trace:
-    case KIND_logged_model:
-    case KIND_registered_model:
-    case KIND_prompt:
-    case KIND_model_version:
-    case KIND_dataset:
-    case KIND_input:
-        return true;
-    default:
-        return false;
-    }
-}
-
 enum verdict load_unsupported(struct store *s, const struct record *r, int field, const char *what,
                               const char *hint)
 {
     const struct kind_desc *k = r->kind;
     bool needed = k->fields[field].flags & (FIELD_K | FIELD_R);
-    bool child = k->owner[0] && !store_is_parent(k->kind);
+    bool child = k->owner[0] && !kind_has_trait(k->kind, TRAIT_PARENT);
     if (s->drop_unsupported && !needed && !child)
         return LEAVE_VALUE;
-    if (s->drop_unsupported && !store_is_parent(k->kind))
+    if (s->drop_unsupported && !kind_has_trait(k->kind, TRAIT_PARENT))
         return LEAVE_RECORD;
     struct err e;
     err_set(&e, store_describe(s, r), "%s: %s", k->fields[field].name, what);
@@ -182,8 +164,8 @@ static const struct {
     const char *word;
     int since;
 } late_words[] = {
-    {KIND_run, F_run_status, "KILLED", 8},
-    {KIND_assessment, F_assessment_assessment_type, "issue", 51},
+    {KIND_run, F_run_status, "KILLED", REV_KILLED_RUNS},
+    {KIND_assessment, F_assessment_assessment_type, "issue", REV_ISSUES},
 };
 
 /* The order of the first revision that knows the word; 0: it is known where the column is. */

@@ -57,17 +57,16 @@ static struct value input_uuid(struct store *s, const struct record *r)
  * own time. */
 static struct value trace_state(const struct store *s, const struct value *state)
 {
-    enum { V3_ORDER = 32 };
     static const char v2[] = "TRACE_STATUS_UNSPECIFIED", v3[] = "STATE_UNSPECIFIED";
     if (value_eqs(state, v2) || value_eqs(state, v3))
-        return value_str(s->order >= V3_ORDER ? v3 : v2);
+        return value_str(s->order >= REV_TRACES_V3 ? v3 : v2);
     return *state;
 }
 
 static void derive_assessment(struct store *s, const struct record *r, const struct plan *p,
                               struct value *row)
 {
-    if (s->order < STORE_ANALYTICS_ORDER)
+    if (s->order < REV_TRACE_ANALYTICS)
         return;
     struct value aggregate;
     bool is_numeric;

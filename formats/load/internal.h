@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/sort.h"
 #include "formats/load/load.h"
+#include "migrations/migrations.h"
 #include "formats/database/trace_columns.h"
 
 enum { STORE_MAX_COLUMNS = 64, STORE_MAX_TABLES = 96, STORE_MAX_KEY = 8 };
@@ -141,8 +142,6 @@ bool store_finish_others(struct store *s, struct db *db, struct err *e);
 bool store_add_workspaces(struct store *s, struct db *db, struct err *e);
 /* Prints a problem, unless too many were. Returns false. */
 bool store_problem(struct store *s, const struct err *e);
-/* True for kinds that others refer to: they cannot be left out by themselves. */
-bool store_is_parent(enum kind k);
 
 int store_table_find(const struct store_table *t, const char *column); /* -1: none */
 /* The place of a column that the table's revision has; MISSING_COLUMN with e filled when it is not there. */

@@ -89,7 +89,7 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
         return true;
     }
     arena_reset(&s->scratch);
-    if (s->order >= STORE_ANALYTICS_ORDER &&
+    if (s->order >= REV_TRACE_ANALYTICS &&
         (r->kind->kind == KIND_trace_tag || r->kind->kind == KIND_trace_request_metadata) &&
         promote(&s->json, r, &promoted))
         return store_note_refs(s, r, p, NULL, e) && load_stage_patch(s, r, &promoted, e);
@@ -111,8 +111,7 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
  * database. */
 static void check_default(struct store *s)
 {
-    enum { ORDER_OF_3_4 = 38 };
-    if (s->order < ORDER_OF_3_4 || !s->default_elsewhere[0] || s->has_default)
+    if (s->order < REV_EVALUATION_DATASETS || !s->default_elsewhere[0] || s->has_default)
         return;
     struct err e;
     char where[64];

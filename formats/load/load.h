@@ -18,9 +18,6 @@
 enum {
     STORE_MEMORY = 12 << 20,    /* bytes for rows before they go to a temporary file */
     STORE_CACHE_KIB = 12 << 10, /* SQLite's page cache while rows are written and indexes made, in KiB */
-    STORE_ANALYTICS_ORDER =
-        66, /* the revision that keeps a trace's name, session, tokens and costs in columns */
-    STORE_WORKSPACE_ORDER = 49, /* the revision that adds workspaces */
     STORE_MAX_MESSAGES = 20,    /* problems that are told one by one */
     STORE_MAX_ROOTS = 4
 };

@@ -19,7 +19,7 @@ static bool plan_extras(struct store *s, enum kind kind, struct store_table *t, 
 {
     static const char *const assessment_columns[] = {"experiment_id", "trace_timestamp_ms", "aggregate_value",
                                                      "is_numeric_value", NULL};
-    if (s->order < STORE_ANALYTICS_ORDER)
+    if (s->order < REV_TRACE_ANALYTICS)
         return true;
     const char *const *c = kind == KIND_trace        ? trace_columns
                            : kind == KIND_assessment ? assessment_columns

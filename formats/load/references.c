@@ -64,7 +64,7 @@ static int registry_key(const struct store *s, const struct record *r, bool vers
     v[n++] = r->v[0];
     if (version)
         v[n++] = r->v[1];
-    if (s->order >= STORE_WORKSPACE_ORDER)
+    if (s->order >= REV_WORKSPACES)
         v[n++] = store_workspace_of(r);
     return n;
 }

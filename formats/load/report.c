@@ -19,7 +19,7 @@ static void report_counts(const struct store_report *r)
         if (!r->rows[k] && !r->dropped[k])
             continue;
         int i = n++;
-        for (; i > 0 && by_order[i - 1]->order > kinds[k].order; i--)
+        for (; i > 0 && by_order[i - 1]->report_rank > kinds[k].report_rank; i--)
             by_order[i] = by_order[i - 1];
         by_order[i] = &kinds[k];
     }

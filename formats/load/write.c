@@ -209,12 +209,6 @@ static void apply_patch(struct writer *w, const struct sort_entry *x, const stru
     store_problem(w->s, &e);
 }
 
-/* True for what each shard of a source repeats. */
-static bool is_shared(enum kind k)
-{
-    return k == KIND_experiment || k == KIND_experiment_tag || k == KIND_dataset;
-}
-
 static bool other_shard(const struct store *s, uint32_t a, uint32_t b)
 {
     return a != b && a && b && strcmp(s->sources[a - 1], s->sources[b - 1]) == 0;
@@ -239,14 +233,14 @@ static void meet_duplicate(struct writer *w, const struct sort_entry *x, const s
     struct pending *p = &w->p;
     struct store *s = w->s;
     enum kind k = head->kind;
-    bool point = k == KIND_metric || k == KIND_logged_model_metric;
+    bool point = kind_has_trait(k, TRAIT_POINT);
     bool equal = k == p->head.kind && x->data_len == p->data.len &&
                  memcmp(x->data + sizeof *head, p->data.data + sizeof *head, x->data_len - sizeof *head) == 0;
     if (equal && point) {
         s->report.collapsed[k]++;
         return;
     }
-    if (equal && is_shared(k) && other_shard(s, p->head.segment, head->segment))
+    if (equal && kind_has_trait(k, TRAIT_SHARED) && other_shard(s, p->head.segment, head->segment))
         return;
     if (point && s->drop_unsupported) {
         s->report.dropped[k]++;

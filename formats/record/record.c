@@ -18,9 +18,12 @@ enum {
     URI = FIELD_URI,
     MS = FIELD_MS,
     WS = FIELD_WS,
+    PARENT = TRAIT_PARENT,
+    SHARED = TRAIT_SHARED,
+    POINT = TRAIT_POINT,
 };
 
-#define KIND(k, plural_, singular_, owner_, table_, since_, order_)                                          \
+#define KIND(k, plural_, singular_, owner_, table_, since_, rank_, traits_)                                  \
     static const struct field_desc fields_##k[] = {
 #define FIELD(k, f, type_, flags_, column_, since_, until_, codec_)                                          \
     {#f, FIELD_##type_, flags_, column_, since_, until_, CODEC_##codec_, sizeof #f - 1},
@@ -31,7 +34,7 @@ enum {
                    "RECORD_MAX_FIELDS is too small");
 #include "formats/entities.def"
 
-#define KIND(k, plural_, singular_, owner_, table_, since_, order_)                                          \
+#define KIND(k, plural_, singular_, owner_, table_, since_, rank_, traits_)                                  \
     static const struct const_desc consts_##k[] = {
 #define CONST(k, column_, text_) {column_, text_},
 #define END(k)                                                                                               \
@@ -45,13 +48,20 @@ enum {
 #include "formats/entities.def"
 
 const struct kind_desc kinds[KIND_COUNT] = {
-#define KIND(k, plural_, singular_, owner_, table_, since_, order_)                                          \
-    [KIND_##k] = {KIND_##k,   #k,                                                                            \
-                  plural_,    singular_,                                                                     \
-                  owner_,     table_,                                                                        \
-                  since_,     order_,                                                                        \
-                  fields_##k, (int)(sizeof fields_##k / sizeof fields_##k[0]),                               \
-                  consts_##k, (int)(sizeof consts_##k / sizeof consts_##k[0]) - 1},
+#define KIND(k, plural_, singular_, owner_, table_, since_, rank_, traits_)                                  \
+    [KIND_##k] = {KIND_##k,                                                                                  \
+                  #k,                                                                                        \
+                  plural_,                                                                                   \
+                  singular_,                                                                                 \
+                  owner_,                                                                                    \
+                  table_,                                                                                    \
+                  since_,                                                                                    \
+                  rank_,                                                                                     \
+                  traits_,                                                                                   \
+                  fields_##k,                                                                                \
+                  (int)(sizeof fields_##k / sizeof fields_##k[0]),                                           \
+                  consts_##k,                                                                                \
+                  (int)(sizeof consts_##k / sizeof consts_##k[0]) - 1},
 #include "formats/entities.def"
 };
 

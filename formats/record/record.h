@@ -10,14 +10,14 @@
 #include "formats/record/value.h"
 
 enum kind {
-#define KIND(kind, plural, singular, owner, table, since, order) KIND_##kind,
+#define KIND(kind, plural, singular, owner, table, since, report_rank, traits) KIND_##kind,
 #include "formats/entities.def"
     KIND_COUNT
 };
 
 /* F_<kind>_<field>: place of a field in its record; F_<kind>_COUNT: number of fields. */
-#define KIND(kind, plural, singular, owner, table, since, order)     enum {
-#define FIELD(kind, field, type, flags, column, since, until, codec) F_##kind##_##field,
+#define KIND(kind, plural, singular, owner, table, since, report_rank, traits) enum {
+#define FIELD(kind, field, type, flags, column, since, until, codec)           F_##kind##_##field,
 #define END(kind)                                                                                            \
     F_##kind##_COUNT                                                                                         \
     }                                                                                                        \
@@ -70,6 +70,12 @@ struct const_desc { /* a column with one text in all rows of the kind */
     const char *text;
 };
 
+enum kind_trait {
+    TRAIT_PARENT = 1 << 0, /* other kinds refer to it */
+    TRAIT_SHARED = 1 << 1, /* each shard of a source has it */
+    TRAIT_POINT = 1 << 2,  /* a point of a metric */
+};
+
 struct kind_desc {
     enum kind kind;
     const char *name;     /* on the wire */
@@ -78,7 +84,8 @@ struct kind_desc {
     const char *owner;    /* what the first key field names; "" for entities of their own */
     const char *table;    /* "" for framing */
     int since;            /* order of the revision that makes the table */
-    int order;            /* place in reports */
+    int report_rank;      /* place in reports */
+    unsigned traits;      /* enum kind_trait */
     const struct field_desc *fields;
     int n_fields;
     const struct const_desc *consts;
@@ -101,6 +108,11 @@ int field_by_name(const struct kind_desc *kind, const char *name, size_t len);
 
 /* True for kinds that are rows of a database (not header, trailer, skipped). */
 bool kind_is_entity(const struct kind_desc *kind);
+
+static inline bool kind_has_trait(enum kind kind, enum kind_trait trait)
+{
+    return kinds[kind].traits & trait;
+}
 
 /* Checks required fields and types (BIN is accepted where text is expected). false with e filled: where is
  * the record. */

@@ -20,10 +20,11 @@ static const struct legacy {
     {DIALECT_POSTGRESQL, 0, 0, "metrics", "primary key (key, timestamp, run_uuid, value)",
      "primary key (key, timestamp, run_uuid)"},
     /* SQLAlchemy 1.3 gives a boolean column this check, as revision 39d1c3be5f05 does for all. */
-    {DIALECT_SQLITE, 6, 13, "latest_metrics", "check (is_nan IN (0, 1))", NULL},
+    {DIALECT_SQLITE, REV_LATEST_METRICS, REV_IS_NAN_CHECK - 1, "latest_metrics", "check (is_nan IN (0, 1))",
+     NULL},
     /* 1.5.0 left the old list beside the one with KILLED. Where it has outlived revision 0a8213491aaa, which
      * was to drop it, no run can be KILLED. */
-    {DIALECT_POSTGRESQL, 8, 8, "runs",
+    {DIALECT_POSTGRESQL, REV_KILLED_RUNS, REV_KILLED_RUNS, "runs",
      "check ((status = ANY (ARRAY['SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'])))", NULL},
 };
 

@@ -368,23 +368,22 @@ static void add_replaced(int from, int to, struct buf *rows)
         {"registered_models", "name"},   {"secrets", "secret_name"},         {"endpoints", "name"},
         {"model_definitions", "name"},
     };
-    int order = schema_find_revision("1b5f0d9ad7c1");
-    for (size_t i = 0; from < order && order <= to && i < sizeof replaced / sizeof *replaced; i++) {
+    for (size_t i = 0;
+         from < REV_WORKSPACES && REV_WORKSPACES <= to && i < sizeof replaced / sizeof *replaced; i++) {
         const char *column = replaced[i].column, *quote = column ? "'" : "";
         buf_addf(rows, ",\n('%s', %s%s%s, %d)", replaced[i].table, quote, column ? column : "NULL", quote,
-                 order);
+                 REV_WORKSPACES);
     }
 }
 
-/* What no text says: the stamp, and the rows that the functions of 75868b020152 write. */
+/* What no text says: the stamp, and the rows that the functions of revision 66 write. */
 static void add_other_writes(int from, int to, struct buf *rows)
 {
     static const char *const tables[] = {"trace_info", "spans", "assessments"};
-    int order = schema_find_revision("75868b020152");
     if (from > 0 && from < to) /* the first stamp makes its table */
         buf_addf(rows, ",\n('alembic_version', NULL, 'UPDATE', %d)", from + 1);
-    for (int i = 0; from < order && order <= to && i < 3; i++)
-        buf_addf(rows, ",\n('%s', NULL, 'UPDATE', %d)", tables[i], order);
+    for (int i = 0; from < REV_TRACE_ANALYTICS && REV_TRACE_ANALYTICS <= to && i < 3; i++)
+        buf_addf(rows, ",\n('%s', NULL, 'UPDATE', %d)", tables[i], REV_TRACE_ANALYTICS);
 }
 
 static void write_lists(int from, int to, struct buf *sql)

@@ -208,7 +208,7 @@ static bool drop_columns(struct wreck *w)
  * may be there. */
 static bool may_have_next_columns(int order)
 {
-    return strcmp(schema_revisions[order + 1].revision, "75868b020152") == 0;
+    return order + 1 == REV_TRACE_ANALYTICS;
 }
 
 /* What a table or column of this revision held is nowhere any more, and no upgrade can go on from there. Keys

@@ -73,21 +73,22 @@ static const struct estimate {
     const char *query;
     const char *words;
 } estimates[] = {
-    {2, "runs",
+    {REV_USER_TAGS, "runs",
      "SELECT count(*) FROM runs WHERE user_id IS NOT NULL AND user_id <> '' AND NOT EXISTS "
      "(SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'mlflow.user')",
      "runs whose user becomes a tag"},
-    {6, "metrics", "SELECT count(*) FROM metrics", "metric entries"},
-    {6, "metrics", "SELECT count(*) FROM (SELECT DISTINCT run_uuid, key FROM metrics) m", "unique metrics"},
-    {6, "metrics", "SELECT count(DISTINCT run_uuid) FROM metrics", "runs with metrics"},
-    {49, "experiments", "SELECT count(*) FROM experiments", "experiments"},
-    {49, "registered_models", "SELECT count(*) FROM registered_models", "registered models"},
-    {49, "model_versions", "SELECT count(*) FROM model_versions", "model versions"},
-    {66, "trace_info", "SELECT count(*) FROM trace_info", "traces"},
-    {66, "spans", "SELECT count(*) FROM spans", "spans"},
-    {66, "assessments", "SELECT count(*) FROM assessments", "assessments"},
-    {67, "jobs", "SELECT count(*) FROM jobs WHERE status IN (0, 1)", "jobs that end"},
-    {69, "issues", "SELECT count(*) FROM issues", "issues"},
+    {REV_LATEST_METRICS, "metrics", "SELECT count(*) FROM metrics", "metric entries"},
+    {REV_LATEST_METRICS, "metrics", "SELECT count(*) FROM (SELECT DISTINCT run_uuid, key FROM metrics) m",
+     "unique metrics"},
+    {REV_LATEST_METRICS, "metrics", "SELECT count(DISTINCT run_uuid) FROM metrics", "runs with metrics"},
+    {REV_WORKSPACES, "experiments", "SELECT count(*) FROM experiments", "experiments"},
+    {REV_WORKSPACES, "registered_models", "SELECT count(*) FROM registered_models", "registered models"},
+    {REV_WORKSPACES, "model_versions", "SELECT count(*) FROM model_versions", "model versions"},
+    {REV_TRACE_ANALYTICS, "trace_info", "SELECT count(*) FROM trace_info", "traces"},
+    {REV_TRACE_ANALYTICS, "spans", "SELECT count(*) FROM spans", "spans"},
+    {REV_TRACE_ANALYTICS, "assessments", "SELECT count(*) FROM assessments", "assessments"},
+    {REV_JOB_EXECUTORS, "jobs", "SELECT count(*) FROM jobs WHERE status IN (0, 1)", "jobs that end"},
+    {REV_ISSUE_CATEGORIES, "issues", "SELECT count(*) FROM issues", "issues"},
 };
 
 bool schema_estimate(struct db *db, int order, struct buf *out, struct err *e)

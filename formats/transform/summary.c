@@ -108,7 +108,7 @@ static void add_time(bool known, int64_t ms, struct buf *out)
 static int by_report_order(const void *a, const void *b)
 {
     const struct kind_desc *x = *(const struct kind_desc *const *)a, *y = *(const struct kind_desc *const *)b;
-    return (x->order > y->order) - (x->order < y->order);
+    return (x->report_rank > y->report_rank) - (x->report_rank < y->report_rank);
 }
 
 static void print_kinds(const struct summary *s, struct buf *out)

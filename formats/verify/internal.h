@@ -98,8 +98,6 @@ struct section verify_section(const struct kind_desc *k, const struct row_table 
 size_t verify_key(const struct verify *v, const struct record *r, struct buf *out);
 /* The same for a row: all of it identifies. */
 size_t verify_row_key(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
-/* Points of metrics: several may have one identity, but for their value. */
-bool verify_is_point(enum kind kind);
 
 /* -- sides.c */
 

@@ -287,7 +287,7 @@ bool verify_match_group(struct verify *v, const struct section *section, struct 
             return false;
         if (n == 0) {
             pass(v, &a->record);
-        } else if (!verify_is_point(section->kind->kind)) {
+        } else if (!kind_has_trait(section->kind->kind, TRAIT_POINT)) {
             emit(v, VERIFY_DIFFERENT, &a->record, diffs, n);
         } else {
             order = verify_compare_bytes(a->key, a->key_len, b->key, b->key_len);

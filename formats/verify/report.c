@@ -262,7 +262,7 @@ static bool is_reported(const struct kind_desc *k)
 static const struct kind_desc *kind_at(int order)
 {
     for (int i = 0; i < KIND_COUNT; i++)
-        if (kinds[i].order == order && is_reported(&kinds[i]))
+        if (kinds[i].report_rank == order && is_reported(&kinds[i]))
             return &kinds[i];
     return NULL;
 }
@@ -271,7 +271,7 @@ static int last_rank(void)
 {
     int last = 0;
     for (int i = 0; i < KIND_COUNT; i++)
-        last = is_reported(&kinds[i]) && kinds[i].order > last ? kinds[i].order : last;
+        last = is_reported(&kinds[i]) && kinds[i].report_rank > last ? kinds[i].report_rank : last;
     return last;
 }
 

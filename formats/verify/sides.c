@@ -13,12 +13,6 @@ static bool decode_staged(struct wire_decoder *d, const char *data, size_t len, 
     return wire_decode(d, data + sizeof *head, len - sizeof *head, out, e);
 }
 
-/* Experiments, their tags and datasets are in every shard. */
-static bool may_repeat(enum kind kind)
-{
-    return kind == KIND_experiment || kind == KIND_experiment_tag || kind == KIND_dataset;
-}
-
 static bool same_record(const struct record *a, const struct record *b)
 {
     for (int i = 0; i < a->kind->n_fields; i++)
@@ -71,14 +65,14 @@ static int repeated(struct verify *v, const struct staged *head, const struct re
         return -1;
     if (!decode_staged(v->decoder_before, v->before_data.data, v->before_data.len, &head_before, &before, e))
         return -1;
-    if (verify_is_point(r->kind->kind)) {
+    if (kind_has_trait(r->kind->kind, TRAIT_POINT)) {
         bool same = equiv_duplicate(r, &before);
         v->result->duplicates += same;
         return !same;
     }
     const struct segment *x = &v->segments[head_before.segment], *y = &v->segments[head->segment];
-    if (may_repeat(r->kind->kind) && strcmp(x->source, y->source) == 0 && x->shard != y->shard &&
-        same_record(r, &before))
+    if (kind_has_trait(r->kind->kind, TRAIT_SHARED) && strcmp(x->source, y->source) == 0 &&
+        x->shard != y->shard && same_record(r, &before))
         return 0;
     twice(v, r, &head_before, head, e);
     return -1;

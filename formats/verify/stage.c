@@ -4,8 +4,10 @@
 
 struct section verify_section(const struct kind_desc *k, const struct row_table *t)
 {
-    struct section s = {
-        .kind = k, .table = t, .prefix = {(char)(k->order >> 8), (char)k->order}, .prefix_len = 2};
+    struct section s = {.kind = k,
+                        .table = t,
+                        .prefix = {(char)(k->report_rank >> 8), (char)k->report_rank},
+                        .prefix_len = 2};
     if (k->kind == KIND_row)
         s.prefix[s.prefix_len++] = t ? (char)(t - row_tables) : UNKNOWN_TABLE;
     return s;
@@ -30,11 +32,6 @@ size_t verify_row_key(const struct row_table *t, const struct row_entry *entries
     buf_add(out, s.prefix, s.prefix_len);
     row_key(t, entries, n, out);
     return out->len;
-}
-
-bool verify_is_point(enum kind kind)
-{
-    return kind == KIND_metric || kind == KIND_logged_model_metric;
 }
 
 void verify_segment(struct verify *v, const struct wire_header *h)

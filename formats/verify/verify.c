@@ -152,7 +152,7 @@ static bool compare_section(struct verify *v, const struct kind_desc *k, const s
 static int by_report_order(const void *a, const void *b)
 {
     const struct kind_desc *const *x = a, *const *y = b;
-    return (*x)->order - (*y)->order;
+    return (*x)->report_rank - (*y)->report_rank;
 }
 
 static bool compare_kinds(struct verify *v, struct err *e)

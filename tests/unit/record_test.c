@@ -18,7 +18,7 @@ static void test_list(void)
             wrong += k->fields[f].flags & FIELD_K && !(k->fields[f].flags & (FIELD_R | FIELD_WS));
         }
         for (int other = 0; other < i; other++)
-            wrong += kinds[other].order == k->order;
+            wrong += kinds[other].report_rank == k->report_rank;
     }
     is_int(wrong, 0, "kinds and fields are found by their names; keys are required; orders differ");
     is_int(kinds[KIND_metric].n_fields, F_metric_COUNT, "number of fields");

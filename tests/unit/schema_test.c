@@ -19,6 +19,9 @@ static void test_chain(void)
     for (int i = 0; i < schema_releases_count; i++)
         if (schema_find_revision(schema_releases[i].revision) != schema_releases[i].order)
             ok(false, "release %s has a revision of the chain", schema_releases[i].release);
+#define X(name, order, id) is_int(schema_find_revision(id), REV_##name, "REV_" #name " is " id);
+    NAMED_REVISIONS(X)
+#undef X
     is_int(schema_find_revision("1bd49d398cd23"), 41, "a revision by its id");
     is_int(schema_find_revision("1bd49d398cd2"), -1, "a part of an id is none");
 }
