@@ -16,6 +16,10 @@ enum { MAX_PARAMETERS = 64 };
  * memory. */
 enum { FETCH_FIRST = 4, FETCH_MOST = 8192, FETCH_BYTES = 1 << 20 };
 
+/* Of types without a declared length any row may be large: these rows are taken from the connection one by
+ * one. Those of other types come all at once, at most so many that they take this much memory. */
+enum { BATCH_BYTES = 8 << 20 };
+
 /* Types by their number in pg_type, which is the same in every database. */
 enum {
     OID_BOOL = 16,
@@ -26,13 +30,15 @@ enum {
     OID_OID = 26,
     OID_FLOAT4 = 700,
     OID_FLOAT8 = 701,
+    OID_VARCHAR = 1043,
     OID_NUMERIC = 1700
 };
 
 struct postgres_db {
     struct db base;
     PGconn *conn;
-    unsigned serial; /* of the names of statements and cursors */
+    struct postgres_stmt *streaming; /* whose rows are on their way; NULL: nobody's */
+    unsigned serial;                 /* of the names of statements and cursors */
     uint64_t rows_written;
 };
 
@@ -51,8 +57,15 @@ struct postgres_stmt {
     bool cursor;  /* one is open */
     bool running; /* between the first step and the last */
     PGresult *result;
-    int asked; /* of the cursor: rows in the last request */
-    int row;   /* of result; the current one */
+    int asked;       /* of the cursor: rows in the last request */
+    int row;         /* of result; the current one */
+    size_t row_most; /* bytes of a row, by its columns' types; 0: any number, or not known yet */
+    /* Of a request whose rows come one by one: those that came, their bytes, and those that had to be taken
+     * in because another statement needed the connection. */
+    int came;
+    size_t came_bytes;
+    PGresult **queue;
+    int n_queue, next_queue;
     int n_parameters;
     struct parameter *parameters;
     struct arena blobs; /* the current row's byteas */
@@ -132,6 +145,28 @@ static void postgres_close(struct db *db)
     free(db);
 }
 
+static void free_queue(struct postgres_stmt *s)
+{
+    while (s->next_queue < s->n_queue)
+        PQclear(s->queue[s->next_queue++]);
+    free(s->queue);
+    s->queue = NULL;
+    s->n_queue = s->next_queue = 0;
+}
+
+/* Before the connection is used: takes in the rows that are on their way to another statement. */
+static PGconn *idle_conn(struct db *db)
+{
+    struct postgres_stmt *s = ((struct postgres_db *)db)->streaming;
+    PGresult *r;
+    ((struct postgres_db *)db)->streaming = NULL;
+    while (s && (r = PQgetResult(conn_of(db)))) {
+        s->queue = xrealloc(s->queue, (size_t)(s->n_queue + 1) * sizeof *s->queue);
+        s->queue[s->n_queue++] = r;
+    }
+    return conn_of(db);
+}
+
 /* The rows of a statement that gives none back: its tag names them. */
 static void count_written(struct db *db, PGresult *r)
 {
@@ -143,7 +178,7 @@ static void count_written(struct db *db, PGresult *r)
 static bool exec_plain(struct db *db, const char *sql, struct err *e)
 {
     PGresult *r;
-    bool ok = PQsendQuery(conn_of(db), sql) || failed(db, NULL, e);
+    bool ok = PQsendQuery(idle_conn(db), sql) || failed(db, NULL, e);
     while ((r = PQgetResult(conn_of(db)))) {
         ExecStatusType status = PQresultStatus(r);
         bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
@@ -334,7 +369,7 @@ static void postgres_lock_timeout(struct db *db, int ms)
 
 static void *postgres_native(struct db *db)
 {
-    return conn_of(db);
+    return idle_conn(db);
 }
 
 /* ---- statements */
@@ -428,18 +463,23 @@ static PGresult *run_bound(struct postgres_stmt *s, const char *sql)
         lengths[i] = (int)p->text.len;
         formats[i] = p->binary;
     }
-    PGconn *conn = conn_of(s->base.db);
+    PGconn *conn = idle_conn(s->base.db);
     if (sql)
         return PQexecParams(conn, sql, s->n_parameters, NULL, values, lengths, formats, 0);
     return PQexecPrepared(conn, s->name, s->n_parameters, values, lengths, formats, 0);
 }
 
-static bool accept_result(struct postgres_stmt *s, PGresult *r, struct err *e)
+static void take_result(struct postgres_stmt *s, PGresult *r)
 {
-    ExecStatusType status = PQresultStatus(r);
     PQclear(s->result);
     s->result = r;
     s->row = -1;
+}
+
+static bool accept_result(struct postgres_stmt *s, PGresult *r, struct err *e)
+{
+    ExecStatusType status = PQresultStatus(r);
+    take_result(s, r);
     count_written(s->base.db, r);
     return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || failed(s->base.db, r, e);
 }
@@ -448,7 +488,7 @@ static bool prepare_once(struct postgres_stmt *s, struct err *e)
 {
     if (s->prepared)
         return true;
-    PGresult *r = PQprepare(conn_of(s->base.db), s->name, s->sql, 0, NULL);
+    PGresult *r = PQprepare(idle_conn(s->base.db), s->name, s->sql, 0, NULL);
     s->prepared = PQresultStatus(r) == PGRES_COMMAND_OK;
     if (!s->prepared)
         failed(s->base.db, r, e);
@@ -456,24 +496,107 @@ static bool prepare_once(struct postgres_stmt *s, struct err *e)
     return s->prepared;
 }
 
-/* How many rows to ask for next, by the memory that the last ones took. */
-static int next_request(const struct postgres_stmt *s)
+/* Bytes that a row may take as text, by the types of its columns; 0: any number. */
+static size_t longest_row(const PGresult *r)
 {
-    if (!s->result || s->asked == 0)
-        return FETCH_FIRST;
-    size_t fit = (size_t)s->asked * FETCH_BYTES / (PQresultMemorySize(s->result) + 1);
-    size_t most = (size_t)s->asked * 8 < FETCH_MOST ? (size_t)s->asked * 8 : FETCH_MOST;
-    return (int)(fit < 1 ? 1 : fit < most ? fit : most);
+    size_t sum = 0;
+    for (int i = 0; i < PQnfields(r); i++) {
+        bool number = PQfsize(r, i) > 0; /* of a fixed size */
+        int characters = PQfmod(r, i) - 4;
+        if (!number && (PQftype(r, i) != OID_VARCHAR || characters < 0))
+            return 0;
+        sum += number ? 32 : (size_t)characters * 4; /* of UTF-8 */
+    }
+    return sum;
 }
 
-static bool fetch_more(struct postgres_stmt *s, struct err *e)
+/* How many rows to ask for next, by the memory that the last ones took, and by what they may take at most. */
+static int next_request(const struct postgres_stmt *s)
 {
+    if (s->asked == 0)
+        return FETCH_FIRST;
+    size_t fit = (size_t)s->asked * FETCH_BYTES / (s->came_bytes + 1);
+    size_t most = (size_t)s->asked * 8 < FETCH_MOST ? (size_t)s->asked * 8 : FETCH_MOST;
+    if (s->row_most && most > BATCH_BYTES / s->row_most)
+        most = BATCH_BYTES / s->row_most;
+    return (int)(fit < most ? fit : most) + (fit < 1 || most < 1);
+}
+
+/* The next result of a request whose rows come one by one; NULL: it is over. */
+static PGresult *next_result(struct postgres_stmt *s)
+{
+    struct postgres_db *db = (struct postgres_db *)s->base.db;
+    if (s->next_queue < s->n_queue)
+        return s->queue[s->next_queue++];
+    free_queue(s);
+    if (db->streaming != s)
+        return NULL;
+    PGresult *r = PQgetResult(db->conn);
+    if (!r)
+        db->streaming = NULL;
+    return r;
+}
+
+/* Makes the next row of the request the result, with no row where it is over. */
+static bool next_single(struct postgres_stmt *s, struct err *e)
+{
+    take_result(s, NULL); /* never two of them in memory */
+    PGresult *r = next_result(s);
+    if (PQresultStatus(r) == PGRES_SINGLE_TUPLE) {
+        take_result(s, r);
+        if (s->came++ == 0)
+            s->row_most = longest_row(r);
+        s->came_bytes += PQresultMemorySize(r);
+        return true;
+    }
+    bool ok = PQresultStatus(r) == PGRES_TUPLES_OK || failed(s->base.db, r, e);
+    take_result(s, r);
+    while ((r = next_result(s)))
+        PQclear(r);
+    return ok;
+}
+
+static bool request(struct postgres_stmt *s, struct err *e)
+{
+    struct postgres_db *db = (struct postgres_db *)s->base.db;
     char fetch[64];
     s->asked = next_request(s);
-    PQclear(s->result); /* never two of them in memory */
-    s->result = NULL;
+    s->came = 0;
+    s->came_bytes = 0;
+    take_result(s, NULL);
     snprintf(fetch, sizeof fetch, "FETCH %d FROM %s", s->asked, s->name);
-    return accept_result(s, PQexec(conn_of(s->base.db), fetch), e);
+    if (s->row_most) {
+        bool ok = accept_result(s, PQexec(idle_conn(s->base.db), fetch), e);
+        s->came = PQntuples(s->result);
+        s->came_bytes = PQresultMemorySize(s->result);
+        return ok;
+    }
+    if (!PQsendQuery(idle_conn(s->base.db), fetch))
+        return failed(s->base.db, NULL, e);
+    PQsetSingleRowMode(db->conn);
+    db->streaming = s;
+    return next_single(s, e);
+}
+
+/* True when the rows of the last request come one by one, and are not over. */
+static bool comes_singly(const struct postgres_stmt *s)
+{
+    return ((struct postgres_db *)s->base.db)->streaming == s || s->next_queue < s->n_queue;
+}
+
+/* Goes on to the next rows. */
+static bool fetch_more(struct postgres_stmt *s, struct err *e)
+{
+    if (comes_singly(s)) {
+        if (!next_single(s, e))
+            return false;
+        if (PQntuples(s->result) > 0)
+            return true;
+    }
+    if (s->came == s->asked)
+        return request(s, e);
+    take_result(s, NULL);
+    return true;
 }
 
 /* A query without parameters inside a transaction may have many rows: it is read through a cursor, a few at a
@@ -487,13 +610,16 @@ static bool start(struct postgres_stmt *s, struct err *e)
     char *sql = xasprintf("DECLARE %s NO SCROLL CURSOR FOR %s", s->name, s->sql);
     s->cursor = exec_plain(s->base.db, sql, e);
     free(sql);
-    return s->cursor && fetch_more(s, e);
+    return s->cursor && request(s, e);
 }
 
 static void postgres_reset(struct db_stmt *stmt)
 {
     struct postgres_stmt *s = stmt_of(stmt);
     PGconn *conn = conn_of(stmt->db);
+    PGresult *r;
+    while ((r = next_result(s)))
+        PQclear(r);
     if (s->cursor && PQtransactionStatus(conn) == PQTRANS_INTRANS) {
         char *sql = xasprintf("CLOSE %s", s->name);
         exec_plain(stmt->db, sql, NULL);
@@ -501,8 +627,8 @@ static void postgres_reset(struct db_stmt *stmt)
     }
     s->cursor = s->running = false;
     s->asked = 0;
-    PQclear(s->result);
-    s->result = NULL;
+    s->row_most = 0;
+    take_result(s, NULL);
 }
 
 static int postgres_step(struct db_stmt *stmt, struct err *e)
@@ -510,7 +636,7 @@ static int postgres_step(struct db_stmt *stmt, struct err *e)
     struct postgres_stmt *s = stmt_of(stmt);
     arena_reset(&s->blobs);
     bool ok = s->running || start(s, e);
-    if (ok && ++s->row >= PQntuples(s->result) && s->cursor && PQntuples(s->result) == s->asked) {
+    if (ok && ++s->row >= PQntuples(s->result) && s->cursor) {
         ok = fetch_more(s, e);
         s->row = 0;
     }
@@ -613,7 +739,7 @@ static bool postgres_begin_write(struct db *db, struct err *e)
 
 static void postgres_rollback(struct db *db)
 {
-    PGTransactionStatusType status = PQtransactionStatus(conn_of(db));
+    PGTransactionStatusType status = PQtransactionStatus(idle_conn(db));
     if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR)
         exec_plain(db, "ROLLBACK", NULL);
 }

@@ -220,6 +220,51 @@ static int days_since_2000(const struct value *v)
     return year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 730425;
 }
 
+/* The server's answer to a COPY. */
+static enum sink_answer finish_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
+{
+    PGconn *conn = conn_of(&k->base);
+    enum sink_answer answer = SINK_STORED;
+    for (PGresult *r; (r = PQgetResult(conn)); PQclear(r)) {
+        if (PQresultStatus(r) == PGRES_COMMAND_OK || answer != SINK_STORED)
+            continue;
+        const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+        const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
+        const char *hint = PQresultErrorField(r, PG_DIAG_MESSAGE_HINT);
+        err_set(e, t->name, "%s%s%s", primary ? primary : PQerrorMessage(conn), detail ? ": " : "",
+                detail ? detail : "");
+        if (hint)
+            err_hint(e, "%s", hint);
+        answer = SINK_FAILED;
+    }
+    return answer;
+}
+
+/* When nothing more can be sent the server has said why, or the connection is lost. libpq takes in what it is
+ * given before it sends it: large values go piece by piece. */
+static bool send_bytes(struct postgres_sink *k, const struct store_table *t, const char *data, size_t len,
+                       struct err *e)
+{
+    for (size_t at = 0, n; at < len; at += n) {
+        n = len - at < COPY_BUFFER ? len - at : COPY_BUFFER;
+        if (PQputCopyData(conn_of(&k->base), data + at, (int)n) == 1)
+            continue;
+        err_set(e, db_display(k->base.db), "%s", PQerrorMessage(conn_of(&k->base)));
+        PQputCopyEnd(conn_of(&k->base), "the load has failed");
+        finish_copy(k, t, e);
+        return false;
+    }
+    return true;
+}
+
+static bool send(struct postgres_sink *k, const struct store_table *t, struct err *e)
+{
+    if (!send_bytes(k, t, k->out.data, k->out.len, e))
+        return false;
+    buf_reset(&k->out);
+    return true;
+}
+
 static void put_value(struct buf *b, const struct store_column *c, const struct value *v)
 {
     uint64_t bits;
@@ -257,39 +302,6 @@ static void put_value(struct buf *b, const struct store_column *c, const struct 
     }
 }
 
-/* The server's answer to a COPY. */
-static enum sink_answer finish_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
-{
-    PGconn *conn = conn_of(&k->base);
-    enum sink_answer answer = SINK_STORED;
-    for (PGresult *r; (r = PQgetResult(conn)); PQclear(r)) {
-        if (PQresultStatus(r) == PGRES_COMMAND_OK || answer != SINK_STORED)
-            continue;
-        const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
-        const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
-        const char *hint = PQresultErrorField(r, PG_DIAG_MESSAGE_HINT);
-        err_set(e, t->name, "%s%s%s", primary ? primary : PQerrorMessage(conn), detail ? ": " : "",
-                detail ? detail : "");
-        if (hint)
-            err_hint(e, "%s", hint);
-        answer = SINK_FAILED;
-    }
-    return answer;
-}
-
-/* When nothing more can be sent the server has said why, or the connection is lost. */
-static bool send(struct postgres_sink *k, const struct store_table *t, struct err *e)
-{
-    if (PQputCopyData(conn_of(&k->base), k->out.data, (int)k->out.len) == 1) {
-        buf_reset(&k->out);
-        return true;
-    }
-    err_set(e, db_display(k->base.db), "%s", PQerrorMessage(conn_of(&k->base)));
-    PQputCopyEnd(conn_of(&k->base), "the load has failed");
-    finish_copy(k, t, e);
-    return false;
-}
-
 static bool begin_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
 {
     static const char signature[] = "PGCOPY\n\377\r\n"; /* and a zero byte */
@@ -311,11 +323,26 @@ static bool begin_copy(struct postgres_sink *k, const struct store_table *t, str
     return ok;
 }
 
-static void put_row(struct postgres_sink *k, const struct store_table *t, const struct value *row)
+static bool put_large(struct postgres_sink *k, const struct store_table *t, const struct value *v,
+                      struct err *e)
+{
+    put32(&k->out, v->len);
+    return send(k, t, e) && send_bytes(k, t, v->s, v->len, e);
+}
+
+/* Puts the row into the buffer, and sends that when it is full. */
+static bool put_row(struct postgres_sink *k, const struct store_table *t, const struct value *row,
+                    struct err *e)
 {
     put16(&k->out, (unsigned)t->n_columns);
-    for (int i = 0; i < t->n_columns; i++)
-        put_value(&k->out, &t->columns[i], &row[i]);
+    for (int i = 0; i < t->n_columns; i++) {
+        bool bytes = t->columns[i].type == STORE_TEXT || t->columns[i].type == STORE_BYTES;
+        if (!bytes || value_is_null(&row[i]) || row[i].len < COPY_BUFFER)
+            put_value(&k->out, &t->columns[i], &row[i]);
+        else if (!put_large(k, t, &row[i], e))
+            return false;
+    }
+    return k->out.len < COPY_BUFFER || send(k, t, e);
 }
 
 static enum sink_answer end_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
@@ -337,8 +364,7 @@ static enum sink_answer postgres_fill(struct store_sink *base, const struct stor
     if (!begin_copy(k, t, e))
         return SINK_FAILED;
     while ((got = from->next(from, &row, e)) == 1) {
-        put_row(k, t, row);
-        if (k->out.len >= COPY_BUFFER && !send(k, t, e))
+        if (!put_row(k, t, row, e))
             return SINK_FAILED;
     }
     if (got == 0)
@@ -367,8 +393,7 @@ static bool postgres_begin_at_once(struct store_sink *base, struct store_table *
 static bool postgres_put_at_once(struct store_sink *base, const struct value *row, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
-    put_row(k, k->at_once, row);
-    return k->out.len < COPY_BUFFER || send(k, k->at_once, e);
+    return put_row(k, k->at_once, row, e);
 }
 
 static bool postgres_end_at_once(struct store_sink *base, struct err *e)
