@@ -29,7 +29,7 @@ LIB_SRC  = $(wildcard common/*.c formats/*/*.c migrations/*.c)
 LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o
 LIB      = $(O)/libmlruns.a
 BIN      = $(BUILD)/bin
-UNITS    = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
+UNITS    = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/*_test.c))
 FUZZERS  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
 .PHONY: all check check-deep bench fuzz lint install dist migrate deps clean units FORCE
@@ -111,7 +111,7 @@ fuzz:
 
 lint: $(BUILD)/gen/migrations.c
 	python3 tests/lint_house.py
-	clang-format --dry-run --Werror common/*.[ch] formats/*/*.[ch] migrations/*.[ch] tools/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c
+	clang-format --dry-run --Werror common/*.[ch] formats/*/*.[ch] migrations/*.[ch] tools/*.[ch] tests/unit/*.h tests/unit/*/*.c tests/fuzz/*.c
 	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
 	    -D_GNU_SOURCE -DSQLITE_VERSION_NUMBER=3040000 -I. common formats migrations tools
 

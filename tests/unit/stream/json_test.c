@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "formats/stream/json.h"
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 /* line -> record -> line. want NULL: the same. */
 static void is_line(const char *line, const char *want, const char *name)

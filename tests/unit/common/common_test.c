@@ -14,7 +14,7 @@
 #include "common/opt.h"
 #include "common/printable.h"
 #include "common/utf8.h"
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 static char dir[] = "/tmp/mlruns-tools-unit.XXXXXX";
 

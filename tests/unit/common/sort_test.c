@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "common/buf.h"
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 static uint32_t seed = 12345;
 

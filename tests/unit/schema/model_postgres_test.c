@@ -1,6 +1,6 @@
 /* The model of PostgreSQL that is read from migrations/, for every revision, against what a server makes of
  * them. */
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
 
 #include "common/file.h"
 #include "formats/record/record.h"
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 static void test_list(void)
 {

@@ -4,7 +4,7 @@
 
 #include "common/buf.h"
 #include "formats/record/value.h"
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 static void test_same(void)
 {

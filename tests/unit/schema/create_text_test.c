@@ -1,5 +1,5 @@
 /* What is read from the text of a CREATE statement. */
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 #include "formats/schema/create_text.h"
 

@@ -1,6 +1,6 @@
 /* Parts of the reading of file stores: numbers, times, names, and what the readers give for a tree made here.
  */
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "formats/stream/wire.h"
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 static const char source[] = "0123456789abcdef0123456789abcdef";
 

@@ -1,5 +1,5 @@
 /* YAML as PyYAML's SafeLoader reads it: what it says of each text is written down beside it here. */
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "formats/schema/schema.h"
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 static struct db *db;
 

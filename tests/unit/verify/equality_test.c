@@ -5,7 +5,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 static struct equiv sqlite = {.dialect = DIALECT_SQLITE};
 static struct equiv postgres = {.dialect = DIALECT_POSTGRESQL};

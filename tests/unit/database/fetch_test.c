@@ -6,7 +6,7 @@
 
 #include "common/buf.h"
 #include "formats/schema/schema.h"
-#include "tap.h"
+#include "tests/unit/tap.h"
 
 static char path[128]; /* of the database of the moment */
 

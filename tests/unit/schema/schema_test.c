@@ -1,0 +1,59 @@
+/* Releases and revisions. */
+#include "tests/unit/tap.h"
+
+#include <stdlib.h>
+
+#include "common/err.h"
+#include "formats/schema/schema.h"
+
+static void test_chain(void)
+{
+    is_int(schema_head, 70, "the newest revision's order");
+    for (int i = 0; i <= schema_head; i++)
+        if (schema_revisions[i].order != i || !schema_revisions[i].sqlite || !schema_revisions[i].postgresql)
+            ok(false, "revision %d is in its place and has both texts", i);
+    for (int i = 0; i < schema_releases_count; i++)
+        if (schema_find_revision(schema_releases[i].revision) != schema_releases[i].order)
+            ok(false, "release %s has a revision of the chain", schema_releases[i].release);
+#define X(name, order, id) is_int(schema_find_revision(id), REV_##name, "REV_" #name " is " id);
+    NAMED_REVISIONS(X)
+#undef X
+    is_int(schema_find_revision("1bd49d398cd23"), 41, "a revision by its id");
+    is_int(schema_find_revision("1bd49d398cd2"), -1, "a part of an id is none");
+}
+
+static void test_releases(void)
+{
+    static const struct {
+        const char *text, *release;
+    } cases[] = {
+        {"3.1", "3.1.4"}, {"3.1.0", "3.1.0"}, {"3.0", "3.0.1"}, {"2.13", "2.13.3"},
+        {"1.0", "1.0.0"}, {"3.10", "3.10.1"}, {"3", NULL},      {"3.1.", NULL},
+        {"", NULL},       {"3.1.0.0", NULL},  {"03.1", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e;
+        const struct schema_release *r = schema_find_release(cases[i].text, &e);
+        is_str(r ? r->release : NULL, cases[i].release, "release '%s'", cases[i].text);
+    }
+    struct buf b = {0};
+    schema_releases_of(31, &b);
+    is_str(buf_str(&b), "3.0.1, 3.1.1 to 3.1.4", "the releases of a revision");
+    buf_reset(&b);
+    schema_releases_of(1, &b);
+    is_str(buf_str(&b), "no release", "a revision that no release ends at");
+    buf_free(&b);
+    is_str(schema_first_release_with(31)->release, "3.0.1", "the first release with a revision");
+    is_str(schema_first_release_with(29)->release, "3.0.0", "the first release with one that none ends at");
+    is_int(schema_find_target("head", NULL), schema_head, "head");
+    is_int(schema_find_target("base", NULL), 0, "base");
+    is_int(schema_find_target("3.1", NULL), 31, "a release as a target");
+    is_int(schema_find_target("zzz", NULL), -1, "nonsense as a target");
+}
+
+int main(void)
+{
+    test_chain();
+    test_releases();
+    return done_testing();
+}
