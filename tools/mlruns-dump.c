@@ -127,7 +127,7 @@ static void on_same_name(void *ctx, const char *path, const char *other, const c
 
 static void on_renumbered(void *ctx, const char *path, const char *id)
 {
-    err_note("%s/%s: the experiment becomes %s; with --relocate its URIs say that its artifacts are here",
+    err_note("%s/%s: the experiment becomes %s; its files stay here, as its URIs say with --relocate alone",
              mlruns_path(ctx), path, id);
 }
 

@@ -111,9 +111,11 @@ static bool ends_with(struct located *u, const char *place, size_t len)
     return u->place == 0 || u->path.data[u->place - 1] == '/';
 }
 
-/* The place of the unit itself, as MLflow lays it out, where a record of this kind says it. */
+/* The place of the unit itself below .trash, as MLflow lays it out, where a record of this kind says it. */
 static bool place_of_unit(const struct unit *unit, enum kind kind, struct buf *out)
 {
+    if (!unit->experiment)
+        return false;
     buf_reset(out);
     buf_addf(out, TRASH "/%s", unit->experiment);
     switch (kind) {
