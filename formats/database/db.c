@@ -250,6 +250,13 @@ static bool column_true(struct db_stmt *s, int i)
     return n != 0;
 }
 
+static int column_int(struct db_stmt *s, int i)
+{
+    struct value v;
+    db_column(s, i, &v);
+    return v.type == VALUE_INT ? (int)v.i : 0;
+}
+
 static int64_t declared_length(const char *type)
 {
     const char *open = strchr(type, '(');
@@ -276,6 +283,7 @@ bool db_table_columns(struct db *db, const char *table, struct db_columns *out, 
         c->not_null = column_true(s, 2);
         c->dflt = column_text(s, 3);
         c->generated = column_true(s, 4);
+        c->key = column_int(s, 5);
     }
     db_finalize(s);
     if (row < 0)
@@ -292,6 +300,22 @@ void db_columns_free(struct db_columns *c)
     }
     free(c->items);
     *c = (struct db_columns){0};
+}
+
+int db_columns_key(const struct db_columns *c, const struct db_column_info *key[DB_MAX_KEY])
+{
+    int n = 0;
+    for (int last = 0;; n++) {
+        const struct db_column_info *next = NULL;
+        for (int i = 0; i < c->n; i++)
+            if (c->items[i].key > last && (!next || c->items[i].key < next->key))
+                next = &c->items[i];
+        if (!next)
+            return n;
+        last = next->key;
+        if (n < DB_MAX_KEY)
+            key[n] = next;
+    }
 }
 
 const struct db_column_info *db_columns_find(const struct db_columns *c, const char *name)

@@ -85,6 +85,7 @@ struct db_column_info {
     bool not_null;
     char *dflt; /* default expression, or NULL */
     bool generated;
+    int key; /* by which the columns of the primary key sort, greater than 0; 0: not in it */
 };
 struct db_columns {
     struct db_column_info *items;
@@ -93,6 +94,10 @@ struct db_columns {
 /* Columns of a table in order; n == 0 when there is no such table. */
 bool db_table_columns(struct db *db, const char *table, struct db_columns *out, struct err *e);
 void db_columns_free(struct db_columns *c);
+enum { DB_MAX_KEY = 16 };
+/* The columns of the table's primary key, in its order; returns their number, of which the first DB_MAX_KEY
+ * are in key. */
+int db_columns_key(const struct db_columns *c, const struct db_column_info *key[DB_MAX_KEY]);
 /* NULL when there is no such column. */
 const struct db_column_info *db_columns_find(const struct db_columns *c, const char *name);
 bool db_table_exists(struct db *db, const char *table, bool *out, struct err *e);

@@ -152,28 +152,21 @@ static int count_keys(const struct kind_desc *k)
     return n;
 }
 
-/* Takes the order of the kind's key fields from the primary key's columns (next: 1 and the column, 0, -1);
- * returns how many fields it gave, 0 when the primary key is something else. */
-static int order_of_primary_key(const struct kind_desc *k, struct db_stmt *s, int *order, struct err *e)
+/* Takes the order of the kind's key fields from its table's primary key; returns how many fields it gave, 0
+ * when the primary key is something else. */
+static int order_of_primary_key(const struct kind_desc *k, const struct table *t, int *order)
 {
-    int n = 0, more;
-    bool usable = true;
-    while ((more = db_step(s, e)) > 0) {
-        struct value v;
-        char column[64];
-        db_column(s, 0, &v);
-        if (!value_is_text(&v))
+    const struct db_column_info *key[DB_MAX_KEY];
+    int n = 0, n_key = db_columns_key(&t->columns, key);
+    bool usable = n_key <= DB_MAX_KEY;
+    for (int i = 0; usable && i < n_key; i++) {
+        int field = field_of_column(k, key[i]->name);
+        if (is_const(k, key[i]->name) || strcmp(key[i]->name, "is_nan") == 0)
             continue;
-        snprintf(column, sizeof column, "%.*s", (int)v.len, v.s);
-        int field = field_of_column(k, column);
-        if (is_const(k, column) || strcmp(column, "is_nan") == 0)
-            continue;
-        usable = usable && field >= 0 && (k->fields[field].flags & FIELD_K);
+        usable = field >= 0 && (k->fields[field].flags & FIELD_K);
         if (usable)
             order[n++] = field;
     }
-    if (more < 0)
-        return -1;
     /* A metric's value must be last, where its companion is_nan has its place too. */
     for (int i = 0; i + 1 < n; i++)
         usable = usable && k->fields[order[i]].codec != CODEC_METRIC;
@@ -188,17 +181,11 @@ static bool tells_points(const struct kind_desc *k, int field)
             field == F_logged_model_metric_dataset_digest);
 }
 
-static bool find_order(struct fetch *f, enum kind kind, struct db_stmt *primary_key, struct err *e)
+static void find_order(struct fetch *f, enum kind kind)
 {
     const struct kind_desc *k = &kinds[kind];
-    int *order = f->order[kind], n = 0;
-    if (fetch_has_kind(f, kind)) {
-        struct value table = value_str(k->table);
-        db_bind(primary_key, 1, &table);
-        n = order_of_primary_key(k, primary_key, order, e);
-        if (n < 0)
-            return false;
-    }
+    int *order = f->order[kind],
+        n = fetch_has_kind(f, kind) ? order_of_primary_key(k, f->of[kind], order) : 0;
     for (int i = 0; n < count_keys(k) && i < k->n_fields; i++)
         if (k->fields[i].flags & FIELD_K)
             order[n++] = i;
@@ -207,19 +194,7 @@ static bool find_order(struct fetch *f, enum kind kind, struct db_stmt *primary_
         if (tells_points(k, i))
             order[n++] = i;
     f->n_order[kind] = n;
-    return true;
 }
-
-/* The columns of a table's primary key, in its order. */
-static const char *const primary_key_query[] = {
-    [DIALECT_SQLITE] = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk",
-    [DIALECT_POSTGRESQL] =
-        "SELECT a.attname FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid"
-        " WHERE i.indisprimary AND n.nspname = current_schema() AND c.relname = ?1 AND a.attnum = ANY "
-        "(i.indkey)"
-        " ORDER BY array_position(i.indkey::smallint[], a.attnum)",
-};
 
 static bool read_catalog(struct fetch *f, struct err *e)
 {
@@ -243,20 +218,14 @@ static bool read_catalog(struct fetch *f, struct err *e)
 struct fetch *fetch_new(struct db *db, struct err *e)
 {
     struct fetch *f = xcalloc(1, sizeof *f);
-    struct db_stmt *primary_key = NULL;
     f->db = db;
-    bool ok = read_catalog(f, e);
-    if (ok) {
-        primary_key = db_prepare(db, primary_key_query[db_dialect(db)], e);
-        ok = primary_key != NULL;
+    if (!read_catalog(f, e)) {
+        fetch_free(f);
+        return NULL;
     }
-    for (int i = 0; ok && i < KIND_COUNT; i++)
-        ok = find_order(f, (enum kind)i, primary_key, e);
-    db_finalize(primary_key);
-    if (ok)
-        return f;
-    fetch_free(f);
-    return NULL;
+    for (int i = 0; i < KIND_COUNT; i++)
+        find_order(f, (enum kind)i);
+    return f;
 }
 
 void fetch_free(struct fetch *f)

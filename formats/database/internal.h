@@ -28,8 +28,8 @@ struct db_ops {
     bool (*begin_write)(struct db *db, struct err *e);
     void (*rollback)(struct db *db);
     bool (*backup)(struct db *db, const char *file, struct err *e);
-    /* One row per column: name, declared type, not null (0, 1), default, generated (0, 1). Its only parameter
-     * is the table. */
+    /* One row per column: name, declared type, not null (0, 1), default, generated (0, 1), and a number by
+     * which the columns of the primary key sort (else NULL or 0). Its only parameter is the table. */
     const char *columns_query;
     /* Tells whether there is a table of the name that is its only parameter: a row or none. */
     const char *table_query;

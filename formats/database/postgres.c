@@ -770,11 +770,13 @@ const struct db_ops db_postgres_ops = {
     .backup = postgres_backup,
     .columns_query = "SELECT a.attname, replace(upper(format_type(a.atttypid, a.atttypmod)), 'CHARACTER "
                      "VARYING', 'VARCHAR'),\n"
-                     "       a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> ''\n"
+                     "       a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '',\n"
+                     "       array_position(i.indkey::int2[], a.attnum) + 1\n"
                      "FROM pg_attribute a\n"
                      "JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')\n"
                      "    AND c.relnamespace = quote_ident(current_schema())::regnamespace\n"
                      "LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum\n"
+                     "LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary\n"
                      "WHERE c.relname = ?1 AND a.attnum > 0 AND NOT a.attisdropped\n"
                      "ORDER BY a.attnum",
     .table_query = "SELECT 1 FROM pg_class WHERE relkind IN ('r', 'p') AND relname = ?1\n"

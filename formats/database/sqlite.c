@@ -452,7 +452,7 @@ const struct db_ops db_sqlite_ops = {
     .begin_write = sqlite_begin_write,
     .rollback = sqlite_rollback,
     .backup = sqlite_backup_,
-    .columns_query = "SELECT name, type, \"notnull\", dflt_value, hidden IN (2, 3)\n"
+    .columns_query = "SELECT name, type, \"notnull\", dflt_value, hidden IN (2, 3), pk\n"
                      "FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid",
     .table_query = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
 };

@@ -148,7 +148,7 @@ int store_table_find(const struct store_table *t, const char *column); /* -1: no
 int load_plan_column(struct store *s, struct store_table *t, const struct db_columns *have, const char *name,
                      struct err *e);
 /* Reads the table's primary key (table.c). */
-bool load_plan_key(struct store *s, struct db *db, struct store_table *t, struct err *e);
+bool load_plan_key(struct db *db, struct store_table *t, struct err *e);
 /* Reads how a kind's records become rows (plan.c). */
 bool load_plan_kind(struct store *s, struct db *db, const struct kind_desc *k, struct err *e);
 

@@ -20,7 +20,7 @@ struct store *store_new(struct db *db, int order, const struct store_options *op
             ok = load_plan_kind(s, db, &kinds[k], e);
     ok = ok && store_plan_others(s, db, e);
     for (int i = 0; ok && i < s->n_tables; i++)
-        ok = load_plan_key(s, db, &s->tables[i], e);
+        ok = load_plan_key(db, &s->tables[i], e);
     if (ok)
         return s;
     store_free(s);

@@ -109,39 +109,24 @@ int load_plan_column(struct store *s, struct store_table *t, const struct db_col
     return MISSING_COLUMN;
 }
 
-static const char *const key_queries[] = {
-    [DIALECT_SQLITE] = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk",
-    [DIALECT_POSTGRESQL] = "SELECT a.attname::text FROM pg_index i CROSS JOIN LATERAL "
-                           "unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place) "
-                           "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum "
-                           "WHERE i.indrelid = to_regclass(?1) AND i.indisprimary ORDER BY k.place",
-};
-
-bool load_plan_key(struct store *s, struct db *db, struct store_table *t, struct err *e)
+bool load_plan_key(struct db *db, struct store_table *t, struct err *e)
 {
-    struct db_stmt *q = db_prepare(db, key_queries[s->dialect], e);
-    if (!q)
+    struct db_columns have;
+    const struct db_column_info *key[DB_MAX_KEY];
+    if (!db_table_columns(db, t->name, &have, e))
         return false;
-    struct value name = value_str(t->name);
-    db_bind(q, 1, &name);
-    int row;
-    bool ok = true;
-    while (ok && (row = db_step(q, e)) == 1) {
-        struct value v;
-        char column[64];
-        db_column(q, 0, &v);
-        snprintf(column, sizeof column, "%.*s", (int)v.len, v.s);
-        int i = store_table_find(t, column);
-        ok = i >= 0 && t->n_key < STORE_MAX_KEY;
-        if (ok) {
+    int n = db_columns_key(&have, key);
+    bool ok = n > 0 || err_set(e, t->name, "the table has no primary key");
+    for (int k = 0; ok && k < n; k++) {
+        int i = k < STORE_MAX_KEY ? store_table_find(t, key[k]->name) : -1;
+        if (i >= 0) {
             t->columns[i].in_key = true;
             t->key[t->n_key++] = i;
         } else {
-            err_set(e, t->name, "its primary key holds the column %s, which is none of MLflow's", column);
+            ok = err_set(e, t->name, "its primary key holds the column %s, which is none of MLflow's",
+                         key[k < DB_MAX_KEY ? k : DB_MAX_KEY - 1]->name);
         }
     }
-    db_finalize(q);
-    if (ok && row == 0 && t->n_key == 0)
-        ok = err_set(e, t->name, "the table has no primary key");
-    return ok && row == 0;
+    db_columns_free(&have);
+    return ok;
 }
