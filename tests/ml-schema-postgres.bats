@@ -59,3 +59,16 @@ check_says() {
     assert_status 1
     assert_equal "$output" "table tags: missing: index index_tags_run_uuid on btree (run_uuid)"
 }
+
+@test "an index that nothing needs beside another is tolerated when it is missing, and told" {
+    ml-schema create -q --release 3.17 "$url"
+    edit "DROP INDEX index_metrics_run_uuid"
+    run_split ml-schema check --release 3.17 "$url"
+    assert_status 0
+    assert_contains "$output" "table metrics: tolerated: missing: index index_metrics_run_uuid on btree (run_uuid)"
+}
+
+@test "tables of another program that bear MLflow's names are not MLflow's: columns decide" {
+    edit "CREATE TABLE runs (id int PRIMARY KEY, state text)"
+    assert_equal "$(ml-schema current "$url")" empty
+}

@@ -755,7 +755,10 @@ drift_text() {
         "BEFORE UPDATE ON secrets FOR EACH ROW WHEN OLD.secret_id != NEW.secret_id BEGIN SELECT RAISE(ABORT, 'no'); END"; do
         drift "DROP TRIGGER $trigger; CREATE TRIGGER $trigger $another" "table secrets: trigger $trigger is not as MLflow makes it"
     done
-    drift "CREATE TRIGGER mine BEFORE INSERT ON secrets BEGIN SELECT RAISE(IGNORE); END"
+    drift "CREATE TABLE log (n); CREATE TRIGGER mine BEFORE INSERT ON secrets BEGIN INSERT INTO log VALUES (1); END"
+    drift "CREATE TRIGGER mine BEFORE DELETE ON secrets BEGIN SELECT RAISE(ABORT, 'kept'); END"
+    drift "CREATE TRIGGER mine BEFORE INSERT ON secrets BEGIN SELECT RAISE(IGNORE); END" \
+        "table secrets: not MLflow's: trigger mine, which may refuse or leave out rows of secrets"
     drift "UPDATE sqlite_schema SET sql = replace(replace(sql, char(10), ' /* */ ' || char(9)), 'ON secrets', 'ON \"secrets\"') WHERE name = '$trigger'"
 }
 
@@ -1000,4 +1003,37 @@ x.db"
     refute_contains "$(ml-schema current $db)" 3.18.0
     ml-schema upgrade -q --to head $db
     assert_equal "$(sqlite3 x.db 'SELECT count(*) FROM metrics')" 400000
+}
+
+@test "an index that nothing needs beside another is tolerated when it is missing, and told" {
+    ml-schema create -q --release 3.17 $db
+    sqlite3 x.db "DROP INDEX index_metrics_run_uuid"
+    run_split ml-schema check --release 3.17 $db
+    assert_status 0
+    assert_equal "$output" "table metrics: tolerated: missing: index index_metrics_run_uuid on (run_uuid) (index_metrics_run_uuid_key_step has its columns first)
+revision dc11669786a5, as MLflow 3.17.2 wants it"
+    sqlite3 x.db "DROP INDEX index_metrics_run_uuid_key_step"
+    run_split ml-schema check --release 3.17 $db
+    assert_status 1
+    assert_contains "$output" "table metrics: missing: index index_metrics_run_uuid on (run_uuid)"
+}
+
+@test "tables of another program that bear MLflow's names are not MLflow's: columns decide" {
+    sqlite3 x.db "CREATE TABLE runs (id INTEGER PRIMARY KEY, state TEXT); CREATE TABLE tags (key TEXT, value TEXT)"
+    assert_equal "$(ml-schema current $db)" empty
+    run_split ml-schema check --release 3.17 $db
+    assert_status 1
+    assert_equal "$output" "the database has no MLflow tables"
+    before=$(sha x.db)
+    run_split ml-schema create --release 3.17 $db
+    assert_status 2
+    assert_contains "$stderr" "table runs already exists"
+    assert_equal "$(sha x.db)" "$before"
+    rm x.db
+    ml-schema create -q --release 3.17 $db
+    sqlite3 x.db "DELETE FROM alembic_version"
+    run_split ml-schema current $db
+    assert_status 2
+    assert_contains "$stderr" "hint: restore alembic_version from a backup; its structure is nearest to revision dc11669786a5"
+    refute_contains "$stderr" insert
 }

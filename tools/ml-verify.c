@@ -1,6 +1,7 @@
 /* ml-verify: holds a record stream against a database, field by field, both ways. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -11,10 +12,11 @@
 #include "formats/database/interrupt.h"
 #include "formats/verify/report.h"
 #include "formats/verify/verify.h"
+#include "formats/schema/schema.h"
 #include "formats/stream/wire.h"
 
 struct options {
-    bool exact, json;
+    bool exact, json, data_only;
     uint64_t max_failures;
     const char *tmpdir;
 };
@@ -24,6 +26,7 @@ static const struct opt table[] = {
      OPT_AT(struct options, exact)},
     {OPT_FLAG, 0, "json", NULL, "print a JSON object per failure, then one with the counts",
      OPT_AT(struct options, json)},
+    {OPT_FLAG, 0, "data-only", NULL, "leave out the database's structure", OPT_AT(struct options, data_only)},
     {OPT_SIZE, 0, "max-failures", "N", "show at most N failures; all are counted (default: show all)",
      OPT_AT(struct options, max_failures)},
     {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the database)",
@@ -31,15 +34,17 @@ static const struct opt table[] = {
     {.type = OPT_END},
 };
 static const struct opt_spec spec = {
-    .synopsis = "ml-verify [--exact] [--json] [--max-failures N] [--tmpdir DIR] [URL]",
+    .synopsis = "ml-verify [--exact] [--json] [--data-only] [--max-failures N] [--tmpdir DIR] [URL]",
     .about =
         "Reads a record stream from standard input and compares it with MLflow's tracking database, every\n"
         "field of every entity, in both directions: what is missing, what differs, what is there beside it.\n"
+        "The database's structure is judged too, against its own revision: what MLflow would refuse, or\n"
+        "lose rows by. That needs no right but SELECT, and makes nothing.\n"
         "URL is sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database; by\n"
         "default $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.",
     .options = table,
-    .epilog =
-        "Exit status: 0 all is equal, 1 something differs, 2 the stream or the database could not be read.",
+    .epilog = "Exit status: 0 all is equal, 1 data or structure differ, 2 the stream or the database could "
+              "not be read.",
 };
 
 static void print_notes(const struct verify_result *r, uint64_t skipped)
@@ -109,6 +114,54 @@ static uint64_t read_stream(struct verify *v)
     }
 }
 
+/* -- structure */
+
+struct judgement {
+    struct verify_structure structure;
+    char **lines;
+    struct buf why;
+};
+
+static void take_difference(const char *line, void *arg)
+{
+    struct judgement *j = arg;
+    j->lines = xrealloc(j->lines, (j->structure.n_lines + 1) * sizeof *j->lines);
+    j->lines[j->structure.n_lines++] = xstrdup(line);
+}
+
+static void take_tolerated(const char *line, void *arg)
+{
+    (void)arg;
+    err_verbose("%s", line);
+}
+
+static void judge(struct db *db, bool data_only, struct judgement *j)
+{
+    static const int verdicts[] = {
+        [SCHEMA_SOUND] = VERIFY_STRUCTURE_SOUND,
+        [SCHEMA_DIFFERENT] = VERIFY_STRUCTURE_DIFFERENT,
+        [SCHEMA_NOT_JUDGED] = VERIFY_STRUCTURE_NOT_CHECKED,
+    };
+    struct schema_findings f = {.difference = take_difference, .tolerated = take_tolerated, .arg = j};
+    if (data_only) {
+        j->structure.verdict = VERIFY_STRUCTURE_NOT_CHECKED;
+        buf_adds(&j->why, "--data-only");
+    } else
+        j->structure.verdict = verdicts[schema_judge(db, &f, &j->why)];
+    if (err_interrupted())
+        err_exit_interrupted();
+    j->structure.lines = (const char *const *)j->lines;
+    j->structure.why = buf_str(&j->why);
+}
+
+static void free_judgement(struct judgement *j)
+{
+    for (size_t i = 0; i < j->structure.n_lines; i++)
+        free(j->lines[i]);
+    free(j->lines);
+    buf_free(&j->why);
+}
+
 static struct db *open_database(int argc, char **argv, int first, struct options *o, struct db_url *u)
 {
     struct err e;
@@ -126,6 +179,7 @@ int main(int argc, char **argv)
     static struct options o = {.max_failures = UINT64_MAX};
     struct err e;
     struct verify_result result;
+    struct judgement structure = {0};
     malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
@@ -147,12 +201,15 @@ int main(int argc, char **argv)
     if (!verify_compare(v, &result, &e))
         db_die(&e);
     progress_end();
-    if (!verify_report_print(report, &result, skipped, &e))
+    judge(db, o.data_only, &structure);
+    if (!verify_report_print(report, &result, &structure.structure, skipped, &e))
         err_die(&e);
     print_notes(&result, skipped);
     verify_free(v);
     verify_report_free(report);
     db_url_free(&u);
     io_close_stdout();
-    return result.failures ? EXIT_ANSWER_NO : EXIT_DONE;
+    bool failed = result.failures || structure.structure.verdict == VERIFY_STRUCTURE_DIFFERENT;
+    free_judgement(&structure);
+    return failed ? EXIT_ANSWER_NO : EXIT_DONE;
 }

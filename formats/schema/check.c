@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "formats/schema/create_text.h"
+#include "formats/schema/model.h"
 #include "formats/schema/shape.h"
+#include "formats/schema/trigger.h"
 
 /* Shapes that releases of MLflow have made and that an upgrade makes like all others. */
 static const struct legacy {
@@ -28,13 +30,20 @@ static const struct legacy {
      "check ((status = ANY (ARRAY['SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'])))", NULL},
 };
 
+/* An index that MLflow's maintainers call safe to drop, since another one has its columns first. */
+static const struct {
+    const char *table, *index, *instead;
+} needless[] = {
+    {"metrics", "index_metrics_run_uuid", "index_metrics_run_uuid_key_step"},
+};
+
 struct checker {
+    struct db *db;
     enum dialect dialect;
     int order;
     const struct schema_shape *expected, *real;
-    schema_report *report;
-    void *arg;
-    int findings;
+    struct schema_findings *found;
+    struct err *e;
 };
 
 static void find(struct checker *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -46,8 +55,8 @@ static void find(struct checker *c, const char *fmt, ...)
     va_start(ap, fmt);
     buf_vaddf(&line, fmt, ap);
     va_end(ap);
-    c->report(buf_str(&line), c->arg);
-    c->findings++;
+    c->found->difference(buf_str(&line), c->found->arg);
+    c->found->differences++;
     buf_free(&line);
 }
 
@@ -117,8 +126,37 @@ static void report_difference(struct checker *c, const struct schema_fact *f, co
     free(name);
 }
 
+static const struct schema_fact *find_index(const struct schema_shape *s, const char *table, const char *name)
+{
+    size_t n = strlen(name);
+    for (int i = 0; i < s->n; i++)
+        if (strcmp(s->facts[i].table, table) == 0 && schema_fact_is(&s->facts[i], "index") &&
+            strncmp(s->facts[i].text + 6, name, n) == 0 && s->facts[i].text[6 + n] == ' ')
+            return &s->facts[i];
+    return NULL;
+}
+
+/* Tells of a missing index that nothing needs; false for any other fact. */
+static bool is_needless(struct checker *c, const struct schema_fact *f)
+{
+    for (size_t i = 0; i < sizeof needless / sizeof *needless; i++) {
+        if (find_index(c->expected, needless[i].table, needless[i].index) != f ||
+            !find_index(c->real, needless[i].table, needless[i].instead))
+            continue;
+        struct buf line = {0};
+        buf_addf(&line, "table %s: tolerated: missing: %s (%s has its columns first)", f->table, f->text,
+                 needless[i].instead);
+        c->found->tolerated(buf_str(&line), c->found->arg);
+        buf_free(&line);
+        return true;
+    }
+    return false;
+}
+
 static void report_missing(struct checker *c, const struct schema_fact *f)
 {
+    if (is_needless(c, f))
+        return;
     if (!schema_fact_is(f, "trigger")) {
         find(c, "table %s: missing: %s", f->table, f->text);
         return;
@@ -126,6 +164,43 @@ static void report_missing(struct checker *c, const struct schema_fact *f)
     char *name = schema_fact_name(f);
     find(c, "table %s: missing: trigger %s", f->table, name);
     free(name);
+}
+
+/* What bears a table's name and is none; NULL for nothing. */
+static const char *relation_of(struct checker *c, const char *table)
+{
+    static const char *const queries[] = {
+        [DIALECT_SQLITE] =
+            "SELECT iif(type = 'table', 'virtual table', type) FROM sqlite_schema WHERE name = ?1",
+        [DIALECT_POSTGRESQL] =
+            "SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN "
+            "'foreign table'\n"
+            "    WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type' ELSE 'relation' END FROM pg_class\n"
+            "WHERE relname = ?1 AND relnamespace = quote_ident(current_schema())::regnamespace",
+    };
+    static const char *const known[] = {"view", "materialized view", "foreign table", "virtual table"};
+    const char *found = NULL;
+    struct value v = value_str(table);
+    struct db_stmt *s = db_prepare(c->db, queries[c->dialect], NULL);
+    if (!s)
+        return NULL;
+    db_bind(s, 1, &v);
+    if (db_step(s, NULL) == 1) {
+        db_column(s, 0, &v);
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            found = value_eqs(&v, known[i]) ? known[i] : found;
+    }
+    db_finalize(s);
+    return found;
+}
+
+static void report_missing_table(struct checker *c, const char *table)
+{
+    const char *relation = relation_of(c, table);
+    if (relation)
+        find(c, "table %s is missing: there is a %s of this name", table, relation);
+    else
+        find(c, "table %s is missing", table);
 }
 
 static void check_missing(struct checker *c)
@@ -138,7 +213,7 @@ static void check_missing(struct checker *c)
             continue;
         if (!schema_shape_has_table(c->real, f->table)) {
             missing = f->table;
-            find(c, "table %s is missing", f->table);
+            report_missing_table(c, missing);
             continue;
         }
         const struct schema_fact *other = find_other(c->real, c->expected, f);
@@ -239,28 +314,148 @@ static bool is_known(const struct checker *c, const struct schema_fact *f)
            find_other(c->expected, c->real, f);
 }
 
+static bool is_trigger(const struct schema_fact *f)
+{
+    return schema_fact_is(f, "trigger") || schema_fact_is(f, "rule");
+}
+
+/* A trigger or rule of others is told by what it does to MLflow's rows. */
+static void check_trigger(struct checker *c, const struct schema_fact *f)
+{
+    struct buf effect = {0};
+    schema_trigger_effect(f, c->expected, &effect);
+    char *name = schema_fact_name(f);
+    if (effect.len)
+        find(c, "table %s: not MLflow's: %s %s, which %s", f->table,
+             schema_fact_is(f, "rule") ? "rule" : "trigger", name, buf_str(&effect));
+    free(name);
+    buf_free(&effect);
+}
+
 static void check_extra(struct checker *c)
 {
     for (int i = 0; i < c->real->n; i++) {
         const struct schema_fact *f = &c->real->facts[i];
-        if (!is_known(c, f) && schema_shape_has_table(c->expected, f->table) && may_refuse_rows(c, f))
+        if (is_known(c, f) || !schema_shape_has_table(c->expected, f->table))
+            continue;
+        if (is_trigger(f))
+            check_trigger(c, f);
+        else if (may_refuse_rows(c, f))
             find(c, "table %s: not MLflow's: %s", f->table, f->text);
     }
 }
 
-bool schema_check(struct db *db, int order, schema_report *report, void *arg, int *findings, struct err *e)
+/* Whether there is a column, perhaps of a table of its own, that this revision has not and the newest has. */
+static bool has_newer_column(const struct checker *c, bool *has)
+{
+    struct db *model = schema_model(schema_head, c->e);
+    struct schema_shape newest;
+    *has = false;
+    if (!model || !schema_shape_read(model, &newest, c->e)) {
+        db_close(model);
+        return false;
+    }
+    for (int i = 0; i < c->real->n && !*has; i++) {
+        const struct schema_fact *f = &c->real->facts[i];
+        if (!schema_fact_is(f, "column"))
+            continue;
+        char *name = schema_fact_name(f);
+        *has =
+            schema_shape_column(&newest, f->table, name) && !schema_shape_column(c->expected, f->table, name);
+        free(name);
+    }
+    schema_shape_free(&newest);
+    db_close(model);
+    return true;
+}
+
+/* Tables and columns of a later revision are MLflow's too: its upgrade would trip over them. Those of an
+ * earlier one are missing here, and named. */
+static bool check_stamp(struct checker *c)
+{
+    int nearest = c->order;
+    bool has;
+    if (!has_newer_column(c, &has) || (has && !schema_nearest_of(c->real, c->order, &nearest, c->e)))
+        return false;
+    if (nearest > c->order) {
+        struct buf releases = {0};
+        schema_releases_of(nearest, &releases);
+        find(c, "table alembic_version: revision %s, but the tables and columns are those of %s (%s)",
+             schema_revisions[c->order].revision, schema_revisions[nearest].revision, buf_str(&releases));
+        buf_free(&releases);
+    }
+    return true;
+}
+
+bool schema_check(struct db *db, int order, struct schema_findings *f, struct err *e)
 {
     struct schema_shape expected, real;
+    f->differences = 0;
     if (!schema_shape_read(db, &real, e))
         return false;
     bool ok = schema_shape_expected(db, order, &expected, e);
     if (ok) {
-        struct checker c = {db_dialect(db), order, &expected, &real, report, arg, 0};
+        struct checker c = {.db = db,
+                            .dialect = db_dialect(db),
+                            .order = order,
+                            .expected = &expected,
+                            .real = &real,
+                            .found = f,
+                            .e = e};
         check_missing(&c);
         check_extra(&c);
-        *findings = c.findings;
+        ok = check_stamp(&c);
         schema_shape_free(&expected);
     }
     schema_shape_free(&real);
     return ok;
+}
+
+/* ---- judging */
+
+static void report_state(struct schema_findings *f, const struct schema_state *s)
+{
+    struct buf line = {0};
+    schema_state_describe(s, &line);
+    f->difference(buf_str(&line), f->arg);
+    f->differences++;
+    buf_free(&line);
+}
+
+static enum schema_verdict judge_state(struct db *db, const struct schema_state *s, struct schema_findings *f,
+                                       struct buf *why)
+{
+    struct err e;
+    if (s->kind == SCHEMA_STATE_UNKNOWN) {
+        schema_state_describe(s, why);
+        return SCHEMA_NOT_JUDGED;
+    }
+    if (s->kind == SCHEMA_STATE_EMPTY)
+        buf_adds(why, "there are no MLflow tables in this database");
+    else if (s->kind != SCHEMA_STATE_KNOWN)
+        report_state(f, s);
+    else if (!schema_check(db, s->order, f, &e))
+        buf_adds(why, e.what);
+    if (why->len)
+        return SCHEMA_NOT_JUDGED;
+    return f->differences ? SCHEMA_DIFFERENT : SCHEMA_SOUND;
+}
+
+enum schema_verdict schema_judge(struct db *db, struct schema_findings *f, struct buf *why)
+{
+    struct schema_state s = {0};
+    struct err e;
+    enum schema_verdict verdict = SCHEMA_NOT_JUDGED;
+    f->differences = 0;
+    if (!db_begin_read(db, &e))
+        buf_adds(why, e.what);
+    else {
+        if (schema_state_read(db, &s, &e))
+            verdict = judge_state(db, &s, f, why);
+        else
+            buf_adds(why, e.what);
+        schema_state_free(&s);
+        db_rollback(db);
+    }
+    return verdict;
 }

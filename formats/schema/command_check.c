@@ -52,18 +52,19 @@ static void print_answer(int rev, int findings, const struct schema_release *rel
 int schema_command_check(struct schema_command *c, int argc, char **argv, struct err *e)
 {
     struct options o = {.retries = SCHEMA_RETRIES};
-    int first = opt_parse(&spec, argc, argv, &o), rev, findings = 0;
+    int first = opt_parse(&spec, argc, argv, &o), rev;
+    struct schema_findings found = {.difference = print_line, .tolerated = print_line};
     const char *text = schema_command_operand(&spec, argc, argv, first);
     const struct schema_release *release = schema_command_release(o.release, e);
     if (!release || !schema_command_open(c, text, DB_READ, o.retries, e) ||
         !schema_order_to_check(c->db, &rev, e))
         return EXIT_TROUBLE;
     if (rev == SCHEMA_EMPTY) {
-        puts("the database is empty");
+        puts("the database has no MLflow tables");
         return EXIT_ANSWER_NO;
     }
-    if (!schema_check(c->db, rev, print_line, NULL, &findings, e))
+    if (!schema_check(c->db, rev, &found, e))
         return EXIT_TROUBLE;
-    print_answer(rev, findings, release);
-    return rev == release->order && findings == 0 ? EXIT_DONE : EXIT_ANSWER_NO;
+    print_answer(rev, found.differences, release);
+    return rev == release->order && found.differences == 0 ? EXIT_DONE : EXIT_ANSWER_NO;
 }

@@ -34,6 +34,26 @@ const struct schema_release *schema_first_release_with(int order);
  * words for a message. */
 const struct schema_release *schema_default_release(struct buf *why);
 
+enum schema_state_kind {
+    SCHEMA_STATE_EMPTY, /* no tables of MLflow's; those of others that bear such a name have other columns */
+    SCHEMA_STATE_KNOWN, /* stamped with a revision that is known here, or base, which has no stamp */
+    SCHEMA_STATE_UNKNOWN,   /* stamped with one that is not: of a newer MLflow, or of another program */
+    SCHEMA_STATE_UNSTAMPED, /* tables of MLflow's, and no revision in alembic_version */
+    SCHEMA_STATE_SEVERAL,   /* revisions in alembic_version */
+};
+struct schema_state {
+    enum schema_state_kind kind;
+    int order;      /* of KNOWN; of the three after it the revision whose tables and columns are nearest */
+    char *revision; /* in alembic_version, of several the first; or NULL */
+    int64_t stamps; /* their number */
+    bool complete;  /* the tables that every revision has are there */
+};
+/* Reads what a database is. Free it with schema_state_free, also after false. */
+bool schema_state_read(struct db *db, struct schema_state *out, struct err *e);
+void schema_state_free(struct schema_state *s);
+/* Appends what is wrong with a state that is neither EMPTY nor KNOWN, in words, and the nearest revision. */
+void schema_state_describe(const struct schema_state *s, struct buf *out);
+
 /* The order of a database, SCHEMA_EMPTY for one without MLflow's tables. One without a stamp is known by its
  * structure when that is base's; a foreign or newer stamp, two stamps, a stamp without tables are errors.
  * Reads only. */
@@ -62,13 +82,28 @@ bool schema_lock(struct db *db, int timeout, struct err *e);
  * is at the revision before. *order is where it is at the end. */
 bool schema_upgrade(struct db *db, int to, int *order, struct err *e);
 
-/* Compares a database's structure with that of its revision: tables, columns, keys, constraints, indexes and
- * triggers that are missing or differ, and constraints and unique indexes of others that could refuse
- * MLflow's rows. Tables, triggers and other indexes of others are no finding, nor are the shapes that only
- * old releases have made. Each is given to report as a line without its end. Reads the catalog alone, within
- * the transaction that may be open: no right is needed, and nothing is made. */
 typedef void schema_report(const char *line, void *arg);
-bool schema_check(struct db *db, int order, schema_report *report, void *arg, int *findings, struct err *e);
+
+/* What a comparison of structures finds. */
+struct schema_findings {
+    schema_report *difference; /* called with each, a line without its end */
+    schema_report *tolerated;  /* likewise with what is told and does not count */
+    void *arg;
+    int differences; /* their number; set by the comparison */
+};
+/* Compares a database's structure with that of a revision: tables, columns, keys, constraints, indexes and
+ * triggers that are missing or differ; constraints, unique indexes, triggers and rules of others that could
+ * refuse, change or lose MLflow's rows; tables and columns that only a later revision has. Tables, columns
+ * and other indexes and triggers of others are no finding, nor are the shapes that only old releases have
+ * made. Reads the catalog alone, within the transaction that may be open: no right is needed, and nothing is
+ * made. */
+bool schema_check(struct db *db, int order, struct schema_findings *f, struct err *e);
+
+enum schema_verdict { SCHEMA_SOUND, SCHEMA_DIFFERENT, SCHEMA_NOT_JUDGED };
+/* Whether a database is as its own revision wants it: what schema_check finds, and a stamp that is missing or
+ * one of several. Where it cannot be judged (a revision that is not known, a table that may not be read) why
+ * says so. Needs SELECT on alembic_version; begins and ends a transaction that reads. */
+enum schema_verdict schema_judge(struct db *db, struct schema_findings *f, struct buf *why);
 
 /* Finds what MLflow's own upgrade leaves in a SQLite database when it is killed or fails, and with `really`
  * takes it back in one transaction, to the whole of the revision that the database is stamped with. Each

@@ -39,4 +39,8 @@ const struct schema_fact *schema_shape_column(const struct schema_shape *s, cons
 char *schema_fact_name(const struct schema_fact *f);
 bool schema_fact_is(const struct schema_fact *f, const char *kind);
 
+/* The revision whose tables and columns are nearest to those facts (stamp.c): of several `prefer`, or else
+ * the last. */
+bool schema_nearest_of(const struct schema_shape *real, int prefer, int *order, struct err *e);
+
 #endif

@@ -1,5 +1,6 @@
 /* A database's revision: the one that it is stamped with, or the one that its structure is nearest to. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "formats/schema/internal.h"
 #include "formats/schema/model.h"
@@ -20,42 +21,72 @@ static int columns_apart(const struct schema_shape *a, const struct schema_shape
     return apart;
 }
 
-bool schema_nearest(struct db *db, int *order, struct err *e)
+bool schema_nearest_of(const struct schema_shape *real, int prefer, int *order, struct err *e)
 {
-    struct schema_shape real;
-    if (!schema_shape_read(db, &real, e))
-        return false;
     struct db *model = schema_model(0, e);
     bool ok = model != NULL;
-    int best = -1;
+    int best = -1, apart_of_preferred = -1;
     for (int i = 0; ok && i <= schema_head; i++) {
         struct schema_shape expected;
         ok = (i == 0 || schema_step(model, i, NULL, e)) && schema_shape_read(model, &expected, e);
         if (!ok)
             break;
-        int apart = columns_apart(&real, &expected) + columns_apart(&expected, &real);
+        int apart = columns_apart(real, &expected) + columns_apart(&expected, real);
         if (best < 0 || apart <= best) {
             best = apart;
             *order = i;
         }
+        if (i == prefer)
+            apart_of_preferred = apart;
         schema_shape_free(&expected);
     }
+    if (apart_of_preferred == best && best >= 0)
+        *order = prefer;
     db_close(model);
+    return ok;
+}
+
+bool schema_nearest(struct db *db, int *order, struct err *e)
+{
+    struct schema_shape real;
+    bool ok = schema_shape_read(db, &real, e) && schema_nearest_of(&real, -1, order, e);
     schema_shape_free(&real);
     return ok;
 }
 
-static const char *const base_tables[] = {"experiments", "runs", "tags", "metrics", "params"};
+/* ---- states */
+
+/* The tables that every revision has, with a column by which they are known. */
+static const struct {
+    const char *name, *column;
+    bool telling; /* no other program has it */
+} base_tables[] = {
+    {"experiments", "experiment_id", false}, {"runs", "run_uuid", true}, {"tags", "key", false},
+    {"metrics", "run_uuid", true},           {"params", "key", false},
+};
 enum { BASE_TABLES = sizeof base_tables / sizeof *base_tables };
 
-static bool count_base_tables(struct db *db, int *count, struct err *e)
+struct base {
+    int there;         /* tables of those names */
+    int known;         /* those with the column */
+    bool mlflow, step; /* MLflow's by their columns; metrics has step, which base has not */
+};
+
+static bool read_base(struct db *db, struct base *out, struct err *e)
 {
-    *count = 0;
+    *out = (struct base){0};
     for (int i = 0; i < BASE_TABLES; i++) {
+        struct db_columns columns;
         bool exists;
-        if (!db_table_exists(db, base_tables[i], &exists, e))
+        if (!db_table_exists(db, base_tables[i].name, &exists, e) ||
+            !db_table_columns(db, base_tables[i].name, &columns, e))
             return false;
-        *count += exists;
+        bool known = db_columns_find(&columns, base_tables[i].column);
+        out->there += exists;
+        out->known += known;
+        out->mlflow |= known && base_tables[i].telling;
+        out->step |= strcmp(base_tables[i].name, "metrics") == 0 && db_columns_find(&columns, "step");
+        db_columns_free(&columns);
     }
     return true;
 }
@@ -74,68 +105,97 @@ static bool read_stamp(struct db *db, int64_t *count, char **stamp, struct err *
            db_query_text(db, "SELECT version_num FROM alembic_version", stamp, e);
 }
 
-static bool order_without_stamp(struct db *db, int tables, int *order, struct err *e)
+static enum schema_state_kind kind_of(const struct schema_state *s, const struct base *base)
 {
-    if (tables == 0) {
-        *order = SCHEMA_EMPTY;
-        return true;
-    }
-    struct db_columns columns;
-    if (!db_table_columns(db, "metrics", &columns, e))
+    if (s->stamps > 1)
+        return SCHEMA_STATE_SEVERAL;
+    if (s->revision)
+        return s->order >= 0 ? SCHEMA_STATE_KNOWN : SCHEMA_STATE_UNKNOWN;
+    if (!base->mlflow)
+        return SCHEMA_STATE_EMPTY;
+    return base->known == BASE_TABLES && !base->step ? SCHEMA_STATE_KNOWN : SCHEMA_STATE_UNSTAMPED;
+}
+
+bool schema_state_read(struct db *db, struct schema_state *out, struct err *e)
+{
+    struct base base;
+    *out = (struct schema_state){.order = SCHEMA_EMPTY};
+    if (!read_base(db, &base, e) || !read_stamp(db, &out->stamps, &out->revision, e))
         return false;
-    bool base = tables == BASE_TABLES && columns.n > 0 && !db_columns_find(&columns, "step");
-    db_columns_free(&columns);
-    if (base) {
-        *order = 0;
-        return true;
-    }
-    int nearest;
-    if (!schema_nearest(db, &nearest, e))
-        return false;
-    err_set(e, db_display(db), "the database has MLflow's tables but no revision in alembic_version");
-    struct buf releases = {0};
-    schema_releases_of(nearest, &releases);
-    err_hint(e,
-             "its structure is nearest to revision %s (%s); insert that into alembic_version if you know it "
-             "is right",
-             schema_revisions[nearest].revision, buf_str(&releases));
-    buf_free(&releases);
+    out->complete = base.there == BASE_TABLES;
+    if (out->revision)
+        out->order = schema_find_revision(out->revision);
+    out->kind = kind_of(out, &base);
+    if (out->kind == SCHEMA_STATE_KNOWN && !out->revision)
+        out->order = 0;
+    return out->kind == SCHEMA_STATE_EMPTY || out->kind == SCHEMA_STATE_KNOWN ||
+           schema_nearest(db, &out->order, e);
+}
+
+void schema_state_free(struct schema_state *s)
+{
+    free(s->revision);
+    *s = (struct schema_state){0};
+}
+
+static void add_nearest(const struct schema_state *s, struct buf *out)
+{
+    buf_addf(out, "its structure is nearest to revision %s (", schema_revisions[s->order].revision);
+    schema_releases_of(s->order, out);
+    buf_addc(out, ')');
+}
+
+static void add_fault(const struct schema_state *s, struct buf *out)
+{
+    if (s->kind == SCHEMA_STATE_SEVERAL)
+        buf_addf(out, "alembic_version has %lld revisions, where one belongs", (long long)s->stamps);
+    else if (s->kind == SCHEMA_STATE_UNSTAMPED)
+        buf_adds(out, "the database has MLflow's tables but no revision in alembic_version");
+    else
+        buf_addf(out, "revision '%s' is none of MLflow's up to %s", s->revision,
+                 schema_releases[schema_releases_count - 1].release);
+}
+
+void schema_state_describe(const struct schema_state *s, struct buf *out)
+{
+    add_fault(s, out);
+    buf_adds(out, "; ");
+    add_nearest(s, out);
+}
+
+static bool refuse_state(struct db *db, const struct schema_state *s, struct err *e)
+{
+    static const char *const hints[] = {
+        [SCHEMA_STATE_UNKNOWN] =
+            "the database belongs to a newer MLflow, to a development version, or to another program",
+        [SCHEMA_STATE_UNSTAMPED] = "restore alembic_version from a backup",
+        [SCHEMA_STATE_SEVERAL] = "delete the rows that are not the database's own revision",
+    };
+    struct buf fault = {0}, nearest = {0};
+    add_fault(s, &fault);
+    add_nearest(s, &nearest);
+    err_set(e, db_display(db), "%s", buf_str(&fault));
+    err_hint(e, "%s; %s", hints[s->kind], buf_str(&nearest));
+    buf_free(&fault);
+    buf_free(&nearest);
     return false;
 }
 
-static bool order_of_stamp(struct db *db, const char *stamp, int *order, struct err *e)
-{
-    *order = schema_find_revision(stamp);
-    if (*order >= 0)
-        return true;
-    err_set(e, db_display(db), "revision '%s' is none of MLflow's up to %s", stamp,
-            schema_releases[schema_releases_count - 1].release);
-    return err_hint(
-        e, "the database belongs to a newer MLflow, to a development version, or to another program");
-}
+/* ---- orders */
 
 /* complete: a stamp without the tables that every revision has is an error. */
 static bool find_order(struct db *db, bool complete, int *order, struct err *e)
 {
-    int64_t stamps;
-    int tables;
-    char *revision;
-    if (!count_base_tables(db, &tables, e) || !read_stamp(db, &stamps, &revision, e))
-        return false;
-    bool ok;
-    if (stamps > 1) {
-        err_set(e, db_display(db), "alembic_version has %lld revisions, where one belongs",
-                (long long)stamps);
-        ok = err_hint(e, "delete the rows that are not the database's own revision");
-    } else if (stamps == 1 && revision)
-        ok = order_of_stamp(db, revision, order, e);
-    else
-        ok = order_without_stamp(db, tables, order, e);
-    if (ok && complete && *order > 0 && tables < BASE_TABLES) {
-        err_set(e, db_display(db), "alembic_version says %s, but tables of MLflow are missing", revision);
+    struct schema_state s;
+    bool ok = schema_state_read(db, &s, e);
+    if (ok && s.kind != SCHEMA_STATE_EMPTY && s.kind != SCHEMA_STATE_KNOWN)
+        ok = refuse_state(db, &s, e);
+    if (ok && complete && s.order > 0 && !s.complete) {
+        err_set(e, db_display(db), "alembic_version says %s, but tables of MLflow are missing", s.revision);
         ok = err_hint(e, "ml-schema check names them; restore them from a backup");
     }
-    free(revision);
+    *order = s.order;
+    schema_state_free(&s);
     return ok;
 }
 
@@ -152,14 +212,14 @@ bool schema_order_to_check(struct db *db, int *order, struct err *e)
 bool schema_stamped_order(struct db *db, int *order, struct err *e)
 {
     int64_t stamps;
-    int tables;
+    struct base base;
     char *revision;
-    if (!count_base_tables(db, &tables, e) || !read_stamp(db, &stamps, &revision, e))
+    if (!read_base(db, &base, e) || !read_stamp(db, &stamps, &revision, e))
         return false;
     if (stamps == 1 && revision)
         *order = schema_find_revision(revision);
     else
-        *order = tables ? 0 : SCHEMA_EMPTY;
+        *order = base.mlflow ? 0 : SCHEMA_EMPTY;
     free(revision);
     return true;
 }

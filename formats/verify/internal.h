@@ -115,6 +115,9 @@ int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_le
 /* Answers: the source has a record that the target lacks, and the reverse. */
 void verify_missing(struct verify *v, const struct record *r);
 void verify_extra(struct verify *v, const struct record *r);
+/* Answers that the workspace "default" is missing, which the schema itself makes and the stream therefore
+ * does not name, where the table is there and has no such row. */
+bool verify_default_workspace(struct verify *v, struct err *e);
 /* Pairs all records of the identity that both sides have come to. */
 bool verify_match_group(struct verify *v, const struct section *section, struct err *e);
 

@@ -41,6 +41,8 @@ static bool is_untouched_default(struct verify *v, const struct record *r)
            db_query_int(v->db, "SELECT count(*) FROM runs WHERE experiment_id = 0", &runs, NULL) && runs == 0;
 }
 
+static const char default_description[] = "Default workspace for legacy resources";
+
 /* The row that the schema's own migration puts into every database, or one with a name alone, which says only
  * that something is in that workspace. */
 static bool is_plain_workspace(struct verify *v, const struct record *r)
@@ -50,8 +52,33 @@ static bool is_plain_workspace(struct verify *v, const struct record *r)
         return false;
     int n = row_decode(v->failure_decoder, r, &entries, NULL);
     const struct row_entry *name = n < 0 ? NULL : row_entry_find(entries, n, "name", 4);
+    const struct row_entry *description = n < 0 ? NULL : row_entry_find(entries, n, "description", 11);
     return name && name->v.type == VALUE_STR && /* a BLOB is none */
-           (n == 1 || value_eqs(&name->v, "default"));
+           (n == 1 || (n == 2 && value_eqs(&name->v, "default") && description &&
+                       value_eqs(&description->v, default_description)));
+}
+
+bool verify_default_workspace(struct verify *v, struct err *e)
+{
+    int64_t n;
+    if (!rows_has_table(v->rows))
+        return true;
+    if (!db_query_int(v->db, "SELECT count(*) FROM workspaces WHERE name = 'default'", &n, e))
+        return false;
+    if (n > 0)
+        return true;
+    struct row_entry entries[] = {
+        {.column = "name", .column_len = 4, .v = value_str("default")},
+        {.column = "description", .column_len = 11, .v = value_str(default_description)}};
+    struct buf values = {0};
+    struct record r;
+    record_init(&r, KIND_row);
+    row_encode(entries, 2, &values);
+    r.v[F_row_table] = value_str("workspaces");
+    r.v[F_row_values] = (struct value){.type = VALUE_MAP, .len = (uint32_t)values.len, .s = values.data};
+    verify_missing(v, &r);
+    buf_free(&values);
+    return true;
 }
 
 void verify_missing(struct verify *v, const struct record *r)

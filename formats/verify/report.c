@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/printable.h"
 #include "common/sort.h"
 #include "formats/stream/json.h"
 
@@ -275,7 +276,44 @@ static int last_rank(void)
     return last;
 }
 
-static bool print_text(struct verify_report *report, const struct verify_result *r, struct err *e)
+static const char *status(bool failed)
+{
+    return failed ? "FAILED" : "SUCCESS";
+}
+
+static const char *structure_status(const struct verify_structure *s)
+{
+    return s->verdict == VERIFY_STRUCTURE_NOT_CHECKED ? "NOT CHECKED"
+                                                      : status(s->verdict == VERIFY_STRUCTURE_DIFFERENT);
+}
+
+static bool has_failed(const struct verify_result *r, const struct verify_structure *s)
+{
+    return r->failures > 0 || s->verdict == VERIFY_STRUCTURE_DIFFERENT;
+}
+
+static void add_text_line(struct buf *out, const char *prefix, const char *line)
+{
+    buf_adds(out, prefix);
+    printable_add(out, line, strlen(line)); /* names and definitions are the database's */
+    buf_addc(out, '\n');
+}
+
+static void print_statuses(const struct verify_result *r, const struct verify_structure *s)
+{
+    struct buf out = {0};
+    buf_addf(&out, "Data: %s\nStructure: %s", status(r->failures > 0), structure_status(s));
+    add_text_line(&out, s->verdict == VERIFY_STRUCTURE_NOT_CHECKED ? ": " : "",
+                  s->verdict == VERIFY_STRUCTURE_NOT_CHECKED ? s->why : "");
+    for (size_t i = 0; i < s->n_lines; i++)
+        add_text_line(&out, "  - ", s->lines[i]);
+    buf_addf(&out, "\nStatus: %s\n", status(has_failed(r, s)));
+    fwrite(out.data, 1, out.len, stdout);
+    buf_free(&out);
+}
+
+static bool print_text(struct verify_report *report, const struct verify_result *r,
+                       const struct verify_structure *s, struct err *e)
 {
     puts("Migration Verification Report\n=============================\n");
     for (int order = 0; order <= last_rank(); order++) {
@@ -289,20 +327,40 @@ static bool print_text(struct verify_report *report, const struct verify_result 
         return false;
     if (r->failures > report->shown)
         printf("%" PRIu64 " more failures are not shown (--max-failures)\n\n", r->failures - report->shown);
-    printf("Status: %s\n", r->failures ? "FAILED" : "SUCCESS");
+    print_statuses(r, s);
     return true;
 }
 
-static bool print_json(struct verify_report *report, const struct verify_result *r, uint64_t skipped,
-                       struct err *e)
+static void print_json_structure(const struct verify_structure *s)
+{
+    struct buf out = {0};
+    buf_addf(&out, ",\"structure\":\"%s\",\"structure_reason\":", structure_status(s));
+    if (s->verdict == VERIFY_STRUCTURE_NOT_CHECKED)
+        json_quote_ascii(s->why, strlen(s->why), &out);
+    else
+        buf_adds(&out, "null");
+    buf_adds(&out, ",\"structure_differences\":[");
+    for (size_t i = 0; i < s->n_lines; i++) {
+        buf_adds(&out, i ? "," : "");
+        json_quote_ascii(s->lines[i], strlen(s->lines[i]), &out);
+    }
+    buf_addc(&out, ']');
+    fwrite(out.data, 1, out.len, stdout);
+    buf_free(&out);
+}
+
+static bool print_json(struct verify_report *report, const struct verify_result *r,
+                       const struct verify_structure *s, uint64_t skipped, struct err *e)
 {
     const char *before = "";
     if (!print_failures(report, e))
         return false;
-    printf("{\"status\":\"%s\",\"failures\":%" PRIu64 ",\"shown\":%" PRIu64 ",\"skipped\":%" PRIu64
-           ",\"duplicates\":%" PRIu64 ",\"unplaced\":%" PRIu64 ",\"default_experiment\":%s,\"kinds\":{",
-           r->failures ? "FAILED" : "SUCCESS", r->failures, report->shown, skipped, r->duplicates,
-           r->unplaced, r->default_experiment ? "true" : "false");
+    printf("{\"status\":\"%s\",\"data\":\"%s\"", status(has_failed(r, s)), status(r->failures > 0));
+    print_json_structure(s);
+    printf(",\"failures\":%" PRIu64 ",\"shown\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"duplicates\":%" PRIu64
+           ",\"unplaced\":%" PRIu64 ",\"default_experiment\":%s,\"kinds\":{",
+           r->failures, report->shown, skipped, r->duplicates, r->unplaced,
+           r->default_experiment ? "true" : "false");
     for (int order = 0; order <= last_rank(); order++) {
         const struct kind_desc *k = kind_at(order);
         if (!k || !r->kind[k->kind].total)
@@ -315,8 +373,8 @@ static bool print_json(struct verify_report *report, const struct verify_result 
     return true;
 }
 
-bool verify_report_print(struct verify_report *report, const struct verify_result *r, uint64_t skipped,
-                         struct err *e)
+bool verify_report_print(struct verify_report *report, const struct verify_result *r,
+                         const struct verify_structure *structure, uint64_t skipped, struct err *e)
 {
-    return report->json ? print_json(report, r, skipped, e) : print_text(report, r, e);
+    return report->json ? print_json(report, r, structure, skipped, e) : print_text(report, r, structure, e);
 }

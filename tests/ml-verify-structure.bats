@@ -1,0 +1,241 @@
+#!/usr/bin/env bats
+# ml-verify judges the structure of a database too, on SQLite and PostgreSQL alike: what MLflow refuses, or loses rows by.
+
+load helpers
+
+setup_file() {
+    start=$(sh "$ROOT/tests/postgres.sh" start)
+    eval "$start"
+    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    cd "$BATS_FILE_TMPDIR" || return 1
+    # ids that fit the columns
+    mlruns-dump -q "$ROOT/tests/data/mlruns" | ml-transform --json |
+        jq -c 'if .experiment_id then .experiment_id |= .[0:3] else . end' | ml-transform --from-json --reseal >a.mlr
+    ml-load -q --release 3.17.2 sqlite:///a.db <a.mlr
+    createdb sound
+    ml-load -q --release 3.17.2 postgresql:///sound <a.mlr
+}
+
+teardown_file() {
+    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+}
+
+setup() {
+    work
+    cp "$BATS_FILE_TMPDIR"/a.mlr .
+    PGDATABASE=t$BATS_TEST_NUMBER
+    export PGDATABASE
+}
+
+# Both databases as they were loaded.
+fresh() {
+    cp "$BATS_FILE_TMPDIR"/a.db a.db
+    dropdb --if-exists "$PGDATABASE" 2>/dev/null
+    createdb -T sound "$PGDATABASE"
+}
+
+# structure SQL SQL: the lines under Structure: of SQLite and of PostgreSQL after each one's SQL ("": none), with both statuses:
+# $sqlite, $postgresql
+structure() {
+    fresh
+    sqlite3 a.db "$1"
+    psql -qX -v ON_ERROR_STOP=1 -c "$2"
+    sqlite=$(ml-verify -q sqlite:///a.db <a.mlr | sed -n '/^Data:/,/^$/p')
+    postgresql=$(ml-verify -q postgresql:/// <a.mlr | sed -n '/^Data:/,/^$/p')
+}
+
+# both_say LINE…: what both of them have answered; the data are as they were
+both_say() {
+    wanted=$(printf '%s\n' "Data: SUCCESS" "Structure: FAILED" "$@")
+    assert_equal "$sqlite" "$wanted"
+    assert_equal "$postgresql" "$wanted"
+}
+
+no_difference() { # SQL [SQL]
+    structure "$1" "${2-$1}"
+    assert_equal "$sqlite" "Data: SUCCESS
+Structure: SUCCESS"
+    assert_equal "$postgresql" "$sqlite"
+}
+
+@test "a revision that is missing, double, or another one's" {
+    structure "DELETE FROM alembic_version" "DELETE FROM alembic_version"
+    both_say "  - the database has MLflow's tables but no revision in alembic_version; its structure is nearest to revision dc11669786a5 (3.17.0 to 3.17.2)"
+    structure "DROP TABLE alembic_version" "DROP TABLE alembic_version"
+    both_say "  - the database has MLflow's tables but no revision in alembic_version; its structure is nearest to revision dc11669786a5 (3.17.0 to 3.17.2)"
+    sql="INSERT INTO alembic_version VALUES ('97727af70f4d')"
+    structure "$sql" "$sql"
+    both_say "  - alembic_version has 2 revisions, where one belongs; its structure is nearest to revision dc11669786a5 (3.17.0 to 3.17.2)"
+    # an earlier one: what the later ones have made is in the way of MLflow's upgrade
+    sql="UPDATE alembic_version SET version_num = 'b7e2c1a4d9f3'"
+    structure "$sql" "$sql"
+    for answer in "$sqlite" "$postgresql"; do
+        assert_contains "$answer" "Structure: FAILED"
+        assert_contains "$answer" "table alembic_version: revision b7e2c1a4d9f3, but the tables and columns are those of dc11669786a5 (3.17.0 to 3.17.2)"
+    done
+    # a later one: MLflow takes for done what is not
+    sql="UPDATE alembic_version SET version_num = '8b6ad64cb8f5'"
+    structure "$sql" "$sql"
+    for answer in "$sqlite" "$postgresql"; do
+        assert_contains "$answer" "table issue_categories is missing"
+    done
+}
+
+@test "triggers and rules that delete, change, swallow or refuse MLflow's rows" {
+    structure "CREATE TRIGGER doom AFTER INSERT ON runs BEGIN DELETE FROM runs WHERE run_uuid = NEW.run_uuid; END" \
+        "CREATE FUNCTION doom() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN -- of old
+             DELETE FROM ONLY public.runs WHERE run_uuid = NEW.run_uuid; RETURN NULL; END \$\$;
+         CREATE TRIGGER doom AFTER INSERT ON runs FOR EACH ROW EXECUTE FUNCTION doom()"
+    both_say "  - table runs: not MLflow's: trigger doom, which deletes from runs"
+    structure "CREATE TRIGGER doom AFTER UPDATE OF status ON runs WHEN NEW.status = 'KILLED' BEGIN UPDATE OR IGNORE runs SET status = 'FAILED'; END" \
+        "CREATE FUNCTION doom() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN EXECUTE 'UPDATE runs r SET status = ''FAILED'''; RETURN NULL; END \$\$;
+         CREATE TRIGGER doom AFTER UPDATE OF status ON runs FOR EACH ROW EXECUTE FUNCTION doom()"
+    both_say "  - table runs: not MLflow's: trigger doom, which changes runs"
+    structure "CREATE TRIGGER doom BEFORE INSERT ON tags BEGIN SELECT RAISE(IGNORE); END" \
+        "CREATE FUNCTION doom() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER doom BEFORE INSERT ON tags FOR EACH ROW EXECUTE FUNCTION doom()"
+    both_say "  - table tags: not MLflow's: trigger doom, which may refuse or leave out rows of tags"
+    structure "CREATE TRIGGER doom AFTER INSERT ON experiments BEGIN INSERT OR REPLACE INTO params VALUES ('a', 'b', 'c'); REPLACE INTO tags VALUES ('a', 'b', 'c'); END" \
+        "CREATE RULE doom AS ON INSERT TO experiments DO INSTEAD NOTHING"
+    assert_contains "$sqlite" "  - table experiments: not MLflow's: trigger doom, which replaces rows of params, replaces rows of tags"
+    assert_contains "$postgresql" "  - table experiments: not MLflow's: rule doom, which takes the place of what is done to experiments"
+    fresh
+    psql -qX -v ON_ERROR_STOP=1 -c "CREATE FUNCTION doom() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.status := ''FAILED''; RETURN NEW; END';
+        CREATE TRIGGER doom BEFORE INSERT OR UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION doom();
+        CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END';
+        CREATE TRIGGER guard BEFORE INSERT ON tags FOR EACH ROW EXECUTE FUNCTION guard();
+        ALTER TABLE params SET UNLOGGED"
+    run_split ml-verify -q postgresql:/// <a.mlr
+    assert_status 1
+    assert_contains "$output" "Structure: FAILED
+  - table params: not MLflow's: options UNLOGGED
+  - table runs: not MLflow's: trigger doom, which changes runs
+  - table tags: not MLflow's: trigger guard, which may refuse or leave out rows of tags
+
+Status: FAILED"
+}
+
+@test "tables that are gone, or a view instead, and a column's default" {
+    structure "ALTER TABLE params RENAME TO p; CREATE VIEW params AS SELECT * FROM p" \
+        "ALTER TABLE params RENAME TO p; CREATE VIEW params AS SELECT * FROM p"
+    for answer in "$sqlite" "$postgresql"; do
+        assert_contains "$answer" "Structure: FAILED
+  - table params is missing: there is a view of this name"
+    done
+    structure "DROP TABLE spans" "DROP TABLE spans CASCADE"
+    assert_contains "$sqlite" "  - table spans is missing"
+    assert_contains "$postgresql" "  - table spans is missing"
+    structure "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'DEFAULT ''default''', 'DEFAULT ''other''') WHERE name = 'experiments'" \
+        "ALTER TABLE experiments ALTER workspace SET DEFAULT 'other'"
+    assert_contains "$sqlite" "table experiments: column workspace VARCHAR(63) NOT NULL DEFAULT other, should be: column workspace VARCHAR(63) NOT NULL DEFAULT default"
+    assert_contains "$postgresql" "column workspace character varying(63) NOT NULL DEFAULT 'other'::character varying, should be"
+}
+
+@test "a default workspace that was altered, renamed or is gone" {
+    for sql in "UPDATE workspaces SET default_artifact_root = 's3://elsewhere'" "UPDATE workspaces SET description = 'mine'" \
+        "UPDATE workspaces SET name = 'other'" "DELETE FROM workspaces"; do
+        fresh
+        sqlite3 a.db "$sql"
+        psql -qX -c "$sql"
+        for u in sqlite:///a.db postgresql:///; do
+            run_split ml-verify -q $u <a.mlr
+            assert_status 1
+            assert_contains "$output" "Data: FAILED
+Structure: SUCCESS"
+            case $sql in
+            *elsewhere* | *mine*) assert_contains "$output" "FAILED: Row workspaces (name=default)
+  - not in source" ;;
+            *) assert_contains "$output" "FAILED: Row workspaces (name=default)
+  - missing in target" ;;
+            esac
+        done
+    done
+    # what the source itself has is equal
+    fresh
+    sqlite3 a.db "UPDATE workspaces SET description = 'mine'"
+    mldb-dump -q sqlite:///a.db >b.mlr
+    run_split ml-verify -q sqlite:///a.db <b.mlr
+    assert_status 0
+}
+
+@test "what is behind, of users, tolerated or wide is no difference" {
+    no_difference "DROP INDEX index_metrics_run_uuid"
+    no_difference "CREATE TABLE users (id INTEGER PRIMARY KEY); CREATE INDEX mine ON runs (name); ALTER TABLE runs ADD COLUMN own TEXT; CREATE VIEW v AS SELECT * FROM runs"
+    no_difference "CREATE TABLE log (n); ALTER TABLE runs ADD COLUMN own INTEGER;
+        CREATE TRIGGER t AFTER INSERT ON runs BEGIN INSERT INTO log VALUES (1); UPDATE log SET n = 2; DELETE FROM log; UPDATE runs SET own = 1 WHERE run_uuid = NEW.run_uuid; END" \
+        "CREATE TABLE log (n int); ALTER TABLE runs ADD own int;
+        CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN INSERT INTO log VALUES (1); DELETE FROM log; -- DELETE FROM runs
+            RAISE NOTICE 'DELETE FROM runs'; NEW.own := 1; RETURN NEW; END \$\$;
+        CREATE TRIGGER t BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION t(); CREATE RULE r AS ON INSERT TO runs DO ALSO NOTHING"
+    # behind: an old revision, judged against itself
+    mlruns-dump -q "$ROOT/tests/data/mlruns" >wide.mlr
+    ml-load -q --release 2.22 --drop-unsupported sqlite:///old.db <wide.mlr || [ $? -eq 1 ]
+    mldb-dump -q sqlite:///old.db >old.mlr
+    run_split ml-verify -q sqlite:///old.db <old.mlr
+    assert_status 0
+    assert_contains "$output" "Structure: SUCCESS"
+    dropdb --if-exists wide
+    createdb wide
+    ml-load -q --release 3.17.2 --wide-experiment-ids postgresql:///wide <wide.mlr
+    run_split ml-verify -q postgresql:///wide <wide.mlr
+    assert_status 0
+    assert_contains "$output" "Structure: SUCCESS"
+}
+
+@test "a role that may only read is enough, and a hot standby is judged" {
+    fresh
+    psql -qX -U postgres -c "CREATE ROLE reader LOGIN" -c "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader" \
+        -c "REVOKE ALL ON DATABASE $PGDATABASE FROM PUBLIC" -c "GRANT CONNECT ON DATABASE $PGDATABASE TO reader" \
+        -c "ALTER ROLE reader SET default_transaction_read_only = on"
+    PGUSER=reader run_split ml-verify -q postgresql:/// <a.mlr
+    assert_status 0
+    assert_contains "$output" "Structure: SUCCESS"
+    psql -qX -c "ALTER TABLE runs DROP CONSTRAINT source_type"
+    standby=$(sh "$ROOT/tests/postgres.sh" standby "$PGDIR")
+    eval "$standby"
+    PGUSER=reader PGHOST=$STANDBY_HOST PGPORT=$STANDBY_PORT run_split ml-verify -q postgresql:/// <a.mlr
+    sh "$ROOT/tests/postgres.sh" stop "$STANDBY_DIR"
+    assert_status 1
+    assert_contains "$output" "Data: SUCCESS
+Structure: FAILED
+  - table runs: missing: check ((source_type = ANY"
+}
+
+@test "where the structure cannot be judged that is said, and the data decide" {
+    fresh
+    psql -qX -U postgres -c "CREATE ROLE blind LOGIN" -c "GRANT SELECT ON ALL TABLES IN SCHEMA public TO blind" -c "REVOKE ALL ON alembic_version FROM blind"
+    PGUSER=blind run_split ml-verify -q postgresql:/// <a.mlr
+    assert_status 0
+    assert_contains "$output" "Data: SUCCESS
+Structure: NOT CHECKED: permission denied for table alembic_version
+
+Status: SUCCESS"
+    sqlite3 a.db "UPDATE alembic_version SET version_num = '4b75f9a0c123'"
+    run_split ml-verify -q sqlite:///a.db <a.mlr
+    assert_status 0
+    assert_contains "$output" "Structure: NOT CHECKED: revision '4b75f9a0c123' is none of MLflow's up to "
+    assert_contains "$output" "nearest to revision dc11669786a5"
+}
+
+@test "--json has a member for each, --data-only leaves the structure out and says so" {
+    fresh
+    sqlite3 a.db "DROP TABLE spans; DELETE FROM params WHERE rowid = 1"
+    run_split ml-verify -q --json sqlite:///a.db <a.mlr
+    assert_status 1
+    assert_equal "$(echo "$output" | tail -1 | jq -c '[.status, .data, .structure, .structure_reason, .structure_differences]')" \
+        '["FAILED","FAILED","FAILED",null,["table spans is missing"]]'
+    run_split ml-verify -q --json --data-only sqlite:///a.db <a.mlr
+    assert_status 1
+    assert_equal "$(echo "$output" | tail -1 | jq -c '[.status, .data, .structure, .structure_reason, .structure_differences]')" \
+        '["FAILED","FAILED","NOT CHECKED","--data-only",[]]'
+    cp "$BATS_FILE_TMPDIR"/a.db a.db
+    sqlite3 a.db "DROP TABLE spans"
+    run_split ml-verify -q sqlite:///a.db <a.mlr
+    assert_status 1
+    run_split ml-verify -q --data-only sqlite:///a.db <a.mlr
+    assert_status 0
+    assert_contains "$output" "Data: SUCCESS
+Structure: NOT CHECKED: --data-only
+
+Status: SUCCESS"
+}
