@@ -119,8 +119,6 @@ void store_plan_columns(struct store *s, struct store_table *t, const struct db_
 struct store_table *store_table_named(struct store *s, const char *name);
 /* Reads an id as a database has it: decimal digits in their one form. */
 bool store_decimal_id(const struct value *v, int64_t *id);
-/* The workspace of a record, "default" where it names none. */
-struct value store_workspace_of(const struct record *r);
 /* Puts down what a record refers to (store_refs.c). row is not used for kinds that nobody refers to. */
 bool store_note_refs(struct store *s, const struct record *r, const struct plan *p, const struct value *row,
                      struct err *e);

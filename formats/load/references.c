@@ -51,12 +51,6 @@ static bool refer(struct store *s, const struct record *r, enum ref ref, const s
     return ok;
 }
 
-struct value store_workspace_of(const struct record *r)
-{
-    int i = field_by_name(r->kind, "workspace", 9);
-    return i < 0 || value_is_null(&r->v[i]) ? value_str("default") : r->v[i];
-}
-
 /* The columns of store_refs[] for a record that has fields `name`, perhaps `version`, and `workspace`. */
 static int registry_key(const struct store *s, const struct record *r, bool version, struct value *v)
 {
@@ -65,7 +59,7 @@ static int registry_key(const struct store *s, const struct record *r, bool vers
     if (version)
         v[n++] = r->v[1];
     if (s->order >= REV_WORKSPACES)
-        v[n++] = store_workspace_of(r);
+        v[n++] = record_workspace(r);
     return n;
 }
 

@@ -5,7 +5,7 @@
 
 bool load_stage_name(struct store *s, const struct record *r, struct err *e)
 {
-    struct value ws = store_workspace_of(r);
+    struct value ws = record_workspace(r);
     buf_reset(&s->key);
     buf_addc(&s->key, SORT_NAMES);
     row_put_key(&s->key, &ws);

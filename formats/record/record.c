@@ -93,6 +93,14 @@ bool kind_is_entity(const struct kind_desc *kind)
     return kind->table[0] != '\0';
 }
 
+struct value record_workspace(const struct record *r)
+{
+    for (int i = 0; i < r->kind->n_fields; i++)
+        if ((r->kind->fields[i].flags & FIELD_WS) && !value_is_null(&r->v[i]))
+            return r->v[i];
+    return value_str("default");
+}
+
 /* -- validation */
 
 static bool fits(const struct value *v, enum field_type type)

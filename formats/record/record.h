@@ -114,6 +114,8 @@ static inline bool kind_has_trait(enum kind kind, enum kind_trait trait)
     return kinds[kind].traits & trait;
 }
 
+/* The workspace of a record, "default" where it names none or its kind has none. */
+struct value record_workspace(const struct record *r);
 /* Checks required fields and types (BIN is accepted where text is expected). false with e filled: where is
  * the record. */
 bool record_validate(const struct record *r, struct err *e);

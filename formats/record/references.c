@@ -31,14 +31,25 @@ struct id_key ref_key_of(unsigned flag, const struct value *v)
 
 struct id_key ref_key(const struct record *r, int f)
 {
-    struct value parts[2] = {r->v[f], value_str("default")};
     unsigned flags = r->kind->fields[f].flags & REF_FLAGS;
     if (flags != FIELD_REG)
         return ref_key_of(flags, &r->v[f]);
-    for (int i = 0; i < r->kind->n_fields; i++)
-        if (r->kind->fields[i].flags & FIELD_WS && !value_is_null(&r->v[i]))
-            parts[1] = r->v[i];
+    struct value parts[2] = {r->v[f], record_workspace(r)};
     return id_key(flags / FIELD_EXP, parts, 2);
+}
+
+int ref_version(const struct record *r, struct value parts[3])
+{
+    int version = r->kind->kind == KIND_model_version            ? F_model_version_version
+                  : r->kind->kind == KIND_model_version_tag      ? F_model_version_tag_version
+                  : r->kind->kind == KIND_registered_model_alias ? F_registered_model_alias_version
+                                                                 : -1;
+    if (version < 0)
+        return -1;
+    parts[0] = r->v[0];
+    parts[1] = r->v[version];
+    parts[2] = record_workspace(r);
+    return version;
 }
 
 const char *ref_word(unsigned flags)

@@ -21,6 +21,9 @@ bool ref_is_hard(const struct kind_desc *kind, int field);
 struct id_key ref_key(const struct record *r, int f);
 /* The same of a value alone; not for FIELD_REG. */
 struct id_key ref_key_of(unsigned flag, const struct value *v);
+/* The model version that r is or belongs to: its name, version and workspace. Returns the field that holds
+ * the version; -1 when r has to do with none. */
+int ref_version(const struct record *r, struct value parts[3]);
 /* "experiment", "run", "trace", "logged model", "registered model". */
 const char *ref_word(unsigned flags);
 

@@ -69,7 +69,7 @@ static void write_float(double f, bool declared, struct buf *out)
         buf_adds(out, "\"}");
 }
 
-static void write_int(int64_t i, struct buf *out)
+void json_write_int(int64_t i, struct buf *out)
 {
     bool plain = i > -EXACT_INT && i < EXACT_INT;
     buf_addf(out, plain ? "%lld" : "{\"$int\":\"%lld\"}", (long long)i);
@@ -118,7 +118,7 @@ static void write_object(const msgpack_object *o, struct buf *out)
         break;
     case MSGPACK_OBJECT_POSITIVE_INTEGER:
     case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-        write_int(o->via.i64, out);
+        json_write_int(o->via.i64, out);
         break;
     case MSGPACK_OBJECT_FLOAT32:
     case MSGPACK_OBJECT_FLOAT64:
@@ -170,7 +170,7 @@ static void write_value(const struct value *v, struct buf *out)
         buf_adds(out, "null");
         break;
     case VALUE_INT:
-        write_int(v->i, out);
+        json_write_int(v->i, out);
         break;
     case VALUE_FLOAT:
         write_float(v->f, true, out);

@@ -11,6 +11,9 @@
 /* Appends the line, without a newline. r is valid (record_validate). */
 void json_write(const struct record *r, struct buf *out);
 
+/* Appends an integer as it stands in a line. */
+void json_write_int(int64_t i, struct buf *out);
+
 struct json_reader;
 struct json_reader *json_reader_new(void);
 /* Parses a line. The record's strings live until the next call. Unknown fields and kinds are errors here: a

@@ -468,28 +468,11 @@ static struct id_key record_key(struct merge *m, const struct record *r)
     return id_key(KEYED, parts, n);
 }
 
-/* The field of r that holds the number of a version; -1 when there is none. */
-static int version_field(const struct record *r)
-{
-    return r->kind->kind == KIND_model_version            ? F_model_version_version
-           : r->kind->kind == KIND_model_version_tag      ? F_model_version_tag_version
-           : r->kind->kind == KIND_registered_model_alias ? F_registered_model_alias_version
-                                                          : -1;
-}
-
-static struct id_key version_key(const struct merge *m, const struct record *r, int version)
-{
-    struct value parts[3] = {r->v[0], r->v[version], value_str("default")};
-    for (int f = 0; f < r->kind->n_fields; f++)
-        if (r->kind->fields[f].flags & FIELD_WS && !value_is_null(&r->v[f]))
-            parts[2] = r->v[f];
-    return in_source(m, parts, 3);
-}
-
 static void map_version(const struct merge *m, struct record *r)
 {
-    int f = version_field(r);
-    const uint64_t *number = f < 0 ? NULL : idmap_find(&m->versions, version_key(m, r, f));
+    struct value parts[3];
+    int f = ref_version(r, parts);
+    const uint64_t *number = f < 0 ? NULL : idmap_find(&m->versions, in_source(m, parts, 3));
     if (number)
         r->v[f] = value_int((int64_t)*number);
 }
@@ -505,7 +488,9 @@ static uint64_t *last_version(struct merge *m, const struct record *r)
 static void renumber_version(struct merge *m, struct record *r)
 {
     uint64_t *last = last_version(m, r);
-    struct id_key key = version_key(m, r, F_model_version_version);
+    struct value parts[3];
+    ref_version(r, parts);
+    struct id_key key = in_source(m, parts, 3);
     *idmap_add(&m->versions, key, NULL) = ++*last;
     r->v[F_model_version_version] = value_int((int64_t)*last);
     *idmap_add(&m->keyed, record_key(m, r), NULL) = hash_of(m, r);

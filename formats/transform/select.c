@@ -358,15 +358,6 @@ static void collect_model(struct select *x, const struct record *r)
         add_bits(x, r, F_logged_model_model_id, CANDIDATE);
 }
 
-/* The identity of a model version, from its own record or one that hangs on it. */
-static struct id_key version_key(const struct record *r, int name, int version, int workspace)
-{
-    struct value parts[3] = {r->v[name], r->v[version], value_str("default")};
-    if (!value_is_null(&r->v[workspace]))
-        parts[2] = r->v[workspace];
-    return id_key(0, parts, 3);
-}
-
 static bool registry_by_run(const struct select *x)
 {
     return by_run(x) || x->experiments.n > 0;
@@ -376,8 +367,9 @@ static void collect_version(struct select *x, const struct record *r)
 {
     if (registry_by_run(x) && !keeps_run(x, bits_of(x, r, F_model_version_run_id)))
         return;
-    idmap_add(&x->versions,
-              version_key(r, F_model_version_name, F_model_version_version, F_model_version_workspace), NULL);
+    struct value parts[3];
+    ref_version(r, parts);
+    idmap_add(&x->versions, id_key(0, parts, 3), NULL);
     add_bits(x, r, F_model_version_name, WANTED);
 }
 
@@ -505,18 +497,8 @@ static bool keeps_row(struct select *x, const struct record *r)
 
 static bool keeps_version(const struct select *x, const struct record *r)
 {
-    struct id_key key;
-    if (r->kind->kind == KIND_model_version)
-        key = version_key(r, F_model_version_name, F_model_version_version, F_model_version_workspace);
-    else if (r->kind->kind == KIND_model_version_tag)
-        key = version_key(r, F_model_version_tag_name, F_model_version_tag_version,
-                          F_model_version_tag_workspace);
-    else if (r->kind->kind == KIND_registered_model_alias)
-        key = version_key(r, F_registered_model_alias_name, F_registered_model_alias_version,
-                          F_registered_model_alias_workspace);
-    else
-        return true;
-    return idmap_find(&x->versions, key) != NULL;
+    struct value parts[3];
+    return ref_version(r, parts) < 0 || idmap_find(&x->versions, id_key(0, parts, 3)) != NULL;
 }
 
 /* Where models stay and prompts go (or the other way round), what hangs on one that went goes too. */

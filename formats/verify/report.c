@@ -134,8 +134,7 @@ static void add_json_value(struct buf *out, const struct value *v)
         buf_adds(out, "null");
         break;
     case VALUE_INT:
-        buf_addf(out, llabs(v->i) >> 53 || v->i == INT64_MIN ? "{\"$int\":\"%" PRId64 "\"}" : "%" PRId64,
-                 v->i);
+        json_write_int(v->i, out);
         break;
     case VALUE_FLOAT:
         add_json_float(out, v->f);
