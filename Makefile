@@ -14,7 +14,7 @@ WARN     = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wstrict-proto
 MLRUNS   = tests/data/mlruns
 DB       = mlflow.db
 
-PKGS     = sqlite3 libpq yaml-0.1 jansson libxxhash libmd
+PKGS     = sqlite3 libpq yaml-0.1 jansson libxxhash libmd libzstd
 LIBS     = $(shell pkg-config --libs $(PKGS)) -lmsgpackc -lm -lpthread
 # Sanitized objects never mix with the usual ones.
 O        = $(BUILD)/obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
@@ -23,9 +23,9 @@ SAN      = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN) $(SAN) -I. \
              $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS) $(CFLAGS)
 
-PROGRAMS = mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema
-SCRIPTS  = ml-migrate
-LIB_SRC  = $(wildcard common/*.c formats/*/*.c migrations/*.c)
+PROGRAMS = mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema ml-migrate
+LIB_SRC  = $(wildcard common/*.c formats/*/*.c migrations/*.c) \
+           $(filter-out $(PROGRAMS:%=tools/%.c),$(wildcard tools/*.c))
 LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o
 LIB      = $(O)/libmlruns.a
 BIN      = $(BUILD)/bin
@@ -35,7 +35,7 @@ FUZZERS  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 .PHONY: all check check-deep bench fuzz lint install dist migrate deps clean units FORCE
 .DELETE_ON_ERROR:
 
-all: $(PROGRAMS:%=$(BIN)/%) $(SCRIPTS:%=$(BIN)/%)
+all: $(PROGRAMS:%=$(BIN)/%)
 
 # What says how the objects were made: a change of compiler or flags makes them anew.
 $(O)/flags: FORCE
@@ -67,11 +67,6 @@ $(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(O)/tools/%.o $(LIB) $(BIN)/linked-$(notdir $
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
 $(BIN)/ml-transform: $(O)/tools/ml-transform-options.o
 $(BIN)/mlruns-dump: $(O)/tools/mlruns-dump-roots.o
-
-$(SCRIPTS:%=$(BIN)/%): $(BIN)/%: tools/%
-	@mkdir -p $(BIN)
-	cp $< $@
-	chmod 755 $@
 
 units: $(UNITS:%=$(BUILD)/unit/%)
 $(UNITS:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(O)/tests/unit/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
@@ -118,7 +113,7 @@ lint: $(BUILD)/gen/migrations.c
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
 	    $(DESTDIR)$(PREFIX)/share/man/man7
-	install -m 755 $(PROGRAMS:%=$(BIN)/%) $(SCRIPTS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(PROGRAMS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7

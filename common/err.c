@@ -14,6 +14,7 @@ enum { MAX_CLEANUPS = 16, MAX_TEXT = 8192, MAX_MESSAGE = 2 * MAX_TEXT };
 
 static char program[64] = "mlruns-tools";
 static int level;
+static bool no_warnings;
 
 static struct {
     void (*fn)(void *);
@@ -73,6 +74,11 @@ void err_level_set(int l)
 int err_level(void)
 {
     return level;
+}
+
+void err_warnings_set(bool on)
+{
+    no_warnings = !on;
 }
 
 /* Writes to standard error. A reader that has gone is no failure of the program: messages are then lost. */
@@ -143,6 +149,8 @@ void err_print_hint(const char *fmt, ...)
 
 void err_warn(const char *where, const char *fmt, ...)
 {
+    if (no_warnings)
+        return;
     va_list ap;
     va_start(ap, fmt);
     put_format(where, "warning: ", fmt, ap);
@@ -281,7 +289,7 @@ static void on_signal(int sig)
 void err_catch_signals(void)
 {
     struct sigaction sa = {.sa_handler = on_signal}; /* no SA_RESTART: a blocked read must return */
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         struct sigaction old;
         if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
@@ -305,6 +313,7 @@ void err_exit_interrupted(void)
     int sig = caught_signal ? caught_signal : SIGINT;
     if (done.what)
         exit(done.code);
-    put_message(NULL, "", sig == SIGINT ? "interrupted" : "ended by a signal");
+    if (sig != SIGUSR1)
+        put_message(NULL, "", sig == SIGINT ? "interrupted" : "ended by a signal");
     exit(sig == SIGINT ? EXIT_INTERRUPTED : 128 + sig);
 }

@@ -45,6 +45,8 @@ const char *err_program(void);
 /* How much is said: -1 quiet (errors only), 0 usual, 1 verbose. */
 void err_level_set(int level);
 int err_level(void);
+/* false: err_warn prints nothing, for a second reading of what was warned of already. */
+void err_warnings_set(bool on);
 
 void err_report(const struct err *e);                                      /* always printed */
 void err_print(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3); /* an error; always printed */
@@ -76,10 +78,11 @@ void err_survive_writes(void);
  * word. */
 _Noreturn void err_exit_broken_pipe(void);
 
-/* Makes SIGINT, SIGTERM and SIGHUP set a flag instead of killing. Long loops ask err_interrupted() and then
- * call err_exit_interrupted(), which cleans up and exits with 130 (SIGINT) or 128 + signal. err_signal_hook,
- * when set, is called from the handler and must be async-signal-safe (sqlite3_interrupt and PQcancel are used
- * there). */
+/* Makes SIGINT, SIGTERM, SIGHUP and SIGUSR1 set a flag instead of killing. Long loops ask err_interrupted()
+ * and then call err_exit_interrupted(), which cleans up and exits with 130 (SIGINT) or 128 + signal. SIGUSR1
+ * is a pipeline's word that another of its programs has failed (common/process.h): no message then.
+ * err_signal_hook, when set, is called from the handler and must be async-signal-safe (sqlite3_interrupt and
+ * PQcancel are used there). */
 void err_catch_signals(void);
 void err_signal_hook_set(void (*fn)(void));
 bool err_interrupted(void);

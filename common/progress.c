@@ -49,6 +49,11 @@ void progress_mode_set(enum progress_mode m)
     mode = m;
 }
 
+enum progress_mode progress_mode(void)
+{
+    return mode;
+}
+
 void progress_start(const char *what, const char *unit, uint64_t total)
 {
     progress_end();

@@ -9,6 +9,7 @@
 enum progress_mode { PROGRESS_AUTO, PROGRESS_ALWAYS, PROGRESS_NEVER };
 
 void progress_mode_set(enum progress_mode mode);
+enum progress_mode progress_mode(void);
 /* Starts a new bar; ends a running one. unit: "records", "rows"; total 0: unknown. what is copied by pointer.
  */
 void progress_start(const char *what, const char *unit, uint64_t total);

@@ -185,22 +185,27 @@ after_load() {
     assert_status 0
     rm mlflow.db
     mkdir tools
-    for t in sh dirname sed cat; do ln -s "$(command -v $t)" tools/; done
     run_split env PATH="$PWD/tools" alone/ml-migrate
     assert_status 2
-    assert_contains "$stderr" "mlruns-dump is neither beside this program nor on PATH"
+    assert_contains "$stderr" "mlruns-dump is neither in the folder of this program nor on PATH"
+    run_split env PATH="$PWD/tools" "$BUILD/bin/ml-migrate" # and no sh is needed
+    assert_status 0
+    rm mlflow.db
+    ln -s "$BUILD/bin/ml-migrate" tools/
+    run_split env PATH="$PWD/tools" ml-migrate # called by a link elsewhere
+    assert_status 0
 }
 
 @test "wrong usage" {
-    for arguments in --nonsense "--source" "x" "--source=a y"; do
+    for arguments in --nonsense "--source" "a b c" "--target sqlite:///a a sqlite:///b"; do
         run_split ml-migrate $arguments
         assert_status 2
         assert_contains "$stderr" "usage: ml-migrate"
     done
 }
 
-@test "no temporary file is left, and no bash is needed" {
-    if command -v dash >/dev/null; then dash "$BUILD/bin/ml-migrate" -q >/dev/null; else ml-migrate -q >/dev/null; fi
+@test "no temporary file is left" {
+    ml-migrate -q --verify >/dev/null
     assert_equal "$(ls -A | sort | tr '\n' ' ')" "mlflow.db mlruns "
 }
 
@@ -214,4 +219,198 @@ after_load() {
         sleep 0.1
     done
     [ ! -e .mlflow.db.ml-load ]
+}
+
+# A folder with the real programs but mlruns-dump, a script that counts its runs in ./runs and then is the real one.
+with_counting() {
+    with_failing mlruns-dump 0
+    printf '#!/bin/sh\necho run >>"%s/runs"\nexec "%s/bin/mlruns-dump" "$@"\n' "$PWD" "$BUILD" >bin/mlruns-dump
+}
+
+# A store of one experiment and one run: DIR EXPERIMENT NAME RUN
+make_store() {
+    mkdir -p "$1/.trash" "$1/$2/$4"/{metrics,params,tags,artifacts}
+    cat >"$1/$2/meta.yaml" <<EOF
+artifact_location: file://$PWD/$1/$2
+experiment_id: '$2'
+lifecycle_stage: active
+name: $3
+EOF
+    cat >"$1/$2/$4/meta.yaml" <<EOF
+artifact_uri: file://$PWD/$1/$2/$4/artifacts
+end_time: 2
+experiment_id: '$2'
+lifecycle_stage: active
+run_id: $4
+run_name: run
+start_time: 1
+status: 3
+user_id: u
+EOF
+    printf '1 0.5 0\n' >"$1/$2/$4/metrics/loss"
+}
+
+@test "source and target as operands: a folder, a SQLite file, the URL of a database" {
+    run_split ml-migrate mlruns sqlite:///a.db --verify
+    assert_status 0
+    assert_contains "$output" "Status: SUCCESS"
+    run_split ml-migrate a.db sqlite:///b.db --verify
+    assert_status 0
+    assert_contains "$output" "Status: SUCCESS"
+    assert_equal "$(echo "$output" | tail -1)" "export MLFLOW_TRACKING_URI=sqlite:///$PWD/b.db"
+    run_split ml-migrate sqlite:///b.db --target sqlite:///c.db --verify
+    assert_status 0
+    mlruns-dump -q mlruns | ml-verify -q sqlite:///c.db
+    mv a.db 'a % ?#.db'
+    run_split ml-migrate 'a % ?#.db' sqlite:///d.db
+    assert_status 0
+    mlruns-dump -q mlruns | ml-verify -q sqlite:///d.db
+}
+
+@test "--verify reads the source once, --reread twice; warnings come once" {
+    with_counting
+    mkdir elsewhere
+    params=$(find mlruns -path '*/params' -type d | head -1)
+    ln -s "$PWD/elsewhere" "$params/linked" # a link to a folder, which MLflow does not follow: a warning
+    run_split bin/ml-migrate mlruns sqlite:///a.db --verify
+    assert_status 0
+    assert_equal "$(wc -l <runs)" 1
+    assert_equal "$(grep -c 'linked: warning' <<<"$stderr")" 1
+    rm runs
+    run_split bin/ml-migrate mlruns sqlite:///b.db --verify --reread
+    assert_status 0
+    assert_equal "$(wc -l <runs)" 2
+    assert_equal "$(grep -c 'linked: warning' <<<"$stderr")" 1
+    assert_contains "$output" "Status: SUCCESS"
+    rm -r bin runs elsewhere
+    assert_equal "$(find . -maxdepth 1 -type f -not -name '.std*' | sort | tr '\n' ' ')" "./a.db ./b.db "
+}
+
+@test "a verification that differs recommends nothing, read once or twice" {
+    with_failing ml-load 0 "\"$BUILD/bin/ml-load\" \"\$@\"; sqlite3 x.db 'UPDATE params SET value = value || 1'"
+    for reread in '' --reread; do
+        rm -f x.db
+        run_split bin/ml-migrate mlruns --target sqlite:///x.db --verify $reread
+        assert_status 1
+        assert_contains "$output" "Status: FAILED"
+        refute_contains "$output" export
+    done
+}
+
+@test "after a problem only the program that found it speaks" {
+    printf 'not a metric\n' >"$(find mlruns -path '*/metrics/*' -type f | head -1)"
+    for options in '' --verify '--verify --reread' --on-conflict=rename '--verify --renumber-experiments'; do
+        run_split ml-migrate mlruns sqlite:///x.db $options
+        assert_status 2
+        refute_contains "$stderr" "ml-load: "
+        refute_contains "$stderr" "ml-verify: "
+        refute_contains "$stderr" "ml-transform: "
+        assert_contains "$stderr" "mlruns-dump: "
+        [ ! -e x.db ]
+        [ ! -e .x.db.ml-load ]
+    done
+}
+
+@test "a failing transform or load is named once, and nothing is left" {
+    for options in '' --verify; do
+        run_split ml-migrate mlruns sqlite:///x.db $options --rewrite-uri nonsense
+        assert_status 2
+        assert_contains "$stderr" "ml-transform: "
+        refute_contains "$stderr" cut
+        refute_contains "$stderr" signal
+        run_split ml-migrate mlruns sqlite:///nowhere/x.db $options
+        assert_status 2
+        assert_contains "$stderr" "nowhere"
+        [ ! -e x.db ]
+        [ ! -e .x.db.ml-load ]
+    done
+}
+
+@test "several sources are merged; each is named" {
+    make_store a/mlruns 111111111111111111 first 0123456789abcdef0123456789abcdef
+    make_store b/mlruns 222222222222222222 second 1123456789abcdef0123456789abcdef
+    ml-migrate -q b/mlruns sqlite:///b.db >/dev/null
+    run_split ml-migrate --source a --source b.db --source mlruns --target sqlite:///all.db --verify
+    assert_status 0
+    assert_contains "$output" "Status: SUCCESS"
+    assert_contains "$stderr" "source 1 of 3: a"
+    assert_contains "$stderr" "source 2 of 3: sqlite:///b.db"
+    assert_contains "$stderr" "source 3 of 3: mlruns"
+    for source in a b mlruns; do
+        assert_equal "$(mlruns-dump -q $source | ml-transform -q --json | jq -r 'select(.kind == "run").run_id' |
+            while read -r id; do sqlite3 all.db "SELECT 1 FROM runs WHERE run_uuid = '$id'"; done | wc -l)" \
+            "$(mlruns-dump -q $source | ml-transform -q --json | jq -r 'select(.kind == "run").run_id' | wc -l)"
+    done
+    make_store c/mlruns 333333333333333333 second 2123456789abcdef0123456789abcdef
+    run_split ml-migrate --source b --source c --target sqlite:///two.db
+    assert_status 2
+    assert_contains "$stderr" "333333333333333333"
+    assert_contains "$stderr" "--on-conflict"
+    [ ! -e two.db ]
+    run_split ml-migrate --source b --source c --target sqlite:///two.db --on-conflict rename --verify
+    assert_status 0
+    assert_equal "$(sqlite3 two.db 'SELECT name FROM experiments ORDER BY name')" "$(printf 'second\nsecond (2)')"
+}
+
+@test "--find reads every store and SQLite file of MLflow below a folder" {
+    for i in 1 2 3; do
+        make_store "out/2024-01-0$i/10-00-0$i/mlruns" "$i" "job $i" "${i}123456789abcdef0123456789abcdef"
+    done
+    make_store out/db/mlruns 4 "job 4" 4123456789abcdef0123456789abcdef
+    (cd out/db && ml-migrate -q >/dev/null && rm -r mlruns && mv mlflow.db 'my tracking.sqlite')
+    sqlite3 out/other.db 'CREATE TABLE t (a)'
+    echo text >out/not.db
+    mkdir out/empty out/.git
+    ln -s ../2024-01-01/10-00-01/mlruns out/empty/mlruns # the same store again
+    ln -s .. out/empty/up
+    run_split ml-migrate --find out --target sqlite:///all.db --verify
+    assert_status 0
+    assert_equal "$(grep -c 'source . of 4: ' <<<"$stderr")" 4
+    assert_contains "$stderr" "source 4 of 4: sqlite:///out/db/my tracking.sqlite"
+    assert_contains "$output" "Status: SUCCESS"
+    assert_equal "$(sqlite3 all.db 'SELECT name FROM experiments ORDER BY name')" "$(printf 'job %s\n' 1 2 3 4)"
+    run_split ml-migrate --find out/.git --target sqlite:///none.db
+    assert_status 2
+    assert_contains "$stderr" "no file store and no SQLite file of MLflow below it"
+}
+
+@test "--find names what it cannot look into, and stops" {
+    public_work
+    make_store jobs/a/mlruns 1 one 0123456789abcdef0123456789abcdef
+    mkdir jobs/closed
+    [ -z "$AS" ] || chown -R 65534 .
+    chmod 0 jobs/closed
+    run_split $AS "$BUILD/bin/ml-migrate" --find jobs --target sqlite:///x.db
+    assert_status 2
+    assert_contains "$stderr" "jobs/closed: Permission denied"
+    [ ! -e x.db ]
+    run_split $AS "$BUILD/bin/ml-migrate" --find jobs --target sqlite:///x.db --skip-malformed
+    assert_status 1
+    assert_contains "$output" "export "
+    chmod 700 jobs/closed
+    leave_public_work
+}
+
+@test "passwords of sources are not shown" {
+    run_split ml-migrate --source postgresql://u:sesame@127.0.0.1:1/x --source mlruns --target sqlite:///x.db
+    assert_status 2
+    refute_contains "$stderr" sesame
+    run_split ml-migrate postgresql://u:sesame@127.0.0.1:1/x sqlite:///x.db sqlite:///y.db
+    assert_status 2
+    refute_contains "$stderr" sesame
+}
+
+@test "a signal to it alone ends all of its programs, and leaves nothing" {
+    mkfifo gate
+    with_failing mlruns-dump 0 "\"$BUILD/bin/mlruns-dump\" -q mlruns | head -c 200; echo \$\$ >gate; exec sleep 60"
+    bin/ml-migrate --target sqlite:///x.db --verify 2>err &
+    pid=$!
+    read -r dump <gate
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    assert_status 143
+    [ ! -e "/proc/$dump" ]
+    [ ! -e x.db ]
+    [ ! -e .x.db.ml-load ]
 }

@@ -17,7 +17,7 @@
 
 struct options {
     struct opt_list experiments, workspaces;
-    bool registry, with_secrets, skip_malformed;
+    bool registry, with_secrets, skip_malformed, no_warnings;
     const char *tmpdir;
 };
 
@@ -33,6 +33,8 @@ static const struct opt table[] = {
     {OPT_FLAG, 0, "skip-malformed", NULL,
      "leave out what is against MLflow's types, and say so in the stream",
      OPT_AT(struct options, skip_malformed)},
+    {OPT_FLAG, 0, "no-warnings", NULL, "errors only: for a second reading of what was warned of",
+     OPT_AT(struct options, no_warnings)},
     {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the database)",
      OPT_AT(struct options, tmpdir)},
     {.type = OPT_END},
@@ -95,6 +97,7 @@ int main(int argc, char **argv)
     err_program_set(argv[0]);
     io_claim_standard_files();
     int first = opt_parse(&spec, argc, argv, &o);
+    err_warnings_set(!o.no_warnings);
     if (isatty(STDOUT_FILENO))
         opt_usage_error(&spec, "the record stream is binary: redirect standard output");
     err_catch_signals();

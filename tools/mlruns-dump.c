@@ -17,7 +17,7 @@
 
 struct options {
     struct opt_list experiments;
-    bool registry, list, check, skip_malformed, renumber_trash;
+    bool registry, list, check, skip_malformed, renumber_trash, no_warnings;
     const char *shard, *relocate;
     uint64_t jobs;
 };
@@ -41,6 +41,8 @@ static const struct opt table[] = {
     {OPT_OPTARG, 0, "relocate", "URI",
      "artifact URIs that say where the tree lies say URI (default: where DIR is)",
      OPT_AT(struct options, relocate)},
+    {OPT_FLAG, 0, "no-warnings", NULL, "errors only: for a second reading of what was warned of",
+     OPT_AT(struct options, no_warnings)},
     {OPT_SIZE, 'j', "jobs", "N", "reader threads (default: the number of cores)",
      OPT_AT(struct options, jobs)},
     {.type = OPT_END},
@@ -264,6 +266,7 @@ int main(int argc, char **argv)
     err_program_set(argv[0]);
     io_claim_standard_files();
     first = opt_parse(&spec, argc, argv, &o);
+    err_warnings_set(!o.no_warnings);
     if (argc - first > 1)
         opt_usage_error(&spec, "more than one folder");
     if (argc - first == 1)

@@ -125,6 +125,11 @@ static enum looks looks_like_store(int dir)
     return looks;
 }
 
+bool mlruns_is_store(int dir)
+{
+    return looks_like_store(dir) == LOOKS_RIGHT;
+}
+
 /* Takes the folder at m->path or the one named mlruns in it. */
 static bool choose_folder(struct mlruns *m, struct err *e)
 {

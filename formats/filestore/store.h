@@ -17,6 +17,9 @@
 
 struct mlruns;
 
+/* Whether the folder is a file store itself: what mlruns_open takes without looking for an mlruns in it. */
+bool mlruns_is_store(int dir);
+
 /* Opens the store at a path or file: URL, either the store's folder itself or the folder that holds it as
  * `mlruns`, and lists its experiments. NULL with e filled when there is none. */
 struct mlruns *mlruns_open(const char *location, struct err *e);

@@ -1,0 +1,27 @@
+/* Bytes kept aside, compressed (zstd), in a nameless file: written once, then read as often as need be. */
+#ifndef COMMON_SPOOL_H
+#define COMMON_SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct spool;
+
+/* A new one in a folder; NULL with e filled. */
+struct spool *spool_new(const char *dir, struct err *e);
+void spool_free(struct spool *s); /* NULL is fine */
+
+/* Adds bytes. A full disk is an error that names the folder. */
+bool spool_write(struct spool *s, const void *data, size_t len, struct err *e);
+
+/* Ends writing; then writes all of it to fd. false with e empty: fd is a pipe whose reader has gone (EPIPE);
+ * with e filled: the spool cannot be read, or fd not written. */
+bool spool_copy(struct spool *s, int fd, struct err *e);
+
+/* Bytes that the file takes. */
+uint64_t spool_size(const struct spool *s);
+
+#endif

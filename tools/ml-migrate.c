@@ -1,0 +1,262 @@
+/* ml-migrate: mlruns-dump or mldb-dump | ml-load, and with --verify | ml-verify. Nothing but the pipeline. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/file.h"
+#include "common/io.h"
+#include "common/opt.h"
+#include "common/process.h"
+#include "common/spool.h"
+#include "formats/database/db.h"
+#include "tools/programs.h"
+#include "tools/sources.h"
+
+struct options {
+    struct opt_list sources, find, rewrite_uri;
+    const char *target, *release, *jobs, *tmpdir, *on_conflict, *relocate, *renumber;
+    bool verify, reread, dry_run, skip_malformed, drop_unsupported, renumber_trash, renumber_versions;
+};
+
+static const struct opt table[] = {
+    {OPT_LIST, 0, "source", "SOURCE", "a file store or database to read (may be repeated; default: ./mlruns)",
+     OPT_AT(struct options, sources)},
+    {OPT_LIST, 0, "find", "DIR", "read every file store and MLflow SQLite file below DIR (may be repeated)",
+     OPT_AT(struct options, find)},
+    {OPT_STRING, 0, "target", "URL", "the database (default: sqlite:///mlflow.db)",
+     OPT_AT(struct options, target)},
+    {OPT_STRING, 0, "release", "X.Y[.Z]", "make the schema of this MLflow release",
+     OPT_AT(struct options, release)},
+    {OPT_FLAG, 0, "verify", NULL, "then compare every field with what was read (ml-verify)",
+     OPT_AT(struct options, verify)},
+    {OPT_FLAG, 0, "reread", NULL,
+     "with --verify: read the source a second time instead of keeping\na compressed copy of the stream",
+     OPT_AT(struct options, reread)},
+    {OPT_FLAG, 'n', "dry-run", NULL, "check everything, write nothing", OPT_AT(struct options, dry_run)},
+    {OPT_STRING, 'j', "jobs", "N", "reader threads (default: as many as processors)",
+     OPT_AT(struct options, jobs)},
+    {OPT_OPTARG, 0, "relocate", "URI",
+     "the file store was moved: rewrite the URIs that point to its old\nplace to URI (default: where it is "
+     "now)",
+     OPT_AT(struct options, relocate)},
+    {OPT_LIST, 0, "rewrite-uri", "OLD=NEW", "rewrite artifact URIs (may be repeated; see ml-transform)",
+     OPT_AT(struct options, rewrite_uri)},
+    {OPT_FLAG, 0, "renumber-trash", NULL, "give deleted experiments whose id an active one has another id",
+     OPT_AT(struct options, renumber_trash)},
+    {OPT_OPTARG, 0, "renumber-experiments", "START", "give all experiments new ids, from START (1) on",
+     OPT_AT(struct options, renumber)},
+    {OPT_STRING, 0, "on-conflict", "HOW", "of two experiments of one name: fail (default), rename, or merge",
+     OPT_AT(struct options, on_conflict)},
+    {OPT_FLAG, 0, "renumber-versions", NULL, "give model versions whose number is taken the next free one",
+     OPT_AT(struct options, renumber_versions)},
+    {OPT_FLAG, 0, "skip-malformed", NULL, "leave out what is damaged in the source, name it, and exit with 1",
+     OPT_AT(struct options, skip_malformed)},
+    {OPT_FLAG, 0, "drop-unsupported", NULL,
+     "leave out what the target cannot hold, count it, and exit with 1",
+     OPT_AT(struct options, drop_unsupported)},
+    {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the target)",
+     OPT_AT(struct options, tmpdir)},
+    {.type = OPT_END},
+};
+
+static const struct opt_spec spec = {
+    .synopsis = "ml-migrate [OPTION]... [SOURCE [TARGET]]",
+    .about = "Moves MLflow file stores and databases into an empty database: mlruns-dump | ml-load.\n"
+             "SOURCE is a folder (./mlruns), the URL of a database or a SQLite file; TARGET is a URL.",
+    .options = table,
+    .epilog = "Example: ml-migrate ./mlruns sqlite:///mlflow.db --verify",
+};
+
+/* One migration: what was asked for, and the sources. */
+struct migration {
+    const char *argv0;
+    struct options options;
+    struct sources sources;
+};
+
+/* -- command lines */
+
+static struct command dump_command(const struct migration *m, const struct source *s, bool again)
+{
+    struct command c = command_new(m->argv0, s->is_database ? "mldb-dump" : "mlruns-dump");
+    command_flag(&c, m->options.skip_malformed, "--skip-malformed");
+    command_flag(&c, again, "--no-warnings");
+    if (s->is_database) {
+        command_value(&c, "--tmpdir", m->options.tmpdir);
+    } else {
+        command_value(&c, "--jobs", m->options.jobs);
+        command_flag(&c, m->options.renumber_trash, "--renumber-trash");
+        command_value(&c, "--relocate", m->options.relocate);
+    }
+    command_word(&c, "--");
+    command_word(&c, s->location);
+    return c;
+}
+
+static struct command *dump_commands(const struct migration *m, bool again)
+{
+    struct command *commands = xcalloc(m->sources.n, sizeof *commands);
+    for (size_t i = 0; i < m->sources.n; i++)
+        commands[i] = dump_command(m, &m->sources.items[i], again);
+    return commands;
+}
+
+/* False where the stream goes on as it is. */
+static bool transform_command(const struct migration *m, const char *tmpdir, struct command *c)
+{
+    bool merge = m->sources.n > 1 || m->options.on_conflict || m->options.renumber_versions;
+    if (!merge && !m->options.renumber && !m->options.rewrite_uri.len)
+        return false;
+    *c = command_new(m->argv0, "ml-transform");
+    command_flag(c, merge, "--merge");
+    command_value(c, "--on-conflict", m->options.on_conflict);
+    command_flag(c, m->options.renumber_versions, "--renumber-versions");
+    command_value(c, "--renumber-experiments", m->options.renumber);
+    command_list(c, "--rewrite-uri", m->options.rewrite_uri.items, m->options.rewrite_uri.len);
+    command_value(c, "--tmpdir", tmpdir);
+    return true;
+}
+
+static struct command load_command(const struct migration *m)
+{
+    struct command c = command_new(m->argv0, "ml-load");
+    command_word(&c, "--export");
+    command_value(&c, "--release", m->options.release);
+    command_flag(&c, m->options.dry_run, "--dry-run");
+    command_flag(&c, m->options.drop_unsupported, "--drop-unsupported");
+    command_value(&c, "--tmpdir", m->options.tmpdir);
+    command_word(&c, "--");
+    command_word(&c, m->options.target);
+    return c;
+}
+
+static struct command verify_command(const struct migration *m)
+{
+    struct command c = command_new(m->argv0, "ml-verify");
+    command_value(&c, "--tmpdir", m->options.tmpdir);
+    command_word(&c, "--");
+    command_word(&c, m->options.target);
+    return c;
+}
+
+/* -- the run */
+
+/* All that ml-load has written to its standard output. */
+static char *read_all(int fd)
+{
+    struct buf b = {0};
+    for (ssize_t n = 1; n != 0;) {
+        buf_reserve(&b, 4096);
+        n = read(fd, b.data + b.len, 4096);
+        if (n < 0 && errno != EINTR)
+            break;
+        b.len += n > 0 ? (size_t)n : 0;
+    }
+    close(fd);
+    buf_addc(&b, '\0');
+    return b.data;
+}
+
+/* Where the copy of the stream lies: the folder asked for, else that of the target. */
+static char *temporary_folder(const struct migration *m)
+{
+    struct db_url u;
+    struct err e;
+    if (!db_url_parse(m->options.target, &u, &e))
+        err_die(&e);
+    char *dir = file_temp_dir(m->options.tmpdir, u.path);
+    db_url_free(&u);
+    return dir;
+}
+
+static void print_export(const char *text)
+{
+    const char *line = strstr(text, "export ");
+    if (!line)
+        return;
+    if (fputs(line, stdout) == EOF || fflush(stdout) != 0)
+        err_warn("standard output", "the export cannot be written; the database is complete");
+}
+
+static int migrate(const struct migration *m)
+{
+    char *dir = temporary_folder(m);
+    bool keep = m->options.verify && !m->options.reread && !m->options.dry_run;
+    struct command *dumps = dump_commands(m, false), transform;
+    struct command load = load_command(m), verify = verify_command(m);
+    struct programs p = {.dumps = dumps, .n_dumps = m->sources.n, .reader = &load};
+    struct err e;
+    int output[2];
+    if (transform_command(m, dir, &transform))
+        p.transform = &transform;
+    if ((keep && !(p.spool = spool_new(dir, &e))) || !process_pipe(output, &e))
+        err_die(&e);
+    p.reader_output = output[1];
+    int result = programs_run(&p);
+    close(output[1]);
+    char *said = read_all(output[0]);
+    if (result > EXIT_ANSWER_NO || m->options.dry_run)
+        return result;
+    if (keep)
+        err_verbose("%llu MiB of the stream were kept for ml-verify",
+                    (unsigned long long)(spool_size(p.spool) >> 20));
+    if (m->options.verify) {
+        p.dumps = m->options.reread ? dump_commands(m, true) : NULL;
+        p.reader = &verify;
+        p.reader_output = -1;
+        int status = keep ? programs_replay(p.spool, &verify) : programs_run(&p);
+        if (status > EXIT_ANSWER_NO || (keep ? status : p.reader_status) != EXIT_DONE)
+            return status; /* no export of a database that differs */
+    }
+    spool_free(p.spool);
+    free(dir);
+    print_export(said);
+    return result;
+}
+
+/* The sources named, and those found. */
+static void collect(struct migration *m, const char *operand)
+{
+    if (operand)
+        sources_add(&m->sources, operand);
+    for (size_t i = 0; i < m->options.sources.len; i++)
+        sources_add(&m->sources, m->options.sources.items[i]);
+    for (size_t i = 0; i < m->options.find.len; i++)
+        sources_find(&m->sources, m->options.find.items[i]);
+    if (m->sources.incomplete && !m->options.skip_malformed)
+        die_hint("--skip-malformed goes on without", NULL, "not all of the sources can be read");
+    if (m->sources.n == 0)
+        sources_add(&m->sources, "./mlruns");
+    sources_print(&m->sources);
+}
+
+int main(int argc, char **argv)
+{
+    struct migration m = {.argv0 = argv[0]};
+    err_program_set(argv[0]);
+    int first = opt_parse(&spec, argc, argv, &m.options);
+    if (argc - first > 2)
+        opt_usage_error(&spec, "more than a source and a target");
+    if (argc - first == 2 && m.options.target)
+        opt_usage_error(&spec, "both an operand and --target name a target");
+    if (argc - first == 2)
+        m.options.target = argv[first + 1];
+    if (!m.options.target)
+        m.options.target = "sqlite:///mlflow.db";
+    if (fcntl(STDOUT_FILENO, F_GETFD) < 0) /* nothing is begun whose end could not be told */
+        die(NULL, "standard output: it is closed");
+    io_claim_standard_files();
+    err_survive_writes();
+    err_catch_signals();
+    err_signal_hook_set(process_stop_all);
+    collect(&m, first < argc ? argv[first] : NULL);
+    int result = migrate(&m);
+    if (err_interrupted())
+        err_exit_interrupted();
+    return m.sources.incomplete && result == EXIT_DONE ? EXIT_ANSWER_NO : result;
+}

@@ -1,0 +1,28 @@
+/* The sources of ml-migrate: file stores and databases, named or found. */
+#ifndef TOOLS_SOURCES_H
+#define TOOLS_SOURCES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct source {
+    char *location; /* a folder, or a database URL */
+    bool is_database;
+};
+
+/* Zero-initialise it; it lives as long as the program. */
+struct sources {
+    struct source *items;
+    size_t n;
+    bool incomplete; /* something below a folder of sources_find cannot be read; each has been named */
+};
+
+/* Adds a location of the command line: a regular file is a SQLite database, all else that is not a database
+ * URL is a file store. */
+void sources_add(struct sources *s, const char *location);
+/* Adds every file store and every SQLite file of MLflow below dir. Dies when there is none. */
+void sources_find(struct sources *s, const char *dir);
+/* Names them on standard error where there is more than one; without passwords. */
+void sources_print(const struct sources *s);
+
+#endif
