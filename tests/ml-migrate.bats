@@ -300,7 +300,7 @@ EOF
 @test "after a problem only the program that found it speaks" {
     printf 'not a metric\n' >"$(find mlruns -path '*/metrics/*' -type f | head -1)"
     for options in '' --verify '--verify --reread' --on-conflict=rename '--verify --renumber-experiments'; do
-        run_split ml-migrate mlruns sqlite:///x.db $options
+        run_split ml-migrate -q mlruns sqlite:///x.db $options
         assert_status 2
         refute_contains "$stderr" "ml-load: "
         refute_contains "$stderr" "ml-verify: "
