@@ -72,3 +72,24 @@ check_says() {
     edit "CREATE TABLE runs (id int PRIMARY KEY, state text)"
     assert_equal "$(ml-schema current "$url")" empty
 }
+
+@test "upgrade --recover drops the list of statuses without KILLED that old releases have left, and nothing else" {
+    for release in 3.17 2.22; do
+        dropdb "$PGDATABASE"
+        createdb "$PGDATABASE"
+        ml-schema create -q --release $release "$url"
+        pg_dump -s "$PGDATABASE" | grep -v '^.\(un\)\?restrict' >before
+        edit "ALTER TABLE runs ADD CONSTRAINT status CHECK (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'))"
+        edit "INSERT INTO experiments (name) VALUES ('e')"
+        run_split edit "INSERT INTO runs (run_uuid, experiment_id, status) VALUES ('r', 1, 'KILLED')"
+        [ "$status" -ne 0 ]
+        ml-schema upgrade -q --to $release "$url" # without --recover nothing is touched, and no upgrade stopped
+        check_says $release "table runs: not MLflow's: check ((status = ANY (ARRAY['SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'])))"
+        run_split ml-schema upgrade --recover --to $release "$url"
+        assert_status 0
+        assert_contains "$stderr" "left half done: table runs: check status: statuses without KILLED, of MLflow 1.5.0"
+        check_says $release
+        pg_dump -s "$PGDATABASE" | grep -v '^.\(un\)\?restrict' | diff - before
+        edit "INSERT INTO runs (run_uuid, experiment_id, status) VALUES ('r', 1, 'KILLED')"
+    done
+}

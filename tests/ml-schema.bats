@@ -209,9 +209,9 @@ fake_mlflow() {
 @test "a stamp that is foreign, double or without tables is refused" {
     ml-schema create -q --release 2.22 $db
     sqlite3 x.db "UPDATE alembic_version SET version_num = '4b75f9a0c123'"
-    run_split ml-schema current $db
+    run_split ml-schema upgrade --to head $db
     assert_status 2
-    assert_contains "$stderr" 4b75f9a0c123
+    assert_contains "$stderr" "revision '4b75f9a0c123' is none of MLflow's up to"
     sqlite3 x.db "UPDATE alembic_version SET version_num = '0584bdc529eb'; INSERT INTO alembic_version VALUES ('97727af70f4d')"
     run_split ml-schema current $db
     assert_status 2
@@ -1036,4 +1036,29 @@ revision dc11669786a5, as MLflow 3.17.2 wants it"
     assert_status 2
     assert_contains "$stderr" "hint: restore alembic_version from a backup; its structure is nearest to revision dc11669786a5"
     refute_contains "$stderr" insert
+}
+
+@test "current names a revision that is not known, and the known one that its structure is nearest to" {
+    ml-schema create -q --release 3.18 $db
+    sqlite3 x.db "UPDATE alembic_version SET version_num = '0123456789ab'; CREATE TABLE novelties (a); ALTER TABLE runs ADD COLUMN mood TEXT"
+    before=$(sha x.db)
+    run_split ml-schema current $db
+    assert_status 0
+    assert_equal "$output" "0123456789ab	unknown; nearest: f4a9b2c7d1e6	3.18.0"
+    assert_contains "$stderr" "revision '0123456789ab' is none of MLflow's up to 3.18.0; its structure is nearest to revision f4a9b2c7d1e6 (3.18.0)"
+    for command in check "upgrade --to head" "upgrade --recover --to head" create "migrate-to-default-workspace --yes"; do
+        run_split ml-schema $command $db
+        assert_status 2
+    done
+    assert_equal "$(sha x.db)" "$before"
+}
+
+@test "a Git LFS pointer in the place of the database is told" {
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 1245184\n' 7 >x.db
+    for command in "ml-schema current" mldb-dump "ml-schema check"; do
+        run_split $command $db
+        assert_status 2
+        assert_contains "$stderr" "x.db: this is a Git LFS pointer, not the database that it stands for"
+        assert_contains "$stderr" "git lfs pull"
+    done
 }

@@ -924,3 +924,14 @@ END
         [ "$(cat kib)" -lt 65536 ] || { echo "$(cat kib) KiB" >&2; false; }
     done
 }
+
+@test "a run without an id is told by today's name of it" {
+    copy_tree
+    meta=$(ls -d mlruns/537708342419121040/1b720d*/meta.yaml)
+    sed -i '/^run_id:/d; /^run_uuid:/d' "$meta"
+    run_split mlruns-dump mlruns
+    assert_status 2
+    assert_contains "$stderr" "meta.yaml"
+    assert_contains "$stderr" "run_id is missing"
+    refute_contains "$stderr" run_uuid
+}

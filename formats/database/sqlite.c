@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +31,25 @@ static sqlite3 *handle_of(struct db *db)
     return ((struct sqlite_db *)db)->handle;
 }
 
+/* What a git clone has in the place of a large file, until Git LFS fetches it. */
+static bool is_lfs_pointer(sqlite3 *h)
+{
+    static const char begin[] = "version https://git-lfs.github.com/spec/";
+    char text[sizeof begin] = "";
+    const char *file = sqlite3_db_filename(h, "main");
+    FILE *f = file && *file ? fopen(file, "re") : NULL;
+    size_t n = f ? fread(text, 1, sizeof begin - 1, f) : 0;
+    if (f)
+        fclose(f);
+    return n == sizeof begin - 1 && memcmp(text, begin, n) == 0;
+}
+
+static bool failed_as_lfs_pointer(const char *where, struct err *e)
+{
+    err_set(e, where, "this is a Git LFS pointer, not the database that it stands for");
+    return err_hint(e, "`git lfs pull` fetches that");
+}
+
 static bool failed(struct db *db, const char *where, struct err *e)
 {
     sqlite3 *h = handle_of(db);
@@ -41,6 +61,8 @@ static bool failed(struct db *db, const char *where, struct err *e)
         err_hint(e, "another program is using the database: try again when it is done, or end it");
         break;
     case SQLITE_NOTADB:
+        if (is_lfs_pointer(h))
+            return failed_as_lfs_pointer(where, e);
         err_hint(e, "the file is no SQLite database, or it is encrypted");
         break;
     case SQLITE_CORRUPT:

@@ -361,7 +361,8 @@ static bool run_fill(struct walker *w, const struct yaml_value *meta, const stru
     const char *status, *stage, *word = NULL;
 
     /* up to 1.x the id was run_uuid alone */
-    if (!meta_is(w, meta, yaml_get(meta, "run_id") ? "run_id" : "run_uuid", unit->name, true) ||
+    if (!meta_is(w, meta, yaml_get(meta, "run_uuid") && !yaml_get(meta, "run_id") ? "run_uuid" : "run_id",
+                 unit->name, true) ||
         !meta_is(w, meta, "experiment_id", unit->experiment, true) || !(stage = meta_lifecycle(w, meta)) ||
         !(status = meta_word(w, yaml_get(meta, "status"), "status", statuses, 1, N_OF(statuses), 1)) ||
         !meta_fill(w, meta, run_fields, N_OF(run_fields), r))

@@ -90,6 +90,16 @@ static bool move_rows(struct db *db, const struct options *o, bool really, int64
     return ok;
 }
 
+/* What a revision that is not known means by its rows is not known either. */
+static bool refuse_unknown(struct db *db, struct err *e)
+{
+    struct schema_state s;
+    int rev;
+    bool ok = schema_state_read(db, &s, e), unknown = ok && s.kind == SCHEMA_STATE_UNKNOWN;
+    schema_state_free(&s);
+    return ok && (!unknown || schema_order_of(db, &rev, e));
+}
+
 int schema_command_move(struct schema_command *c, int argc, char **argv, struct err *e)
 {
     struct options o = {.lock_timeout = SCHEMA_LOCK_TIMEOUT, .retries = SCHEMA_RETRIES};
@@ -97,7 +107,7 @@ int schema_command_move(struct schema_command *c, int argc, char **argv, struct 
     const char *text = schema_command_operand(&spec, argc, argv, first);
     int64_t total, moved;
     if (!schema_command_open_to_wait(c, text, o.dry_run ? DB_READ : DB_WRITE, o.retries, o.lock_timeout, e) ||
-        !move_rows(c->db, &o, false, &total, e))
+        !move_rows(c->db, &o, false, &total, e) || (!o.dry_run && !refuse_unknown(c->db, e)))
         return EXIT_TROUBLE;
     printf("Total rows: %lld\n", (long long)total);
     io_flush_stdout();

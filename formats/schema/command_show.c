@@ -3,8 +3,10 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/buf.h"
+#include "common/printable.h"
 
 static const struct opt no_options[] = {{.type = OPT_END}};
 static const struct opt_spec current_spec = {
@@ -23,11 +25,34 @@ static bool read_rev(struct schema_command *c, const char *text, int *rev, struc
     return schema_command_open(c, text, DB_READ, SCHEMA_RETRIES, e) && schema_order_of(c->db, rev, e);
 }
 
+/* A revision that is not known is an answer too. */
+static int print_unknown(const struct schema_state *s, const char *display)
+{
+    struct buf text = {0}, releases = {0};
+    schema_state_describe(s, &text);
+    err_warn(display, "%s", buf_str(&text));
+    schema_releases_of(s->order, &releases);
+    buf_reset(&text);
+    printable_add(&text, s->revision, strlen(s->revision));
+    printf("%s\tunknown; nearest: %s\t%s\n", buf_str(&text), schema_revisions[s->order].revision,
+           buf_str(&releases));
+    buf_free(&text);
+    buf_free(&releases);
+    return EXIT_DONE;
+}
+
 int schema_command_current(struct schema_command *c, int argc, char **argv, struct err *e)
 {
     int first = opt_parse(&current_spec, argc, argv, NULL), rev;
-    if (!read_rev(c, schema_command_operand(&current_spec, argc, argv, first), &rev, e))
+    struct schema_state s;
+    const char *text = schema_command_operand(&current_spec, argc, argv, first);
+    if (!schema_command_open(c, text, DB_READ, SCHEMA_RETRIES, e))
         return EXIT_TROUBLE;
+    bool unknown = schema_state_read(c->db, &s, e) && s.kind == SCHEMA_STATE_UNKNOWN;
+    int code = unknown ? print_unknown(&s, c->url.display) : EXIT_TROUBLE;
+    schema_state_free(&s);
+    if (unknown || !schema_order_of(c->db, &rev, e))
+        return code;
     if (rev == SCHEMA_EMPTY) {
         puts("empty");
         return EXIT_DONE;

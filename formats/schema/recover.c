@@ -261,15 +261,51 @@ static bool may_be_wreck(struct db *db, int order, bool *may, struct err *e)
     return true;
 }
 
+/* PostgreSQL: the list of statuses without KILLED that MLflow 1.5.0 left beside the new one, and that no
+ * revision of MLflow's drops from 1.23 on. It refuses every KILLED run, and no upgrade. */
+static bool drop_old_statuses(struct wreck *w, int order)
+{
+    static const char query[] =
+        "SELECT k.conname FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid\n"
+        "JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = 'status' AND k.conkey = ARRAY[a.attnum]\n"
+        "WHERE k.contype = 'c' AND t.relname = 'runs'\n"
+        "    AND t.relnamespace = quote_ident(current_schema())::regnamespace\n"
+        "    AND pg_get_constraintdef(k.oid) LIKE '%SCHEDULED%' AND pg_get_constraintdef(k.oid) NOT LIKE "
+        "'%KILLED%'\n"
+        "ORDER BY 1";
+    char *name = NULL;
+    bool ok = true;
+    if (!w->repair || order < schema_find_revision("cfd24bdc0731"))
+        return true;
+    while (ok && (ok = db_query_text(w->db, query, &name, w->e)) && name) {
+        struct buf sql = {0};
+        buf_adds(&sql, "ALTER TABLE runs DROP CONSTRAINT \"");
+        for (const char *p = name; *p; p++)
+            buf_addf(&sql, *p == '"' ? "\"\"" : "%c", *p);
+        buf_addc(&sql, '"');
+        ok = take_back(w, buf_str(&sql), "table runs: check %s: statuses without KILLED, of MLflow 1.5.0",
+                       name);
+        buf_free(&sql);
+        free(name);
+        name = NULL;
+    }
+    return ok;
+}
+
 bool schema_recover(struct db *db, bool really, schema_report *report, void *arg, int *found, struct err *e)
 {
     struct wreck w = {.db = db, .repair = really, .report = report, .arg = arg, .e = e};
     int order;
     bool may;
     *found = 0;
-    if (db_dialect(db) != DIALECT_SQLITE)
-        return true;
-    if (!schema_stamped_order(db, &order, e) || !may_be_wreck(db, order, &may, e))
+    if (!schema_stamped_order(db, &order, e))
+        return false;
+    if (db_dialect(db) == DIALECT_POSTGRESQL) {
+        bool dropped = drop_old_statuses(&w, order);
+        *found = w.found;
+        return dropped;
+    }
+    if (!may_be_wreck(db, order, &may, e))
         return false;
     if (!may)
         return true;

@@ -108,7 +108,8 @@ enum schema_verdict schema_judge(struct db *db, struct schema_findings *f, struc
 /* Finds what MLflow's own upgrade leaves in a SQLite database when it is killed or fails, and with `really`
  * takes it back in one transaction, to the whole of the revision that the database is stamped with. Each
  * finding is given to report. What was not left by MLflow, or holds rows that would be lost, is an error, and
- * nothing is changed. */
+ * nothing is changed. On PostgreSQL, with `really` alone: drops the check of statuses without KILLED that
+ * MLflow 1.5.0 has left, which hinders no upgrade. */
 bool schema_recover(struct db *db, bool really, schema_report *report, void *arg, int *found, struct err *e);
 
 /* Finds what would stop an upgrade in the middle, without a change: things of users that bear the name of
