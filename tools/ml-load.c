@@ -90,7 +90,7 @@ static struct load_target *open_target(const char *url, const struct options *o)
     return t;
 }
 
-static void read_stream(struct store *s)
+static void read_stream(struct load *s)
 {
     struct err e;
     struct wire_reader *r = wire_reader_new(STDIN_FILENO, "standard input");
@@ -102,11 +102,11 @@ static void read_stream(struct store *s)
             err_exit_interrupted();
         switch (wire_next(r, &record, &e)) {
         case WIRE_HEADER:
-            store_segment(s, wire_reader_header(r));
+            load_segment(s, wire_reader_header(r));
             continue;
         case WIRE_RECORD:
             progress_add(1);
-            require(store_add(s, record, &e), &e);
+            require(load_add(s, record, &e), &e);
             continue;
         case WIRE_TRAILER:
             continue;
@@ -120,7 +120,7 @@ static void read_stream(struct store *s)
     }
     progress_end();
     wire_reader_free(r);
-    require(store_check(s, &e), &e);
+    require(load_check(s, &e), &e);
 }
 
 static void say_how_to_open(const struct load_target *t, const struct options *o)
@@ -160,22 +160,22 @@ int main(int argc, char **argv)
         die("standard output", "cannot write: it is closed, or nobody reads it");
     err_catch_signals();
     struct load_target *t = open_target(argv[first], &o);
-    struct store *s = load_target_store(t, o.drop_unsupported, &e);
+    struct load *s = load_target_store(t, o.drop_unsupported, &e);
     require(s, &e);
     read_stream(s);
     require(load_target_write(t, s, &e), &e);
-    err_verbose("%llu MiB went through a temporary file", (unsigned long long)(store_spilled(s) >> 20));
+    err_verbose("%llu MiB went through a temporary file", (unsigned long long)(load_spilled(s) >> 20));
     require(load_target_publish(t, &e), &e);
-    int code = load_report_dropped(store_report(s)) ? EXIT_ANSWER_NO : EXIT_DONE;
+    int code = load_report_dropped(load_report(s)) ? EXIT_ANSWER_NO : EXIT_DONE;
     if (!o.target.dry_run)
         err_done(code, "the database is complete");
 
     err_note(o.target.dry_run ? "dry run: nothing was written; it would be loaded into %s:"
                               : "loaded into %s:",
              load_target_url(t)->display);
-    load_report_print(store_report(s));
+    load_report_print(load_report(s));
     if (!o.target.dry_run)
         say_how_to_open(t, &o);
-    store_free(s);
+    load_free(s);
     return code;
 }

@@ -9,7 +9,7 @@
 #include "formats/schema/schema.h"
 #include "formats/load/internal.h"
 
-enum verdict load_unsupported(struct store *s, const struct record *r, int field, const char *what,
+enum verdict load_unsupported(struct load *s, const struct record *r, int field, const char *what,
                               const char *hint)
 {
     const struct kind_desc *k = r->kind;
@@ -20,12 +20,12 @@ enum verdict load_unsupported(struct store *s, const struct record *r, int field
     if (s->drop_unsupported && !kind_has_trait(k->kind, TRAIT_PARENT))
         return LEAVE_RECORD;
     struct err e;
-    err_set(&e, store_describe(s, r), "%s: %s", k->fields[field].name, what);
+    err_set(&e, load_describe(s, r), "%s: %s", k->fields[field].name, what);
     if (s->drop_unsupported)
         err_hint(&e, "other records belong to it, so it cannot be left out: change it in the source");
     else if (hint)
         err_hint(&e, "%s", hint);
-    store_problem(s, &e);
+    load_problem(s, &e);
     return REFUSE;
 }
 
@@ -47,7 +47,7 @@ static void first_release(int order, struct buf *out)
 }
 
 /* A value whose column the revision does not have. */
-static enum verdict no_column(struct store *s, const struct record *r, int field)
+static enum verdict no_column(struct load *s, const struct record *r, int field)
 {
     const struct kind_desc *k = r->kind;
     if (s->drop_unsupported) {
@@ -62,16 +62,16 @@ static enum verdict no_column(struct store *s, const struct record *r, int field
     struct err e;
     struct buf release = {0};
     first_release(k->fields[field].since, &release);
-    err_set(&e, store_describe(s, r),
+    err_set(&e, load_describe(s, r),
             "%s has no column in this schema; the first release with it is %s (not repeated for other %s)",
             k->fields[field].name, buf_str(&release), k->plural);
     err_hint(&e, "%s; or --release names a newer one", load_drop_hint);
     buf_free(&release);
-    store_problem(s, &e);
+    load_problem(s, &e);
     return REFUSE;
 }
 
-void load_no_table(struct store *s, const struct record *r)
+void load_no_table(struct load *s, const struct record *r)
 {
     enum kind k = r->kind->kind;
     if (k == KIND_latest_metric) /* derived: MLflow of that release computes it when it reads */
@@ -88,32 +88,32 @@ void load_no_table(struct store *s, const struct record *r)
     struct err e;
     struct buf release = {0};
     first_release(s->plans[k].first_order, &release);
-    err_set(&e, store_describe(s, r),
+    err_set(&e, load_describe(s, r),
             "this schema has no table for %s; the first release with it is %s (not repeated for others)",
             r->kind->plural, buf_str(&release));
     err_hint(&e, "%s; or --release names a newer one", load_drop_hint);
     buf_free(&release);
-    store_problem(s, &e);
+    load_problem(s, &e);
 }
 
 /* ---- from a record to a row */
 
-bool store_decimal_id(const struct value *v, int64_t *id)
+bool load_decimal_id(const struct value *v, int64_t *id)
 {
     return v->type == VALUE_STR && value_parse_int(v->s, v->len, id) && *id >= 0 && v->s[0] != '+' &&
            v->s[0] != '-' && (v->len == 1 || v->s[0] != '0');
 }
 
-static enum verdict convert_id(struct store *s, const struct record *r, int field,
-                               const struct store_column *c, struct value *out)
+static enum verdict convert_id(struct load *s, const struct record *r, int field, const struct load_column *c,
+                               struct value *out)
 {
     int64_t id;
-    if (store_decimal_id(&r->v[field], &id)) {
+    if (load_decimal_id(&r->v[field], &id)) {
         *out = value_int(id);
-        if (c->type != STORE_INT32 || id <= INT32_MAX || s->fatal)
+        if (c->type != LOAD_INT32 || id <= INT32_MAX || s->fatal)
             return KEEP;
         s->fatal = true;
-        err_set(&s->fatal_error, store_describe(s, r),
+        err_set(&s->fatal_error, load_describe(s, r),
                 "the id does not fit the 32-bit columns of MLflow's tables in PostgreSQL");
         err_hint(
             &s->fatal_error,
@@ -125,11 +125,11 @@ static enum verdict convert_id(struct store *s, const struct record *r, int fiel
     struct err e;
     struct buf shown = {0};
     value_describe(&r->v[field], &shown);
-    err_set(&e, store_describe(s, r), "%s: '%s' is no number as a database has it",
+    err_set(&e, load_describe(s, r), "%s: '%s' is no number as a database has it",
             r->kind->fields[field].name, buf_str(&shown));
     err_hint(&e, "ml-transform --renumber-experiments gives experiments new ids");
     buf_free(&shown);
-    store_problem(s, &e);
+    load_problem(s, &e);
     return REFUSE;
 }
 
@@ -138,7 +138,7 @@ static double finite_value(double f)
     return isinf(f) ? (f > 0 ? DBL_MAX : -DBL_MAX) : f;
 }
 
-static enum verdict convert_status(struct store *s, const struct record *r, int field, struct value *out)
+static enum verdict convert_status(struct load *s, const struct record *r, int field, struct value *out)
 {
     static const char *const words[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
     for (int i = 0; i < 4; i++)
@@ -149,10 +149,10 @@ static enum verdict convert_status(struct store *s, const struct record *r, int 
     struct err e;
     struct buf shown = {0};
     value_describe(&r->v[field], &shown);
-    err_set(&e, store_describe(s, r), "%s: '%s' is none of UNSPECIFIED, PENDING, READY, FAILED",
+    err_set(&e, load_describe(s, r), "%s: '%s' is none of UNSPECIFIED, PENDING, READY, FAILED",
             r->kind->fields[field].name, buf_str(&shown));
     buf_free(&shown);
-    store_problem(s, &e);
+    load_problem(s, &e);
     return REFUSE;
 }
 
@@ -177,7 +177,7 @@ static int word_since(enum kind kind, int field, const struct value *v)
     return 0;
 }
 
-static enum verdict late_word(struct store *s, const struct record *r, int field, int since)
+static enum verdict late_word(struct load *s, const struct record *r, int field, int since)
 {
     struct buf what = {0};
     buf_addf(&what, "'%.*s' is not known there; the first release that knows it is ", (int)r->v[field].len,
@@ -188,8 +188,8 @@ static enum verdict late_word(struct store *s, const struct record *r, int field
     return v;
 }
 
-static enum verdict convert_text(struct store *s, const struct record *r, int field,
-                                 const struct store_column *c, struct value *out)
+static enum verdict convert_text(struct load *s, const struct record *r, int field,
+                                 const struct load_column *c, struct value *out)
 {
     const struct value *v = &r->v[field];
     char what[200];
@@ -212,7 +212,7 @@ static enum verdict convert_text(struct store *s, const struct record *r, int fi
     return KEEP;
 }
 
-static enum verdict convert_metric(struct store *s, const struct record *r, int field, const struct plan *p,
+static enum verdict convert_metric(struct load *s, const struct record *r, int field, const struct plan *p,
                                    struct value *row)
 {
     double f = r->v[field].f;
@@ -228,7 +228,7 @@ static enum verdict convert_metric(struct store *s, const struct record *r, int 
 }
 
 /* One field into its column. */
-static enum verdict convert_field(struct store *s, const struct record *r, int field, const struct plan *p,
+static enum verdict convert_field(struct load *s, const struct record *r, int field, const struct plan *p,
                                   struct value *row)
 {
     const struct field_desc *f = &r->kind->fields[field];
@@ -239,7 +239,7 @@ static enum verdict convert_field(struct store *s, const struct record *r, int f
                                     : KEEP;
     if (column == MISSING_COLUMN)
         return value_is_null(v) || is_default(r, field) ? KEEP : no_column(s, r, field);
-    const struct store_column *c = &p->table->columns[column];
+    const struct load_column *c = &p->table->columns[column];
     struct value *out = &row[column];
     if (value_is_null(v)) {
         *out = c->not_null ? c->dflt : *v;
@@ -259,7 +259,7 @@ static enum verdict convert_field(struct store *s, const struct record *r, int f
     default:
         if (value_is_text(v))
             return convert_text(s, r, field, c, out);
-        if (c->type == STORE_INT32 && v->type == VALUE_INT && (v->i > INT32_MAX || v->i < INT32_MIN))
+        if (c->type == LOAD_INT32 && v->type == VALUE_INT && (v->i > INT32_MAX || v->i < INT32_MIN))
             return load_unsupported(s, r, field, "the number does not fit the column's 32 bits",
                                     load_drop_hint);
         *out = *v;
@@ -267,7 +267,7 @@ static enum verdict convert_field(struct store *s, const struct record *r, int f
     }
 }
 
-enum verdict load_convert(struct store *s, const struct record *r, const struct plan *p, struct value *row)
+enum verdict load_convert(struct load *s, const struct record *r, const struct plan *p, struct value *row)
 {
     const struct kind_desc *k = r->kind;
     enum verdict worst = KEEP;
@@ -291,15 +291,15 @@ enum verdict load_convert(struct store *s, const struct record *r, const struct 
     return worst;
 }
 
-bool load_check_nulls(struct store *s, const struct record *r, const struct plan *p, const struct value *row)
+bool load_check_nulls(struct load *s, const struct record *r, const struct plan *p, const struct value *row)
 {
     for (int i = 0; i < p->table->n_columns; i++) {
-        const struct store_column *c = &p->table->columns[i];
+        const struct load_column *c = &p->table->columns[i];
         if (!value_is_null(&row[i]) || !c->not_null || c->look_up)
             continue;
         struct err e;
-        err_set(&e, store_describe(s, r), "it has no value for the column %s, which must have one", c->name);
-        return store_problem(s, &e);
+        err_set(&e, load_describe(s, r), "it has no value for the column %s, which must have one", c->name);
+        return load_problem(s, &e);
     }
     return true;
 }

@@ -7,7 +7,7 @@
 
 /* 32 hex digits in the shape of a UUID (version 8: made by a rule of one's own) that tell the values apart.
  */
-static struct value derived_uuid(struct store *s, const char *what, const struct value *v, int n)
+static struct value derived_uuid(struct load *s, const char *what, const struct value *v, int n)
 {
     static const char hex[] = "0123456789abcdef";
     struct buf *b = &s->data;
@@ -29,20 +29,20 @@ static struct value derived_uuid(struct store *s, const char *what, const struct
 
 static void set_column(const struct plan *p, const char *column, struct value *row, struct value v)
 {
-    int i = store_table_find(p->table, column);
+    int i = load_table_find(p->table, column);
     if (i >= 0)
         row[i] = v;
 }
 
 /* The uuid of a dataset that has none: of its experiment, name and digest. */
-static struct value dataset_uuid(struct store *s, const struct value *experiment, const struct value *name,
+static struct value dataset_uuid(struct load *s, const struct value *experiment, const struct value *name,
                                  const struct value *digest)
 {
     struct value v[] = {*experiment, *name, *digest};
     return derived_uuid(s, "dataset", v, 3);
 }
 
-static struct value input_uuid(struct store *s, const struct record *r)
+static struct value input_uuid(struct load *s, const struct record *r)
 {
     struct value v[RECORD_MAX_FIELDS];
     int n = 0;
@@ -55,7 +55,7 @@ static struct value input_uuid(struct store *s, const struct record *r)
 
 /* The words of MLflow's V2 and V3 traces for a state that nobody set: its readers take only those of their
  * own time. */
-static struct value trace_state(const struct store *s, const struct value *state)
+static struct value trace_state(const struct load *s, const struct value *state)
 {
     static const char v2[] = "TRACE_STATUS_UNSPECIFIED", v3[] = "STATE_UNSPECIFIED";
     if (value_eqs(state, v2) || value_eqs(state, v3))
@@ -63,8 +63,7 @@ static struct value trace_state(const struct store *s, const struct value *state
     return *state;
 }
 
-static void derive_assessment(struct store *s, const struct record *r, const struct plan *p,
-                              struct value *row)
+static void derive_assessment(struct load *s, const struct record *r, const struct plan *p, struct value *row)
 {
     if (s->order < REV_TRACE_ANALYTICS)
         return;
@@ -90,10 +89,10 @@ static bool is_local(const struct value *v)
 }
 
 /* The file store that a location lies in, of those known so far; NULL when it is in none. */
-static struct store_root *root_of(struct store *s, const struct value *v)
+static struct load_root *root_of(struct load *s, const struct value *v)
 {
     for (int i = 0; value_is_text(v) && i < s->report.n_roots; i++) {
-        struct store_root *root = &s->report.roots[i];
+        struct load_root *root = &s->report.roots[i];
         size_t len = strlen(root->uri);
         if (v->len >= len && memcmp(v->s, root->uri, len) == 0)
             return root;
@@ -102,27 +101,27 @@ static struct store_root *root_of(struct store *s, const struct value *v)
 }
 
 /* A file store gives its experiments the location ROOT/ID. */
-static void note_root(struct store *s, const struct value *location, const struct value *id)
+static void note_root(struct load *s, const struct value *location, const struct value *id)
 {
     size_t n = location->len - id->len;
     if (!is_local(location) || location->len <= id->len || n >= sizeof s->report.roots->uri ||
         location->s[n - 1] != '/' || memcmp(location->s + n, id->s, id->len) != 0 || root_of(s, location) ||
-        s->report.n_roots == STORE_MAX_ROOTS)
+        s->report.n_roots == LOAD_MAX_ROOTS)
         return;
-    struct store_root *root = &s->report.roots[s->report.n_roots++];
+    struct load_root *root = &s->report.roots[s->report.n_roots++];
     memcpy(root->uri, location->s, n);
 }
 
-static void note_location(struct store *s, const struct value *v)
+static void note_location(struct load *s, const struct value *v)
 {
-    struct store_root *root = root_of(s, v);
+    struct load_root *root = root_of(s, v);
     if (root)
         root->locations++;
 }
 
-static void note_spans(struct store *s, const struct value *v)
+static void note_spans(struct load *s, const struct value *v)
 {
-    struct store_root *root = root_of(s, v);
+    struct load_root *root = root_of(s, v);
     if (root)
         root->spans++;
 }
@@ -133,7 +132,7 @@ static bool is_in_trash(const struct value *location)
     return memmem(location->s, location->len, "/.trash/", strlen("/.trash/")) != NULL;
 }
 
-static void note_experiment(struct store *s, const struct record *r)
+static void note_experiment(struct load *s, const struct record *r)
 {
     const struct value *id = &r->v[F_experiment_experiment_id], *ws = &r->v[F_experiment_workspace];
     bool deleted = value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted");
@@ -149,7 +148,7 @@ static void note_experiment(struct store *s, const struct record *r)
     s->report.deleted_experiments += deleted && root_of(s, location) && !is_in_trash(location);
 }
 
-void load_derive(struct store *s, const struct record *r, const struct plan *p, struct value *row)
+void load_derive(struct load *s, const struct record *r, const struct plan *p, struct value *row)
 {
     const struct value *v = r->v;
     switch (r->kind->kind) {

@@ -1,6 +1,6 @@
 /* What the parts of the store share: the tables to fill, rows as bytes, the conversions of traces. */
-#ifndef FORMATS_STORE_IMPL_H
-#define FORMATS_STORE_IMPL_H
+#ifndef FORMATS_LOAD_INTERNAL_H
+#define FORMATS_LOAD_INTERNAL_H
 
 #include "common/arena.h"
 #include "common/buf.h"
@@ -9,14 +9,14 @@
 #include "migrations/migrations.h"
 #include "formats/database/trace_columns.h"
 
-enum { STORE_MAX_COLUMNS = 64, STORE_MAX_TABLES = 96, STORE_MAX_KEY = 8 };
+enum { LOAD_MAX_COLUMNS = 64, LOAD_MAX_TABLES = 96, LOAD_MAX_KEY = 8 };
 
-enum store_type { STORE_TEXT, STORE_INT32, STORE_INT64, STORE_FLOAT, STORE_BOOL, STORE_BYTES, STORE_DATE };
+enum load_type { LOAD_TEXT, LOAD_INT32, LOAD_INT64, LOAD_FLOAT, LOAD_BOOL, LOAD_BYTES, LOAD_DATE };
 
-struct store_column {
+struct load_column {
     const char *name;
-    enum store_type type; /* INT32 only where the dialect has a narrow INTEGER */
-    int64_t max_length;   /* characters, where the dialect enforces it; 0: no limit */
+    enum load_type type; /* INT32 only where the dialect has a narrow INTEGER */
+    int64_t max_length;  /* characters, where the dialect enforces it; 0: no limit */
     bool not_null;
     struct value dflt; /* the declared default, NULL when there is none */
     bool in_key;
@@ -25,22 +25,22 @@ struct store_column {
 };
 
 /* A table with the columns that its kinds fill. */
-struct store_table {
+struct load_table {
     const char *name;
-    struct store_column columns[STORE_MAX_COLUMNS];
+    struct load_column columns[LOAD_MAX_COLUMNS];
     int n_columns;
-    int key[STORE_MAX_KEY]; /* places in columns, in the order of the primary key */
+    int key[LOAD_MAX_KEY]; /* places in columns, in the order of the primary key */
     int n_key;
-    bool filled;  /* rows will come */
-    bool of_kind; /* some kind's records are its rows */
-    bool at_once; /* its rows go to the database as they come (store_begin_at_once) */
+    bool filled;   /* rows will come */
+    bool of_kind;  /* some kind's records are its rows */
+    bool streamed; /* its rows go to the database as they come (load_begin_streamed) */
 };
 
 enum { NO_COLUMN = -1, MISSING_COLUMN = -2 };
 
 /* How a kind's records become rows. */
 struct plan {
-    struct store_table *table;     /* NULL: no such table at this revision */
+    struct load_table *table;      /* NULL: no such table at this revision */
     int first_order;               /* of the revision that first can hold the kind */
     int column[RECORD_MAX_FIELDS]; /* of each field: place in the table, or one of the above */
     int is_nan;                    /* of a METRIC's companion */
@@ -66,7 +66,7 @@ extern const struct ref_desc {
     const char *what;
     const char *table;
     const char *columns[REF_MAX_COLUMNS + 1];
-} store_refs[REF_COUNT];
+} load_refs[REF_COUNT];
 
 /* First bytes of the sorter's keys: what is checked before any row is written, tables, what is checked after.
  */
@@ -80,17 +80,17 @@ struct row_head {
 } __attribute__((packed));
 enum { ROW_PATCH = 1 << 0, ROW_NEGATIVE_ZERO = 1 << 1 };
 
-struct store {
+struct load {
     enum dialect dialect;
     int order;
     bool drop_unsupported;
-    struct store_report report;
-    struct store_table tables[STORE_MAX_TABLES];
+    struct load_report report;
+    struct load_table tables[LOAD_MAX_TABLES];
     int n_tables;
     struct plan plans[KIND_COUNT];
     struct sorter *sorter;
-    struct store_sink *sink;         /* NULL until rows are written */
-    struct store_table **row_tables; /* of each of row_tables[] (rows.h); NULL where the target has none */
+    struct load_sink *sink;         /* NULL until rows are written */
+    struct load_table **row_tables; /* of each of row_tables[] (rows.h); NULL where the target has none */
     struct row_decoder *row_decoder;
     bool default_workspace; /* its row has come */
     struct arena names;     /* what the tables' descriptions hold */
@@ -107,48 +107,48 @@ struct store {
     char default_elsewhere[24];           /* id of another one named Default */
     int64_t trace_experiment, trace_time; /* of the trace that came last */
     bool from_file_store;
-    bool checked; /* store_check() was asked */
+    bool checked; /* load_check() was asked */
     bool fatal;   /* there is no sense in going on, and fatal_error says why */
     struct err fatal_error;
 };
 
 /* The record's name for messages; lives until the next call. */
-const char *store_describe(struct store *s, const struct record *r);
+const char *load_describe(struct load *s, const struct record *r);
 /* Adds to a table all columns that can be filled. */
-void store_plan_columns(struct store *s, struct store_table *t, const struct db_columns *have);
-struct store_table *store_table_named(struct store *s, const char *name);
+void load_plan_columns(struct load *s, struct load_table *t, const struct db_columns *have);
+struct load_table *load_table_named(struct load *s, const char *name);
 /* Reads an id as a database has it: decimal digits in their one form. */
-bool store_decimal_id(const struct value *v, int64_t *id);
-/* Puts down what a record refers to (store_refs.c). row is not used for kinds that nobody refers to. */
-bool store_note_refs(struct store *s, const struct record *r, const struct plan *p, const struct value *row,
-                     struct err *e);
+bool load_decimal_id(const struct value *v, int64_t *id);
+/* Puts down what a record refers to (references.c). row is not used for kinds that nobody refers to. */
+bool load_note_refs(struct load *s, const struct record *r, const struct plan *p, const struct value *row,
+                    struct err *e);
 /* Puts a row into the sorter. */
-bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, const struct value *row,
-                     struct err *e);
+bool load_stage_row(struct load *s, enum kind kind, struct load_table *t, const struct value *row,
+                    struct err *e);
 /* Names are unique within a workspace, in both dialects; told here so that both experiments can be named. */
-bool load_stage_name(struct store *s, const struct record *r, struct err *e);
+bool load_stage_name(struct load *s, const struct record *r, struct err *e);
 struct promoted;
 /* A trace's tag or metadata that fills columns of the trace's row: follows that row in the sorter and is laid
  * over it. */
-bool load_stage_patch(struct store *s, const struct record *r, const struct promoted *what, struct err *e);
+bool load_stage_patch(struct load *s, const struct record *r, const struct promoted *what, struct err *e);
 /* Row records: reading the target's tables, taking a record, and what is to be done before all are written
- * (store_other.c). */
-bool store_plan_others(struct store *s, struct db *db, struct err *e);
-bool store_add_other(struct store *s, const struct record *r, struct err *e);
-bool store_finish_others(struct store *s, struct db *db, struct err *e);
+ * (untyped_rows.c). */
+bool load_plan_untyped(struct load *s, struct db *db, struct err *e);
+bool load_add_untyped(struct load *s, const struct record *r, struct err *e);
+bool load_finish_untyped(struct load *s, struct db *db, struct err *e);
 /* After the last row: gives each workspace that rows are in a row of its own. */
-bool store_add_workspaces(struct store *s, struct db *db, struct err *e);
+bool load_add_workspaces(struct load *s, struct db *db, struct err *e);
 /* Prints a problem, unless too many were. Returns false. */
-bool store_problem(struct store *s, const struct err *e);
+bool load_problem(struct load *s, const struct err *e);
 
-int store_table_find(const struct store_table *t, const char *column); /* -1: none */
+int load_table_find(const struct load_table *t, const char *column); /* -1: none */
 /* The place of a column that the table's revision has; MISSING_COLUMN with e filled when it is not there. */
-int load_plan_column(struct store *s, struct store_table *t, const struct db_columns *have, const char *name,
+int load_plan_column(struct load *s, struct load_table *t, const struct db_columns *have, const char *name,
                      struct err *e);
 /* Reads the table's primary key (table.c). */
-bool load_plan_key(struct db *db, struct store_table *t, struct err *e);
+bool load_plan_key(struct db *db, struct load_table *t, struct err *e);
 /* Reads how a kind's records become rows (plan.c). */
-bool load_plan_kind(struct store *s, struct db *db, const struct kind_desc *k, struct err *e);
+bool load_plan_kind(struct load *s, struct db *db, const struct kind_desc *k, struct err *e);
 
 /* ---- from a record to a row (convert.c, derive.c) */
 
@@ -158,18 +158,18 @@ enum verdict { KEEP, LEAVE_VALUE, LEAVE_RECORD, REFUSE };
 extern const char load_drop_hint[];
 /* A value that cannot be stored: told, or left out on request, by itself where the row makes sense without
  * it. what is printed after the record and the field. */
-enum verdict load_unsupported(struct store *s, const struct record *r, int field, const char *what,
+enum verdict load_unsupported(struct load *s, const struct record *r, int field, const char *what,
                               const char *hint);
 /* A record of a kind that the revision has no table for. */
-void load_no_table(struct store *s, const struct record *r);
+void load_no_table(struct load *s, const struct record *r);
 /* Fills the row. KEEP when it is to be stored. */
-enum verdict load_convert(struct store *s, const struct record *r, const struct plan *p, struct value *row);
+enum verdict load_convert(struct load *s, const struct record *r, const struct plan *p, struct value *row);
 /* Finishes a row with what depends on more than one field, and keeps what the report tells. */
-void load_derive(struct store *s, const struct record *r, const struct plan *p, struct value *row);
+void load_derive(struct load *s, const struct record *r, const struct plan *p, struct value *row);
 /* A row must have what its columns demand. */
-bool load_check_nulls(struct store *s, const struct record *r, const struct plan *p, const struct value *row);
+bool load_check_nulls(struct load *s, const struct record *r, const struct plan *p, const struct value *row);
 
-/* ---- rows as bytes (store_row.c) */
+/* ---- rows as bytes (row_bytes.c) */
 
 /* Appends a value so that memcmp puts values in the order in which databases keep them, -0.0 being 0.0. */
 void row_put_key(struct buf *out, const struct value *v);
@@ -179,7 +179,7 @@ size_t row_get_key(const char *key, size_t len, struct value *v, struct arena *s
 void row_put(struct buf *out, const struct value *v);
 size_t row_get(const char *data, struct value *v);
 
-/* ---- traces (store_trace.c) */
+/* ---- traces (promote.c) */
 
 enum { PROMOTED_MAX = TRACE_TOKENS };
 
@@ -212,34 +212,34 @@ enum sink_answer {
     SINK_FAILED,
 };
 
-struct store_sink;
-struct store_sink_ops {
-    /* The dialects that can take one table's rows before all others: its rows will come by put_at_once()
-     * alone; false without an error: not this table. end_at_once() is called before anything else. */
-    bool (*begin_at_once)(struct store_sink *k, struct store_table *t, struct err *e);
-    bool (*put_at_once)(struct store_sink *k, const struct value *row, struct err *e);
-    bool (*end_at_once)(struct store_sink *k, struct err *e);
+struct load_sink;
+struct load_sink_ops {
+    /* The dialects that can take one table's rows before all others: its rows will come by put_streamed()
+     * alone; false without an error: not this table. end_streamed() is called before anything else. */
+    bool (*begin_streamed)(struct load_sink *k, struct load_table *t, struct err *e);
+    bool (*put_streamed)(struct load_sink *k, const struct value *row, struct err *e);
+    bool (*end_streamed)(struct load_sink *k, struct err *e);
     /* Rows will come, of one table after the other. */
-    bool (*begin)(struct store_sink *k, struct err *e);
-    enum sink_answer (*fill)(struct store_sink *k, const struct store_table *t, struct row_source *from,
+    bool (*begin)(struct load_sink *k, struct err *e);
+    enum sink_answer (*fill)(struct load_sink *k, const struct load_table *t, struct row_source *from,
                              struct err *e);
     /* All rows have come: make keys and indexes. collapsed: rows of the table that came at once which were
      * there already. */
-    bool (*end)(struct store_sink *k, uint64_t *collapsed, struct err *e);
+    bool (*end)(struct load_sink *k, uint64_t *collapsed, struct err *e);
     /* All references lead somewhere: make the foreign keys, and what else there is to do. */
-    bool (*finish)(struct store_sink *k, struct err *e);
-    void (*free)(struct store_sink *k);
+    bool (*finish)(struct load_sink *k, struct err *e);
+    void (*free)(struct load_sink *k);
 };
-struct store_sink {
-    const struct store_sink_ops *ops;
+struct load_sink {
+    const struct load_sink_ops *ops;
     struct db *db;
 };
 
 /* That of db's dialect. */
-struct store_sink *store_new_sink(const struct store *s, struct db *db);
+struct load_sink *load_new_sink(const struct load *s, struct db *db);
 /* The rows of the table that came at once have all come. */
-bool load_end_at_once(struct store *s, struct err *e);
-struct store_sink *store_sqlite_sink(struct db *db, const struct store_table *tables, int n_tables);
-struct store_sink *store_postgres_sink(struct db *db, const struct store_table *tables, int n_tables);
+bool load_end_streamed(struct load *s, struct err *e);
+struct load_sink *load_sqlite_sink(struct db *db, const struct load_table *tables, int n_tables);
+struct load_sink *load_postgres_sink(struct db *db, const struct load_table *tables, int n_tables);
 
 #endif

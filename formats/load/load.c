@@ -7,27 +7,27 @@
 #include "formats/record/rows.h"
 #include "formats/load/internal.h"
 
-struct store *store_new(struct db *db, int order, const struct store_options *options, struct err *e)
+struct load *load_new(struct db *db, int order, const struct load_options *options, struct err *e)
 {
-    struct store *s = xcalloc(1, sizeof *s);
+    struct load *s = xcalloc(1, sizeof *s);
     s->dialect = db_dialect(db);
     s->order = order;
     s->drop_unsupported = options->drop_unsupported;
-    s->sorter = sorter_new(options->tmpdir, STORE_MEMORY);
+    s->sorter = sorter_new(options->tmpdir, LOAD_MEMORY);
     bool ok = true;
     for (int k = 0; ok && k < KIND_COUNT; k++)
         if (kind_is_entity(&kinds[k]))
             ok = load_plan_kind(s, db, &kinds[k], e);
-    ok = ok && store_plan_others(s, db, e);
+    ok = ok && load_plan_untyped(s, db, e);
     for (int i = 0; ok && i < s->n_tables; i++)
         ok = load_plan_key(db, &s->tables[i], e);
     if (ok)
         return s;
-    store_free(s);
+    load_free(s);
     return NULL;
 }
 
-void store_free(struct store *s)
+void load_free(struct load *s)
 {
     if (!s)
         return;
@@ -50,7 +50,7 @@ void store_free(struct store *s)
     free(s);
 }
 
-void store_segment(struct store *s, const struct wire_header *header)
+void load_segment(struct load *s, const struct wire_header *header)
 {
     if ((s->n_segments & (s->n_segments - 1)) == 0) /* room doubles at each power of two */
         s->sources =
@@ -61,27 +61,27 @@ void store_segment(struct store *s, const struct wire_header *header)
         buf_reset(&s->current[i]);
 }
 
-const struct store_report *store_report(const struct store *s)
+const struct load_report *load_report(const struct load *s)
 {
     return &s->report;
 }
 
-uint64_t store_spilled(const struct store *s)
+uint64_t load_spilled(const struct load *s)
 {
     return sorter_spilled(s->sorter);
 }
 
-bool store_add(struct store *s, const struct record *r, struct err *e)
+bool load_add(struct load *s, const struct record *r, struct err *e)
 {
     const struct plan *p = &s->plans[r->kind->kind];
-    struct value row[STORE_MAX_COLUMNS];
+    struct value row[LOAD_MAX_COLUMNS];
     struct promoted promoted;
     if (r->kind->kind == KIND_skipped) {
         s->report.skipped++;
         return true;
     }
     if (r->kind->kind == KIND_row)
-        return store_add_other(s, r, e);
+        return load_add_untyped(s, r, e);
     if (!kind_is_entity(r->kind))
         return true;
     if (!p->table) {
@@ -92,7 +92,7 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
     if (s->order >= REV_TRACE_ANALYTICS &&
         (r->kind->kind == KIND_trace_tag || r->kind->kind == KIND_trace_request_metadata) &&
         promote(&s->json, r, &promoted))
-        return store_note_refs(s, r, p, NULL, e) && load_stage_patch(s, r, &promoted, e);
+        return load_note_refs(s, r, p, NULL, e) && load_stage_patch(s, r, &promoted, e);
     enum verdict verdict = load_convert(s, r, p, row);
     if (s->fatal) {
         *e = s->fatal_error;
@@ -100,16 +100,16 @@ bool store_add(struct store *s, const struct record *r, struct err *e)
     }
     if (verdict != KEEP || !load_check_nulls(s, r, p, row))
         return true;
-    if (!store_note_refs(s, r, p, row, e))
+    if (!load_note_refs(s, r, p, row, e))
         return false;
     if (r->kind->kind == KIND_experiment && !load_stage_name(s, r, e))
         return false;
-    return store_stage_row(s, r->kind->kind, p->table, row, e);
+    return load_stage_row(s, r->kind->kind, p->table, row, e);
 }
 
 /* From 3.4 on MLflow makes an experiment 0 named Default whenever there is none; before, only in an empty
  * database. */
-static void check_default(struct store *s)
+static void check_default(struct load *s)
 {
     if (s->order < REV_EVALUATION_DATASETS || !s->default_elsewhere[0] || s->has_default)
         return;
@@ -122,17 +122,17 @@ static void check_default(struct store *s)
             "does not start");
     err_hint(&e, "rename it, in the source or on the way: ml-transform --rename-experiment %s=NEW",
              s->default_elsewhere);
-    store_problem(s, &e);
+    load_problem(s, &e);
 }
 
-bool store_check(struct store *s, struct err *e)
+bool load_check(struct load *s, struct err *e)
 {
     if (!s->checked)
         check_default(s);
     s->checked = true;
     uint64_t n = s->report.problems;
-    if (n > STORE_MAX_MESSAGES)
-        err_print(NULL, "... and %llu more problems", (unsigned long long)(n - STORE_MAX_MESSAGES));
+    if (n > LOAD_MAX_MESSAGES)
+        err_print(NULL, "... and %llu more problems", (unsigned long long)(n - LOAD_MAX_MESSAGES));
     return n == 0 ||
            err_set(e, "", "%llu problem%s: nothing was loaded", (unsigned long long)n, n == 1 ? "" : "s");
 }

@@ -2,11 +2,11 @@
  * sorted by table and primary key (common/sort.h), and each table is filled in the order of its key. So
  * duplicates meet, keys are appended instead of searched for, and memory stays the same at any size.
  *
- * Nothing is written before store_write(), which the caller calls after the stream's last good trailer,
+ * Nothing is written before load_write(), which the caller calls after the stream's last good trailer,
  * inside a transaction (or on a file that is not yet anybody's); unless the caller lets metric points go to
  * the database as they come. */
-#ifndef FORMATS_STORE_H
-#define FORMATS_STORE_H
+#ifndef FORMATS_LOAD_H
+#define FORMATS_LOAD_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,19 +16,19 @@
 #include "formats/stream/wire.h"
 
 enum {
-    STORE_MEMORY = 12 << 20,    /* bytes for rows before they go to a temporary file */
-    STORE_CACHE_KIB = 12 << 10, /* SQLite's page cache while rows are written and indexes made, in KiB */
-    STORE_MAX_MESSAGES = 20,    /* problems that are told one by one */
-    STORE_MAX_ROOTS = 4
+    LOAD_MEMORY = 12 << 20,    /* bytes for rows before they go to a temporary file */
+    LOAD_CACHE_KIB = 12 << 10, /* SQLite's page cache while rows are written and indexes made, in KiB */
+    LOAD_MAX_MESSAGES = 20,    /* problems that are told one by one */
+    LOAD_MAX_ROOTS = 4
 };
 
-struct store_options {
+struct load_options {
     bool drop_unsupported; /* what the target cannot hold is left out and counted */
     const char *tmpdir;    /* for the temporary file; lives as long as the store */
 };
 
 /* What became of the records. Counts of values or records. */
-struct store_report {
+struct load_report {
     uint64_t rows[KIND_COUNT];      /* distinct entities */
     uint64_t collapsed[KIND_COUNT]; /* points that were there already, to the last bit that a key holds */
     uint64_t dropped[KIND_COUNT];   /* records left out on request */
@@ -44,41 +44,41 @@ struct store_report {
     uint64_t workspaces;           /* besides the default one */
     uint64_t added_workspaces;     /* of these, without a row in the stream */
     int n_roots;
-    struct store_root {     /* a file store on this disk, known from the locations of its experiments */
+    struct load_root {      /* a file store on this disk, known from the locations of its experiments */
         char uri[512];      /* ends with `/` */
         uint64_t locations; /* artifact locations below it */
         uint64_t spans;     /* traces whose spans lie below it */
-    } roots[STORE_MAX_ROOTS];
+    } roots[LOAD_MAX_ROOTS];
 };
 
-struct store;
+struct load;
 
 /* Reads the tables of db, a database of revision `order`. db is not kept. NULL with e filled when a table or
  * column that the revision has is not there. */
-struct store *store_new(struct db *db, int order, const struct store_options *options, struct err *e);
-/* In a transaction of db's that has made all its tables and lasts until store_write(): rows of the table of
+struct load *load_new(struct db *db, int order, const struct load_options *options, struct err *e);
+/* In a transaction of db's that has made all its tables and lasts until load_write(): rows of the table of
  * metric points, by far the most, go into it as they come, where the dialect can take that (PostgreSQL) and
  * the table's key is all of its columns, so that rows can only be equal. They need no sorting then, no
  * temporary file, and no time after the stream's end. */
-bool store_begin_at_once(struct store *s, struct db *db, struct err *e);
+bool load_begin_streamed(struct load *s, struct db *db, struct err *e);
 /* A segment of the stream begins. */
-void store_segment(struct store *s, const struct wire_header *header);
+void load_segment(struct load *s, const struct wire_header *header);
 /* Takes a record. What the target cannot hold is printed and counted as a problem (the first
- * STORE_MAX_MESSAGES of them); false, with e filled, only when there is no sense in going on. */
-bool store_add(struct store *s, const struct record *r, struct err *e);
+ * LOAD_MAX_MESSAGES of them); false, with e filled, only when there is no sense in going on. */
+bool load_add(struct load *s, const struct record *r, struct err *e);
 /* To be asked after the last record: false with e filled when there were problems. */
-bool store_check(struct store *s, struct err *e);
-/* Writes all rows into db, of the revision and the tables given to store_new(), which are empty. Secondary
+bool load_check(struct load *s, struct err *e);
+/* Writes all rows into db, of the revision and the tables given to load_new(), which are empty. Secondary
  * indexes are made after the rows, by the definitions that they had. Clashes between records, constraints and
  * references to what is not there are problems as above; then it is false, and the caller rolls back. The
  * caller's transaction. */
-bool store_write(struct store *s, struct db *db, struct err *e);
+bool load_write(struct load *s, struct db *db, struct err *e);
 /* Makes the ids that MLflow gives go on after those that were stored: PostgreSQL's sequence, which no
  * rollback takes back, so that it comes last before the commit. */
-bool store_advance_ids(const struct store *s, struct db *db, struct err *e);
-const struct store_report *store_report(const struct store *s);
+bool load_advance_ids(const struct load *s, struct db *db, struct err *e);
+const struct load_report *load_report(const struct load *s);
 /* Bytes that went to the temporary file. */
-uint64_t store_spilled(const struct store *s);
-void store_free(struct store *s); /* NULL is fine */
+uint64_t load_spilled(const struct load *s);
+void load_free(struct load *s); /* NULL is fine */
 
 #endif

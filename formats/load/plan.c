@@ -2,7 +2,7 @@
 
 #include "formats/load/internal.h"
 
-static int plan_field(struct store *s, struct store_table *t, const struct db_columns *have,
+static int plan_field(struct load *s, struct load_table *t, const struct db_columns *have,
                       const struct field_desc *f, struct err *e)
 {
     if (!f->column[0])
@@ -14,7 +14,7 @@ static int plan_field(struct store *s, struct store_table *t, const struct db_co
 }
 
 /* The columns that hold what the store derives. */
-static bool plan_extras(struct store *s, enum kind kind, struct store_table *t, const struct db_columns *have,
+static bool plan_extras(struct load *s, enum kind kind, struct load_table *t, const struct db_columns *have,
                         struct err *e)
 {
     static const char *const assessment_columns[] = {"experiment_id", "trace_timestamp_ms", "aggregate_value",
@@ -47,7 +47,7 @@ static int first_order_of(const struct kind_desc *k)
     return order;
 }
 
-bool load_plan_kind(struct store *s, struct db *db, const struct kind_desc *k, struct err *e)
+bool load_plan_kind(struct load *s, struct db *db, const struct kind_desc *k, struct err *e)
 {
     struct plan *p = &s->plans[k->kind];
     p->first_order = first_order_of(k);
@@ -57,7 +57,7 @@ bool load_plan_kind(struct store *s, struct db *db, const struct kind_desc *k, s
     struct db_columns have;
     if (!db_table_columns(db, k->table, &have, e))
         return false;
-    struct store_table *t = p->table = store_table_named(s, k->table);
+    struct load_table *t = p->table = load_table_named(s, k->table);
     t->of_kind = true;
     bool ok = have.n > 0 || err_set(e, k->table, "there is no such table, which the revision has");
     for (int i = 0; ok && i < k->n_fields; i++) {

@@ -20,23 +20,23 @@ struct definitions {
 };
 
 struct postgres_sink {
-    struct store_sink base;
-    const struct store_table *tables;
+    struct load_sink base;
+    const struct load_table *tables;
     int n_tables;
     bool owner;
-    const struct store_table *at_once; /* NULL: none */
+    const struct load_table *streamed; /* NULL: none */
     int at_once_keys;                  /* of keys: how many are its own, the first */
     struct buf list;                   /* of the tables, for SQL: 'a'::regclass, ... */
     struct definitions foreign_keys, keys, indexes;
     struct buf out;
 };
 
-static struct postgres_sink *sink_of(struct store_sink *k)
+static struct postgres_sink *sink_of(struct load_sink *k)
 {
     return (struct postgres_sink *)k;
 }
 
-static PGconn *conn_of(struct store_sink *k)
+static PGconn *conn_of(struct load_sink *k)
 {
     return db_native(k->db);
 }
@@ -155,7 +155,7 @@ static bool strip_tables(struct postgres_sink *k, const char *truncate, struct e
 }
 
 /* Appends a command for the tables that are filled, but one (or NULL). */
-static void add_names(const struct postgres_sink *k, const char *command, const struct store_table *but,
+static void add_names(const struct postgres_sink *k, const char *command, const struct load_table *but,
                       struct buf *out)
 {
     const char *before = command;
@@ -166,15 +166,15 @@ static void add_names(const struct postgres_sink *k, const char *command, const 
         }
 }
 
-static bool postgres_begin(struct store_sink *base, struct err *e)
+static bool postgres_begin(struct load_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     struct buf truncate = {0};
     buf_reset(&k->list);
     for (int i = 0; i < k->n_tables; i++)
-        if (k->tables[i].filled && &k->tables[i] != k->at_once)
+        if (k->tables[i].filled && &k->tables[i] != k->streamed)
             buf_addf(&k->list, "%s'%s'::regclass", k->list.len ? ", " : "", k->tables[i].name);
-    add_names(k, "TRUNCATE ", k->at_once, &truncate);
+    add_names(k, "TRUNCATE ", k->streamed, &truncate);
     bool ok = !k->list.len || find_owner(k, e);
     if (ok && k->list.len && k->owner)
         ok = strip_tables(k, buf_str(&truncate), e);
@@ -221,7 +221,7 @@ static int days_since_2000(const struct value *v)
 }
 
 /* The server's answer to a COPY. */
-static enum sink_answer finish_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
+static enum sink_answer finish_copy(struct postgres_sink *k, const struct load_table *t, struct err *e)
 {
     PGconn *conn = conn_of(&k->base);
     enum sink_answer answer = SINK_STORED;
@@ -242,7 +242,7 @@ static enum sink_answer finish_copy(struct postgres_sink *k, const struct store_
 
 /* When nothing more can be sent the server has said why, or the connection is lost. libpq takes in what it is
  * given before it sends it: large values go piece by piece. */
-static bool send_bytes(struct postgres_sink *k, const struct store_table *t, const char *data, size_t len,
+static bool send_bytes(struct postgres_sink *k, const struct load_table *t, const char *data, size_t len,
                        struct err *e)
 {
     for (size_t at = 0, n; at < len; at += n) {
@@ -257,7 +257,7 @@ static bool send_bytes(struct postgres_sink *k, const struct store_table *t, con
     return true;
 }
 
-static bool send(struct postgres_sink *k, const struct store_table *t, struct err *e)
+static bool send(struct postgres_sink *k, const struct load_table *t, struct err *e)
 {
     if (!send_bytes(k, t, k->out.data, k->out.len, e))
         return false;
@@ -265,7 +265,7 @@ static bool send(struct postgres_sink *k, const struct store_table *t, struct er
     return true;
 }
 
-static void put_value(struct buf *b, const struct store_column *c, const struct value *v)
+static void put_value(struct buf *b, const struct load_column *c, const struct value *v)
 {
     uint64_t bits;
     double f;
@@ -274,35 +274,35 @@ static void put_value(struct buf *b, const struct store_column *c, const struct 
         return;
     }
     switch (c->type) {
-    case STORE_TEXT:
-    case STORE_BYTES:
+    case LOAD_TEXT:
+    case LOAD_BYTES:
         put32(b, v->len);
         buf_add(b, v->s, v->len);
         break;
-    case STORE_INT32:
+    case LOAD_INT32:
         put32(b, 4);
         put32(b, (uint32_t)v->i);
         break;
-    case STORE_INT64:
+    case LOAD_INT64:
         put64(b, (uint64_t)v->i);
         break;
-    case STORE_FLOAT:
+    case LOAD_FLOAT:
         f = v->type == VALUE_FLOAT ? v->f : (double)v->i;
         memcpy(&bits, &f, sizeof bits);
         put64(b, bits);
         break;
-    case STORE_DATE:
+    case LOAD_DATE:
         put32(b, 4);
         put32(b, (uint32_t)days_since_2000(v));
         break;
-    case STORE_BOOL:
+    case LOAD_BOOL:
         put32(b, 1);
         buf_addc(b, v->type == VALUE_BOOL ? v->b : v->i != 0);
         break;
     }
 }
 
-static bool begin_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
+static bool begin_copy(struct postgres_sink *k, const struct load_table *t, struct err *e)
 {
     static const char signature[] = "PGCOPY\n\377\r\n"; /* and a zero byte */
     struct buf sql = {0};
@@ -323,7 +323,7 @@ static bool begin_copy(struct postgres_sink *k, const struct store_table *t, str
     return ok;
 }
 
-static bool put_large(struct postgres_sink *k, const struct store_table *t, const struct value *v,
+static bool put_large(struct postgres_sink *k, const struct load_table *t, const struct value *v,
                       struct err *e)
 {
     put32(&k->out, v->len);
@@ -331,12 +331,12 @@ static bool put_large(struct postgres_sink *k, const struct store_table *t, cons
 }
 
 /* Puts the row into the buffer, and sends that when it is full. */
-static bool put_row(struct postgres_sink *k, const struct store_table *t, const struct value *row,
+static bool put_row(struct postgres_sink *k, const struct load_table *t, const struct value *row,
                     struct err *e)
 {
     put16(&k->out, (unsigned)t->n_columns);
     for (int i = 0; i < t->n_columns; i++) {
-        bool bytes = t->columns[i].type == STORE_TEXT || t->columns[i].type == STORE_BYTES;
+        bool bytes = t->columns[i].type == LOAD_TEXT || t->columns[i].type == LOAD_BYTES;
         if (!bytes || value_is_null(&row[i]) || row[i].len < COPY_BUFFER)
             put_value(&k->out, &t->columns[i], &row[i]);
         else if (!put_large(k, t, &row[i], e))
@@ -345,7 +345,7 @@ static bool put_row(struct postgres_sink *k, const struct store_table *t, const 
     return k->out.len < COPY_BUFFER || send(k, t, e);
 }
 
-static enum sink_answer end_copy(struct postgres_sink *k, const struct store_table *t, struct err *e)
+static enum sink_answer end_copy(struct postgres_sink *k, const struct load_table *t, struct err *e)
 {
     put16(&k->out, UINT16_MAX);
     if (!send(k, t, e))
@@ -354,7 +354,7 @@ static enum sink_answer end_copy(struct postgres_sink *k, const struct store_tab
     return finish_copy(k, t, e);
 }
 
-static enum sink_answer postgres_fill(struct store_sink *base, const struct store_table *t,
+static enum sink_answer postgres_fill(struct load_sink *base, const struct load_table *t,
                                       struct row_source *from, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
@@ -376,7 +376,7 @@ static enum sink_answer postgres_fill(struct store_sink *base, const struct stor
 
 /* ---- a table that is filled before all others */
 
-static bool postgres_begin_at_once(struct store_sink *base, struct store_table *t, struct err *e)
+static bool postgres_begin_at_once(struct load_sink *base, struct load_table *t, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     buf_addf(&k->list, "'%s'::regclass", t->name);
@@ -385,28 +385,28 @@ static bool postgres_begin_at_once(struct store_sink *base, struct store_table *
     char *truncate = xasprintf("TRUNCATE %s", t->name);
     bool ok = strip_tables(k, truncate, e) && begin_copy(k, t, e);
     free(truncate);
-    k->at_once = t;
+    k->streamed = t;
     k->at_once_keys = k->keys.n;
     return ok;
 }
 
-static bool postgres_put_at_once(struct store_sink *base, const struct value *row, struct err *e)
+static bool postgres_put_at_once(struct load_sink *base, const struct value *row, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
-    return put_row(k, k->at_once, row, e);
+    return put_row(k, k->streamed, row, e);
 }
 
-static bool postgres_end_at_once(struct store_sink *base, struct err *e)
+static bool postgres_end_at_once(struct load_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
-    return end_copy(k, k->at_once, e) == SINK_STORED;
+    return end_copy(k, k->streamed, e) == SINK_STORED;
 }
 
 /* Leaves one of each set of equal rows (-0.0 and 0.0 are equal, as in the key). */
 static bool collapse(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
 {
     struct buf sql = {0};
-    const struct store_table *t = k->at_once;
+    const struct load_table *t = k->streamed;
     buf_addf(&sql,
              "DELETE FROM %s WHERE ctid IN (SELECT ctid FROM (SELECT ctid, row_number() OVER (PARTITION BY ",
              t->name);
@@ -428,18 +428,18 @@ static bool collapse(struct postgres_sink *k, uint64_t *collapsed, struct err *e
 static bool make_keys_at_once(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
 {
     for (int i = 0; i < k->at_once_keys; i++) {
-        if (err_interrupted() || !db_exec(k->base.db, "SAVEPOINT at_once", e))
+        if (err_interrupted() || !db_exec(k->base.db, "SAVEPOINT streamed", e))
             return false;
         PGresult *r = PQexec(conn_of(&k->base), k->keys.items[i].make);
         const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
         bool ok = PQresultStatus(r) == PGRES_COMMAND_OK, twice = state && strcmp(state, "23505") == 0;
         if (!ok)
-            err_set(e, k->at_once->name, "%s", PQresultErrorMessage(r));
+            err_set(e, k->streamed->name, "%s", PQresultErrorMessage(r));
         PQclear(r);
         if (twice)
-            ok = db_exec(k->base.db, "ROLLBACK TO SAVEPOINT at_once", e) && collapse(k, collapsed, e) &&
+            ok = db_exec(k->base.db, "ROLLBACK TO SAVEPOINT streamed", e) && collapse(k, collapsed, e) &&
                  db_exec(k->base.db, k->keys.items[i].make, e);
-        if (!ok || !db_exec(k->base.db, "RELEASE SAVEPOINT at_once", e))
+        if (!ok || !db_exec(k->base.db, "RELEASE SAVEPOINT streamed", e))
             return false;
     }
     return true;
@@ -448,7 +448,7 @@ static bool make_keys_at_once(struct postgres_sink *k, uint64_t *collapsed, stru
 /* ---- after the rows */
 
 /* The query with {column} as it is: a column of the table that is updated. */
-static bool look_up(struct postgres_sink *k, const struct store_table *t, const struct store_column *c,
+static bool look_up(struct postgres_sink *k, const struct load_table *t, const struct load_column *c,
                     struct err *e)
 {
     struct buf sql = {0};
@@ -466,7 +466,7 @@ static bool look_up(struct postgres_sink *k, const struct store_table *t, const 
     return ok;
 }
 
-static bool postgres_end(struct store_sink *base, uint64_t *collapsed, struct err *e)
+static bool postgres_end(struct load_sink *base, uint64_t *collapsed, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     struct definitions others = {k->keys.items + k->at_once_keys, k->keys.n - k->at_once_keys};
@@ -478,7 +478,7 @@ static bool postgres_end(struct store_sink *base, uint64_t *collapsed, struct er
     return ok && make_all(k, &k->indexes, e);
 }
 
-static bool postgres_finish(struct store_sink *base, struct err *e)
+static bool postgres_finish(struct load_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     struct buf sql = {0};
@@ -488,7 +488,7 @@ static bool postgres_finish(struct store_sink *base, struct err *e)
     return ok;
 }
 
-static void postgres_free(struct store_sink *base)
+static void postgres_free(struct load_sink *base)
 {
     struct postgres_sink *k = sink_of(base);
     free_all(&k->foreign_keys);
@@ -501,7 +501,7 @@ static void postgres_free(struct store_sink *base)
 
 /* A sequence cannot be set to 0: with experiment 0 alone it stays at its start. setval outlives a transaction
  * that fails, RESTART does not, but only the owner may do that. */
-bool store_advance_ids(const struct store *s, struct db *db, struct err *e)
+bool load_advance_ids(const struct load *s, struct db *db, struct err *e)
 {
     struct buf sql = {0};
     if (s->dialect == DIALECT_SQLITE)
@@ -533,10 +533,10 @@ bool store_advance_ids(const struct store *s, struct db *db, struct err *e)
     return ok;
 }
 
-static const struct store_sink_ops postgres_ops = {
-    .begin_at_once = postgres_begin_at_once,
-    .put_at_once = postgres_put_at_once,
-    .end_at_once = postgres_end_at_once,
+static const struct load_sink_ops postgres_ops = {
+    .begin_streamed = postgres_begin_at_once,
+    .put_streamed = postgres_put_at_once,
+    .end_streamed = postgres_end_at_once,
     .begin = postgres_begin,
     .fill = postgres_fill,
     .end = postgres_end,
@@ -544,7 +544,7 @@ static const struct store_sink_ops postgres_ops = {
     .free = postgres_free,
 };
 
-struct store_sink *store_postgres_sink(struct db *db, const struct store_table *tables, int n_tables)
+struct load_sink *load_postgres_sink(struct db *db, const struct load_table *tables, int n_tables)
 {
     struct postgres_sink *k = xcalloc(1, sizeof *k);
     k->base.ops = &postgres_ops;

@@ -3,14 +3,14 @@
 
 const char load_drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";
 
-bool store_problem(struct store *s, const struct err *e)
+bool load_problem(struct load *s, const struct err *e)
 {
-    if (++s->report.problems <= STORE_MAX_MESSAGES)
+    if (++s->report.problems <= LOAD_MAX_MESSAGES)
         err_report(e);
     return false;
 }
 
-const char *store_describe(struct store *s, const struct record *r)
+const char *load_describe(struct load *s, const struct record *r)
 {
     buf_reset(&s->text);
     record_describe(r, &s->text);

@@ -4,7 +4,7 @@
 #include "formats/record/references.h"
 #include "formats/load/internal.h"
 
-const struct ref_desc store_refs[REF_COUNT] = {
+const struct ref_desc load_refs[REF_COUNT] = {
     [REF_EXPERIMENT] = {"experiment", "experiments", {"experiment_id"}},
     [REF_RUN] = {"run", "runs", {"run_uuid"}},
     [REF_TRACE] = {"trace", "trace_info", {"request_id"}},
@@ -15,8 +15,8 @@ const struct ref_desc store_refs[REF_COUNT] = {
     [REF_INPUT] = {"input", "inputs", {"input_uuid"}},
 };
 
-/* The key of a row that others refer to, by the columns of store_refs[], in s->key. */
-static void put_ref_key(struct store *s, const struct value *v, int n)
+/* The key of a row that others refer to, by the columns of load_refs[], in s->key. */
+static void put_ref_key(struct load *s, const struct value *v, int n)
 {
     buf_reset(&s->key);
     for (int i = 0; i < n; i++)
@@ -35,7 +35,7 @@ static void copy_bytes(struct buf *to, const struct buf *from)
 }
 
 /* Puts down for a check, unless it is the parent that came last, that r refers to the row named by v. */
-static bool refer(struct store *s, const struct record *r, enum ref ref, const struct value *v, int n,
+static bool refer(struct load *s, const struct record *r, enum ref ref, const struct value *v, int n,
                   struct err *e)
 {
     put_ref_key(s, v, n);
@@ -45,14 +45,14 @@ static bool refer(struct store *s, const struct record *r, enum ref ref, const s
     struct buf full = {0};
     buf_addc(&full, (char)(SORT_REFS + ref));
     buf_add(&full, s->key.data, s->key.len);
-    store_describe(s, r);
+    load_describe(s, r);
     bool ok = sorter_add(s->sorter, full.data, full.len, buf_str(&s->text), s->text.len, e);
     buf_free(&full);
     return ok;
 }
 
-/* The columns of store_refs[] for a record that has fields `name`, perhaps `version`, and `workspace`. */
-static int registry_key(const struct store *s, const struct record *r, bool version, struct value *v)
+/* The columns of load_refs[] for a record that has fields `name`, perhaps `version`, and `workspace`. */
+static int registry_key(const struct load *s, const struct record *r, bool version, struct value *v)
 {
     int n = 0;
     v[n++] = r->v[0];
@@ -64,7 +64,7 @@ static int registry_key(const struct store *s, const struct record *r, bool vers
 }
 
 /* The parent that a record is; -1 when it is none. */
-static int parent_key(const struct store *s, const struct record *r, const struct plan *p,
+static int parent_key(const struct load *s, const struct record *r, const struct plan *p,
                       const struct value *row, struct value *v, int *n)
 {
     *n = 1;
@@ -115,8 +115,8 @@ static int field_ref(unsigned flags)
 
 /* Notes every reference that must lead somewhere. (What others name, e.g. the run of a model version or the
  * model that a run logged, may have been deleted for good since.) */
-bool store_note_refs(struct store *s, const struct record *r, const struct plan *p, const struct value *row,
-                     struct err *e)
+bool load_note_refs(struct load *s, const struct record *r, const struct plan *p, const struct value *row,
+                    struct err *e)
 {
     const struct kind_desc *k = r->kind;
     struct value v[REF_MAX_COLUMNS];
@@ -131,7 +131,7 @@ bool store_note_refs(struct store *s, const struct record *r, const struct plan 
         if (ref < 0 || ref == self || !ref_is_hard(k, i))
             continue;
         int64_t id;
-        v[0] = ref == REF_EXPERIMENT && store_decimal_id(&r->v[i], &id) ? value_int(id) : r->v[i];
+        v[0] = ref == REF_EXPERIMENT && load_decimal_id(&r->v[i], &id) ? value_int(id) : r->v[i];
         n = ref == REF_REGISTERED ? registry_key(s, r, false, v) : 1;
         if (!refer(s, r, (enum ref)ref, v, n, e))
             return false;
@@ -142,7 +142,7 @@ bool store_note_refs(struct store *s, const struct record *r, const struct plan 
     }
     if (k->kind == KIND_input) {
         int64_t id = 0;
-        store_decimal_id(&r->v[F_input_experiment_id], &id);
+        load_decimal_id(&r->v[F_input_experiment_id], &id);
         struct value dataset[] = {value_int(id), r->v[F_input_dataset_name], r->v[F_input_dataset_digest]};
         return refer(s, r, REF_DATASET, dataset, 3, e);
     }

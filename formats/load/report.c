@@ -11,7 +11,7 @@ static void add_plain(struct buf *out, uint64_t n, const char *one, const char *
     buf_addf(out, "%llu %s", (unsigned long long)n, n == 1 ? one : many);
 }
 
-static void report_counts(const struct store_report *r)
+static void report_counts(const struct load_report *r)
 {
     const struct kind_desc *by_order[KIND_COUNT] = {NULL};
     int n = 0;
@@ -38,7 +38,7 @@ static void report_counts(const struct store_report *r)
 }
 
 /* True when something was left out. */
-bool load_report_dropped(const struct store_report *r)
+bool load_report_dropped(const struct load_report *r)
 {
     for (int k = 0; k < KIND_COUNT; k++) {
         if (r->dropped[k])
@@ -50,7 +50,7 @@ bool load_report_dropped(const struct store_report *r)
     return false;
 }
 
-static bool report_dropped(const struct store_report *r)
+static bool report_dropped(const struct load_report *r)
 {
     bool any = false;
     for (int k = 0; k < KIND_COUNT; k++) {
@@ -69,7 +69,7 @@ static bool report_dropped(const struct store_report *r)
     return any;
 }
 
-static void report_conversions(const struct store_report *r)
+static void report_conversions(const struct load_report *r)
 {
     struct buf b = {0};
     if (r->model_nans) {
@@ -99,7 +99,7 @@ static void report_conversions(const struct store_report *r)
     buf_free(&b);
 }
 
-static void report_about_files(const struct store_report *r)
+static void report_about_files(const struct load_report *r)
 {
     struct buf b = {0};
     for (int i = 0; i < r->n_roots; i++) {
@@ -123,7 +123,7 @@ static void report_about_files(const struct store_report *r)
     buf_free(&b);
 }
 
-bool load_report_print(const struct store_report *r)
+bool load_report_print(const struct load_report *r)
 {
     report_counts(r);
     report_conversions(r);

@@ -8,8 +8,8 @@
 
 /* Prints to stderr the rows of each kind, what was converted or left out, and which files stay in use where
  * they are: notes, and warnings of what is lost. True when something was left out on request. */
-bool load_report_print(const struct store_report *r);
+bool load_report_print(const struct load_report *r);
 /* True when something was left out on request. */
-bool load_report_dropped(const struct store_report *r);
+bool load_report_dropped(const struct load_report *r);
 
 #endif

@@ -12,8 +12,8 @@ struct index {
 };
 
 struct sqlite_sink {
-    struct store_sink base;
-    const struct store_table *tables;
+    struct load_sink base;
+    const struct load_table *tables;
     int n_tables;
     struct row_source *from; /* of the table that is being filled */
     const struct value *row; /* NULL at its end */
@@ -23,7 +23,7 @@ struct sqlite_sink {
     int n_indexes;
 };
 
-static struct sqlite_sink *sink_of(struct store_sink *k)
+static struct sqlite_sink *sink_of(struct load_sink *k)
 {
     return (struct sqlite_sink *)k;
 }
@@ -51,7 +51,7 @@ static bool find_indexes(struct sqlite_sink *k, const char *table, struct err *e
     return row == 0;
 }
 
-/* ---- the virtual table store_rows(c0, c1, ...) */
+/* ---- the virtual table load_rows(c0, c1, ...) */
 
 struct rows_table {
     sqlite3_vtab base;
@@ -66,7 +66,7 @@ static int rows_connect(sqlite3 *db, void *sink, int argc, const char *const *ar
     (void)argv;
     (void)message;
     buf_adds(&sql, "CREATE TABLE x(");
-    for (int i = 0; i < STORE_MAX_COLUMNS; i++)
+    for (int i = 0; i < LOAD_MAX_COLUMNS; i++)
         buf_addf(&sql, "%sc%d", i ? ", " : "", i);
     buf_addc(&sql, ')');
     int code = sqlite3_declare_vtab(db, buf_str(&sql));
@@ -185,32 +185,32 @@ static const sqlite3_module rows_module = {
 
 /* ---- the sink */
 
-static bool sqlite_begin(struct store_sink *base, struct err *e)
+static bool sqlite_begin(struct load_sink *base, struct err *e)
 {
     struct sqlite_sink *k = sink_of(base);
     struct buf sql = {0};
     bool ok = true;
     for (int i = 0; ok && i < k->n_tables; i++)
         ok = !k->tables[i].filled || find_indexes(k, k->tables[i].name, e);
-    buf_addf(&sql, "PRAGMA cache_size = -%d;", STORE_CACHE_KIB);
+    buf_addf(&sql, "PRAGMA cache_size = -%d;", LOAD_CACHE_KIB);
     for (int i = 0; i < k->n_indexes; i++)
         buf_addf(&sql, "DROP INDEX \"%s\";", k->indexes[i].name);
     ok = ok && db_exec(base->db, buf_str(&sql), e);
     buf_free(&sql);
-    if (ok && sqlite3_create_module(db_native(base->db), "store_rows", &rows_module, k) != SQLITE_OK)
+    if (ok && sqlite3_create_module(db_native(base->db), "load_rows", &rows_module, k) != SQLITE_OK)
         ok = err_set(e, db_display(base->db), "%s", sqlite3_errmsg(db_native(base->db)));
     return ok;
 }
 
-/* The query with the columns of store_rows in the place of {column}. */
-static void add_look_up(struct buf *sql, const struct store_table *t, const char *query)
+/* The query with the columns of load_rows in the place of {column}. */
+static void add_look_up(struct buf *sql, const struct load_table *t, const char *query)
 {
     const char *open;
     while ((open = strchr(query, '{'))) {
         const char *close = strchr(open, '}');
         char *name = xstrndup(open + 1, (size_t)(close - open) - 1);
         buf_add(sql, query, (size_t)(open - query));
-        buf_addf(sql, "r.c%d", store_table_find(t, name));
+        buf_addf(sql, "r.c%d", load_table_find(t, name));
         free(name);
         query = close + 1;
     }
@@ -219,7 +219,7 @@ static void add_look_up(struct buf *sql, const struct store_table *t, const char
 
 /* OR FAIL: the first row that breaks a rule ends it; what was inserted before needs no journal of its own to
  * be undone, since the caller undoes everything. */
-static void make_insert(const struct store_table *t, struct buf *sql)
+static void make_insert(const struct load_table *t, struct buf *sql)
 {
     buf_addf(sql, "INSERT OR FAIL INTO %s (", t->name);
     for (int i = 0; i < t->n_columns; i++)
@@ -234,10 +234,10 @@ static void make_insert(const struct store_table *t, struct buf *sql)
             buf_adds(sql, "))");
         }
     }
-    buf_adds(sql, " FROM store_rows AS r");
+    buf_adds(sql, " FROM load_rows AS r");
 }
 
-static enum sink_answer sqlite_fill(struct store_sink *base, const struct store_table *t,
+static enum sink_answer sqlite_fill(struct load_sink *base, const struct load_table *t,
                                     struct row_source *from, struct err *e)
 {
     struct sqlite_sink *k = sink_of(base);
@@ -256,7 +256,7 @@ static enum sink_answer sqlite_fill(struct store_sink *base, const struct store_
     return !k->failed && strstr(why.what, "constraint failed") ? SINK_REFUSED : SINK_FAILED;
 }
 
-static bool sqlite_end(struct store_sink *base, uint64_t *collapsed, struct err *e)
+static bool sqlite_end(struct load_sink *base, uint64_t *collapsed, struct err *e)
 {
     (void)collapsed; /* no table comes at once */
     struct sqlite_sink *k = sink_of(base);
@@ -268,7 +268,7 @@ static bool sqlite_end(struct store_sink *base, uint64_t *collapsed, struct err 
 
 /* SQLite does not enforce foreign keys. Those between kinds have been followed already; this finds the
  * others. */
-static bool check_foreign_keys(struct sqlite_sink *k, const struct store_table *t, struct err *e)
+static bool check_foreign_keys(struct sqlite_sink *k, const struct load_table *t, struct err *e)
 {
     char *parent = NULL;
     char *sql = xasprintf("SELECT parent FROM pragma_foreign_key_check('%s') LIMIT 1", t->name);
@@ -280,7 +280,7 @@ static bool check_foreign_keys(struct sqlite_sink *k, const struct store_table *
     return ok;
 }
 
-static bool sqlite_finish(struct store_sink *base, struct err *e)
+static bool sqlite_finish(struct load_sink *base, struct err *e)
 {
     struct sqlite_sink *k = sink_of(base);
     bool ok = true;
@@ -289,10 +289,10 @@ static bool sqlite_finish(struct store_sink *base, struct err *e)
     return ok;
 }
 
-static void sqlite_free(struct store_sink *base)
+static void sqlite_free(struct load_sink *base)
 {
     struct sqlite_sink *k = sink_of(base);
-    sqlite3_create_module(db_native(base->db), "store_rows", NULL, NULL);
+    sqlite3_create_module(db_native(base->db), "load_rows", NULL, NULL);
     for (int i = 0; i < k->n_indexes; i++) {
         free(k->indexes[i].name);
         free(k->indexes[i].sql);
@@ -301,7 +301,7 @@ static void sqlite_free(struct store_sink *base)
     free(k);
 }
 
-static const struct store_sink_ops sqlite_ops = {
+static const struct load_sink_ops sqlite_ops = {
     .begin = sqlite_begin,
     .fill = sqlite_fill,
     .end = sqlite_end,
@@ -309,7 +309,7 @@ static const struct store_sink_ops sqlite_ops = {
     .free = sqlite_free,
 };
 
-struct store_sink *store_sqlite_sink(struct db *db, const struct store_table *tables, int n_tables)
+struct load_sink *load_sqlite_sink(struct db *db, const struct load_table *tables, int n_tables)
 {
     struct sqlite_sink *k = xcalloc(1, sizeof *k);
     k->base.ops = &sqlite_ops;

@@ -3,7 +3,7 @@
 
 #include "formats/load/internal.h"
 
-bool load_stage_name(struct store *s, const struct record *r, struct err *e)
+bool load_stage_name(struct load *s, const struct record *r, struct err *e)
 {
     struct value ws = record_workspace(r);
     buf_reset(&s->key);
@@ -14,26 +14,26 @@ bool load_stage_name(struct store *s, const struct record *r, struct err *e)
     return sorter_add(s->sorter, s->key.data, s->key.len, id->s, id->len, e);
 }
 
-static void begin_data(struct store *s, enum kind kind, unsigned flags)
+static void begin_data(struct load *s, enum kind kind, unsigned flags)
 {
     struct row_head h = {(uint8_t)flags, (uint8_t)kind, s->n_segments};
     buf_reset(&s->data);
     buf_add(&s->data, &h, sizeof h);
 }
 
-static bool add_staged(struct store *s, struct err *e)
+static bool add_staged(struct load *s, struct err *e)
 {
     return sorter_add(s->sorter, s->key.data, s->key.len, s->data.data, s->data.len, e);
 }
 
-bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, const struct value *row,
-                     struct err *e)
+bool load_stage_row(struct load *s, enum kind kind, struct load_table *t, const struct value *row,
+                    struct err *e)
 {
     bool negative_zero = false;
     t->filled = true;
-    if (t->at_once) {
+    if (t->streamed) {
         s->report.rows[kind]++;
-        return s->report.problems || s->sink->ops->put_at_once(s->sink, row, e);
+        return s->report.problems || s->sink->ops->put_streamed(s->sink, row, e);
     }
     buf_reset(&s->key);
     buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
@@ -49,7 +49,7 @@ bool store_stage_row(struct store *s, enum kind kind, struct store_table *t, con
     return add_staged(s, e);
 }
 
-bool load_stage_patch(struct store *s, const struct record *r, const struct promoted *what, struct err *e)
+bool load_stage_patch(struct load *s, const struct record *r, const struct promoted *what, struct err *e)
 {
     const struct plan *p = &s->plans[KIND_trace];
     for (int i = 0; i < what->n; i++)
@@ -69,7 +69,7 @@ bool load_stage_patch(struct store *s, const struct record *r, const struct prom
     begin_data(s, r->kind->kind, ROW_PATCH);
     buf_addc(&s->data, (char)what->n);
     for (int i = 0; i < what->n; i++) {
-        buf_addc(&s->data, (char)store_table_find(p->table, what->items[i].column));
+        buf_addc(&s->data, (char)load_table_find(p->table, what->items[i].column));
         row_put(&s->data, &what->items[i].value);
     }
     return add_staged(s, e);

@@ -4,7 +4,7 @@
 
 #include "formats/load/internal.h"
 
-int store_table_find(const struct store_table *t, const char *column)
+int load_table_find(const struct load_table *t, const char *column)
 {
     for (int i = 0; i < t->n_columns; i++)
         if (strcmp(t->columns[i].name, column) == 0)
@@ -12,18 +12,18 @@ int store_table_find(const struct store_table *t, const char *column)
     return -1;
 }
 
-struct store_table *store_table_named(struct store *s, const char *name)
+struct load_table *load_table_named(struct load *s, const char *name)
 {
     for (int i = 0; i < s->n_tables; i++)
         if (strcmp(s->tables[i].name, name) == 0)
             return &s->tables[i];
-    struct store_table *t = &s->tables[s->n_tables++];
+    struct load_table *t = &s->tables[s->n_tables++];
     t->name = name;
     return t;
 }
 
 /* A default as declared ('0', 0, 'default', false, 'default'::character varying) as a value of the column. */
-static struct value parse_default(struct store *s, const char *text, bool is_text)
+static struct value parse_default(struct load *s, const char *text, bool is_text)
 {
     if (!text)
         return value_null();
@@ -56,48 +56,48 @@ static const struct look_up {
 };
 
 /* JSON is text too. */
-static enum store_type type_of(enum dialect dialect, const char *declared)
+static enum load_type type_of(enum dialect dialect, const char *declared)
 {
     static const struct {
         const char *begin;
-        enum store_type type;
+        enum load_type type;
     } types[] = {
-        {"INTEGER", STORE_INT32}, {"BIGINT", STORE_INT64}, {"FLOAT", STORE_FLOAT},
-        {"DOUBLE", STORE_FLOAT},  {"REAL", STORE_FLOAT},   {"BOOLEAN", STORE_BOOL},
-        {"BLOB", STORE_BYTES},    {"BYTEA", STORE_BYTES},  {"DATE", STORE_DATE},
+        {"INTEGER", LOAD_INT32}, {"BIGINT", LOAD_INT64}, {"FLOAT", LOAD_FLOAT},
+        {"DOUBLE", LOAD_FLOAT},  {"REAL", LOAD_FLOAT},   {"BOOLEAN", LOAD_BOOL},
+        {"BLOB", LOAD_BYTES},    {"BYTEA", LOAD_BYTES},  {"DATE", LOAD_DATE},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strncmp(declared, types[i].begin, strlen(types[i].begin)) == 0)
-            return types[i].type == STORE_INT32 && dialect == DIALECT_SQLITE ? STORE_INT64 : types[i].type;
-    return STORE_TEXT;
+            return types[i].type == LOAD_INT32 && dialect == DIALECT_SQLITE ? LOAD_INT64 : types[i].type;
+    return LOAD_TEXT;
 }
 
-static int add_column(struct store *s, struct store_table *t, const struct db_column_info *info,
+static int add_column(struct load *s, struct load_table *t, const struct db_column_info *info,
                       const char *name)
 {
-    int i = store_table_find(t, name);
+    int i = load_table_find(t, name);
     if (i >= 0)
         return i;
-    struct store_column *c = &t->columns[i = t->n_columns++];
+    struct load_column *c = &t->columns[i = t->n_columns++];
     c->name = arena_strndup(&s->names, name, strlen(name));
     c->type = type_of(s->dialect, info->type);
     c->max_length = s->dialect == DIALECT_POSTGRESQL ? info->length : 0;
     c->not_null = info->not_null;
-    c->dflt = parse_default(s, info->dflt, c->type == STORE_TEXT);
+    c->dflt = parse_default(s, info->dflt, c->type == LOAD_TEXT);
     for (size_t k = 0; k < sizeof look_ups / sizeof *look_ups; k++)
         if (strcmp(look_ups[k].table, t->name) == 0 && strcmp(look_ups[k].column, name) == 0)
             c->look_up = look_ups[k].query, c->look_up_if = look_ups[k].condition;
     return i;
 }
 
-void store_plan_columns(struct store *s, struct store_table *t, const struct db_columns *have)
+void load_plan_columns(struct load *s, struct load_table *t, const struct db_columns *have)
 {
     for (int i = 0; i < have->n; i++)
-        if (!have->items[i].generated && t->n_columns < STORE_MAX_COLUMNS)
+        if (!have->items[i].generated && t->n_columns < LOAD_MAX_COLUMNS)
             add_column(s, t, &have->items[i], have->items[i].name);
 }
 
-int load_plan_column(struct store *s, struct store_table *t, const struct db_columns *have, const char *name,
+int load_plan_column(struct load *s, struct load_table *t, const struct db_columns *have, const char *name,
                      struct err *e)
 {
     const struct db_column_info *info = db_columns_find(have, name);
@@ -109,7 +109,7 @@ int load_plan_column(struct store *s, struct store_table *t, const struct db_col
     return MISSING_COLUMN;
 }
 
-bool load_plan_key(struct db *db, struct store_table *t, struct err *e)
+bool load_plan_key(struct db *db, struct load_table *t, struct err *e)
 {
     struct db_columns have;
     const struct db_column_info *key[DB_MAX_KEY];
@@ -118,7 +118,7 @@ bool load_plan_key(struct db *db, struct store_table *t, struct err *e)
     int n = db_columns_key(&have, key);
     bool ok = n > 0 || err_set(e, t->name, "the table has no primary key");
     for (int k = 0; ok && k < n; k++) {
-        int i = k < STORE_MAX_KEY ? store_table_find(t, key[k]->name) : -1;
+        int i = k < LOAD_MAX_KEY ? load_table_find(t, key[k]->name) : -1;
         if (i >= 0) {
             t->columns[i].in_key = true;
             t->key[t->n_key++] = i;

@@ -235,9 +235,9 @@ static bool begin_existing(struct load_target *t, struct err *e)
 /* Reads the target's tables. In an empty PostgreSQL database they are made now and points go into them as
  * they come: they are nobody else's yet, whereas tables that are there are not locked before the stream has
  * ended. */
-struct store *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e)
+struct load *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e)
 {
-    struct store_options how = {.drop_unsupported = drop_unsupported, .tmpdir = t->tmpdir};
+    struct load_options how = {.drop_unsupported = drop_unsupported, .tmpdir = t->tmpdir};
     struct db *pattern = NULL;
     bool there = t->aside || (t->has_schema && !t->options.wide_ids), taken_back = false, ok = true;
     if (!there && is_sqlite(t)) {
@@ -249,9 +249,9 @@ struct store *load_target_store(struct load_target *t, bool drop_unsupported, st
         t->begun = true;
         ok = begin_existing(t, e);
     }
-    struct store *s = ok ? store_new(pattern ? pattern : t->db, t->rev, &how, e) : NULL;
-    if (s && t->begun && !store_begin_at_once(s, t->db, e)) {
-        store_free(s);
+    struct load *s = ok ? load_new(pattern ? pattern : t->db, t->rev, &how, e) : NULL;
+    if (s && t->begun && !load_begin_streamed(s, t->db, e)) {
+        load_free(s);
         s = NULL;
     }
     if (taken_back)
@@ -262,13 +262,13 @@ struct store *load_target_store(struct load_target *t, bool drop_unsupported, st
 
 /* ---- filling it */
 
-bool load_target_write(struct load_target *t, struct store *s, struct err *e)
+bool load_target_write(struct load_target *t, struct load *s, struct err *e)
 {
-    if (!(t->aside || t->begun || begin_existing(t, e)) || !store_write(s, t->db, e))
+    if (!(t->aside || t->begun || begin_existing(t, e)) || !load_write(s, t->db, e))
         return false;
     if (err_interrupted())
         return err_set(e, t->url.display, "interrupted");
-    return t->options.dry_run || (store_advance_ids(s, t->db, e) && db_commit(t->db, e));
+    return t->options.dry_run || (load_advance_ids(s, t->db, e) && db_commit(t->db, e));
 }
 
 bool load_target_publish(struct load_target *t, struct err *e)

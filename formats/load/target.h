@@ -32,12 +32,12 @@ bool load_target_look(struct load_target *t, struct buf *why, struct err *e);
 int load_target_rev(const struct load_target *t);
 /* Makes the file aside where one is to be built. From now on a signal stops a running statement. */
 bool load_target_begin(struct load_target *t, struct err *e);
-/* What the records go to: store_free() it. An empty PostgreSQL database gets its tables now, and metric
+/* What the records go to: load_free() it. An empty PostgreSQL database gets its tables now, and metric
  * points go into them as they come. */
-struct store *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e);
+struct load *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e);
 /* After the stream's end: writes the rows and commits, unless it is a dry run. A database that was there is
  * locked first, and looked at again. */
-bool load_target_write(struct load_target *t, struct store *s, struct err *e);
+bool load_target_write(struct load_target *t, struct load *s, struct err *e);
 /* Closes the database and gives a file that was built aside its name. */
 bool load_target_publish(struct load_target *t, struct err *e);
 /* The URL by which MLflow opens the database, from any folder where that can be said; malloc'ed. */

@@ -10,17 +10,17 @@
 struct pending {
     struct buf key, data;
     struct row_head head;
-    struct value row[STORE_MAX_COLUMNS];
+    struct value row[LOAD_MAX_COLUMNS];
     struct arena scratch; /* of row's strings that do not lie in key and data */
     uint32_t patched;     /* bits of columns that a tag or metadata has filled */
 };
 
 struct writer {
     struct row_source source; /* gives the rows of `table` */
-    const struct store_table *table;
-    struct store *s;
+    const struct load_table *table;
+    struct load *s;
     struct db *db;
-    struct store_sink *sink;
+    struct load_sink *sink;
     struct pending p;
     struct sort_entry x; /* the entry that has been fetched and not used */
     struct buf data;     /* its data, where the sorter has them in a file */
@@ -34,7 +34,7 @@ struct writer {
     struct buf found; /* the reference that was followed last, if it led somewhere */
 };
 
-static struct store_table *table_of(struct writer *w, const char *key)
+static struct load_table *table_of(struct writer *w, const char *key)
 {
     return &w->s->tables[(unsigned char)*key - SORT_TABLES];
 }
@@ -42,7 +42,7 @@ static struct store_table *table_of(struct writer *w, const char *key)
 /* ---- messages about a row */
 
 /* As much of the record as its row tells. Strings lie in the row or in scratch. */
-static void record_of_row(const struct store *s, enum kind kind, const struct value *row,
+static void record_of_row(const struct load *s, enum kind kind, const struct value *row,
                           struct arena *scratch, struct record *r)
 {
     const struct plan *p = &s->plans[kind];
@@ -118,7 +118,7 @@ static const char *describe_row(struct writer *w, enum kind kind, const struct v
 
 /* ---- rows */
 
-static void decode_row(const struct store_table *t, const struct sort_entry *x, struct arena *scratch,
+static void decode_row(const struct load_table *t, const struct sort_entry *x, struct arena *scratch,
                        struct value *row)
 {
     struct row_head head;
@@ -206,15 +206,15 @@ static void apply_patch(struct writer *w, const struct sort_entry *x, const stru
     struct err e;
     err_set(&e, describe_row(w, p->head.kind, p->row), "one of its %s is there twice",
             kinds[head->kind].plural);
-    store_problem(w->s, &e);
+    load_problem(w->s, &e);
 }
 
-static bool other_shard(const struct store *s, uint32_t a, uint32_t b)
+static bool other_shard(const struct load *s, uint32_t a, uint32_t b)
 {
     return a != b && a && b && strcmp(s->sources[a - 1], s->sources[b - 1]) == 0;
 }
 
-static void show_differences(struct writer *w, const struct store_table *t, const struct value *other,
+static void show_differences(struct writer *w, const struct load_table *t, const struct value *other,
                              struct buf *out)
 {
     for (int i = 0; i < t->n_columns; i++) {
@@ -231,7 +231,7 @@ static void show_differences(struct writer *w, const struct store_table *t, cons
 static void meet_duplicate(struct writer *w, const struct sort_entry *x, const struct row_head *head)
 {
     struct pending *p = &w->p;
-    struct store *s = w->s;
+    struct load *s = w->s;
     enum kind k = head->kind;
     bool point = kind_has_trait(k, TRAIT_POINT);
     bool equal = k == p->head.kind && x->data_len == p->data.len &&
@@ -249,7 +249,7 @@ static void meet_duplicate(struct writer *w, const struct sort_entry *x, const s
     struct err e;
     struct buf differences = {0};
     if (!equal) {
-        struct value row[STORE_MAX_COLUMNS];
+        struct value row[LOAD_MAX_COLUMNS];
         decode_row(table_of(w, x->key), x, &p->scratch, row);
         show_differences(w, table_of(w, x->key), row, &differences);
     }
@@ -264,7 +264,7 @@ static void meet_duplicate(struct writer *w, const struct sort_entry *x, const s
     if (point)
         err_hint(&e, "--drop-unsupported keeps the first and counts the others");
     buf_free(&differences);
-    store_problem(s, &e);
+    load_problem(s, &e);
 }
 
 /* True when the fetched entry is of the table and, where a key is given, has it. */
@@ -320,7 +320,7 @@ static bool fill_table(struct writer *w, struct err *e)
         return true;
     case SINK_REFUSED:
         snprintf(e->where, sizeof e->where, "%s", describe_row(w, w->p.head.kind, w->p.row));
-        store_problem(w->s, e);
+        load_problem(w->s, e);
         while ((got = next_row(&w->source, &row, e)) == 1)
             continue;
         return got == 0;
@@ -355,7 +355,7 @@ static void take_name(struct writer *w, const struct sort_entry *x)
                      "name another one, deleted experiments first");
         w->hinted_at_names = true;
         buf_free(&shown);
-        store_problem(w->s, &e);
+        load_problem(w->s, &e);
         return;
     }
     buf_reset(&w->name);
@@ -368,7 +368,7 @@ static void take_name(struct writer *w, const struct sort_entry *x)
 
 static struct db_stmt *prepare_find(struct writer *w, enum ref ref, int n, struct err *e)
 {
-    const struct ref_desc *d = &store_refs[ref];
+    const struct ref_desc *d = &load_refs[ref];
     struct buf sql = {0};
     buf_addf(&sql, "SELECT 1 FROM %s WHERE ", d->table);
     for (int i = 0; i < n; i++)
@@ -386,16 +386,16 @@ static void tell_missing(struct writer *w, enum ref ref, const struct value *v, 
     struct buf shown = {0};
     char where[sizeof e.where];
     for (int i = 0; i < n; i++) {
-        if (i && strcmp(store_refs[ref].columns[i], "workspace") == 0 && value_eqs(&v[i], "default"))
+        if (i && strcmp(load_refs[ref].columns[i], "workspace") == 0 && value_eqs(&v[i], "default"))
             continue;
         buf_adds(&shown, i ? ", " : " ");
         value_describe(&v[i], &shown);
     }
     snprintf(where, sizeof where, "%.*s", (int)x->data_len, x->data);
-    err_set(&e, where, "the %s%s, to which it belongs, is not in the stream", store_refs[ref].what,
+    err_set(&e, where, "the %s%s, to which it belongs, is not in the stream", load_refs[ref].what,
             ref == REF_INPUT ? "" : buf_str(&shown));
     buf_free(&shown);
-    store_problem(w->s, &e);
+    load_problem(w->s, &e);
 }
 
 static bool take_ref(struct writer *w, const struct sort_entry *x, struct err *e)
@@ -458,16 +458,16 @@ static bool take_all(struct writer *w, struct err *e)
     return ok && end_rows(w, e);
 }
 
-bool store_write(struct store *s, struct db *db, struct err *e)
+bool load_write(struct load *s, struct db *db, struct err *e)
 {
     struct writer w = {.source = {next_row}, .s = s, .db = db};
-    bool ok = load_end_at_once(s, e);
-    w.sink = s->sink = s->sink ? s->sink : store_new_sink(s, db);
+    bool ok = load_end_streamed(s, e);
+    w.sink = s->sink = s->sink ? s->sink : load_new_sink(s, db);
     progress_start("Loading", "rows", 0);
-    ok = ok && store_finish_others(s, db, e) && sorter_finish(s->sorter, e) &&
+    ok = ok && load_finish_untyped(s, db, e) && sorter_finish(s->sorter, e) &&
          w.sink->ops->begin(w.sink, e) && take_all(&w, e);
     progress_end();
-    ok = ok && store_check(s, e) && w.sink->ops->finish(w.sink, e) && store_add_workspaces(s, db, e);
+    ok = ok && load_check(s, e) && w.sink->ops->finish(w.sink, e) && load_add_workspaces(s, db, e);
     for (int i = 0; i < REF_COUNT; i++)
         db_finalize(w.find[i]);
     w.sink->ops->free(w.sink);

@@ -92,23 +92,23 @@ static void test_keys(void)
 /* ---- records into a database */
 
 static struct db *db;
-static struct store *store;
+static struct load *store;
 
 static void start(int order, bool drop)
 {
     struct err e;
     struct db_url url = {
         .dialect = DIALECT_SQLITE, .path = (char[]){":memory:"}, .display = (char[]){"memory"}};
-    struct store_options options = {.drop_unsupported = drop, .tmpdir = "/tmp"};
+    struct load_options options = {.drop_unsupported = drop, .tmpdir = "/tmp"};
     struct wire_header header = {.producer = "mlruns-dump 1", .source = "0123456789abcdef0123456789abcdef"};
     forget();
     db = db_open(&url, DB_CREATE, &e);
     if (!db || !db_begin_write(db, &e) || !schema_create(db, order, &e) ||
-        !(store = store_new(db, order, &options, &e))) {
+        !(store = load_new(db, order, &options, &e))) {
         printf("Bail out! %s: %s\n", e.where, e.what);
         exit(1);
     }
-    store_segment(store, &header);
+    load_segment(store, &header);
 }
 
 /* put(KIND_run, F_run_run_id, value_str("r"), ..., -1) */
@@ -122,19 +122,19 @@ static void put(enum kind kind, ...)
     for (int field; (field = va_arg(ap, int)) >= 0;)
         r.v[field] = va_arg(ap, struct value);
     va_end(ap);
-    if (!store_add(store, &r, &e))
-        printf("# store_add: %s: %s\n", e.where, e.what);
+    if (!load_add(store, &r, &e))
+        printf("# load_add: %s: %s\n", e.where, e.what);
 }
 
 static bool finish(void)
 {
     struct err e;
-    return store_check(store, &e) && store_write(store, db, &e);
+    return load_check(store, &e) && load_write(store, db, &e);
 }
 
 static void stop(void)
 {
-    store_free(store);
+    load_free(store);
     db_close(db);
     store = NULL;
     db = NULL;
@@ -207,9 +207,9 @@ static void test_metrics(void)
     put_metric("r1", "m", 2, 0.5);
     put_metric("r1", "m", 2, 0.5);
     ok(finish(), "metrics are loaded");
-    is_int((int64_t)store_report(store)->collapsed[KIND_metric], 4,
+    is_int((int64_t)load_report(store)->collapsed[KIND_metric], 4,
            "duplicates by the key's own equality are counted");
-    is_int((int64_t)store_report(store)->rows[KIND_metric], 7, "and the others too");
+    is_int((int64_t)load_report(store)->rows[KIND_metric], 7, "and the others too");
     is_str(all("SELECT step || ':' || value || ':' || is_nan FROM metrics"),
            "0:0.0:0 0:0.0:1 1:-1.79769313486232e+308:0 1:1.79769313486232e+308:0 2:0.0:1 2:0.5:0 "
            "1:1.79769313486232e+308:0",
@@ -268,7 +268,7 @@ static void test_model_metrics(void)
     start_with_model(true);
     put_model_metric(1, "a");
     put_model_metric(1, "b");
-    ok(finish() && store_report(store)->dropped[KIND_logged_model_metric] == 1 &&
+    ok(finish() && load_report(store)->dropped[KIND_logged_model_metric] == 1 &&
            strcmp(all("SELECT dataset_name FROM logged_model_metrics"), "a") == 0,
        "on request the first is kept, the other counted");
     stop();
@@ -298,17 +298,16 @@ static void test_duplicates(void)
     struct wire_header shard = {
         .producer = "mlruns-dump 1", .source = "0123456789abcdef0123456789abcdef", .shard = 1};
     start_with_run(HEAD, false);
-    store_segment(store, &shard);
+    load_segment(store, &shard);
     put_experiment("0", "Default");
     put_run("r2", "0");
-    ok(finish() && store_report(store)->rows[KIND_experiment] == 1 &&
-           store_report(store)->rows[KIND_run] == 2,
+    ok(finish() && load_report(store)->rows[KIND_experiment] == 1 && load_report(store)->rows[KIND_run] == 2,
        "another shard of the source may repeat the experiment");
     stop();
 
     shard.source[0] = 'f';
     start_with_run(HEAD, false);
-    store_segment(store, &shard);
+    load_segment(store, &shard);
     put_experiment("0", "Default");
     ok(!finish() && told("Experiment 0: it is there twice"), "another source may not");
     stop();
@@ -337,7 +336,7 @@ static void test_references(void)
     ok(!finish() && told("Metric 'loss' in run r9: the run r9, to which it belongs, is not in the stream") &&
            told("Run r2: the experiment 77"),
        "missing parents are named, each once");
-    is_int((int64_t)store_report(store)->problems, 2, "and counted");
+    is_int((int64_t)load_report(store)->problems, 2, "and counted");
     stop();
 
     start_with_run(HEAD, false);
@@ -371,8 +370,8 @@ static void test_text(void)
     put(KIND_param, F_param_run_id, s("r1"), F_param_key, latin1, F_param_value, s("x"), -1);
     put(KIND_param, F_param_run_id, s("r1"), F_param_key, s("q"), F_param_value, value_strn("a\0b", 3), -1);
     ok(finish(), "on request it is left out");
-    is_int((int64_t)store_report(store)->dropped[KIND_param], 2, "a param with its record");
-    is_int((int64_t)store_report(store)->dropped_values[KIND_run][F_run_run_name], 1, "a run's name alone");
+    is_int((int64_t)load_report(store)->dropped[KIND_param], 2, "a param with its record");
+    is_int((int64_t)load_report(store)->dropped_values[KIND_run][F_run_run_name], 1, "a run's name alone");
     is_str(all("SELECT (SELECT count(*) FROM runs WHERE name IS NULL) || hex(value) FROM params"), "1610062",
            "NUL characters are kept");
     stop();
@@ -426,12 +425,12 @@ static void test_old_schemas(void)
     put(KIND_model_input, F_model_input_run_id, s("r1"), F_model_input_model_id, s("n"), -1);
     ok(!finish() && told("no table for Model Inputs; the first release with it is MLflow 3.0.0"),
        "a kind that the schema does not have");
-    is_int((int64_t)store_report(store)->problems, 2, "counted, told once");
+    is_int((int64_t)load_report(store)->problems, 2, "counted, told once");
     stop();
 
     start_with_run(28, true);
     put(KIND_model_input, F_model_input_run_id, s("r1"), F_model_input_model_id, s("m"), -1);
-    ok(finish() && store_report(store)->dropped[KIND_model_input] == 1, "left out on request");
+    ok(finish() && load_report(store)->dropped[KIND_model_input] == 1, "left out on request");
     stop();
 
     start(7, false);
@@ -457,8 +456,8 @@ static void test_old_schemas(void)
         F_experiment_lifecycle_stage, s("active"), F_experiment_workspace, s("default"), -1);
     put(KIND_run, F_run_run_id, s("r1"), F_run_experiment_id, s("0"), F_run_lifecycle_stage, s("deleted"),
         F_run_deleted_time, value_int(7), -1);
-    ok(finish() && store_report(store)->dropped_values[KIND_run][F_run_deleted_time] == 1 &&
-           store_report(store)->dropped_values[KIND_experiment][F_experiment_workspace] == 0,
+    ok(finish() && load_report(store)->dropped_values[KIND_run][F_run_deleted_time] == 1 &&
+           load_report(store)->dropped_values[KIND_experiment][F_experiment_workspace] == 0,
        "left out on request; the default workspace is no loss");
     stop();
 
@@ -525,7 +524,7 @@ static void test_traces(void)
         "0.5 null 1.0", "costs");
     is_str(all("SELECT key FROM trace_tags UNION ALL SELECT key FROM trace_request_metadata"), "tag other",
            "what was promoted has no row");
-    const struct store_report *r = store_report(store);
+    const struct load_report *r = load_report(store);
     ok(r->cut_names == 1 && r->cut_sessions == 1 && r->usage_losses == 2, "what was cut or lost is counted");
     ok(r->rows[KIND_trace_tag] == 2 && r->rows[KIND_trace_request_metadata] == 4,
        "all tags and metadata are counted");

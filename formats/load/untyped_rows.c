@@ -6,17 +6,17 @@
 #include "formats/record/rows.h"
 #include "formats/load/internal.h"
 
-bool store_plan_others(struct store *s, struct db *db, struct err *e)
+bool load_plan_untyped(struct load *s, struct db *db, struct err *e)
 {
     s->row_decoder = row_decoder_new();
-    s->row_tables = xcalloc((size_t)row_tables_count, sizeof(struct store_table *));
+    s->row_tables = xcalloc((size_t)row_tables_count, sizeof(struct load_table *));
     for (int i = 0; i < row_tables_count; i++) {
         struct db_columns have;
         if (!db_table_columns(db, row_tables[i].name, &have, e))
             return false;
         if (have.n > 0) {
-            s->row_tables[i] = store_table_named(s, row_tables[i].name);
-            store_plan_columns(s, s->row_tables[i], &have);
+            s->row_tables[i] = load_table_named(s, row_tables[i].name);
+            load_plan_columns(s, s->row_tables[i], &have);
         }
         db_columns_free(&have);
     }
@@ -24,7 +24,7 @@ bool store_plan_others(struct store *s, struct db *db, struct err *e)
 }
 
 /* Tells a problem, or counts what is left out. True when the record may go on without the value. */
-static bool unsupported(struct store *s, const struct record *r, bool value_only, const char *what)
+static bool unsupported(struct load *s, const struct record *r, bool value_only, const char *what)
 {
     struct err e;
     if (s->drop_unsupported && value_only)
@@ -33,17 +33,17 @@ static bool unsupported(struct store *s, const struct record *r, bool value_only
         s->report.dropped[KIND_row]++;
     if (s->drop_unsupported)
         return value_only;
-    err_set(&e, store_describe(s, r), "%s", what);
+    err_set(&e, load_describe(s, r), "%s", what);
     err_hint(&e, "%s", load_drop_hint);
-    return store_problem(s, &e);
+    return load_problem(s, &e);
 }
 
 /* Makes the value one of the column's type. NULL, or what is wrong. */
-static const char *fit(const struct store *s, const struct store_column *c, struct value *v)
+static const char *fit(const struct load *s, const struct load_column *c, struct value *v)
 {
     switch (c->type) {
-    case STORE_TEXT:
-    case STORE_DATE:
+    case LOAD_TEXT:
+    case LOAD_DATE:
         if (v->type == VALUE_BIN)
             return "the text is not UTF-8, and MLflow could not read it back from a database";
         if (v->type != VALUE_STR)
@@ -53,24 +53,24 @@ static const char *fit(const struct store *s, const struct store_column *c, stru
         if (c->max_length && v->len > c->max_length && utf8_length(v->s, v->len) > (size_t)c->max_length)
             return "the text is longer than the column";
         return NULL;
-    case STORE_INT32:
-    case STORE_INT64:
+    case LOAD_INT32:
+    case LOAD_INT64:
         if (v->type == VALUE_BOOL)
             *v = value_int(v->b);
         if (v->type != VALUE_INT)
             return "it is no integer";
-        return c->type == STORE_INT32 && (v->i > INT32_MAX || v->i < INT32_MIN)
+        return c->type == LOAD_INT32 && (v->i > INT32_MAX || v->i < INT32_MIN)
                    ? "the number does not fit the column's 32 bits"
                    : NULL;
-    case STORE_FLOAT:
+    case LOAD_FLOAT:
         if (v->type == VALUE_INT)
             *v = value_float((double)v->i);
         return v->type == VALUE_FLOAT ? NULL : "it is no number";
-    case STORE_BOOL:
+    case LOAD_BOOL:
         if (v->type == VALUE_INT && (v->i == 0 || v->i == 1))
             *v = value_bool(v->i == 1);
         return v->type == VALUE_BOOL ? NULL : "it is no truth value";
-    case STORE_BYTES:
+    case LOAD_BYTES:
         if (v->type == VALUE_STR)
             v->type = VALUE_BIN;
         return v->type == VALUE_BIN ? NULL : "it is no bytes";
@@ -78,7 +78,7 @@ static const char *fit(const struct store *s, const struct store_column *c, stru
     return NULL;
 }
 
-static int find_column(const struct store_table *t, const struct row_entry *entry)
+static int find_column(const struct load_table *t, const struct row_entry *entry)
 {
     for (int i = 0; i < t->n_columns; i++)
         if (strlen(t->columns[i].name) == entry->column_len &&
@@ -88,7 +88,7 @@ static int find_column(const struct store_table *t, const struct row_entry *entr
 }
 
 /* Fills the row from a record's entries. False when it is not to be stored. */
-static bool fill_row(struct store *s, const struct record *r, const struct store_table *t,
+static bool fill_row(struct load *s, const struct record *r, const struct load_table *t,
                      const struct row_entry *entries, int n, struct value *row)
 {
     bool whole = true;
@@ -122,12 +122,12 @@ static bool fill_row(struct store *s, const struct record *r, const struct store
     return true;
 }
 
-bool store_add_other(struct store *s, const struct record *r, struct err *e)
+bool load_add_untyped(struct load *s, const struct record *r, struct err *e)
 {
     const struct row_table *known = row_table_of(r);
-    struct store_table *t = known ? s->row_tables[known - row_tables] : NULL;
+    struct load_table *t = known ? s->row_tables[known - row_tables] : NULL;
     const struct row_entry *entries;
-    struct value row[STORE_MAX_COLUMNS];
+    struct value row[LOAD_MAX_COLUMNS];
     if (!t) {
         unsupported(s, r, false, "the target has no such table");
         return true;
@@ -139,18 +139,18 @@ bool store_add_other(struct store *s, const struct record *r, struct err *e)
         const struct row_entry *name = row_entry_find(entries, n, "name", 4);
         s->default_workspace |= name && value_eqs(&name->v, "default");
     }
-    return !fill_row(s, r, t, entries, n, row) || store_stage_row(s, KIND_row, t, row, e);
+    return !fill_row(s, r, t, entries, n, row) || load_stage_row(s, KIND_row, t, row, e);
 }
 
 /* NULL where the target has none. */
-static struct store_table *workspaces_table(const struct store *s)
+static struct load_table *workspaces_table(const struct load *s)
 {
     const struct row_table *known = row_table_by_name("workspaces", 10);
     return known ? s->row_tables[known - row_tables] : NULL;
 }
 
 /* MLflow finds nothing in a workspace without a row, and a file store has no such rows. */
-bool store_add_workspaces(struct store *s, struct db *db, struct err *e)
+bool load_add_workspaces(struct load *s, struct db *db, struct err *e)
 {
     bool ok = true;
     int64_t others = 0;
@@ -158,8 +158,8 @@ bool store_add_workspaces(struct store *s, struct db *db, struct err *e)
         return true;
     uint64_t before = db_rows_written(db);
     for (int i = 0; ok && i < s->n_tables; i++) {
-        const struct store_table *t = &s->tables[i];
-        if (!t->filled || store_table_find(t, "workspace") < 0)
+        const struct load_table *t = &s->tables[i];
+        if (!t->filled || load_table_find(t, "workspace") < 0)
             continue;
         char *sql =
             xasprintf("INSERT INTO workspaces (name) SELECT DISTINCT workspace FROM %s\n"
@@ -176,19 +176,19 @@ bool store_add_workspaces(struct store *s, struct db *db, struct err *e)
 
 /* A fresh database has the default workspace. Where the stream has workspaces, they are all there will be,
  * but that one stays. */
-bool store_finish_others(struct store *s, struct db *db, struct err *e)
+bool load_finish_untyped(struct load *s, struct db *db, struct err *e)
 {
-    struct store_table *t = workspaces_table(s);
-    struct value row[STORE_MAX_COLUMNS] = {{.type = VALUE_NULL}};
+    struct load_table *t = workspaces_table(s);
+    struct value row[LOAD_MAX_COLUMNS] = {{.type = VALUE_NULL}};
     if (!t || !t->filled)
         return true;
     if (!s->default_workspace) {
-        int name = store_table_find(t, "name"), description = store_table_find(t, "description");
+        int name = load_table_find(t, "name"), description = load_table_find(t, "description");
         if (name >= 0)
             row[name] = value_str("default");
         if (description >= 0)
             row[description] = value_str("Default workspace for legacy resources");
-        if (!store_stage_row(s, KIND_row, t, row, e))
+        if (!load_stage_row(s, KIND_row, t, row, e))
             return false;
         s->report.rows[KIND_row]--; /* it is none of the stream's */
     }
