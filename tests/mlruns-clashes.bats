@@ -157,6 +157,24 @@ make_twins() {
     mlruns-dump -q --renumber-trash mlruns | ml-verify -q sqlite:///whole.db
 }
 
+@test "--renumber-trash: an experiment whose meta.yaml can't be read gets no id, and is a problem" {
+    make_twins
+    printf 'experiment_id: [' >mlruns/.trash/1/meta.yaml
+    dump --renumber-trash mlruns
+    assert_status 2
+    assert_contains "$stderr" "mlruns/.trash/1/meta.yaml:2: "
+    refute_contains "$stderr" "its id is that of"
+    dump --renumber-trash --skip-malformed mlruns
+    assert_status 1
+    assert_equal "$(json out | jq -r 'select(.kind == "experiment") | .name' | sort | xargs)" "alive second second of old third"
+    assert_equal "$(json out | jq -r 'select(.kind == "run") | .run_id')" 11111111111111111111111111111111
+    rm mlruns/.trash/1/meta.yaml
+    ln -s nowhere mlruns/.trash/1/meta.yaml
+    dump --renumber-trash mlruns
+    assert_status 2
+    assert_contains "$stderr" "mlruns/.trash/1/meta.yaml: "
+}
+
 @test "--renumber-trash without such a pair changes nothing; an id that is taken is refused" {
     copy_tree
     dump mlruns

@@ -52,6 +52,16 @@ bool mlruns_has_twins(const struct mlruns *m)
     return false;
 }
 
+void problem_of_unread(struct walker *w, int dir)
+{
+    size_t back = path_down(w, META_FILE);
+    const struct yaml_value *meta;
+
+    if (meta_read(w, w->yaml, dir, META_FILE, &meta) != META_BAD)
+        problem(w, 0, "could not be read a moment ago: the experiment has no id of its own");
+    path_back(w, back);
+}
+
 void problem_of_twin(struct walker *w, const struct unit *unit)
 {
     static const char what[] = "its id is that of the active experiment in";
@@ -101,20 +111,23 @@ static void quiet_free(struct quiet *q)
     buf_free(&q->out.notes);
 }
 
+/* NULL when the creation time can't be read. */
 static char *derive_id(const struct mlruns *m, const struct experiment *x)
 {
     const uint64_t first = 1000000000000000000;
-    const struct yaml_value *created;
+    const struct yaml_value *meta, *created;
     struct buf text = {0};
     struct quiet q;
-    char *id;
+    char *id = NULL;
 
     quiet_init(&q, m);
-    created = yaml_get(quiet_meta(&q.w, x), "creation_time");
+    meta = quiet_meta(&q.w, x);
+    created = yaml_get(meta, "creation_time");
     buf_addf(&text, "%s created at ", x->id);
     if (created && created->kind == YAML_IS_INT && !created->big)
         buf_addf(&text, "%" PRId64, created->i);
-    id = xasprintf("%" PRIu64, first + XXH3_64bits(text.data, text.len) % first);
+    if (meta)
+        id = xasprintf("%" PRIu64, first + XXH3_64bits(text.data, text.len) % first);
     quiet_free(&q);
     buf_free(&text);
     return id;
@@ -141,6 +154,9 @@ bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char 
             continue;
         x->new_id = derive_id(m, x);
         x->twin = false;
+        x->unread = !x->new_id;
+        if (x->unread)
+            continue;
         folder_of(x, path);
         buf_addf(&changes, "%s=%s ", path, x->new_id);
         if (is_taken(m, x)) {

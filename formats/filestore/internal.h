@@ -44,6 +44,7 @@ struct experiment {
     bool deleted;       /* lies in .trash */
     bool bad;           /* can't be read */
     bool twin;          /* deleted, with the id of an active one, and no new id */
+    bool unread;        /* a twin whose creation time can't be read */
     struct id_key name; /* of its name and workspace, once it has been read */
 };
 
@@ -65,6 +66,9 @@ void source_extend(struct mlruns *m, const char *what);
 void find_twins(struct mlruns *m);
 /* Reports that the unit is a twin, which leaves out all that is in it. */
 void problem_of_twin(struct walker *w, const struct unit *unit);
+/* Reports why the meta.yaml in dir, of the unit at w->path, could not be read when it was to get an id of its
+ * own. */
+void problem_of_unread(struct walker *w, int dir);
 /* Hands pairs of one name to sink->same_name, of the experiments chosen that were read. */
 void report_same_names(const struct mlruns *m, const bool *chosen, const struct mlruns_sink *sink);
 
@@ -261,7 +265,7 @@ struct unit {
     unsigned char type;        /* of the folder's entry */
     int error;                 /* UNREADABLE: errno of listing the folder path */
     bool *bad;                 /* EXPERIMENT: set when it can't be read, which leaves out all that is in it */
-    bool twin;
+    bool twin, unread;         /* as those of the experiment */
     struct id_key *experiment_name; /* EXPERIMENT: of its name and workspace, set when it is read */
 };
 

@@ -237,6 +237,7 @@ static void set_unit(struct reader *reader, enum unit_kind kind, struct experime
         reader->unit.deleted = x->deleted;
         reader->unit.bad = &x->bad;
         reader->unit.twin = x->twin;
+        reader->unit.unread = x->unread;
         reader->unit.experiment_name = &x->name;
     }
     buf_reset(&reader->unit_path);

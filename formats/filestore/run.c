@@ -150,8 +150,11 @@ void read_experiment(struct walker *w, int dir, const struct unit *unit)
     size_t back;
     struct record tag;
 
-    if (unit->twin) {
-        problem_of_twin(w, unit);
+    if (unit->twin || unit->unread) {
+        if (unit->twin)
+            problem_of_twin(w, unit);
+        else
+            problem_of_unread(w, dir);
         *unit->bad = true;
         return;
     }
