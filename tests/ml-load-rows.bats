@@ -77,7 +77,7 @@ content() {
     edit 'if .kind == "row" and .table == "webhooks" then .values.colour = "red" else . end' >b.mlr
     run_split ml-load --release 3.17.2 sqlite:///d.db <b.mlr
     assert_status 2
-    assert_contains "$stderr" "colour: the target's table has no such column"
+    assert_contains "$stderr" "this schema has no column webhooks.colour"
 }
 
 @test "a row whose parent is missing, a row without what it must have, a row that is there twice" {
@@ -146,4 +146,115 @@ EOT
     edit 'select(.kind != "row" or .table == "workspaces")' >b.mlr
     ml-load -q --release 3.17.2 sqlite:///b.db <b.mlr
     assert_equal "$(sqlite3 b.db "SELECT count(*) FROM workspaces WHERE name = 'default'")" 1
+}
+
+# old_db: a database of 3.16 with a trace, two spans and what MLflow 3.16 keeps of them, and its stream old.mlr.
+old_db() {
+    rm -f old.db
+    ml-transform --json <a.mlr | jq -c 'select(.kind != "row")' | ml-transform --from-json --reseal |
+        ml-load -q --release 3.16 sqlite:///old.db
+    sqlite3 old.db "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, db_payload_generation)
+            SELECT 't', experiment_id, 1, 'OK', 0 FROM runs LIMIT 1;
+        INSERT INTO trace_request_metadata (request_id, key, value) VALUES
+            ('t', 'mlflow.trace.tokenUsage', '{\"input_tokens\": 1, \"output_tokens\": 2, \"total_tokens\": 3}'),
+            ('t', 'mlflow.gateway.endpointId', 'e');
+        INSERT INTO trace_metrics VALUES ('t', 'input_tokens', 7), ('t', 'total_tokens', 3), ('t', 'own', 0.5);
+        INSERT INTO spans (trace_id, experiment_id, span_id, status, start_time_unix_nano, content, dimension_attributes)
+            SELECT 't', experiment_id, 's1', 'OK', 1, '{}', '{\"mlflow.llm.model\": \"m\", \"mlflow.llm.provider\": \"p\"}' FROM runs LIMIT 1;
+        INSERT INTO spans (trace_id, experiment_id, span_id, status, start_time_unix_nano, content, dimension_attributes)
+            SELECT 't', experiment_id, 's2', 'OK', 1, '{}', 'null' FROM runs LIMIT 1;
+        INSERT INTO span_metrics VALUES ('t', 's1', 'input_cost', 0.25), ('t', 's1', 'total_cost', 0.5), ('t', 's2', 'total_cost', 1.5),
+            ('t', 's1', 'own', 4)"
+    [ $# -eq 0 ] || sqlite3 old.db "$1"
+    mldb-dump -q sqlite:///old.db >old.mlr
+}
+
+@test "from before 3.17: models, costs and token counts go into the columns that 3.17 has, and verify" {
+    old_db
+    run_split ml-load --release 3.17.2 sqlite:///b.db <old.mlr
+    assert_status 0
+    assert_contains "$stderr" "5 rows of span_metrics and trace_metrics went into columns"
+    assert_contains "$stderr" "1 token count differs between trace_metrics and the trace's metadata"
+    assert_equal "$(sqlite3 b.db "SELECT input_cost, output_cost, total_cost, model_name, model_provider FROM spans ORDER BY span_id" | xargs)" \
+        "0.25||0.5|m|p ||1.5||"
+    # a trace of the gateway costs what its spans do
+    assert_equal "$(sqlite3 b.db "SELECT input_tokens, output_tokens, total_tokens, total_cost FROM trace_info WHERE request_id = 't'")" "7|2|3|2.0"
+    assert_equal "$(sqlite3 b.db "SELECT key FROM span_metrics UNION ALL SELECT key FROM trace_metrics" | xargs)" "own own"
+    cp old.db up.db
+    ml-schema upgrade -q --to 3.17.2 sqlite:///up.db
+    content b.db >b.txt
+    content up.db >up.txt
+    diff b.txt up.txt
+    for db in b up; do
+        run_split sh -c "ml-verify -q sqlite:///$db.db <old.mlr"
+        assert_status 0
+    done
+    while IFS='|' read -r change wanted; do
+        cp b.db bad.db
+        sqlite3 bad.db "$change"
+        run_split sh -c 'ml-verify -q sqlite:///bad.db <old.mlr'
+        assert_status 1
+        assert_contains "$output" "$wanted"
+    done <<'EOT'
+UPDATE spans SET model_name = 'x' WHERE span_id = 's1'|Field 'model_name': source=m, target=x
+UPDATE spans SET model_provider = NULL WHERE span_id = 's1'|Field 'model_provider': source=p, target=None
+UPDATE spans SET model_name = 'x' WHERE span_id = 's2'|Field 'model_name': source=None, target=x
+UPDATE spans SET total_cost = 0.6 WHERE span_id = 's1'|Field 'total_cost': source=0.5, target=0.6
+UPDATE spans SET input_cost = NULL|Field 'input_cost': source=0.25, target=None
+UPDATE trace_info SET input_tokens = 1 WHERE request_id = 't'|Field 'value': source={"input_tokens": 7, "output_tokens": 2, "total_tokens": 3}
+UPDATE trace_info SET total_cost = 3 WHERE request_id = 't'|Field 'value': source={"total_cost": 2.0}
+UPDATE trace_info SET total_cost = NULL|FAILED: Trace metadata 'mlflow.trace.cost' in trace t
+INSERT INTO span_metrics VALUES ('t', 's1', 'input_cost', 0.25)|FAILED: Row span_metrics (trace_id=t, span_id=s1, key=input_cost)
+DELETE FROM span_metrics|FAILED: Row span_metrics (trace_id=t, span_id=s1, key=own)
+DELETE FROM spans WHERE span_id = 's2'|FAILED: Row spans (trace_id=t, span_id=s2)
+EOT
+}
+
+@test "the JSON value null in a column that the target does not have is no loss" {
+    old_db "UPDATE spans SET dimension_attributes = 'null'; DELETE FROM span_metrics; DELETE FROM trace_metrics"
+    for release in 3.9 3.17.2; do
+        rm -f b.db
+        ml-load -q --release $release sqlite:///b.db <old.mlr
+        run_split sh -c 'ml-verify -q sqlite:///b.db <old.mlr'
+        assert_status 0
+    done
+    old_db "DELETE FROM span_metrics; DELETE FROM trace_metrics"
+    run_split ml-load --release 3.9 sqlite:///c.db <old.mlr
+    assert_status 2
+    assert_contains "$stderr" "Row spans (trace_id=t, span_id=s1): this schema has no column spans.dimension_attributes; the releases that have it: MLflow 3.10.0 to 3.16.1"
+}
+
+@test "what 3.17's columns could not hold of a span is refused by name, as is a metric without its span or trace" {
+    old_db "UPDATE spans SET dimension_attributes = '{\"colour\": \"red\"}' WHERE span_id = 's1'"
+    run_split ml-load --release 3.17.2 sqlite:///b.db <old.mlr
+    assert_status 2
+    assert_contains "$stderr" "Row spans (trace_id=t, span_id=s1): dimension_attributes has other keys than"
+    run_split ml-load --release 3.17.2 --drop-unsupported sqlite:///b.db <old.mlr
+    assert_status 1
+    assert_equal "$(sqlite3 b.db 'SELECT count(*) FROM spans')" 2
+    old_db "DELETE FROM spans WHERE span_id = 's2'"
+    run_split ml-load --release 3.17.2 sqlite:///c.db <old.mlr
+    assert_status 2
+    assert_contains "$stderr" "Row in spans (trace_id t, span_id s2): it has rows in span_metrics, and is not in the stream"
+    old_db "INSERT INTO trace_metrics VALUES ('gone', 'input_tokens', 1)"
+    run_split ml-load --release 3.17.2 sqlite:///c.db <old.mlr
+    assert_status 2
+    assert_contains "$stderr" "Row trace_metrics (request_id=gone, key=input_tokens): the trace gone, to which it belongs, is not in the stream"
+}
+
+@test "a cause that many rows have is one message, with the first row's key" {
+    old_db
+    ml-load -q --release 3.17.2 sqlite:///b.db <old.mlr
+    run_split sh -c 'mldb-dump -q sqlite:///b.db | ml-load --release 3.16 sqlite:///c.db'
+    assert_status 2
+    for column in input_cost total_cost model_name model_provider; do
+        assert_equal "$(echo "$stderr" | grep -c "spans\.$column; the releases that have it: MLflow 3.17.0 and newer (not repeated for other rows)")" 1
+    done
+    assert_equal "$(echo "$stderr" | grep -c 'Row spans (trace_id=t, span_id=s1): ')" 4
+    assert_contains "$stderr" "5 problems: nothing was loaded"
+    refute_contains "$stderr" "more problems"
+    run_split ml-load --release 3.2 sqlite:///c.db <a.mlr
+    assert_status 2
+    assert_equal "$(echo "$stderr" | grep -c 'this schema has no table webhooks; the releases that have it: MLflow 3.3.0 and newer')" 1
+    assert_contains "$stderr" "Row webhooks (webhook_id=text 0 ü): "
 }

@@ -17,6 +17,7 @@ struct fetch {
     struct db *db;
     struct table tables[KIND_COUNT];
     int n_tables;
+    bool prepopulated; /* has columns of revision 75868b020152, and what they are made of counts */
     const struct table *of[KIND_COUNT];
     int order[KIND_COUNT][RECORD_MAX_FIELDS];
     int n_order[KIND_COUNT], n_identity[KIND_COUNT];
@@ -196,6 +197,18 @@ static void find_order(struct fetch *f, enum kind kind)
     f->n_order[kind] = n;
 }
 
+/* `mlflow db prepopulate-trace-analytics` adds the columns before the upgrade, which fills them again; only
+ * the upgrade drops dimension_attributes. */
+static bool find_prepopulated(struct fetch *f, struct err *e)
+{
+    struct db_columns spans;
+    if (!db_table_columns(f->db, "spans", &spans, e))
+        return false;
+    f->prepopulated = db_columns_find(&spans, "dimension_attributes") != NULL;
+    db_columns_free(&spans);
+    return true;
+}
+
 static bool read_catalog(struct fetch *f, struct err *e)
 {
     for (int i = 0; i < KIND_COUNT; i++) {
@@ -209,6 +222,8 @@ static bool read_catalog(struct fetch *f, struct err *e)
         }
         f->of[i] = find_table(f, kinds[i].table);
     }
+    if (!find_prepopulated(f, e))
+        return false;
     if (fetch_has_kind(f, KIND_experiment) && fetch_has_kind(f, KIND_run) && fetch_has_kind(f, KIND_metric))
         return true;
     err_set(e, db_display(f->db), "there are no MLflow tables in this database");
@@ -289,6 +304,8 @@ static const char *field_sql(const struct fetch *f, const struct kind_desc *k, i
 static bool has_columns_of(const struct fetch *f, const struct promoted_value *p)
 {
     const struct table *t = find_table(f, "trace_info");
+    if (f->prepopulated)
+        return false;
     for (int i = 0; p->columns[i]; i++)
         if (!has_column(t, p->columns[i]))
             return false;

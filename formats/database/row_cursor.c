@@ -1,3 +1,4 @@
+#include "formats/database/trace_columns.h"
 #include "formats/database/row_cursor.h"
 
 #include <inttypes.h>
@@ -59,10 +60,22 @@ static void add_order(struct buf *sql, const struct rows_cursor *c, enum dialect
     }
 }
 
+/* True for columns of spans that `mlflow db prepopulate-trace-analytics` has filled for an upgrade to come,
+ * which fills them again. */
+static bool is_prepopulated(const struct rows_cursor *c, const char *column)
+{
+    if (strcmp(c->table->name, "spans") != 0 || !db_columns_find(&c->columns, "dimension_attributes"))
+        return false;
+    for (int i = 0; span_columns[i]; i++)
+        if (strcmp(span_columns[i], column) == 0)
+            return true;
+    return false;
+}
+
 static void add_columns(struct buf *sql, struct rows_cursor *c)
 {
     for (int i = 0; i < c->columns.n && c->n < ROW_MAX_COLUMNS; i++) {
-        if (c->columns.items[i].generated)
+        if (c->columns.items[i].generated || is_prepopulated(c, c->columns.items[i].name))
             continue;
         buf_addf(sql, "%sx.\"%s\"", c->n ? ", " : "SELECT ", c->columns.items[i].name);
         c->of[c->n++] = i;
@@ -208,12 +221,23 @@ const char *rows_misfit(const struct rows_cursor *c)
     return c->misfit;
 }
 
-bool rows_is_json(const struct rows_cursor *c, const char *column, size_t len)
+static const struct db_column_info *find_column(const struct rows_cursor *c, const char *column, size_t len)
 {
     for (int i = 0; i < c->columns.n; i++)
         if (strncmp(c->columns.items[i].name, column, len) == 0 && !c->columns.items[i].name[len])
-            return type_begins(&c->columns.items[i], "JSON");
-    return false;
+            return &c->columns.items[i];
+    return NULL;
+}
+
+bool rows_has_column(const struct rows_cursor *c, const char *column, size_t len)
+{
+    return find_column(c, column, len) != NULL;
+}
+
+bool rows_is_json(const struct rows_cursor *c, const char *column, size_t len)
+{
+    const struct db_column_info *found = find_column(c, column, len);
+    return found && type_begins(found, "JSON");
 }
 
 bool rows_has_table(const struct rows_cursor *c)

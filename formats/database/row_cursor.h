@@ -20,7 +20,8 @@ const struct row_entry *rows_entries(const struct rows_cursor *c, int *n);
 /* The column of the current row that holds a value against its type, which SQLite lets it; NULL: none does.
  * Such a value is ALIEN where its bytes would pass for what belongs there. */
 const char *rows_misfit(const struct rows_cursor *c);
-/* True when the column is declared as JSON. */
+/* True when the table has the column, and when that is declared as JSON. */
+bool rows_has_column(const struct rows_cursor *c, const char *column, size_t len);
 bool rows_is_json(const struct rows_cursor *c, const char *column, size_t len);
 bool rows_has_table(const struct rows_cursor *c);
 uint64_t rows_secrets(const struct rows_cursor *c); /* values that were left out so far */

@@ -55,7 +55,7 @@ static enum verdict no_column(struct load *s, const struct record *r, int field)
         return KEEP;
     }
     if (s->told[k->kind] & 1u << field) {
-        s->report.problems++;
+        load_problem_again(s);
         return REFUSE;
     }
     s->told[k->kind] |= 1u << field;
@@ -81,7 +81,7 @@ void load_no_table(struct load *s, const struct record *r)
         return;
     }
     if (s->told[k] & 1u << 31) {
-        s->report.problems++;
+        load_problem_again(s);
         return;
     }
     s->told[k] |= 1u << 31;

@@ -70,7 +70,7 @@ extern const struct ref_desc {
 
 /* First bytes of the sorter's keys: what is checked before any row is written, tables, what is checked after.
  */
-enum { SORT_NAMES = 0x01, SORT_TABLES = 0x10, SORT_REFS = 0xf0 };
+enum { SORT_NAMES = 0x01, SORT_TABLES = 0x10, SORT_REFS = 0xf0, SORT_GATEWAY = 0xff };
 
 /* What comes before a row's values. */
 struct row_head {
@@ -78,7 +78,8 @@ struct row_head {
     uint8_t kind;
     uint32_t segment;
 } __attribute__((packed));
-enum { ROW_PATCH = 1 << 0, ROW_NEGATIVE_ZERO = 1 << 1 };
+/* METRIC: a patch that counts before one without it. */
+enum { ROW_PATCH = 1 << 0, ROW_NEGATIVE_ZERO = 1 << 1, ROW_METRIC = 1 << 2 };
 
 struct load {
     enum dialect dialect;
@@ -101,6 +102,8 @@ struct load {
         current[REF_COUNT]; /* the parent that came last, and the one that was last put down for a check */
     struct buf noted[REF_COUNT];
     uint32_t told[KIND_COUNT]; /* bits of fields whose missing column was told; bit 31: of the table */
+    struct buf told_rows;      /* what tables of rows lack and was told, a line each */
+    struct buf gateway;        /* key of the gateway's trace that came last (analytics.c) */
     char (*sources)[33];       /* of each segment */
     uint32_t n_segments;
     bool has_default;                     /* an experiment 0 */
@@ -112,7 +115,7 @@ struct load {
     struct err fatal_error;
 };
 
-/* The record's name for messages; lives until the next call. */
+/* The record's name for messages, that of a row with its key; lives until the next call. Uses row_decoder. */
 const char *load_describe(struct load *s, const struct record *r);
 /* Adds to a table all columns that can be filled. */
 void load_plan_columns(struct load *s, struct load_table *t, const struct db_columns *have);
@@ -131,6 +134,34 @@ struct promoted;
 /* A trace's tag or metadata that fills columns of the trace's row: follows that row in the sorter and is laid
  * over it. */
 bool load_stage_patch(struct load *s, const struct record *r, const struct promoted *what, struct err *e);
+/* A metric that fills a column of a row of t, whose key has n values: likewise, and counts before what a tag
+ * or metadata says. */
+bool load_stage_metric(struct load *s, const struct load_table *t, const struct value *key, int n, int column,
+                       const struct value *v, struct err *e);
+/* Puts down for a check that r refers to the row named by v (references.c). */
+bool load_refer(struct load *s, const struct record *r, enum ref ref, const struct value *v, int n,
+                struct err *e);
+
+/* ---- rows from before revision 75868b020152 (analytics.c) */
+
+struct row_entry;
+/* Turns a span's dimension_attributes into entries for the columns that the target has instead, or drops them
+ * when they are the JSON value null and it has none. There is room for one more entry. Texts live as long as
+ * s->json. NULL, or what is wrong with them (trace_columns.h). */
+const char *load_convert_dimensions(struct load *s, const struct load_table *t, struct row_entry *entries,
+                                    int *n);
+/* 1: r's row of t is a metric that the target keeps in a column, and was staged for it; 0: it is a row of t;
+ * -1: error. */
+int load_convert_metric(struct load *s, const struct record *r, const struct load_table *t,
+                        const struct value *row, struct err *e);
+/* A trace of the gateway without a cost costs what its spans do, where these costs come from span_metrics. */
+enum gateway_part { GATEWAY_ENDPOINT, GATEWAY_COST };
+/* Notes that the record says that a trace is one of the gateway's. */
+bool load_note_gateway(struct load *s, const struct record *r, struct err *e);
+/* After the rows: takes an entry of SORT_GATEWAY. *update: NULL before the first, the caller's to finalize.
+ */
+bool load_add_gateway_cost(struct load *s, struct db *db, struct db_stmt **update, const struct sort_entry *x,
+                           struct err *e);
 /* Row records: reading the target's tables, taking a record, and what is to be done before all are written
  * (untyped_rows.c). */
 bool load_plan_untyped(struct load *s, struct db *db, struct err *e);
@@ -140,6 +171,8 @@ bool load_finish_untyped(struct load *s, struct db *db, struct err *e);
 bool load_add_workspaces(struct load *s, struct db *db, struct err *e);
 /* Prints a problem, unless too many were. Returns false. */
 bool load_problem(struct load *s, const struct err *e);
+/* Counts a problem of which the message of one before it speaks, too. Returns false. */
+bool load_problem_again(struct load *s);
 
 int load_table_find(const struct load_table *t, const char *column); /* -1: none */
 /* The place of a column that the table's revision has; MISSING_COLUMN with e filled when it is not there. */

@@ -39,6 +39,8 @@ void load_free(struct load *s)
     buf_free(&s->key);
     buf_free(&s->data);
     buf_free(&s->text);
+    buf_free(&s->told_rows);
+    buf_free(&s->gateway);
     for (int i = 0; i < REF_COUNT; i++) {
         buf_free(&s->current[i]);
         buf_free(&s->noted[i]);
@@ -93,6 +95,8 @@ bool load_add(struct load *s, const struct record *r, struct err *e)
         (r->kind->kind == KIND_trace_tag || r->kind->kind == KIND_trace_request_metadata) &&
         promote(&s->json, r, &promoted))
         return load_note_refs(s, r, p, NULL, e) && load_stage_patch(s, r, &promoted, e);
+    if (!load_note_gateway(s, r, e))
+        return false;
     enum verdict verdict = load_convert(s, r, p, row);
     if (s->fatal) {
         *e = s->fatal_error;
@@ -131,8 +135,9 @@ bool load_check(struct load *s, struct err *e)
         check_default(s);
     s->checked = true;
     uint64_t n = s->report.problems;
-    if (n > LOAD_MAX_MESSAGES)
-        err_print(NULL, "... and %llu more problems", (unsigned long long)(n - LOAD_MAX_MESSAGES));
+    if (n - s->report.not_repeated > LOAD_MAX_MESSAGES)
+        err_print(NULL, "... and %llu more problems",
+                  (unsigned long long)(n - s->report.not_repeated - LOAD_MAX_MESSAGES));
     return n == 0 ||
            err_set(e, "", "%llu problem%s: nothing was loaded", (unsigned long long)n, n == 1 ? "" : "s");
 }

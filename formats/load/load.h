@@ -34,12 +34,16 @@ struct load_report {
     uint64_t dropped[KIND_COUNT];   /* records left out on request */
     uint64_t dropped_values[KIND_COUNT][RECORD_MAX_FIELDS]; /* values left out on request */
     uint64_t problems;
-    uint64_t skipped;              /* entities that the stream's writer left out */
-    uint64_t cut_names;            /* trace names longer than their column */
-    uint64_t cut_sessions;         /* session ids longer than their column */
-    uint64_t usage_losses;         /* token usages and costs of which the columns hold a part only */
-    uint64_t model_nans;           /* NaN metrics of logged models, stored as 0.0 */
-    uint64_t deleted_experiments;  /* with a location in a file store */
+    uint64_t not_repeated;        /* problems that the message of one before them speaks of, too */
+    uint64_t skipped;             /* entities that the stream's writer left out */
+    uint64_t cut_names;           /* trace names longer than their column */
+    uint64_t cut_sessions;        /* session ids longer than their column */
+    uint64_t cut_models[2];       /* model names and providers of spans longer than their columns */
+    uint64_t converted_metrics;   /* rows of metrics tables whose value lies in a column of a span or trace */
+    uint64_t other_counts;        /* of these, token counts that differ from what the trace's metadata say */
+    uint64_t usage_losses;        /* token usages and costs of which the columns hold a part only */
+    uint64_t model_nans;          /* NaN metrics of logged models, stored as 0.0 */
+    uint64_t deleted_experiments; /* with a location in a file store */
     uint64_t undated_deleted_runs; /* deleted runs without a time of deletion */
     uint64_t workspaces;           /* besides the default one */
     uint64_t added_workspaces;     /* of these, without a row in the stream */

@@ -35,8 +35,8 @@ static void copy_bytes(struct buf *to, const struct buf *from)
 }
 
 /* Puts down for a check, unless it is the parent that came last, that r refers to the row named by v. */
-static bool refer(struct load *s, const struct record *r, enum ref ref, const struct value *v, int n,
-                  struct err *e)
+bool load_refer(struct load *s, const struct record *r, enum ref ref, const struct value *v, int n,
+                struct err *e)
 {
     put_ref_key(s, v, n);
     if (same_bytes(&s->key, &s->current[ref]) || same_bytes(&s->key, &s->noted[ref]))
@@ -133,20 +133,20 @@ bool load_note_refs(struct load *s, const struct record *r, const struct plan *p
         int64_t id;
         v[0] = ref == REF_EXPERIMENT && load_decimal_id(&r->v[i], &id) ? value_int(id) : r->v[i];
         n = ref == REF_REGISTERED ? registry_key(s, r, false, v) : 1;
-        if (!refer(s, r, (enum ref)ref, v, n, e))
+        if (!load_refer(s, r, (enum ref)ref, v, n, e))
             return false;
     }
     if (k->kind == KIND_model_version_tag) {
         n = registry_key(s, r, true, v);
-        return refer(s, r, REF_VERSION, v, n, e);
+        return load_refer(s, r, REF_VERSION, v, n, e);
     }
     if (k->kind == KIND_input) {
         int64_t id = 0;
         load_decimal_id(&r->v[F_input_experiment_id], &id);
         struct value dataset[] = {value_int(id), r->v[F_input_dataset_name], r->v[F_input_dataset_digest]};
-        return refer(s, r, REF_DATASET, dataset, 3, e);
+        return load_refer(s, r, REF_DATASET, dataset, 3, e);
     }
     if (k->kind == KIND_input_tag)
-        return refer(s, r, REF_INPUT, &row[p->column[F_input_tag_input_id]], 1, e);
+        return load_refer(s, r, REF_INPUT, &row[p->column[F_input_tag_input_id]], 1, e);
     return true;
 }

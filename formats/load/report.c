@@ -81,9 +81,29 @@ static void report_conversions(const struct load_report *r)
         err_note(
             "cut to their columns, as MLflow does: %llu trace names (4096 characters), %llu sessions (250)",
             (unsigned long long)r->cut_names, (unsigned long long)r->cut_sessions);
+    if (r->cut_models[0] || r->cut_models[1])
+        err_note("cut to their columns, as MLflow does: %llu model names and %llu model providers (500 "
+                 "characters)",
+                 (unsigned long long)r->cut_models[0], (unsigned long long)r->cut_models[1]);
     if (r->usage_losses) {
-        add_plain(&b, r->usage_losses, "trace has", "traces have");
+        add_plain(&b, r->usage_losses, "trace or span has", "traces or spans have");
         err_note("%s token usage or cost of which MLflow's columns hold a part only", buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->converted_metrics) {
+        add_plain(&b, r->converted_metrics, "row", "rows");
+        err_note(
+            "%s of span_metrics and trace_metrics went into columns of spans and trace_info, where MLflow "
+            "keeps them since 3.17",
+            buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->other_counts) {
+        add_plain(&b, r->other_counts, "token count differs", "token counts differ");
+        err_note("%s between trace_metrics and the trace's metadata: the former was taken, as in MLflow's "
+                 "upgrade",
+                 buf_str(&b));
+        buf_reset(&b);
     }
     if (r->added_workspaces) {
         add_plain(&b, r->added_workspaces, "workspace", "workspaces");

@@ -49,6 +49,20 @@ bool load_stage_row(struct load *s, enum kind kind, struct load_table *t, const 
     return add_staged(s, e);
 }
 
+bool load_stage_metric(struct load *s, const struct load_table *t, const struct value *key, int n, int column,
+                       const struct value *v, struct err *e)
+{
+    buf_reset(&s->key);
+    buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
+    for (int i = 0; i < n; i++)
+        row_put_key(&s->key, &key[i]);
+    begin_data(s, KIND_row, ROW_PATCH | ROW_METRIC);
+    buf_addc(&s->data, 1);
+    buf_addc(&s->data, (char)column);
+    row_put(&s->data, v);
+    return add_staged(s, e);
+}
+
 bool load_stage_patch(struct load *s, const struct record *r, const struct promoted *what, struct err *e)
 {
     const struct plan *p = &s->plans[KIND_trace];

@@ -1,10 +1,12 @@
 /* Row records: rows of tables that hold no kind of their own, into the table of the same name. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/utf8.h"
 #include "formats/record/rows.h"
 #include "formats/load/internal.h"
+#include "formats/schema/schema.h"
 
 bool load_plan_untyped(struct load *s, struct db *db, struct err *e)
 {
@@ -23,8 +25,16 @@ bool load_plan_untyped(struct load *s, struct db *db, struct err *e)
     return true;
 }
 
-/* Tells a problem, or counts what is left out. True when the record may go on without the value. */
-static bool unsupported(struct load *s, const struct record *r, bool value_only, const char *what)
+/* A row record, its table and its values. */
+struct row_in {
+    const struct record *r;
+    const struct row_table *known; /* NULL: a table that is not known here */
+    const struct row_entry *entries;
+    int n;
+};
+
+/* Reports a problem, or counts what is left out. True when the record may go on without the value. */
+static bool unsupported(struct load *s, const struct row_in *in, bool value_only, const char *what)
 {
     struct err e;
     if (s->drop_unsupported && value_only)
@@ -33,9 +43,53 @@ static bool unsupported(struct load *s, const struct record *r, bool value_only,
         s->report.dropped[KIND_row]++;
     if (s->drop_unsupported)
         return value_only;
-    err_set(&e, load_describe(s, r), "%s", what);
+    err_set(&e, load_describe(s, in->r), "%s", what);
     err_hint(&e, "%s", load_drop_hint);
     return load_problem(s, &e);
+}
+
+/* True when it was reported before that the schema does not have the table (column_len 0) or column. */
+static bool was_reported(struct load *s, const struct row_in *in, const char *column, size_t column_len)
+{
+    struct buf name = {0};
+    const struct value *table = &in->r->v[F_row_table];
+    buf_addc(&name, '\n');
+    buf_add(&name, table->s, table->len);
+    buf_addc(&name, '.');
+    buf_add(&name, column, column_len);
+    buf_addc(&name, '\n');
+    bool reported = strstr(buf_str(&s->told_rows), buf_str(&name));
+    if (!reported)
+        buf_adds(&s->told_rows, buf_str(&name));
+    buf_free(&name);
+    return reported;
+}
+
+/* The schema has no such table (column NULL) or column: one message for all rows, with the first one's key.
+ */
+static bool not_in_schema(struct load *s, const struct row_in *in, const struct row_entry *column)
+{
+    struct buf what = {0}, releases = {0};
+    char name[64] = "";
+    if (!s->drop_unsupported &&
+        was_reported(s, in, column ? column->column : "", column ? column->column_len : 0)) {
+        return load_problem_again(s);
+    }
+    if (column)
+        snprintf(name, sizeof name, "%.*s", (int)column->column_len, column->column);
+    if (!s->drop_unsupported && in->known)
+        schema_releases_with(in->known->name, column ? name : NULL, &releases);
+    if (column)
+        buf_addf(&what, "this schema has no column %s.%s", in->known->name, name);
+    else
+        buf_addf(&what, "this schema has no table %.*s", (int)in->r->v[F_row_table].len,
+                 in->r->v[F_row_table].s);
+    buf_addf(&what, "%s%s (not repeated for other rows)", releases.len ? "; the releases that have it: " : "",
+             buf_str(&releases));
+    bool go_on = unsupported(s, in, column != NULL, buf_str(&what));
+    buf_free(&what);
+    buf_free(&releases);
+    return go_on;
 }
 
 /* Makes the value one of the column's type. NULL, or what is wrong. */
@@ -87,35 +141,42 @@ static int find_column(const struct load_table *t, const struct row_entry *entry
     return -1;
 }
 
-/* Fills the row from a record's entries. False when it is not to be stored. */
-static bool fill_row(struct load *s, const struct record *r, const struct load_table *t,
-                     const struct row_entry *entries, int n, struct value *row)
+/* One value into its column. False when the row is not to be stored. */
+static bool fill_value(struct load *s, const struct row_in *in, const struct load_table *t,
+                       const struct row_entry *entry, struct value *row)
 {
-    bool whole = true;
+    int column = find_column(t, entry);
+    struct value v = entry->v;
+    if (column < 0)
+        return not_in_schema(s, in, entry);
+    const char *wrong = fit(s, &t->columns[column], &v);
+    if (!wrong) {
+        row[column] = v;
+        return true;
+    }
+    struct buf what = {0};
+    bool needed = t->columns[column].not_null || t->columns[column].in_key;
+    buf_addf(&what, "%s: %s", t->columns[column].name, wrong);
+    bool whole = unsupported(s, in, !needed, buf_str(&what));
+    buf_free(&what);
+    return whole;
+}
+
+/* Fills the row from a record's values. False when it is not to be stored. */
+static bool fill_row(struct load *s, const struct row_in *in, const struct load_table *t, struct value *row)
+{
     for (int i = 0; i < t->n_columns; i++)
         row[i] = t->columns[i].not_null ? t->columns[i].dflt : value_null();
-    for (int i = 0; i < n; i++) {
-        int column = find_column(t, &entries[i]);
-        struct value v = entries[i].v;
-        const char *wrong =
-            column < 0 ? "the target's table has no such column" : fit(s, &t->columns[column], &v);
-        if (!wrong) {
-            row[column] = v;
-            continue;
-        }
-        struct buf what = {0};
-        bool value_only = column < 0 || !(t->columns[column].not_null || t->columns[column].in_key);
-        buf_addf(&what, "%.*s: %s", (int)entries[i].column_len, entries[i].column, wrong);
-        whole &= unsupported(s, r, value_only, buf_str(&what));
-        buf_free(&what);
-        if (!whole)
-            return false;
-    }
+    bool whole = true; /* all that is wrong with a row is reported; what is left out is counted once */
+    for (int i = 0; i < in->n && (whole || !s->drop_unsupported); i++)
+        whole &= fill_value(s, in, t, &in->entries[i], row);
+    if (!whole)
+        return false;
     for (int i = 0; i < t->n_columns; i++)
         if (value_is_null(&row[i]) && t->columns[i].not_null && !t->columns[i].look_up) {
             struct buf what = {0};
             buf_addf(&what, "it has no value for the column %s, which must have one", t->columns[i].name);
-            unsupported(s, r, false, buf_str(&what));
+            unsupported(s, in, false, buf_str(&what));
             buf_free(&what);
             return false;
         }
@@ -124,22 +185,34 @@ static bool fill_row(struct load *s, const struct record *r, const struct load_t
 
 bool load_add_untyped(struct load *s, const struct record *r, struct err *e)
 {
-    const struct row_table *known = row_table_of(r);
-    struct load_table *t = known ? s->row_tables[known - row_tables] : NULL;
-    const struct row_entry *entries;
+    struct row_entry entries[ROW_MAX_COLUMNS + 1];
+    struct row_in in = {.r = r, .known = row_table_of(r)};
+    struct load_table *t = in.known ? s->row_tables[in.known - row_tables] : NULL;
     struct value row[LOAD_MAX_COLUMNS];
+    in.n = in.known ? row_decode(s->row_decoder, r, &in.entries, e) : 0;
+    if (in.n < 0)
+        return false;
     if (!t) {
-        unsupported(s, r, false, "the target has no such table");
+        not_in_schema(s, &in, NULL);
         return true;
     }
-    int n = row_decode(s->row_decoder, r, &entries, e);
-    if (n < 0)
-        return false;
+    memcpy(entries, in.entries, (size_t)in.n * sizeof *entries);
+    in.entries = entries;
     if (strcmp(t->name, "workspaces") == 0) {
-        const struct row_entry *name = row_entry_find(entries, n, "name", 4);
+        const struct row_entry *name = row_entry_find(entries, in.n, "name", 4);
         s->default_workspace |= name && value_eqs(&name->v, "default");
     }
-    return !fill_row(s, r, t, entries, n, row) || load_stage_row(s, KIND_row, t, row, e);
+    const char *wrong = load_convert_dimensions(s, t, entries, &in.n);
+    if (wrong) {
+        char what[128];
+        snprintf(what, sizeof what, "dimension_attributes %s", wrong);
+        if (!unsupported(s, &in, true, what))
+            return true;
+    }
+    if (!fill_row(s, &in, t, row))
+        return true;
+    int converted = load_convert_metric(s, r, t, row, e);
+    return converted < 0 ? false : converted > 0 || load_stage_row(s, KIND_row, t, row, e);
 }
 
 /* NULL where the target has none. */

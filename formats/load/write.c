@@ -11,8 +11,8 @@ struct pending {
     struct buf key, data;
     struct row_head head;
     struct value row[LOAD_MAX_COLUMNS];
-    struct arena scratch; /* of row's strings that do not lie in key and data */
-    uint32_t patched;     /* bits of columns that a tag or metadata has filled */
+    struct arena scratch;      /* of row's strings that do not lie in key and data */
+    uint32_t patched, metrics; /* bits of columns that a tag or metadata, and that a metric has filled */
 };
 
 struct writer {
@@ -31,6 +31,7 @@ struct writer {
     struct buf name, name_id; /* the experiment name that came last, and whose it is */
     bool hinted_at_names;
     struct db_stmt *find[REF_COUNT];
+    struct db_stmt *gateway;
     struct buf found; /* the reference that was followed last, if it led somewhere */
 };
 
@@ -177,14 +178,30 @@ static bool begin_pending(struct writer *w, struct err *e)
         return false;
     arena_reset(&p->scratch);
     memcpy(&p->head, p->data.data, sizeof p->head);
-    p->patched = 0;
+    p->patched = p->metrics = 0;
     const struct sort_entry kept = {p->key.data, p->data.data, (uint32_t)p->key.len, (uint32_t)p->data.len,
                                     0};
     decode_row(w->table, &kept, &p->scratch, p->row);
     return true;
 }
 
-/* Lays a trace's tag or metadata over its row. */
+/* Lays a value over its column of the pending row. A metric counts before what else fills the column, in
+ * whichever order they come. False when one of its sort was there already. */
+static bool lay_over(struct writer *w, int column, const struct value *v, bool metric)
+{
+    struct pending *p = &w->p;
+    uint32_t bit = 1u << column;
+    uint32_t *mine = metric ? &p->metrics : &p->patched, others = metric ? p->patched : p->metrics;
+    bool first = !(*mine & bit);
+    *mine |= bit;
+    if (others & bit)
+        w->s->report.other_counts += !value_same(&p->row[column], v);
+    if (metric || !(others & bit))
+        p->row[column] = *v;
+    return first;
+}
+
+/* Lays a trace's tag or metadata, or a metric, over its row. */
 static void apply_patch(struct writer *w, const struct sort_entry *x, const struct row_head *head)
 {
     struct pending *p = &w->p;
@@ -197,9 +214,7 @@ static void apply_patch(struct writer *w, const struct sort_entry *x, const stru
         at += row_get(at, &v);
         if (v.type == VALUE_STR)
             v.s = arena_strndup(&p->scratch, v.s, v.len);
-        twice |= p->patched >> column & 1;
-        p->patched |= 1u << column;
-        p->row[column] = v;
+        twice |= !lay_over(w, column, &v, head->flags & ROW_METRIC);
     }
     if (!twice)
         return;
@@ -274,6 +289,18 @@ static bool is_next(const struct writer *w, const struct buf *key)
            (!key || (key->len == w->x.key_len && memcmp(key->data, w->x.key, key->len) == 0));
 }
 
+/* A metric of a span has come, and no span. */
+static void tell_missing_span(struct writer *w)
+{
+    struct err e;
+    struct value row[LOAD_MAX_COLUMNS] = {{.type = VALUE_NULL}};
+    size_t at = 1;
+    for (int i = 0; i < w->table->n_key; i++)
+        at += row_get_key(w->x.key + at, w->x.key_len - at, &row[w->table->key[i]], &w->p.scratch);
+    err_set(&e, describe_other(w, row), "it has rows in span_metrics, and is not in the stream");
+    load_problem(w->s, &e);
+}
+
 /* The next row of the table, with all that the stream says of its key. */
 static int next_row(struct row_source *from, const struct value **row, struct err *e)
 {
@@ -282,7 +309,9 @@ static int next_row(struct row_source *from, const struct value **row, struct er
     while (is_next(w, NULL)) {
         if (!read_head(w, &head, e))
             return -1;
-        if (head.flags & ROW_PATCH) { /* its trace is missing, which the check of references tells */
+        if (head.flags & ROW_PATCH) { /* the check of references tells that its trace is missing */
+            if (!w->table->of_kind)
+                tell_missing_span(w);
             if (!fetch(w, e))
                 return -1;
             continue;
@@ -438,6 +467,13 @@ static bool end_rows(struct writer *w, struct err *e)
     return ok;
 }
 
+/* What comes after the rows. */
+static bool take_last(struct writer *w, const struct sort_entry *x, struct err *e)
+{
+    return (unsigned char)*x->key == SORT_GATEWAY ? load_add_gateway_cost(w->s, w->db, &w->gateway, x, e)
+                                                  : take_ref(w, x, e);
+}
+
 static bool take_all(struct writer *w, struct err *e)
 {
     bool ok = fetch(w, e);
@@ -452,7 +488,7 @@ static bool take_all(struct writer *w, struct err *e)
         if (first < SORT_TABLES)
             take_name(w, &w->x);
         else /* after problems rows are missing for that reason alone */
-            ok = end_rows(w, e) && (w->row_problems || take_ref(w, &w->x, e));
+            ok = end_rows(w, e) && (w->row_problems || take_last(w, &w->x, e));
         ok = ok && fetch(w, e);
     }
     return ok && end_rows(w, e);
@@ -467,6 +503,7 @@ bool load_write(struct load *s, struct db *db, struct err *e)
     ok = ok && load_finish_untyped(s, db, e) && sorter_finish(s->sorter, e) &&
          w.sink->ops->begin(w.sink, e) && take_all(&w, e);
     progress_end();
+    db_finalize(w.gateway);
     ok = ok && load_check(s, e) && w.sink->ops->finish(w.sink, e) && load_add_workspaces(s, db, e);
     for (int i = 0; i < REF_COUNT; i++)
         db_finalize(w.find[i]);

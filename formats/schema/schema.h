@@ -29,6 +29,9 @@ void schema_releases_of(int order, struct buf *out);
 /* The newest release of this order, NULL when there is none; and the first of this order or a later one. */
 const struct schema_release *schema_newest_release_of(int order);
 const struct schema_release *schema_first_release_with(int order);
+/* Appends the releases whose databases have the table, or the column of it where column is not NULL
+ * ("MLflow 3.10.0 to 3.16.1", "MLflow 3.17.0 and newer"); nothing when no revision has it. */
+void schema_releases_with(const char *table, const char *column, struct buf *out);
 /* The release to make a database for when none is asked for: that of the `mlflow` on PATH, read from its
  * package's metadata without running it, else the newest installable one. why says which and where from, in
  * words for a message. */

@@ -12,7 +12,7 @@
 
 #define REL_TOL 1e-9
 
-enum { MAX_TRACE_NAME = 4096, MAX_SESSION = 250 }; /* characters */
+enum { MAX_TRACE_NAME = 4096, MAX_SESSION = 250, MAX_MODEL = 500 }; /* characters */
 
 void equiv_free(struct equiv *q)
 {
@@ -55,14 +55,14 @@ static bool finite_float(const struct pyjson_value *v, double *out)
 
 /* -- normal forms */
 
-static const char *const token_keys[] = {"input_tokens",
-                                         "output_tokens",
-                                         "total_tokens",
-                                         "cache_read_input_tokens",
-                                         "cache_creation_input_tokens",
-                                         "cache_creation_input_tokens_above_1hr",
-                                         NULL};
-static const char *const cost_keys[] = {"input_cost", "output_cost", "total_cost", NULL};
+const char *const equiv_token_keys[] = {"input_tokens",
+                                        "output_tokens",
+                                        "total_tokens",
+                                        "cache_read_input_tokens",
+                                        "cache_creation_input_tokens",
+                                        "cache_creation_input_tokens_above_1hr",
+                                        NULL};
+const char *const equiv_cost_keys[] = {"input_cost", "output_cost", "total_cost", NULL};
 
 enum promoted equiv_promoted(const struct record *r)
 {
@@ -91,7 +91,7 @@ static bool rewrite_numbers(struct equiv *q, struct value *v, enum promoted whic
     buf_reset(out);
     if (!value_is_text(v) || !pyjson_parse(&q->json, v->s, v->len) || q->json.top.type != PYJSON_OBJECT)
         return false;
-    const char *const *names = which == PROMOTED_USAGE ? token_keys : cost_keys;
+    const char *const *names = which == PROMOTED_USAGE ? equiv_token_keys : equiv_cost_keys;
     for (; *names; names++) {
         const struct pyjson_value *member = pyjson_get(&q->json, *names);
         char number[32];
@@ -289,4 +289,120 @@ void equiv_aggregate(struct equiv *q, const struct value *json, struct value *ag
         *aggregate = value_float(number);
         *numeric = value_bool(true);
     }
+}
+
+/* -- what revision 75868b020152 makes of rows from before it */
+
+/* The member of a normalised object as text; its length, 0: not there. */
+static size_t member_text(struct equiv *q, const char *key, const char **text)
+{
+    const struct pyjson_value *v = pyjson_get(&q->json, key);
+    *text = v ? v->s : NULL;
+    return v ? v->len : 0;
+}
+
+/* Parses a normalised object; NULL is an empty one. */
+static void parse_normalised(struct equiv *q, const struct value *v)
+{
+    if (!value_is_text(v) || !pyjson_parse(&q->json, v->s, v->len)) {
+        q->json.top.type = PYJSON_NULL;
+        q->json.n_members = 0;
+    }
+}
+
+static void add_member(struct buf *out, const char *key, const char *text, size_t len)
+{
+    buf_addf(out, "%s\"%s\": ", out->len ? ", " : "{", key);
+    buf_add(out, text, len);
+}
+
+static void end_object(struct buf *out, struct value *v)
+{
+    *v = value_null();
+    if (!out->len)
+        return;
+    buf_addc(out, '}');
+    *v = value_strn(out->data, out->len);
+}
+
+void equiv_lay_counts(struct equiv *q, struct value *usage, const bool *has, const struct value *numbers,
+                      struct buf *out)
+{
+    parse_normalised(q, usage);
+    buf_reset(out);
+    for (int i = 0; i < EQUIV_TOKENS; i++) {
+        const char *text;
+        char repr[32];
+        int64_t count;
+        size_t len = member_text(q, equiv_token_keys[i], &text);
+        if (has[i]) {
+            bool usable = numbers[i].type == VALUE_INT;
+            count = usable ? numbers[i].i : 0;
+            if (numbers[i].type == VALUE_FLOAT)
+                usable = py_integer(repr, value_format_float(numbers[i].f, repr), &count);
+            len = usable ? (size_t)snprintf(repr, sizeof repr, "%" PRId64, count) : 0;
+            text = repr;
+        }
+        if (len)
+            add_member(out, equiv_token_keys[i], text, len);
+    }
+    end_object(out, usage);
+}
+
+bool equiv_add_total(struct equiv *q, struct value *cost, double total, struct buf *out)
+{
+    const char *text;
+    char repr[32];
+    parse_normalised(q, cost);
+    if (member_text(q, "total_cost", &text))
+        return false;
+    buf_reset(out);
+    for (int i = 0; equiv_cost_keys[i]; i++) {
+        size_t len = member_text(q, equiv_cost_keys[i], &text);
+        if (len)
+            add_member(out, equiv_cost_keys[i], text, len);
+    }
+    add_member(out, "total_cost", repr, value_format_float(total, repr));
+    end_object(out, cost);
+    return true;
+}
+
+bool equiv_costs_near(struct equiv *q, const struct value *a, const struct value *b)
+{
+    if (!value_is_text(a) || !value_is_text(b) || !pyjson_parse(&q->json, a->s, a->len) ||
+        !pyjson_parse(&q->other, b->s, b->len) || q->json.n_members != q->other.n_members)
+        return false;
+    for (int i = 0; equiv_cost_keys[i]; i++) {
+        const struct pyjson_value *x = pyjson_get(&q->json, equiv_cost_keys[i]);
+        const struct pyjson_value *y = pyjson_get(&q->other, equiv_cost_keys[i]);
+        double d, f;
+        if (!x && !y)
+            continue;
+        if (!x || !y || !finite_float(x, &d) || !finite_float(y, &f) ||
+            fabs(d - f) > REL_TOL * fmax(fabs(d), fabs(f)))
+            return false;
+    }
+    return true;
+}
+
+static struct value dimension(struct equiv *q, const char *key)
+{
+    const struct pyjson_value *v = pyjson_get(&q->json, key);
+    struct value text = v && v->type == PYJSON_STRING ? value_strn(v->s, v->len) : value_null();
+    cut(&text, MAX_MODEL);
+    return text;
+}
+
+void equiv_dimensions(struct equiv *q, const struct value *json, struct value *model, struct value *provider)
+{
+    bool object = value_is_text(json) && pyjson_parse(&q->json, json->s, json->len);
+    if (object && q->json.top.type == PYJSON_STRING) { /* encoded twice */
+        struct buf *inner = &q->text;
+        buf_reset(inner);
+        buf_add(inner, q->json.top.s, q->json.top.len);
+        object = pyjson_parse(&q->json, inner->data, inner->len);
+    }
+    object = object && q->json.top.type == PYJSON_OBJECT;
+    *model = object ? dimension(q, "mlflow.llm.model") : value_null();
+    *provider = object ? dimension(q, "mlflow.llm.provider") : value_null();
 }

@@ -34,6 +34,11 @@ enum promoted {
 /* Which of them a record is. */
 enum promoted equiv_promoted(const struct record *r);
 
+/* Token counts and costs by the names that they have in JSON objects, in metrics tables and as columns; ended
+ * by NULL. */
+enum { EQUIV_TOKENS = 6, EQUIV_COSTS = 3, EQUIV_SPAN_COLUMNS = 5 };
+extern const char *const equiv_token_keys[EQUIV_TOKENS + 1], *const equiv_cost_keys[EQUIV_COSTS + 1];
+
 struct equiv {
     enum dialect dialect;
     bool exact;                    /* floats bit for bit */
@@ -58,6 +63,19 @@ bool equiv_duplicate(const struct record *a, const struct record *b);
  * (trace_analytics.assessment_aggregate). */
 void equiv_aggregate(struct equiv *q, const struct value *json, struct value *aggregate,
                      struct value *numeric);
+
+/* What revision 75868b020152 makes of token usage where there are rows of trace_metrics: a number that
+ * has[i], usable or not, counts before the metadata's. *usage (normalised, or NULL) is replaced by out's
+ * text; NULL: nothing is left. */
+void equiv_lay_counts(struct equiv *q, struct value *usage, const bool *has, const struct value *numbers,
+                      struct buf *out);
+/* Adds total_cost to *cost (normalised, or NULL) by out's text; false when it has one. */
+bool equiv_add_total(struct equiv *q, struct value *cost, double total, struct buf *out);
+/* True when two normalised costs have the same members, equal within a relative 1e-9. */
+bool equiv_costs_near(struct equiv *q, const struct value *a, const struct value *b);
+/* What it makes of spans.dimension_attributes (JSON text): model_name and model_provider, texts within q, or
+ * NULL. */
+void equiv_dimensions(struct equiv *q, const struct value *json, struct value *model, struct value *provider);
 
 /* Double equality as described above. */
 bool equiv_float_same(const struct equiv *q, double source, double target);

@@ -59,6 +59,22 @@ struct kept {
     bool paired;
 };
 
+/* What revision 75868b020152 makes of rows from before it, gathered for the source's current record
+ * (analytics.c). */
+struct gathered {
+    struct sort_entry item; /* of the record, or of its first part where it has none */
+    struct buf key,
+        data;        /* of it; the data only once all parts are taken, where the sorter has them in a file */
+    struct buf text; /* the value of token usage or cost */
+    bool has[EQUIV_TOKENS];
+    struct value
+        numbers[EQUIV_TOKENS]; /* token counts of trace_metrics, or costs of span_metrics; numbers or NULL */
+    bool gateway;              /* the trace is one of the gateway's */
+    uint64_t costs;            /* spans with a total_cost in span_metrics, and their sum */
+    double sum;
+    bool summed; /* the record's total_cost is that sum, whose last bits depend on the order of the spans */
+};
+
 struct verify {
     struct db *db;
     struct verify_options options;
@@ -74,11 +90,13 @@ struct verify {
     /* merging */
     struct wire_decoder *decoder, *decoder_before;
     struct sort_entry item;
-    bool have_item;
-    struct buf item_data; /* of an item whose data the sorter has in a file */
+    bool have_item, item_used; /* used: by the source's current record */
+    struct buf item_data;      /* of an item whose data the sorter has in a file */
     /* The item before, to find what comes twice; before_data is empty where the sorter has them in a file. */
     struct sort_entry before;
     struct buf before_key, before_data;
+    bool converts; /* the target keeps what rows from before revision 75868b020152 say in columns */
+    struct gathered gathered;
     struct side source, target;
     struct buf target_key, group; /* group: the identity whose records are being paired */
     struct fetch_cursor *cursor;
@@ -107,6 +125,28 @@ bool verify_source_next(struct verify *v, const struct section *section, struct 
 bool verify_target_next(struct verify *v, struct err *e);
 /* Appends what reports call a record; a row by its table and key. */
 void verify_describe(struct verify *v, const struct record *r, struct buf *out);
+
+/* The staged item that is next, which must be of the section: 1, 0 for none, -1 on an error. */
+int verify_item(struct verify *v, const struct section *section, struct err *e);
+/* The item has been used: it becomes the one before. */
+bool verify_item_done(struct verify *v, struct err *e);
+/* Decodes the item; its strings lie in it. */
+bool verify_item_decode(struct verify *v, struct staged *head, struct record *out, struct err *e);
+/* An item with the key of the one before. 1: it is a further point; 0: nothing new; -1: error. */
+int verify_item_again(struct verify *v, const struct staged *head, const struct record *r, struct err *e);
+
+/* -- analytics.c */
+
+/* Stages r as a part of another record, where it is one: 1 when that is all that is to be staged of it, 0, or
+ * -1 on an error. */
+int verify_stage_part(struct verify *v, const struct record *r, struct err *e);
+bool verify_has_parts(const struct verify *v, const struct section *section);
+/* The item has been decoded into the source's record: adds the parts that follow. 1: the record is as the
+ * target should have it; 0: nothing of it is expected there; -1: error. */
+int verify_gather(struct verify *v, const struct section *section, const struct staged *head, struct err *e);
+/* Turns the entries of a source's span into those that the target should have; there is room for
+ * EQUIV_SPAN_COLUMNS more. Texts live until the next call. */
+void verify_expect_span(struct verify *v, struct row_entry *entries, int *n);
 
 /* -- match.c */
 

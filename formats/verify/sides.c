@@ -54,9 +54,7 @@ static bool twice(struct verify *v, const struct record *r, const struct staged 
     return false;
 }
 
-/* Looks at an item whose key is that of the item before. 1: it is a further point; 0: nothing new; -1: error.
- */
-static int repeated(struct verify *v, const struct staged *head, const struct record *r, struct err *e)
+int verify_item_again(struct verify *v, const struct staged *head, const struct record *r, struct err *e)
 {
     struct staged head_before;
     struct record before;
@@ -79,14 +77,14 @@ static int repeated(struct verify *v, const struct staged *head, const struct re
 }
 
 /* What is in the sorter's file can be read there again. */
-static bool keep_before(struct verify *v, struct err *e)
+bool verify_item_done(struct verify *v, struct err *e)
 {
     bool elsewhere = v->item.data == v->item_data.data;
     buf_fit(&v->before_key, v->item.key_len);
     memcpy(v->before_key.data, v->item.key, v->item.key_len);
     v->before = v->item;
     v->before.data = NULL;
-    v->have_item = false;
+    v->have_item = v->item_used = false;
     if (elsewhere) {
         buf_trim(&v->before_data);
         return true;
@@ -94,15 +92,25 @@ static bool keep_before(struct verify *v, struct err *e)
     return sorter_read(v->stage, &v->item, 0, v->item.data_len, &v->before_data, e);
 }
 
-/* Makes the data of the item lie in memory. */
-static bool need_data(struct verify *v, struct err *e)
+int verify_item(struct verify *v, const struct section *section, struct err *e)
 {
-    if (v->item.data)
-        return true;
-    if (!sorter_read(v->stage, &v->item, 0, v->item.data_len, &v->item_data, e))
-        return false;
-    v->item.data = v->item_data.data;
-    return true;
+    if (!v->have_item) {
+        int more = sorter_next(v->stage, &v->item, e);
+        if (more < 0)
+            return -1;
+        v->have_item = more > 0;
+    }
+    return v->have_item && is_of_section(&v->item, section);
+}
+
+bool verify_item_decode(struct verify *v, struct staged *head, struct record *out, struct err *e)
+{
+    if (!v->item.data) {
+        if (!sorter_read(v->stage, &v->item, 0, v->item.data_len, &v->item_data, e))
+            return false;
+        v->item.data = v->item_data.data;
+    }
+    return decode_staged(v->decoder, v->item.data, v->item.data_len, head, out, e);
 }
 
 /* Takes the source's next distinct record of the section. */
@@ -110,33 +118,29 @@ bool verify_source_next(struct verify *v, const struct section *section, struct 
 {
     struct side *side = &v->source;
     for (;;) {
-        if (side->have && !keep_before(v, e)) /* the item has been used: it becomes the one before */
+        struct staged head;
+        if (v->item_used && !verify_item_done(v, e))
             return false;
         side->have = false;
-        if (!v->have_item) {
-            int more = sorter_next(v->stage, &v->item, e);
-            if (more < 0)
-                return false;
-            v->have_item = more > 0;
-        }
-        if (!v->have_item || !is_of_section(&v->item, section))
-            return true;
-        struct staged head;
-        if (!need_data(v, e) ||
-            !decode_staged(v->decoder, v->item.data, v->item.data_len, &head, &side->record, e))
+        int more = verify_item(v, section, e);
+        if (more <= 0)
+            return more == 0;
+        if (!verify_item_decode(v, &head, &side->record, e))
             return false;
-        side->have = true;
+        v->item_used = true;
         side->identity_len = head.identity_len;
         if (v->item.key_len == v->before_key.len &&
-            memcmp(v->item.key, v->before_key.data, v->item.key_len) == 0) {
-            int further = repeated(v, &head, &side->record, e);
-            if (further < 0)
-                return false;
-            if (!further)
-                continue;
-        }
+            memcmp(v->item.key, v->before_key.data, v->item.key_len) == 0)
+            more = verify_item_again(v, &head, &side->record, e);
         side->key = v->item.key;
         side->key_len = v->item.key_len;
+        if (more > 0 && verify_has_parts(v, section))
+            more = verify_gather(v, section, &head, e);
+        if (more < 0)
+            return false;
+        side->have = more > 0;
+        if (!side->have)
+            continue;
         progress_add(1);
         return true;
     }

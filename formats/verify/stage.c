@@ -70,6 +70,9 @@ bool verify_add(struct verify *v, const struct record *r, struct err *e)
     bool is_row = r->kind->kind == KIND_row;
     if (!kind_is_entity(r->kind) && !is_row)
         return true;
+    int part = v->converts ? verify_stage_part(v, r, e) : 0;
+    if (part != 0)
+        return part > 0;
     if (!equiv_normalise(&v->source_form, &form)) {
         v->unplaced++;
         return true;

@@ -30,6 +30,7 @@ static void learn_columns(struct verify *v)
     v->source_form.exact = v->options.exact;
     for (int i = 0; i < PROMOTED_COUNT; i++)
         v->source_form.promoted[i] = promotes(v, i);
+    v->converts = v->source_form.promoted[PROMOTED_USAGE];
     v->target_form = v->derived_form = v->source_form;
 }
 
@@ -69,8 +70,9 @@ void verify_free(struct verify *v)
     equiv_free(&v->target_form);
     equiv_free(&v->derived_form);
     arena_free(&v->kept_arena);
-    struct buf *bufs[] = {&v->key,         &v->data,       &v->item_data, &v->before_key,
-                          &v->before_data, &v->target_key, &v->group,     &v->name};
+    struct buf *bufs[] = {&v->key,          &v->data,          &v->item_data,    &v->before_key,
+                          &v->before_data,  &v->target_key,    &v->group,        &v->name,
+                          &v->gathered.key, &v->gathered.data, &v->gathered.text};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         buf_free(bufs[i]);
     free(v->segments);

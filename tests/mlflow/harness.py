@@ -86,8 +86,14 @@ def tool(name, *arguments, **options):
     return run([BIN / name, *arguments], **options)
 
 
+# Their MLflow opens no file store by itself any more: they write databases only.
+OF_DATABASES = ("3.16.1",)
+
+
 def versions():
-    return run([ROOT / "tests" / "setup.sh", "versions"]).stdout.split()
+    """Those whose file stores are migrated."""
+    known = run([ROOT / "tests" / "setup.sh", "versions"]).stdout.split()
+    return [version for version in known if version not in OF_DATABASES]
 
 
 def python_of(version):
