@@ -147,6 +147,11 @@ static void on_relocated(void *ctx, const struct kind_desc *kind, int field, uin
     roots_print_field(&d->roots, kind, field, n, left);
 }
 
+static void on_folder(const char *path, const char *text)
+{
+    err_warn(path, "%s", text);
+}
+
 static void parse_shard(const char *shard, struct mlruns_selection *s)
 {
     const char *slash = strchr(shard, '/');
@@ -277,6 +282,8 @@ int main(int argc, char **argv)
         return EXIT_TROUBLE;
     }
     err_note("reading the file store %s", mlruns_path(store));
+    if (o.list || (!o.registry && !o.experiments.len)) /* who asks for a part has been told of the rest */
+        mlruns_warnings(store, on_folder);
     if (o.renumber_trash && !mlruns_renumber_trash(store, on_renumbered, store, &e))
         err_die(&e);
     if (o.relocate && !mlruns_relocate(store, o.relocate, &e))

@@ -29,9 +29,11 @@ static bool has_meta(const struct mlruns *m, const struct experiment *x)
 {
     char folder[PATH_SIZE], path[PATH_SIZE + 16];
     struct stat st;
+    int error;
 
     snprintf(path, sizeof path, "%s/" META_FILE, folder_of(x, folder));
-    return fstatat(m->root, path, &st, 0) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    error = look(m->root, path, &st);
+    return error != ENOENT && error != ENOTDIR;
 }
 
 void find_twins(struct mlruns *m)

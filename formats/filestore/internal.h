@@ -3,14 +3,13 @@
 #ifndef FORMATS_MLRUNS_INTERNAL_H
 #define FORMATS_MLRUNS_INTERNAL_H
 
-#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/stat.h>
 
 #include "common/arena.h"
 #include "common/buf.h"
+#include "formats/filestore/folder.h"
 #include "formats/filestore/store.h"
 #include "formats/record/idmap.h"
 #include "formats/record/record.h"
@@ -20,7 +19,6 @@
 #include "formats/python/yaml.h"
 
 enum {
-    CHUNK_SIZE = 64 << 10, /* bytes read at once from metric files and folders */
     /* Bytes of a param, a tag or a YAML file: a record has this much and the rest of its fields. */
     VALUE_MAX_SIZE = WIRE_MAX_RECORD - (64 << 10),
     LARGE_SIZE = 64 << 10, /* of a file: more than this is read when there is room for it */
@@ -46,6 +44,8 @@ struct experiment {
     bool twin;          /* deleted, with the id of an active one, and no new id */
     bool unread;        /* a twin whose creation time can't be read */
     struct id_key name; /* of its name and workspace, once it has been read */
+    char *trouble;      /* what was found wrong when the store was opened; NULL: nothing */
+    char *trouble_at;   /* where, below its folder; NULL: the folder itself */
 };
 
 struct mlruns {
@@ -54,7 +54,8 @@ struct mlruns {
     char source[33];
     struct experiment *experiments; /* sorted by id, active before deleted */
     size_t n, cap;
-    char *relocate_to; /* the new root of URIs; NULL: they stay */
+    char *relocate_to;   /* the new root of URIs; NULL: they stay */
+    struct buf warnings; /* "PATH NUL text NUL" for each folder that is not read */
 };
 
 /* Makes the source id another one: the stream says something else of the tree, `what`. */
@@ -88,38 +89,6 @@ void located_free(struct located *u);
 /* Counts the URIs of r, a record of w->unit, and gives them the new root; new text lives until the next call.
  */
 void place_uris(struct walker *w, struct record *r);
-
-/* -- sorted names of a folder */
-
-struct name_entry {
-    uint32_t offset;    /* into text */
-    unsigned char type; /* DT_DIR, DT_REG, DT_LNK, ...; DT_UNKNOWN is looked up */
-};
-
-struct names { /* a stack: lists of nested folders lie behind one another */
-    struct buf text;
-    struct name_entry *items;
-    size_t n, cap;
-};
-
-struct names_mark {
-    size_t n, text_len;
-};
-
-struct names_mark names_mark(const struct names *names);
-void names_release(struct names *names, struct names_mark mark); /* forgets what was listed since */
-/* Adds the names of a folder, sorted by bytes, to those there are. 0 or an errno value. chunk has CHUNK_SIZE
- * bytes. */
-int names_list(struct names *names, int fd, char *chunk);
-const char *names_at(const struct names *names, size_t i); /* until the next names_list */
-void names_free(struct names *names);
-
-/* True when the entry is a folder, as os.path.isdir says: through links. */
-bool entry_is_dir(int dir, const char *name, unsigned char type);
-/* True when the folder `name` of dir has the file. */
-bool has_file(int dir, const char *name, const char *file);
-/* Opens a folder; -1 with errno set. A failure that network file systems give once is tried again. */
-int dir_open(int at, const char *path);
 
 /* -- walker */
 
@@ -168,6 +137,10 @@ struct walker {
     struct arena uris;
 };
 
+/* Whether an entry of a listed folder is a folder that may be an entity's. 0 or an error: it can't be known.
+ */
+int is_unit(int dir, const char *name, unsigned char type, bool *yes);
+
 void walker_init(struct walker *w, const struct mlruns *store, int root, struct output *out);
 void walker_free(struct walker *w);
 
@@ -190,8 +163,6 @@ bool file_read(struct walker *w, int dir, const char *name, unsigned char type, 
 /* Opens a file for reading in parts; -1 after a problem was reported (or a file that has just vanished was
  * named). */
 int file_open(struct walker *w, int dir, const char *name, unsigned char type);
-/* read(2) at a position; tries again where a network file system fails once. */
-ssize_t file_read_at(int fd, void *data, size_t len, uint64_t offset);
 
 /* Calls fn for each file in and below the folder `sub`; key is its path below it. A folder that is not there
  * is fine. */
@@ -199,16 +170,23 @@ void each_file(struct walker *w, int dir, const char *sub,
                void (*fn)(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
                           void *ctx),
                void *ctx);
-/* Calls fn with each folder in `sub` ("." is dir itself), opened as dir; w->path is its path. name lives
- * until fn lists a folder. A `sub` that is not there is fine. */
-void each_dir(struct walker *w, int dir, const char *sub,
+/* Calls fn with each folder in `sub` ("." is dir itself) whose name has the prefix, opened as dir; w->path is
+ * its path. name lives until fn lists a folder. A `sub` that is not there is fine. */
+void each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
               void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx);
 /* Emits r once for each file in and below `sub`: the fields key and value become its path and its content. */
 void each_value(struct walker *w, int dir, const char *sub, struct record *r, int key, int value);
 
+enum tag_state { TAG_READ, TAG_ABSENT, TAG_UNREADABLE };
+/* Reads the file of one tag of the entity in dir into w->file. UNREADABLE: reported. */
+enum tag_state tag_read(struct walker *w, int dir, const char *key);
+
 /* -- meta.yaml and its like */
 
 enum meta_state { META_GOOD, META_MISSING, META_BAD };
+/* Waits a moment, the longer the later the try (from 1), for a file that is empty to be written, as MLflow
+ * does; false where that is vain: after the last try, and of a file that has not been changed lately. */
+bool meta_wait(int dir, const char *name, int try);
 /* Reads a YAML file, whose path is w->path, that holds a map. BAD: reported; MISSING: there is no such file,
  * not reported. An empty one that is being written is tried again after 0.1 and 0.2 s, as MLflow does. */
 enum meta_state meta_read(struct walker *w, struct yaml_reader *y, int dir, const char *name,
@@ -243,8 +221,8 @@ const char *meta_word(struct walker *w, const struct yaml_value *v, const char *
  */
 bool parse_time(const char *s, size_t len, int64_t *ms);
 
-/* True when one of the named folders is in dir: the sign of an entity whose YAML file is gone. names ends
- * with NULL. */
+/* True when one of the named folders is in dir, or may be and can't be looked at: the sign of an entity whose
+ * YAML file is gone. names ends with NULL. */
 bool has_folder(int dir, const char *const *names);
 
 /* -- units. path is the entity's folder below the store. */
@@ -263,9 +241,9 @@ struct unit {
     bool deleted;              /* the experiment lies in .trash */
     const char *name;          /* of the folder */
     unsigned char type;        /* of the folder's entry */
-    int error;                 /* UNREADABLE: errno of listing the folder path */
-    bool *bad;                 /* EXPERIMENT: set when it can't be read, which leaves out all that is in it */
-    bool twin, unread;         /* as those of the experiment */
+    const char *trouble;       /* UNREADABLE: what is said of the path */
+    bool *bad;         /* of an experiment: set when it can't be read, which leaves out all that is in it */
+    bool twin, unread; /* as those of the experiment */
     struct id_key *experiment_name; /* EXPERIMENT: of its name and workspace, set when it is read */
 };
 

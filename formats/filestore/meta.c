@@ -21,6 +21,14 @@ static bool is_fresh(int dir, const char *name)
     return now.tv_sec - st.st_mtim.tv_sec < FRESH_SECONDS;
 }
 
+bool meta_wait(int dir, const char *name, int try)
+{
+    if (try > RETRIES || !is_fresh(dir, name))
+        return false;
+    nanosleep(&(struct timespec){.tv_nsec = try * 100000000L}, NULL);
+    return true;
+}
+
 static enum meta_state read_once(struct walker *w, struct yaml_reader *y, int dir, const char *name,
                                  const struct yaml_value **meta)
 {
@@ -45,11 +53,8 @@ enum meta_state meta_read(struct walker *w, struct yaml_reader *y, int dir, cons
 {
     enum meta_state state = read_once(w, y, dir, name, meta);
 
-    for (int i = 1;
-         i <= RETRIES && state == META_GOOD && (*meta)->kind == YAML_IS_NULL && is_fresh(dir, name); i++) {
-        nanosleep(&(struct timespec){.tv_nsec = i * 100000000L}, NULL);
+    for (int i = 1; state == META_GOOD && (*meta)->kind == YAML_IS_NULL && meta_wait(dir, name, i); i++)
         state = read_once(w, y, dir, name, meta);
-    }
     if (state == META_GOOD && (*meta)->kind == YAML_IS_NULL) {
         problem(w, 0, "empty");
         state = META_BAD;

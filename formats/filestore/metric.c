@@ -30,7 +30,7 @@ static bool more(struct line_reader *in)
     in->start = 0;
     n = file_read_at(in->fd, chunk + in->end, CHUNK_SIZE - in->end, in->offset);
     if (n < 0) {
-        problem(in->w, 0, "%s", strerror(errno));
+        problem(in->w, 0, "%s", look_error(errno));
         in->failed = true;
     }
     if (n <= 0) {

@@ -5,8 +5,9 @@
 
 #include "formats/filestore/internal.h"
 
-#define META_FILE "meta.yaml"
-#define N_OF(a)   (sizeof(a) / sizeof(a)[0])
+#define META_FILE      "meta.yaml"
+#define VERSION_PREFIX "version-"
+#define N_OF(a)        (sizeof(a) / sizeof(a)[0])
 
 /* -- logged models */
 
@@ -139,26 +140,19 @@ struct model {
     char workspace_text[256];
 };
 
-/* MLflow compares the tag's value with "true" in lower case. */
-static bool is_prompt(struct walker *w, int dir)
+/* MLflow compares the tag's value with "true" in lower case. false when it can't be read, which is reported:
+ * then nothing of the model is known for what it is. */
+static bool find_kind(struct walker *w, int dir, bool *prompt)
 {
-    static const char tag[] = "tags/mlflow.prompt.is_prompt";
-    struct stat st;
-    size_t back;
-    bool yes = false;
+    enum tag_state state = tag_read(w, dir, "mlflow.prompt.is_prompt");
 
-    if (fstatat(dir, tag, &st, 0) != 0 || !S_ISREG(st.st_mode))
-        return false;
-    back = path_down(w, tag);
-    if (st.st_size == 4 && file_read(w, dir, tag, DT_LNK, VALUE_COPIES))
-        yes = strcasecmp(buf_str(&w->file), "true") == 0;
-    path_back(w, back);
-    return yes;
+    *prompt = state == TAG_READ && w->file.len == 4 && strcasecmp(buf_str(&w->file), "true") == 0;
+    return state != TAG_UNREADABLE;
 }
 
 static bool emit_registered(struct walker *w, int dir, const struct unit *unit, struct model *model)
 {
-    bool prompt = is_prompt(w, dir), good;
+    bool prompt, known = find_kind(w, dir, &prompt), good;
     const struct yaml_value *meta;
     size_t back = path_down(w, META_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
@@ -175,7 +169,7 @@ static bool emit_registered(struct walker *w, int dir, const struct unit *unit, 
         good = false;
     }
     path_back(w, back);
-    if (!good)
+    if (!good || !known)
         return false;
     if (!value_is_null(workspace)) { /* it must outlive the YAML text */
         memcpy(model->workspace_text, workspace->s, workspace->len);
@@ -189,11 +183,7 @@ static bool emit_registered(struct walker *w, int dir, const struct unit *unit, 
 /* The number in a folder's name version-N. */
 static bool version_of(const char *name, int64_t *version)
 {
-    static const char prefix[] = "version-";
-
-    if (strncmp(name, prefix, sizeof prefix - 1) != 0)
-        return false;
-    name += sizeof prefix - 1;
+    name += strlen(VERSION_PREFIX);
     return value_parse_int(name, strlen(name), version);
 }
 
@@ -232,8 +222,6 @@ static void read_version(struct walker *w, int dir, const char *name, void *ctx)
     size_t back;
     bool good;
 
-    if (strncmp(name, "version-", strlen("version-")) != 0)
-        return;
     if (!version_of(name, &version)) {
         problem(w, 0, "the folder's name holds no version number");
         return;
@@ -300,6 +288,6 @@ void read_registered_model(struct walker *w, int dir, const struct unit *unit)
     tag.v[F_registered_model_tag_workspace] = model.workspace;
     each_value(w, dir, "tags", &tag, F_registered_model_tag_key, F_registered_model_tag_value);
     buf_reset(&w->versions);
-    each_dir(w, dir, ".", read_version, &model);
+    each_dir(w, dir, ".", VERSION_PREFIX, read_version, &model);
     each_file(w, dir, "aliases", read_alias, &model);
 }

@@ -203,8 +203,8 @@ static const char *experiment_prefix(const struct experiment *x)
     return x && x->deleted ? TRASH "/" : "";
 }
 
-/* Lists a folder of the plan, of an experiment x or of the store. 0 or an errno value; one that is not there
- * is empty, if the experiment is still where it was. */
+/* Lists a folder of the plan, of an experiment x or of the store. 0 or an error; one that is not there is
+ * empty, if the experiment is still where it was. */
 static int open_listing(struct reading *r, const struct experiment *x, const char *path)
 {
     int error;
@@ -215,9 +215,10 @@ static int open_listing(struct reading *r, const struct experiment *x, const cha
         char meta[512];
         struct stat st;
 
-        error = errno;
-        snprintf(meta, sizeof meta, "%s%s/meta.yaml", experiment_prefix(x), x ? x->id : "");
-        return error == ENOENT && (!x || fstatat(r->m->root, meta, &st, 0) == 0) ? 0 : error;
+        if (errno != ENOENT || !x)
+            return errno == ENOENT ? 0 : errno;
+        snprintf(meta, sizeof meta, "%s%s/meta.yaml", experiment_prefix(x), x->id);
+        return look(r->m->root, meta, &st);
     }
     error = names_list(&r->names, r->dir, r->chunk);
     if (error)
@@ -248,6 +249,29 @@ static void set_unit(struct reader *reader, enum unit_kind kind, struct experime
         buf_addf(&reader->unit_path, "/%s", name);
 }
 
+/* A folder whose name begins with a dot is something else's, as .git, if it has no meta.yaml: MLflow's own
+ * names never begin so. An error stands for what can't be known. */
+static int hidden_is_unit(int dir, const char *name, bool *is_unit)
+{
+    char path[512];
+    struct stat st;
+    int error;
+
+    snprintf(path, sizeof path, "%s/meta.yaml", name);
+    error = look(dir, path, &st);
+    *is_unit = error == 0;
+    return error == ENOENT || error == ENOTDIR ? 0 : error;
+}
+
+int is_unit(int dir, const char *name, unsigned char type, bool *yes)
+{
+    int error = entry_is_dir(dir, name, type, yes);
+
+    if (name[0] != '.' || (!error && !*yes))
+        return error;
+    return error == DANGLING_LINK ? 0 : error ? error : hidden_is_unit(dir, name, yes);
+}
+
 /* The next unit of an open listing; false at its end. */
 static bool next_name(struct reading *r, struct reader *reader, enum unit_kind kind, struct experiment *x,
                       const char *in)
@@ -256,14 +280,17 @@ static bool next_name(struct reading *r, struct reader *reader, enum unit_kind k
         size_t i = r->next_name++;
         const char *name = names_at(&r->names, i);
         unsigned char type = r->names.items[i].type;
+        bool yes;
+        int error;
 
-        if ((kind == UNIT_RUN && is_reserved(name)) || !in_shard(r->selection, name) ||
-            !entry_is_dir(r->dir, name, type))
+        if ((kind == UNIT_RUN && is_reserved(name)) || !in_shard(r->selection, name))
             continue;
-        /* something else's, as .git; MLflow's own names never begin so */
-        if (name[0] == '.' && !has_file(r->dir, name, "meta.yaml"))
+        error = is_unit(r->dir, name, type, &yes);
+        if (!error && !yes)
             continue;
-        set_unit(reader, kind, x, in, name, type);
+        set_unit(reader, error ? UNIT_UNREADABLE : kind, x, in, name, type);
+        if (error)
+            reader->unit.trouble = look_error(error);
         return true;
     }
     close_listing(r);
@@ -277,7 +304,11 @@ static bool next_experiment(struct reading *r, struct reader *reader)
 
         if (!r->chosen[x - r->m->experiments])
             continue;
-        set_unit(reader, UNIT_EXPERIMENT, x, "", "", x->type);
+        set_unit(reader, x->trouble ? UNIT_UNREADABLE : UNIT_EXPERIMENT, x, "", "", x->type);
+        reader->unit.trouble = x->trouble;
+        if (x->trouble_at)
+            buf_addf(&reader->unit_path, "/%s", x->trouble_at);
+        x->bad = x->trouble != NULL;
         return true;
     }
     r->experiment = 0;
@@ -308,7 +339,7 @@ static bool next_content(struct reading *r, struct reader *reader)
                 set_unit(reader, UNIT_UNREADABLE, x, folder, "", DT_DIR);
                 error = open_listing(r, x, buf_str(&reader->unit_path));
                 if (error) {
-                    reader->unit.error = error;
+                    reader->unit.trouble = look_error(error);
                     r->listing++;
                     return true;
                 }
@@ -328,7 +359,7 @@ static bool next_registered(struct reading *r, struct reader *reader)
         set_unit(reader, UNIT_UNREADABLE, NULL, MODELS, "", DT_DIR);
         error = open_listing(r, NULL, MODELS);
         if (error) {
-            reader->unit.error = error;
+            reader->unit.trouble = look_error(error);
             r->phase = PHASE_END;
             return true;
         }
@@ -373,23 +404,31 @@ static bool take_unit(struct reading *r, struct reader *reader)
 
 /* -- readers */
 
-/* A link may lead back to a folder that holds it. */
-static bool is_loop(struct walker *w, int fd, const struct unit *unit)
+/* What is wrong with the folder of a unit that has been opened: a link may lead back to a folder that holds
+ * it. NULL: nothing. */
+static const char *find_loop(struct walker *w, int fd, const struct unit *unit)
 {
+    static const char loop[] = "a link that leads back to a folder it lies in";
     struct stat here, above;
+    int error;
 
     if (unit->type != DT_LNK && unit->type != DT_UNKNOWN)
-        return false;
-    if (fstat(fd, &here) != 0 || fstat(w->root, &above) != 0)
-        return false;
+        return NULL;
+    error = look_at_open(fd, &here);
+    if (!error)
+        error = look_at_open(w->root, &above);
+    if (error)
+        return look_error(error);
     if (here.st_dev == above.st_dev && here.st_ino == above.st_ino)
-        return true;
+        return loop;
     if (!unit->experiment || unit->kind == UNIT_EXPERIMENT)
-        return false;
+        return NULL;
     buf_reset(&w->scratch);
     buf_addf(&w->scratch, "%s%s", unit->deleted ? TRASH "/" : "", unit->experiment);
-    return fstatat(w->root, buf_str(&w->scratch), &above, 0) == 0 && here.st_dev == above.st_dev &&
-           here.st_ino == above.st_ino;
+    error = look(w->root, buf_str(&w->scratch), &above);
+    if (error)
+        return look_error(error);
+    return here.st_dev == above.st_dev && here.st_ino == above.st_ino ? loop : NULL;
 }
 
 static void read_unit(struct reader *reader)
@@ -403,21 +442,23 @@ static void read_unit(struct reader *reader)
     };
     const struct unit *unit = &reader->unit;
     struct walker *w = &reader->walker;
-    int fd = -1;
+    const char *trouble;
+    int fd;
 
     w->unit = unit;
     buf_reset(&w->path);
     buf_add(&w->path, buf_str(&reader->unit_path), reader->unit_path.len);
     names_release(&w->names, (struct names_mark){0});
     if (unit->kind == UNIT_UNREADABLE) {
-        problem(w, 0, "%s", strerror(unit->error));
+        problem(w, 0, "%s", unit->trouble);
         return;
     }
     fd = dir_open(w->root, buf_str(&reader->unit_path));
-    if (fd >= 0 && !is_loop(w, fd, unit)) {
+    trouble = fd < 0 ? look_error(errno) : find_loop(w, fd, unit);
+    if (!trouble) {
         readers[unit->kind](w, fd, unit);
     } else {
-        problem(w, 0, "%s", fd < 0 ? strerror(errno) : "a link that leads back to a folder it lies in");
+        problem(w, 0, "%s", trouble);
         if (unit->kind == UNIT_EXPERIMENT)
             *unit->bad = true;
     }

@@ -209,6 +209,7 @@ static bool has_unit(struct walker *w, struct located *u, size_t from, size_t en
 {
     size_t below = unit_below(&u->path, end + 1), n = mlruns_experiment_count(w->store);
     struct stat st;
+    int error;
 
     for (size_t i = below ? experiment_first(w->store, u->path.data + from, end - from) : n; i < n; i++) {
         const struct experiment *x = &w->store->experiments[i];
@@ -218,7 +219,8 @@ static bool has_unit(struct walker *w, struct located *u, size_t from, size_t en
         buf_reset(&u->text);
         buf_addf(&u->text, "%s%s/", x->deleted ? TRASH "/" : "", x->id);
         buf_add(&u->text, u->path.data + end + 1, below);
-        if (fstatat(w->root, buf_str(&u->text), &st, 0) == 0 || (errno != ENOENT && errno != ENOTDIR)) {
+        error = look(w->root, buf_str(&u->text), &st);
+        if (error != ENOENT && error != ENOTDIR) {
             take_place(u, x, from);
             return true;
         }

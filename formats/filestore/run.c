@@ -1,5 +1,4 @@
 /* Experiments with tags and datasets; runs with all that belongs to them. */
-#include <ctype.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -98,16 +97,6 @@ static const struct meta_field experiment_fields[] = {
     {"workspace", F_experiment_workspace, META_WORKSPACE},
 };
 
-/* Whether MLflow would take the name for an experiment's id: ASCII letters, digits, _ and -, and letters of
- * other scripts. */
-static bool is_experiment_id(const char *name)
-{
-    for (; *name; name++)
-        if (!isalnum((unsigned char)*name) && *name != '_' && *name != '-' && !(*name & 0x80))
-            return false;
-    return true;
-}
-
 /* Experiments of one workspace may not share a name. */
 static struct id_key experiment_name(const struct record *r)
 {
@@ -125,11 +114,8 @@ static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
     switch (meta_read(w, w->yaml, dir, META_FILE, &meta)) {
     case META_GOOD:
         break;
-    case META_MISSING:
-        if (is_experiment_id(unit->experiment))
-            problem(w, 0, "missing: the experiment and all that is in it can't be read");
-        else
-            warning(w, 0, "missing: the folder's name is no experiment's id, so it is passed over");
+    case META_MISSING: /* what has none of an experiment's data is not read at all */
+        problem(w, 0, "missing: the experiment and all that is in it can't be read");
         return false;
     default:
         return false;
@@ -166,7 +152,7 @@ void read_experiment(struct walker *w, int dir, const struct unit *unit)
     record_init(&tag, KIND_experiment_tag);
     tag.v[F_experiment_tag_experiment_id] = unit_experiment_id(unit);
     each_value(w, dir, "tags", &tag, F_experiment_tag_key, F_experiment_tag_value);
-    each_dir(w, dir, "datasets", read_dataset, (void *)unit);
+    each_dir(w, dir, "datasets", "", read_dataset, (void *)unit);
 }
 
 /* -- inputs and outputs of runs */
@@ -336,23 +322,14 @@ static const struct meta_field run_fields[] = {
  * it. */
 static void find_run_name(struct walker *w, int dir, const struct yaml_value *meta, struct value *name)
 {
-    static const char tag[] = "tags/mlflow.runName";
     const struct yaml_value *old = yaml_get(meta, "name");
-    struct stat st;
-    size_t back;
 
     if (name->len) /* null has no length */
         return;
-    if (old && old->text && old->kind != YAML_IS_NULL && old->len) {
+    if (old && old->text && old->kind != YAML_IS_NULL && old->len)
         *name = value_strn(old->text, old->len);
-        return;
-    }
-    if (fstatat(dir, tag, &st, 0) != 0 || !S_ISREG(st.st_mode))
-        return;
-    back = path_down(w, tag);
-    if (file_read(w, dir, tag, DT_LNK, VALUE_COPIES))
+    else if (tag_read(w, dir, "mlflow.runName") == TAG_READ)
         *name = value_text(buf_str(&w->file), w->file.len);
-    path_back(w, back);
 }
 
 static bool run_fill(struct walker *w, const struct yaml_value *meta, const struct unit *unit,
@@ -446,6 +423,6 @@ void read_run(struct walker *w, int dir, const struct unit *unit)
     record_init(&r, KIND_tag);
     r.v[F_tag_run_id] = id;
     each_value(w, dir, "tags", &r, F_tag_key, F_tag_value);
-    each_dir(w, dir, "inputs", read_input, (void *)unit);
-    each_dir(w, dir, "outputs", read_output, (void *)unit);
+    each_dir(w, dir, "inputs", "", read_input, (void *)unit);
+    each_dir(w, dir, "outputs", "", read_output, (void *)unit);
 }

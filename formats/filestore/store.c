@@ -1,9 +1,7 @@
 /* A file store: where it is, and which experiments it has. */
 #include "formats/filestore/store.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 
 #include "common/io.h"
 #include "formats/filestore/internal.h"
+#include "formats/filestore/place.h"
 
 const char *mlruns_path(const struct mlruns *m)
 {
@@ -38,20 +37,39 @@ bool mlruns_experiment_place(const struct mlruns *m, size_t i, struct unit *unit
     return !m->experiments[i].bad;
 }
 
+static void experiment_free(struct experiment *x)
+{
+    free(x->id);
+    free(x->new_id);
+    free(x->trouble);
+    free(x->trouble_at);
+}
+
 void mlruns_close(struct mlruns *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->n; i++) {
-        free(m->experiments[i].id);
-        free(m->experiments[i].new_id);
-    }
+    for (size_t i = 0; i < m->n; i++)
+        experiment_free(&m->experiments[i]);
     free(m->experiments);
+    buf_free(&m->warnings);
     free(m->relocate_to);
     free(m->path);
     if (m->root >= 0)
         close(m->root);
     free(m);
+}
+
+void mlruns_warnings(const struct mlruns *m, void (*fn)(const char *path, const char *text))
+{
+    const char *p = buf_str(&m->warnings), *end = p + m->warnings.len;
+
+    while (p < end) {
+        const char *text = p + strlen(p) + 1;
+
+        fn(p, text);
+        p = text + strlen(text) + 1;
+    }
 }
 
 /* -- where the store is */
@@ -84,87 +102,17 @@ static char *location_path(const char *location, struct err *e)
     return path;
 }
 
-bool has_file(int dir, const char *name, const char *file)
-{
-    char path[512];
-    struct stat st;
-
-    snprintf(path, sizeof path, "%s/%s", name, file);
-    return fstatat(dir, path, &st, 0) == 0;
-}
-
-static bool is_number(const char *s)
-{
-    return *s && s[strspn(s, "0123456789")] == '\0';
-}
-
-/* How much a folder looks like a file store: not at all; perhaps (empty, folders named by numbers, a folder
- * with a meta.yaml, which other programs have, too); surely (MLflow makes .trash whenever it opens one). */
-enum looks { LOOKS_WRONG, LOOKS_POSSIBLE, LOOKS_RIGHT };
-
-static enum looks looks_like_store(int dir)
-{
-    struct names names = {0};
-    char *chunk = xmalloc(CHUNK_SIZE);
-    int error = names_list(&names, dir, chunk);
-    enum looks looks = error || names.n ? LOOKS_WRONG : LOOKS_POSSIBLE;
-
-    for (size_t i = 0; i < names.n && looks != LOOKS_RIGHT; i++) {
-        const char *name = names_at(&names, i);
-
-        if (!entry_is_dir(dir, name, names.items[i].type))
-            continue;
-        if (strcmp(name, TRASH) == 0)
-            looks = LOOKS_RIGHT;
-        else if (is_number(name) || strcmp(name, MODELS) == 0 || has_file(dir, name, "meta.yaml"))
-            looks = LOOKS_POSSIBLE;
-    }
-    names_free(&names);
-    free(chunk);
-    lseek(dir, 0, SEEK_SET);
-    return looks;
-}
-
-bool mlruns_is_store(int dir)
-{
-    return looks_like_store(dir) == LOOKS_RIGHT;
-}
-
-/* Takes the folder at m->path or the one named mlruns in it. */
-static bool choose_folder(struct mlruns *m, struct err *e)
-{
-    size_t len;
-    enum looks looks;
-    const char *name;
-    int inner;
-
-    m->root = dir_open(AT_FDCWD, m->path);
-    if (m->root < 0)
-        return err_set(e, m->path, "%s", strerror(errno));
-    looks = looks_like_store(m->root);
-    if (looks == LOOKS_RIGHT)
-        return true;
-    inner = dir_open(m->root, "mlruns");
-    if (inner >= 0) {
-        char *path = xasprintf("%s%smlruns", m->path, m->path[strlen(m->path) - 1] == '/' ? "" : "/");
-
-        free(m->path);
-        m->path = path;
-        close(m->root);
-        m->root = inner;
-        return true;
-    }
-    len = strlen(m->path);
-    while (len > 1 && m->path[len - 1] == '/')
-        m->path[--len] = '\0';
-    name = strrchr(m->path, '/');
-    if (looks == LOOKS_POSSIBLE || strcmp(name ? name + 1 : m->path, "mlruns") == 0)
-        return true;
-    err_set(e, m->path, "neither a file store of MLflow nor a folder with one named mlruns");
-    return err_hint(e, "name the folder that holds the experiments' folders and .trash");
-}
-
 /* -- which experiments it has */
+
+/* The store's folder, or one in it, can't be read. */
+static bool store_error(const struct mlruns *m, const char *folder, int error, struct err *e)
+{
+    char *path = folder ? xasprintf("%s/%s", m->path, folder) : xstrdup(m->path);
+
+    err_set(e, path, "%s", look_error(error));
+    free(path);
+    return false;
+}
 
 static int experiment_compare(const void *a, const void *b)
 {
@@ -174,35 +122,140 @@ static int experiment_compare(const void *a, const void *b)
     return order ? order : (int)x->deleted - (int)y->deleted;
 }
 
-static void add_experiment(struct mlruns *m, const char *id, unsigned char type, bool deleted)
+static struct experiment *add_experiment(struct mlruns *m, const char *id, unsigned char type, bool deleted)
 {
     if (m->n == m->cap) {
         m->cap = m->cap ? m->cap * 2 : 64;
         m->experiments = xrealloc(m->experiments, m->cap * sizeof *m->experiments);
     }
-    m->experiments[m->n++] = (struct experiment){.id = xstrdup(id), .type = type, .deleted = deleted};
+    m->experiments[m->n] = (struct experiment){.id = xstrdup(id), .type = type, .deleted = deleted};
+    return &m->experiments[m->n++];
 }
 
-/* MLflow takes every folder for an experiment. A hidden one without meta.yaml is something else's (.git,
- * .ipynb_checkpoints). */
+/* MLflow takes every folder for an experiment. What can't be looked at may be one. */
 static bool list_experiments(struct mlruns *m, struct walker *w, int dir, bool deleted, struct err *e)
 {
-    int error;
+    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : 0;
 
     names_release(&w->names, (struct names_mark){0});
-    error = names_list(&w->names, dir, w->chunk);
+    if (!error)
+        error = names_list(&w->names, dir, w->chunk);
     if (error)
-        return err_set(e, m->path, "%s%s", deleted ? TRASH ": " : "", strerror(error));
+        return store_error(m, deleted ? TRASH : NULL, error, e);
     for (size_t i = 0; i < w->names.n; i++) {
         const char *name = names_at(&w->names, i);
+        unsigned char type = w->names.items[i].type;
+        bool yes;
 
         if (!deleted && (strcmp(name, TRASH) == 0 || strcmp(name, MODELS) == 0))
             continue;
-        if (!entry_is_dir(dir, name, w->names.items[i].type))
-            continue;
-        if (name[0] != '.' || has_file(dir, name, "meta.yaml"))
-            add_experiment(m, name, w->names.items[i].type, deleted);
+        error = is_unit(dir, name, type, &yes);
+        if (error)
+            add_experiment(m, name, type, deleted)->trouble = xstrdup(look_error(error));
+        else if (yes)
+            add_experiment(m, name, type, deleted);
     }
+    return true;
+}
+
+/* -- what each folder is, and the stream's source */
+
+static char *experiment_path(const struct experiment *x, const char *file)
+{
+    return xasprintf("%s%s%s%s", x->deleted ? TRASH "/" : "", x->id, *file ? "/" : "", file);
+}
+
+static void set_trouble(struct experiment *x, const char *at, const char *text)
+{
+    x->trouble = xstrdup(text);
+    x->trouble_at = at ? xstrdup(at) : NULL;
+}
+
+/* Reads meta.yaml into w->file. 0, EFBIG when it is larger than any that can be read, or an error. */
+static int read_meta(const struct mlruns *m, struct walker *w, const char *path)
+{
+    int fd = file_open_at(m->root, path), error;
+    ssize_t n;
+
+    buf_reset(&w->file);
+    if (fd < 0)
+        return errno;
+    do {
+        n = file_read_at(fd, w->chunk, CHUNK_SIZE, w->file.len);
+        error = n < 0 ? errno : 0;
+        if (n > 0)
+            buf_add(&w->file, w->chunk, (size_t)n);
+    } while (n > 0 && w->file.len <= VALUE_MAX_SIZE);
+    close(fd);
+    return error ? error : n > 0 ? EFBIG : 0;
+}
+
+static bool is_blank(const struct buf *b)
+{
+    return strspn(buf_str(b), " \t\r\n") == b->len;
+}
+
+/* A folder without meta.yaml is an experiment that is damaged, or something else, of which a warning says
+ * what it is: then false. */
+static bool judge_folder(struct mlruns *m, struct experiment *x)
+{
+    static const char *const texts[] = {
+        [HOLDS_NOTHING] = "not an experiment: an empty folder",
+        [HOLDS_OTHER] = "not an experiment: no meta.yaml, and nothing of a run, trace or model",
+        [HOLDS_ARTIFACTS] = "not an experiment: artifacts only, as of runs that a server keeps in a database",
+        [HOLDS_RUN_ARTIFACTS] = "not an experiment: a run's folder with artifacts only",
+        [HOLDS_STORE] = "a file store of its own, which is not read here; to read it: ",
+    };
+    char *path = experiment_path(x, ""), *full = xasprintf("%s/%s", m->path, path);
+    int fd = dir_open(m->root, path);
+    struct buf failed = {0};
+    struct stat here, root;
+    enum holds holds = HOLDS_DATA;
+
+    if (fd < 0)
+        set_trouble(x, NULL, look_error(errno));
+    else if (look_at_open(fd, &here) == 0 && look_at_open(m->root, &root) == 0 &&
+             here.st_dev == root.st_dev && here.st_ino == root.st_ino)
+        ; /* a link in a loop, which is said where it is read */
+    else if (!place_judge(fd, &holds, &failed))
+        set_trouble(x, NULL, buf_str(&failed));
+    if (!x->trouble && holds != HOLDS_DATA) {
+        buf_addf(&m->warnings, "%s%c%s", full, '\0', texts[holds]);
+        if (holds == HOLDS_STORE)
+            place_command(&m->warnings, full);
+        buf_addc(&m->warnings, '\0');
+    }
+    if (fd >= 0)
+        close(fd);
+    buf_free(&failed);
+    free(path);
+    free(full);
+    return x->trouble || holds == HOLDS_DATA;
+}
+
+/* Adds an experiment's id and meta.yaml to the hash of the source; false for a folder that is none. One whose
+ * file can't be read is left out of the stream, for the source would be another one. */
+static bool survey(struct mlruns *m, struct walker *w, struct experiment *x, XXH3_state_t *state)
+{
+    char *path = experiment_path(x, "meta.yaml");
+    int error = x->trouble ? ENOENT : read_meta(m, w, path);
+    bool is_one = true;
+
+    for (int i = 1; !error && is_blank(&w->file) && meta_wait(m->root, path, i); i++)
+        error = read_meta(m, w, path);
+    if (error == ENOENT && !x->trouble)
+        is_one = judge_folder(m, x);
+    else if (error && error != ENOENT && error != EFBIG && error != EISDIR)
+        set_trouble(x, "meta.yaml", look_error(error));
+    free(path);
+    if (!is_one)
+        return false;
+    if (x->trouble)
+        buf_reset(&w->file);
+    buf_reset(&w->scratch);
+    buf_addf(&w->scratch, "%s%c%d%zu:", x->id, '\0', x->deleted, w->file.len);
+    XXH3_128bits_update(state, w->scratch.data, w->scratch.len);
+    XXH3_128bits_update(state, buf_str(&w->file), w->file.len);
     return true;
 }
 
@@ -215,34 +268,23 @@ static void hash_hex(XXH128_hash_t hash, char out[33])
         snprintf(out + 2 * i, 3, "%02x", digest.digest[i]);
 }
 
-/* The hash of all experiments' ids and meta.yaml files. */
-static void find_source(struct mlruns *m, struct walker *w)
+/* Finds the source: the hash of all experiments' ids and meta.yaml files. Folders that are no experiments go.
+ */
+static void survey_all(struct mlruns *m, struct walker *w)
 {
     XXH3_state_t *state = XXH3_createState();
+    size_t n = 0;
 
     if (!state)
         die("", "out of memory");
     XXH3_128bits_reset(state);
     for (size_t i = 0; i < m->n; i++) {
-        const struct experiment *x = &m->experiments[i];
-        int fd;
-
-        buf_reset(&w->file);
-        buf_addf(&w->scratch, "%s%s/meta.yaml", x->deleted ? TRASH "/" : "", x->id);
-        fd = openat(m->root, buf_str(&w->scratch), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        for (ssize_t n = 1; fd >= 0 && n > 0 && w->file.len < VALUE_MAX_SIZE;) {
-            n = file_read_at(fd, w->chunk, CHUNK_SIZE, w->file.len);
-            if (n > 0)
-                buf_add(&w->file, w->chunk, (size_t)n);
-        }
-        if (fd >= 0)
-            close(fd);
-        buf_reset(&w->scratch);
-        buf_addf(&w->scratch, "%s%c%d%zu:", x->id, '\0', x->deleted, w->file.len);
-        XXH3_128bits_update(state, w->scratch.data, w->scratch.len);
-        XXH3_128bits_update(state, buf_str(&w->file), w->file.len);
-        buf_reset(&w->scratch);
+        if (survey(m, w, &m->experiments[i], state))
+            m->experiments[n++] = m->experiments[i];
+        else
+            experiment_free(&m->experiments[i]);
     }
+    m->n = n;
     hash_hex(XXH3_128bits_digest(state), m->source);
     XXH3_freeState(state);
 }
@@ -290,7 +332,7 @@ static void sort_experiments(struct mlruns *m)
         qsort(m->experiments, m->n, sizeof *m->experiments, experiment_compare);
     for (size_t i = 0; i < m->n; i++) {
         if (n && experiment_compare(&m->experiments[n - 1], &m->experiments[i]) == 0)
-            free(m->experiments[i].id);
+            experiment_free(&m->experiments[i]);
         else
             m->experiments[n++] = m->experiments[i];
     }
@@ -308,16 +350,15 @@ static bool scan(struct mlruns *m, struct err *e)
 
     walker_init(&w, m, m->root, &out);
     if (error && error != ENOENT)
-        good = err_set(e, m->path, TRASH ": %s", strerror(error));
+        good = store_error(m, TRASH, error, e);
     else
         good = list_experiments(m, &w, m->root, false, e);
     if (good && trash >= 0)
-        good = list_experiments(m, &w, trash, true, e) && lseek(m->root, 0, SEEK_SET) == 0 &&
-               list_experiments(m, &w, m->root, false, e);
+        good = list_experiments(m, &w, trash, true, e) && list_experiments(m, &w, m->root, false, e);
     sort_experiments(m);
     find_twins(m);
     if (good)
-        find_source(m, &w);
+        survey_all(m, &w);
     walker_free(&w);
     buf_free(&out.data);
     buf_free(&out.notes);
@@ -333,10 +374,12 @@ struct mlruns *mlruns_open(const char *location, struct err *e)
 
     if (!path)
         return NULL;
+    for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
+        path[len - 1] = '\0';
     m = xcalloc(1, sizeof *m);
-    m->path = path;
-    m->root = -1;
-    if (choose_folder(m, e) && scan(m, e))
+    m->root = place_find(path, &m->path, &m->warnings, e);
+    free(path);
+    if (m->root >= 0 && scan(m, e))
         return m;
     mlruns_close(m);
     return NULL;

@@ -17,15 +17,20 @@
 
 struct mlruns;
 
-/* Whether the folder is a file store itself: what mlruns_open takes without looking for an mlruns in it. */
+/* Whether the folder is a file store itself: what mlruns_open takes without looking for an mlruns in it. The
+ * descriptor stays open. */
 bool mlruns_is_store(int dir);
 
-/* Opens the store at a path or file: URL, either the store's folder itself or the folder that holds it as
- * `mlruns`, and lists its experiments. NULL with e filled when there is none. */
+/* Opens the store at a path or file: URL and lists its experiments: the folder itself when it holds
+ * experiments or registered models, else the folder `mlruns` in it, else the folder itself when it is a store
+ * without experiments: has .trash or is called mlruns. NULL with e filled when there is none. */
 struct mlruns *mlruns_open(const char *location, struct err *e);
 void mlruns_close(struct mlruns *m);
 /* The folder that was chosen, as given or with /mlruns added. */
 const char *mlruns_path(const struct mlruns *m);
+/* Calls fn with each folder, with its path, that is not read since it is no experiment, or that could not be
+ * looked at when the store was searched for, and what it is. */
+void mlruns_warnings(const struct mlruns *m, void (*fn)(const char *path, const char *text));
 /* Experiments, active and deleted, in the order of their ids' bytes; an id that is active and deleted comes
  * twice. */
 size_t mlruns_experiment_count(const struct mlruns *m);

@@ -1,5 +1,5 @@
-/* Folders and files of a file store: sorted listings, whole small files, and what to do about those that
- * can't be read. */
+/* Walks of a file store: whole small files, folders of values, and what to do about those that can't be
+ * read. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,137 +9,6 @@
 
 #include "common/printable.h"
 #include "formats/filestore/internal.h"
-
-/* Network file systems fail now and then with these, and are fine when asked again. */
-static bool is_passing(int error)
-{
-    return error == EIO || error == ESTALE || error == EINTR;
-}
-
-static int open_twice(int at, const char *path, int flags)
-{
-    int fd = openat(at, path, flags);
-
-    return fd < 0 && is_passing(errno) ? openat(at, path, flags) : fd;
-}
-
-int dir_open(int at, const char *path)
-{
-    return open_twice(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-bool entry_is_dir(int dir, const char *name, unsigned char type)
-{
-    struct stat st;
-
-    if (type == DT_DIR)
-        return true;
-    if (type != DT_LNK && type != DT_UNKNOWN)
-        return false;
-    return fstatat(dir, name, &st, 0) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* -- names */
-
-struct names_mark names_mark(const struct names *names)
-{
-    return (struct names_mark){.n = names->n, .text_len = names->text.len};
-}
-
-void names_release(struct names *names, struct names_mark mark)
-{
-    names->n = mark.n;
-    buf_truncate(&names->text, mark.text_len);
-}
-
-const char *names_at(const struct names *names, size_t i)
-{
-    return names->text.data + names->items[i].offset;
-}
-
-void names_free(struct names *names)
-{
-    buf_free(&names->text);
-    free(names->items);
-    *names = (struct names){0};
-}
-
-static void names_add(struct names *names, const char *name, unsigned char type)
-{
-    if (names->n == names->cap) {
-        names->cap = names->cap ? names->cap * 2 : 64;
-        names->items = xrealloc(names->items, names->cap * sizeof *names->items);
-    }
-    if (names->text.len > UINT32_MAX - 512)
-        die("", "a folder with more than 4 GiB of names");
-    names->items[names->n++] = (struct name_entry){.offset = (uint32_t)names->text.len, .type = type};
-    buf_add(&names->text, name, strlen(name) + 1);
-}
-
-static int names_compare(const void *a, const void *b, void *text)
-{
-    return strcmp((const char *)text + ((const struct name_entry *)a)->offset,
-                  (const char *)text + ((const struct name_entry *)b)->offset);
-}
-
-static void names_sort(struct names *names, size_t first)
-{
-    const char *text = names->text.data;
-    struct name_entry *items = names->items;
-
-    if (names->n - first > 16) {
-        qsort_r(items + first, names->n - first, sizeof *items, names_compare, names->text.data);
-        return;
-    }
-    for (size_t i = first + 1; i < names->n; i++) {
-        struct name_entry item = items[i];
-        size_t at = i;
-
-        for (; at > first && strcmp(text + items[at - 1].offset, text + item.offset) > 0; at--)
-            items[at] = items[at - 1];
-        items[at] = item;
-    }
-}
-
-static bool is_self_or_parent(const char *name)
-{
-    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
-}
-
-static int names_list_once(struct names *names, int fd, char *chunk)
-{
-    for (;;) {
-        ssize_t n = getdents64(fd, chunk, CHUNK_SIZE);
-
-        if (n < 0)
-            return errno;
-        if (n == 0)
-            return 0;
-        for (ssize_t at = 0; at < n;) {
-            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(chunk + at);
-
-            if (!is_self_or_parent(entry->d_name))
-                names_add(names, entry->d_name, entry->d_type);
-            at += entry->d_reclen;
-        }
-    }
-}
-
-int names_list(struct names *names, int fd, char *chunk)
-{
-    struct names_mark mark = names_mark(names);
-    int error = names_list_once(names, fd, chunk);
-
-    if (is_passing(error) && lseek(fd, 0, SEEK_SET) == 0) {
-        names_release(names, mark);
-        error = names_list_once(names, fd, chunk);
-    }
-    if (error)
-        names_release(names, mark);
-    else
-        names_sort(names, mark.n);
-    return error;
-}
 
 /* -- walker */
 
@@ -275,38 +144,31 @@ const char *shown(const char *s, size_t len)
 int file_open(struct walker *w, int dir, const char *name, unsigned char type)
 {
     struct stat st;
-    int fd;
+    int fd, error;
 
     if (type != DT_REG && type != DT_LNK && type != DT_UNKNOWN) {
         problem(w, 0, "not a regular file");
         return -1;
     }
-    /* O_NONBLOCK: a link may lead to a pipe that nobody writes to */
-    fd = open_twice(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    fd = file_open_at(dir, name);
     if (fd < 0) {
         if (errno == ENOENT && type == DT_REG)
             warning(w, 0, "was listed, but is no longer there: is the tree being written?");
-        else if (errno == ENOENT)
-            problem(w, 0, "a link that leads nowhere");
-        else if (errno == ELOOP)
-            problem(w, 0, "links in a loop");
         else
-            problem(w, 0, "%s", strerror(errno));
+            problem(w, 0, "%s", look_error(errno));
         return -1;
     }
-    if (type != DT_REG && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+    if (type == DT_REG)
+        return fd;
+    error = look_at_open(fd, &st);
+    if (error)
+        problem(w, 0, "%s", look_error(error));
+    else if (!S_ISREG(st.st_mode))
         problem(w, 0, "not a regular file");
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-ssize_t file_read_at(int fd, void *data, size_t len, uint64_t offset)
-{
-    ssize_t n = pread(fd, data, len, (off_t)offset);
-
-    return n < 0 && is_passing(errno) ? pread(fd, data, len, (off_t)offset) : n;
+    else
+        return fd;
+    close(fd);
+    return -1;
 }
 
 /* Reads all of fd into w->file and closes it. 0 or an errno value. The size that it has now is where a large
@@ -346,7 +208,7 @@ bool file_read(struct walker *w, int dir, const char *name, unsigned char type, 
     if (error == EFBIG)
         problem(w, 0, "larger than %d bytes, which is more than a record can hold", (int)VALUE_MAX_SIZE);
     else if (error)
-        problem(w, 0, "%s", strerror(error));
+        problem(w, 0, "%s", look_error(error));
     return error == 0;
 }
 
@@ -362,12 +224,12 @@ static int list_below(struct walker *w, int dir, const char *name)
         if (errno == ENOTDIR)
             problem(w, 0, "not a folder");
         else if (errno != ENOENT)
-            problem(w, 0, "%s", strerror(errno));
+            problem(w, 0, "%s", look_error(errno));
         return -1;
     }
     error = names_list(&w->names, fd, w->chunk);
     if (error) {
-        problem(w, 0, "%s", strerror(error));
+        problem(w, 0, "%s", look_error(error));
         close(fd);
         return -1;
     }
@@ -387,11 +249,12 @@ static void walk_entry(struct walker *w, int dir, size_t i, struct file_walk *wa
 {
     const char *name = names_at(&w->names, i);
     unsigned char type = w->names.items[i].type;
-    struct stat st;
+    bool is_dir;
 
-    if (type == DT_UNKNOWN && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        type = IFTODT(st.st_mode);
-    if (type == DT_LNK && entry_is_dir(dir, name, type))
+    if (type == DT_UNKNOWN)
+        type = entry_type(dir, name);
+    /* a link that can't be followed is no folder for MLflow either: it is opened as a file, which fails */
+    if (type == DT_LNK && entry_is_dir(dir, name, type, &is_dir) == 0 && is_dir)
         warning(w, 0, "a link to a folder, which MLflow does not follow here");
     else if (type != DT_DIR)
         walk->fn(w, dir, name, type, w->path.data + walk->base, walk->ctx);
@@ -433,7 +296,27 @@ void each_file(struct walker *w, int dir, const char *sub,
     path_back(w, back);
 }
 
-void each_dir(struct walker *w, int dir, const char *sub,
+/* Calls fn with an entry of a folder, when that is a folder. Its path is w->path. */
+static void visit_dir(struct walker *w, int dir, size_t i,
+                      void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
+{
+    const char *name = names_at(&w->names, i);
+    bool is_dir;
+    int error = entry_is_dir(dir, name, w->names.items[i].type, &is_dir), fd = -1;
+
+    if (!error && !is_dir)
+        return;
+    if (!error && (fd = dir_open(dir, name)) < 0)
+        error = errno;
+    if (error) {
+        problem(w, 0, "%s", look_error(error));
+        return;
+    }
+    fn(w, fd, name, ctx);
+    close(fd);
+}
+
+void each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
               void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
 {
     struct names_mark mark = names_mark(&w->names);
@@ -444,18 +327,11 @@ void each_dir(struct walker *w, int dir, const char *sub,
 
     for (size_t i = mark.n; fd >= 0 && i < end; i++) {
         size_t up;
-        int entry;
 
-        if (!entry_is_dir(fd, names_at(&w->names, i), w->names.items[i].type))
+        if (strncmp(names_at(&w->names, i), prefix, strlen(prefix)) != 0)
             continue;
         up = path_down(w, names_at(&w->names, i));
-        entry = dir_open(fd, names_at(&w->names, i));
-        if (entry >= 0) {
-            fn(w, entry, names_at(&w->names, i), ctx);
-            close(entry);
-        } else {
-            problem(w, 0, "%s", strerror(errno));
-        }
+        visit_dir(w, fd, i, fn, ctx);
         path_back(w, up);
     }
     names_release(&w->names, mark);
@@ -490,8 +366,36 @@ void each_value(struct walker *w, int dir, const char *sub, struct record *r, in
 
 bool has_folder(int dir, const char *const *names)
 {
-    for (; *names; names++)
-        if (entry_is_dir(dir, *names, DT_UNKNOWN))
+    for (; *names; names++) {
+        bool is_dir;
+        int error = entry_is_dir(dir, *names, DT_UNKNOWN, &is_dir);
+
+        if (is_dir || (error && error != ENOENT))
             return true;
+    }
     return false;
+}
+
+enum tag_state tag_read(struct walker *w, int dir, const char *key)
+{
+    size_t back = path_down(w, "tags");
+    struct buf path = {0};
+    struct stat st;
+    enum tag_state state = TAG_ABSENT;
+    int error = look(dir, "tags", &st);
+
+    if (!error && S_ISDIR(st.st_mode)) {
+        path_down(w, key);
+        buf_addf(&path, "tags/%s", key);
+        error = look(dir, buf_str(&path), &st);
+        if (!error && S_ISREG(st.st_mode))
+            state = file_read(w, dir, buf_str(&path), DT_UNKNOWN, VALUE_COPIES) ? TAG_READ : TAG_UNREADABLE;
+    }
+    if (error && error != ENOENT) {
+        problem(w, 0, "%s", look_error(error));
+        state = TAG_UNREADABLE;
+    }
+    buf_free(&path);
+    path_back(w, back);
+    return state;
 }

@@ -1,0 +1,206 @@
+/* Folders of a file store: sorted listings, what an entry is, and errors told apart from absence. */
+#include "formats/filestore/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/err.h"
+
+/* Network file systems fail now and then with these, and are fine when asked again. */
+static bool is_passing(int error)
+{
+    return error == EIO || error == ESTALE || error == EINTR;
+}
+
+const char *look_error(int error)
+{
+    if (error == DANGLING_LINK)
+        return "a link that leads nowhere";
+    return error == ELOOP ? "links in a loop" : strerror(error);
+}
+
+static int stat_twice(int at, const char *path, struct stat *st, int flags)
+{
+    if (fstatat(at, path, st, flags) == 0)
+        return 0;
+    return is_passing(errno) && fstatat(at, path, st, flags) == 0 ? 0 : errno;
+}
+
+/* ENOENT is said of a link that leads nowhere, too. */
+static int refine(int at, const char *path, int error)
+{
+    struct stat st;
+    int link_error;
+
+    if (error != ENOENT)
+        return error;
+    link_error = stat_twice(at, path, &st, AT_SYMLINK_NOFOLLOW);
+    if (link_error)
+        return link_error;
+    return S_ISLNK(st.st_mode) ? DANGLING_LINK : ENOENT;
+}
+
+int look(int at, const char *path, struct stat *st)
+{
+    return refine(at, path, stat_twice(at, path, st, 0));
+}
+
+int look_at_open(int fd, struct stat *st)
+{
+    return stat_twice(fd, "", st, AT_EMPTY_PATH);
+}
+
+int entry_is_dir(int dir, const char *name, unsigned char type, bool *is_dir)
+{
+    struct stat st;
+    int error;
+
+    *is_dir = type == DT_DIR;
+    if (type != DT_LNK && type != DT_UNKNOWN)
+        return 0;
+    error = look(dir, name, &st);
+    *is_dir = !error && S_ISDIR(st.st_mode);
+    return error;
+}
+
+unsigned char entry_type(int dir, const char *name)
+{
+    struct stat st;
+    int error = stat_twice(dir, name, &st, AT_SYMLINK_NOFOLLOW);
+
+    return !error ? IFTODT(st.st_mode) : error == ENOENT ? DT_REG : DT_UNKNOWN;
+}
+
+static int open_twice(int at, const char *path, int flags)
+{
+    int fd = openat(at, path, flags);
+
+    if (fd < 0 && is_passing(errno))
+        fd = openat(at, path, flags);
+    if (fd < 0)
+        errno = refine(at, path, errno);
+    return fd;
+}
+
+int dir_open(int at, const char *path)
+{
+    return open_twice(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int file_open_at(int at, const char *path)
+{
+    /* O_NONBLOCK: a link may lead to a pipe that nobody writes to */
+    return open_twice(at, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+ssize_t file_read_at(int fd, void *data, size_t len, uint64_t offset)
+{
+    ssize_t n = pread(fd, data, len, (off_t)offset);
+
+    return n < 0 && is_passing(errno) ? pread(fd, data, len, (off_t)offset) : n;
+}
+
+/* -- names */
+
+struct names_mark names_mark(const struct names *names)
+{
+    return (struct names_mark){.n = names->n, .text_len = names->text.len};
+}
+
+void names_release(struct names *names, struct names_mark mark)
+{
+    names->n = mark.n;
+    buf_truncate(&names->text, mark.text_len);
+}
+
+const char *names_at(const struct names *names, size_t i)
+{
+    return names->text.data + names->items[i].offset;
+}
+
+void names_free(struct names *names)
+{
+    buf_free(&names->text);
+    free(names->items);
+    *names = (struct names){0};
+}
+
+static void names_add(struct names *names, const char *name, unsigned char type)
+{
+    if (names->n == names->cap) {
+        names->cap = names->cap ? names->cap * 2 : 64;
+        names->items = xrealloc(names->items, names->cap * sizeof *names->items);
+    }
+    if (names->text.len > UINT32_MAX - 512)
+        die("", "a folder with more than 4 GiB of names");
+    names->items[names->n++] = (struct name_entry){.offset = (uint32_t)names->text.len, .type = type};
+    buf_add(&names->text, name, strlen(name) + 1);
+}
+
+static int names_compare(const void *a, const void *b, void *text)
+{
+    return strcmp((const char *)text + ((const struct name_entry *)a)->offset,
+                  (const char *)text + ((const struct name_entry *)b)->offset);
+}
+
+static void names_sort(struct names *names, size_t first)
+{
+    const char *text = names->text.data;
+    struct name_entry *items = names->items;
+
+    if (names->n - first > 16) {
+        qsort_r(items + first, names->n - first, sizeof *items, names_compare, names->text.data);
+        return;
+    }
+    for (size_t i = first + 1; i < names->n; i++) {
+        struct name_entry item = items[i];
+        size_t at = i;
+
+        for (; at > first && strcmp(text + items[at - 1].offset, text + item.offset) > 0; at--)
+            items[at] = items[at - 1];
+        items[at] = item;
+    }
+}
+
+static bool is_self_or_parent(const char *name)
+{
+    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
+static int names_list_once(struct names *names, int fd, char *chunk)
+{
+    for (;;) {
+        ssize_t n = getdents64(fd, chunk, CHUNK_SIZE);
+
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            return 0;
+        for (ssize_t at = 0; at < n;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(chunk + at);
+
+            if (!is_self_or_parent(entry->d_name))
+                names_add(names, entry->d_name, entry->d_type);
+            at += entry->d_reclen;
+        }
+    }
+}
+
+int names_list(struct names *names, int fd, char *chunk)
+{
+    struct names_mark mark = names_mark(names);
+    int error = names_list_once(names, fd, chunk);
+
+    if (is_passing(error) && lseek(fd, 0, SEEK_SET) == 0) {
+        names_release(names, mark);
+        error = names_list_once(names, fd, chunk);
+    }
+    if (error)
+        names_release(names, mark);
+    else
+        names_sort(names, mark.n);
+    return error;
+}

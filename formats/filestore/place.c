@@ -1,0 +1,534 @@
+/* Which folder is the file store, and what a folder in it is that has no meta.yaml. */
+#include "formats/filestore/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/filestore/folder.h"
+#include "formats/filestore/internal.h"
+
+#define NESTED "mlruns"
+
+enum sign {
+    SIGN_EXPERIMENT = 1 << 0, /* or a registered model: the folder is a store */
+    SIGN_TRASH = 1 << 1,
+    SIGN_NESTED = 1 << 2, /* a folder mlruns */
+    SIGN_DATA = 1 << 3,   /* of an experiment or of a run, which the folder would be */
+    SIGN_ARTIFACTS = 1 << 4,
+    SIGN_RUN_ARTIFACTS = 1 << 5,
+    SIGN_ANYTHING = 1 << 6,
+};
+
+struct probe {
+    struct names names;
+    char *chunk;
+    const char *entry;   /* of the folder that is judged */
+    unsigned enough;     /* any of these signs ends the search */
+    unsigned signs;      /* found */
+    struct buf failures; /* "ENTRY NUL reason NUL" for each that could not be looked at */
+};
+
+static void probe_init(struct probe *p)
+{
+    *p = (struct probe){.chunk = xmalloc(CHUNK_SIZE)};
+}
+
+static void probe_free(struct probe *p)
+{
+    names_free(&p->names);
+    free(p->chunk);
+    buf_free(&p->failures);
+}
+
+/* Something that may be absent could not be looked at. ENOTDIR: the folder of a path is none, so it is
+ * absent. */
+static void not_seen(struct probe *p, int error)
+{
+    if (error != ENOENT && error != ENOTDIR)
+        buf_addf(&p->failures, "%s%c%s%c", p->entry, '\0', look_error(error), '\0');
+}
+
+static bool is_number(const char *s)
+{
+    return *s && s[strspn(s, "0123456789")] == '\0';
+}
+
+static bool is_one_of(const char *name, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(name, *words) == 0)
+            return true;
+    return false;
+}
+
+/* Whether the folder `name` of dir has one of these folders. */
+static bool has_below(struct probe *p, int dir, const char *name, const char *const *folders)
+{
+    for (; *folders; folders++) {
+        char path[512];
+        struct stat st;
+        int error;
+
+        snprintf(path, sizeof path, "%s/%s", name, *folders);
+        error = look(dir, path, &st);
+        if (error)
+            not_seen(p, error);
+        else if (S_ISDIR(st.st_mode))
+            return true;
+    }
+    return false;
+}
+
+/* Calls test with each entry of the folder `name` of dir, but for hidden ones, until it says yes. */
+static bool any_below(struct probe *p, int dir, const char *name,
+                      bool (*test)(struct probe *p, int dir, const char *name))
+{
+    struct names_mark mark = names_mark(&p->names);
+    int fd = dir_open(dir, name), error = fd < 0 ? errno : names_list(&p->names, fd, p->chunk);
+    size_t end = p->names.n;
+    bool yes = false;
+
+    if (error)
+        not_seen(p, error);
+    for (size_t i = mark.n; i < end && !yes; i++) {
+        char entry[256];
+
+        snprintf(entry, sizeof entry, "%s", names_at(&p->names, i));
+        yes = entry[0] != '.' && test(p, fd, entry);
+    }
+    names_release(&p->names, mark);
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+/* -- meta.yaml files */
+
+enum meta_of {
+    META_OF_NONE, /* there is no such file */
+    META_OF_OTHER,
+    META_OF_EXPERIMENT,
+    META_OF_RUN,
+    META_OF_LOGGED_MODEL,
+    META_OF_REGISTERED_MODEL,
+    META_UNREADABLE,
+};
+
+/* Whether a line begins with the key; so it does in what MLflow writes. */
+static bool has_key(const char *text, size_t len, const char *key)
+{
+    const char *end = text + len;
+    size_t key_len = strlen(key);
+
+    for (const char *line = text; (size_t)(end - line) > key_len;) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+
+        if (memcmp(line, key, key_len) == 0 && line[key_len] == ':')
+            return true;
+        if (!newline)
+            return false;
+        line = newline + 1;
+    }
+    return false;
+}
+
+static enum meta_of meta_of(struct probe *p, int dir, const char *folder)
+{
+    char path[512];
+    ssize_t n;
+    int fd, error;
+
+    snprintf(path, sizeof path, "%s/meta.yaml", folder);
+    fd = file_open_at(dir, path);
+    if (fd < 0) {
+        not_seen(p, errno);
+        return errno == ENOENT || errno == ENOTDIR ? META_OF_NONE : META_UNREADABLE;
+    }
+    n = file_read_at(fd, p->chunk, CHUNK_SIZE, 0);
+    error = errno;
+    close(fd);
+    if (n < 0 && error != EISDIR) {
+        not_seen(p, error);
+        return META_UNREADABLE;
+    }
+    if (n < 0)
+        return META_OF_OTHER;
+    /* runs and logged models name their experiment, too */
+    if (has_key(p->chunk, (size_t)n, "run_id") || has_key(p->chunk, (size_t)n, "run_uuid"))
+        return META_OF_RUN;
+    if (has_key(p->chunk, (size_t)n, "model_id"))
+        return META_OF_LOGGED_MODEL;
+    if (has_key(p->chunk, (size_t)n, "experiment_id"))
+        return META_OF_EXPERIMENT;
+    return has_key(p->chunk, (size_t)n, "creation_timestamp") ? META_OF_REGISTERED_MODEL : META_OF_OTHER;
+}
+
+/* -- what lies in a folder's folders */
+
+static const char *const run_signs[] = {"metrics", "params", "tags", NULL};
+
+static bool is_there(struct probe *p, int dir, const char *name)
+{
+    (void)p, (void)dir, (void)name;
+    return true;
+}
+
+static bool is_run(struct probe *p, int dir, const char *name)
+{
+    static const char *const others[] = {"artifacts", "tags", "datasets", "traces", "models", NULL};
+
+    return !is_one_of(name, others) &&
+           (meta_of(p, dir, name) != META_OF_NONE || has_below(p, dir, name, run_signs));
+}
+
+static bool is_dataset(struct probe *p, int dir, const char *name)
+{
+    return meta_of(p, dir, name) != META_OF_NONE;
+}
+
+static bool is_trace(struct probe *p, int dir, const char *name)
+{
+    static const char *const signs[] = {"request_metadata", "tags", "assessments", NULL};
+    char path[512];
+    struct stat st;
+    int error;
+
+    snprintf(path, sizeof path, "%s/trace_info.yaml", name);
+    error = look(dir, path, &st);
+    if (error)
+        not_seen(p, error);
+    return !error || has_below(p, dir, name, signs);
+}
+
+static bool is_version(struct probe *p, int dir, const char *name)
+{
+    return strncmp(name, "version-", strlen("version-")) == 0 && meta_of(p, dir, name) != META_OF_NONE;
+}
+
+static bool is_registered_model(struct probe *p, int dir, const char *name)
+{
+    return meta_of(p, dir, name) == META_OF_REGISTERED_MODEL || any_below(p, dir, name, is_version);
+}
+
+static bool is_logged_model(struct probe *p, int dir, const char *name)
+{
+    enum meta_of of = meta_of(p, dir, name);
+
+    return of == META_OF_LOGGED_MODEL || (of == META_OF_NONE && has_below(p, dir, name, run_signs));
+}
+
+static bool is_deleted_experiment(struct probe *p, int dir, const char *name)
+{
+    return meta_of(p, dir, name) == META_OF_EXPERIMENT;
+}
+
+static bool has_artifacts(struct probe *p, int dir, const char *name)
+{
+    static const char *const artifacts[] = {"artifacts", NULL};
+
+    return has_below(p, dir, name, artifacts);
+}
+
+/* -- signs of a folder */
+
+/* What MLflow gives a name of its own; false for all others. */
+static bool judge_reserved(struct probe *p, int dir, const char *name)
+{
+    static const struct {
+        const char *name;
+        bool (*is_data)(struct probe *p, int dir, const char *name); /* NULL: its being there says it */
+        enum sign sign;
+    } reserved[] = {
+        {"artifacts", NULL, SIGN_RUN_ARTIFACTS},
+        {"metrics", is_there, SIGN_DATA},
+        {"params", is_there, SIGN_DATA},
+        {"tags", is_there, SIGN_DATA},
+        {"datasets", is_dataset, SIGN_DATA},
+        {"traces", is_trace, SIGN_DATA},
+        {MODELS, is_registered_model, SIGN_EXPERIMENT},
+        {MODELS, is_logged_model, SIGN_DATA},
+        {NESTED, NULL, SIGN_NESTED},
+    };
+    bool found = false;
+
+    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
+        if (strcmp(name, reserved[i].name) != 0)
+            continue;
+        if (!reserved[i].is_data ||
+            ((p->enough & reserved[i].sign) && any_below(p, dir, name, reserved[i].is_data)))
+            p->signs |= reserved[i].sign;
+        found = true;
+    }
+    return found;
+}
+
+/* A folder that may be an experiment (of a store) or a run (of an experiment). MLflow numbers experiments. */
+static void judge_other(struct probe *p, int dir, const char *name)
+{
+    enum meta_of of = meta_of(p, dir, name);
+
+    if (of == META_OF_RUN)
+        p->signs |= SIGN_DATA;
+    else if (of == META_OF_EXPERIMENT ||
+             (is_number(name) && (of != META_OF_NONE || any_below(p, dir, name, is_run))))
+        p->signs |= SIGN_EXPERIMENT;
+    else if (!(p->enough & SIGN_DATA))
+        return; /* is it a store? is all that is asked */
+    else if (of == META_OF_NONE && has_below(p, dir, name, run_signs))
+        p->signs |= SIGN_DATA;
+    else if (has_artifacts(p, dir, name) || any_below(p, dir, name, has_artifacts))
+        p->signs |= SIGN_ARTIFACTS;
+}
+
+static void judge_entry(struct probe *p, int dir, const char *name, unsigned char type)
+{
+    bool is_dir;
+    int error;
+
+    p->entry = name;
+    if (name[0] == '.' && strcmp(name, TRASH) != 0)
+        return;
+    p->signs |= SIGN_ANYTHING;
+    error = entry_is_dir(dir, name, type, &is_dir);
+    if (error) {
+        not_seen(p, error);
+        if (is_number(name)) /* the reader says what is wrong with it */
+            p->signs |= SIGN_EXPERIMENT;
+    } else if (is_dir && strcmp(name, TRASH) == 0) {
+        p->signs |= SIGN_TRASH;
+    } else if (is_dir && !judge_reserved(p, dir, name)) {
+        judge_other(p, dir, name);
+    }
+}
+
+/* Collects the signs of a folder, until one of those in `enough` is found. 0 or an error. */
+static int judge(struct probe *p, int dir, unsigned enough)
+{
+    struct names names = {0};
+    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : names_list(&names, dir, p->chunk);
+
+    p->enough = enough;
+    p->signs = 0;
+    buf_reset(&p->failures);
+    for (size_t i = 0; i < names.n && !(p->signs & enough); i++)
+        judge_entry(p, dir, names_at(&names, i), names.items[i].type);
+    names_free(&names);
+    if (!error && lseek(dir, 0, SEEK_SET) < 0)
+        error = errno;
+    return error;
+}
+
+bool place_judge(int dir, enum holds *holds, struct buf *failed)
+{
+    struct probe p;
+    int error;
+    bool known;
+
+    probe_init(&p);
+    error = judge(&p, dir, SIGN_DATA);
+    known = !error && (p.failures.len == 0 || (p.signs & (SIGN_DATA | SIGN_EXPERIMENT)));
+    if (error) {
+        buf_addf(failed, "%s", look_error(error));
+    } else if (!known) {
+        const char *entry = buf_str(&p.failures);
+
+        buf_addf(failed, "%s: %s", entry, entry + strlen(entry) + 1);
+    }
+    *holds = p.signs & SIGN_DATA                                      ? HOLDS_DATA
+             : p.signs & (SIGN_EXPERIMENT | SIGN_TRASH | SIGN_NESTED) ? HOLDS_STORE
+             : p.signs & SIGN_RUN_ARTIFACTS                           ? HOLDS_RUN_ARTIFACTS
+             : p.signs & SIGN_ARTIFACTS                               ? HOLDS_ARTIFACTS
+             : p.signs & SIGN_ANYTHING                                ? HOLDS_OTHER
+                                                                      : HOLDS_NOTHING;
+    probe_free(&p);
+    return known;
+}
+
+bool mlruns_is_store(int dir)
+{
+    struct probe p;
+    bool yes;
+
+    probe_init(&p);
+    yes = judge(&p, dir, SIGN_EXPERIMENT) == 0 &&
+          (p.signs & SIGN_EXPERIMENT || (p.signs & (SIGN_TRASH | SIGN_NESTED)) == SIGN_TRASH);
+    probe_free(&p);
+    return yes;
+}
+
+/* -- where the store is */
+
+static char *path_in(const char *path, const char *name)
+{
+    return xasprintf("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", name);
+}
+
+/* The folder above, by the path alone; malloc'ed. */
+static char *path_above(const char *path)
+{
+    size_t len = strlen(path);
+    const char *slash;
+
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    if (len == 1 && path[0] == '.')
+        return xstrdup("..");
+    for (slash = path + len; slash > path && slash[-1] != '/'; slash--)
+        ;
+    if (len - (size_t)(slash - path) <= 2 && strncmp(slash, "..", len - (size_t)(slash - path)) == 0)
+        return xasprintf("%.*s/..", (int)len, path);
+    if (slash == path)
+        return xstrdup(".");
+    while (slash > path + 1 && slash[-1] == '/')
+        slash--;
+    return xstrndup(path, (size_t)(slash - path));
+}
+
+static bool is_called(const char *path, const char *name)
+{
+    char *real = realpath(path, NULL);
+    const char *slash = real ? strrchr(real, '/') : NULL;
+    bool yes = slash && strcmp(slash + 1, name) == 0;
+
+    free(real);
+    return yes;
+}
+
+void place_command(struct buf *b, const char *path)
+{
+    buf_addf(b, "mlruns-dump %s", path[0] == '-' ? "./" : "");
+    buf_add_shell_word(b, path);
+}
+
+/* "ENTRY: reason" of what could not be looked at, as warnings of the folder. */
+static void warn_of_failures(const struct probe *p, const char *path, struct buf *warnings)
+{
+    const char *at = buf_str(&p->failures), *end = at + p->failures.len;
+
+    while (at < end) {
+        const char *reason = at + strlen(at) + 1;
+        char *entry = path_in(path, at);
+
+        buf_addf(warnings, "%s%c%s: it is not known whether it is an experiment; " NESTED " is read%c", entry,
+                 '\0', reason, '\0');
+        free(entry);
+        at = reason + strlen(reason) + 1;
+    }
+}
+
+/* Hints at the store, or at what else is there. */
+static bool hint_at_store(struct probe *p, int dir, const char *path, struct err *e)
+{
+    enum meta_of of = meta_of(p, dir, ".");
+    struct buf command = {0};
+    char *above = path_above(path), *top = path_above(above);
+    struct stat st;
+
+    if (of == META_OF_RUN) {
+        place_command(&command, top);
+        err_hint(e, "this is a run of a file store: %s", buf_str(&command));
+    } else if (of == META_OF_EXPERIMENT) {
+        place_command(&command, is_called(above, TRASH) ? top : above);
+        err_hint(e, "this is an experiment of a file store: %s", buf_str(&command));
+    } else if (look(dir, "mlflow.db", &st) == 0 && S_ISREG(st.st_mode)) {
+        char *db = path_in(path, "mlflow.db"), *url = xasprintf("sqlite:///%s", db);
+
+        buf_add_shell_word(&command, url);
+        err_hint(e, "there is a database: mldb-dump %s", buf_str(&command));
+        free(db);
+        free(url);
+    } else {
+        err_hint(e, "name the folder that holds the experiments' folders");
+    }
+    free(above);
+    free(top);
+    buf_free(&command);
+    return false;
+}
+
+static bool no_store(struct probe *p, int dir, const char *path, struct err *e)
+{
+    char *nested = path_in(path, NESTED);
+    const char *failed = buf_str(&p->failures);
+
+    if (*failed) {
+        char *entry = path_in(path, failed);
+
+        err_set(e, entry, "%s: it is not known whether %s is a file store", failed + strlen(failed) + 1,
+                path);
+        free(entry);
+    } else {
+        err_set(e, path,
+                "no file store: no experiment (a folder whose meta.yaml has experiment_id, or a numbered "
+                "folder with "
+                "meta.yaml or runs), no registered model in " MODELS ", no " TRASH ", and no %s",
+                nested);
+    }
+    free(nested);
+    return hint_at_store(p, dir, path, e);
+}
+
+/* Takes the folder mlruns of a folder that is no store itself: what may be one all the same is named. */
+static void take_nested(struct probe *p, int dir, const char *path, const char *nested, struct buf *warnings)
+{
+    warn_of_failures(p, path, warnings);
+    p->entry = TRASH;
+    if (p->signs & SIGN_TRASH && any_below(p, dir, TRASH, is_deleted_experiment)) {
+        char *trash = path_in(path, TRASH);
+
+        buf_addf(warnings,
+                 "%s%cdeleted experiments, which are not read: the store is %s, unless that is moved away%c",
+                 trash, '\0', nested, '\0');
+        free(trash);
+    }
+}
+
+/* The descriptor of mlruns in a folder that has no experiment, or the folder's own when it is a store without
+ * any; -1 with e filled: neither. */
+static int find_other(struct probe *p, int dir, const char *path, const char *nested, bool *is_nested,
+                      struct err *e)
+{
+    int fd = dir_open(dir, NESTED), error = fd < 0 ? errno : 0;
+
+    *is_nested = fd >= 0;
+    if (fd >= 0)
+        return fd;
+    if (error != ENOENT && error != ENOTDIR)
+        err_set(e, nested, "%s", look_error(error));
+    else if (p->signs & SIGN_TRASH || is_called(path, NESTED))
+        return dir;
+    else
+        no_store(p, dir, path, e);
+    return -1;
+}
+
+int place_find(const char *path, char **found, struct buf *warnings, struct err *e)
+{
+    int dir = dir_open(AT_FDCWD, path), fd = -1, error;
+    char *nested = path_in(path, NESTED);
+    bool is_nested = false;
+    struct probe p;
+
+    probe_init(&p);
+    if (dir < 0) {
+        err_set(e, path, "%s", look_error(errno));
+    } else if ((error = judge(&p, dir, SIGN_EXPERIMENT))) {
+        err_set(e, path, "%s", look_error(error));
+    } else if (p.signs & SIGN_EXPERIMENT) {
+        fd = dir;
+    } else {
+        fd = find_other(&p, dir, path, nested, &is_nested, e);
+        if (is_nested)
+            take_nested(&p, dir, path, nested, warnings);
+    }
+    *found = is_nested ? xstrdup(nested) : xstrdup(path);
+    free(nested);
+    probe_free(&p);
+    if (dir >= 0 && dir != fd)
+        close(dir);
+    return fd;
+}
