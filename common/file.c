@@ -90,11 +90,13 @@ static bool cannot_write(const char *path, struct err *e)
 }
 
 /* Writes to a descriptor, which it closes. */
-static bool write_and_close(int fd, const void *data, size_t len, bool sync)
+/* As fclose() does; also where fd is no file's. */
+static bool write_and_close(int fd, bool (*put)(void *arg, FILE *f), void *arg, bool sync)
 {
-    bool ok = fd >= 0 && io_write_all(fd, data, len) && (!sync || fsync(fd) == 0);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    bool ok = f && put(arg, f) && fflush(f) == 0 && !ferror(f) && (!sync || fsync(fd) == 0);
     int why = errno;
-    if (fd >= 0 && close(fd) != 0 && ok) {
+    if (f && fclose(f) != 0 && ok) {
         ok = false;
         why = errno;
     }
@@ -102,14 +104,14 @@ static bool write_and_close(int fd, const void *data, size_t len, bool sync)
     return ok;
 }
 
-bool file_write_whole(const char *path, const void *data, size_t len, struct err *e)
+bool file_write(const char *path, bool (*put)(void *arg, FILE *f), void *arg, struct err *e)
 {
     struct stat st;
     char *real = realpath(path, NULL);
     const char *to = real ? real : path;
     bool exists = stat(to, &st) == 0, ok;
     if (exists && !S_ISREG(st.st_mode)) {
-        ok = write_and_close(open(to, O_WRONLY | O_CLOEXEC), data, len, false) || cannot_write(path, e);
+        ok = write_and_close(open(to, O_WRONLY | O_CLOEXEC), put, arg, false) || cannot_write(path, e);
         free(real);
         return ok;
     }
@@ -118,7 +120,7 @@ bool file_write_whole(const char *path, const void *data, size_t len, struct err
     int fd =
         !may ? -1
              : open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, exists ? st.st_mode : 0666);
-    ok = write_and_close(fd, data, len, true) && rename(aside, to) == 0;
+    ok = write_and_close(fd, put, arg, true) && rename(aside, to) == 0;
     if (!ok) {
         cannot_write(path, e);
         if (fd >= 0)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "common/buf.h"
 #include "common/err.h"
@@ -15,9 +16,10 @@ int file_read_whole(int dirfd, const char *path, size_t max, struct buf *b);
 /* Gives file `from` the name `to` without ever replacing anything: RENAME_NOREPLACE, else link and unlink.
  * false with e filled; where `to` exists errno is EEXIST. */
 bool file_publish(const char *from, const char *to, struct err *e);
-/* Writes a whole file: one that is there keeps its content unless all of the new one is on the disk. What is
- * not a regular file (a pipe, a terminal) is written to as it is. */
-bool file_write_whole(const char *path, const void *data, size_t len, struct err *e);
+/* Writes a file, of which put writes all: one that is there keeps its content unless all of the new one is on
+ * the disk. What is not a regular file (a pipe, a terminal) is written to as it is. put returns false, with
+ * errno set, on a failure. */
+bool file_write(const char *path, bool (*put)(void *arg, FILE *f), void *arg, struct err *e);
 /* Directory part of a path ("." when there is none), malloc'ed. */
 char *file_dirname(const char *path);
 

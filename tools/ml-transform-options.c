@@ -117,7 +117,7 @@ static struct select *make_select(struct options *o)
         {&o->kinds, "kind", add_kind},
         {&o->excluded_kinds, "exclude-kind", add_excluded},
     };
-    struct select *x = select_new();
+    struct select *x = select_new(o->tmpdir);
     size_t n = 0;
     for (size_t i = 0; i < sizeof criteria / sizeof criteria[0]; i++) {
         each(criteria[i].list, criteria[i].option, x, criteria[i].add);
@@ -138,7 +138,7 @@ static struct merge *make_merge(const struct options *o)
         return NULL;
     for (int i = 0; i < 3; i++)
         if (!o->on_conflict || strcmp(o->on_conflict, policies[i]) == 0)
-            return merge_new((enum merge_policy)i, o->renumber_versions);
+            return merge_new((enum merge_policy)i, o->renumber_versions, o->tmpdir);
     opt_usage_error(&spec, "--on-conflict: '%s' is none of fail, rename, merge", o->on_conflict);
 }
 
@@ -153,7 +153,7 @@ static struct renumber *make_renumber(const struct options *o)
         o->renumber_from[0] ? parse_number(o->renumber_from, "renumber-experiments", INT32_MAX) : 1;
     if (start == 0)
         opt_usage_error(&spec, "--renumber-experiments: 0 is the id of the Default experiment");
-    struct renumber *x = renumber_new(start);
+    struct renumber *x = renumber_new(start, o->tmpdir);
     if (o->use_id_map && !renumber_load(x, o->use_id_map, &e))
         err_die(&e);
     return x;
@@ -253,7 +253,7 @@ void options_parse(struct options *o, struct pipeline *p, int argc, char **argv)
         .relocate = make_relocate(o),
         .workspace = make_workspace(o),
         .fit = make_fit(o),
-        .refs = o->validate ? ref_check_new() : NULL,
-        .summary = o->summary ? summary_new() : NULL,
+        .refs = o->validate ? ref_check_new(o->tmpdir) : NULL,
+        .summary = o->summary ? summary_new(o->tmpdir) : NULL,
     };
 }

@@ -28,15 +28,7 @@ static int report_references(const struct pipeline *p)
     return wrong > 0 ? EXIT_ANSWER_NO : EXIT_DONE;
 }
 
-static void print_summary(const struct summary *summary)
-{
-    struct buf text = {0};
-    summary_print(summary, &text);
-    fputs(buf_str(&text), stdout);
-    buf_free(&text);
-}
-
-static void report_numbers(const struct renumber *x, const char *id_map)
+static void report_numbers(struct renumber *x, const char *id_map)
 {
     struct err e;
     if (id_map && !renumber_save(x, id_map, &e))
@@ -53,7 +45,7 @@ static int finish(struct pipeline *p, const struct options *o)
 {
     int code = EXIT_DONE;
     if (p->summary)
-        print_summary(p->summary);
+        summary_print(p->summary, stdout);
     if (p->merge)
         merge_report(p->merge);
     if (p->renumber)

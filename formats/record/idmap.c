@@ -28,30 +28,57 @@ struct id_key id_key(unsigned space, const struct value *parts, int n)
     return (struct id_key){h.low64, h.high64};
 }
 
-static struct idmap_slot *slot_of(const struct idmap *m, struct id_key key)
+static struct idmap_slot *slot_at(const struct idmap *m, size_t i, bool write)
 {
-    size_t i = key.low & (m->cap - 1);
-    while (m->slots[i].used && (m->slots[i].key.low != key.low || m->slots[i].key.high != key.high))
-        i = (i + 1) & (m->cap - 1);
-    return &m->slots[i];
+    return m->slots ? &m->slots[i] : spill_at(m->spill, m->at + i * sizeof *m->slots, write);
+}
+
+const struct id_key *idmap_key(const struct idmap *m, size_t slot)
+{
+    const struct idmap_slot *s = slot_at(m, slot, false);
+    return s->used ? &s->key : NULL;
+}
+
+static struct idmap_slot *slot_of(const struct idmap *m, struct id_key key, bool write)
+{
+    /* Half of the key chooses, by its order, so that a map that grows is read and written from end to end. */
+    size_t i = (size_t)(key.high >> 32) * m->cap >> 32;
+    for (;; i = (i + 1) & (m->cap - 1)) {
+        struct idmap_slot *s = slot_at(m, i, write);
+        if (!s->used || (s->key.low == key.low && s->key.high == key.high))
+            return s;
+    }
+}
+
+static void give_back(struct idmap *m)
+{
+    if (!m->slots && m->cap)
+        spill_drop(m->spill, m->at, m->cap * sizeof *m->slots);
+    free(m->slots);
 }
 
 static void grow(struct idmap *m)
 {
-    struct idmap bigger = {.cap = m->cap ? m->cap * 2 : 256, .len = m->len};
-    bigger.slots = xcalloc(bigger.cap, sizeof *bigger.slots);
-    for (size_t i = 0; i < m->cap; i++)
-        if (m->slots[i].used)
-            *slot_of(&bigger, m->slots[i].key) = m->slots[i];
-    free(m->slots);
+    struct idmap bigger = {.cap = m->cap ? m->cap * 2 : 256, .len = m->len, .spill = m->spill};
+    size_t size = bigger.cap * sizeof *bigger.slots;
+    if (m->spill && size >= SPILL_BLOCK)
+        bigger.at = spill_range(m->spill, size);
+    else
+        bigger.slots = xcalloc(1, size);
+    for (size_t i = 0; i < m->cap; i++) {
+        struct idmap_slot s = *slot_at(m, i, false);
+        if (s.used)
+            *slot_of(&bigger, s.key, true) = s;
+    }
+    give_back(m);
     *m = bigger;
 }
 
-uint64_t *idmap_find(const struct idmap *m, struct id_key key)
+const uint64_t *idmap_find(const struct idmap *m, struct id_key key)
 {
     if (m->cap == 0)
         return NULL;
-    struct idmap_slot *s = slot_of(m, key);
+    const struct idmap_slot *s = slot_of(m, key, false);
     return s->used ? &s->number : NULL;
 }
 
@@ -59,7 +86,7 @@ uint64_t *idmap_add(struct idmap *m, struct id_key key, bool *added)
 {
     if (m->len * 4 >= m->cap * 3)
         grow(m);
-    struct idmap_slot *s = slot_of(m, key);
+    struct idmap_slot *s = slot_of(m, key, true);
     if (added)
         *added = !s->used;
     if (!s->used) {
@@ -71,6 +98,6 @@ uint64_t *idmap_add(struct idmap *m, struct id_key key, bool *added)
 
 void idmap_free(struct idmap *m)
 {
-    free(m->slots);
+    give_back(m);
     *m = (struct idmap){0};
 }

@@ -4,6 +4,7 @@
 #ifndef FORMATS_IDMAP_H
 #define FORMATS_IDMAP_H
 
+#include "common/spill.h"
 #include "formats/record/value.h"
 
 struct id_key {
@@ -18,16 +19,20 @@ struct idmap_slot {
     uint64_t number;
     bool used;
 };
-/* Zero-initialise it. */
+/* Zero-initialise it, or with a spill for what may have many entries. */
 struct idmap {
-    struct idmap_slot *slots;
-    size_t cap, len; /* slots, and used ones */
+    struct idmap_slot *slots; /* NULL: in the spill, from the offset `at` on */
+    size_t cap, len;          /* slots, and used ones */
+    struct spill *spill;
+    uint64_t at;
 };
 
 /* The number of key; NULL when there is none. Valid until the next idmap_add. */
-uint64_t *idmap_find(const struct idmap *m, struct id_key key);
+const uint64_t *idmap_find(const struct idmap *m, struct id_key key);
 /* The same; a key that is new gets 0 and sets *added (which may be NULL). */
 uint64_t *idmap_add(struct idmap *m, struct id_key key, bool *added);
+/* The key of a slot from 0 to m->cap - 1; NULL when it is not used. */
+const struct id_key *idmap_key(const struct idmap *m, size_t slot);
 void idmap_free(struct idmap *m);
 
 #endif

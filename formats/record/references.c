@@ -96,6 +96,7 @@ struct missing {
 };
 
 struct ref_check {
+    struct spill *spill;
     struct idmap seen;   /* entity -> the last segment that gave it */
     struct idmap wanted; /* named before it was seen -> 1 */
     struct arena text;
@@ -105,9 +106,11 @@ struct ref_check {
     uint64_t segment, twice_in_all;
 };
 
-struct ref_check *ref_check_new(void)
+struct ref_check *ref_check_new(const char *tmpdir)
 {
-    return xcalloc(1, sizeof(struct ref_check));
+    struct ref_check *c = xcalloc(1, sizeof *c);
+    c->spill = c->seen.spill = c->wanted.spill = spill_new(tmpdir);
+    return c;
 }
 
 void ref_check_segment(struct ref_check *c)
@@ -176,8 +179,10 @@ uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, co
     for (size_t i = 0; i < c->n_told; i++)
         if (!idmap_find(&c->seen, c->told[i].key))
             report(c->told[i].where, c->told[i].what);
-    for (size_t i = 0; i < c->wanted.cap; i++)
-        n += c->wanted.slots[i].used && !idmap_find(&c->seen, c->wanted.slots[i].key);
+    for (size_t i = 0; i < c->wanted.cap; i++) {
+        const struct id_key *key = idmap_key(&c->wanted, i);
+        n += key && !idmap_find(&c->seen, *key);
+    }
     return n;
 }
 
@@ -192,6 +197,7 @@ void ref_check_free(struct ref_check *c)
         return;
     idmap_free(&c->seen);
     idmap_free(&c->wanted);
+    spill_free(c->spill);
     arena_free(&c->text);
     free(c->told);
     free(c->twice);

@@ -31,8 +31,8 @@ const char *ref_word(unsigned flags);
  * is given twice (experiments may be in several segments: they are in every shard). Keeps ids, not records.
  */
 struct ref_check;
-struct ref_check *ref_check_new(void);
-void ref_check_segment(struct ref_check *c); /* a segment begins */
+struct ref_check *ref_check_new(const char *tmpdir); /* for many ids; it lives as long as the check */
+void ref_check_segment(struct ref_check *c);         /* a segment begins */
 void ref_check_add(struct ref_check *c, const struct record *r);
 /* Calls report for each problem, as err_print wants it; returns how many there are. */
 uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, const char *what));

@@ -9,13 +9,15 @@
 #include "formats/record/references.h"
 #include "formats/record/row_references.h"
 
+enum { MAX_MAPS = 16 };
+
 /* Spaces of identities besides those of refs.h. */
 enum { BY_NAME = 64, OF_SOURCE, LAST_VERSION, KEYED, BY_ID_AND_NAME };
 
 struct experiment { /* of the result */
     char *id;
     char *old_id;                 /* where it gets another one; else NULL */
-    struct value name, workspace; /* their text is malloc'ed */
+    struct value name, workspace; /* all text is in the spill */
     struct id_key origin;         /* (source, id) of the record that makes it */
     bool deleted;
     bool written;
@@ -32,8 +34,9 @@ struct merge {
     char (*sources)[33];
     size_t n_sources, source; /* the current one */
     uint64_t segment;         /* number of the current one */
+    struct spill *spill;
     struct experiment *experiments;
-    size_t n_experiments;
+    size_t n_experiments, cap_experiments;
     int64_t last_id;      /* the highest number that is an experiment's id */
     struct idmap by_id;   /* id of the result -> place + 1 */
     struct idmap by_name; /* name in a source -> place + 1 of the first that has it */
@@ -45,7 +48,7 @@ struct merge {
     struct idmap units;   /* run, trace, logged model -> source + 1 */
     struct idmap sums;    /* (the same, source) -> sum of its records' hashes */
     struct twice *twice;
-    size_t n_twice;
+    size_t n_twice, cap_twice;
     struct idmap model_kinds; /* registered model or prompt -> its kind */
     struct idmap keyed;       /* what has no unit: its key -> hash of its record */
     struct idmap versions;    /* (source, name, version) -> version of the result */
@@ -57,13 +60,28 @@ struct merge {
     uint64_t problems, same, renamed, joined, renumbered, first_won;
 };
 
-struct merge *merge_new(enum merge_policy policy, bool renumber_versions)
+/* All maps of m. Returns their number. */
+static int maps_of(struct merge *m, struct idmap *maps[MAX_MAPS])
+{
+    struct idmap *all[] = {&m->by_id, &m->by_name,  &m->by_both, &m->names,  &m->mapped,
+                           &m->given, &m->last_in,  &m->units,   &m->sums,   &m->model_kinds,
+                           &m->keyed, &m->versions, &m->last,    &m->written};
+    _Static_assert(sizeof all / sizeof *all <= MAX_MAPS, "MAX_MAPS is too small");
+    memcpy(maps, all, sizeof all);
+    return sizeof all / sizeof *all;
+}
+
+struct merge *merge_new(enum merge_policy policy, bool renumber_versions, const char *tmpdir)
 {
     struct merge *m = xcalloc(1, sizeof *m);
     m->policy = policy;
     m->renumber_versions = renumber_versions;
     m->rows = row_editor_new();
     m->questions = row_editor_new();
+    m->spill = spill_new(tmpdir);
+    struct idmap *maps[MAX_MAPS];
+    for (int i = maps_of(m, maps); i-- > 0;)
+        maps[i]->spill = m->spill;
     return m;
 }
 
@@ -110,26 +128,29 @@ static uint64_t hash_of(struct merge *m, const struct record *r)
 {
     buf_reset(&m->scratch);
     wire_encode(r, &m->scratch);
-    return XXH3_64bits(m->scratch.data, m->scratch.len);
+    uint64_t hash = XXH3_64bits(m->scratch.data, m->scratch.len);
+    buf_trim(&m->scratch);
+    return hash;
 }
 
 /* -- experiments */
 
+static struct experiment *experiment_at(const struct merge *m, size_t i)
+{
+    spill_touch(m->spill, &m->experiments[i]);
+    spill_touch(m->spill, m->experiments[i].id);
+    return &m->experiments[i];
+}
+
 static struct experiment *place_of(const struct merge *m, const struct idmap *map, struct id_key key)
 {
     const uint64_t *place = idmap_find(map, key);
-    return place ? &m->experiments[*place - 1] : NULL;
+    return place ? experiment_at(m, *place - 1) : NULL;
 }
 
-static struct value copy_text(const struct value *v)
+static struct value copy_text(struct merge *m, const struct value *v)
 {
-    return value_is_null(v) ? *v : value_text(xstrndup(v->s, v->len), v->len);
-}
-
-static void free_text(const struct value *v)
-{
-    if (!value_is_null(v))
-        free((char *)v->s);
+    return value_is_null(v) ? *v : value_text(spill_text(m->spill, v->s, v->len), v->len);
 }
 
 /* An experiment of the result: that of record r, with the id given. */
@@ -138,15 +159,16 @@ static struct experiment *add_experiment(struct merge *m, const struct record *r
 {
     const struct value *old = &r->v[F_experiment_experiment_id];
     int64_t number;
-    m->experiments = xrealloc(m->experiments, (m->n_experiments + 1) * sizeof *m->experiments);
+    m->experiments =
+        spill_array(m->spill, m->experiments, m->n_experiments, &m->cap_experiments, sizeof *m->experiments);
     struct experiment *x = &m->experiments[m->n_experiments++];
-    *x = (struct experiment){.id = xstrndup(id->s, id->len),
-                             .name = copy_text(&r->v[F_experiment_name]),
-                             .workspace = copy_text(&r->v[F_experiment_workspace]),
+    *x = (struct experiment){.id = spill_text(m->spill, id->s, id->len),
+                             .name = copy_text(m, &r->v[F_experiment_name]),
+                             .workspace = copy_text(m, &r->v[F_experiment_workspace]),
                              .origin = origin,
                              .deleted = value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted")};
     if (id != old)
-        x->old_id = xstrndup(old->s, old->len);
+        x->old_id = spill_text(m->spill, old->s, old->len);
     *idmap_add(&m->by_id, id_key(0, id, 1), NULL) = m->n_experiments;
     if (value_parse_int(id->s, id->len, &number) && number > m->last_id)
         m->last_id = number;
@@ -171,7 +193,8 @@ static void take_free_name(struct merge *m, struct experiment *x)
         x->name = value_text(name.data, name.len);
         idmap_add(&m->names, name_of(x), &added);
     }
-    free_text(&old);
+    x->name = copy_text(m, &x->name);
+    buf_free(&name);
 }
 
 /* Two records are of one experiment: the first stays, but an active one before a deleted one, lest its runs
@@ -295,10 +318,10 @@ static void settle_names(struct merge *m)
     bool *kept = xcalloc(m->n_experiments + 1, sizeof *kept);
     for (int deleted = 0; deleted <= 1; deleted++)
         for (size_t i = 0; i < m->n_experiments; i++)
-            if (m->experiments[i].deleted == deleted)
-                idmap_add(&m->names, name_of(&m->experiments[i]), &kept[i]);
+            if (experiment_at(m, i)->deleted == deleted)
+                idmap_add(&m->names, name_of(experiment_at(m, i)), &kept[i]);
     for (size_t i = 0; i < m->n_experiments; i++) {
-        struct experiment *x = &m->experiments[i];
+        struct experiment *x = experiment_at(m, i);
         if (!kept[i])
             take_free_name(m, x);
         if (!kept[i] || x->old_id)
@@ -370,8 +393,10 @@ static void note_twice(struct merge *m, const struct record *r, struct id_key fi
 {
     struct buf where = {0};
     record_describe(r, &where);
-    m->twice = xrealloc(m->twice, (m->n_twice + 1) * sizeof *m->twice);
-    m->twice[m->n_twice++] = (struct twice){.first = first, .second = second, .where = where.data};
+    m->twice = spill_array(m->spill, m->twice, m->n_twice, &m->cap_twice, sizeof *m->twice);
+    m->twice[m->n_twice++] = (struct twice){
+        .first = first, .second = second, .where = spill_text(m->spill, buf_str(&where), where.len)};
+    buf_free(&where);
 }
 
 struct unit {
@@ -428,8 +453,9 @@ static void collect_unit(struct merge *m, const struct record *r, struct id_key 
 static void compare_twice(struct merge *m)
 {
     for (size_t i = 0; i < m->n_twice; i++) {
+        spill_touch(m->spill, &m->twice[i]);
         const uint64_t *a = idmap_find(&m->sums, m->twice[i].first),
-                       *b = idmap_find(&m->sums, m->twice[i].second);
+                       *b = idmap_find(&m->sums, m->twice[i].second); /* two calls keep both */
         if (a && b && *a == *b) {
             m->same++;
             continue;
@@ -630,22 +656,13 @@ void merge_free(struct merge *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->n_experiments; i++) {
-        free(m->experiments[i].id);
-        free(m->experiments[i].old_id);
-        free_text(&m->experiments[i].name);
-        free_text(&m->experiments[i].workspace);
-    }
-    for (size_t i = 0; i < m->n_twice; i++)
-        free(m->twice[i].where);
-    struct idmap *maps[] = {&m->by_id, &m->by_name,  &m->by_both, &m->names,  &m->mapped,
-                            &m->given, &m->last_in,  &m->units,   &m->sums,   &m->model_kinds,
-                            &m->keyed, &m->versions, &m->last,    &m->written};
-    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++)
+    spill_release(m->spill, m->twice, m->cap_twice * sizeof *m->twice);
+    struct idmap *maps[MAX_MAPS];
+    for (int i = maps_of(m, maps); i-- > 0;)
         idmap_free(maps[i]);
-    free(m->experiments);
+    spill_release(m->spill, m->experiments, m->cap_experiments * sizeof *m->experiments);
+    spill_free(m->spill);
     free(m->sources);
-    free(m->twice);
     buf_free(&m->scratch);
     buf_free(&m->list);
     row_editor_free(m->rows);

@@ -18,7 +18,8 @@ enum merge_policy {
 
 struct merge;
 /* renumber_versions: a version of a registered model whose number is taken gets the next free one. */
-struct merge *merge_new(enum merge_policy policy, bool renumber_versions);
+/* tmpdir: for many ids; it lives as long as the merge. */
+struct merge *merge_new(enum merge_policy policy, bool renumber_versions, const char *tmpdir);
 /* A segment begins, in each pass. */
 void merge_segment(struct merge *m, const struct wire_header *h);
 

@@ -1,6 +1,6 @@
 #include "formats/transform/renumber.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,43 +11,51 @@
 #include "formats/record/references.h"
 #include "formats/record/row_references.h"
 
-enum { MAX_MAP_FILE = 64 << 20 };
-
 /* -- experiment ids */
 
 struct entry {
-    char *old, *name; /* name: NULL until the experiment is seen */
+    char *old, *name; /* in the spill; name: NULL until the experiment is seen */
     char new[24];
 };
 
 struct renumber {
     int64_t next;
+    struct spill *spill;
     struct entry *entries;
-    size_t n;
+    size_t n, cap;
     struct idmap places; /* old id -> place in entries + 1 */
+    struct idmap given;  /* new ids that a file has given -> 1 */
     uint64_t unknown;    /* ids that prompts list and the stream lacks */
     struct row_editor *rows;
 };
 
-struct renumber *renumber_new(int64_t start)
+struct renumber *renumber_new(int64_t start, const char *tmpdir)
 {
     struct renumber *x = xcalloc(1, sizeof *x);
+    x->spill = x->places.spill = x->given.spill = spill_new(tmpdir);
     x->next = start;
     x->rows = row_editor_new();
     return x;
 }
 
+static struct entry *entry_at(const struct renumber *x, size_t i)
+{
+    spill_touch(x->spill, &x->entries[i]);
+    spill_touch(x->spill, x->entries[i].old);
+    return &x->entries[i];
+}
+
 static struct entry *find(const struct renumber *x, const struct value *id)
 {
-    uint64_t *place = idmap_find(&x->places, id_key(0, id, 1));
-    return place ? &x->entries[*place - 1] : NULL;
+    const uint64_t *place = idmap_find(&x->places, id_key(0, id, 1));
+    return place ? entry_at(x, *place - 1) : NULL;
 }
 
 static struct entry *add(struct renumber *x, const struct value *id, const char *new)
 {
-    x->entries = xrealloc(x->entries, (x->n + 1) * sizeof *x->entries);
+    x->entries = spill_array(x->spill, x->entries, x->n, &x->cap, sizeof *x->entries);
     struct entry *entry = &x->entries[x->n++];
-    *entry = (struct entry){.old = xstrndup(id->s, id->len)};
+    *entry = (struct entry){.old = spill_text(x->spill, id->s, id->len)};
     snprintf(entry->new, sizeof entry->new, "%s", new);
     *idmap_add(&x->places, id_key(0, id, 1), NULL) = x->n;
     return entry;
@@ -66,7 +74,8 @@ static struct entry *add_experiment(struct renumber *x, const struct record *r)
     if (!entry->name) {
         struct buf name = {0};
         value_describe(&r->v[F_experiment_name], &name);
-        entry->name = name.data ? name.data : xstrdup("");
+        entry->name = spill_text(x->spill, buf_str(&name), name.len);
+        buf_free(&name);
     }
     return entry;
 }
@@ -158,52 +167,61 @@ static bool load_line(struct renumber *x, char *line, struct err *e, const char 
         return err_set(e, where, "'%s' is no experiment number", new);
     if (find(x, &old))
         return err_set(e, where, "experiment %s is there twice", line);
-    for (size_t i = 0; i < x->n; i++)
-        if (strcmp(x->entries[i].new, new) == 0)
-            return err_set(e, where, "two experiments get the number %s", new);
+    struct value number_text = value_str(new);
+    bool added;
+    idmap_add(&x->given, id_key(0, &number_text, 1), &added);
+    if (!added)
+        return err_set(e, where, "two experiments get the number %s", new);
     add(x, &old, new);
     if (number >= x->next)
         x->next = number + 1;
     return true;
 }
 
+/* Line by line: the map may be of any length. */
 bool renumber_load(struct renumber *x, const char *path, struct err *e)
 {
-    struct buf text = {0};
-    bool good = true;
-    int rc = file_read_whole(AT_FDCWD, path, MAX_MAP_FILE, &text);
-    if (rc != 0)
-        good = err_set(e, path, "cannot read: %s", strerror(rc));
-    char *p = text.data;
-    for (size_t n = 1; good && p && *p; n++) {
+    FILE *f = fopen(path, "re");
+    char *line = NULL;
+    size_t room = 0;
+    bool good = f || err_set(e, path, "cannot read: %s", strerror(errno));
+    ssize_t len = 0;
+    for (size_t n = 1; good && (len = getline(&line, &room, f)) >= 0; n++) {
         char where[512];
-        char *newline = strchr(p, '\n');
-        if (newline)
-            *newline = '\0';
+        line[len - (len > 0 && line[len - 1] == '\n')] = '\0';
         snprintf(where, sizeof where, "%s:%zu", path, n);
-        good = load_line(x, p, e, where);
-        p = newline ? newline + 1 : NULL;
+        good = load_line(x, line, e, where);
     }
-    buf_free(&text);
+    if (good && ferror(f))
+        good = err_set(e, path, "cannot read: %s", strerror(errno));
+    free(line);
+    if (f)
+        fclose(f);
     return good;
 }
 
-bool renumber_save(const struct renumber *x, const char *path, struct err *e)
+static bool write_entries(void *arg, FILE *f)
 {
-    struct buf text = {0};
-    for (size_t i = 0; i < x->n; i++)
-        buf_addf(&text, "%s\t%s\t%s\n", x->entries[i].old, x->entries[i].new,
-                 x->entries[i].name ? x->entries[i].name : "");
-    bool ok = file_write_whole(path, buf_str(&text), text.len, e);
-    buf_free(&text);
-    return ok;
+    const struct renumber *x = arg;
+    for (size_t i = 0; i < x->n; i++) {
+        const struct entry *entry = entry_at(x, i);
+        fprintf(f, "%s\t%s\t%s\n", entry->old, entry->new, entry->name ? entry->name : "");
+    }
+    return !ferror(f);
+}
+
+bool renumber_save(struct renumber *x, const char *path, struct err *e)
+{
+    return file_write(path, write_entries, x, e);
 }
 
 uint64_t renumber_count(const struct renumber *x)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < x->n; i++)
-        n += x->entries[i].name && strcmp(x->entries[i].old, x->entries[i].new) != 0;
+    for (size_t i = 0; i < x->n; i++) {
+        const struct entry *entry = entry_at(x, i);
+        n += entry->name && strcmp(entry->old, entry->new) != 0;
+    }
     return n;
 }
 
@@ -211,12 +229,10 @@ void renumber_free(struct renumber *x)
 {
     if (!x)
         return;
-    for (size_t i = 0; i < x->n; i++) {
-        free(x->entries[i].old);
-        free(x->entries[i].name);
-    }
-    free(x->entries);
+    spill_release(x->spill, x->entries, x->cap * sizeof *x->entries);
     idmap_free(&x->places);
+    idmap_free(&x->given);
+    spill_free(x->spill);
     row_editor_free(x->rows);
     free(x);
 }

@@ -8,7 +8,7 @@
 
 struct renumber;
 /* Experiments get the numbers from start on, in the order in which they come. Experiment 0 stays 0. */
-struct renumber *renumber_new(int64_t start);
+struct renumber *renumber_new(int64_t start, const char *tmpdir); /* for many ids; it lives as long as x */
 /* Takes the ids of a map that renumber_save has written; further ones get numbers behind it. */
 bool renumber_load(struct renumber *x, const char *path, struct err *e);
 /* Changes every field of r that names an experiment, and the tag in which a prompt lists experiments.
@@ -17,7 +17,7 @@ bool renumber_load(struct renumber *x, const char *path, struct err *e);
 bool renumber_record(struct renumber *x, struct record *r, struct arena *a, struct err *e);
 /* Writes the map: old id, new id, name, separated by tabs, a line for each experiment. Blanks, tabs and what
  * else would break a line are \xNN in names. */
-bool renumber_save(const struct renumber *x, const char *path, struct err *e);
+bool renumber_save(struct renumber *x, const char *path, struct err *e);
 uint64_t renumber_count(const struct renumber *x); /* ids that changed */
 void renumber_free(struct renumber *x);
 

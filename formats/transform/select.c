@@ -57,15 +57,17 @@ struct select {
     bool timed;
     bool wanted_kind[KIND_COUNT], excluded[KIND_COUNT], any_kind;
     bool allowed[KIND_COUNT], settled;
+    struct spill *spill;
     struct idmap entities; /* what refs.h refers to -> bits */
     struct idmap versions; /* model versions that are kept */
     struct idmap dropped;  /* registered models of a kind that is not allowed, rows that have children */
     struct row_editor *rows;
 };
 
-struct select *select_new(void)
+struct select *select_new(const char *tmpdir)
 {
     struct select *x = xcalloc(1, sizeof *x);
+    x->spill = x->entities.spill = x->versions.spill = x->dropped.spill = spill_new(tmpdir);
     x->rows = row_editor_new();
     x->since = INT64_MIN;
     x->until = INT64_MAX;
@@ -565,6 +567,7 @@ void select_free(struct select *x)
     idmap_free(&x->entities);
     idmap_free(&x->versions);
     idmap_free(&x->dropped);
+    spill_free(x->spill);
     row_editor_free(x->rows);
     free(x);
 }

@@ -6,7 +6,7 @@
 #include "formats/record/record.h"
 
 struct select;
-struct select *select_new(void);
+struct select *select_new(const char *tmpdir); /* for many ids; it lives as long as the selection */
 
 /* The criteria; of one kind any may hold, of different kinds all must (of tags all). false with e filled for
  * what can't be understood. */

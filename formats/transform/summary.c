@@ -19,21 +19,32 @@ struct experiment {
 
 struct summary {
     struct tally kind[KIND_COUNT];
+    struct spill *spill;
     struct experiment *experiments;
-    size_t n;
+    size_t n, cap;
     struct idmap place; /* experiment, run, trace, logged model -> its experiment's place + 1 */
 };
 
-struct summary *summary_new(void)
+struct summary *summary_new(const char *tmpdir)
 {
-    return xcalloc(1, sizeof(struct summary));
+    struct summary *s = xcalloc(1, sizeof *s);
+    s->spill = s->place.spill = spill_new(tmpdir);
+    return s;
 }
 
-static char *text_of(const struct value *v)
+static char *text_of(struct summary *s, const struct value *v)
 {
     struct buf b = {0};
     value_describe(v, &b);
-    return b.data ? b.data : xstrdup("");
+    char *text = spill_text(s->spill, buf_str(&b), b.len);
+    buf_free(&b);
+    return text;
+}
+
+static struct experiment *experiment_at(const struct summary *s, size_t i)
+{
+    spill_touch(s->spill, &s->experiments[i]);
+    return &s->experiments[i];
 }
 
 /* An experiment is in every shard: only the first one makes a line. */
@@ -42,12 +53,12 @@ static struct experiment *add_experiment(struct summary *s, const struct record 
     bool added;
     uint64_t *place = idmap_add(&s->place, ref_key(r, F_experiment_experiment_id), &added);
     if (!added)
-        return &s->experiments[*place - 1];
-    s->experiments = xrealloc(s->experiments, (s->n + 1) * sizeof *s->experiments);
+        return experiment_at(s, *place - 1);
+    s->experiments = spill_array(s->spill, s->experiments, s->n, &s->cap, sizeof *s->experiments);
     struct experiment *x = &s->experiments[s->n++];
-    *x = (struct experiment){.id = text_of(&r->v[F_experiment_experiment_id]),
-                             .name = text_of(&r->v[F_experiment_name]),
-                             .stage = text_of(&r->v[F_experiment_lifecycle_stage]),
+    *x = (struct experiment){.id = text_of(s, &r->v[F_experiment_experiment_id]),
+                             .name = text_of(s, &r->v[F_experiment_name]),
+                             .stage = text_of(s, &r->v[F_experiment_lifecycle_stage]),
                              .first = INT64_MAX,
                              .last = INT64_MIN};
     *place = s->n;
@@ -61,9 +72,10 @@ static struct experiment *experiment_of(struct summary *s, const struct record *
         return add_experiment(s, r);
     for (int f = 0; f < r->kind->n_fields; f++) {
         bool names = r->kind->fields[f].flags & FIELD_EXP || ref_is_hard(r->kind, f);
-        uint64_t *place = names && !value_is_null(&r->v[f]) ? idmap_find(&s->place, ref_key(r, f)) : NULL;
+        const uint64_t *place =
+            names && !value_is_null(&r->v[f]) ? idmap_find(&s->place, ref_key(r, f)) : NULL;
         if (place && *place)
-            return &s->experiments[*place - 1];
+            return experiment_at(s, *place - 1);
     }
     return NULL;
 }
@@ -129,34 +141,36 @@ static void print_kinds(const struct summary *s, struct buf *out)
     buf_addf(out, "%-26s %14" PRIu64 " %16" PRIu64 "\n", "All", all.records, all.bytes);
 }
 
-void summary_print(const struct summary *s, struct buf *out)
+void summary_print(const struct summary *s, FILE *out)
 {
-    print_kinds(s, out);
-    if (s->n == 0)
-        return;
-    buf_addf(out, "\n%-20s %-8s %8s %12s %8s %8s %14s  %-20s  %-20s  %s\n", "Experiment", "Stage", "Runs",
-             "Metrics", "Traces", "Models", "Bytes", "First run", "Last run", "Name");
+    struct buf text = {0};
+    print_kinds(s, &text);
+    if (s->n > 0)
+        buf_addf(&text, "\n%-20s %-8s %8s %12s %8s %8s %14s  %-20s  %-20s  %s\n", "Experiment", "Stage",
+                 "Runs", "Metrics", "Traces", "Models", "Bytes", "First run", "Last run", "Name");
     for (size_t i = 0; i < s->n; i++) {
-        const struct experiment *x = &s->experiments[i];
+        const struct experiment *x = experiment_at(s, i);
         bool known = x->first <= x->last;
-        buf_addf(out, "%-20s %-8s %8" PRIu64 " %12" PRIu64 " %8" PRIu64 " %8" PRIu64 " %14" PRIu64, x->id,
+        spill_touch(s->spill, x->id);
+        buf_addf(&text, "%-20s %-8s %8" PRIu64 " %12" PRIu64 " %8" PRIu64 " %8" PRIu64 " %14" PRIu64, x->id,
                  x->stage, x->runs, x->metrics, x->traces, x->models, x->all.bytes);
-        add_time(known, x->first, out);
-        add_time(known, x->last, out);
-        buf_addf(out, "  %s\n", x->name);
+        add_time(known, x->first, &text);
+        add_time(known, x->last, &text);
+        buf_addf(&text, "  %s\n", x->name);
+        fwrite(text.data, 1, text.len, out);
+        buf_reset(&text);
     }
+    if (text.len)
+        fwrite(text.data, 1, text.len, out);
+    buf_free(&text);
 }
 
 void summary_free(struct summary *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; i < s->n; i++) {
-        free(s->experiments[i].id);
-        free(s->experiments[i].name);
-        free(s->experiments[i].stage);
-    }
-    free(s->experiments);
+    spill_release(s->spill, s->experiments, s->cap * sizeof *s->experiments);
     idmap_free(&s->place);
+    spill_free(s->spill);
     free(s);
 }

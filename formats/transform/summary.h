@@ -3,14 +3,16 @@
 #ifndef FORMATS_SUMMARY_H
 #define FORMATS_SUMMARY_H
 
+#include <stdio.h>
+
 #include "formats/record/record.h"
 
 struct summary;
-struct summary *summary_new(void);
+struct summary *summary_new(const char *tmpdir); /* for many experiments; it lives as long as the summary */
 /* bytes: of the record in the stream. */
 void summary_add(struct summary *s, const struct record *r, size_t bytes);
-/* Appends both tables as text. Times are UTC. */
-void summary_print(const struct summary *s, struct buf *out);
+/* Writes both tables as text. Times are UTC. */
+void summary_print(const struct summary *s, FILE *out);
 void summary_free(struct summary *s);
 
 #endif

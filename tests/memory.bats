@@ -1,0 +1,164 @@
+#!/usr/bin/env bats
+# Memory is bounded in bytes: 64 MiB and four times the largest record, whatever the sizes and numbers of records and of
+# threads. DEEP=1 takes larger records, and a million experiments.
+
+load helpers
+
+setup_file() {
+    [ -x /usr/bin/time ] || skip "no /usr/bin/time"
+    [ -z "${SANITIZE-}" ] || skip "sanitizers need memory of their own"
+    eval "$("$ROOT/tests/postgres.sh" start)"
+    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+}
+
+teardown_file() {
+    [ -z "${PGDIR-}" ] || "$ROOT/tests/postgres.sh" stop "$PGDIR"
+}
+
+setup() {
+    work
+}
+
+# tree N BYTES: ./mlruns with N logged models, each with a tag of that size (a column of any length in both dialects).
+tree() {
+    python3 - "$1" "$2" <<'PY'
+import os, sys
+n, size = int(sys.argv[1]), int(sys.argv[2])
+os.makedirs("mlruns/0/models")
+open("mlruns/0/meta.yaml", "w").write("artifact_location: /x/0\nexperiment_id: '0'\nlifecycle_stage: active\nname: Default\n"
+                                      "creation_time: 1\nlast_update_time: 1\n")
+for i in range(n):
+    model = f"mlruns/0/models/m-{i:032x}"
+    os.makedirs(model + "/tags")
+    open(model + "/meta.yaml", "w").write(
+        f"artifact_location: /x/0/models/{i}\ncreation_timestamp: 1\nexperiment_id: '0'\nlast_updated_timestamp: 1\n"
+        f"lifecycle_stage: active\nmodel_id: m-{i:032x}\nmodel_type: ''\nname: n{i}\nsource_run_id: null\nstatus: 2\n"
+        "status_message: null\n")
+    with open(model + "/tags/large", "w") as f:
+        f.write(f"{i:08d}")
+        for left in range(size - 8, 0, -(1 << 20)):
+            f.write("x" * min(left, 1 << 20))
+PY
+}
+
+# bounded BYTES COMMAND...: runs it; it may take 64 MiB and four times BYTES, the largest record.
+bounded() {
+    limit=$((65536 + $1 / 256))
+    shift
+    /usr/bin/time -f %M -o memory "$@"
+    taken=$(tail -1 memory)
+    [ "$taken" -le "$limit" ] || { echo "$taken KiB, not $limit: $*" >&2; false; }
+}
+
+# all_programs N BYTES: the tree through every program.
+all_programs() {
+    tree "$1" "$2"
+    for jobs in 1 4 64; do
+        bounded "$2" mlruns-dump -q --jobs $jobs mlruns >$jobs.mlr
+        cmp 1.mlr $jobs.mlr
+    done
+    rm -r mlruns 4.mlr 64.mlr
+    psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
+    for url in sqlite:///a.db "postgresql:///memory?host=$PGHOST&port=$PGPORT"; do
+        bounded "$2" ml-load -q "$url" <1.mlr
+        bounded "$2" ml-verify -q "$url" <1.mlr >report
+        assert_contains "$(cat report)" "Logged Model Tags: $1/$1 passed"
+        bounded "$2" mldb-dump -q "$url" >2.mlr
+        ml-verify -q "$url" <2.mlr >report
+        assert_contains "$(cat report)" "Logged Model Tags: $1/$1 passed"
+    done
+    rm a.db 2.mlr
+    bounded "$2" ml-transform --json <1.mlr >1.jsonl
+    bounded "$2" ml-transform --from-json <1.jsonl >2.mlr
+    cmp 1.mlr 2.mlr
+    bounded "$2" ml-transform --json <1.mlr | bounded "$2" ml-transform --from-json --merge >2.mlr
+    rm 1.jsonl 2.mlr
+    for mode in --summary --validate --merge --renumber-experiments --rewrite-uri=/x=/y '--fit=sqlite --release=3.17' \
+        --rename-experiment=0=New --workspace=w --lifecycle=active --head=5; do
+        bounded "$2" ml-transform $mode <1.mlr >out
+    done
+}
+
+@test "many large records: every program, one thread or many, SQLite and PostgreSQL" {
+    all_programs 60 3000000
+}
+
+@test "few larger records" {
+    all_programs 3 40000000
+}
+
+@test "records of 9, 100 and 400 MB" {
+    [ -n "${DEEP-}" ] || skip "DEEP=1 runs it"
+    all_programs 60 9000000
+    all_programs 3 100000000
+    all_programs 1 400000000
+}
+
+@test "large rows of other tables, a database to a database" {
+    size=20000000
+    {
+        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
+        echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
+        echo '{"kind":"row","table":"evaluation_datasets","values":{"dataset_id":"d","name":"d"}}'
+        for i in 1 2 3 4 5; do
+            printf '{"kind":"row","table":"evaluation_dataset_records","values":{"dataset_record_id":"r%d","dataset_id":"d","input_hash":"%d","inputs":"{\\"q\\": \\"' $i $i
+            head -c $size /dev/zero | tr '\0' x
+            printf '\\"}"}}\n'
+        done
+    } >rows.jsonl
+    bounded $size ml-transform --from-json --reseal <rows.jsonl >rows.mlr
+    bounded $size ml-transform --json <rows.mlr >/dev/null
+    psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
+    for url in sqlite:///rows.db "postgresql:///memory?host=$PGHOST&port=$PGPORT"; do
+        bounded $size ml-load -q --release 3.17 "$url" <rows.mlr
+        bounded $size ml-verify -q "$url" <rows.mlr >report
+        bounded $size mldb-dump -q "$url" >dump.mlr
+    done
+}
+
+@test "a record's length that lies costs nothing, and one beyond the limit is an error" {
+    lie() { # BYTES of a text, of which 3 are there
+        python3 - "$1" <<'PY'
+import struct, sys
+def text(s):
+    return bytes([0xA0 + len(s)]) + s.encode() if len(s) < 32 else b"\xd9" + bytes([len(s)]) + s.encode()
+header = {"kind": "header", "format": 1, "minor": 0, "producer": "test", "source": "0" * 32, "shard": 0, "shards": 1}
+out = bytes([0x80 + len(header)])
+for key, value in header.items():
+    out += text(key) + (text(value) if isinstance(value, str) else bytes([value]))
+out += b"\x84" + text("kind") + text("tag") + text("run_id") + text("r") + text("key") + text("k") + text("value")
+sys.stdout.buffer.write(out + b"\xdb" + struct.pack(">I", int(sys.argv[1])) + b"abc")
+PY
+    }
+    for bytes in 950000000 4294967295; do
+        lie $bytes >lie.mlr
+        run_split sh -c 'ulimit -v 60000; exec ml-transform --validate <lie.mlr'
+        assert_status 2
+        [ $bytes -lt 1000000000 ] && what="the stream was cut in the middle of a record" || what="longer than 1000000000 bytes"
+        assert_contains "$stderr" "$what"
+    done
+}
+
+@test "many experiments: a summary, a merge, new numbers" {
+    n=100000 most=40960
+    [ -z "${DEEP-}" ] || n=1000000 most=65536
+    {
+        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
+        awk -v n=$n 'BEGIN { for (i = 1; i <= n; i++) printf "{\"kind\":\"experiment\",\"experiment_id\":\"7%08d\",\"name\":\"experiment %d\",\"lifecycle_stage\":\"active\",\"artifact_location\":\"/x/%d\"}\n", i, i, i }'
+    } | ml-transform --from-json --reseal >many.mlr
+    few() { # COMMAND...
+        bounded 0 "$@"
+        [ "$(tail -1 memory)" -le $most ] || { echo "$(tail -1 memory) KiB: $*" >&2; false; }
+    }
+    few ml-transform --summary <many.mlr >out
+    assert_equal "$(grep -c 'experiment [0-9]*$' out)" $n
+    few ml-transform --validate <many.mlr
+    few ml-transform --merge <many.mlr >merged.mlr
+    few ml-transform --renumber-experiments --id-map=ids <many.mlr >a.mlr
+    assert_equal "$(wc -l <ids)" $n
+    few ml-transform --renumber-experiments --use-id-map=ids <many.mlr >b.mlr
+    cmp a.mlr b.mlr
+    few ml-transform --lifecycle=active <many.mlr >c.mlr
+    cmp <(ml-transform --json <many.mlr | grep '^{"kind":"experiment"') <(ml-transform --json <merged.mlr | grep '^{"kind":"experiment"')
+    cmp c.mlr many.mlr
+}
