@@ -74,7 +74,7 @@ all_programs() {
     bounded "$2" ml-transform --json <1.mlr | bounded "$2" ml-transform --from-json --merge >2.mlr
     rm 1.jsonl 2.mlr
     for mode in --summary --validate --merge --renumber-experiments --rewrite-uri=/x=/y '--fit=sqlite --release=3.17' \
-        --rename-experiment=0=New --workspace=w --lifecycle=active --head=5; do
+        --rename-experiment=0=New --workspace=team-a --lifecycle=active --head=5; do
         bounded "$2" ml-transform $mode <1.mlr >out
     done
 }
@@ -84,7 +84,7 @@ all_programs() {
 }
 
 @test "few larger records" {
-    all_programs 3 40000000
+    all_programs 3 25000000
 }
 
 @test "records of 9, 100 and 400 MB" {
