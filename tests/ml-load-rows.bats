@@ -173,6 +173,8 @@ old_db() {
     old_db
     run_split ml-load --release 3.17.2 sqlite:///b.db <old.mlr
     assert_status 0
+    assert_contains "$stderr" "MLflow uses this database once you say:"
+    refute_contains "$stderr" "./mlruns"
     assert_contains "$stderr" "5 rows of span_metrics and trace_metrics went into columns"
     assert_contains "$stderr" "1 token count differs between trace_metrics and the trace's metadata"
     assert_equal "$(sqlite3 b.db "SELECT input_cost, output_cost, total_cost, model_name, model_provider FROM spans ORDER BY span_id" | xargs)" \

@@ -136,7 +136,7 @@ static void say_how_to_open(const struct load_target *t, const struct options *o
     if (o->target.wide_ids)
         err_note("experiment ids have 64 bits here: upgrade this database by ml-schema alone, MLflow's own "
                  "`db upgrade` fails");
-    err_note("MLflow goes on using ./mlruns until you say:");
+    err_note("MLflow uses this database once you say:");
     err_note("  export MLFLOW_TRACKING_URI=%s", buf_str(&uri));
     if (o->export) {
         printf("export MLFLOW_TRACKING_URI=%s\n", buf_str(&uri));
