@@ -271,6 +271,24 @@ strike() { # strike BLOW
     [ -n "${SANITIZE-}" ] || [ "$(cat memory)" -lt 65536 ]
 }
 
+@test "limits of time that the role or the database sets do not end a load whose stream takes longer" {
+    for limit in statement_timeout idle_in_transaction_session_timeout idle_session_timeout transaction_timeout; do
+        sql "ALTER ROLE mlflow IN DATABASE $PGDATABASE SET $limit = 100" 2>err || grep 'unrecognized configuration' err # an older server
+    done
+    # an empty database, which gets its tables before the stream ends, then one that has them
+    for _ in 1 2; do
+        run_split ml-load --release 3.17.2 "$url" < <(head -c 3000 a.mlr; sleep 0.5; tail -c +3001 a.mlr)
+        assert_status 0
+        ml-verify -q "$url" < <(head -c 3000 a.mlr; sleep 0.5; tail -c +3001 a.mlr)
+        dropdb --force "$PGDATABASE"
+        createdb -E UTF8 -T template0 "$PGDATABASE"
+        for limit in idle_in_transaction_session_timeout idle_session_timeout; do
+            sql "ALTER ROLE mlflow IN DATABASE $PGDATABASE SET $limit = 100"
+        done
+        ml-schema create -q --release 3.17.2 "$url"
+    done
+}
+
 @test "two at once into an empty database: one loads, the other is refused" {
     for i in 1 2; do
         { ml-load -q "$url" <a.mlr 2>log$i && echo done || echo "exit $?"; } >status$i &

@@ -219,7 +219,7 @@ bool db_begin_or_tell(struct db *db, int timeout, bool (*begin)(struct db *, str
 
 bool db_commit(struct db *db, struct err *e)
 {
-    return db_exec(db, "COMMIT", e);
+    return db->ops->commit(db, e);
 }
 
 void db_rollback(struct db *db)

@@ -26,6 +26,7 @@ struct db_ops {
     void (*finalize)(struct db_stmt *s);
     bool (*begin_read)(struct db *db, struct err *e);
     bool (*begin_write)(struct db *db, struct err *e);
+    bool (*commit)(struct db *db, struct err *e);
     void (*rollback)(struct db *db);
     bool (*backup)(struct db *db, const char *file, struct err *e);
     /* One row per column: name, declared type, not null (0, 1), default, generated (0, 1), and a number by

@@ -39,6 +39,9 @@ struct postgres_db {
     PGconn *conn;
     struct postgres_stmt *streaming; /* whose rows are on their way; NULL: nobody's */
     unsigned serial;                 /* of the names of statements and cursors */
+    char *schema;                    /* that holds the tables */
+    char *search_path;               /* "search_path = …" for it */
+    bool writing;                    /* in a transaction of postgres_begin_write */
     uint64_t rows_written;
 };
 
@@ -142,6 +145,8 @@ static void say_notice(void *arg, const char *message)
 static void postgres_close(struct db *db)
 {
     PQfinish(conn_of(db));
+    free(((struct postgres_db *)db)->schema);
+    free(((struct postgres_db *)db)->search_path);
     free(db);
 }
 
@@ -312,19 +317,110 @@ static bool connect_by_steps(PGconn *conn)
     return true;
 }
 
-/* The first schema of search_path that is there and may be used; all tables are looked for in it. */
-static bool has_schema(struct db *db, struct err *e)
+/* ---- the session's schema
+ *
+ * All tables are looked for, and made, in one schema: the first of the user's search_path that is there and
+ * may be used. Nothing else is in the path: not `public` with what anybody may have put there
+ * (CVE-2018-1058), and temporary tables come last. pg_catalog, which is not named, comes first, so nothing
+ * takes the place of a function or operator of PostgreSQL's own with the same arguments; but in a schema in
+ * which others may create, one whose arguments fit better would be chosen, and run with our rights. It is
+ * looked for before the schema enters the path, and again where a transaction that writes begins and ends. */
+
+/* Sessions that read settings and catalogs see nothing but pg_catalog. */
+static const char only_catalog[] = "search_path = pg_catalog, pg_temp";
+
+/* A function or operator in schema $1 of a role that is neither a superuser nor one that this one belongs to,
+ * with the name of one of PostgreSQL's and other arguments. */
+static const char intruder_query[] =
+    "WITH trusted AS (SELECT oid FROM pg_roles WHERE rolsuper OR pg_has_role(oid, 'MEMBER'))\n"
+    "SELECT 'function ' || p.oid::regprocedure, p.proowner::regrole FROM pg_proc p\n"
+    "JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname = $1\n"
+    "WHERE p.proowner NOT IN (SELECT oid FROM trusted)\n"
+    "    AND EXISTS (SELECT FROM pg_proc c WHERE c.pronamespace = 'pg_catalog'::regnamespace\n"
+    "        AND c.proname = p.proname)\n"
+    "    AND NOT EXISTS (SELECT FROM pg_proc c WHERE c.pronamespace = 'pg_catalog'::regnamespace\n"
+    "        AND c.proname = p.proname AND c.proargtypes = p.proargtypes)\n"
+    "UNION ALL\n"
+    "SELECT 'operator ' || o.oid::regoperator, o.oprowner::regrole FROM pg_operator o\n"
+    "JOIN pg_namespace n ON n.oid = o.oprnamespace AND n.nspname = $1\n"
+    "WHERE o.oprowner NOT IN (SELECT oid FROM trusted)\n"
+    "    AND EXISTS (SELECT FROM pg_operator c WHERE c.oprnamespace = 'pg_catalog'::regnamespace\n"
+    "        AND c.oprname = o.oprname)\n"
+    "    AND NOT EXISTS (SELECT FROM pg_operator c WHERE c.oprnamespace = 'pg_catalog'::regnamespace\n"
+    "        AND c.oprname = o.oprname AND c.oprleft = o.oprleft AND c.oprright = o.oprright)\n"
+    "LIMIT 1";
+
+/* With nothing but pg_catalog in the path. */
+static bool look_for_intruder(struct postgres_db *db, struct err *e)
 {
-    PGresult *r = PQexec(conn_of(db), "SELECT current_schema(), current_setting('search_path')");
-    bool ok = PQresultStatus(r) == PGRES_TUPLES_OK || failed(db, r, e);
-    if (ok && PQgetisnull(r, 0, 0)) {
-        const char *path = PQgetvalue(r, 0, 1);
-        ok = err_set(e, db->display, "no schema to work in; search_path is %s", *path ? path : "empty");
-        err_hint(e, "create one of those, grant the role USAGE on it, or name another: "
-                    "?options=-csearch_path%%3DNAME in the URL, ALTER ROLE … SET search_path");
+    const char *schema = db->schema;
+    PGresult *r = PQexecParams(db->conn, intruder_query, 1, NULL, &schema, NULL, NULL, 0);
+    bool ok = PQresultStatus(r) == PGRES_TUPLES_OK || failed(&db->base, r, e);
+    if (ok && PQntuples(r) > 0) {
+        ok = err_set(e, db->base.display,
+                     "schema %s holds %s of role %s, which could run in the place of PostgreSQL's own",
+                     schema, PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1));
+        err_hint(e,
+                 "drop it, and leave others no right to create there: REVOKE CREATE ON SCHEMA %s FROM "
+                 "PUBLIC; or take a schema of your own: ?options=-csearch_path%%3DNAME in the URL",
+                 schema);
     }
     PQclear(r);
     return ok;
+}
+
+/* SET, or within a transaction SET LOCAL. */
+static bool set(struct db *db, const char *how, const char *setting, struct err *e)
+{
+    char *sql = xasprintf("%s %s", how, setting);
+    bool ok = exec_plain(db, sql, e);
+    free(sql);
+    return ok;
+}
+
+/* Looks for an intruder, and lets the session, or with SET LOCAL the transaction, look for tables. */
+static bool enter_schema(struct postgres_db *db, const char *how, struct err *e)
+{
+    return set(&db->base, how, only_catalog, e) && look_for_intruder(db, e) &&
+           set(&db->base, how, db->search_path, e);
+}
+
+/* Finds the schema to work in. */
+static bool find_schema(struct postgres_db *db, struct err *e)
+{
+    PGresult *r =
+        PQexec(db->conn, "SELECT pg_catalog.current_schema(), pg_catalog.current_setting('search_path')");
+    bool ok = PQresultStatus(r) == PGRES_TUPLES_OK || failed(&db->base, r, e);
+    if (ok && PQgetisnull(r, 0, 0)) {
+        const char *path = PQgetvalue(r, 0, 1);
+        ok = err_set(e, db->base.display, "no schema to work in; search_path is %s", *path ? path : "empty");
+        err_hint(e, "create one of those, grant the role USAGE on it, or name another: "
+                    "?options=-csearch_path%%3DNAME in the URL, ALTER ROLE … SET search_path");
+    }
+    if (ok) {
+        db->schema = xstrdup(PQgetvalue(r, 0, 0));
+        char *quoted = PQescapeIdentifier(db->conn, db->schema, strlen(db->schema));
+        ok = quoted || failed(&db->base, NULL, e);
+        db->search_path = quoted ? xasprintf("search_path = %s, pg_temp", quoted) : NULL;
+        PQfreemem(quoted);
+    }
+    PQclear(r);
+    return ok;
+}
+
+/* What the user, the database or the server may have set otherwise. A load waits for its stream as long as it
+ * takes; not every server knows each of the limits. */
+static bool set_up(struct postgres_db *db, enum db_mode mode, struct err *e)
+{
+    static const char settings[] =
+        "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout',\n"
+        "    'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout');\n"
+        "SET standard_conforming_strings = on; SET bytea_output = hex; SET extra_float_digits = 3;\n"
+        "SET lock_timeout = 5000";
+    static const char read_only[] = "SET default_transaction_read_only = on";
+    return find_schema(db, e) && set(&db->base, "SET", only_catalog, e) &&
+           exec_plain(&db->base, settings, e) && (mode != DB_READ || exec_plain(&db->base, read_only, e)) &&
+           enter_schema(db, "SET", e);
 }
 
 static struct db *postgres_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
@@ -347,13 +443,7 @@ static struct db *postgres_open(const struct db_url *u, enum db_mode mode, bool 
         return NULL;
     }
     PQsetNoticeProcessor(db->conn, say_notice, NULL);
-    const char *settings =
-        "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
-        "SET standard_conforming_strings = on; SET bytea_output = hex; SET extra_float_digits = 3;"
-        "SET lock_timeout = 5000";
-    const char *read_only = "SET default_transaction_read_only = on";
-    if (!exec_plain(&db->base, settings, e) || (mode == DB_READ && !exec_plain(&db->base, read_only, e)) ||
-        !has_schema(&db->base, e)) {
+    if (!set_up(db, mode, e)) {
         postgres_close(&db->base);
         return NULL;
     }
@@ -732,16 +822,36 @@ static bool postgres_begin_read(struct db *db, struct err *e)
     return exec_plain(db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e);
 }
 
-static bool postgres_begin_write(struct db *db, struct err *e)
-{
-    return exec_plain(db, "BEGIN", e);
-}
-
 static void postgres_rollback(struct db *db)
 {
     PGTransactionStatusType status = PQtransactionStatus(idle_conn(db));
     if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR)
         exec_plain(db, "ROLLBACK", NULL);
+    ((struct postgres_db *)db)->writing = false;
+}
+
+static bool postgres_begin_write(struct db *db, struct err *e)
+{
+    struct postgres_db *p = (struct postgres_db *)db;
+    if (!exec_plain(db, "BEGIN", e))
+        return false;
+    p->writing = enter_schema(p, "SET LOCAL", e);
+    if (!p->writing)
+        postgres_rollback(db);
+    return p->writing;
+}
+
+static bool postgres_commit(struct db *db, struct err *e)
+{
+    struct postgres_db *p = (struct postgres_db *)db;
+    if (p->writing && !enter_schema(p, "SET LOCAL", e))
+        return false;
+    p->writing = false;
+    if (exec_plain(db, "COMMIT", e))
+        return true;
+    if (PQstatus(p->conn) == CONNECTION_BAD)
+        err_hint(e, "the server had been asked to commit: look whether it has, with ml-verify");
+    return false;
 }
 
 static bool postgres_backup(struct db *db, const char *file, struct err *e)
@@ -766,6 +876,7 @@ const struct db_ops db_postgres_ops = {
     .finalize = postgres_finalize,
     .begin_read = postgres_begin_read,
     .begin_write = postgres_begin_write,
+    .commit = postgres_commit,
     .rollback = postgres_rollback,
     .backup = postgres_backup,
     .columns_query = "SELECT a.attname, replace(upper(format_type(a.atttypid, a.atttypmod)), 'CHARACTER "

@@ -374,6 +374,11 @@ static bool sqlite_begin_write(struct db *db, struct err *e)
     return sqlite_exec_(db, "BEGIN IMMEDIATE", e);
 }
 
+static bool sqlite_commit(struct db *db, struct err *e)
+{
+    return sqlite_exec_(db, "COMMIT", e);
+}
+
 static void sqlite_rollback(struct db *db)
 {
     if (!sqlite3_get_autocommit(handle_of(db)))
@@ -472,6 +477,7 @@ const struct db_ops db_sqlite_ops = {
     .finalize = sqlite_finalize_,
     .begin_read = sqlite_begin_read,
     .begin_write = sqlite_begin_write,
+    .commit = sqlite_commit,
     .rollback = sqlite_rollback,
     .backup = sqlite_backup_,
     .columns_query = "SELECT name, type, \"notnull\", dflt_value, hidden IN (2, 3), pk\n"
