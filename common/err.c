@@ -9,6 +9,7 @@
 
 #include "common/printable.h"
 #include "common/progress.h"
+#include "common/secret.h"
 
 enum { MAX_CLEANUPS = 16, MAX_TEXT = 8192, MAX_MESSAGE = 2 * MAX_TEXT };
 
@@ -93,28 +94,48 @@ static void put_line(const char *line, size_t len)
     }
 }
 
+/* A message that is being put together; `cut` when there was no more room. */
+struct line {
+    char text[MAX_MESSAGE];
+    size_t len;
+    bool cut;
+};
+
+static void add_printable(struct line *l, const char *text, size_t len)
+{
+    if (l->cut)
+        return;
+    l->cut = printable_into(l->text + l->len, sizeof l->text - l->len, text, len) < len;
+    l->len += strlen(l->text + l->len);
+}
+
+static void add_without_secrets(struct line *l, const char *text)
+{
+    size_t from = 0, at, len;
+    while (secret_find(text, from, &at, &len)) {
+        add_printable(l, text + from, at - from);
+        add_printable(l, "***", 3);
+        from = at + len;
+    }
+    add_printable(l, text + from, strlen(text + from));
+}
+
 /* One write(2) a message, so that programs of a pipeline do not mix their lines. Every part may hold what
- * others wrote, so all goes out in its printable form: a message is one line, and only text. What does not
- * fit is replaced by an ellipsis. No memory is asked for: a message may be about that. */
+ * others wrote, so all goes out in its printable form, without passwords: a message is one line, and only
+ * text. What does not fit is replaced by an ellipsis. No memory is asked for: a message may be about that. */
 static void put_message(const char *where, const char *label, const char *text)
 {
-    static const char ellipsis[] = "...";
+    static const char end[] = "...\n";
+    struct line l = {.len = 0};
     bool has_where = where && where[0];
     const char *const parts[] = {program, ": ", has_where ? where : "", has_where ? ": " : "", label, text};
-    char line[MAX_MESSAGE + sizeof ellipsis + 1];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        size_t used = strlen(parts[i]);
-        bool whole = printable_into(line + len, MAX_MESSAGE - len, parts[i], used) == used;
-        len += strlen(line + len);
-        if (!whole) {
-            memcpy(line + len, ellipsis, sizeof ellipsis);
-            len += sizeof ellipsis - 1;
-            break;
-        }
-    }
-    line[len++] = '\n';
-    put_line(line, len);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        add_without_secrets(&l, parts[i]);
+    const char *tail = l.cut ? end : end + strlen(end) - 1;
+    if (l.cut && l.len > sizeof l.text - sizeof end)
+        l.len = sizeof l.text - sizeof end;
+    memcpy(l.text + l.len, tail, strlen(tail));
+    put_line(l.text, l.len + strlen(tail));
 }
 
 static void put_format(const char *where, const char *label, const char *fmt, va_list ap)

@@ -4,8 +4,8 @@
  * with its kind and key, or a database object; then, where there is one, a line `program: hint: ...`. All
  * functions that print are safe to call from several threads: a message is one write(2). Every part may hold
  * text of others: what is not printable goes out as \xNN (printable.h), so no name and no value can begin a
- * line or reach the terminal as an escape sequence. Where standard error cannot be written, messages are
- * lost, and nothing else.
+ * line or reach the terminal as an escape sequence, and passwords are hidden (secret.h). Where standard error
+ * cannot be written, messages are lost, and nothing else.
  */
 #ifndef COMMON_ERR_H
 #define COMMON_ERR_H

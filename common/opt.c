@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/io.h"
 #include "common/progress.h"
+#include "common/secret.h"
 
 #ifndef MLRUNS_TOOLS_VERSION
 #define MLRUNS_TOOLS_VERSION "unknown"
@@ -197,7 +198,8 @@ void opt_usage_error(const struct opt_spec *spec, const char *fmt, ...)
     va_start(ap, fmt);
     buf_vaddf(&text, fmt, ap);
     va_end(ap);
-    err_print(NULL, "%s", buf_str(&text));
+    char *shown = secret_mask(buf_str(&text), NULL); /* the argument may be a URL in a wrong place */
+    err_print(NULL, "%s", shown);
     print_lines(stderr, spec->synopsis, "usage: ", "       ");
     fprintf(stderr, "Try '%s --help'.\n", err_program());
     exit(EXIT_TROUBLE);

@@ -122,3 +122,57 @@ PY
     assert_status 2
     only_text .stderr
 }
+
+@test "no form of a URL shows its password, in no program and no place" {
+    mlruns-dump -q mlruns >a.mlr
+    cat >urls <<'END'
+postgresql://u:geheim@h/d?sslmode=bogus
+postgresql+psycopg2://u:geheim@h/d?sslmode=bogus
+postgres://u:geheim@h/d?sslmode=bogus
+postgresql://u:a%20geheim@h/d?sslmode=bogus
+postgresql://u:geheim@a:b@h/d?sslmode=bogus
+postgresql://u:geheim/x?y@h/d?sslmode=bogus
+postgresql://u%3Ageheim@h/d?sslmode=bogus
+postgresql://u:geheim
+postgresql://u:geheim/d
+postgresql://u:geheim%40h/d
+postgresql://u:geheim@[h/d
+postgresql://u:geheim%zz@h/d
+postgresql:u:geheim@h/d
+postgresql:/u:geheim@h/d
+postgresql:///d?password=geheim&sslmode=bogus
+postgresql:///d?sslmode=bogus&password=geheim
+postgresql:///d?p%61ssword=geheim&sslmode=bogus
+postgresql:///d?PASSWORD=geheim&sslmode=bogus
+postgresql:///d?password%3Dgeheim
+postgresql:///d?sslpassword=geheim&sslmode=bogus
+postgresql:///d?password='geheim'&sslmode=bogus
+host=h user=u password=geheim
+password = 'a geheim' host=h
+mysql+pymysql://u:geheim@h/d
+mysql://u:geheim
+mssql+pyodbc://u:geheim@h/d
+jdbc:postgresql://h/d?user=u&password=geheim
+u:geheim@h/d
+END
+    while IFS= read -r url; do
+        export url
+        for command in 'ml-load "$url" <a.mlr' 'ml-load -n "$url" <a.mlr' 'ml-verify "$url" <a.mlr' 'mldb-dump "$url" >out' 'ml-schema create "$url"' \
+            'ml-schema upgrade "$url"' 'ml-schema upgrade --backup x "$url"' 'ml-schema current "$url"' 'ml-schema history "$url"' 'ml-schema check "$url"' \
+            'ml-schema migrate-to-default-workspace "$url"' 'ml-migrate --target "$url"' 'ml-migrate "$url"' 'ml-migrate "--nothing=$url"' \
+            'ml-load sqlite:///x.db "$url" <a.mlr' 'ml-load "--url=$url" <a.mlr' 'ml-load --release "$url" sqlite:///x.db <a.mlr' \
+            'ml-verify sqlite:///x.db "$url" <a.mlr' 'mldb-dump sqlite:///x.db "$url" >out' 'ml-schema current sqlite:///x.db "$url"' 'ml-schema "$url"' \
+            'ml-schema sql --dialect sqlite "$url"' 'ml-transform "$url" <a.mlr' 'ml-transform --fit "$url" <a.mlr' 'mlruns-dump "$url"' 'mlruns-dump mlruns "$url"' \
+            'MLFLOW_TRACKING_URI=$url ml-schema upgrade --dry-run --retries 0' 'MLFLOW_BACKEND_STORE_URI=$url ml-load </dev/null'; do
+            case $url:$command in
+            # a folder's name or a release's as well as any other
+            u:geheim*:mlruns-dump* | u:geheim*:"ml-migrate \"\$url"* | u:geheim*:*--release* | u:geheim*:*--fit*) continue ;;
+            esac
+            run_split timeout 60 sh -c "$command"
+            assert_status 2
+            case $output$stderr in
+            *geheim*) printf '%s\n%s\n%s\n' "$command" "$url" "$output$stderr" >&2; return 1 ;;
+            esac
+        done
+    done <urls
+}

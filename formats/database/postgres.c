@@ -8,6 +8,7 @@
 
 #include "common/arena.h"
 #include "common/buf.h"
+#include "common/secret.h"
 #include "formats/database/internal.h"
 
 enum { MAX_PARAMETERS = 64 };
@@ -200,39 +201,13 @@ static uint64_t postgres_rows_written(struct db *db)
     return ((struct postgres_db *)db)->rows_written;
 }
 
-/* True when len bytes at s are part of the URL where a password may be: between the first `:` and the last
- * `@`. */
-static bool may_be_secret(const char *conninfo, const char *s, size_t len)
-{
-    const char *from = strstr(conninfo, "://");
-    from = from ? strchr(from + 3, ':') : NULL;
-    const char *to = strrchr(conninfo, '@');
-    for (; from && to && from < to; from++)
-        if (strncmp(from, s, len) == 0)
-            return true;
-    return false;
-}
-
-/* Of a URL that is not well-formed libpq takes parts of the password for something else, and quotes them. */
+/* Of a URL that is not well-formed libpq takes parts of the password for something else, and quotes them, or
+ * the whole URL. */
 static bool fail_to_connect(const struct db_url *u, const char *message, struct err *e)
 {
-    struct buf b = {0};
-    while (*message) {
-        size_t n = strcspn(message, "\"");
-        buf_add(&b, message, n);
-        message += n;
-        if (!*message)
-            break;
-        size_t quoted = strcspn(message + 1, "\"");
-        bool secret = quoted > 0 && may_be_secret(u->conninfo, message + 1, quoted);
-        buf_addc(&b, '"');
-        buf_add(&b, secret ? "***" : message + 1, secret ? 3 : quoted);
-        message += 1 + quoted;
-        if (*message)
-            buf_addc(&b, *message++);
-    }
-    fail_with(u->display, strstr(buf_str(&b), u->conninfo) ? "malformed URL" : buf_str(&b), NULL, e);
-    buf_free(&b);
+    char *shown = secret_mask_quoted(strstr(message, u->conninfo) ? "malformed URL" : message, &u->hidden);
+    fail_with(u->display, shown, NULL, e);
+    free(shown);
     return false;
 }
 

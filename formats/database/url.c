@@ -8,6 +8,7 @@
 
 #include "common/buf.h"
 #include "common/io.h"
+#include "common/secret.h"
 
 static bool starts(const char *s, const char *prefix)
 {
@@ -52,49 +53,6 @@ const char *db_default_url(void)
             return text;
     }
     return "sqlite:///mlflow.db";
-}
-
-static bool is_secret(const char *parameter)
-{
-    static const char *const secrets[] = {"password",         "passwd",           "sslpassword",
-                                          "scram_client_key", "scram_server_key", "oauth_client_secret"};
-    char *name = xstrndup(parameter, strcspn(parameter, "=&"));
-    bool found = false;
-    io_percent_decode(name);
-    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
-        found |= strcasecmp(name, secrets[i]) == 0;
-    free(name);
-    return found;
-}
-
-/* Hides what may be a password: before a host all between the first `:` and the last `@`, and parameters of
- * the query. */
-static char *masked(const char *text)
-{
-    struct buf b = {0};
-    const char *rest = strstr(text, "://");
-    rest = rest ? rest + 3 : text;
-    buf_add(&b, text, (size_t)(rest - text));
-    const char *at = strrchr(rest, '@');
-    const char *colon = strchr(rest, ':');
-    if (*rest != '/' && at && colon && colon < at) {
-        buf_add(&b, rest, (size_t)(colon - rest + 1));
-        buf_adds(&b, "***");
-        rest = at;
-    }
-    const char *query = strchr(rest, '?');
-    while (query) {
-        query++;
-        size_t len = strcspn(query, "=&");
-        if (query[len] == '=' && is_secret(query)) {
-            buf_add(&b, rest, (size_t)(query + len + 1 - rest));
-            buf_adds(&b, "***");
-            rest = query + strcspn(query, "&");
-        }
-        query = strchr(query, '&');
-    }
-    buf_adds(&b, rest);
-    return b.data ? b.data : xstrdup("");
 }
 
 static bool is_escape(const char *s)
@@ -149,7 +107,7 @@ static bool parse_sqlite(const char *text, const char *rest, struct db_url *u, s
 bool db_url_parse(const char *text, struct db_url *u, struct err *e)
 {
     memset(u, 0, sizeof *u);
-    u->display = masked(text);
+    u->display = secret_mask(text, &u->hidden);
     size_t n = sqlite_scheme(text);
     if (n) {
         u->dialect = DIALECT_SQLITE;
@@ -203,5 +161,6 @@ void db_url_free(struct db_url *u)
     free(u->options);
     free(u->conninfo);
     free(u->display);
+    buf_free(&u->hidden);
     memset(u, 0, sizeof *u);
 }

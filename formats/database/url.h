@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 
 enum dialect { DIALECT_SQLITE, DIALECT_POSTGRESQL };
@@ -14,9 +15,10 @@ struct db_url {
     /* SQLite: the path with its escapes where it has some, else NULL. SQLAlchemy decodes them since 2.1; to
      * MLflow with an older one this is the file's name. */
     char *undecoded;
-    char *options;  /* SQLite: what follows `?`, or NULL */
-    char *conninfo; /* PostgreSQL: a URI for libpq, password included; NULL for SQLite */
-    char *display;  /* for messages, passwords as *** */
+    char *options;     /* SQLite: what follows `?`, or NULL */
+    char *conninfo;    /* PostgreSQL: a URI for libpq, password included; NULL for SQLite */
+    char *display;     /* for messages, passwords as *** */
+    struct buf hidden; /* what display does not show (secret_mask) */
 };
 
 /* Parses MLflow's URLs: sqlite:///rel.db, sqlite:////abs.db, sqlite+pysqlite:///…, postgresql://…,

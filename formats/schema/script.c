@@ -43,12 +43,13 @@ static void add_head(struct buf *out, enum dialect dialect)
                       "PRAGMA legacy_alter_table = ON;\n"
                       "CREATE TEMP TABLE ml_schema_guard (wrong INTEGER CHECK (wrong = 0));\n");
     else
-        buf_adds(out, "\\set ON_ERROR_STOP on\n"
-                      "-- All is made in the first schema of search_path, and no other is looked into.\n"
-                      "DO $$ BEGIN PERFORM pg_catalog.set_config('search_path',\n"
-                      "    pg_catalog.concat(pg_catalog.quote_ident(pg_catalog.current_schema()), ', pg_temp'), "
-                      "false);\n"
-                      "END $$;\n");
+        buf_adds(out,
+                 "\\set ON_ERROR_STOP on\n"
+                 "-- All is made in the first schema of search_path, and no other is looked into.\n"
+                 "DO $$ BEGIN PERFORM pg_catalog.set_config('search_path',\n"
+                 "    pg_catalog.concat(pg_catalog.quote_ident(pg_catalog.current_schema()), ', pg_temp'), "
+                 "false);\n"
+                 "END $$;\n");
 }
 
 static void add_revision_guard(struct buf *out, enum dialect dialect, int from)

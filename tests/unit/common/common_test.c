@@ -13,6 +13,7 @@
 #include "common/io.h"
 #include "common/opt.h"
 #include "common/printable.h"
+#include "common/secret.h"
 #include "common/utf8.h"
 #include "tests/unit/tap.h"
 
@@ -239,6 +240,58 @@ static void test_options(void)
     free(o.list.items);
 }
 
+static void test_secrets(void)
+{
+    static const char *const cases[][2] = {
+        {"postgresql://u:geheim@h/d", "postgresql://u:***@h/d"},
+        {"postgresql+psycopg2://u:ge@he/im@h:5432/d?x=1", "postgresql+psycopg2://u:***@h:5432/d?x=1"},
+        {"postgresql://u%3Ageheim@h/d", "postgresql://u%3A***@h/d"},
+        {"postgresql://u:geheim", "postgresql://u:***"},
+        {"postgresql://u:ge/heim", "postgresql://u:***"},
+        {"postgresql://u:geheim%40h/d", "postgresql://u:***"},
+        {"postgresql:u:geheim@h/d", "postgresql:u:***@h/d"},
+        {"postgresql:/u:geheim@h/d", "postgresql:/u:***@h/d"},
+        {"u:geheim@h/d", "u:***@h/d"},
+        {"mysql+pymysql://u:geheim@h/d", "mysql+pymysql://u:***@h/d"},
+        {"postgresql:///d?password=geheim&user=u", "postgresql:///d?password=***&user=u"},
+        {"postgresql:///d?user=u&p%61ssword=geheim", "postgresql:///d?user=u&p%61ssword=***"},
+        {"postgresql:///d?PASSWORD%3Dgeheim", "postgresql:///d?PASSWORD%3D***"},
+        {"postgresql:///d?sslpassword=geheim;x", "postgresql:///d?sslpassword=***;x"},
+        {"jdbc:postgresql://h/d?user=u&password=geheim", "jdbc:postgresql://h/d?user=u&password=***"},
+        {"host=h password=ge&heim user=u", "host=h password=*** user=u"},
+        {"host=h password = 'ge \\' heim' user=u", "host=h password = *** user=u"},
+        {"password=u:geheim@x", "password=***"},
+        {"postgresql://h/d", "postgresql://h/d"},
+        {"postgresql://h:5432/d", "postgresql://h:5432/d"},
+        {"postgresql://h:1,[::1]:2,i/d?target_session_attrs=any",
+         "postgresql://h:1,[::1]:2,i/d?target_session_attrs=any"},
+        {"postgresql:///d?host=/tmp:x", "postgresql:///d?host=/tmp:x"},
+        {"sqlite:///a:b@c.db?timeout=3", "sqlite:///a:b@c.db?timeout=3"},
+        {"sqlite:////C:/x.db", "sqlite:////C:/x.db"},
+        {"unknown option '--a:b'", "unknown option '--a:b'"},
+        {"unknown option '--url=postgresql://u:geheim@h'", "unknown option '--url=postgresql://u:***@h'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf hidden = {0};
+        char *masked = secret_mask(cases[i][0], &hidden), *again = secret_mask(masked, NULL);
+        is_str(masked, cases[i][1], "masked: %s", cases[i][1]);
+        is_str(again, cases[i][1], "and not more when it is masked again");
+        free(masked);
+        free(again);
+        buf_free(&hidden);
+    }
+    struct buf hidden = {0};
+    free(secret_mask("postgresql://u:ge%20heim:x@h/d", &hidden));
+    char *shown = secret_mask_quoted("no port \"x\" in \"h\": ge heim:x", &hidden);
+    is_str(shown, "no port \"***\" in \"***\": ***", "what quotes parts of a password shows none of it");
+    free(shown);
+    buf_free(&hidden);
+    size_t at, len;
+    ok(secret_find("keep ftp://u:geheim@h/a: it's", 0, &at, &len) && at == 13 && len == 6,
+       "a password in the URL of a text");
+    ok(!secret_find("postgresql://h:5432/d: at 3:4@5", 0, &at, &len), "none where none is");
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
@@ -252,6 +305,7 @@ int main(void)
     test_printable();
     test_shell_words();
     test_options();
+    test_secrets();
     rmdir(dir);
     return done_testing();
 }
