@@ -239,3 +239,45 @@ Structure: NOT CHECKED: --data-only
 
 Status: SUCCESS"
 }
+
+@test "a database of a revision that is not known is read: what has the known shape, and the rest as rows" {
+    fresh
+    for sql in "UPDATE alembic_version SET version_num = '0123456789ab'" "CREATE TABLE novelties (id INTEGER PRIMARY KEY, what TEXT)" \
+        "INSERT INTO novelties VALUES (1, 'a'), (2, NULL)" "ALTER TABLE runs ADD COLUMN mood TEXT" "ALTER TABLE runs ADD COLUMN own INTEGER" \
+        "UPDATE runs SET mood = 'good' WHERE run_uuid = (SELECT min(run_uuid) FROM runs)"; do
+        sqlite3 a.db "$sql"
+        psql -qX -v ON_ERROR_STOP=1 -c "$sql"
+    done
+    run_id=$(sqlite3 a.db "SELECT min(run_uuid) FROM runs")
+    for u in sqlite:///a.db postgresql:///; do
+        run_split sh -c "mldb-dump $u >b.mlr"
+        assert_status 0
+        assert_contains "$stderr" "revision '0123456789ab' is none of MLflow's up to"
+        assert_contains "$stderr" "nearest to revision dc11669786a5 (3.17.0 to 3.17.2); what that has is read as always, and as rows: novelties, runs (mood,own)"
+        assert_equal "$(ml-transform --json <b.mlr | jq -c 'select(.kind == "row") | [.table, .values]')" \
+            "[\"novelties\",{\"id\":2}]
+[\"novelties\",{\"id\":1,\"what\":\"a\"}]
+[\"runs\",{\"run_uuid\":\"$run_id\",\"mood\":\"good\"}]"
+        for option in --data-only --exact; do
+            run_split ml-verify $option $u <b.mlr
+            assert_status 0
+            assert_contains "$output" "Other Rows: 3/3 passed"
+            assert_contains "$output" "Data: SUCCESS
+Structure: NOT CHECKED: "
+            assert_contains "$stderr" "and as rows: novelties, runs (mood,own)"
+        done
+        # the known shape alone, of a file store
+        run_split ml-verify --data-only $u <a.mlr
+        assert_status 0
+    done
+    for sql in "UPDATE novelties SET what = 'b' WHERE id = 2" "UPDATE runs SET mood = NULL"; do
+        sqlite3 a.db "$sql"
+        run_split ml-verify -q --data-only sqlite:///a.db <b.mlr
+        assert_status 1
+    done
+    assert_contains "$output" "Other Rows: 1/4 passed"
+    before=$(sha256sum a.db)
+    run_split ml-load -q sqlite:///a.db <a.mlr
+    assert_status 2
+    assert_equal "$(sha256sum a.db)" "$before"
+}

@@ -16,6 +16,8 @@
 #include "formats/stream/wire.h"
 
 struct options {
+    struct others others; /* of a revision that is not known */
+    struct buf warning;
     bool exact, json, data_only;
     uint64_t max_failures;
     const char *tmpdir;
@@ -170,6 +172,9 @@ static struct db *open_database(int argc, char **argv, int first, struct options
     struct db *db = db_open_for_program(argv[first], &o->tmpdir, u, &e);
     if (!db)
         db_die(&e);
+    /* where even that cannot be read the report says so */
+    if (schema_read_unknown(db, false, &o->others, &o->warning, &e) && o->warning.len)
+        err_warn(u->display, "%s", buf_str(&o->warning));
     return db;
 }
 
@@ -189,8 +194,11 @@ int main(int argc, char **argv)
     err_catch_signals();
     struct db *db = open_database(argc, argv, first, &o, &u);
     struct verify_report *report = verify_report_new(o.json, o.max_failures, o.tmpdir);
-    struct verify_options how = {
-        .exact = o.exact, .tmpdir = o.tmpdir, .failure = verify_report_add, .arg = report};
+    struct verify_options how = {.others = o.others.n ? &o.others : NULL,
+                                 .exact = o.exact,
+                                 .tmpdir = o.tmpdir,
+                                 .failure = verify_report_add,
+                                 .arg = report};
     struct verify *v = verify_new(db, &how, &e);
     if (!v) {
         err_report(&e);
@@ -207,6 +215,8 @@ int main(int argc, char **argv)
     print_notes(&result, skipped);
     verify_free(v);
     verify_report_free(report);
+    others_free(&o.others);
+    buf_free(&o.warning);
     db_url_free(&u);
     io_close_stdout();
     bool failed = result.failures || structure.structure.verdict == VERIFY_STRUCTURE_DIFFERENT;

@@ -16,6 +16,8 @@
 #include "formats/stream/wire.h"
 
 struct options {
+    struct others others; /* of a revision that is not known */
+    struct buf warning;
     struct opt_list experiments, workspaces;
     bool registry, with_secrets, skip_malformed, no_warnings;
     const char *tmpdir;
@@ -62,15 +64,15 @@ static void take_problem(const struct record *r, const char *name, const char *r
 static struct db *open_database(int argc, char **argv, int first, struct options *o, struct db_url *u)
 {
     struct err e;
-    int order;
     if (argc - first > 1)
         opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
     struct db *db = db_open_for_program(argv[first], &o->tmpdir, u, &e);
     if (!db)
         db_die(&e);
-    if (!schema_order_of(db, &order,
-                         &e)) /* a revision that is not known may hold what would be left out unseen */
+    if (!schema_read_unknown(db, true, &o->others, &o->warning, &e))
         err_die(&e);
+    if (o->warning.len)
+        err_warn(u->display, "%s", buf_str(&o->warning));
     return db;
 }
 
@@ -112,6 +114,7 @@ int main(int argc, char **argv)
         .tmpdir = o.tmpdir,
         .problem = take_problem,
         .arg = &o,
+        .others = &o.others,
         .skip_malformed = o.skip_malformed,
     };
     progress_start("reading", "records", 0);
@@ -131,6 +134,8 @@ int main(int argc, char **argv)
     print_notes(&result);
     dbdump_free(d);
     dbdump_result_free(&result);
+    others_free(&o.others);
+    buf_free(&o.warning);
     db_url_free(&u);
     return result.problems ? EXIT_ANSWER_NO : EXIT_DONE;
 }

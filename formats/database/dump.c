@@ -463,12 +463,35 @@ static bool find_foreign_tables(struct dbdump *d, struct err *e)
         struct value v;
         db_column(s, 0, &v);
         char *name = xstrndup(v.s, v.len);
-        if (!is_known(name))
+        if (!is_known(name) && !(d->o->others && others_has_table(d->o->others, name)))
             add_name(&d->result->foreign, name);
         free(name);
     }
     db_finalize(s);
     return more == 0;
+}
+
+/* After all other rows, by their table and all that is in them. */
+static bool put_other(const struct record *r, void *arg, struct err *e)
+{
+    struct dbdump *d = arg;
+    buf_reset(&d->key);
+    buf_addc(&d->key, (char)PHASE_ROWS);
+    buf_addc(&d->key, (char)(KIND_COUNT + 1));
+    value_sort_key(&r->v[F_row_table], &d->key);
+    value_sort_key(&r->v[F_row_values], &d->key);
+    return put(d, r, e);
+}
+
+static bool read_others(struct dbdump *d, struct err *e)
+{
+    if (!d->o->others)
+        return true;
+    if (!selects(d))
+        return others_read(d->o->others, d->db, put_other, d, e);
+    for (size_t i = 0; i < d->o->others->n; i++)
+        add_name(&d->result->unscoped, d->o->others->items[i].name);
+    return true;
 }
 
 static bool read_all(struct dbdump *d, struct err *e)
@@ -484,7 +507,7 @@ static bool read_all(struct dbdump *d, struct err *e)
     for (int i = 0; i < row_tables_count; i++)
         if (!read_table(d, &row_tables[i], e))
             return false;
-    return true;
+    return read_others(d, e);
 }
 
 struct dbdump *dbdump_read(struct db *db, const struct dbdump_options *o, struct dbdump_result *out,

@@ -4,6 +4,7 @@
 #define FORMATS_DBDUMP_H
 
 #include "formats/database/db.h"
+#include "formats/database/others.h"
 #include "formats/record/record.h"
 #include "formats/stream/wire.h"
 
@@ -18,7 +19,8 @@ struct dbdump_options {
     /* A record that MLflow's own rules do not allow (SQLite does not enforce types): name and reason. */
     void (*problem)(const struct record *r, const char *name, const char *reason, void *arg);
     void *arg;
-    bool skip_malformed; /* such records become `skipped` ones */
+    const struct others *others; /* read too, for a revision that is not known; or NULL */
+    bool skip_malformed;         /* such records become `skipped` ones */
 };
 
 struct dbdump_result {

@@ -19,6 +19,7 @@ struct rows_cursor {
     struct buf numbers; /* text of numbers in JSON columns */
     struct buf values;
     uint64_t secrets;
+    const char *only;   /* columns, split by commas; NULL: all */
     bool untyped;       /* columns may hold anything: SQLite */
     const char *misfit; /* column of the current row */
 };
@@ -72,15 +73,25 @@ static bool is_prepopulated(const struct rows_cursor *c, const char *column)
     return false;
 }
 
+static bool is_wanted(const struct rows_cursor *c, const char *column)
+{
+    const char *p = c->only;
+    for (size_t len; p && (len = row_next_column(&p)) > 0; p += len)
+        if (strlen(column) == len && memcmp(column, p, len) == 0)
+            return true;
+    return !c->only;
+}
+
 static void add_columns(struct buf *sql, struct rows_cursor *c)
 {
     for (int i = 0; i < c->columns.n && c->n < ROW_MAX_COLUMNS; i++) {
-        if (c->columns.items[i].generated || is_prepopulated(c, c->columns.items[i].name))
+        const char *name = c->columns.items[i].name;
+        if (c->columns.items[i].generated || is_prepopulated(c, name) || !is_wanted(c, name))
             continue;
         buf_addf(sql, "%sx.\"%s\"", c->n ? ", " : "SELECT ", c->columns.items[i].name);
         c->of[c->n++] = i;
     }
-    buf_addf(sql, " FROM %s x", c->table->name);
+    buf_addf(sql, " FROM \"%s\" x", c->table->name);
 }
 
 struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned flags, const char *where,
@@ -100,6 +111,29 @@ struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned
             buf_addf(&sql, " %s (%s)", t->flags & ROW_REST ? "AND" : "WHERE", where);
         if (flags & ROWS_ORDERED)
             add_order(&sql, c, db_dialect(db));
+        c->stmt = db_prepare(db, buf_str(&sql), e);
+        ok = c->stmt != NULL;
+    }
+    buf_free(&sql);
+    if (ok)
+        return c;
+    rows_close(c);
+    return NULL;
+}
+
+struct rows_cursor *rows_open_other(struct db *db, const struct row_table *t, const char *only,
+                                    const char *where, struct err *e)
+{
+    struct rows_cursor *c = xcalloc(1, sizeof *c);
+    struct buf sql = {0};
+    c->table = t;
+    c->only = only;
+    c->with_secrets = true;
+    bool ok = db_table_columns(db, t->name, &c->columns, e);
+    if (ok && c->columns.n > 0) {
+        add_columns(&sql, c);
+        if (where)
+            buf_addf(&sql, " WHERE (%s)", where);
         c->stmt = db_prepare(db, buf_str(&sql), e);
         ok = c->stmt != NULL;
     }

@@ -296,9 +296,9 @@ static bool has_null_column(const struct checker *c, const struct schema_fact *f
 /* Of what is there beside MLflow's own only what can refuse MLflow's rows, or swallow them, is drift. */
 static bool may_refuse_rows(const struct checker *c, const struct schema_fact *f)
 {
-    static const char *const kinds[] = {"check", "exclude", "definition", "options", "row"};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (schema_fact_is(f, kinds[i]))
+    static const char *const refusing[] = {"check", "exclude", "definition", "options", "row"};
+    for (size_t i = 0; i < sizeof refusing / sizeof *refusing; i++)
+        if (schema_fact_is(f, refusing[i]))
             return true;
     if (schema_fact_is(f, "column"))
         return strstr(f->text, " NOT NULL") && !has_value(f);

@@ -13,6 +13,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "formats/database/db.h"
+#include "formats/database/others.h"
 #include "migrations/migrations.h"
 
 #define SCHEMA_EMPTY (-1) /* the order of a database without MLflow's tables */
@@ -101,6 +102,13 @@ struct schema_findings {
  * made. Reads the catalog alone, within the transaction that may be open: no right is needed, and nothing is
  * made. */
 bool schema_check(struct db *db, int order, struct schema_findings *f, struct err *e);
+
+/* For programs that read a database of whatever revision. Of one whose revision is not known *others is what
+ * no known revision has, tables and columns, and warning says so in words; of any other both stay empty.
+ * Zero-initialise both; others_free and buf_free them. Without MLflow's tables, with several revisions or
+ * without one it fails as schema_order_of does where `strict`. */
+bool schema_read_unknown(struct db *db, bool strict, struct others *others, struct buf *warning,
+                         struct err *e);
 
 enum schema_verdict { SCHEMA_SOUND, SCHEMA_DIFFERENT, SCHEMA_NOT_JUDGED };
 /* Whether a database is as its own revision wants it: what schema_check finds, and a stamp that is missing or

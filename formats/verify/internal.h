@@ -155,6 +155,10 @@ int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_le
 /* Answers: the source has a record that the target lacks, and the reverse. */
 void verify_missing(struct verify *v, const struct record *r);
 void verify_extra(struct verify *v, const struct record *r);
+/* Replaces out's content by the key of a row of a table that is not known: all that is in it. */
+void verify_whole_key(const struct record *r, struct buf *out);
+/* Counts a record that is equal on both sides. */
+void verify_passed(struct verify *v, const struct record *r);
 /* Answers that the workspace "default" is missing, which the schema itself makes and the stream therefore
  * does not name, where the table is there and has no such row. */
 bool verify_default_workspace(struct verify *v, struct err *e);

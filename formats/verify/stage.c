@@ -42,6 +42,15 @@ void verify_segment(struct verify *v, const struct wire_header *h)
     s->shard = h->shard;
 }
 
+void verify_whole_key(const struct record *r, struct buf *out)
+{
+    struct section s = verify_section(r->kind, NULL);
+    buf_reset(out);
+    buf_add(out, s.prefix, s.prefix_len);
+    for (int i = 0; i < r->kind->n_fields; i++)
+        value_sort_key(&r->v[i], out);
+}
+
 /* The key of a source's row; of a table that is not known all of it. */
 static bool make_source_row_key(struct verify *v, const struct record *r, struct buf *out, uint32_t *len,
                                 struct err *e)
@@ -55,11 +64,7 @@ static bool make_source_row_key(struct verify *v, const struct record *r, struct
         *len = (uint32_t)verify_row_key(t, entries, n, out);
         return true;
     }
-    struct section s = verify_section(r->kind, NULL);
-    buf_reset(out);
-    buf_add(out, s.prefix, s.prefix_len);
-    for (int i = 0; i < r->kind->n_fields; i++)
-        value_sort_key(&r->v[i], out);
+    verify_whole_key(r, out);
     *len = (uint32_t)out->len;
     return true;
 }

@@ -125,11 +125,78 @@ static bool compare_kind(struct verify *v, const struct section *section, struct
     return ok;
 }
 
+/* -- rows of tables that are not known: their key is all that is in them */
+
+struct other_side {
+    struct verify *v;
+    struct sorter *sorter;
+    struct buf key, data;
+};
+
+static bool stage_other(const struct record *r, void *arg, struct err *e)
+{
+    struct other_side *o = arg;
+    verify_whole_key(r, &o->key);
+    buf_reset(&o->data);
+    wire_encode(r, &o->data);
+    return sorter_add(o->sorter, o->key.data, o->key.len, o->data.data, o->data.len, e);
+}
+
+static bool extra_other(struct verify *v, struct sorter *target, const struct sort_entry *item, struct err *e)
+{
+    struct record r;
+    struct buf data = {0};
+    bool ok = sorter_read(target, item, 0, item->data_len, &data, e) &&
+              wire_decode(v->decoder_before, data.data, data.len, &r, e);
+    if (ok)
+        verify_extra(v, &r);
+    buf_free(&data);
+    return ok;
+}
+
+/* Merges the source's rows with those that were staged of the target. */
+static bool merge_others(struct verify *v, const struct section *section, struct sorter *target,
+                         struct err *e)
+{
+    struct sort_entry item;
+    int more = sorter_next(target, &item, e);
+    while (more > 0 || (more == 0 && v->source.have)) {
+        int order = more == 0 ? -1
+                    : !v->source.have
+                        ? 1
+                        : verify_compare_bytes(v->source.key, v->source.key_len, item.key, item.key_len);
+        if (order == 0)
+            verify_passed(v, &v->source.record);
+        else if (order < 0)
+            verify_missing(v, &v->source.record);
+        else if (!extra_other(v, target, &item, e))
+            return false;
+        if (order <= 0 && !verify_source_next(v, section, e))
+            return false;
+        if (order >= 0)
+            more = sorter_next(target, &item, e);
+    }
+    return more == 0;
+}
+
+static bool compare_others(struct verify *v, const struct section *section, struct err *e)
+{
+    struct other_side o = {.v = v, .sorter = sorter_new(v->options.tmpdir, STAGE_MEMORY)};
+    bool ok = others_read(v->options.others, v->db, stage_other, &o, e) && sorter_finish(o.sorter, e) &&
+              merge_others(v, section, o.sorter, e);
+    sorter_free(o.sorter);
+    buf_free(&o.key);
+    buf_free(&o.data);
+    return ok;
+}
+
 /* Rows that MLflow's server made for itself and secrets are no extras beside a source that has none. */
 static bool compare_table(struct verify *v, const struct section *section, struct err *e)
 {
     const struct row_table *t = section->table;
     bool quiet = t && (t->flags & (ROW_SERVER | ROW_SECRETS)) && !v->source.have;
+    if (!t && v->options.others && v->source.have)
+        return compare_others(v, section, e);
     if (!t)
         return merge_section(v, section, e);
     v->rows = rows_open(v->db, t, ROWS_ORDERED | ROWS_WITH_SECRETS, NULL, e);

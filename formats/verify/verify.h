@@ -5,6 +5,7 @@
 #define FORMATS_VERIFY_H
 
 #include "formats/database/db.h"
+#include "formats/database/others.h"
 #include "formats/record/record.h"
 #include "formats/database/row_cursor.h"
 #include "formats/stream/wire.h"
@@ -27,7 +28,9 @@ struct verify_failure {
 };
 
 struct verify_options {
-    bool exact;         /* floats bit for bit, instead of within a relative 1e-9 */
+    const struct others
+        *others; /* of the target: compared with the source's rows of tables that are not known; or NULL */
+    bool exact;  /* floats bit for bit, instead of within a relative 1e-9 */
     const char *tmpdir; /* where the stream is staged when it does not fit into memory */
     void (*failure)(const struct verify_failure *f,
                     void *arg); /* called for each, in the order of the report */

@@ -1,0 +1,27 @@
+/* Tables and columns besides those that this project knows, of a database of a revision that it does not
+ * know: which they are, and their rows as records of kind row. */
+#ifndef FORMATS_OTHERS_H
+#define FORMATS_OTHERS_H
+
+#include "formats/database/row_cursor.h"
+
+struct others {
+    struct other_table {
+        char *name;
+        char *columns; /* split by commas; NULL: all, the table is not known */
+        char *key;     /* columns of its primary key, split by commas; "" for none */
+    } * items;
+    size_t n;
+};
+
+/* Adds a table, or columns of one; the texts are copied. */
+bool others_add(struct others *o, struct db *db, const char *table, const char *columns, struct err *e);
+void others_free(struct others *o);
+bool others_has_table(const struct others *o, const char *table); /* as a whole */
+
+/* Calls take for each row, in any order: of a known table its key and the columns besides, where one of them
+ * is not null. False with e filled, by take too. */
+typedef bool others_take(const struct record *r, void *arg, struct err *e);
+bool others_read(const struct others *o, struct db *db, others_take *take, void *arg, struct err *e);
+
+#endif
