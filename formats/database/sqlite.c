@@ -134,7 +134,8 @@ static bool open_handle(struct sqlite_db *db, const struct db_url *u, int flags)
     char *path = plain ? xstrdup(u->path) : xasprintf("./%s", u->path);
     int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     free(path);
-    sqlite3_extended_result_codes(db->handle, 1);
+    if (db->handle) /* NULL: out of memory, as sqlite3_errmsg(NULL) then says */
+        sqlite3_extended_result_codes(db->handle, 1);
     return code == SQLITE_OK;
 }
 
