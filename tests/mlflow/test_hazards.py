@@ -127,6 +127,14 @@ def _(tree):
     ]
 
 
+@case("kept", "a store with a folder that is no experiment")
+def _(tree):
+    number = len([*tree.root.glob("[0-9]*/meta.yaml"), *tree.root.glob(".trash/[0-9]*/meta.yaml")])
+    tree.path("notes").mkdir()
+    tree.path("notes/todo.txt").write_text("nothing\n")
+    return [("SELECT count(*) FROM experiments", [(number,)])]
+
+
 @case("kept", "model inputs of an experiment without a datasets folder")
 def _(tree):
     experiment = tree.experiment("models without datasets")
@@ -514,13 +522,6 @@ def _(tree):
     return [(tree.relative(path), line)], [(tree.run().name, "DATASET")], True
 
 
-@case("named", "a folder that is no experiment")
-def _(tree):
-    (tree.path("notes")).mkdir()
-    (tree.path("notes/todo.txt")).write_text("nothing\n")
-    return [("notes", None)], [], False
-
-
 @case("named", "a folder below an experiment whose meta.yaml is no run's")
 def _(tree):
     folder = tree.experiment() / "old_copy"
@@ -600,6 +601,13 @@ def _(tree):
     return [(tree.relative(tree.run() / "params" / "param0"), None)], [(tree.run().name, "param0")], True
 
 
+@case("named", "one id active and in .trash")
+def _(tree):
+    deleted = tree.path(".trash") / tree.experiment().name
+    shutil.copytree(tree.experiment(), deleted)
+    return [(tree.relative(deleted), None)], [], False
+
+
 # Refused by ml-load.  The function damages the tree and gives texts that the message must have, and what loads it after
 # all: options of ml-load with (query, rows), or None.
 
@@ -608,13 +616,6 @@ def _(tree):
 def _(tree):
     replace(tree.trashed() / "meta.yaml", "name:", "name: experiment-0")
     return ["experiment-0"], None
-
-
-@case("refused", "one id active and in .trash")
-def _(tree):
-    folder = tree.experiment()
-    shutil.copytree(folder, tree.path(".trash") / folder.name)
-    return [folder.name], None
 
 
 @case("refused", "an experiment whose id is no number")
