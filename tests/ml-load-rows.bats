@@ -260,3 +260,52 @@ EOT
     assert_equal "$(echo "$stderr" | grep -c 'this schema has no table webhooks; the releases that have it: MLflow 3.3.0 and newer')" 1
     assert_contains "$stderr" "Row webhooks (webhook_id=text 0 ü): "
 }
+
+@test "what stays where it is, of a database: artifacts and archived traces, by place, with what moves them" {
+    ml-schema create -q --release 3.17.2 sqlite:///p.db
+    sqlite3 p.db <<'EOT'
+INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage) VALUES
+    (0, 'Default', '/srv/ml flow/0', 'active'), (1, 'one', 'file:///srv/tree/1', 'deleted'), (2, 'two', 's3://bucket/tree/2', 'active'),
+    (3, 'three', 'mlflow-artifacts:/3', 'active'), (4, 'own', 'gs://other/team/own', 'active');
+INSERT INTO runs (run_uuid, experiment_id, name, status, lifecycle_stage, artifact_uri) VALUES
+    ('r0', 0, 'r', 'FINISHED', 'active', '/srv/ml flow/0/r0/artifacts'), ('r2', 2, 'r', 'FINISHED', 'active', 's3://bucket/tree/2/r2/artifacts'),
+    ('r3', 3, 'r', 'FINISHED', 'active', 'mlflow-artifacts:/3/r3/artifacts'), ('r4', 4, 'r', 'FINISHED', 'active', 'gs://other/team/own/r4/artifacts');
+INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, db_payload_generation) VALUES
+    ('t1', 0, 1, 'OK', 2), ('t2', 0, 1, 'OK', 2), ('t3', 2, 1, 'OK', 2), ('t4', 0, 1, 'OK', 2), ('t5', 0, 1, 'OK', 0);
+INSERT INTO trace_tags (request_id, key, value) SELECT request_id, 'mlflow.artifactLocation', '/srv/ml flow/0/traces/' || request_id || '/artifacts'
+    FROM trace_info WHERE experiment_id = 0;
+INSERT INTO trace_tags (request_id, key, value) SELECT request_id, 'mlflow.trace.spansLocation', 'ARCHIVE_REPO'
+    FROM trace_info WHERE request_id IN ('t1', 't2', 't3');
+INSERT INTO trace_tags (request_id, key, value) VALUES ('t4', 'mlflow.trace.spansLocation', 'TRACKING_STORE'),
+    ('t1', 'mlflow.trace.archiveLocation', '/srv/archive/0/traces/t1/artifacts'),
+    ('t2', 'mlflow.trace.archiveLocation', '/srv/archive/0/traces/t2/artifacts'),
+    ('t3', 'mlflow.trace.archiveLocation', 's3://bucket/archive/2/traces/t3/artifacts');
+EOT
+    mldb-dump -q sqlite:///p.db >p.mlr
+    run_split ml-load --release 3.17.2 sqlite:///q.db <p.mlr
+    assert_status 0
+    where="on the machine of the source's MLflow server"
+    # of t4 the spans are in the database; t1 and t2 have artifacts besides
+    assert_contains "$stderr" "keep /srv/ml flow/ $where: it has 5 artifact locations and the spans of 1 trace"
+    assert_contains "$stderr" "to move them: cp -a '/srv/ml flow/.' /NEW, and load again through ml-transform --rewrite-uri '/srv/ml flow=/NEW'"
+    assert_contains "$stderr" "keep file:///srv/tree/ $where: it has 1 artifact location"
+    assert_contains "$stderr" "cp -a /srv/tree/. /NEW, and load again through ml-transform --rewrite-uri 'file:///srv/tree=file:///NEW'"
+    assert_contains "$stderr" "keep /srv/archive/ $where: it has 2 archived traces"
+    assert_contains "$stderr" "cp -a /srv/archive/. /NEW, and load again through ml-transform --rewrite-uri '/srv/archive=/NEW'"
+    assert_contains "$stderr" "s3://bucket/tree/ has 2 artifact locations: MLflow finds them as before"
+    assert_contains "$stderr" "s3://bucket/archive/ has 1 archived trace: MLflow finds them as before"
+    assert_contains "$stderr" "load again through ml-transform --rewrite-uri 's3://bucket/archive=URI'"
+    assert_contains "$stderr" "mlflow-artifacts:/ has 2 artifact locations: the MLflow server finds them if its --artifacts-destination is"
+    assert_contains "$stderr" "gs://other/ has 2 artifact locations"
+    refute_contains "$stderr" ".trash"
+    # the hinted commands do what they say
+    run_split sh -c "ml-transform --rewrite-uri '/srv/ml flow=/NEW' --rewrite-uri /srv/archive=/NEW2 --rewrite-uri s3://bucket/archive=gs://b/a \
+        --rewrite-uri mlflow-artifacts:=s3://c <p.mlr | ml-load --release 3.17.2 sqlite:///r.db"
+    assert_status 0
+    assert_contains "$stderr" "keep /NEW/ $where: it has 5 artifact locations and the spans of 1 trace"
+    assert_contains "$stderr" "keep /NEW2/ $where: it has 2 archived traces"
+    assert_contains "$stderr" "gs://b/a/ has 1 archived trace"
+    assert_equal "$(sqlite3 r.db "SELECT value FROM trace_tags WHERE request_id = 't2' AND key = 'mlflow.trace.archiveLocation'")" \
+        /NEW2/0/traces/t2/artifacts
+    assert_equal "$(sqlite3 r.db 'SELECT artifact_location FROM experiments WHERE experiment_id = 3')" s3://c/3
+}

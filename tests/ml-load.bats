@@ -85,9 +85,12 @@ wait_for() {
     mlruns-dump -q mlruns >b.mlr
     run_split ml-load --release 3.17 sqlite:///db/x.db <b.mlr
     assert_status 0
-    assert_contains "$stderr" "keep file://$PWD/mlruns/: 1 artifact location"
+    assert_contains "$stderr" "keep file://$PWD/mlruns/: it has 1 artifact location"
+    assert_contains "$stderr" "hint: to move them: cp -a $PWD/mlruns/. /NEW, and load again through ml-transform --rewrite-uri 'file://$PWD/mlruns=file:///NEW'"
     assert_contains "$stderr" "schema dc11669786a5: 3.17.0 to 3.17.2, and no other, opens this database"
     assert_contains "$stderr" "export MLFLOW_TRACKING_URI=sqlite:///$PWD/db/x.db"
+    run_split ml-load -q --release 3.17 sqlite:///db/y.db <b.mlr
+    assert_equal "$stderr" ""
 }
 
 @test "deleted experiments and runs without a time of deletion are told" {

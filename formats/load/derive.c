@@ -81,51 +81,6 @@ static void derive_assessment(struct load *s, const struct record *r, const stru
     }
 }
 
-/* True for text that names a place on this disk: a path or a file: URI. */
-static bool is_local(const struct value *v)
-{
-    return value_is_text(v) && v->len > 0 &&
-           (v->s[0] == '/' || (v->len >= 5 && strncmp(v->s, "file:", 5) == 0));
-}
-
-/* The file store that a location lies in, of those known so far; NULL when it is in none. */
-static struct load_root *root_of(struct load *s, const struct value *v)
-{
-    for (int i = 0; value_is_text(v) && i < s->report.n_roots; i++) {
-        struct load_root *root = &s->report.roots[i];
-        size_t len = strlen(root->uri);
-        if (v->len >= len && memcmp(v->s, root->uri, len) == 0)
-            return root;
-    }
-    return NULL;
-}
-
-/* A file store gives its experiments the location ROOT/ID. */
-static void note_root(struct load *s, const struct value *location, const struct value *id)
-{
-    size_t n = location->len - id->len;
-    if (!is_local(location) || location->len <= id->len || n >= sizeof s->report.roots->uri ||
-        location->s[n - 1] != '/' || memcmp(location->s + n, id->s, id->len) != 0 || root_of(s, location) ||
-        s->report.n_roots == LOAD_MAX_ROOTS)
-        return;
-    struct load_root *root = &s->report.roots[s->report.n_roots++];
-    memcpy(root->uri, location->s, n);
-}
-
-static void note_location(struct load *s, const struct value *v)
-{
-    struct load_root *root = root_of(s, v);
-    if (root)
-        root->locations++;
-}
-
-static void note_spans(struct load *s, const struct value *v)
-{
-    struct load_root *root = root_of(s, v);
-    if (root)
-        root->spans++;
-}
-
 /* An experiment whose location says so need not be moved back before it is restored. */
 static bool is_in_trash(const struct value *location)
 {
@@ -142,15 +97,14 @@ static void note_experiment(struct load *s, const struct record *r)
              (value_is_null(ws) || value_eqs(ws, "default")))
         snprintf(s->default_elsewhere, sizeof s->default_elsewhere, "%.*s", (int)id->len, id->s);
     const struct value *location = &r->v[F_experiment_artifact_location];
-    if (s->from_file_store && value_is_text(location))
-        note_root(s, location, id);
-    note_location(s, location);
-    s->report.deleted_experiments += deleted && root_of(s, location) && !is_in_trash(location);
+    s->report.deleted_experiments +=
+        deleted && s->from_file_store && load_place_is_local(location) && !is_in_trash(location);
 }
 
 void load_derive(struct load *s, const struct record *r, const struct plan *p, struct value *row)
 {
     const struct value *v = r->v;
+    load_note_place(s, r);
     switch (r->kind->kind) {
     case KIND_experiment:
         note_experiment(s, r);
@@ -164,7 +118,6 @@ void load_derive(struct load *s, const struct record *r, const struct plan *p, s
     case KIND_run:
         s->report.undated_deleted_runs +=
             value_eqs(&v[F_run_lifecycle_stage], "deleted") && value_is_null(&v[F_run_deleted_time]);
-        note_location(s, &v[F_run_artifact_uri]);
         break;
     case KIND_input:
         if (value_is_null(&v[F_input_dataset_id]))
@@ -191,18 +144,8 @@ void load_derive(struct load *s, const struct record *r, const struct plan *p, s
         s->trace_experiment = row[p->column[F_trace_experiment_id]].i;
         s->trace_time = v[F_trace_request_time].i;
         break;
-    case KIND_trace_tag:
-        if (value_eqs(&v[F_trace_tag_key], "mlflow.artifactLocation"))
-            note_spans(s, &v[F_trace_tag_value]);
-        break;
     case KIND_assessment:
         derive_assessment(s, r, p, row);
-        break;
-    case KIND_logged_model:
-        note_location(s, &v[F_logged_model_artifact_location]);
-        break;
-    case KIND_model_version:
-        note_location(s, &v[F_model_version_source]);
         break;
     default:
         break;

@@ -109,9 +109,13 @@ struct load {
     bool has_default;                     /* an experiment 0 */
     char default_elsewhere[24];           /* id of another one named Default */
     int64_t trace_experiment, trace_time; /* of the trace that came last */
-    bool from_file_store;
-    bool checked; /* load_check() was asked */
-    bool fatal;   /* there is no sense in going on, and fatal_error says why */
+    bool from_file_store, from_database;  /* the segment's producer */
+    struct {
+        struct load_root *artifacts, *archive; /* NULL: it has no such location */
+        bool in_database, archived;            /* where its spans are; else with the artifacts */
+    } trace;                                   /* the one that came last, until its place is counted */
+    bool checked;                              /* load_check() was asked */
+    bool fatal;                                /* there is no sense in going on, and fatal_error says why */
     struct err fatal_error;
 };
 
@@ -201,6 +205,15 @@ enum verdict load_convert(struct load *s, const struct record *r, const struct p
 void load_derive(struct load *s, const struct record *r, const struct plan *p, struct value *row);
 /* A row must have what its columns demand. */
 bool load_check_nulls(struct load *s, const struct record *r, const struct plan *p, const struct value *row);
+
+/* ---- where artifacts and spans are (places.c) */
+
+/* Counts the places that a record names, for the report. */
+void load_note_place(struct load *s, const struct record *r);
+/* Counts those of the trace that came last: its tags are all there. */
+void load_end_trace_place(struct load *s);
+/* A path or a file: URI, on whichever machine. */
+bool load_place_is_local(const struct value *v);
 
 /* ---- rows as bytes (row_bytes.c) */
 

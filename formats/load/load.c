@@ -58,7 +58,9 @@ void load_segment(struct load *s, const struct wire_header *header)
         s->sources =
             xrealloc(s->sources, (s->n_segments ? (size_t)s->n_segments * 2 : 1) * sizeof *s->sources);
     snprintf(s->sources[s->n_segments++], sizeof *s->sources, "%s", header->source);
+    load_end_trace_place(s);
     s->from_file_store = strncmp(header->producer, "mlruns-dump", 11) == 0;
+    s->from_database = strncmp(header->producer, "mldb-dump", 9) == 0;
     for (int i = 0; i < REF_COUNT; i++)
         buf_reset(&s->current[i]);
 }
@@ -131,6 +133,7 @@ static void check_default(struct load *s)
 
 bool load_check(struct load *s, struct err *e)
 {
+    load_end_trace_place(s);
     if (!s->checked)
         check_default(s);
     s->checked = true;

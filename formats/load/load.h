@@ -19,7 +19,7 @@ enum {
     LOAD_MEMORY = 12 << 20,    /* bytes for rows before they go to a temporary file */
     LOAD_CACHE_KIB = 12 << 10, /* SQLite's page cache while rows are written and indexes made, in KiB */
     LOAD_MAX_MESSAGES = 20,    /* problems that are told one by one */
-    LOAD_MAX_ROOTS = 4
+    LOAD_MAX_ROOTS = 16
 };
 
 struct load_options {
@@ -43,16 +43,20 @@ struct load_report {
     uint64_t other_counts;        /* of these, token counts that differ from what the trace's metadata say */
     uint64_t usage_losses;        /* token usages and costs of which the columns hold a part only */
     uint64_t model_nans;          /* NaN metrics of logged models, stored as 0.0 */
-    uint64_t deleted_experiments; /* with a location in a file store */
+    uint64_t deleted_experiments; /* of a file store, with their files in its .trash */
     uint64_t undated_deleted_runs; /* deleted runs without a time of deletion */
     uint64_t workspaces;           /* besides the default one */
     uint64_t added_workspaces;     /* of these, without a row in the stream */
     int n_roots;
-    struct load_root {      /* a file store on this disk, known from the locations of its experiments */
-        char uri[512];      /* ends with `/` */
-        uint64_t locations; /* artifact locations below it */
-        uint64_t spans;     /* traces whose spans lie below it */
-    } roots[LOAD_MAX_ROOTS];
+    /* Where artifacts and spans are, known from the locations of experiments. roots[LOAD_MAX_ROOTS] counts
+     * what is in none of the others, and has no uri. */
+    struct load_root {
+        char uri[512];      /* without a `/` at its end */
+        bool from_database; /* a local one is on the machine of the database's server */
+        uint64_t locations; /* artifact locations there */
+        uint64_t spans;     /* traces whose spans are files there */
+        uint64_t archived;  /* traces whose archived spans are there */
+    } roots[LOAD_MAX_ROOTS + 1];
 };
 
 struct load;

@@ -5,6 +5,8 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "formats/load/internal.h"
+#include "formats/record/uri.h"
 
 static void add_plain(struct buf *out, uint64_t n, const char *one, const char *many)
 {
@@ -119,16 +121,109 @@ static void report_conversions(const struct load_report *r)
     buf_free(&b);
 }
 
+/* "5 artifact locations, the spans of 1 trace and 2 archived traces" */
+static void add_counts(struct buf *out, const struct load_root *root)
+{
+    const char *between[] = {"", " and ", ", "};
+    int left = (root->locations > 0) + (root->spans > 0) + (root->archived > 0), n = left;
+    if (root->locations)
+        add_plain(out, root->locations, "artifact location", "artifact locations");
+    left -= root->locations > 0;
+    if (root->spans) {
+        buf_addf(out, "%sthe spans of ", root->locations ? between[1 + (left > 1)] : "");
+        add_plain(out, root->spans, "trace", "traces");
+    }
+    if (root->archived) {
+        buf_adds(out, n > 1 ? between[1] : "");
+        add_plain(out, root->archived, "archived trace", "archived traces");
+    }
+}
+
+/* The path that a local URI names, for a shell. */
+static void add_path(struct buf *out, struct uri u, const char *end)
+{
+    struct buf path = {0};
+    while (u.p < u.end)
+        buf_addc(&path, uri_next_byte(&u));
+    buf_adds(&path, end);
+    buf_add_shell_word(out, buf_str(&path));
+    buf_free(&path);
+}
+
+/* The option by which URIs below the root become those below new. False where it cannot be written. */
+static bool add_rule(struct buf *out, const char *root, bool file, const char *new)
+{
+    struct buf rule = {0};
+    for (const char *p = root; *p; p++) {
+        if (*p == '=' && !file) {
+            buf_free(&rule);
+            return false;
+        }
+        buf_adds(&rule, *p == '=' ? "%3D" : (char[]){*p, '\0'});
+    }
+    buf_addf(&rule, "=%s", new);
+    buf_adds(out, "--rewrite-uri ");
+    buf_add_shell_word(out, buf_str(&rule));
+    buf_free(&rule);
+    return true;
+}
+
+static void report_local(const struct load_root *root, const char *counts)
+{
+    struct uri u = uri_of(root->uri, strlen(root->uri));
+    struct buf rule = {0}, path = {0};
+    bool with_scheme = uri_scheme(root->uri, strlen(root->uri)) > 0;
+    bool posix = !u.drive && !strchr(root->uri, '\\');
+    err_note("keep %s/%s: it has %s", root->uri,
+             root->from_database ? " on the machine of the source's MLflow server" : "", counts);
+    add_path(&path, u, "/.");
+    bool ok = err_level() >= 0 && add_rule(&rule, root->uri, u.file, with_scheme ? "file:///NEW" : "/NEW");
+    if (ok && posix)
+        err_print_hint("to move them: cp -a %s /NEW, and load again through ml-transform %s", buf_str(&path),
+                       buf_str(&rule));
+    else if (ok)
+        err_print_hint("to move them: copy that folder, and load again through ml-transform %s",
+                       buf_str(&rule));
+    buf_free(&path);
+    buf_free(&rule);
+}
+
+static void report_remote(const struct load_root *root, const char *counts)
+{
+    struct buf rule = {0};
+    bool proxied = strncmp(root->uri, "mlflow-artifacts:", 17) == 0;
+    err_note("%s/ has %s: %s", root->uri, counts,
+             proxied ? "the MLflow server finds them if its --artifacts-destination is that of the source's"
+                     : "MLflow finds them as before");
+    if (err_level() >= 0 && add_rule(&rule, root->uri, false, "URI"))
+        err_print_hint("if you copy them elsewhere: load again through ml-transform %s", buf_str(&rule));
+    buf_free(&rule);
+}
+
+static void report_places(const struct load_report *r)
+{
+    struct buf counts = {0};
+    for (int i = 0; i <= LOAD_MAX_ROOTS; i++) {
+        const struct load_root *root = &r->roots[i];
+        struct value uri = value_str(root->uri);
+        buf_reset(&counts);
+        add_counts(&counts, root);
+        if (counts.len == 0)
+            continue;
+        if (root->uri[0] == '\0')
+            err_note("in other places: %s", buf_str(&counts));
+        else if (load_place_is_local(&uri))
+            report_local(root, buf_str(&counts));
+        else
+            report_remote(root, buf_str(&counts));
+    }
+    buf_free(&counts);
+}
+
 static void report_about_files(const struct load_report *r)
 {
     struct buf b = {0};
-    for (int i = 0; i < r->n_roots; i++) {
-        add_plain(&b, r->roots[i].locations, "artifact location", "artifact locations");
-        buf_adds(&b, " and the spans of ");
-        add_plain(&b, r->roots[i].spans, "trace", "traces");
-        err_note("keep %s: %s stay there", r->roots[i].uri, buf_str(&b));
-        buf_reset(&b);
-    }
+    report_places(r);
     if (r->deleted_experiments) {
         add_plain(&b, r->deleted_experiments, "deleted experiment has its", "deleted experiments have their");
         err_note("%s files in the source's .trash: move such a folder back to where it was before you "

@@ -1,0 +1,153 @@
+/* Where the artifacts and spans are that records name: counted by root, which is what stands before the part
+ * that MLflow appends to it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/load/internal.h"
+#include "formats/record/uri.h"
+
+enum { MAX_SUFFIX = 512 };
+
+bool load_place_is_local(const struct value *v)
+{
+    if (!value_is_text(v) || v->len == 0)
+        return false;
+    return uri_scheme(v->s, v->len) == 0 || uri_of(v->s, v->len).file;
+}
+
+/* The root that a URI lies in, the longest one where there are several; NULL: none that is known so far. */
+static struct load_root *root_of(struct load *s, const struct value *v)
+{
+    struct load_root *best = NULL;
+    size_t best_len = 0;
+    for (int i = 0; i < s->report.n_roots; i++) {
+        struct load_root *root = &s->report.roots[i];
+        size_t len = strlen(root->uri);
+        if (v->len < len || memcmp(v->s, root->uri, len) != 0 || len < best_len)
+            continue;
+        if (v->len == len || v->s[len] == '/' || v->s[len] == '\\') {
+            best = root;
+            best_len = len;
+        }
+    }
+    return best;
+}
+
+/* How much of a URI on another machine names the machine or bucket: of s3://bucket/a, s3://bucket. 0: none.
+ */
+static size_t authority_len(const struct value *v)
+{
+    size_t scheme = uri_scheme(v->s, v->len);
+    if (scheme == 0 || load_place_is_local(v) || v->len <= scheme + 2 || memcmp(v->s + scheme, "//", 2) != 0)
+        return 0;
+    const char *slash = memchr(v->s + scheme + 2, '/', v->len - scheme - 2);
+    return slash ? (size_t)(slash - v->s) : v->len;
+}
+
+/* The length of a location's root. suffix is what MLflow appends to it, NULL: nothing; own: a location
+ * without it may be a root of its own. 0: it tells none. */
+static size_t root_len(const struct value *v, const char *suffix, bool own)
+{
+    size_t n = suffix ? strlen(suffix) : 0, authority = authority_len(v);
+    if (n && v->len > n && memcmp(v->s + v->len - n, suffix, n) == 0)
+        return v->len - n;
+    if (authority || !own)
+        return authority;
+    for (n = v->len; n > 1 && v->s[n - 1] == '/';)
+        n--;
+    return n;
+}
+
+static struct load_root *add_root(struct load *s, const struct value *v, size_t len)
+{
+    struct load_root *none = &s->report.roots[LOAD_MAX_ROOTS];
+    if (len == 0 || len >= sizeof none->uri || s->report.n_roots == LOAD_MAX_ROOTS || memchr(v->s, '\0', len))
+        return none;
+    struct load_root *root = &s->report.roots[s->report.n_roots++];
+    memcpy(root->uri, v->s, len);
+    root->from_database = s->from_database;
+    return root;
+}
+
+/* Where to count a location; NULL for what is none. */
+static struct load_root *place_of(struct load *s, const struct value *v, const char *suffix, bool own)
+{
+    if (!value_is_text(v) || v->type == VALUE_BIN)
+        return NULL;
+    struct uri u = uri_of(v->s, v->len);
+    if (uri_stays(&u))
+        return NULL;
+    struct load_root *root = root_of(s, v);
+    return root ? root : add_root(s, v, root_len(v, suffix, own));
+}
+
+static void note_location(struct load *s, const struct value *v, const char *suffix, bool own)
+{
+    struct load_root *root = place_of(s, v, suffix, own);
+    if (root)
+        root->locations++;
+}
+
+static void note_trace_tag(struct load *s, const struct record *r)
+{
+    const struct value *key = &r->v[F_trace_tag_key], *value = &r->v[F_trace_tag_value];
+    const struct value *id = &r->v[F_trace_tag_trace_id];
+    char suffix[MAX_SUFFIX];
+    snprintf(suffix, sizeof suffix, "/%lld/traces/%.*s/artifacts", (long long)s->trace_experiment,
+             (int)id->len, id->s);
+    if (value_eqs(key, "mlflow.artifactLocation")) {
+        s->trace.artifacts = place_of(s, value, suffix, false);
+    } else if (value_eqs(key, "mlflow.trace.archiveLocation")) {
+        s->trace.archive = place_of(s, value, suffix, false);
+    } else if (value_eqs(key, "mlflow.trace.spansLocation")) {
+        s->trace.archived = value_eqs(value, "ARCHIVE_REPO");
+        s->trace.in_database = value_eqs(value, "TRACKING_STORE");
+    }
+}
+
+void load_end_trace_place(struct load *s)
+{
+    bool elsewhere = s->trace.in_database || s->trace.archived;
+    if (s->trace.archive && s->trace.archived)
+        s->trace.archive->archived++;
+    if (s->trace.artifacts && elsewhere)
+        s->trace.artifacts->locations++;
+    else if (s->trace.artifacts)
+        s->trace.artifacts->spans++;
+    memset(&s->trace, 0, sizeof s->trace);
+}
+
+void load_note_place(struct load *s, const struct record *r)
+{
+    const struct value *v = r->v;
+    char suffix[MAX_SUFFIX];
+    switch (r->kind->kind) {
+    case KIND_experiment:
+        snprintf(suffix, sizeof suffix, "/%.*s", (int)v[F_experiment_experiment_id].len,
+                 v[F_experiment_experiment_id].s);
+        note_location(s, &v[F_experiment_artifact_location], suffix, true);
+        break;
+    case KIND_run:
+        snprintf(suffix, sizeof suffix, "/%.*s/%.*s/artifacts", (int)v[F_run_experiment_id].len,
+                 v[F_run_experiment_id].s, (int)v[F_run_run_id].len, v[F_run_run_id].s);
+        note_location(s, &v[F_run_artifact_uri], suffix, false);
+        break;
+    case KIND_logged_model:
+        snprintf(suffix, sizeof suffix, "/%.*s/models/%.*s/artifacts",
+                 (int)v[F_logged_model_experiment_id].len, v[F_logged_model_experiment_id].s,
+                 (int)v[F_logged_model_model_id].len, v[F_logged_model_model_id].s);
+        note_location(s, &v[F_logged_model_artifact_location], suffix, false);
+        break;
+    case KIND_model_version:
+        note_location(s, &v[F_model_version_source], NULL, false);
+        break;
+    case KIND_trace:
+        load_end_trace_place(s);
+        break;
+    case KIND_trace_tag:
+        note_trace_tag(s, r);
+        break;
+    default:
+        break;
+    }
+}
