@@ -82,6 +82,7 @@ END {
 		if (i > 0 && head["down"] != previous)
 			fail("revision " i ": follows " head["down"] ", not " previous)
 		previous = head["revision"]
+		order_of[previous] = i
 		row[i] = "    {" i ", " quoted(head["revision"]) ", " quoted(head["title"]) ", " texts "},"
 	}
 	print "const struct schema_revision schema_revisions[] = {"
@@ -89,6 +90,19 @@ END {
 		print row[i]
 	print "};"
 	print "const int schema_head = " last ";\n"
+	file = dir "/shapes.tsv"
+	while ((getline line < file) > 0) {
+		if (line ~ /^#/)
+			continue
+		if (split(line, f, "\t") != 2 || !(f[1] in order_of))
+			fail(file ": not a revision and a digest: " line)
+		shape[order_of[f[1]]] = f[2]
+	}
+	print "const char *const schema_shapes[] = {"
+	for (i = 0; i <= last; i++)
+		print "    " quoted(shape[i]) ","
+	print "};\n"
+
 	for (i = 1; i <= calls; i++)
 		print "extern const struct migration_hook migration_" call[i] ";"
 	print "const struct migration_call migration_calls[] = {"

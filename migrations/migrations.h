@@ -17,6 +17,10 @@ struct schema_revision {
 extern const struct schema_revision schema_revisions[]; /* schema_head + 1 of them, by order */
 extern const int schema_head;
 
+/* By order: the digest of the facts of a SQLite database of that revision (formats/schema/shape.h), of
+ * shapes.tsv; "" where that has none. tests/unit holds them against the chain. */
+extern const char *const schema_shapes[];
+
 struct schema_release {
     const char *release;  /* "3.17.2" */
     const char *revision; /* the revision of its databases, the only one that it opens */

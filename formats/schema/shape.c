@@ -1,7 +1,10 @@
 #include "formats/schema/shape.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "formats/schema/internal.h"
 #include "formats/schema/model.h"
@@ -40,6 +43,18 @@ void schema_shape_free(struct schema_shape *s)
     }
     free(s->facts);
     *s = (struct schema_shape){0};
+}
+
+void schema_shape_digest(const struct schema_shape *s, char out[SCHEMA_DIGEST])
+{
+    struct buf text = {0};
+    for (int i = 0; i < s->n; i++) {
+        buf_add(&text, s->facts[i].table, strlen(s->facts[i].table) + 1);
+        buf_add(&text, s->facts[i].text, strlen(s->facts[i].text) + 1);
+    }
+    XXH128_hash_t h = XXH3_128bits(buf_str(&text), text.len);
+    snprintf(out, SCHEMA_DIGEST, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64, (uint64_t)h.low64);
+    buf_free(&text);
 }
 
 const struct schema_fact *schema_shape_find(const struct schema_shape *s, const char *table, const char *text)

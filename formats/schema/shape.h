@@ -28,6 +28,10 @@ bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e);
 bool schema_shape_expected(struct db *db, int order, struct schema_shape *out, struct err *e);
 void schema_shape_free(struct schema_shape *s);
 
+/* Writes a digest of all facts, as text. */
+enum { SCHEMA_DIGEST = 33 }; /* bytes, with a NUL */
+void schema_shape_digest(const struct schema_shape *s, char out[SCHEMA_DIGEST]);
+
 /* The fact, or NULL. */
 const struct schema_fact *schema_shape_find(const struct schema_shape *s, const char *table,
                                             const char *text);

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 #include "common/err.h"
-#include "formats/schema/schema.h"
+#include "formats/schema/model.h"
+#include "formats/schema/shape.h"
 
 static void test_chain(void)
 {
@@ -51,9 +52,31 @@ static void test_releases(void)
     is_int(schema_find_target("zzz", NULL), -1, "nonsense as a target");
 }
 
+/* Each revision's line of shapes.tsv; a failure shows what it must be. */
+static void test_shapes(void)
+{
+    struct err e;
+    struct schema_shape shape;
+    char digest[SCHEMA_DIGEST];
+    struct db *db = schema_model(0, &e);
+    for (int i = 0; i <= schema_head; i++) {
+        const char *revision = schema_revisions[i].revision;
+        bool read = db && (i == 0 || schema_step(db, i, NULL, &e)) && schema_shape_read(db, &shape, &e);
+        if (!read) {
+            ok(false, "%s: %s", revision, e.what);
+            break;
+        }
+        schema_shape_digest(&shape, digest);
+        is_str(schema_shapes[i], digest, "shapes.tsv has the digest of %s", revision);
+        schema_shape_free(&shape);
+    }
+    db_close(db);
+}
+
 int main(void)
 {
     test_chain();
+    test_shapes();
     test_releases();
     return done_testing();
 }
