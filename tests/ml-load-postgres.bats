@@ -171,8 +171,13 @@ refused() { # MESSAGE COMMAND...
 }
 
 @test "refused: a row that breaks a rule, a reference to nothing, a name that is there twice" {
+    ml-schema create -q --release 3.17.2 "$url"
+    sql "ALTER TABLE runs ADD CONSTRAINT awake CHECK (status <> 'FAILED')"
+    edit 'if .kind == "run" then .status = "FAILED" else . end' >b.mlr
+    refused 'violates check constraint "awake"' ml-load "$url" <b.mlr
+    sql "ALTER TABLE runs DROP CONSTRAINT awake"
     edit 'if .kind == "run" then .status = "DREAMING" else . end' >b.mlr
-    refused 'violates check constraint "runs_status_check"' ml-load "$url" <b.mlr
+    refused "status: 'DREAMING' must be one of RUNNING" ml-load "$url" <b.mlr
     edit 'if .kind == "metric" then .run_id = "nobody" else . end' >b.mlr
     refused "the run nobody, to which it belongs, is not in the stream" ml-load "$url" <b.mlr
     edit 'if .kind == "experiment" then .name = "same" else . end' >b.mlr

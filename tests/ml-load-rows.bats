@@ -119,22 +119,22 @@ content() {
         assert_contains "$stderr" "$name"
         [ ! -e b.db ]
     done <<'EOT'
-if .table == "scorers" then .values.scorer_name = 5 else . end|scorer_name: it is no text
-if .table == "evaluation_dataset_tags" then .values.value = {"$float": "0.5"} else . end|value: it is no text
-if .table == "evaluation_dataset_tags" then .values.value = true else . end|value: it is no text
-if .table == "jobs" then .values.progress = 5 else . end|progress: it is no text
-if .table == "sql_trace_rollup_rebuild_queue" then .values.rollup_day = 5 else . end|rollup_day: it is no text
-if .table == "scorer_versions" then .values.scorer_version = "1" else . end|scorer_version: it is no integer
-if .table == "scorer_versions" then .values.scorer_version = {"$float": "1.5"} else . end|scorer_version: it is no integer
-if .table == "online_scoring_configs" then .values.sample_rate = "1" else . end|sample_rate: it is no number
-if .table == "endpoints" then .values.usage_tracking = 2 else . end|usage_tracking: it is no truth value
-if .table == "secrets" then .values.encrypted_value = 2 else . end|encrypted_value: it is no bytes
+if .table == "scorers" then .values.scorer_name = 5 else . end|scorer_name: not text
+if .table == "evaluation_dataset_tags" then .values.value = {"$float": "0.5"} else . end|value: not text
+if .table == "evaluation_dataset_tags" then .values.value = true else . end|value: not text
+if .table == "jobs" then .values.progress = 5 else . end|progress: not text
+if .table == "sql_trace_rollup_rebuild_queue" then .values.rollup_day = 5 else . end|rollup_day: not text
+if .table == "scorer_versions" then .values.scorer_version = "1" else . end|scorer_version: not an integer
+if .table == "scorer_versions" then .values.scorer_version = {"$float": "1.5"} else . end|scorer_version: not an integer
+if .table == "online_scoring_configs" then .values.sample_rate = "1" else . end|sample_rate: not a number
+if .table == "endpoints" then .values.usage_tracking = 2 else . end|usage_tracking: not a boolean
+if .table == "secrets" then .values.encrypted_value = 2 else . end|encrypted_value: not bytes
 EOT
     # a hand-made record of a table that its server fills
     edit 'if .kind == "header" then ., {kind: "row", table: "workspaces", values: {name: 5}} else . end' >bad.mlr
     run_split sh -c 'ml-load -q --release 3.17.2 sqlite:///b.db <bad.mlr'
     assert_status 2
-    assert_contains "$stderr" "name: it is no text"
+    assert_contains "$stderr" "name: not text"
     edit 'if .table == "endpoints" then .values.usage_tracking = 1 else . end
         | if .table == "online_scoring_configs" then .values.sample_rate = 1 else . end' >good.mlr
     ml-load -q --release 3.17.2 sqlite:///b.db <good.mlr

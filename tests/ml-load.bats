@@ -349,7 +349,7 @@ wait_for() {
     edit 'if .kind == "run" then .experiment_id = "12345" else . end' >b.mlr
     refused "the experiment 12345, to which it belongs, is not in the stream" ml-load sqlite:///db/x.db <b.mlr
     edit 'if .kind == "run" then .status = "DREAMING" else . end' >b.mlr
-    refused "CHECK constraint failed" ml-load sqlite:///db/x.db <b.mlr
+    refused "status: 'DREAMING' must be one of RUNNING, SCHEDULED, FINISHED, FAILED, KILLED" ml-load sqlite:///db/x.db <b.mlr
     edit 'if .kind == "run" then ., . else . end' >b.mlr
     refused "it is there twice" ml-load sqlite:///db/x.db <b.mlr
     refused "" ml-load sqlite:///db/x.db < <(cat a.mlr a.mlr)

@@ -806,8 +806,7 @@ END
     run_split ml-transform --fit sqlite --release 2.22 --json <a.mlr
     assert_status 2
     refute_contains "$output" '"kind":"trailer"'
-    assert_contains "$stderr" "field 'request_preview' has no column in MLflow 2.22.5"
-    assert_contains "$stderr" "the first release that has one is 3.2.0"
+    assert_contains "$stderr" "request_preview has no column in this schema; the first release with it is MLflow 3.2.0"
     assert_contains "$stderr" "MLflow 2.22.5 has no table for it; the first that has one is 3.0.0"
     assert_contains "$stderr" "do not fit into MLflow 2.22.5 on sqlite"
     # what does fit there can be loaded there, and the other way round
@@ -829,15 +828,15 @@ END
 END
     run_split ml-transform --fit postgresql --release 3.17.2 <wide.mlr
     assert_status 2
-    assert_contains "$stderr" "Experiment 3000000000: field 'experiment_id' is more than the 32 bits that PostgreSQL has for it"
+    assert_contains "$stderr" "Experiment 3000000000: experiment_id: the id does not fit the 32-bit columns"
     assert_contains "$stderr" "--renumber-experiments"
-    assert_contains "$stderr" "Param 'long' in run r1: field 'value' has 8001 characters, MLflow 3.17.2 has room for 8000"
+    assert_contains "$stderr" "Param 'long' in run r1: value: 8001 characters are more than the 8000 of the column value"
     assert_contains "$stderr" "--truncate cuts it"
     refute_contains "$stderr" "Param 'fits'"
-    assert_contains "$stderr" "Param 'nul' in run r1: field 'value' holds a NUL character"
-    assert_contains "$stderr" "Param 'bytes' in run r1: field 'value' is not UTF-8"
-    assert_contains "$stderr" "field 'key' has 300 characters"
-    assert_contains "$stderr" "field 'artifact_uri' has 205 characters"
+    assert_contains "$stderr" "Param 'nul' in run r1: value: the text holds a NUL character"
+    assert_contains "$stderr" "Param 'bytes' in run r1: value: the text is not UTF-8"
+    assert_contains "$stderr" "key: 300 characters"
+    assert_contains "$stderr" "artifact_uri: 205 characters"
     assert_contains "$stderr" "6 values do not fit"
     run_split ml-transform --fit sqlite --release 3.17.2 <wide.mlr
     assert_status 2

@@ -48,6 +48,8 @@ static const struct opt table[] = {
     {OPT_STRING, 0, "release", "X.Y[.Z]", "with --fit: of this MLflow (default: as ml-load)", AT(release)},
     {OPT_FLAG, 0, "truncate", NULL, "with --fit: cut texts that are too long, where nothing is lost but text",
      AT(truncate)},
+    {OPT_FLAG, 0, "wide-experiment-ids", NULL, "with --fit postgresql: for ml-load --wide-experiment-ids",
+     AT(wide_ids)},
     {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: the current one)", AT(tmpdir)},
     {.type = OPT_END},
 };
@@ -203,16 +205,21 @@ static const struct schema_release *choose_release(const char *name)
 static struct fit *make_fit(struct options *o)
 {
     struct err e;
-    if (!o->fit && (o->release || o->truncate))
-        opt_usage_error(&spec, "--release and --truncate go with --fit");
+    if (!o->fit && (o->release || o->truncate || o->wide_ids))
+        opt_usage_error(&spec, "--release, --truncate and --wide-experiment-ids go with --fit");
     if (!o->fit)
         return NULL;
     bool postgres = strcmp(o->fit, "postgresql") == 0;
     if (!postgres && strcmp(o->fit, "sqlite") != 0)
         opt_usage_error(&spec, "--fit: '%s' is neither sqlite nor postgresql", o->fit);
-    const struct schema_release *release = choose_release(o->release);
-    o->release = release->release;
-    struct fit *x = fit_new(postgres ? DIALECT_POSTGRESQL : DIALECT_SQLITE, release, o->truncate, &e);
+    if (!postgres && o->wide_ids)
+        opt_usage_error(&spec, "--wide-experiment-ids: SQLite's ids have 64 bits already");
+    const struct fit_options options = {.dialect = postgres ? DIALECT_POSTGRESQL : DIALECT_SQLITE,
+                                        .release = choose_release(o->release),
+                                        .truncate = o->truncate,
+                                        .wide_ids = o->wide_ids};
+    o->release = options.release->release;
+    struct fit *x = fit_new(&options, &e);
     if (!x)
         err_die(&e);
     return x;

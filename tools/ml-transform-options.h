@@ -17,7 +17,7 @@ struct options {
     bool merge, renumber_versions;
     const char *on_conflict;
     const char *fit, *release; /* release: of MLflow, chosen where it was not given */
-    bool truncate;
+    bool truncate, wide_ids;
     const char *tmpdir;
 };
 

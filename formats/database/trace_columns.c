@@ -25,6 +25,19 @@ const char *const trace_columns[] = {
 const char *const span_columns[] = {"input_cost", "output_cost",    "total_cost",
                                     "model_name", "model_provider", NULL};
 
+enum trace_part trace_part_of(const struct record *r)
+{
+    if (r->kind->kind == KIND_trace_tag)
+        return value_eqs(&r->v[F_trace_tag_key], "mlflow.traceName") ? TRACE_PART_NAME : TRACE_PART_NONE;
+    if (r->kind->kind != KIND_trace_request_metadata)
+        return TRACE_PART_NONE;
+    const struct value *key = &r->v[F_trace_request_metadata_key];
+    return value_eqs(key, "mlflow.trace.session")      ? TRACE_PART_SESSION
+           : value_eqs(key, "mlflow.trace.tokenUsage") ? TRACE_PART_USAGE
+           : value_eqs(key, "mlflow.trace.cost")       ? TRACE_PART_COST
+                                                       : TRACE_PART_NONE;
+}
+
 static struct value whole(const char *s, size_t len)
 {
     int64_t n;

@@ -5,7 +5,7 @@
 #define FORMATS_TRACE_COLUMNS_H
 
 #include "formats/python/text.h"
-#include "formats/record/value.h"
+#include "formats/record/record.h"
 
 enum { TRACE_TOKENS = 6, TRACE_COSTS = 3 };
 enum {
@@ -24,6 +24,10 @@ extern const char *const trace_columns[TRACE_COLUMN_COSTS + TRACE_COSTS + 1];
  * model_name and model_provider, of spans.dimension_attributes; ended by NULL. */
 enum { SPAN_COLUMN_MODEL = TRACE_COSTS, SPAN_COLUMN_PROVIDER, SPAN_COLUMNS };
 extern const char *const span_columns[SPAN_COLUMNS + 1];
+
+/* The part of a trace that a tag or a request metadatum is, which has columns of its own in trace_info. */
+enum trace_part { TRACE_PART_NONE, TRACE_PART_NAME, TRACE_PART_SESSION, TRACE_PART_USAGE, TRACE_PART_COST };
+enum trace_part trace_part_of(const struct record *r);
 
 /* A count of tokens: Python's Decimal(str(v)) where that is whole and of 64 bits, else NULL. v may be NULL:
  * no such member. */

@@ -9,35 +9,24 @@
 
 static const char dimensions[] = "dimension_attributes";
 
-/* What a MutableJSON column holds where Python has None. */
-static bool is_json_null(const struct value *v)
-{
-    return value_eqs(v, "null");
-}
-
-const char *load_convert_dimensions(struct load *s, const struct load_table *t, struct row_entry *entries,
-                                    int *n)
+void load_convert_dimensions(struct load *s, const struct load_table *t, struct row_entry *entries, int *n)
 {
     const struct row_entry *found = row_entry_find(entries, *n, dimensions, strlen(dimensions));
     if (!found || strcmp(t->name, "spans") != 0 || load_table_find(t, dimensions) >= 0)
-        return NULL;
+        return;
     struct value all = found->v, columns[SPAN_COLUMNS];
-    bool keeps = load_table_find(t, span_columns[SPAN_COLUMN_MODEL]) >= 0;
-    if (!keeps && !is_json_null(&all))
-        return NULL; /* a column that the target does not have */
     int kept = 0;
     for (int i = 0; i < *n; i++)
         if (&entries[i] != found)
             entries[kept++] = entries[i];
     *n = kept;
-    if (!keeps)
-        return NULL;
-    const char *wrong = span_dimensions(&s->json, &all, &columns[SPAN_COLUMN_MODEL],
-                                        &columns[SPAN_COLUMN_PROVIDER], s->report.cut_models);
-    for (int i = SPAN_COLUMN_MODEL; !wrong && i <= SPAN_COLUMN_PROVIDER; i++)
+    if (load_table_find(t, span_columns[SPAN_COLUMN_MODEL]) < 0 ||
+        span_dimensions(&s->json, &all, &columns[SPAN_COLUMN_MODEL], &columns[SPAN_COLUMN_PROVIDER],
+                        s->report.cut_models))
+        return; /* limits_row() has refused all but the JSON value null there */
+    for (int i = SPAN_COLUMN_MODEL; i <= SPAN_COLUMN_PROVIDER; i++)
         if (!value_is_null(&columns[i]))
             entries[(*n)++] = (struct row_entry){span_columns[i], strlen(span_columns[i]), columns[i]};
-    return wrong;
 }
 
 /* The name among n of them that v is, -1: none. */

@@ -89,13 +89,8 @@ static bool is_in_trash(const struct value *location)
 
 static void note_experiment(struct load *s, const struct record *r)
 {
-    const struct value *id = &r->v[F_experiment_experiment_id], *ws = &r->v[F_experiment_workspace];
     bool deleted = value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted");
-    if (value_eqs(id, "0"))
-        s->has_default = true;
-    else if (value_eqs(&r->v[F_experiment_name], "Default") &&
-             (value_is_null(ws) || value_eqs(ws, "default")))
-        snprintf(s->default_elsewhere, sizeof s->default_elsewhere, "%.*s", (int)id->len, id->s);
+    limits_note_experiment(s->limits, r);
     const struct value *location = &r->v[F_experiment_artifact_location];
     s->report.deleted_experiments +=
         deleted && s->from_file_store && load_place_is_local(location) && !is_in_trash(location);

@@ -8,15 +8,13 @@
 #include "formats/load/load.h"
 #include "migrations/migrations.h"
 #include "formats/database/trace_columns.h"
+#include "formats/schema/limits.h"
 
 enum { LOAD_MAX_COLUMNS = 64, LOAD_MAX_TABLES = 96, LOAD_MAX_KEY = 8 };
 
-enum load_type { LOAD_TEXT, LOAD_INT32, LOAD_INT64, LOAD_FLOAT, LOAD_BOOL, LOAD_BYTES, LOAD_DATE };
-
 struct load_column {
     const char *name;
-    enum load_type type; /* INT32 only where the dialect has a narrow INTEGER */
-    int64_t max_length;  /* characters, where the dialect enforces it; 0: no limit */
+    enum column_type type;
     bool not_null;
     struct value dflt; /* the declared default, NULL when there is none */
     bool in_key;
@@ -41,7 +39,6 @@ enum { NO_COLUMN = -1, MISSING_COLUMN = -2 };
 /* How a kind's records become rows. */
 struct plan {
     struct load_table *table;      /* NULL: no such table at this revision */
-    int first_order;               /* of the revision that first can hold the kind */
     int column[RECORD_MAX_FIELDS]; /* of each field: place in the table, or one of the above */
     int is_nan;                    /* of a METRIC's companion */
     int consts[KIND_MAX_CONSTS];
@@ -85,6 +82,7 @@ struct load {
     enum dialect dialect;
     int order;
     bool drop_unsupported;
+    struct limits *limits; /* of the target */
     struct load_report report;
     struct load_table tables[LOAD_MAX_TABLES];
     int n_tables;
@@ -106,8 +104,6 @@ struct load {
     struct buf gateway;        /* key of the gateway's trace that came last (analytics.c) */
     char (*sources)[33];       /* of each segment */
     uint32_t n_segments;
-    bool has_default;                     /* an experiment 0 */
-    char default_elsewhere[24];           /* id of another one named Default */
     int64_t trace_experiment, trace_time; /* of the trace that came last */
     bool from_file_store, from_database;  /* the segment's producer */
     struct {
@@ -124,8 +120,6 @@ const char *load_describe(struct load *s, const struct record *r);
 /* Adds to a table all columns that can be filled. */
 void load_plan_columns(struct load *s, struct load_table *t, const struct db_columns *have);
 struct load_table *load_table_named(struct load *s, const char *name);
-/* Reads an id as a database has it: decimal digits in their one form. */
-bool load_decimal_id(const struct value *v, int64_t *id);
 /* Puts down what a record refers to (references.c). row is not used for kinds that nobody refers to. */
 bool load_note_refs(struct load *s, const struct record *r, const struct plan *p, const struct value *row,
                     struct err *e);
@@ -149,11 +143,9 @@ bool load_refer(struct load *s, const struct record *r, enum ref ref, const stru
 /* ---- rows from before revision 75868b020152 (analytics.c) */
 
 struct row_entry;
-/* Turns a span's dimension_attributes into entries for the columns that the target has instead, or drops them
- * when they are the JSON value null and it has none. There is room for one more entry. Texts live as long as
- * s->json. NULL, or what is wrong with them (trace_columns.h). */
-const char *load_convert_dimensions(struct load *s, const struct load_table *t, struct row_entry *entries,
-                                    int *n);
+/* Turns a span's dimension_attributes, which fit, into entries for the columns that the target has instead,
+ * or drops them when it has none. There is room for one more entry. Texts live as long as s->json. */
+void load_convert_dimensions(struct load *s, const struct load_table *t, struct row_entry *entries, int *n);
 /* 1: r's row of t is a metric that the target keeps in a column, and was staged for it; 0: it is a row of t;
  * -1: error. */
 int load_convert_metric(struct load *s, const struct record *r, const struct load_table *t,
@@ -193,18 +185,15 @@ bool load_plan_kind(struct load *s, struct db *db, const struct kind_desc *k, st
 enum verdict { KEEP, LEAVE_VALUE, LEAVE_RECORD, REFUSE };
 
 extern const char load_drop_hint[];
-/* A value that cannot be stored: told, or left out on request, by itself where the row makes sense without
- * it. what is printed after the record and the field. */
-enum verdict load_unsupported(struct load *s, const struct record *r, int field, const char *what,
-                              const char *hint);
+/* Judges a field. One that the target cannot hold is reported, or to be left out on request, by itself where
+ * the row makes sense without it. */
+enum verdict load_judge(struct load *s, const struct record *r, int field);
 /* A record of a kind that the revision has no table for. */
 void load_no_table(struct load *s, const struct record *r);
 /* Fills the row. KEEP when it is to be stored. */
 enum verdict load_convert(struct load *s, const struct record *r, const struct plan *p, struct value *row);
 /* Finishes a row with what depends on more than one field, and keeps what the report tells. */
 void load_derive(struct load *s, const struct record *r, const struct plan *p, struct value *row);
-/* A row must have what its columns demand. */
-bool load_check_nulls(struct load *s, const struct record *r, const struct plan *p, const struct value *row);
 
 /* ---- where artifacts and spans are (places.c) */
 

@@ -13,6 +13,7 @@ struct load *load_new(struct db *db, int order, const struct load_options *optio
     s->dialect = db_dialect(db);
     s->order = order;
     s->drop_unsupported = options->drop_unsupported;
+    s->limits = limits_new(s->dialect, order, false);
     s->sorter = sorter_new(options->tmpdir, LOAD_MEMORY);
     bool ok = true;
     for (int k = 0; ok && k < KIND_COUNT; k++)
@@ -46,6 +47,7 @@ void load_free(struct load *s)
         buf_free(&s->noted[i]);
     }
     arena_free(&s->names);
+    limits_free(s->limits);
     row_decoder_free(s->row_decoder);
     free(s->row_tables);
     free(s->sources);
@@ -104,7 +106,7 @@ bool load_add(struct load *s, const struct record *r, struct err *e)
         *e = s->fatal_error;
         return false;
     }
-    if (verdict != KEEP || !load_check_nulls(s, r, p, row))
+    if (verdict != KEEP)
         return true;
     if (!load_note_refs(s, r, p, row, e))
         return false;
@@ -113,21 +115,19 @@ bool load_add(struct load *s, const struct record *r, struct err *e)
     return load_stage_row(s, r->kind->kind, p->table, row, e);
 }
 
-/* From 3.4 on MLflow makes an experiment 0 named Default whenever there is none; before, only in an empty
- * database. */
 static void check_default(struct load *s)
 {
-    if (s->order < REV_EVALUATION_DATASETS || !s->default_elsewhere[0] || s->has_default)
+    const char *id = limits_stray_default(s->limits);
+    if (!id)
         return;
     struct err e;
     char where[64];
-    snprintf(where, sizeof where, "Experiment %s", s->default_elsewhere);
-    err_set(&e, where,
-            "it is named Default and there is no experiment 0: MLflow makes one of that name when it starts, "
-            "fails, and "
-            "does not start");
-    err_hint(&e, "rename it, in the source or on the way: ml-transform --rename-experiment %s=NEW",
-             s->default_elsewhere);
+    struct buf what = {0};
+    snprintf(where, sizeof where, "Experiment %s", id);
+    limits_describe_default(&what);
+    err_set(&e, where, "%s", buf_str(&what));
+    err_hint(&e, "rename it, in the source or on the way: ml-transform --rename-experiment %s=NEW", id);
+    buf_free(&what);
     load_problem(s, &e);
 }
 

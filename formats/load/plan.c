@@ -30,33 +30,16 @@ static bool plan_extras(struct load *s, enum kind kind, struct load_table *t, co
     return true;
 }
 
-/* A kind can be held once its table is there and the tables of all that it must refer to. */
-static int first_order_of(const struct kind_desc *k)
-{
-    static const struct {
-        unsigned flag;
-        enum kind kind;
-    } parents[] = {
-        {FIELD_TRACE, KIND_trace}, {FIELD_MODEL, KIND_logged_model}, {FIELD_REG, KIND_registered_model}};
-    int order = k->since;
-    for (int i = 0; i < k->n_fields; i++)
-        for (size_t p = 0; p < sizeof parents / sizeof *parents; p++)
-            if ((k->fields[i].flags & parents[p].flag) && (k->fields[i].flags & FIELD_R) &&
-                kinds[parents[p].kind].since > order)
-                order = kinds[parents[p].kind].since;
-    return order;
-}
-
 bool load_plan_kind(struct load *s, struct db *db, const struct kind_desc *k, struct err *e)
 {
     struct plan *p = &s->plans[k->kind];
-    p->first_order = first_order_of(k);
     p->is_nan = NO_COLUMN;
-    if (s->order < p->first_order)
+    if (!limits_has_kind(s->limits, k->kind))
         return true;
     struct db_columns have;
     if (!db_table_columns(db, k->table, &have, e))
         return false;
+    limits_add_table(s->limits, k->table, &have);
     struct load_table *t = p->table = load_table_named(s, k->table);
     t->of_kind = true;
     bool ok = have.n > 0 || err_set(e, k->table, "there is no such table, which the revision has");

@@ -274,28 +274,28 @@ static void put_value(struct buf *b, const struct load_column *c, const struct v
         return;
     }
     switch (c->type) {
-    case LOAD_TEXT:
-    case LOAD_BYTES:
+    case COLUMN_TEXT:
+    case COLUMN_BYTES:
         put32(b, v->len);
         buf_add(b, v->s, v->len);
         break;
-    case LOAD_INT32:
+    case COLUMN_INT32:
         put32(b, 4);
         put32(b, (uint32_t)v->i);
         break;
-    case LOAD_INT64:
+    case COLUMN_INT64:
         put64(b, (uint64_t)v->i);
         break;
-    case LOAD_FLOAT:
+    case COLUMN_FLOAT:
         f = v->type == VALUE_FLOAT ? v->f : (double)v->i;
         memcpy(&bits, &f, sizeof bits);
         put64(b, bits);
         break;
-    case LOAD_DATE:
+    case COLUMN_DATE:
         put32(b, 4);
         put32(b, (uint32_t)days_since_2000(v));
         break;
-    case LOAD_BOOL:
+    case COLUMN_BOOL:
         put32(b, 1);
         buf_addc(b, v->type == VALUE_BOOL ? v->b : v->i != 0);
         break;
@@ -336,7 +336,7 @@ static bool put_row(struct postgres_sink *k, const struct load_table *t, const s
 {
     put16(&k->out, (unsigned)t->n_columns);
     for (int i = 0; i < t->n_columns; i++) {
-        bool bytes = t->columns[i].type == LOAD_TEXT || t->columns[i].type == LOAD_BYTES;
+        bool bytes = t->columns[i].type == COLUMN_TEXT || t->columns[i].type == COLUMN_BYTES;
         if (!bytes || value_is_null(&row[i]) || row[i].len < COPY_BUFFER)
             put_value(&k->out, &t->columns[i], &row[i]);
         else if (!put_large(k, t, &row[i], e))

@@ -20,16 +20,7 @@ bool load_problem_again(struct load *s)
 
 const char *load_describe(struct load *s, const struct record *r)
 {
-    const struct row_table *t = r->kind->kind == KIND_row ? row_table_of(r) : NULL;
-    const struct row_entry *entries;
-    struct err e;
-    int n = t ? row_decode(s->row_decoder, r, &entries, &e) : -1;
     buf_reset(&s->text);
-    if (n >= 0) {
-        buf_adds(&s->text, "Row ");
-        row_describe(t, entries, n, &s->text);
-    } else {
-        record_describe(r, &s->text);
-    }
+    row_record_describe(s->row_decoder, r, &s->text);
     return buf_str(&s->text);
 }

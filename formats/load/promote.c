@@ -30,25 +30,32 @@ static void promote_text(const struct value *text, int column, size_t max, bool 
     uint64_t n = 0;
     out->n = 1;
     out->items[0].column = trace_columns[column];
-    out->items[0].value = text->type == VALUE_BIN ? *text : trace_text(text, max, &n);
+    out->items[0].value = trace_text(text, max, &n);
     *cut = n > 0;
 }
 
 bool promote(struct pyjson *json, const struct record *r, struct promoted *out)
 {
-    bool tag = r->kind->kind == KIND_trace_tag;
-    const struct value *key = tag ? &r->v[F_trace_tag_key] : &r->v[F_trace_request_metadata_key];
-    const struct value *text = tag ? &r->v[F_trace_tag_value] : &r->v[F_trace_request_metadata_value];
+    enum trace_part part = trace_part_of(r);
+    const struct value *text = &r->v[F_trace_tag_value];
+    _Static_assert((int)F_trace_tag_value == (int)F_trace_request_metadata_value,
+                   "text is the value of both");
     *out = (struct promoted){0};
-    if (tag && value_eqs(key, "mlflow.traceName"))
-        promote_text(text, TRACE_COLUMN_NAME, TRACE_NAME_MAX, &out->cut_name, out);
-    else if (!tag && value_eqs(key, "mlflow.trace.session"))
-        promote_text(text, TRACE_COLUMN_SESSION, SESSION_ID_MAX, &out->cut_session, out);
-    else if (!tag && value_eqs(key, "mlflow.trace.tokenUsage"))
-        promote_members(json, text, TRACE_COLUMN_TOKENS, TRACE_TOKENS, trace_token_count, out);
-    else if (!tag && value_eqs(key, "mlflow.trace.cost"))
-        promote_members(json, text, TRACE_COLUMN_COSTS, TRACE_COSTS, trace_cost, out);
-    else
+    switch (part) {
+    case TRACE_PART_NONE:
         return false;
-    return true;
+    case TRACE_PART_NAME:
+        promote_text(text, TRACE_COLUMN_NAME, TRACE_NAME_MAX, &out->cut_name, out);
+        return true;
+    case TRACE_PART_SESSION:
+        promote_text(text, TRACE_COLUMN_SESSION, SESSION_ID_MAX, &out->cut_session, out);
+        return true;
+    case TRACE_PART_USAGE:
+        promote_members(json, text, TRACE_COLUMN_TOKENS, TRACE_TOKENS, trace_token_count, out);
+        return true;
+    case TRACE_PART_COST:
+        promote_members(json, text, TRACE_COLUMN_COSTS, TRACE_COSTS, trace_cost, out);
+        return true;
+    }
+    return false;
 }

@@ -131,7 +131,7 @@ bool load_note_refs(struct load *s, const struct record *r, const struct plan *p
         if (ref < 0 || ref == self || !ref_is_hard(k, i))
             continue;
         int64_t id;
-        v[0] = ref == REF_EXPERIMENT && load_decimal_id(&r->v[i], &id) ? value_int(id) : r->v[i];
+        v[0] = ref == REF_EXPERIMENT && value_decimal_id(&r->v[i], &id) ? value_int(id) : r->v[i];
         n = ref == REF_REGISTERED ? registry_key(s, r, false, v) : 1;
         if (!load_refer(s, r, (enum ref)ref, v, n, e))
             return false;
@@ -142,7 +142,7 @@ bool load_note_refs(struct load *s, const struct record *r, const struct plan *p
     }
     if (k->kind == KIND_input) {
         int64_t id = 0;
-        load_decimal_id(&r->v[F_input_experiment_id], &id);
+        value_decimal_id(&r->v[F_input_experiment_id], &id);
         struct value dataset[] = {value_int(id), r->v[F_input_dataset_name], r->v[F_input_dataset_digest]};
         return load_refer(s, r, REF_DATASET, dataset, 3, e);
     }

@@ -66,14 +66,11 @@ bool load_stage_metric(struct load *s, const struct load_table *t, const struct 
 bool load_stage_patch(struct load *s, const struct record *r, const struct promoted *what, struct err *e)
 {
     const struct plan *p = &s->plans[KIND_trace];
-    for (int i = 0; i < what->n; i++)
-        if (what->items[i].value.type == VALUE_BIN) {
-            enum verdict v = load_unsupported(
-                s, r, F_trace_tag_value,
-                "the text is not UTF-8, and MLflow could not read it back from a database", load_drop_hint);
-            s->report.dropped[r->kind->kind] += v == LEAVE_RECORD;
-            return true;
-        }
+    enum verdict v = load_judge(s, r, F_trace_tag_value);
+    if (v != KEEP) {
+        s->report.dropped[r->kind->kind] += v == LEAVE_RECORD;
+        return true;
+    }
     s->report.cut_names += what->cut_name;
     s->report.cut_sessions += what->cut_session;
     s->report.usage_losses += what->loss;

@@ -55,23 +55,6 @@ static const struct look_up {
      "SELECT t.timestamp_ms FROM trace_info t WHERE t.request_id = {trace_id}", "1 = 1"},
 };
 
-/* JSON is text too. */
-static enum load_type type_of(enum dialect dialect, const char *declared)
-{
-    static const struct {
-        const char *begin;
-        enum load_type type;
-    } types[] = {
-        {"INTEGER", LOAD_INT32}, {"BIGINT", LOAD_INT64}, {"FLOAT", LOAD_FLOAT},
-        {"DOUBLE", LOAD_FLOAT},  {"REAL", LOAD_FLOAT},   {"BOOLEAN", LOAD_BOOL},
-        {"BLOB", LOAD_BYTES},    {"BYTEA", LOAD_BYTES},  {"DATE", LOAD_DATE},
-    };
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strncmp(declared, types[i].begin, strlen(types[i].begin)) == 0)
-            return types[i].type == LOAD_INT32 && dialect == DIALECT_SQLITE ? LOAD_INT64 : types[i].type;
-    return LOAD_TEXT;
-}
-
 static int add_column(struct load *s, struct load_table *t, const struct db_column_info *info,
                       const char *name)
 {
@@ -80,10 +63,9 @@ static int add_column(struct load *s, struct load_table *t, const struct db_colu
         return i;
     struct load_column *c = &t->columns[i = t->n_columns++];
     c->name = arena_strndup(&s->names, name, strlen(name));
-    c->type = type_of(s->dialect, info->type);
-    c->max_length = s->dialect == DIALECT_POSTGRESQL ? info->length : 0;
+    c->type = limits_column_type(s->dialect, info->type);
     c->not_null = info->not_null;
-    c->dflt = parse_default(s, info->dflt, c->type == LOAD_TEXT);
+    c->dflt = parse_default(s, info->dflt, c->type == COLUMN_TEXT);
     for (size_t k = 0; k < sizeof look_ups / sizeof *look_ups; k++)
         if (strcmp(look_ups[k].table, t->name) == 0 && strcmp(look_ups[k].column, name) == 0)
             c->look_up = look_ups[k].query, c->look_up_if = look_ups[k].condition;

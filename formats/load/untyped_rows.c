@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/utf8.h"
 #include "formats/record/rows.h"
 #include "formats/load/internal.h"
 #include "formats/schema/schema.h"
@@ -17,6 +16,7 @@ bool load_plan_untyped(struct load *s, struct db *db, struct err *e)
         if (!db_table_columns(db, row_tables[i].name, &have, e))
             return false;
         if (have.n > 0) {
+            limits_add_table(s->limits, row_tables[i].name, &have);
             s->row_tables[i] = load_table_named(s, row_tables[i].name);
             load_plan_columns(s, s->row_tables[i], &have);
         }
@@ -92,44 +92,18 @@ static bool not_in_schema(struct load *s, const struct row_in *in, const struct 
     return go_on;
 }
 
-/* Makes the value one of the column's type. NULL, or what is wrong. */
-static const char *fit(const struct load *s, const struct load_column *c, struct value *v)
+/* Makes a value that fits one of the column's type. */
+static struct value convert(enum column_type type, struct value v)
 {
-    switch (c->type) {
-    case LOAD_TEXT:
-    case LOAD_DATE:
-        if (v->type == VALUE_BIN)
-            return "the text is not UTF-8, and MLflow could not read it back from a database";
-        if (v->type != VALUE_STR)
-            return "it is no text";
-        if (s->dialect == DIALECT_POSTGRESQL && memchr(v->s, 0, v->len))
-            return "the text holds a NUL character, which PostgreSQL cannot store";
-        if (c->max_length && v->len > c->max_length && utf8_length(v->s, v->len) > (size_t)c->max_length)
-            return "the text is longer than the column";
-        return NULL;
-    case LOAD_INT32:
-    case LOAD_INT64:
-        if (v->type == VALUE_BOOL)
-            *v = value_int(v->b);
-        if (v->type != VALUE_INT)
-            return "it is no integer";
-        return c->type == LOAD_INT32 && (v->i > INT32_MAX || v->i < INT32_MIN)
-                   ? "the number does not fit the column's 32 bits"
-                   : NULL;
-    case LOAD_FLOAT:
-        if (v->type == VALUE_INT)
-            *v = value_float((double)v->i);
-        return v->type == VALUE_FLOAT ? NULL : "it is no number";
-    case LOAD_BOOL:
-        if (v->type == VALUE_INT && (v->i == 0 || v->i == 1))
-            *v = value_bool(v->i == 1);
-        return v->type == VALUE_BOOL ? NULL : "it is no truth value";
-    case LOAD_BYTES:
-        if (v->type == VALUE_STR)
-            v->type = VALUE_BIN;
-        return v->type == VALUE_BIN ? NULL : "it is no bytes";
-    }
-    return NULL;
+    if ((type == COLUMN_INT32 || type == COLUMN_INT64) && v.type == VALUE_BOOL)
+        return value_int(v.b);
+    if (type == COLUMN_FLOAT && v.type == VALUE_INT)
+        return value_float((double)v.i);
+    if (type == COLUMN_BOOL && v.type == VALUE_INT)
+        return value_bool(v.i == 1);
+    if (type == COLUMN_BYTES)
+        v.type = VALUE_BIN;
+    return v;
 }
 
 static int find_column(const struct load_table *t, const struct row_entry *entry)
@@ -141,46 +115,51 @@ static int find_column(const struct load_table *t, const struct row_entry *entry
     return -1;
 }
 
-/* One value into its column. False when the row is not to be stored. */
-static bool fill_value(struct load *s, const struct row_in *in, const struct load_table *t,
-                       const struct row_entry *entry, struct value *row)
+/* What does not fit is reported, or left out on request. False when the row is not to be stored. */
+static bool misfit(struct load *s, const struct row_in *in, const struct misfit *m)
 {
-    int column = find_column(t, entry);
-    struct value v = entry->v;
-    if (column < 0)
+    const struct row_entry *entry = m->entry < 0 ? NULL : &in->entries[m->entry];
+    if (m->kind == MISFIT_NO_COLUMN)
         return not_in_schema(s, in, entry);
-    const char *wrong = fit(s, &t->columns[column], &v);
-    if (!wrong) {
-        row[column] = v;
-        return true;
-    }
     struct buf what = {0};
-    bool needed = t->columns[column].not_null || t->columns[column].in_key;
-    buf_addf(&what, "%s: %s", t->columns[column].name, wrong);
-    bool whole = unsupported(s, in, !needed, buf_str(&what));
+    char *name = xstrndup(m->column, m->column_len);
+    limits_describe(m, name, entry ? &entry->v : NULL, &what);
+    bool whole = unsupported(s, in, !m->needed, buf_str(&what));
+    free(name);
     buf_free(&what);
     return whole;
 }
 
-/* Fills the row from a record's values. False when it is not to be stored. */
-static bool fill_row(struct load *s, const struct row_in *in, const struct load_table *t, struct value *row)
+/* Judges the row, and takes out of entries, which are in's, what is left out. False when it is not to be
+ * stored. */
+static bool judge(struct load *s, struct row_in *in, struct row_entry *entries)
+{
+    struct misfit found[LIMITS_ROW_MISFITS];
+    int n = limits_row(s->limits, in->known, in->entries, in->n, found), kept = 0;
+    bool whole = true; /* all that is wrong with a row is reported; what is left out is counted once */
+    for (int i = 0; i < n && (whole || !s->drop_unsupported); i++)
+        whole &= misfit(s, in, &found[i]);
+    for (int i = 0, next = 0; whole && n > 0 && i < in->n; i++) {
+        if (next < n && found[next].entry == i)
+            next++;
+        else
+            entries[kept++] = entries[i];
+    }
+    if (whole && n > 0)
+        in->n = kept;
+    return whole;
+}
+
+/* Fills the row from a record's values, which fit. */
+static void fill_row(const struct row_in *in, const struct load_table *t, struct value *row)
 {
     for (int i = 0; i < t->n_columns; i++)
         row[i] = t->columns[i].not_null ? t->columns[i].dflt : value_null();
-    bool whole = true; /* all that is wrong with a row is reported; what is left out is counted once */
-    for (int i = 0; i < in->n && (whole || !s->drop_unsupported); i++)
-        whole &= fill_value(s, in, t, &in->entries[i], row);
-    if (!whole)
-        return false;
-    for (int i = 0; i < t->n_columns; i++)
-        if (value_is_null(&row[i]) && t->columns[i].not_null && !t->columns[i].look_up) {
-            struct buf what = {0};
-            buf_addf(&what, "it has no value for the column %s, which must have one", t->columns[i].name);
-            unsupported(s, in, false, buf_str(&what));
-            buf_free(&what);
-            return false;
-        }
-    return true;
+    for (int i = 0; i < in->n; i++) {
+        int column = find_column(t, &in->entries[i]);
+        if (column >= 0)
+            row[column] = convert(t->columns[column].type, in->entries[i].v);
+    }
 }
 
 bool load_add_untyped(struct load *s, const struct record *r, struct err *e)
@@ -202,15 +181,10 @@ bool load_add_untyped(struct load *s, const struct record *r, struct err *e)
         const struct row_entry *name = row_entry_find(entries, in.n, "name", 4);
         s->default_workspace |= name && value_eqs(&name->v, "default");
     }
-    const char *wrong = load_convert_dimensions(s, t, entries, &in.n);
-    if (wrong) {
-        char what[128];
-        snprintf(what, sizeof what, "dimension_attributes %s", wrong);
-        if (!unsupported(s, &in, true, what))
-            return true;
-    }
-    if (!fill_row(s, &in, t, row))
+    if (!judge(s, &in, entries))
         return true;
+    load_convert_dimensions(s, t, entries, &in.n);
+    fill_row(&in, t, row);
     int converted = load_convert_metric(s, r, t, row, e);
     return converted < 0 ? false : converted > 0 || load_stage_row(s, KIND_row, t, row, e);
 }

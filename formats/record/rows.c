@@ -51,6 +51,20 @@ const struct row_table *row_table_of(const struct record *r)
     return value_is_text(name) ? row_table_by_name(name->s, name->len) : NULL;
 }
 
+void row_record_describe(struct row_decoder *d, const struct record *r, struct buf *out)
+{
+    const struct row_table *t = r->kind->kind == KIND_row ? row_table_of(r) : NULL;
+    const struct row_entry *entries;
+    struct err e;
+    int n = t ? row_decode(d, r, &entries, &e) : -1;
+    if (n < 0) {
+        record_describe(r, out);
+        return;
+    }
+    buf_adds(out, "Row ");
+    row_describe(t, entries, n, out);
+}
+
 bool row_is_secret(const struct row_table *t, const char *column, size_t len)
 {
     if (t->flags & ROW_SECRETS)

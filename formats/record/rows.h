@@ -68,6 +68,8 @@ size_t row_next_column(const char **list);
 void row_key(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
 /* Appends "spans (trace_id=tr-1, span_id=2)". */
 void row_describe(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
+/* Appends the name of a record for messages: that of record_describe(), of a row with its key. Uses d. */
+void row_record_describe(struct row_decoder *d, const struct record *r, struct buf *out);
 /* True when the column holds a secret, or what refers to one. */
 bool row_is_secret(const struct row_table *t, const char *column, size_t len);
 

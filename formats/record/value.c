@@ -181,6 +181,12 @@ bool value_parse_int(const char *s, size_t len, int64_t *out)
     return true;
 }
 
+bool value_decimal_id(const struct value *v, int64_t *id)
+{
+    return v->type == VALUE_STR && value_parse_int(v->s, v->len, id) && *id >= 0 && v->s[0] != '+' &&
+           v->s[0] != '-' && (v->len == 1 || v->s[0] != '0');
+}
+
 /* Writes |f| > 0 with n significant digits as "d.ddde±x" and says whether that reads back as f. */
 static bool reads_back(double f, int n, char *text, size_t room)
 {

@@ -96,6 +96,8 @@ void value_sort_key(const struct value *v, struct buf *out);
 
 /* Reads a decimal 64-bit integer: optional sign and digits, nothing else. */
 bool value_parse_int(const char *s, size_t len, int64_t *out);
+/* Reads an id as a database has it: a text of decimal digits in their one form. */
+bool value_decimal_id(const struct value *v, int64_t *id);
 /* The shortest text that reads back as the same double, as Python's repr() writes it ("1.0", "1e-05", "inf",
  * "nan"). out has room for 32 bytes; returns the length. */
 size_t value_format_float(double f, char out[32]);

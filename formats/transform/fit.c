@@ -1,98 +1,45 @@
+/* What a target cannot hold, as formats/schema/limits.h judges it: reported, counted, and cut where it may
+ * be. */
 #include "formats/transform/fit.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/utf8.h"
+#include "formats/schema/limits.h"
 #include "formats/schema/model.h"
-#include "formats/record/idmap.h"
 
-/* Of what does not fit this many are told for each field. */
-enum { MAX_TOLD = 5 };
-
-struct column {
-    bool absent;    /* at this revision */
-    int64_t length; /* characters; 0: no limit */
-    bool narrow;    /* a 32-bit integer */
-};
+/* Of what does not fit this many are reported for each field. */
+enum { MAX_REPORTED = 5 };
 
 struct fault { /* of one field */
     uint64_t found, cut;
 };
 
 struct fit {
-    enum dialect dialect;
     const struct schema_release *release;
     bool truncate;
-    bool absent[KIND_COUNT]; /* kinds without a table */
-    struct column columns[KIND_COUNT][RECORD_MAX_FIELDS];
+    struct limits *limits;
+    struct row_decoder *rows;
     struct fault faults[KIND_COUNT][RECORD_MAX_FIELDS];
     uint64_t unheld[KIND_COUNT]; /* records of kinds without a table */
-    struct idmap tables;         /* of rows: those that are there */
     uint64_t problems;
+    bool ended;
 };
 
-static void plan_field(struct fit *x, const struct kind_desc *k, int f, const struct db_columns *have)
+struct fit *fit_new(const struct fit_options *o, struct err *e)
 {
-    const struct field_desc *field = &k->fields[f];
-    struct column *c = &x->columns[k->kind][f];
-    const struct db_column_info *info = field->column[0] ? db_columns_find(have, field->column) : NULL;
-    c->absent = field->column[0] && !info;
-    if (info && x->dialect == DIALECT_POSTGRESQL) {
-        c->length = info->length;
-        c->narrow = strcmp(info->type, "INTEGER") == 0;
-    }
-}
-
-/* The revision from which on a kind can be held: that of its table, and of what it must refer to. */
-static int first_order(const struct kind_desc *k)
-{
-    static const struct {
-        unsigned flag;
-        enum kind kind;
-    } needs[] = {
-        {FIELD_TRACE, KIND_trace}, {FIELD_MODEL, KIND_logged_model}, {FIELD_REG, KIND_registered_model}};
-    int order = k->since;
-    for (int f = 0; f < k->n_fields; f++)
-        for (size_t i = 0; i < sizeof needs / sizeof needs[0]; i++)
-            if (k->fields[f].flags & FIELD_R && k->fields[f].flags & needs[i].flag &&
-                kinds[needs[i].kind].since > order)
-                order = kinds[needs[i].kind].since;
-    return order;
-}
-
-static bool plan_kind(struct fit *x, struct db *pattern, const struct kind_desc *k, struct err *e)
-{
-    struct db_columns have;
-    if (!kind_is_entity(k))
-        return true;
-    if (!db_table_columns(pattern, k->table, &have, e))
-        return false;
-    x->absent[k->kind] = have.n == 0 || first_order(k) > x->release->order;
-    for (int f = 0; !x->absent[k->kind] && f < k->n_fields; f++)
-        plan_field(x, k, f, &have);
-    db_columns_free(&have);
-    return true;
-}
-
-struct fit *fit_new(enum dialect dialect, const struct schema_release *release, bool truncate, struct err *e)
-{
+    struct db *model = schema_model(o->release->order, e);
+    if (!model)
+        return NULL;
     struct fit *x = xcalloc(1, sizeof *x);
-    struct db *pattern = schema_model(release->order, e);
-    char **tables = pattern ? schema_tables(release->order, e) : NULL;
-    bool good = tables != NULL;
-    *x = (struct fit){.dialect = dialect, .release = release, .truncate = truncate};
-    for (int k = 0; good && k < KIND_COUNT; k++)
-        good = plan_kind(x, pattern, &kinds[k], e);
-    for (size_t i = 0; tables && tables[i]; i++) {
-        struct value name = value_str(tables[i]);
-        idmap_add(&x->tables, id_key(0, &name, 1), NULL);
-        free(tables[i]);
-    }
-    free(tables);
-    db_close(pattern);
+    x->release = o->release;
+    x->truncate = o->truncate;
+    x->limits = limits_new(o->dialect, o->release->order, o->wide_ids);
+    x->rows = row_decoder_new();
+    bool good = limits_read(x->limits, model, e);
+    db_close(model);
     if (good)
         return x;
     fit_free(x);
@@ -101,59 +48,18 @@ struct fit *fit_new(enum dialect dialect, const struct schema_release *release, 
 
 /* -- looking */
 
-static const char *dialect_name(const struct fit *x)
+static void fault(struct fit *x, const struct record *r, int field, const char *what, const char *hint)
 {
-    return x->dialect == DIALECT_POSTGRESQL ? "PostgreSQL" : "SQLite";
-}
-
-static void fault(struct fit *x, const struct record *r, int f, const char *what, const char *hint)
-{
-    struct fault *fault = &x->faults[r->kind->kind][f];
+    struct fault *fault = &x->faults[r->kind->kind][field];
     struct buf where = {0};
     x->problems++;
-    if (++fault->found > MAX_TOLD)
+    if (++fault->found > MAX_REPORTED)
         return;
-    record_describe(r, &where);
-    err_print(buf_str(&where), "field '%s' %s", r->kind->fields[f].name, what);
+    row_record_describe(x->rows, r, &where);
+    err_print(buf_str(&where), "%s", what);
     if (hint && fault->found == 1)
         err_print_hint("%s", hint);
     buf_free(&where);
-}
-
-/* What is in every database, or as good as nothing, is no loss. */
-static bool is_default(const struct field_desc *f, const struct value *v)
-{
-    return (f->flags & FIELD_WS && value_eqs(v, "default")) ||
-           (v->type == VALUE_INT && v->i == 0 && !(f->flags & FIELD_MS));
-}
-
-static void look_at_absent(struct fit *x, const struct record *r, int f)
-{
-    const struct field_desc *field = &r->kind->fields[f];
-    char what[256], hint[128];
-    if (is_default(field, &r->v[f]))
-        return;
-    snprintf(what, sizeof what, "has no column in MLflow %s", x->release->release);
-    snprintf(hint, sizeof hint, "the first release that has one is %s",
-             schema_first_release_with(field->since)->release);
-    fault(x, r, f, what, hint);
-}
-
-static void look_at_number(struct fit *x, const struct record *r, int f)
-{
-    const struct value *v = &r->v[f];
-    bool id = r->kind->fields[f].codec == CODEC_ID;
-    int64_t number = v->type == VALUE_INT ? v->i : 0;
-    char what[128];
-    /* Of an experiment's id its own record tells, not all that refer to it. */
-    if (!x->columns[r->kind->kind][f].narrow || (id && r->kind->kind != KIND_experiment))
-        return;
-    if (id && value_is_text(v) && !value_parse_int(v->s, v->len, &number))
-        number = INT64_MAX;
-    if (number >= INT32_MIN && number <= INT32_MAX)
-        return;
-    snprintf(what, sizeof what, "is more than the 32 bits that %s has for it", dialect_name(x));
-    fault(x, r, f, what, id ? "--renumber-experiments gives experiments small ids" : NULL);
 }
 
 /* Cuts a text to n characters, if that may be done. */
@@ -170,26 +76,37 @@ static bool cut(struct fit *x, struct record *r, int f, size_t n, struct arena *
     return true;
 }
 
-static void look_at_text(struct fit *x, struct record *r, int f, struct arena *a)
+static const char *hint_of(const struct fit *x, const struct misfit *m)
 {
-    const struct column *c = &x->columns[r->kind->kind][f];
-    struct value *v = &r->v[f];
-    char what[128];
-    if (v->type == VALUE_BIN) {
-        fault(x, r, f, "is not UTF-8, and MLflow could not read it back", NULL);
-        return;
+    switch (m->kind) {
+    case MISFIT_ID:
+        return "--renumber-experiments gives experiments new ids";
+    case MISFIT_WIDE_ID:
+        return "--renumber-experiments gives experiments small ids; --wide-experiment-ids looks for those "
+               "that "
+               "ml-load --wide-experiment-ids refuses";
+    case MISFIT_LENGTH:
+        return x->truncate ? "it identifies something or is an address, so it is not cut"
+                           : "--truncate cuts it";
+    default:
+        return NULL;
     }
-    if (x->dialect == DIALECT_POSTGRESQL && memchr(v->s, '\0', v->len))
-        fault(x, r, f, "holds a NUL character, which PostgreSQL cannot store", NULL);
-    if (c->length == 0 || v->len <= (uint64_t)c->length)
+}
+
+static void look_at_field(struct fit *x, struct record *r, int f, struct arena *a)
+{
+    struct misfit m;
+    if (limits_field(x->limits, r, f, &m) || (m.kind == MISFIT_LENGTH && cut(x, r, f, (size_t)m.room, a)))
         return;
-    size_t length = utf8_length(v->s, v->len);
-    if (length <= (size_t)c->length || cut(x, r, f, (size_t)c->length, a))
+    /* Of an experiment's id its own record speaks, not all that refer to it. */
+    bool id = m.kind == MISFIT_ID || m.kind == MISFIT_WIDE_ID;
+    if (id && r->kind->kind != KIND_experiment &&
+        x->faults[KIND_experiment][F_experiment_experiment_id].found > 0)
         return;
-    snprintf(what, sizeof what, "has %zu characters, MLflow %s has room for %" PRId64, length,
-             x->release->release, c->length);
-    fault(x, r, f, what,
-          x->truncate ? "it identifies something or is an address, so it is not cut" : "--truncate cuts it");
+    struct buf what = {0};
+    limits_describe(&m, r->kind->fields[f].name, &r->v[f], &what);
+    fault(x, r, f, buf_str(&what), hint_of(x, &m));
+    buf_free(&what);
 }
 
 static void count_unheld(struct fit *x, const struct record *r, const char *first)
@@ -198,40 +115,81 @@ static void count_unheld(struct fit *x, const struct record *r, const char *firs
     if (x->unheld[r->kind->kind]++ > 0 && r->kind->kind != KIND_row)
         return;
     struct buf where = {0};
-    record_describe(r, &where);
+    row_record_describe(x->rows, r, &where);
     err_print(buf_str(&where), "MLflow %s has no table for it%s%s", x->release->release,
               first ? "; the first that has one is " : "", first ? first : "");
     buf_free(&where);
 }
 
-static void look_at_row(struct fit *x, const struct record *r)
+static void look_at_value(struct fit *x, const struct record *r, const struct row_table *t,
+                          const struct misfit *m, const struct value *v)
 {
-    if (!idmap_find(&x->tables, id_key(0, &r->v[F_row_table], 1)))
-        count_unheld(x, r, NULL);
+    struct buf what = {0};
+    char *column = xstrndup(m->column, m->column_len);
+    if (m->kind == MISFIT_NO_COLUMN)
+        buf_addf(&what, "this schema has no column %s.%s", t->name, column);
+    else
+        limits_describe(m, column, v, &what);
+    fault(x, r, F_row_values, buf_str(&what), NULL);
+    free(column);
+    buf_free(&what);
 }
 
-void fit_record(struct fit *x, struct record *r, struct arena *a)
+static bool look_at_row(struct fit *x, const struct record *r, struct err *e)
+{
+    const struct row_table *t = row_table_of(r);
+    struct misfit found[LIMITS_ROW_MISFITS];
+    const struct row_entry *entries;
+    if (!limits_has_row_table(x->limits, t)) {
+        count_unheld(x, r, NULL);
+        return true;
+    }
+    int n = row_decode(x->rows, r, &entries, e);
+    int misfits = n < 0 ? -1 : limits_row(x->limits, t, entries, n, found);
+    for (int i = 0; i < misfits; i++) {
+        /* A fault's description decodes the row again. */
+        if (i > 0 && row_decode(x->rows, r, &entries, e) < 0)
+            return false;
+        if (found[i].entry >= 0)
+            found[i].column = entries[found[i].entry].column;
+        look_at_value(x, r, t, &found[i], found[i].entry < 0 ? NULL : &entries[found[i].entry].v);
+    }
+    return misfits >= 0;
+}
+
+bool fit_record(struct fit *x, struct record *r, struct arena *a, struct err *e)
 {
     if (r->kind->kind == KIND_row)
-        look_at_row(x, r);
+        return look_at_row(x, r, e);
     if (!kind_is_entity(r->kind))
-        return;
-    if (x->absent[r->kind->kind]) {
+        return true;
+    if (!limits_has_kind(x->limits, r->kind->kind)) {
         if (r->kind->kind != KIND_latest_metric) /* which follows from the metrics */
-            count_unheld(x, r, schema_first_release_with(first_order(r->kind))->release);
+            count_unheld(x, r, schema_first_release_with(limits_kind_since(r->kind))->release);
+        return true;
+    }
+    for (int f = 0; f < r->kind->n_fields; f++)
+        look_at_field(x, r, f, a);
+    if (r->kind->kind == KIND_experiment)
+        limits_note_experiment(x->limits, r);
+    return true;
+}
+
+void fit_end(struct fit *x)
+{
+    const char *id = limits_stray_default(x->limits);
+    if (!id || x->ended)
         return;
-    }
-    for (int f = 0; f < r->kind->n_fields; f++) {
-        if (value_is_null(&r->v[f]))
-            continue;
-        if (x->columns[r->kind->kind][f].absent) {
-            look_at_absent(x, r, f);
-            continue;
-        }
-        look_at_number(x, r, f);
-        if (value_is_text(&r->v[f]))
-            look_at_text(x, r, f, a);
-    }
+    x->ended = true;
+    struct buf what = {0};
+    char where[64];
+    snprintf(where, sizeof where, "Experiment %s", id);
+    limits_describe_default(&what);
+    err_print(where, "%s", buf_str(&what));
+    err_print_hint("rename it: --rename-experiment %s=NEW", id);
+    x->faults[KIND_experiment][F_experiment_name].found++;
+    x->problems++;
+    buf_free(&what);
 }
 
 uint64_t fit_problems(const struct fit *x)
@@ -260,6 +218,7 @@ void fit_free(struct fit *x)
 {
     if (!x)
         return;
-    idmap_free(&x->tables);
+    limits_free(x->limits);
+    row_decoder_free(x->rows);
     free(x);
 }

@@ -194,8 +194,8 @@ static bool change(struct pipeline *p, struct record *r, struct err *e)
         relocate_record(p->relocate, r, &p->made);
     if (p->workspace && !workspace_record(p->workspace, r))
         return true;
-    if (p->fit)
-        fit_record(p->fit, r, &p->made);
+    if (p->fit && !fit_record(p->fit, r, &p->made, e))
+        return false;
     emit(p, r);
     return true;
 }
@@ -216,35 +216,45 @@ static bool take_record(struct pipeline *p, enum phase phase, const struct recor
     return change(p, &r, e);
 }
 
-/* Closes a segment; one that does not fit never is. */
-static void seal(struct pipeline *p)
+/* Writes the trailer that is due. One of a segment that does not fit never is. */
+static void write_due_trailer(struct pipeline *p)
+{
+    if (p->trailer_due && (!p->fit || fit_problems(p->fit) == 0))
+        write_trailer(p);
+    p->trailer_due = false;
+}
+
+/* Closes a segment. The trailer waits for what comes next: whether all fits shows at the end alone. */
+static bool seal(struct pipeline *p, struct err *e)
 {
     struct record row;
     while (p->workspace && p->segments == 0 && workspace_row(p->workspace, &row)) {
-        if (p->fit)
-            fit_record(p->fit, &row, &p->made);
+        if (p->fit && !fit_record(p->fit, &row, &p->made, e))
+            return false;
         emit(p, &row);
     }
     p->segments++;
-    if (!p->fit || fit_problems(p->fit) == 0)
-        write_trailer(p);
+    p->trailer_due = true;
+    if (!p->fit)
+        write_due_trailer(p);
+    return true;
 }
 
 /* Headers and trailers: kept one to one, unless segments are merged. */
-static void take_frame(struct pipeline *p, enum phase phase, enum wire_event event,
-                       const struct wire_header *h)
+static bool take_frame(struct pipeline *p, enum phase phase, enum wire_event event,
+                       const struct wire_header *h, struct err *e)
 {
     if (event == WIRE_HEADER && p->merge && phase >= PHASE_MERGE)
         merge_segment(p->merge, h);
     if (phase != PHASE_WRITE || p->merge)
-        return;
-    if (event == WIRE_HEADER) {
-        write_header(p, h);
-        if (p->refs)
-            ref_check_segment(p->refs);
-    } else {
-        seal(p);
-    }
+        return true;
+    if (event != WIRE_HEADER)
+        return seal(p, e);
+    write_due_trailer(p);
+    write_header(p, h);
+    if (p->refs)
+        ref_check_segment(p->refs);
+    return true;
 }
 
 static bool run_pass(struct pipeline *p, enum phase phase, struct source *s, struct err *e)
@@ -257,7 +267,7 @@ static bool run_pass(struct pipeline *p, enum phase phase, struct source *s, str
         if (event == WIRE_RECORD)
             ok = take_record(p, phase, rec, e);
         else
-            take_frame(p, phase, event, source_header(s));
+            ok = take_frame(p, phase, event, source_header(s), e);
         progress_add(event == WIRE_RECORD);
         ok = ok && !interrupted(e);
     }
@@ -307,16 +317,18 @@ static bool run(struct pipeline *p, struct err *e)
     struct replay in;
     if (!replay_open(p, &in, e) || !run_before(p, selecting, &in, e) || !run_again(p, PHASE_WRITE, &in, e))
         return false;
-    if (p->merge)
-        seal(p);
-    return true;
+    return !p->merge || seal(p, e);
 }
 
 bool pipeline_run(struct pipeline *p, struct err *e)
 {
     open_output(p);
-    if (run(p, e))
+    if (run(p, e)) {
+        if (p->fit)
+            fit_end(p->fit);
+        write_due_trailer(p);
         return true;
+    }
     if (!err_interrupted())
         pipeline_give_up(p);
     return false;

@@ -44,6 +44,7 @@ struct pipeline {
     struct jsonl_writer *lines; /* at most one is not NULL */
     struct arena made;          /* text of the record at hand */
     struct buf encoded;
+    bool trailer_due; /* a segment has ended, and its trailer is not written */
 };
 
 /* Reads standard input and writes to standard output; false with e filled, after what was good was written,

@@ -389,7 +389,7 @@ static void test_ids(void)
     for (int i = 0; bad[i]; i++) {
         start(HEAD, false);
         put_experiment(bad[i], "n");
-        ok(!finish() && told("is no number as a database has it"), "experiment id '%s' is refused", bad[i]);
+        ok(!finish() && told("is not a decimal experiment id"), "experiment id '%s' is refused", bad[i]);
         stop();
     }
     start(HEAD, false);
@@ -573,12 +573,18 @@ static void test_assessments(void)
 
 static void test_constraints(void)
 {
-    start(HEAD, false);
-    put_experiment("0", "Default");
-    put(KIND_run, F_run_run_id, s("r1"), F_run_experiment_id, s("0"), F_run_lifecycle_stage, s("active"),
-        F_run_status, s("DREAMING"), -1);
-    put_run("r2", "0");
-    ok(!finish() && told("Run r1: CHECK constraint failed"), "a row that breaks a constraint is named");
+    struct err e;
+    start_with_run(HEAD, false);
+    bool made =
+        db_exec(db,
+                "DROP TABLE tags;\n"
+                "CREATE TABLE tags (key VARCHAR(250) NOT NULL, value VARCHAR(8000) CHECK (value <> 'bad'), "
+                "run_uuid VARCHAR(32) NOT NULL, PRIMARY KEY (key, run_uuid))",
+                &e);
+    put(KIND_tag, F_tag_run_id, s("r1"), F_tag_key, s("k"), F_tag_value, s("bad"), -1);
+    put(KIND_tag, F_tag_run_id, s("r1"), F_tag_key, s("l"), F_tag_value, s("good"), -1);
+    ok(made && !finish() && told("Tag 'k' in run r1: CHECK constraint failed"),
+       "a row that breaks a constraint is named");
     stop();
 }
 
