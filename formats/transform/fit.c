@@ -82,9 +82,8 @@ static const char *hint_of(const struct fit *x, const struct misfit *m)
     case MISFIT_ID:
         return "--renumber-experiments gives experiments new ids";
     case MISFIT_WIDE_ID:
-        return "--renumber-experiments gives experiments small ids; --wide-experiment-ids looks for those "
-               "that "
-               "ml-load --wide-experiment-ids refuses";
+        return "--renumber-experiments gives experiments small ids; or fit, and load, with "
+               "--wide-experiment-ids";
     case MISFIT_LENGTH:
         return x->truncate ? "it identifies something or is an address, so it is not cut"
                            : "--truncate cuts it";
