@@ -13,6 +13,17 @@ setup() {
     mldb-dump -q --with-secrets sqlite:///a.db >a.mlr
 }
 
+teardown() {
+    [ -z "${PGDIR:-}" ] || sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+}
+
+# start_postgres: a server for the rest of the test.
+start_postgres() {
+    start=$(sh "$ROOT/tests/postgres.sh" start)
+    eval "$start"
+    export PGHOST PGPORT PGUSER PGPASSWORD
+}
+
 lines() {
     ml-transform --json | grep -v '^{"kind":"\(header\|trailer\)"' | sort
 }
@@ -42,22 +53,14 @@ content() {
 }
 
 @test "SQLite to PostgreSQL to SQLite: the same content, and ids go on" {
-    start=$(sh "$ROOT/tests/postgres.sh" start)
-    eval "$start"
-    export PGHOST PGPORT PGUSER PGPASSWORD
-    status=0
-    (
-        set -e
-        createdb -E UTF8 -T template0 t
-        ml-load -q --release 3.17.2 postgresql:///t <a.mlr
-        ml-verify -q postgresql:///t <a.mlr
-        mldb-dump -q --with-secrets postgresql:///t >p.mlr
-        highest=$(psql -qAtX -c 'SELECT max(id) FROM sql_trace_metric_daily_rollups' t)
-        next=$(psql -qAtX -c "SELECT nextval(pg_get_serial_sequence('sql_trace_metric_daily_rollups', 'id'))" t)
-        assert_equal "${next:-1}" $((${highest:-0} + 1))
-    ) || status=$?
-    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
-    assert_equal "$status" 0
+    start_postgres
+    createdb -E UTF8 -T template0 t
+    ml-load -q --release 3.17.2 postgresql:///t <a.mlr
+    ml-verify -q postgresql:///t <a.mlr
+    mldb-dump -q --with-secrets postgresql:///t >p.mlr
+    highest=$(psql -qAtX -c 'SELECT max(id) FROM sql_trace_metric_daily_rollups' t)
+    next=$(psql -qAtX -c "SELECT nextval(pg_get_serial_sequence('sql_trace_metric_daily_rollups', 'id'))" t)
+    assert_equal "${next:-1}" $((${highest:-0} + 1))
     diff <(lines <a.mlr) <(lines <p.mlr)
     ml-load -q --release 3.17.2 sqlite:///c.db <p.mlr
     content a.db >a.txt
@@ -308,4 +311,93 @@ EOT
     assert_equal "$(sqlite3 r.db "SELECT value FROM trace_tags WHERE request_id = 't2' AND key = 'mlflow.trace.archiveLocation'")" \
         /NEW2/0/traces/t2/artifacts
     assert_equal "$(sqlite3 r.db 'SELECT artifact_location FROM experiments WHERE experiment_id = 3')" s3://c/3
+}
+
+@test "from before 3.18: issues get the time at which they were last seen and rows of their categories, and verify" {
+    old_db "INSERT INTO issues (issue_id, experiment_id, name, description, status, created_timestamp, last_updated_timestamp, categories)
+            SELECT v.column1, experiment_id, 'n', 'd', 's', v.column2, 99, v.column3
+            FROM (SELECT experiment_id FROM runs LIMIT 1) JOIN (VALUES ('i1', 11, '[\" Cost\", \"cost\", \"ΣΑΣ\", \"COST \"]'),
+                ('i2', 12, NULL), ('i3', 13, '[]'), ('i4', 14, '{\"b\": 1, \"a\": 2, \"b\": 3}'), ('i5', 15, '\"aå\"')) v"
+    run_split ml-load --release 3.18 sqlite:///b.db <old.mlr
+    assert_status 0
+    assert_contains "$stderr" "5 issues got a time at which they were last seen, and rows of their categories"
+    assert_contains "$stderr" "Other Rows: $(ml-transform --json <old.mlr | grep -c '^{"kind":"row"')"
+    assert_equal "$(sqlite3 b.db 'SELECT issue_id, category FROM issue_categories ORDER BY 1, 2' | xargs -d '\n')" \
+        "i1|COST  i1|ΣΑΣ i4|a i4|b i5|a i5|å"
+    cp old.db up.db
+    ml-schema upgrade -q --to 3.18 sqlite:///up.db
+    content b.db >b.txt
+    content up.db >up.txt
+    diff b.txt up.txt
+    for db in b up; do
+        run_split sh -c "ml-verify -q sqlite:///$db.db <old.mlr"
+        assert_status 0
+    done
+    # a source that has rows of its own: these count
+    mldb-dump -q sqlite:///up.db >up.mlr
+    ml-load -q --release 3.18 sqlite:///c.db <up.mlr
+    content c.db | diff up.txt -
+    ml-transform --json <up.mlr | jq -c 'del(.values.last_seen_timestamp?) | if .values.category? == "COST " then .values.category = "own" else . end' |
+        ml-transform --from-json --reseal >own.mlr
+    ml-load -q --release 3.18 sqlite:///d.db <own.mlr
+    assert_equal "$(sqlite3 d.db "SELECT category FROM issue_categories WHERE issue_id = 'i1'" | sort | xargs)" "own ΣΑΣ"
+    run_split sh -c 'ml-verify -q sqlite:///d.db <own.mlr'
+    assert_status 0
+    while IFS='|' read -r change wanted; do
+        cp b.db bad.db
+        sqlite3 bad.db "$change"
+        run_split sh -c 'ml-verify -q sqlite:///bad.db <old.mlr'
+        assert_status 1
+        assert_contains "$output" "$wanted"
+    done <<'EOT'
+UPDATE issues SET last_seen_timestamp = NULL WHERE issue_id = 'i1'|Field 'last_seen_timestamp': source=11, target=None
+UPDATE issues SET last_seen_timestamp = 1 WHERE issue_id = 'i2'|Field 'last_seen_timestamp': source=12, target=1
+DELETE FROM issue_categories WHERE category = 'a'|FAILED: Row issue_categories (issue_id=i4, category_hash=
+UPDATE issue_categories SET category = 'cost' WHERE category = 'COST '|Field 'category': source=COST , target=cost
+INSERT INTO issue_categories VALUES ('i2', 'x', 'x')|FAILED: Row issue_categories (issue_id=i2, category_hash=x)
+EOT
+    sqlite3 old.db "UPDATE issues SET categories = '[1]' WHERE issue_id = 'i3'"
+    run_split sh -c 'mldb-dump -q sqlite:///old.db | ml-load --release 3.18 sqlite:///e.db'
+    assert_status 2
+    assert_contains "$stderr" "Row issues (issue_id=i3): categories has an element that is no string"
+    run_split sh -c 'mldb-dump -q sqlite:///old.db | ml-load --release 3.17.2 sqlite:///e.db'
+    assert_status 0
+}
+
+@test "issues from before 3.18 into PostgreSQL: as the upgrade there; a category that it cannot store is named" {
+    ml-schema create -q --release 3.17.2 sqlite:///old.db
+    sqlite3 old.db <<'EOT'
+INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (0, 'Default', 'active');
+INSERT INTO issues (issue_id, experiment_id, name, description, status, created_timestamp, last_updated_timestamp, categories)
+    VALUES ('i1', 0, 'n', 'd', 's', 5, 6, '["a", "A "]'), ('i2', 0, 'n', 'd', 's', 7, 8, '["b\\u0000"]');
+EOT
+    start_postgres
+    createdb -E UTF8 -T template0 new
+    createdb -E UTF8 -T template0 up
+    mldb-dump -q sqlite:///old.db | ml-load -q --release 3.18 postgresql:///new
+    mldb-dump -q sqlite:///old.db | ml-verify -q postgresql:///new
+    mldb-dump -q sqlite:///old.db | ml-load -q --release 3.17.2 postgresql:///up
+    ml-schema upgrade -q --to 3.18 postgresql:///up
+    for db in new up; do
+        psql -qAtX -c 'SELECT i.issue_id, last_seen_timestamp, category_hash, category FROM issues i JOIN issue_categories c
+            ON c.issue_id = i.issue_id ORDER BY 1, 3' $db >$db.txt
+    done
+    diff new.txt up.txt
+    assert_equal "$(cut -d '|' -f 1,2,4 new.txt | xargs -d '\n')" 'i1|5|A  i2|7|b\u0000'
+    createdb -E UTF8 -T template0 nul
+    sqlite3 old.db "UPDATE issues SET categories = '[\"b\\u0000\"]' WHERE issue_id = 'i2'"
+    run_split sh -c 'mldb-dump -q sqlite:///old.db | ml-load --release 3.18 postgresql:///nul'
+    assert_status 2
+    assert_contains "$stderr" "Row issues (issue_id=i2): categories hold a NUL character, which PostgreSQL cannot store"
+}
+
+@test "jobs that are not finished are loaded as they are, and counted" {
+    edit 'if .table == "jobs" then .values.status = 1 else . end' >b.mlr
+    run_split ml-load --release 3.17.2 sqlite:///b.db <b.mlr
+    assert_status 0
+    assert_contains "$stderr" "2 jobs are not finished: an MLflow server that starts on this database runs them"
+    assert_equal "$(sqlite3 b.db 'SELECT DISTINCT status FROM jobs')" 1
+    ml-verify -q sqlite:///b.db <b.mlr
+    run_split ml-load --release 3.17.2 sqlite:///c.db <a.mlr
+    refute_contains "$stderr" "not finished"
 }

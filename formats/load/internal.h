@@ -75,8 +75,9 @@ struct row_head {
     uint8_t kind;
     uint32_t segment;
 } __attribute__((packed));
-/* METRIC: a patch that counts before one without it. */
-enum { ROW_PATCH = 1 << 0, ROW_NEGATIVE_ZERO = 1 << 1, ROW_METRIC = 1 << 2 };
+/* METRIC: a patch that counts before one without it. CONVERTED: a row that is none of the stream's, and gives
+ * way to one that is; of several the last stays. */
+enum { ROW_PATCH = 1 << 0, ROW_NEGATIVE_ZERO = 1 << 1, ROW_METRIC = 1 << 2, ROW_CONVERTED = 1 << 3 };
 
 struct load {
     enum dialect dialect;
@@ -126,6 +127,8 @@ bool load_note_refs(struct load *s, const struct record *r, const struct plan *p
 /* Puts a row into the sorter. */
 bool load_stage_row(struct load *s, enum kind kind, struct load_table *t, const struct value *row,
                     struct err *e);
+/* The same for a row that a conversion makes (ROW_CONVERTED). */
+bool load_stage_converted(struct load *s, struct load_table *t, const struct value *row, struct err *e);
 /* Names are unique within a workspace, in both dialects; told here so that both experiments can be named. */
 bool load_stage_name(struct load *s, const struct record *r, struct err *e);
 struct promoted;
@@ -158,6 +161,13 @@ bool load_note_gateway(struct load *s, const struct record *r, struct err *e);
  */
 bool load_add_gateway_cost(struct load *s, struct db *db, struct db_stmt **update, const struct sort_entry *x,
                            struct err *e);
+/* ---- rows from before revision 8b6ad64cb8f5 (issues.c) */
+
+/* Adds to the entries of such an issue, which fit (limits_row()), when it was last seen, and the rows of its
+ * categories to the sorter. There is room for one more entry. */
+bool load_convert_issue(struct load *s, const struct load_table *t, struct row_entry *entries, int *n,
+                        struct err *e);
+
 /* Row records: reading the target's tables, taking a record, and what is to be done before all are written
  * (untyped_rows.c). */
 bool load_plan_untyped(struct load *s, struct db *db, struct err *e);

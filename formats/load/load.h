@@ -40,6 +40,8 @@ struct load_report {
     uint64_t cut_sessions;        /* session ids longer than their column */
     uint64_t cut_models[2];       /* model names and providers of spans longer than their columns */
     uint64_t converted_metrics;   /* rows of metrics tables whose value lies in a column of a span or trace */
+    uint64_t converted_issues;    /* issues that got what MLflow 3.18 keeps of them besides */
+    uint64_t unfinished_jobs;     /* jobs that a server would run */
     uint64_t other_counts;        /* of these, token counts that differ from what the trace's metadata say */
     uint64_t usage_losses;        /* token usages and costs of which the columns hold a part only */
     uint64_t model_nans;          /* NaN metrics of logged models, stored as 0.0 */

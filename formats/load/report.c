@@ -71,6 +71,43 @@ static bool report_dropped(const struct load_report *r)
     return any;
 }
 
+/* Rows of a database from before a revision that keeps them otherwise. */
+static void report_old_rows(const struct load_report *r)
+{
+    struct buf b = {0};
+    if (r->converted_metrics) {
+        add_plain(&b, r->converted_metrics, "row", "rows");
+        err_note(
+            "%s of span_metrics and trace_metrics went into columns of spans and trace_info, where MLflow "
+            "keeps them since 3.17",
+            buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->other_counts) {
+        add_plain(&b, r->other_counts, "token count differs", "token counts differ");
+        err_note("%s between trace_metrics and the trace's metadata: the former was taken, as in MLflow's "
+                 "upgrade",
+                 buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->converted_issues) {
+        add_plain(&b, r->converted_issues, "issue", "issues");
+        err_note("%s got a time at which they were last seen, and rows of their categories, as in MLflow's "
+                 "upgrade to 3.18",
+                 buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->unfinished_jobs) {
+        add_plain(&b, r->unfinished_jobs, "job is", "jobs are");
+        err_note(
+            "%s not finished: an MLflow server that starts on this database runs them (to cancel them, as "
+            "MLflow's upgrade to 3.17 does: UPDATE jobs SET status = 5 WHERE status IN (0, 1, 6))",
+            buf_str(&b));
+        buf_reset(&b);
+    }
+    buf_free(&b);
+}
+
 static void report_conversions(const struct load_report *r)
 {
     struct buf b = {0};
@@ -90,21 +127,6 @@ static void report_conversions(const struct load_report *r)
     if (r->usage_losses) {
         add_plain(&b, r->usage_losses, "trace or span has", "traces or spans have");
         err_note("%s token usage or cost of which MLflow's columns hold a part only", buf_str(&b));
-        buf_reset(&b);
-    }
-    if (r->converted_metrics) {
-        add_plain(&b, r->converted_metrics, "row", "rows");
-        err_note(
-            "%s of span_metrics and trace_metrics went into columns of spans and trace_info, where MLflow "
-            "keeps them since 3.17",
-            buf_str(&b));
-        buf_reset(&b);
-    }
-    if (r->other_counts) {
-        add_plain(&b, r->other_counts, "token count differs", "token counts differ");
-        err_note("%s between trace_metrics and the trace's metadata: the former was taken, as in MLflow's "
-                 "upgrade",
-                 buf_str(&b));
         buf_reset(&b);
     }
     if (r->added_workspaces) {
@@ -242,6 +264,7 @@ bool load_report_print(const struct load_report *r)
 {
     report_counts(r);
     report_conversions(r);
+    report_old_rows(r);
     bool dropped = report_dropped(r);
     report_about_files(r);
     return dropped;

@@ -26,27 +26,40 @@ static bool add_staged(struct load *s, struct err *e)
     return sorter_add(s->sorter, s->key.data, s->key.len, s->data.data, s->data.len, e);
 }
 
+/* The row's entry for the sorter: its key in s->key, what else it holds in s->data. */
+static bool stage_row(struct load *s, enum kind kind, const struct load_table *t, const struct value *row,
+                      unsigned flags, struct err *e)
+{
+    buf_reset(&s->key);
+    buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
+    for (int i = 0; i < t->n_key; i++) {
+        const struct value *v = &row[t->key[i]];
+        if (v->type == VALUE_FLOAT && v->f == 0 && signbit(v->f))
+            flags |= ROW_NEGATIVE_ZERO;
+        row_put_key(&s->key, v);
+    }
+    begin_data(s, kind, flags);
+    for (int i = 0; i < t->n_columns; i++)
+        if (!t->columns[i].in_key)
+            row_put(&s->data, &row[i]);
+    return add_staged(s, e);
+}
+
 bool load_stage_row(struct load *s, enum kind kind, struct load_table *t, const struct value *row,
                     struct err *e)
 {
-    bool negative_zero = false;
     t->filled = true;
     if (t->streamed) {
         s->report.rows[kind]++;
         return s->report.problems || s->sink->ops->put_streamed(s->sink, row, e);
     }
-    buf_reset(&s->key);
-    buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
-    for (int i = 0; i < t->n_key; i++) {
-        const struct value *v = &row[t->key[i]];
-        negative_zero |= v->type == VALUE_FLOAT && v->f == 0 && signbit(v->f);
-        row_put_key(&s->key, v);
-    }
-    begin_data(s, kind, negative_zero ? ROW_NEGATIVE_ZERO : 0);
-    for (int i = 0; i < t->n_columns; i++)
-        if (!t->columns[i].in_key)
-            row_put(&s->data, &row[i]);
-    return add_staged(s, e);
+    return stage_row(s, kind, t, row, 0, e);
+}
+
+bool load_stage_converted(struct load *s, struct load_table *t, const struct value *row, struct err *e)
+{
+    t->filled = true;
+    return stage_row(s, KIND_row, t, row, ROW_CONVERTED, e);
 }
 
 bool load_stage_metric(struct load *s, const struct load_table *t, const struct value *key, int n, int column,

@@ -162,6 +162,19 @@ static void fill_row(const struct row_in *in, const struct load_table *t, struct
     }
 }
 
+/* What the report says of a row. */
+static void note_row(struct load *s, const struct row_in *in)
+{
+    const struct row_entry *name = row_entry_find(in->entries, in->n, "name", 4);
+    const struct row_entry *status = row_entry_find(in->entries, in->n, "status", 6);
+    if (strcmp(in->known->name, "workspaces") == 0)
+        s->default_workspace |= name && value_eqs(&name->v, "default");
+    /* PENDING, RUNNING and NEEDS_RECOVERY in mlflow/entities/_job_status.py */
+    if (strcmp(in->known->name, "jobs") == 0)
+        s->report.unfinished_jobs += status && status->v.type == VALUE_INT &&
+                                     (status->v.i == 0 || status->v.i == 1 || status->v.i == 6);
+}
+
 bool load_add_untyped(struct load *s, const struct record *r, struct err *e)
 {
     struct row_entry entries[ROW_MAX_COLUMNS + 1];
@@ -177,13 +190,12 @@ bool load_add_untyped(struct load *s, const struct record *r, struct err *e)
     }
     memcpy(entries, in.entries, (size_t)in.n * sizeof *entries);
     in.entries = entries;
-    if (strcmp(t->name, "workspaces") == 0) {
-        const struct row_entry *name = row_entry_find(entries, in.n, "name", 4);
-        s->default_workspace |= name && value_eqs(&name->v, "default");
-    }
+    note_row(s, &in);
     if (!judge(s, &in, entries))
         return true;
     load_convert_dimensions(s, t, entries, &in.n);
+    if (!load_convert_issue(s, t, entries, &in.n, e))
+        return false;
     fill_row(&in, t, row);
     int converted = load_convert_metric(s, r, t, row, e);
     return converted < 0 ? false : converted > 0 || load_stage_row(s, KIND_row, t, row, e);

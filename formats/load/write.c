@@ -282,6 +282,13 @@ static void meet_duplicate(struct writer *w, const struct sort_entry *x, const s
     load_problem(s, &e);
 }
 
+/* A second row of one key, of which at least one is of a conversion. */
+static bool meet_converted(struct writer *w, const struct row_head *head, struct err *e)
+{
+    bool gives_way = (head->flags & ROW_CONVERTED) && !(w->p.head.flags & ROW_CONVERTED);
+    return gives_way || begin_pending(w, e);
+}
+
 /* True when the fetched entry is of the table and, where a key is given, has it. */
 static bool is_next(const struct writer *w, const struct buf *key)
 {
@@ -324,12 +331,14 @@ static int next_row(struct row_source *from, const struct value **row, struct er
             memcpy(&head, w->x.data, sizeof head);
             if (head.flags & ROW_PATCH)
                 apply_patch(w, &w->x, &head);
-            else
+            else if (!((head.flags | w->p.head.flags) & ROW_CONVERTED))
                 meet_duplicate(w, &w->x, &head);
+            else if (!meet_converted(w, &head, e))
+                return -1;
             if (!fetch(w, e))
                 return -1;
         }
-        w->s->report.rows[w->p.head.kind]++;
+        w->s->report.rows[w->p.head.kind] += !(w->p.head.flags & ROW_CONVERTED);
         progress_add(1);
         if (w->s->report.problems) /* nothing will come of it, but there may be more to tell */
             continue;

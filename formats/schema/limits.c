@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/utf8.h"
+#include "formats/database/issue_categories.h"
 #include "formats/database/trace_columns.h"
 #include "formats/schema/schema.h"
 #include "migrations/migrations.h"
@@ -448,9 +449,31 @@ static bool judge_elsewhere(struct limits *l, const struct table *t, const struc
         struct value name, provider;
         uint64_t cut[2] = {0, 0};
         const char *what = span_dimensions(&l->json, &entry->v, &name, &provider, cut);
-        return !what || wrong(m, MISFIT_DIMENSIONS, what);
+        return !what || wrong(m, MISFIT_CONVERSION, what);
     }
     return (converted && value_eqs(&entry->v, "null")) || misfit(m, MISFIT_NO_COLUMN);
+}
+
+static bool has_no_nul(void *arg, const struct value *hash, const struct value *category)
+{
+    (void)arg, (void)hash;
+    return !memchr(category->s, '\0', category->len);
+}
+
+/* Categories of an issue from before revision 8b6ad64cb8f5, for a table that has its columns. */
+static bool judge_categories(struct limits *l, const struct table *t, const struct row_entry *entries, int n,
+                             int i, struct misfit *m)
+{
+    static const char last_seen[] = "last_seen_timestamp";
+    if (strcmp(t->name, "issues") != 0 || entries[i].column_len != 10 ||
+        memcmp(entries[i].column, "categories", 10) != 0 || !find_column(t, last_seen, strlen(last_seen)) ||
+        row_entry_find(entries, n, last_seen, strlen(last_seen)) || value_is_null(&entries[i].v))
+        return true;
+    m->needed = false;
+    const char *what = issue_categories_parse(&l->json, &entries[i].v);
+    if (!what && l->dialect == DIALECT_POSTGRESQL && !issue_categories_each(&l->json, has_no_nul, NULL))
+        what = "hold a NUL character, which PostgreSQL cannot store";
+    return !what || wrong(m, MISFIT_CONVERSION, what);
 }
 
 static bool judge_entry(struct limits *l, const struct table *t, const struct row_entry *entry,
@@ -471,7 +494,8 @@ int limits_row(struct limits *l, const struct row_table *rows, const struct row_
     for (int i = 0; i < n; i++) {
         out[found] =
             (struct misfit){.entry = i, .column = entries[i].column, .column_len = entries[i].column_len};
-        found += !judge_entry(l, t, &entries[i], &out[found]);
+        found += !judge_entry(l, t, &entries[i], &out[found]) ||
+                 !judge_categories(l, t, entries, n, i, &out[found]);
     }
     for (int i = 0; i < t->n && found < LIMITS_ROW_MISFITS; i++) {
         const struct column *c = &t->columns[i];
@@ -536,7 +560,7 @@ void limits_describe(const struct misfit *m, const char *name, const struct valu
                  m->column);
         return;
     }
-    buf_addf(out, m->kind == MISFIT_NO_COLUMN || m->kind == MISFIT_DIMENSIONS ? "%s " : "%s: ", name);
+    buf_addf(out, m->kind == MISFIT_NO_COLUMN || m->kind == MISFIT_CONVERSION ? "%s " : "%s: ", name);
     switch (m->kind) {
     case MISFIT_NO_COLUMN:
         buf_adds(out, "has no column in this schema");
@@ -570,7 +594,7 @@ void limits_describe(const struct misfit *m, const char *name, const struct valu
                  (long long)m->room, (int)m->column_len, m->column);
         break;
     case MISFIT_TYPE:
-    case MISFIT_DIMENSIONS:
+    case MISFIT_CONVERSION:
         buf_adds(out, m->what);
         break;
     case MISFIT_NULL:

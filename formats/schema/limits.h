@@ -41,7 +41,8 @@ enum misfit_kind {
     MISFIT_NUL,        /* PostgreSQL's text has no NUL */
     MISFIT_LENGTH,     /* more characters than the column has room for */
     MISFIT_TYPE,       /* not a value of the column's type */
-    MISFIT_DIMENSIONS, /* dimension_attributes of a span that the columns in its place would not hold */
+    MISFIT_CONVERSION, /* text that MLflow's upgrade would refuse to convert: dimension_attributes of a span,
+                          categories of an issue */
     MISFIT_NULL,       /* no value where the column must have one */
 };
 
@@ -54,7 +55,7 @@ struct misfit {
     int entry;          /* of a row: place in its entries; -1: it has none (NULL) */
     const char *column; /* of the database, not NUL-terminated; lives as long as the limits and the row */
     size_t column_len;
-    const char *what; /* of WORD, TYPE and DIMENSIONS: the rest of the message; static */
+    const char *what; /* of WORD, TYPE and CONVERSION: the rest of the message; static */
 };
 
 struct limits;

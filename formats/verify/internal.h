@@ -5,6 +5,7 @@
 #define FORMATS_VERIFY_IMPL_H
 
 #include "common/arena.h"
+#include "formats/python/text.h"
 #include "formats/verify/equality.h"
 #include "formats/database/fetch.h"
 #include "common/sort.h"
@@ -97,6 +98,8 @@ struct verify {
     struct buf before_key, before_data;
     bool converts; /* the target keeps what rows from before revision 75868b020152 say in columns */
     struct gathered gathered;
+    bool converts_issues; /* likewise, of revision 8b6ad64cb8f5 */
+    struct pyjson categories;
     struct side source, target;
     struct buf target_key, group; /* group: the identity whose records are being paired */
     struct fetch_cursor *cursor;
@@ -147,6 +150,19 @@ int verify_gather(struct verify *v, const struct section *section, const struct 
 /* Turns the entries of a source's span into those that the target should have; there is room for
  * EQUIV_SPAN_COLUMNS more. Texts live until the next call. */
 void verify_expect_span(struct verify *v, struct row_entry *entries, int *n);
+
+/* -- issues.c */
+
+/* Whether the database has what revision 8b6ad64cb8f5 adds to issues. */
+bool verify_finds_categories(struct db *db, bool *out, struct err *e);
+/* Stages the rows of issue_categories that the target should have for r, where it is an issue from before
+ * that revision. */
+bool verify_stage_categories(struct verify *v, const struct record *r, struct err *e);
+/* The item is such a row, and the one before has its key. */
+bool verify_is_category_again(const struct verify *v, const struct section *section,
+                              const struct staged *head);
+/* Adds to the entries of r, where it is such an issue, when it was last seen; there is room for one more. */
+void verify_expect_issue(const struct record *r, struct row_entry *entries, int *n);
 
 /* -- match.c */
 

@@ -196,6 +196,10 @@ static int compare_rows(struct verify *v, const struct record *source, struct ve
         memcpy(expected, a, (size_t)n_a * sizeof *expected);
         verify_expect_span(v, expected, &n_a);
         a = expected;
+    } else if (v->converts_issues && strcmp(t->name, "issues") == 0) {
+        memcpy(expected, a, (size_t)n_a * sizeof *expected);
+        verify_expect_issue(source, expected, &n_a);
+        a = expected;
     }
     b = rows_entries(v->rows, &n_b);
     for (int i = 0; i < n_a; i++) {

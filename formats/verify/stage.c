@@ -78,6 +78,8 @@ bool verify_add(struct verify *v, const struct record *r, struct err *e)
     int part = v->converts ? verify_stage_part(v, r, e) : 0;
     if (part != 0)
         return part > 0;
+    if (v->converts_issues && !verify_stage_categories(v, r, e))
+        return false;
     if (!equiv_normalise(&v->source_form, &form)) {
         v->unplaced++;
         return true;

@@ -40,7 +40,8 @@ struct verify *verify_new(struct db *db, const struct verify_options *o, struct 
     v->db = db;
     v->options = *o;
     v->fetch = fetch_new(db, e);
-    if (!v->fetch) {
+    if (!v->fetch || !verify_finds_categories(db, &v->converts_issues, e)) {
+        fetch_free(v->fetch);
         free(v);
         return NULL;
     }
@@ -70,6 +71,7 @@ void verify_free(struct verify *v)
     equiv_free(&v->target_form);
     equiv_free(&v->derived_form);
     arena_free(&v->kept_arena);
+    pyjson_free(&v->categories);
     struct buf *bufs[] = {&v->key,          &v->data,          &v->item_data,    &v->before_key,
                           &v->before_data,  &v->target_key,    &v->group,        &v->name,
                           &v->gathered.key, &v->gathered.data, &v->gathered.text};
@@ -247,13 +249,16 @@ static bool compare_kinds(struct verify *v, struct err *e)
 static bool refresh_catalog(struct verify *v, struct err *e)
 {
     struct order order[KIND_COUNT] = {0};
+    bool converts_issues;
+    if (!verify_finds_categories(v->db, &converts_issues, e))
+        return false;
     struct fetch *fresh = fetch_new(v->db, e);
     if (!fresh)
         return false;
     read_order(fresh, order);
     fetch_free(v->fetch);
     v->fetch = fresh;
-    bool same = memcmp(order, v->order, sizeof order) == 0;
+    bool same = converts_issues == v->converts_issues && memcmp(order, v->order, sizeof order) == 0;
     for (int i = 0; i < PROMOTED_COUNT; i++)
         same = same && promotes(v, i) == v->source_form.promoted[i];
     if (same)

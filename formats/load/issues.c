@@ -1,0 +1,62 @@
+/* Rows of issues from before revision 8b6ad64cb8f5 (MLflow 3.10 to 3.17) for tables from after it, converted
+ * as that revision's migration converts them: an issue was last seen when it was created, and each of its
+ * categories gets a row. */
+#include <string.h>
+
+#include "formats/database/issue_categories.h"
+#include "formats/load/internal.h"
+#include "formats/record/rows.h"
+
+static const char last_seen[] = "last_seen_timestamp";
+
+static const struct row_entry *find(const struct row_entry *entries, int n, const char *column)
+{
+    const struct row_entry *entry = row_entry_find(entries, n, column, strlen(column));
+    return entry && !value_is_null(&entry->v) ? entry : NULL;
+}
+
+static struct load_table *categories_table(const struct load *s)
+{
+    const struct row_table *known = row_table_by_name("issue_categories", 16);
+    return known ? s->row_tables[known - row_tables] : NULL;
+}
+
+struct issue {
+    struct load *s;
+    const struct value *id;
+    struct err *e;
+};
+
+static bool stage_category(void *arg, const struct value *hash, const struct value *category)
+{
+    struct issue *x = arg;
+    struct load_table *t = categories_table(x->s);
+    struct value row[LOAD_MAX_COLUMNS] = {{.type = VALUE_NULL}};
+    const struct {
+        const char *column;
+        const struct value *v;
+    } columns[] = {{"issue_id", x->id}, {"category_hash", hash}, {"category", category}};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        int at = load_table_find(t, columns[i].column);
+        if (at >= 0)
+            row[at] = *columns[i].v;
+    }
+    return load_stage_converted(x->s, t, row, x->e);
+}
+
+bool load_convert_issue(struct load *s, const struct load_table *t, struct row_entry *entries, int *n,
+                        struct err *e)
+{
+    const struct row_entry *id = find(entries, *n, "issue_id");
+    const struct row_entry *created = find(entries, *n, "created_timestamp");
+    const struct row_entry *categories = find(entries, *n, "categories");
+    struct issue x = {s, id ? &id->v : NULL, e};
+    if (s->order < REV_ISSUE_CATEGORIES || strcmp(t->name, "issues") != 0 || !categories_table(s) ||
+        find(entries, *n, last_seen))
+        return true;
+    s->report.converted_issues++;
+    if (created)
+        entries[(*n)++] = (struct row_entry){last_seen, strlen(last_seen), created->v};
+    return !id || !categories || issue_categories_parse(&s->json, &categories->v) ||
+           issue_categories_each(&s->json, stage_category, &x);
+}

@@ -1,0 +1,157 @@
+/* What a target from revision 8b6ad64cb8f5 on should have of issues from before it: when they were last seen,
+ * and a row of issue_categories for each of their categories. Written from MLflow's migration; shares no code
+ * with what loads. */
+#include <sha2.h>
+
+#include "common/utf8.h"
+#include "formats/python/text.h"
+#include "formats/verify/internal.h"
+
+/* Follows the key of a row that is only expected: one that the stream has sorts before it. */
+enum { EXPECTED = 1 };
+
+static const char last_seen[] = "last_seen_timestamp";
+
+static const struct row_table *categories_table(void)
+{
+    return row_table_by_name("issue_categories", 16);
+}
+
+static struct value column_of(const struct row_entry *entries, int n, const char *column)
+{
+    const struct row_entry *entry = row_entry_find(entries, n, column, strlen(column));
+    return entry ? entry->v : value_null();
+}
+
+static bool is_old_issue(const struct record *r, const struct row_entry *entries, int n)
+{
+    struct value seen = column_of(entries, n, last_seen);
+    return value_eqs(&r->v[F_row_table], "issues") && value_is_null(&seen);
+}
+
+bool verify_finds_categories(struct db *db, bool *out, struct err *e)
+{
+    struct db_columns issues;
+    bool ok = db_table_exists(db, "issue_categories", out, e) && db_table_columns(db, "issues", &issues, e);
+    if (!ok)
+        return false;
+    *out = *out && db_columns_find(&issues, last_seen);
+    db_columns_free(&issues);
+    return true;
+}
+
+/* -- staging */
+
+struct staging {
+    struct verify *v;
+    struct value issue;
+    uint32_t n; /* of the issue's categories so far */
+};
+
+/* Of categories with one hash the last stays: it comes first in the sorter's order, the others are skipped.
+ */
+static bool stage_category(struct staging *x, const char *s, size_t len, struct err *e)
+{
+    struct verify *v = x->v;
+    char hash[SHA256_DIGEST_STRING_LENGTH];
+    struct buf folded = {0}, values = {0};
+    const char *text = s;
+    size_t n = len;
+    py_strip(&text, &n);
+    py_lower(text, n, &folded);
+    SHA256Data((const uint8_t *)buf_str(&folded), folded.len, hash);
+    const struct row_entry entries[] = {{"issue_id", 8, x->issue},
+                                        {"category_hash", 13, value_str(hash)},
+                                        {"category", 8, value_strn(s, (uint32_t)len)}};
+    struct record r;
+    record_init(&r, KIND_row);
+    row_encode(entries, 3, &values);
+    r.v[F_row_table] = value_str("issue_categories");
+    r.v[F_row_values] = (struct value){.type = VALUE_MAP, .len = (uint32_t)values.len, .s = values.data};
+    struct staged head = {.segment = (uint32_t)v->n_segments - 1,
+                          .identity_len = (uint32_t)verify_row_key(categories_table(), entries, 3, &v->key)};
+    uint32_t rank = UINT32_MAX - x->n++;
+    buf_addc(&v->key, EXPECTED);
+    for (int shift = 24; shift >= 0; shift -= 8)
+        buf_addc(&v->key, (char)(rank >> shift));
+    buf_reset(&v->data);
+    buf_add(&v->data, &head, sizeof head);
+    wire_encode(&r, &v->data);
+    buf_free(&folded);
+    buf_free(&values);
+    return sorter_add(v->stage, v->key.data, v->key.len, v->data.data, v->data.len, e);
+}
+
+static bool stage_characters(struct staging *x, const struct pyjson_value *text, struct err *e)
+{
+    for (size_t i = 0, n; i < text->len; i += n) {
+        n = utf8_prefix(text->s + i, text->len - i, 1);
+        if (!stage_category(x, text->s + i, n, e))
+            return false;
+    }
+    return true;
+}
+
+/* True when an object has had the key before: Python keeps its first place. */
+static bool had_key(const struct pyjson *d, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (d->members[k].key.len == d->members[i].key.len &&
+            memcmp(d->members[k].key.s, d->members[i].key.s, d->members[i].key.len) == 0)
+            return true;
+    return false;
+}
+
+/* True for what the migration takes: texts, all of them whole. */
+static bool all_texts(const struct pyjson *d, bool object)
+{
+    for (size_t i = 0; i < d->n_members; i++) {
+        const struct pyjson_value *v = object ? &d->members[i].key : &d->members[i].value;
+        if (v->type != PYJSON_STRING || v->surrogate)
+            return false;
+    }
+    return true;
+}
+
+bool verify_stage_categories(struct verify *v, const struct record *r, struct err *e)
+{
+    const struct row_entry *entries;
+    if (r->kind->kind != KIND_row || !value_eqs(&r->v[F_row_table], "issues"))
+        return true;
+    int n = row_decode(v->row_decoder, r, &entries, e);
+    if (n < 0)
+        return false;
+    struct staging x = {.v = v, .issue = column_of(entries, n, "issue_id")};
+    struct value text = column_of(entries, n, "categories");
+    struct pyjson *json = &v->categories;
+    if (!is_old_issue(r, entries, n) || !value_is_text(&text) || !pyjson_parse(json, text.s, text.len))
+        return true;
+    bool object = json->top.type == PYJSON_OBJECT;
+    if (json->top.type == PYJSON_STRING)
+        return json->top.surrogate || stage_characters(&x, &json->top, e);
+    if ((!object && json->top.type != PYJSON_ARRAY) || !all_texts(json, object))
+        return true;
+    for (size_t i = 0; i < json->n_members; i++) {
+        const struct pyjson_value *c = object ? &json->members[i].key : &json->members[i].value;
+        if (!(object && had_key(json, i)) && !stage_category(&x, c->s, c->len, e))
+            return false;
+    }
+    return true;
+}
+
+/* -- comparing */
+
+bool verify_is_category_again(const struct verify *v, const struct section *section,
+                              const struct staged *head)
+{
+    return section->table && section->table == categories_table() && v->item.key_len > head->identity_len &&
+           v->before_key.len >= head->identity_len &&
+           memcmp(v->before_key.data, v->item.key, head->identity_len) == 0;
+}
+
+void verify_expect_issue(const struct record *r, struct row_entry *entries, int *n)
+{
+    struct value created = column_of(entries, *n, "created_timestamp");
+    if (is_old_issue(r, entries, *n) && !value_is_null(&created))
+        entries[(*n)++] = (struct row_entry){last_seen, strlen(last_seen), created};
+}
