@@ -7,17 +7,9 @@
 #include <string.h>
 
 #include "formats/load/internal.h"
+#include "formats/load/postgres_structure.h"
 
 enum { COPY_BUFFER = 256 << 10 };
-
-struct definition {
-    char *drop, *make;
-};
-
-struct definitions {
-    struct definition *items;
-    int n;
-};
 
 struct postgres_sink {
     struct load_sink base;
@@ -27,7 +19,7 @@ struct postgres_sink {
     const struct load_table *streamed; /* NULL: none */
     int at_once_keys;                  /* of keys: how many are its own, the first */
     struct buf list;                   /* of the tables, for SQL: 'a'::regclass, ... */
-    struct definitions foreign_keys, keys, indexes;
+    struct load_structure structure;   /* what was dropped */
     struct buf out;
 };
 
@@ -41,117 +33,20 @@ static PGconn *conn_of(struct load_sink *k)
     return db_native(k->db);
 }
 
-/* ---- what the catalog says */
-
-/* Runs a query whose two columns are the statements that drop and make something. {tables} is the list. */
-static bool read_definitions(struct postgres_sink *k, const char *query, struct definitions *out,
-                             struct err *e)
+/* Whether this role can drop and make again what the tables of the list have. */
+static bool find_owner(struct postgres_sink *k, char **why, struct err *e)
 {
-    struct buf sql = {0};
-    for (const char *at; (at = strstr(query, "{tables}")); query = at + 8) {
-        buf_add(&sql, query, (size_t)(at - query));
-        buf_adds(&sql, buf_str(&k->list));
-    }
-    buf_adds(&sql, query);
-    struct db_stmt *q = db_prepare(k->base.db, buf_str(&sql), e);
-    buf_free(&sql);
-    if (!q)
-        return false;
-    int row;
-    while ((row = db_step(q, e)) == 1) {
-        struct value drop, make;
-        db_column(q, 0, &drop);
-        db_column(q, 1, &make);
-        out->items = xrealloc(out->items, (size_t)(out->n + 1) * sizeof *out->items);
-        out->items[out->n++] = (struct definition){xstrndup(drop.s, drop.len), xstrndup(make.s, make.len)};
-    }
-    db_finalize(q);
-    return row == 0;
-}
-
-/* Other tables' foreign keys that lead to ours are among them. */
-static const char foreign_keys_query[] =
-    "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),\n"
-    "       format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, "
-    "pg_get_constraintdef(oid))\n"
-    "FROM pg_constraint WHERE contype = 'f' AND (conrelid IN ({tables}) OR confrelid IN ({tables})) ORDER BY "
-    "oid";
-
-static const char keys_query[] =
-    "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),\n"
-    "       format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, "
-    "pg_get_constraintdef(oid))\n"
-    "FROM pg_constraint WHERE contype IN ('p', 'u') AND conrelid IN ({tables}) ORDER BY contype, oid";
-
-static const char indexes_query[] =
-    "SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)\n"
-    "FROM pg_index i WHERE indrelid IN ({tables}) AND NOT EXISTS\n"
-    "    (SELECT 1 FROM pg_constraint WHERE conindid = i.indexrelid AND contype IN ('p', 'u', 'x'))\n"
-    "ORDER BY indexrelid";
-
-/* Whether all tables that must be altered belong to this role. */
-static bool find_owner(struct postgres_sink *k, struct err *e)
-{
-    int64_t others;
-    char *sql = xasprintf(
-        "SELECT count(*) FROM pg_class WHERE NOT pg_has_role(relowner, 'USAGE') AND (oid IN (%s) OR oid IN\n"
-        "    (SELECT conrelid FROM pg_constraint WHERE contype = 'f' AND confrelid IN (%s)))",
-        buf_str(&k->list), buf_str(&k->list));
-    bool ok = db_query_int(k->base.db, sql, &others, e);
-    free(sql);
-    k->owner = others == 0;
+    bool ok = load_structure_obstacle(k->base.db, buf_str(&k->list), why, e);
+    k->owner = ok && !*why;
     return ok;
-}
-
-static bool drop_all(struct postgres_sink *k, const struct definitions *d, struct err *e)
-{
-    for (int i = 0; i < d->n; i++)
-        if (!db_exec(k->base.db, d->items[i].drop, e))
-            return err_hint(
-                e, "something of your own depends on it (a view perhaps): drop that first, and make it again "
-                   "after the load");
-    return true;
-}
-
-static bool make_all(struct postgres_sink *k, const struct definitions *d, struct err *e)
-{
-    for (int i = 0; i < d->n; i++)
-        if (err_interrupted() || !db_exec(k->base.db, d->items[i].make, e))
-            return false;
-    return true;
-}
-
-/* Takes over those of `more`. */
-static void append_all(struct definitions *d, struct definitions *more)
-{
-    d->items = xrealloc(d->items, (size_t)(d->n + more->n + 1) * sizeof *d->items);
-    memcpy(d->items + d->n, more->items, (size_t)more->n * sizeof *d->items);
-    d->n += more->n;
-    free(more->items);
-}
-
-static void free_all(struct definitions *d)
-{
-    for (int i = 0; i < d->n; i++) {
-        free(d->items[i].drop);
-        free(d->items[i].make);
-    }
-    free(d->items);
 }
 
 /* Makes the tables of the list ready for COPY with FREEZE, which needs tables that this transaction has made
  * or truncated. What is dropped is added to what will be made again. */
 static bool strip_tables(struct postgres_sink *k, const char *truncate, struct err *e)
 {
-    struct definitions foreign_keys = {0}, keys = {0}, indexes = {0};
-    bool ok = read_definitions(k, foreign_keys_query, &foreign_keys, e) &&
-              read_definitions(k, keys_query, &keys, e) && read_definitions(k, indexes_query, &indexes, e) &&
-              drop_all(k, &foreign_keys, e) && drop_all(k, &keys, e) && drop_all(k, &indexes, e) &&
-              db_exec(k->base.db, truncate, e);
-    append_all(&k->foreign_keys, &foreign_keys);
-    append_all(&k->keys, &keys);
-    append_all(&k->indexes, &indexes);
-    return ok;
+    return load_structure_drop(k->base.db, buf_str(&k->list), &k->structure, e) &&
+           db_exec(k->base.db, truncate, e);
 }
 
 /* Appends a command for the tables that are filled, but one (or NULL). */
@@ -175,12 +70,13 @@ static bool postgres_begin(struct load_sink *base, struct err *e)
         if (k->tables[i].filled && &k->tables[i] != k->streamed)
             buf_addf(&k->list, "%s'%s'::regclass", k->list.len ? ", " : "", k->tables[i].name);
     add_names(k, "TRUNCATE ", k->streamed, &truncate);
-    bool ok = !k->list.len || find_owner(k, e);
+    char *why = NULL;
+    bool ok = !k->list.len || find_owner(k, &why, e);
     if (ok && k->list.len && k->owner)
         ok = strip_tables(k, buf_str(&truncate), e);
     else if (ok && k->list.len)
-        err_note("some tables belong to another role, so that their indexes stay while they are filled; this "
-                 "takes longer");
+        err_note("%s: indexes stay while the tables are filled, which takes longer", why);
+    free(why);
     buf_free(&truncate);
     return ok;
 }
@@ -380,13 +276,16 @@ static bool postgres_begin_at_once(struct load_sink *base, struct load_table *t,
 {
     struct postgres_sink *k = sink_of(base);
     buf_addf(&k->list, "'%s'::regclass", t->name);
-    if (!find_owner(k, e) || !k->owner)
+    char *why = NULL;
+    bool can = find_owner(k, &why, e) && k->owner;
+    free(why);
+    if (!can)
         return false;
     char *truncate = xasprintf("TRUNCATE %s", t->name);
     bool ok = strip_tables(k, truncate, e) && begin_copy(k, t, e);
     free(truncate);
     k->streamed = t;
-    k->at_once_keys = k->keys.n;
+    k->at_once_keys = k->structure.keys.n;
     return ok;
 }
 
@@ -402,24 +301,25 @@ static bool postgres_end_at_once(struct load_sink *base, struct err *e)
     return end_copy(k, k->streamed, e) == SINK_STORED;
 }
 
-/* Leaves one of each set of equal rows (-0.0 and 0.0 are equal, as in the key). */
+/* Leaves one of each set of equal rows (-0.0 and 0.0 are equal, as in the key). A publication of all tables
+ * refuses to delete from one without a key, which is its replica identity, unless whole rows are that. */
 static bool collapse(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
 {
     struct buf sql = {0};
     const struct load_table *t = k->streamed;
+    uint64_t before = db_rows_written(k->base.db);
     buf_addf(&sql,
+             "ALTER TABLE %s REPLICA IDENTITY FULL;\n"
              "DELETE FROM %s WHERE ctid IN (SELECT ctid FROM (SELECT ctid, row_number() OVER (PARTITION BY ",
-             t->name);
+             t->name, t->name);
     for (int i = 0; i < t->n_columns; i++)
         buf_addf(&sql, "%s%s", i ? ", " : "", t->columns[i].name);
-    buf_addf(&sql, " ORDER BY ctid) AS n FROM %s) AS x WHERE n > 1)", t->name);
-    PGresult *r = PQexec(conn_of(&k->base), buf_str(&sql));
-    bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
-    if (ok)
-        *collapsed = strtoull(PQcmdTuples(r), NULL, 10);
-    else
-        err_set(e, t->name, "%s", PQresultErrorMessage(r));
-    PQclear(r);
+    buf_addf(&sql,
+             " ORDER BY ctid) AS n FROM %s) AS x WHERE n > 1);\n"
+             "ALTER TABLE %s REPLICA IDENTITY DEFAULT",
+             t->name, t->name);
+    bool ok = db_exec(k->base.db, buf_str(&sql), e);
+    *collapsed += db_rows_written(k->base.db) - before;
     buf_free(&sql);
     return ok;
 }
@@ -430,7 +330,7 @@ static bool make_keys_at_once(struct postgres_sink *k, uint64_t *collapsed, stru
     for (int i = 0; i < k->at_once_keys; i++) {
         if (err_interrupted() || !db_exec(k->base.db, "SAVEPOINT streamed", e))
             return false;
-        PGresult *r = PQexec(conn_of(&k->base), k->keys.items[i].make);
+        PGresult *r = PQexec(conn_of(&k->base), k->structure.keys.items[i].make);
         const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
         bool ok = PQresultStatus(r) == PGRES_COMMAND_OK, twice = state && strcmp(state, "23505") == 0;
         if (!ok)
@@ -438,7 +338,7 @@ static bool make_keys_at_once(struct postgres_sink *k, uint64_t *collapsed, stru
         PQclear(r);
         if (twice)
             ok = db_exec(k->base.db, "ROLLBACK TO SAVEPOINT streamed", e) && collapse(k, collapsed, e) &&
-                 db_exec(k->base.db, k->keys.items[i].make, e);
+                 db_exec(k->base.db, k->structure.keys.items[i].make, e);
         if (!ok || !db_exec(k->base.db, "RELEASE SAVEPOINT streamed", e))
             return false;
     }
@@ -469,13 +369,16 @@ static bool look_up(struct postgres_sink *k, const struct load_table *t, const s
 static bool postgres_end(struct load_sink *base, uint64_t *collapsed, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
-    struct definitions others = {k->keys.items + k->at_once_keys, k->keys.n - k->at_once_keys};
-    bool ok = make_keys_at_once(k, collapsed, e) && make_all(k, &others, e);
+    struct load_structure *made = &k->structure;
+    /* A table whose triggers wait for the end of the transaction cannot get an index. */
+    bool ok = (!k->owner || db_exec(base->db, "SET CONSTRAINTS ALL IMMEDIATE", e)) &&
+              make_keys_at_once(k, collapsed, e) &&
+              load_structure_make(base->db, &made->keys, k->at_once_keys, e);
     for (int t = 0; ok && t < k->n_tables; t++)
         for (int i = 0; ok && i < k->tables[t].n_columns; i++)
             if (k->tables[t].filled && k->tables[t].columns[i].look_up)
                 ok = look_up(k, &k->tables[t], &k->tables[t].columns[i], e);
-    return ok && make_all(k, &k->indexes, e);
+    return ok && load_structure_make(base->db, &made->indexes, 0, e);
 }
 
 static bool postgres_finish(struct load_sink *base, struct err *e)
@@ -483,7 +386,8 @@ static bool postgres_finish(struct load_sink *base, struct err *e)
     struct postgres_sink *k = sink_of(base);
     struct buf sql = {0};
     add_names(k, "ANALYZE ", NULL, &sql);
-    bool ok = make_all(k, &k->foreign_keys, e) && (!k->owner || db_exec(base->db, buf_str(&sql), e));
+    bool ok = load_structure_make(base->db, &k->structure.foreign_keys, 0, e) &&
+              (!k->owner || db_exec(base->db, buf_str(&sql), e));
     buf_free(&sql);
     return ok;
 }
@@ -491,9 +395,7 @@ static bool postgres_finish(struct load_sink *base, struct err *e)
 static void postgres_free(struct load_sink *base)
 {
     struct postgres_sink *k = sink_of(base);
-    free_all(&k->foreign_keys);
-    free_all(&k->keys);
-    free_all(&k->indexes);
+    load_structure_free(&k->structure);
     buf_free(&k->list);
     buf_free(&k->out);
     free(k);
