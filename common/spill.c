@@ -1,4 +1,5 @@
-/* Memory in a nameless file: ranges of it are mapped, and windows of them leave memory again in turn. */
+/* Memory, and beyond some MiB a nameless file: ranges of it are mapped, and windows of them leave memory
+ * again in turn. */
 #include "common/spill.h"
 
 #include <errno.h>
@@ -18,8 +19,7 @@ enum {
     WINDOW = 64 << 10, /* bytes: what the kernel may map around a page that is used */
     WINDOWS = 256,     /* that are in memory */
     TEXT_BLOCK = 1 << 20,
-    PAGE = 4096, /* of what spill_at() gives: SETS * WAYS of them are in memory */
-    SETS = 512,
+    SETS = 4096, /* SETS * WAYS pages are in memory */
     WAYS = 6,
 };
 
@@ -41,9 +41,12 @@ struct spill {
     const char *dir;
     int fd; /* -1: not made yet */
     uint64_t size;
+    size_t in_memory; /* bytes of blocks that come from malloc, and are not small */
     /* The file's byte 0 has the address base, a multiple of WINDOW, once something of it is mapped. */
     char *room, *base;
-    char *windows[WINDOWS]; /* those in memory, each at its place */
+    char *windows[WINDOWS]; /* those in memory, from `oldest` on in the order in which they were announced */
+    size_t oldest;
+    bool *in_windows; /* of each window of the file */
     struct text_block *texts;
     struct frame (*frames)[WAYS]; /* of each set */
     char *pages;
@@ -82,6 +85,8 @@ static uint64_t take_room(struct spill *s, size_t size)
         refuse(s);
     }
     s->size += size;
+    s->in_windows = xrealloc(s->in_windows, s->size / WINDOW);
+    memset(s->in_windows + at / WINDOW, 0, size / WINDOW);
     return at;
 }
 
@@ -107,12 +112,16 @@ void spill_touch(struct spill *s, const void *p)
     uintptr_t at = s ? (uintptr_t)p - (uintptr_t)s->base : 0;
     if (!s || !s->base || at >= s->size) /* not in the file */
         return;
-    char *window = s->base + at / WINDOW * WINDOW, **place = &s->windows[at / WINDOW % WINDOWS];
-    if (*place == window)
+    if (s->in_windows[at / WINDOW])
         return;
-    if (*place)
+    char **place = &s->windows[s->oldest];
+    s->oldest = (s->oldest + 1) % WINDOWS;
+    if (*place) {
         madvise(*place, WINDOW, MADV_DONTNEED);
-    *place = window;
+        s->in_windows[(size_t)(*place - s->base) / WINDOW] = false;
+    }
+    *place = s->base + at / WINDOW * WINDOW;
+    s->in_windows[at / WINDOW] = true;
 }
 
 /* Copies between blocks of which the one or the other may be in the file. */
@@ -126,17 +135,34 @@ static void copy(struct spill *s, char *to, const char *from, size_t size)
     }
 }
 
+static bool is_in_file(const struct spill *s, const void *block)
+{
+    return s && s->base && (uintptr_t)block - (uintptr_t)s->base < s->size;
+}
+
+/* Takes a block into account. false: it must lie in the file. */
+static bool take_memory(struct spill *s, size_t size)
+{
+    if (!s || size < SPILL_BLOCK)
+        return true;
+    if (size > SPILL_MEMORY - s->in_memory)
+        return false;
+    s->in_memory += size;
+    return true;
+}
+
+void *spill_memory(struct spill *s, size_t size)
+{
+    return take_memory(s, size) ? xcalloc(1, size) : NULL;
+}
+
 void *spill_resize(struct spill *s, void *old, size_t old_size, size_t new_size)
 {
-    if (!s || new_size < SPILL_BLOCK) {
-        char *p = xrealloc(old, new_size);
-        if (new_size > old_size)
-            memset(p + old_size, 0, new_size - old_size);
-        return p;
-    }
-    char *p = map_range(s, whole_windows(new_size));
+    char *p = spill_memory(s, new_size);
+    if (!p)
+        p = map_range(s, whole_windows(new_size));
     if (old)
-        copy(s, p, old, old_size);
+        copy(s, p, old, old_size < new_size ? old_size : new_size);
     spill_release(s, old, old_size);
     return p;
 }
@@ -154,10 +180,13 @@ void *spill_array(struct spill *s, void *items, size_t n, size_t *cap, size_t si
 
 void spill_release(struct spill *s, void *block, size_t size)
 {
-    if (s && size >= SPILL_BLOCK)
+    if (is_in_file(s, block)) {
         madvise(block, whole_windows(size), MADV_REMOVE); /* from the disk, too */
-    else
-        free(block);
+        return;
+    }
+    if (s && block && size >= SPILL_BLOCK)
+        s->in_memory -= size;
+    free(block);
 }
 
 /* The first block is small, for those who have few texts. */
@@ -188,7 +217,7 @@ uint64_t spill_range(struct spill *s, size_t size)
 
 void spill_drop(struct spill *s, uint64_t at, size_t size)
 {
-    uint64_t first = at / PAGE, end = first + whole_windows(size) / PAGE;
+    uint64_t first = at / SPILL_PAGE, end = first + whole_windows(size) / SPILL_PAGE;
     for (int i = 0; s->frames && i < SETS * WAYS; i++) {
         struct frame *f = &s->frames[i / WAYS][i % WAYS];
         if (f->page > first && f->page <= end)
@@ -214,24 +243,24 @@ void *spill_at(struct spill *s, uint64_t at, bool write)
 {
     if (!s->frames) {
         s->frames = xcalloc(SETS, sizeof *s->frames);
-        s->pages = xmalloc((size_t)SETS * WAYS * PAGE);
+        s->pages = xmalloc((size_t)SETS * WAYS * SPILL_PAGE);
     }
-    uint64_t page = at / PAGE;
+    uint64_t page = at / SPILL_PAGE;
     struct frame *f = frame_for(s->frames[page % SETS], page);
-    char *data = s->pages + (size_t)(f - s->frames[0]) * PAGE;
+    char *data = s->pages + (size_t)(f - s->frames[0]) * SPILL_PAGE;
     if (f->page != page + 1) {
-        if (f->dirty && !io_write_at(s->fd, data, PAGE, (f->page - 1) * PAGE))
+        if (f->dirty && !io_write_at(s->fd, data, SPILL_PAGE, (f->page - 1) * SPILL_PAGE))
             refuse(s);
         ssize_t n;
-        while ((n = pread(s->fd, data, PAGE, (off_t)(page * PAGE))) < 0 && errno == EINTR)
+        while ((n = pread(s->fd, data, SPILL_PAGE, (off_t)(page * SPILL_PAGE))) < 0 && errno == EINTR)
             continue;
-        if (n != PAGE)
+        if (n != SPILL_PAGE)
             die(s->dir, "cannot read a temporary file here: %s", n < 0 ? strerror(errno) : "it was cut");
         *f = (struct frame){.page = page + 1};
     }
     f->used = ++s->now;
     f->dirty |= write;
-    return data + at % PAGE;
+    return data + at % SPILL_PAGE;
 }
 
 void spill_free(struct spill *s)
@@ -247,6 +276,7 @@ void spill_free(struct spill *s)
         munmap(s->room, ADDRESSES + WINDOW);
     if (s->fd >= 0)
         close(s->fd);
+    free(s->in_windows);
     free(s->frames);
     free(s->pages);
     free(s);

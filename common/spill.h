@@ -1,7 +1,8 @@
-/* Memory that lies in a nameless file, for tables that may grow larger than what a program may take: they are
- * used by their addresses as any memory, and what was not used for a while leaves the process again (the
- * kernel keeps it in its cache, or on the disk). Not for several threads. A disk that is full ends the
- * program with a message (die), as memory that can't be had does. */
+/* Memory for tables that may grow larger than what a program may take: SPILL_MEMORY bytes of it come from
+ * malloc, what is beyond lies in a nameless file. It is used by its addresses as any memory, and what was not
+ * used for a while leaves the process again (the kernel keeps it in its cache, or on the disk). Not for
+ * several threads. A disk that is full ends the program with a message (die), as memory that can't be had
+ * does. */
 #ifndef COMMON_SPILL_H
 #define COMMON_SPILL_H
 
@@ -15,8 +16,11 @@ struct spill;
 struct spill *spill_new(const char *dir);
 void spill_free(struct spill *s); /* with all that was given out; NULL is fine */
 
-/* Blocks of at least SPILL_BLOCK bytes come from the file, smaller ones from malloc. */
-enum { SPILL_BLOCK = 512 << 10 };
+enum {
+    SPILL_BLOCK = 512 << 10, /* bytes: smaller blocks always come from malloc */
+    SPILL_MEMORY = 24 << 20, /* bytes of larger blocks that do */
+    SPILL_PAGE = 512,        /* bytes, of what spill_at() gives */
+};
 
 /* A block of new_size bytes for one of old_size (NULL and 0: none) with its content, what is new being 0.
  * s NULL: from malloc, whatever the size. */
@@ -34,9 +38,12 @@ char *spill_text(struct spill *s, const char *text, size_t len);
  * stays in memory until some MiB of others were. s NULL is fine. */
 void spill_touch(struct spill *s, const void *p);
 
+/* size bytes of memory, all 0, for spill_release(); NULL when that must come from the file. s NULL: never. */
+void *spill_memory(struct spill *s, size_t size);
+
 /* For tables that are used in no order, faster: size bytes of the file, all 0, by their offset. What
- * spill_at() gives lies in memory until some further calls; an item must not lie across a multiple of 4096.
- * write: it will be changed. */
+ * spill_at() gives lies in memory until some further calls; an item must not lie across a multiple of
+ * SPILL_PAGE. write: it will be changed. */
 uint64_t spill_range(struct spill *s, size_t size);
 void *spill_at(struct spill *s, uint64_t at, bool write);
 void spill_drop(struct spill *s, uint64_t at, size_t size);

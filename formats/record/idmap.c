@@ -25,18 +25,33 @@ struct id_key id_key(unsigned space, const struct value *parts, int n)
     }
     XXH128_hash_t h = XXH3_128bits(data, len);
     buf_free(&text);
-    return (struct id_key){h.low64, h.high64};
+    return (struct id_key){h.low64 ? h.low64 : 1, h.high64}; /* not 0: an empty slot is */
+}
+
+/* In the file a slot must not lie across a page. */
+enum { PAGE_SLOTS = SPILL_PAGE / sizeof(struct idmap_slot) };
+
+static size_t file_size(size_t slots)
+{
+    return (slots + PAGE_SLOTS - 1) / PAGE_SLOTS * SPILL_PAGE;
 }
 
 static struct idmap_slot *slot_at(const struct idmap *m, size_t i, bool write)
 {
-    return m->slots ? &m->slots[i] : spill_at(m->spill, m->at + i * sizeof *m->slots, write);
+    if (m->slots)
+        return &m->slots[i];
+    return spill_at(m->spill, m->at + i / PAGE_SLOTS * SPILL_PAGE + i % PAGE_SLOTS * sizeof *m->slots, write);
+}
+
+static bool is_used(const struct idmap_slot *s)
+{
+    return s->key.low || s->key.high;
 }
 
 const struct id_key *idmap_key(const struct idmap *m, size_t slot)
 {
     const struct idmap_slot *s = slot_at(m, slot, false);
-    return s->used ? &s->key : NULL;
+    return is_used(s) ? &s->key : NULL;
 }
 
 static struct idmap_slot *slot_of(const struct idmap *m, struct id_key key, bool write)
@@ -45,7 +60,7 @@ static struct idmap_slot *slot_of(const struct idmap *m, struct id_key key, bool
     size_t i = (size_t)(key.high >> 32) * m->cap >> 32;
     for (;; i = (i + 1) & (m->cap - 1)) {
         struct idmap_slot *s = slot_at(m, i, write);
-        if (!s->used || (s->key.low == key.low && s->key.high == key.high))
+        if (!is_used(s) || (s->key.low == key.low && s->key.high == key.high))
             return s;
     }
 }
@@ -53,21 +68,19 @@ static struct idmap_slot *slot_of(const struct idmap *m, struct id_key key, bool
 static void give_back(struct idmap *m)
 {
     if (!m->slots && m->cap)
-        spill_drop(m->spill, m->at, m->cap * sizeof *m->slots);
-    free(m->slots);
+        spill_drop(m->spill, m->at, file_size(m->cap));
+    spill_release(m->spill, m->slots, m->cap * sizeof *m->slots);
 }
 
 static void grow(struct idmap *m)
 {
     struct idmap bigger = {.cap = m->cap ? m->cap * 2 : 256, .len = m->len, .spill = m->spill};
-    size_t size = bigger.cap * sizeof *bigger.slots;
-    if (m->spill && size >= SPILL_BLOCK)
-        bigger.at = spill_range(m->spill, size);
-    else
-        bigger.slots = xcalloc(1, size);
+    bigger.slots = spill_memory(m->spill, bigger.cap * sizeof *bigger.slots);
+    if (!bigger.slots)
+        bigger.at = spill_range(m->spill, file_size(bigger.cap));
     for (size_t i = 0; i < m->cap; i++) {
         struct idmap_slot s = *slot_at(m, i, false);
-        if (s.used)
+        if (is_used(&s))
             *slot_of(&bigger, s.key, true) = s;
     }
     give_back(m);
@@ -79,7 +92,7 @@ const uint64_t *idmap_find(const struct idmap *m, struct id_key key)
     if (m->cap == 0)
         return NULL;
     const struct idmap_slot *s = slot_of(m, key, false);
-    return s->used ? &s->number : NULL;
+    return is_used(s) ? &s->number : NULL;
 }
 
 uint64_t *idmap_add(struct idmap *m, struct id_key key, bool *added)
@@ -88,9 +101,9 @@ uint64_t *idmap_add(struct idmap *m, struct id_key key, bool *added)
         grow(m);
     struct idmap_slot *s = slot_of(m, key, true);
     if (added)
-        *added = !s->used;
-    if (!s->used) {
-        *s = (struct idmap_slot){.key = key, .used = true};
+        *added = !is_used(s);
+    if (!is_used(s)) {
+        *s = (struct idmap_slot){.key = key};
         m->len++;
     }
     return &s->number;

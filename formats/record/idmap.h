@@ -1,5 +1,5 @@
 /* A map from identities to numbers, for what must remember ids but not records. An identity is the 128-bit
- * hash of its parts (two of 10^9 ids share one with a chance of 10^-21), so an entry takes some 40 bytes
+ * hash of its parts (two of 10^9 ids share one with a chance of 10^-21), so an entry takes some 50 bytes
  * however long the id is. */
 #ifndef FORMATS_IDMAP_H
 #define FORMATS_IDMAP_H
@@ -17,8 +17,7 @@ struct id_key id_key(unsigned space, const struct value *parts, int n);
 struct idmap_slot {
     struct id_key key;
     uint64_t number;
-    bool used;
-};
+}; /* empty: the key is 0 */
 /* Zero-initialise it, or with a spill for what may have many entries. */
 struct idmap {
     struct idmap_slot *slots; /* NULL: in the spill, from the offset `at` on */
