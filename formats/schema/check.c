@@ -426,6 +426,7 @@ static bool check_against_expected(struct checker *c)
     check_missing(c);
     check_extra(c);
     bool ok = check_stamp(c);
+    c->expected = NULL;
     schema_shape_free(&expected);
     return ok;
 }
