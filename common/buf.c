@@ -1,5 +1,6 @@
 #include "common/buf.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,14 @@ void *xcalloc(size_t n, size_t size)
 void *xrealloc(void *p, size_t size)
 {
     return checked(realloc(p, size), size);
+}
+
+char *xrealpath(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (!real && errno == ENOMEM)
+        die(path, "out of memory");
+    return real;
 }
 
 char *xstrdup(const char *s)

@@ -43,6 +43,8 @@ void malloc_setup(void);
 void *xmalloc(size_t size);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t size);
+/* realpath(3), malloc'ed; NULL with errno set where the path leads nowhere. */
+char *xrealpath(const char *path);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);

@@ -41,6 +41,7 @@ bool err_set(struct err *e, const char *where, const char *fmt, ...)
         vsnprintf(e->what, sizeof e->what, fmt, ap);
         va_end(ap);
         e->hint[0] = '\0';
+        e->denied = false;
     }
     return false;
 }

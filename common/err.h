@@ -30,6 +30,7 @@ struct err {
     char where[1024];
     char what[2048];
     char hint[1024];
+    bool denied; /* a database does not grant the right */
 };
 
 /* Fills e and returns false, so that a function can `return err_set(e, ...)`. The hint is cleared. e may be

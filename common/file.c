@@ -58,7 +58,7 @@ char *file_temp_dir(const char *asked, const char *file)
     const char *env = getenv("TMPDIR");
     if (asked)
         return xstrdup(asked);
-    char *real = file ? realpath(file, NULL) : NULL;
+    char *real = file ? xrealpath(file) : NULL;
     char *beside = file ? file_dirname(real ? real : file) : NULL;
     free(real);
     if (beside && access(beside, W_OK | X_OK) == 0)
@@ -107,7 +107,7 @@ static bool write_and_close(int fd, bool (*put)(void *arg, FILE *f), void *arg, 
 bool file_write(const char *path, bool (*put)(void *arg, FILE *f), void *arg, struct err *e)
 {
     struct stat st;
-    char *real = realpath(path, NULL);
+    char *real = xrealpath(path);
     const char *to = real ? real : path;
     bool exists = stat(to, &st) == 0, ok;
     if (exists && !S_ISREG(st.st_mode)) {

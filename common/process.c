@@ -50,7 +50,7 @@ static char *program_on_path(const char *name)
 
 char *process_find(const char *argv0, const char *name, struct err *e)
 {
-    char *found = NULL, *own = realpath("/proc/self/exe", NULL);
+    char *found = NULL, *own = xrealpath("/proc/self/exe");
     const char *slash = strrchr(argv0, '/');
     if (slash)
         found = slash == argv0 ? program_in("/.", 2, name) : program_in(argv0, (size_t)(slash - argv0), name);

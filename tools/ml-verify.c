@@ -148,8 +148,13 @@ static void judge(struct db *db, bool data_only, struct judgement *j)
     if (data_only) {
         j->structure.verdict = VERIFY_STRUCTURE_NOT_CHECKED;
         buf_adds(&j->why, "--data-only");
-    } else
-        j->structure.verdict = verdicts[schema_judge(db, &f, &j->why)];
+    } else {
+        struct err e;
+        enum schema_verdict verdict = schema_judge(db, &f, &j->why, &e);
+        if (verdict == SCHEMA_FAILED)
+            db_die(&e);
+        j->structure.verdict = verdicts[verdict];
+    }
     if (err_interrupted())
         err_exit_interrupted();
     j->structure.lines = (const char *const *)j->lines;

@@ -74,6 +74,13 @@ void db_close(struct db *db)
     db->ops->close(db);
 }
 
+void db_abandon(struct db *db)
+{
+    if (db)
+        db->abandoned = true;
+    db_close(db);
+}
+
 enum dialect db_dialect(const struct db *db)
 {
     return db->dialect;

@@ -30,6 +30,8 @@ struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e);
  * failure, a wrong password among them, is returned at once. */
 struct db *db_open_retry(const struct db_url *u, enum db_mode mode, unsigned retries, struct err *e);
 void db_close(struct db *db); /* NULL is fine; an open transaction is rolled back */
+/* db_close in a program that ends because of a failure: statements may still be open, and end with it. */
+void db_abandon(struct db *db);
 enum dialect db_dialect(const struct db *db);
 const char *db_display(const struct db *db);
 /* How long a locked database is waited for, in ms; 5000 at first. */

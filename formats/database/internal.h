@@ -41,6 +41,7 @@ struct db {
     const struct db_ops *ops;
     enum dialect dialect;
     char *display;
+    bool abandoned; /* by a program that ends: statements may be open */
 };
 struct db_stmt {
     struct db *db;

@@ -44,7 +44,7 @@ void db_die(const struct err *e)
 static void close_at_end(void *db)
 {
     db_interrupt_on_signal(NULL);
-    db_close(db);
+    db_abandon(db);
 }
 
 struct db *db_open_for_program(const char *url, const char **tmpdir, struct db_url *u, struct err *e)

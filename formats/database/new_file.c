@@ -15,7 +15,7 @@
 
 char *new_file_resolve(const char *path)
 {
-    char *real = realpath(path, NULL);
+    char *real = xrealpath(path);
     if (real || errno != ENOENT)
         return real;
     char link[PATH_MAX];
@@ -26,7 +26,7 @@ char *new_file_resolve(const char *path)
         char *next = link[0] == '/' ? xstrdup(link) : xasprintf("%s/%s", dir, link);
         result = new_file_resolve(next);
         free(next);
-    } else if ((real = realpath(dir, NULL))) {
+    } else if ((real = xrealpath(dir))) {
         const char *slash = strrchr(path, '/');
         result = xasprintf("%s/%s", strcmp(real, "/") == 0 ? "" : real, slash ? slash + 1 : path);
         free(real);

@@ -120,6 +120,8 @@ static bool fail_with(const char *where, const char *message, const char *state,
     add_one_line(&line, message);
     err_set(e, where, "%s", buf_str(&line));
     buf_free(&line);
+    if (e)
+        e->denied = state && strcmp(state, "42501") == 0; /* insufficient_privilege */
     const char *hint = hint_for(state);
     return hint ? err_hint(e, "%s", hint) : false;
 }

@@ -20,10 +20,15 @@
 struct sqlite_db {
     struct db base;
     sqlite3 *handle;
+    sqlite3_stmt *undo;             /* ROLLBACK, prepared while there is memory; NULL in what only reads */
+    int running;                    /* calls of SQLite that run statements */
+    struct sqlite_stmt *statements; /* those that are open */
 };
 struct sqlite_stmt {
     struct db_stmt base;
     sqlite3_stmt *handle;
+    int bind_code; /* why a value could not be bound: SQLITE_NOMEM, SQLITE_TOOBIG; or 0 */
+    struct sqlite_stmt *next, *previous;
 };
 
 static sqlite3 *handle_of(struct db *db)
@@ -80,8 +85,26 @@ static bool failed(struct db *db, const char *where, struct err *e)
     return false;
 }
 
+static void sqlite_rollback(struct db *db)
+{
+    sqlite3_stmt *undo = ((struct sqlite_db *)db)->undo;
+    if (!handle_of(db) || sqlite3_get_autocommit(handle_of(db)))
+        return;
+    if (undo) {
+        sqlite3_step(undo);
+        sqlite3_reset(undo);
+    } else
+        sqlite3_exec(handle_of(db), "ROLLBACK", NULL, NULL, NULL);
+}
+
 static void sqlite_close(struct db *db)
 {
+    struct sqlite_db *own = (struct sqlite_db *)db;
+    sqlite_rollback(db);
+    sqlite3_finalize(own->undo);
+    if (db->abandoned && !own->running) /* a statement left open keeps the file open, and its journal */
+        for (struct sqlite_stmt *open = own->statements; open; open = open->next)
+            sqlite3_finalize(open->handle);
     sqlite3_close_v2(handle_of(db));
     free(db);
 }
@@ -205,7 +228,10 @@ static int open_to_read(struct sqlite_db *db, const struct db_url *u)
 static int open_to_write(struct sqlite_db *db, const struct db_url *u, enum db_mode mode)
 {
     int flags = SQLITE_OPEN_READWRITE | (mode == DB_CREATE ? SQLITE_OPEN_CREATE : 0);
-    return open_handle(db, u, flags) ? read_file(db) : SQLITE_ERROR;
+    if (!open_handle(db, u, flags) ||
+        sqlite3_prepare_v2(db->handle, "ROLLBACK", -1, &db->undo, NULL) != SQLITE_OK)
+        return SQLITE_ERROR;
+    return read_file(db);
 }
 
 static bool sqlite_probe(struct db *db, bool *transient, struct err *e)
@@ -245,7 +271,11 @@ static void *sqlite_native(struct db *db)
 
 static bool sqlite_exec_(struct db *db, const char *sql, struct err *e)
 {
-    if (sqlite3_exec(handle_of(db), sql, NULL, NULL, NULL) == SQLITE_OK)
+    struct sqlite_db *own = (struct sqlite_db *)db;
+    own->running++;
+    int code = sqlite3_exec(own->handle, sql, NULL, NULL, NULL);
+    own->running--;
+    if (code == SQLITE_OK)
         return true;
     return failed(db, db->display, e);
 }
@@ -257,14 +287,18 @@ static uint64_t sqlite_rows_written(struct db *db)
 
 static struct db_stmt *sqlite_prepare_(struct db *db, const char *sql, struct err *e)
 {
-    sqlite3_stmt *h;
-    if (sqlite3_prepare_v2(handle_of(db), sql, -1, &h, NULL) != SQLITE_OK) {
+    struct sqlite_db *own = (struct sqlite_db *)db;
+    struct sqlite_stmt *s = xcalloc(1, sizeof *s);
+    if (sqlite3_prepare_v2(handle_of(db), sql, -1, &s->handle, NULL) != SQLITE_OK) {
         failed(db, db->display, e);
+        free(s);
         return NULL;
     }
-    struct sqlite_stmt *s = xcalloc(1, sizeof *s);
     s->base.db = db;
-    s->handle = h;
+    s->next = own->statements;
+    if (s->next)
+        s->next->previous = s;
+    own->statements = s;
     return &s->base;
 }
 
@@ -276,34 +310,46 @@ static sqlite3_stmt *stmt_of(struct db_stmt *s)
 static void sqlite_bind_(struct db_stmt *s, int i, const struct value *v)
 {
     sqlite3_stmt *h = stmt_of(s);
+    int code = SQLITE_OK;
     switch (v->type) {
     case VALUE_NULL:
-        sqlite3_bind_null(h, i);
+        code = sqlite3_bind_null(h, i);
         break;
     case VALUE_INT:
-        sqlite3_bind_int64(h, i, v->i);
+        code = sqlite3_bind_int64(h, i, v->i);
         break;
     case VALUE_BOOL:
-        sqlite3_bind_int(h, i, v->b);
+        code = sqlite3_bind_int(h, i, v->b);
         break;
     case VALUE_FLOAT:
-        sqlite3_bind_double(h, i, v->f);
+        code = sqlite3_bind_double(h, i, v->f);
         break;
     case VALUE_STR:
-        sqlite3_bind_text64(h, i, v->s, v->len, SQLITE_STATIC, SQLITE_UTF8);
+        code = sqlite3_bind_text64(h, i, v->s, v->len, SQLITE_STATIC, SQLITE_UTF8);
         break;
     case VALUE_BIN:
     case VALUE_MAP:
     case VALUE_ALIEN:
-        sqlite3_bind_blob64(h, i, v->len ? v->s : "", v->len, SQLITE_STATIC);
+        code = sqlite3_bind_blob64(h, i, v->len ? v->s : "", v->len, SQLITE_STATIC);
         break;
     }
+    if (code == SQLITE_NOMEM || code == SQLITE_TOOBIG)
+        ((struct sqlite_stmt *)s)->bind_code = code;
 }
 
 static int sqlite_step_(struct db_stmt *s, struct err *e)
 {
     sqlite3_stmt *h = stmt_of(s);
+    int unbound = ((struct sqlite_stmt *)s)->bind_code;
+    if (unbound) {
+        ((struct sqlite_stmt *)s)->bind_code = 0;
+        err_set(e, s->db->display, "%s", sqlite3_errstr(unbound));
+        return -1;
+    }
+    struct sqlite_db *db = (struct sqlite_db *)s->db;
+    db->running++;
     int code = sqlite3_step(h);
+    db->running--;
     if (code == SQLITE_ROW)
         return 1;
     if (code != SQLITE_DONE)
@@ -334,11 +380,15 @@ static void sqlite_column_(struct db_stmt *s, int i, struct value *v)
         break;
     case SQLITE_TEXT: {
         const char *text = (const char *)sqlite3_column_text(h, i);
+        if (!text)
+            die(s->db->display, "out of memory");
         *v = value_text(text, (size_t)sqlite3_column_bytes(h, i));
         break;
     }
     case SQLITE_BLOB: {
         const char *bytes = sqlite3_column_blob(h, i);
+        if (!bytes && sqlite3_errcode(sqlite3_db_handle(h)) == SQLITE_NOMEM)
+            die(s->db->display, "out of memory");
         *v = (struct value){
             .type = VALUE_BIN, .len = (uint32_t)sqlite3_column_bytes(h, i), .s = bytes ? bytes : ""};
         break;
@@ -355,7 +405,12 @@ static bool sqlite_column_is_blob(struct db_stmt *s, int i)
 
 static void sqlite_finalize_(struct db_stmt *s)
 {
-    sqlite3_finalize(stmt_of(s));
+    struct sqlite_stmt *own = (struct sqlite_stmt *)s;
+    struct sqlite_db *db = (struct sqlite_db *)s->db;
+    *(own->previous ? &own->previous->next : &db->statements) = own->next;
+    if (own->next)
+        own->next->previous = own->previous;
+    sqlite3_finalize(own->handle);
     free(s);
 }
 
@@ -378,12 +433,6 @@ static bool sqlite_begin_write(struct db *db, struct err *e)
 static bool sqlite_commit(struct db *db, struct err *e)
 {
     return sqlite_exec_(db, "COMMIT", e);
-}
-
-static void sqlite_rollback(struct db *db)
-{
-    if (!sqlite3_get_autocommit(handle_of(db)))
-        sqlite3_exec(handle_of(db), "ROLLBACK", NULL, NULL, NULL);
 }
 
 /* Copies all pages of a database into the main one of another connection. */

@@ -390,7 +390,7 @@ static char *path_above(const char *path)
 
 static bool is_called(const char *path, const char *name)
 {
-    char *real = realpath(path, NULL);
+    char *real = xrealpath(path);
     const char *slash = real ? strrchr(real, '/') : NULL;
     bool yes = slash && strcmp(slash + 1, name) == 0;
 

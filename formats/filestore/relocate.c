@@ -425,7 +425,7 @@ void tally_report(const struct mlruns *m, struct uri_tally *t, const struct mlru
 
 char *mlruns_place(const struct mlruns *m, struct err *e)
 {
-    char *path = realpath(m->path, NULL);
+    char *path = xrealpath(m->path);
     struct buf uri = {0};
 
     if (!path) {

@@ -600,6 +600,8 @@ const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, siz
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     while (good && !end) {
         if (!yaml_parser_parse(&parser, &event)) {
+            if (parser.error == YAML_MEMORY_ERROR || parser.error == YAML_NO_ERROR) /* some say nothing */
+                die("", "out of memory");
             parser_error(&parser, text, len, e);
             good = false;
             break;

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/err.h"
+
 static int append(void *out, const char *data, size_t len)
 {
     buf_add(out, data, len);
@@ -89,4 +91,20 @@ bool unpack_scalar(const msgpack_object *o, struct value *v)
         break;
     }
     return false;
+}
+
+void unpack_zone_init(msgpack_zone *zone)
+{
+    enum { CHUNK_BYTES = 8 * 1024 };
+    if (!msgpack_zone_init(zone, CHUNK_BYTES))
+        die(NULL, "out of memory");
+}
+
+bool unpack_object(const char *s, size_t len, msgpack_zone *zone, msgpack_object *out)
+{
+    size_t at = 0;
+    msgpack_unpack_return end = msgpack_unpack(s, len, &at, zone, out);
+    if (end == MSGPACK_UNPACK_NOMEM_ERROR)
+        die(NULL, "out of memory");
+    return end == MSGPACK_UNPACK_SUCCESS;
 }

@@ -17,4 +17,10 @@ void pack_value(msgpack_packer *pk, const struct value *v);
  * false for maps, arrays, extensions, and integers of more than 64 bits with a sign. */
 bool unpack_scalar(const msgpack_object *o, struct value *v);
 
+/* Sets up a zone, which msgpack_zone_destroy frees; without memory the program ends. */
+void unpack_zone_init(msgpack_zone *zone);
+/* Unpacks into a zone. Texts lie in s, and are not copied. false when it is not one whole object; without
+ * memory the program ends. */
+bool unpack_object(const char *s, size_t len, msgpack_zone *zone, msgpack_object *out);
+
 #endif

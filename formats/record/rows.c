@@ -96,20 +96,21 @@ void row_encode(const struct row_entry *entries, int n, struct buf *out)
 
 struct row_decoder {
     struct row_entry entries[ROW_MAX_COLUMNS];
-    msgpack_unpacked unpacked;
+    msgpack_zone zone;
+    msgpack_object root;
 };
 
 struct row_decoder *row_decoder_new(void)
 {
     struct row_decoder *d = xcalloc(1, sizeof *d);
-    msgpack_unpacked_init(&d->unpacked);
+    unpack_zone_init(&d->zone);
     return d;
 }
 
 void row_decoder_free(struct row_decoder *d)
 {
     if (d)
-        msgpack_unpacked_destroy(&d->unpacked);
+        msgpack_zone_destroy(&d->zone);
     free(d);
 }
 
@@ -118,14 +119,14 @@ int row_decode(struct row_decoder *d, const struct record *r, const struct row_e
     const struct value *map = &r->v[F_row_values];
     const struct value *table = &r->v[F_row_table];
     char where[128];
-    size_t at = 0;
     snprintf(where, sizeof where, "Row of %.*s", (int)(table->len < 64 ? table->len : 64), table->s);
-    if (msgpack_unpack_next(&d->unpacked, map->s, map->len, &at) != MSGPACK_UNPACK_SUCCESS ||
-        d->unpacked.data.type != MSGPACK_OBJECT_MAP || d->unpacked.data.via.map.size > ROW_MAX_COLUMNS) {
+    msgpack_zone_clear(&d->zone);
+    if (!unpack_object(map->s, map->len, &d->zone, &d->root) || d->root.type != MSGPACK_OBJECT_MAP ||
+        d->root.via.map.size > ROW_MAX_COLUMNS) {
         err_set(e, where, "its values are no map of at most %d columns", ROW_MAX_COLUMNS);
         return -1;
     }
-    const msgpack_object_map *m = &d->unpacked.data.via.map;
+    const msgpack_object_map *m = &d->root.via.map;
     for (uint32_t i = 0; i < m->size; i++) {
         const msgpack_object_str *key = &m->ptr[i].key.via.str;
         d->entries[i].column = key->ptr;

@@ -455,10 +455,17 @@ static void report_state(struct schema_findings *f, const struct schema_state *s
     buf_free(&line);
 }
 
-static enum schema_verdict judge_state(struct db *db, const struct schema_state *s, struct schema_findings *f,
-                                       struct buf *why)
+static enum schema_verdict not_read(const struct err *e, struct buf *why)
 {
-    struct err e;
+    if (!e->denied)
+        return SCHEMA_FAILED;
+    buf_adds(why, e->what);
+    return SCHEMA_NOT_JUDGED;
+}
+
+static enum schema_verdict judge_state(struct db *db, const struct schema_state *s, struct schema_findings *f,
+                                       struct buf *why, struct err *e)
+{
     if (s->kind == SCHEMA_STATE_UNKNOWN) {
         schema_state_describe(s, why);
         return SCHEMA_NOT_JUDGED;
@@ -467,28 +474,22 @@ static enum schema_verdict judge_state(struct db *db, const struct schema_state 
         buf_adds(why, "there are no MLflow tables in this database");
     else if (s->kind != SCHEMA_STATE_KNOWN)
         report_state(f, s);
-    else if (!schema_check(db, s->order, f, &e))
-        buf_adds(why, e.what);
+    else if (!schema_check(db, s->order, f, e))
+        return not_read(e, why);
     if (why->len)
         return SCHEMA_NOT_JUDGED;
     return f->differences ? SCHEMA_DIFFERENT : SCHEMA_SOUND;
 }
 
-enum schema_verdict schema_judge(struct db *db, struct schema_findings *f, struct buf *why)
+enum schema_verdict schema_judge(struct db *db, struct schema_findings *f, struct buf *why, struct err *e)
 {
     struct schema_state s = {0};
-    struct err e;
-    enum schema_verdict verdict = SCHEMA_NOT_JUDGED;
     f->differences = 0;
-    if (!db_begin_read(db, &e))
-        buf_adds(why, e.what);
-    else {
-        if (schema_state_read(db, &s, &e))
-            verdict = judge_state(db, &s, f, why);
-        else
-            buf_adds(why, e.what);
-        schema_state_free(&s);
-        db_rollback(db);
-    }
+    if (!db_begin_read(db, e))
+        return not_read(e, why);
+    bool read = schema_state_read(db, &s, e);
+    enum schema_verdict verdict = read ? judge_state(db, &s, f, why, e) : not_read(e, why);
+    schema_state_free(&s);
+    db_rollback(db);
     return verdict;
 }

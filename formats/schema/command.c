@@ -15,7 +15,8 @@ const char schema_command_about[] =
 
 static void close_at_end(void *c)
 {
-    schema_command_close(c);
+    db_interrupt_on_signal(NULL);
+    db_abandon(((struct schema_command *)c)->db);
 }
 
 void schema_command_close(struct schema_command *c)

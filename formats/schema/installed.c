@@ -1,11 +1,14 @@
 /* The release that is installed: what its Python package says. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/buf.h"
+#include "common/err.h"
 #include "common/file.h"
 #include "common/io.h"
 #include "formats/schema/schema.h"
@@ -29,9 +32,18 @@ static char *version_of_entry(const char *name)
     return NULL;
 }
 
+/* NULL: there is none, or it may not be read. */
+static DIR *open_directory(const char *path)
+{
+    DIR *d = opendir(path);
+    if (!d && errno == ENOMEM)
+        die(path, "out of memory");
+    return d;
+}
+
 static char *version_in_directory(const char *directory)
 {
-    DIR *d = opendir(directory);
+    DIR *d = open_directory(directory);
     if (!d)
         return NULL;
     char *version = NULL;
@@ -47,7 +59,7 @@ static char *version_below(const char *prefix)
 {
     char *lib = xasprintf("%s/lib", prefix);
     char *version = NULL;
-    DIR *d = opendir(lib);
+    DIR *d = open_directory(lib);
     const struct dirent *entry;
     while (d && !version && (entry = readdir(d))) {
         if (strncmp(entry->d_name, "python", 6) != 0)
@@ -106,7 +118,7 @@ static char *version_of_program(const char *program)
         free(prefix);
         free(interpreter);
     }
-    char *real = version ? NULL : realpath(program, NULL);
+    char *real = version ? NULL : xrealpath(program);
     if (real) {
         char *prefix = prefix_of(real);
         version = version_below(prefix);

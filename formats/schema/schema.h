@@ -110,11 +110,12 @@ bool schema_check(struct db *db, int order, struct schema_findings *f, struct er
 bool schema_read_unknown(struct db *db, bool strict, struct others *others, struct buf *warning,
                          struct err *e);
 
-enum schema_verdict { SCHEMA_SOUND, SCHEMA_DIFFERENT, SCHEMA_NOT_JUDGED };
+enum schema_verdict { SCHEMA_SOUND, SCHEMA_DIFFERENT, SCHEMA_NOT_JUDGED, SCHEMA_FAILED };
 /* Whether a database is as its own revision wants it: what schema_check finds, and a stamp that is missing or
  * one of several. Where it cannot be judged (a revision that is not known, a table that may not be read) why
- * says so. Needs SELECT on alembic_version; begins and ends a transaction that reads. */
-enum schema_verdict schema_judge(struct db *db, struct schema_findings *f, struct buf *why);
+ * says so. SCHEMA_FAILED, with e filled: it could not be read for any other reason. Begins and ends a
+ * transaction that reads. */
+enum schema_verdict schema_judge(struct db *db, struct schema_findings *f, struct buf *why, struct err *e);
 
 /* Finds what MLflow's own upgrade leaves in a SQLite database when it is killed or fails, and with `really`
  * takes it back in one transaction, to the whole of the revision that the database is stamped with. Each

@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,10 +154,8 @@ static void write_map_value(const struct value *v, struct buf *out)
 {
     msgpack_zone zone;
     msgpack_object root;
-    size_t off = 0;
-    if (!msgpack_zone_init(&zone, 4096))
-        die(NULL, "out of memory");
-    if (msgpack_unpack(v->s, v->len, &off, &zone, &root) == MSGPACK_UNPACK_SUCCESS)
+    unpack_zone_init(&zone);
+    if (unpack_object(v->s, v->len, &zone, &root))
         write_object(&root, out);
     else
         buf_adds(out, "null");
@@ -461,14 +460,26 @@ static bool read_fields(struct json_reader *j, struct record *out, struct err *e
     return true;
 }
 
+/* jansson takes what it cannot allocate for malformed. */
+static void allocate_or_die(void)
+{
+    json_set_alloc_funcs(xmalloc, free);
+}
+
+json_t *json_parse(const char *s, size_t len, size_t flags, json_error_t *error)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, allocate_or_die);
+    return json_loadb(s, len, flags | JSON_ALLOW_NUL, error);
+}
+
 bool json_read(struct json_reader *j, const char *line, size_t len, struct record *out, struct err *e)
 {
     json_error_t error;
     struct err inner;
     arena_reset(&j->made);
     json_decref(j->root);
-    j->root =
-        json_loadb(line, len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
+    j->root = json_parse(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
     if (!j->root)
         return err_set(e, NULL, "column %d: %s", error.column, error.text);
     if (!json_is_object(j->root))

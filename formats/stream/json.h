@@ -14,6 +14,12 @@ void json_write(const struct record *r, struct buf *out);
 /* Appends an integer as it stands in a line. */
 void json_write_int(int64_t i, struct buf *out);
 
+struct json_t;
+struct json_error_t;
+/* jansson's json_loadb, which also takes \u0000; without memory the program ends. NULL when it is not JSON,
+ * with *error filled if it is not NULL. json_decref frees the value. */
+struct json_t *json_parse(const char *s, size_t len, size_t flags, struct json_error_t *error);
+
 struct json_reader;
 struct json_reader *json_reader_new(void);
 /* Parses a line. The record's strings live until the next call. Unknown fields and kinds are errors here: a

@@ -50,7 +50,7 @@ static bool edit_string(const struct visit *x, const char *p, const char *stop, 
 {
     struct buf new = {0};
     bool changed = false;
-    json_t *text = json_loadb(p, (size_t)(stop - p), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    json_t *text = json_parse(p, (size_t)(stop - p), JSON_DECODE_ANY, NULL);
     if (text)
         changed = x->visit(x->arg, &x->at, json_string_value(text), json_string_length(text), &new);
     if (changed)

@@ -299,12 +299,11 @@ enum wire_decode_result wire_decode_tolerant(struct wire_decoder *d, const char 
                                              struct record *out, const struct wire_tolerance *t,
                                              struct err *e)
 {
-    size_t off = 0;
     msgpack_zone_clear(&d->zone);
     while (d->n_maps > 0)
         buf_trim(&d->maps[--d->n_maps]);
     /* The function that takes a zone: the newer ones allocate one for each record. Strings are not copied. */
-    if (msgpack_unpack(data, len, &off, &d->zone, &d->root) != MSGPACK_UNPACK_SUCCESS) {
+    if (!unpack_object(data, len, &d->zone, &d->root)) {
         err_set(e, NULL, "malformed MessagePack");
         return WIRE_DECODE_BAD;
     }
@@ -333,8 +332,7 @@ enum wire_decode_result wire_decode_tolerant(struct wire_decoder *d, const char 
 struct wire_decoder *wire_decoder_new(void)
 {
     struct wire_decoder *d = xcalloc(1, sizeof *d);
-    if (!msgpack_zone_init(&d->zone, 16 * 1024))
-        die(NULL, "out of memory");
+    unpack_zone_init(&d->zone);
     return d;
 }
 
@@ -367,11 +365,9 @@ bool wire_decode_counts(const struct value *map, struct wire_counts *counts, uin
 {
     msgpack_zone zone;
     msgpack_object root;
-    size_t off = 0;
     bool good = true;
-    if (!msgpack_zone_init(&zone, 4096))
-        die(NULL, "out of memory");
-    if (msgpack_unpack(map->s, map->len, &off, &zone, &root) != MSGPACK_UNPACK_SUCCESS)
+    unpack_zone_init(&zone);
+    if (!unpack_object(map->s, map->len, &zone, &root))
         good = err_set(e, NULL, "the trailer's counts are malformed");
     for (uint32_t i = 0; good && i < root.via.map.size; i++) {
         const msgpack_object_kv *kv = &root.via.map.ptr[i];
