@@ -106,6 +106,13 @@ static struct command *dump_commands(const struct migration *m, bool again)
     return commands;
 }
 
+static void free_dumps(struct command *commands, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        command_free(&commands[i]);
+    free(commands);
+}
+
 /* False where the stream goes on as it is. */
 static bool transform_command(const struct migration *m, const char *tmpdir, struct command *c)
 {
@@ -183,39 +190,65 @@ static void print_export(const char *text)
         err_warn("standard output", "the export cannot be written; the database is complete");
 }
 
-static int migrate(const struct migration *m)
+/* Runs dumps, transform and ml-load; what that has said goes to *said, malloc'ed. */
+static int load(const struct migration *m, struct programs *p, char **said)
 {
-    char *dir = temporary_folder(m);
-    bool keep = m->options.verify && !m->options.reread && !m->options.dry_run;
-    struct command *dumps = dump_commands(m, false), transform;
-    struct command load = load_command(m), verify = verify_command(m);
-    struct programs p = {.dumps = dumps, .n_dumps = m->sources.n, .reader = &load};
+    struct command *dumps = dump_commands(m, false), reader = load_command(m);
     struct err e;
     int output[2];
+    if (!process_pipe(output, &e))
+        err_die(&e);
+    p->dumps = dumps;
+    p->reader = &reader;
+    p->reader_output = output[1];
+    int result = programs_run(p);
+    close(output[1]);
+    *said = read_all(output[0]);
+    free_dumps(dumps, p->n_dumps);
+    command_free(&reader);
+    return result;
+}
+
+/* Compares the target with what was kept, or with what is read again; *differs: no export then. */
+static int verify(const struct migration *m, struct programs *p, bool *differs)
+{
+    struct command *dumps = p->spool ? NULL : dump_commands(m, true), reader = verify_command(m);
+    p->dumps = dumps;
+    p->reader = &reader;
+    p->reader_output = -1;
+    int status = p->spool ? programs_replay(p->spool, &reader) : programs_run(p);
+    *differs = status > EXIT_ANSWER_NO || (p->spool ? status : p->reader_status) != EXIT_DONE;
+    free_dumps(dumps, dumps ? p->n_dumps : 0);
+    command_free(&reader);
+    return status;
+}
+
+static int migrate(const struct migration *m)
+{
+    char *dir = temporary_folder(m), *said = NULL;
+    bool keep = m->options.verify && !m->options.reread && !m->options.dry_run, differs = false;
+    struct command transform = {.n = 0};
+    struct programs p = {.n_dumps = m->sources.n};
+    struct err e;
     if (transform_command(m, dir, &transform))
         p.transform = &transform;
-    if ((keep && !(p.spool = spool_new(dir, &e))) || !process_pipe(output, &e))
+    if (keep && !(p.spool = spool_new(dir, &e)))
         err_die(&e);
-    p.reader_output = output[1];
-    int result = programs_run(&p);
-    close(output[1]);
-    char *said = read_all(output[0]);
-    if (result > EXIT_ANSWER_NO || m->options.dry_run)
-        return result;
-    if (keep)
+    int result = load(m, &p, &said);
+    bool loaded = result <= EXIT_ANSWER_NO && !m->options.dry_run;
+    if (loaded && keep)
         err_verbose("%llu MiB of the stream were kept for ml-verify",
                     (unsigned long long)(spool_size(p.spool) >> 20));
-    if (m->options.verify) {
-        p.dumps = m->options.reread ? dump_commands(m, true) : NULL;
-        p.reader = &verify;
-        p.reader_output = -1;
-        int status = keep ? programs_replay(p.spool, &verify) : programs_run(&p);
-        if (status > EXIT_ANSWER_NO || (keep ? status : p.reader_status) != EXIT_DONE)
-            return status; /* no export of a database that differs */
+    if (loaded && m->options.verify) {
+        int status = verify(m, &p, &differs);
+        result = differs ? status : result;
     }
+    if (loaded && !differs)
+        print_export(said);
     spool_free(p.spool);
+    command_free(&transform);
+    free(said);
     free(dir);
-    print_export(said);
     return result;
 }
 
@@ -256,6 +289,7 @@ int main(int argc, char **argv)
     err_signal_hook_set(process_stop_all);
     collect(&m, first < argc ? argv[first] : NULL);
     int result = migrate(&m);
+    sources_free(&m.sources);
     if (err_interrupted())
         err_exit_interrupted();
     return m.sources.incomplete && result == EXIT_DONE ? EXIT_ANSWER_NO : result;

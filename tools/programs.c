@@ -19,8 +19,14 @@ void command_word(struct command *c, const char *word)
 {
     if (c->n == sizeof c->words / sizeof c->words[0] - 1)
         die(NULL, "too many options for %s", c->words[0]);
-    c->words[c->n++] = word;
+    c->words[c->n++] = xstrdup(word);
     c->words[c->n] = NULL;
+}
+
+void command_free(struct command *c)
+{
+    while (c->n)
+        free(c->words[--c->n]);
 }
 
 void command_flag(struct command *c, bool wanted, const char *option)
@@ -31,8 +37,11 @@ void command_flag(struct command *c, bool wanted, const char *option)
 
 void command_value(struct command *c, const char *option, const char *value)
 {
-    if (value)
-        command_word(c, *value ? xasprintf("%s=%s", option, value) : option);
+    if (!value)
+        return;
+    char *word = *value ? xasprintf("%s=%s", option, value) : xstrdup(option);
+    command_word(c, word);
+    free(word);
 }
 
 void command_list(struct command *c, const char *option, const char *const *values, size_t n)
@@ -45,10 +54,11 @@ struct command command_new(const char *argv0, const char *program)
 {
     struct command c = {0};
     struct err e;
-    const char *path = process_find(argv0, program, &e);
+    char *path = process_find(argv0, program, &e);
     if (!path)
         err_die(&e);
     command_word(&c, path);
+    free(path);
     command_flag(&c, err_level() < 0, "--quiet");
     command_flag(&c, err_level() > 0, "--verbose");
     command_flag(&c, progress_mode() == PROGRESS_ALWAYS, "--progress=always");
@@ -118,7 +128,7 @@ static bool start_reading(struct process *p, const struct command *c, int output
     if (!process_pipe(fds, e))
         return false;
     *to = fds[1];
-    bool good = process_start(p, (char *const *)(const void *)c->words, fds[0], output, e);
+    bool good = process_start(p, c->words, fds[0], output, e);
     close(fds[0]);
     return good;
 }
@@ -217,7 +227,7 @@ static int finish(const struct programs *p, struct joined *j)
     int result = EXIT_DONE, status;
     struct err e;
     for (size_t i = 0; i < p->n_dumps; i++) {
-        if (!process_start(&j->dump, (char *const *)(const void *)p->dumps[i].words, -1, j->head, &e)) {
+        if (!process_start(&j->dump, p->dumps[i].words, -1, j->head, &e)) {
             err_report(&e);
             return give_up(j, EXIT_TROUBLE, EXIT_TROUBLE);
         }

@@ -11,15 +11,16 @@
 #include "common/err.h"
 #include "common/spool.h"
 
-/* A command line; words are borrowed, or live as long as the program. */
+/* A command line, which owns its words. */
 struct command {
-    const char *words[64];
+    char *words[64];
     size_t n;
 };
 
 /* The program of this suite, with this program's --quiet, --verbose and --progress. Dies when it is nowhere.
  */
 struct command command_new(const char *argv0, const char *program);
+void command_free(struct command *c);
 void command_word(struct command *c, const char *word);
 void command_flag(struct command *c, bool wanted, const char *option);
 void command_value(struct command *c, const char *option,

@@ -57,3 +57,10 @@ void sources_find(struct sources *s, const char *dir)
     if (s->n == before && !s->incomplete)
         die(dir, "no file store and no SQLite file of MLflow below it");
 }
+
+void sources_free(struct sources *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        free(s->items[i].location);
+    free(s->items);
+}

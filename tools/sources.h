@@ -10,7 +10,7 @@ struct source {
     bool is_database;
 };
 
-/* Zero-initialise it; it lives as long as the program. */
+/* Zero-initialise it; sources_free releases it. */
 struct sources {
     struct source *items;
     size_t n;
@@ -24,5 +24,6 @@ void sources_add(struct sources *s, const char *location);
 void sources_find(struct sources *s, const char *dir);
 /* Names them on standard error where there is more than one; without passwords. */
 void sources_print(const struct sources *s);
+void sources_free(struct sources *s);
 
 #endif
