@@ -200,6 +200,8 @@ void opt_usage_error(const struct opt_spec *spec, const char *fmt, ...)
     va_end(ap);
     char *shown = secret_mask(buf_str(&text), NULL); /* the argument may be a URL in a wrong place */
     err_print(NULL, "%s", shown);
+    free(shown);
+    buf_free(&text);
     print_lines(stderr, spec->synopsis, "usage: ", "       ");
     fprintf(stderr, "Try '%s --help'.\n", err_program());
     exit(EXIT_TROUBLE);

@@ -270,7 +270,8 @@ static void collect(struct migration *m, const char *operand)
 
 int main(int argc, char **argv)
 {
-    struct migration m = {.argv0 = argv[0]};
+    static struct migration m;
+    m.argv0 = argv[0];
     err_program_set(argv[0]);
     int first = opt_parse(&spec, argc, argv, &m.options);
     if (argc - first > 2)
