@@ -48,14 +48,14 @@ static bool stage_gateway(struct load *s, const struct value *trace, enum gatewa
 {
     buf_reset(&s->key);
     buf_addc(&s->key, (char)SORT_GATEWAY);
-    row_put_key(&s->key, trace);
+    load_put_key(&s->key, trace);
     buf_addc(&s->key, (char)part);
     return sorter_add(s->sorter, s->key.data, s->key.len, "", 0, e);
 }
 
 bool load_note_gateway(struct load *s, const struct record *r, struct err *e)
 {
-    bool gateway = s->order >= REV_TRACE_ANALYTICS && r->kind->kind == KIND_trace_request_metadata &&
+    bool gateway = s->rev >= REV_TRACE_ANALYTICS && r->kind->kind == KIND_trace_request_metadata &&
                    value_eqs(&r->v[F_trace_request_metadata_key], "mlflow.gateway.endpointId");
     return !gateway || stage_gateway(s, &r->v[F_trace_request_metadata_trace_id], GATEWAY_ENDPOINT, e);
 }
@@ -92,7 +92,7 @@ static int convert_trace_metric(struct load *s, const struct record *r, const st
     struct load_table *traces = s->plans[KIND_trace].table;
     const char *const *tokens = trace_columns + TRACE_COLUMN_TOKENS;
     int which = name_of(tokens, TRACE_TOKENS, row_value(t, row, "key"));
-    if (which < 0 || !traces || s->order < REV_TRACE_ANALYTICS)
+    if (which < 0 || !traces || s->rev < REV_TRACE_ANALYTICS)
         return 0;
     const struct value *trace = row_value(t, row, "request_id"), *metric = row_value(t, row, "value");
     struct value count = trace_token_count_of_number(metric);
@@ -137,7 +137,7 @@ bool load_add_gateway_cost(struct load *s, struct db *db, struct db_stmt **updat
     if (!*update)
         return false;
     struct value trace;
-    row_get_key(x->key + 1, len - 1, &trace, &s->scratch);
+    load_get_key(x->key + 1, len - 1, &trace, &s->scratch);
     db_bind(*update, 1, &trace);
     return db_step(*update, e) >= 0;
 }

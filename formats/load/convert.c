@@ -125,7 +125,7 @@ static struct value status_code(const struct value *word)
 }
 
 /* One field, whose value fits, into its column. */
-static void convert_field(struct load *s, const struct record *r, int field, const struct plan *p,
+static void convert_field(struct load *s, const struct record *r, int field, const struct load_plan *p,
                           struct value *row)
 {
     const struct value *v = &r->v[field];
@@ -157,7 +157,8 @@ static void convert_field(struct load *s, const struct record *r, int field, con
     }
 }
 
-enum verdict load_convert(struct load *s, const struct record *r, const struct plan *p, struct value *row)
+enum verdict load_convert(struct load *s, const struct record *r, const struct load_plan *p,
+                          struct value *row)
 {
     const struct kind_desc *k = r->kind;
     enum verdict worst = KEEP;

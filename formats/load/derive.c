@@ -14,7 +14,7 @@ static struct value derived_uuid(struct load *s, const char *what, const struct 
     buf_reset(b);
     buf_adds(b, what);
     for (int i = 0; i < n; i++)
-        row_put_key(b, &v[i]);
+        load_put_key(b, &v[i]);
     XXH128_canonical_t hash;
     XXH128_canonicalFromHash(&hash, XXH3_128bits(b->data, b->len));
     hash.digest[6] = (hash.digest[6] & 0x0f) | 0x80;
@@ -27,7 +27,7 @@ static struct value derived_uuid(struct load *s, const char *what, const struct 
     return value_strn(text, 32);
 }
 
-static void set_column(const struct plan *p, const char *column, struct value *row, struct value v)
+static void set_column(const struct load_plan *p, const char *column, struct value *row, struct value v)
 {
     int i = load_table_find(p->table, column);
     if (i >= 0)
@@ -59,13 +59,14 @@ static struct value trace_state(const struct load *s, const struct value *state)
 {
     static const char v2[] = "TRACE_STATUS_UNSPECIFIED", v3[] = "STATE_UNSPECIFIED";
     if (value_eqs(state, v2) || value_eqs(state, v3))
-        return value_str(s->order >= REV_TRACES_V3 ? v3 : v2);
+        return value_str(s->rev >= REV_TRACES_V3 ? v3 : v2);
     return *state;
 }
 
-static void derive_assessment(struct load *s, const struct record *r, const struct plan *p, struct value *row)
+static void derive_assessment(struct load *s, const struct record *r, const struct load_plan *p,
+                              struct value *row)
 {
-    if (s->order < REV_TRACE_ANALYTICS)
+    if (s->rev < REV_TRACE_ANALYTICS)
         return;
     struct value aggregate;
     bool is_numeric;
@@ -74,7 +75,7 @@ static void derive_assessment(struct load *s, const struct record *r, const stru
     set_column(p, "is_numeric_value", row, value_bool(is_numeric));
     struct buf *current = &s->current[REF_TRACE];
     buf_reset(&s->key);
-    row_put_key(&s->key, &r->v[F_assessment_trace_id]);
+    load_put_key(&s->key, &r->v[F_assessment_trace_id]);
     if (current->len == s->key.len && memcmp(current->data, s->key.data, s->key.len) == 0) {
         set_column(p, "experiment_id", row, value_int(s->trace_experiment));
         set_column(p, "trace_timestamp_ms", row, value_int(s->trace_time));
@@ -96,7 +97,7 @@ static void note_experiment(struct load *s, const struct record *r)
         deleted && s->from_file_store && load_place_is_local(location) && !is_in_trash(location);
 }
 
-void load_derive(struct load *s, const struct record *r, const struct plan *p, struct value *row)
+void load_derive(struct load *s, const struct record *r, const struct load_plan *p, struct value *row)
 {
     const struct value *v = r->v;
     load_note_place(s, r);

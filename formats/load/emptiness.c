@@ -24,7 +24,7 @@ static const char *content_condition(const char *name)
     return "1 = 1";
 }
 
-bool content_check_empty(struct db *db, char *const *tables, struct err *e)
+bool load_check_empty(struct db *db, char *const *tables, struct err *e)
 {
     for (; *tables; tables++) {
         int64_t found;
@@ -43,7 +43,7 @@ bool content_check_empty(struct db *db, char *const *tables, struct err *e)
     return true;
 }
 
-bool content_check_unused(struct db *db, struct err *e)
+bool load_check_unused(struct db *db, struct err *e)
 {
     char *name;
     if (!db_query_text(

@@ -37,7 +37,7 @@ struct load_table {
 enum { NO_COLUMN = -1, MISSING_COLUMN = -2 };
 
 /* How a kind's records become rows. */
-struct plan {
+struct load_plan {
     struct load_table *table;      /* NULL: no such table at this revision */
     int column[RECORD_MAX_FIELDS]; /* of each field: place in the table, or one of the above */
     int is_nan;                    /* of a METRIC's companion */
@@ -45,7 +45,7 @@ struct plan {
 };
 
 /* What records refer to. Each has a table and the columns that name a row of it. */
-enum ref {
+enum load_ref {
     REF_EXPERIMENT,
     REF_RUN,
     REF_TRACE,
@@ -59,7 +59,7 @@ enum ref {
 
 enum { REF_MAX_COLUMNS = 3 };
 
-extern const struct ref_desc {
+extern const struct load_ref_desc {
     const char *what;
     const char *table;
     const char *columns[REF_MAX_COLUMNS + 1];
@@ -81,13 +81,13 @@ enum { ROW_PATCH = 1 << 0, ROW_NEGATIVE_ZERO = 1 << 1, ROW_METRIC = 1 << 2, ROW_
 
 struct load {
     enum dialect dialect;
-    int order;
+    int rev;
     bool drop_unsupported;
     struct limits *limits; /* of the target */
     struct load_report report;
     struct load_table tables[LOAD_MAX_TABLES];
     int n_tables;
-    struct plan plans[KIND_COUNT];
+    struct load_plan plans[KIND_COUNT];
     struct sorter *sorter;
     struct load_sink *sink;         /* NULL until rows are written */
     struct load_table **row_tables; /* of each of row_tables[] (rows.h); NULL where the target has none */
@@ -122,8 +122,8 @@ const char *load_describe(struct load *s, const struct record *r);
 void load_plan_columns(struct load *s, struct load_table *t, const struct db_columns *have);
 struct load_table *load_table_named(struct load *s, const char *name);
 /* Puts down what a record refers to (references.c). row is not used for kinds that nobody refers to. */
-bool load_note_refs(struct load *s, const struct record *r, const struct plan *p, const struct value *row,
-                    struct err *e);
+bool load_note_refs(struct load *s, const struct record *r, const struct load_plan *p,
+                    const struct value *row, struct err *e);
 /* Puts a row into the sorter. */
 bool load_stage_row(struct load *s, enum kind kind, struct load_table *t, const struct value *row,
                     struct err *e);
@@ -131,16 +131,17 @@ bool load_stage_row(struct load *s, enum kind kind, struct load_table *t, const 
 bool load_stage_converted(struct load *s, struct load_table *t, const struct value *row, struct err *e);
 /* Names are unique within a workspace, in both dialects; told here so that both experiments can be named. */
 bool load_stage_name(struct load *s, const struct record *r, struct err *e);
-struct promoted;
+struct load_promoted;
 /* A trace's tag or metadata that fills columns of the trace's row: follows that row in the sorter and is laid
  * over it. */
-bool load_stage_patch(struct load *s, const struct record *r, const struct promoted *what, struct err *e);
+bool load_stage_patch(struct load *s, const struct record *r, const struct load_promoted *what,
+                      struct err *e);
 /* A metric that fills a column of a row of t, whose key has n values: likewise, and counts before what a tag
  * or metadata says. */
 bool load_stage_metric(struct load *s, const struct load_table *t, const struct value *key, int n, int column,
                        const struct value *v, struct err *e);
 /* Puts down for a check that r refers to the row named by v (references.c). */
-bool load_refer(struct load *s, const struct record *r, enum ref ref, const struct value *v, int n,
+bool load_refer(struct load *s, const struct record *r, enum load_ref ref, const struct value *v, int n,
                 struct err *e);
 
 /* ---- rows from before revision 75868b020152 (analytics.c) */
@@ -201,9 +202,10 @@ enum verdict load_judge(struct load *s, const struct record *r, int field);
 /* A record of a kind that the revision has no table for. */
 void load_no_table(struct load *s, const struct record *r);
 /* Fills the row. KEEP when it is to be stored. */
-enum verdict load_convert(struct load *s, const struct record *r, const struct plan *p, struct value *row);
+enum verdict load_convert(struct load *s, const struct record *r, const struct load_plan *p,
+                          struct value *row);
 /* Finishes a row with what depends on more than one field, and keeps what the report tells. */
-void load_derive(struct load *s, const struct record *r, const struct plan *p, struct value *row);
+void load_derive(struct load *s, const struct record *r, const struct load_plan *p, struct value *row);
 
 /* ---- where artifacts and spans are (places.c) */
 
@@ -217,19 +219,19 @@ bool load_place_is_local(const struct value *v);
 /* ---- rows as bytes (row_bytes.c) */
 
 /* Appends a value so that memcmp puts values in the order in which databases keep them, -0.0 being 0.0. */
-void row_put_key(struct buf *out, const struct value *v);
+void load_put_key(struct buf *out, const struct value *v);
 /* Reads such a value; strings lie in the key, or, where they hold NUL, in scratch. Returns the bytes read. */
-size_t row_get_key(const char *key, size_t len, struct value *v, struct arena *scratch);
+size_t load_get_key(const char *key, size_t len, struct value *v, struct arena *scratch);
 /* The same where order does not matter: shorter, bit for bit. */
-void row_put(struct buf *out, const struct value *v);
-size_t row_get(const char *data, struct value *v);
+void load_put_value(struct buf *out, const struct value *v);
+size_t load_get_value(const char *data, struct value *v);
 
 /* ---- traces (promote.c) */
 
 enum { PROMOTED_MAX = TRACE_TOKENS };
 
 /* Columns of trace_info that hold what the stream has as a tag or metadata. */
-struct promoted {
+struct load_promoted {
     int n;
     struct {
         const char *column;
@@ -240,14 +242,14 @@ struct promoted {
 
 /* False when the record, a trace_tag or trace_request_metadata, is a row of its own. Strings point into the
  * record. json is scratch. */
-bool promote(struct pyjson *json, const struct record *r, struct promoted *out);
+bool load_promote(struct pyjson *json, const struct record *r, struct load_promoted *out);
 
 /* ---- where rows go */
 
 /* Gives the rows of one table, in the order of its key. */
-struct row_source {
+struct load_row_source {
     /* 1: *row is the next one and lives until the next call; 0: the table's end; -1: error, e filled. */
-    int (*next)(struct row_source *from, const struct value **row, struct err *e);
+    int (*next)(struct load_row_source *from, const struct value **row, struct err *e);
 };
 
 enum sink_answer {
@@ -266,9 +268,9 @@ struct load_sink_ops {
     bool (*end_streamed)(struct load_sink *k, struct err *e);
     /* Rows will come, of one table after the other. */
     bool (*begin)(struct load_sink *k, struct err *e);
-    enum sink_answer (*fill)(struct load_sink *k, const struct load_table *t, struct row_source *from,
+    enum sink_answer (*fill)(struct load_sink *k, const struct load_table *t, struct load_row_source *from,
                              struct err *e);
-    /* All rows have come: make keys and indexes. collapsed: rows of the table that came at once which were
+    /* All rows have come: make keys and indexes. collapsed: rows of the streamed table which were
      * there already. */
     bool (*end)(struct load_sink *k, uint64_t *collapsed, struct err *e);
     /* All references lead somewhere: make the foreign keys, and what else there is to do. */
@@ -282,7 +284,7 @@ struct load_sink {
 
 /* That of db's dialect. */
 struct load_sink *load_new_sink(const struct load *s, struct db *db);
-/* The rows of the table that came at once have all come. */
+/* The rows of the streamed table have all come. */
 bool load_end_streamed(struct load *s, struct err *e);
 struct load_sink *load_sqlite_sink(struct db *db, const struct load_table *tables, int n_tables);
 struct load_sink *load_postgres_sink(struct db *db, const struct load_table *tables, int n_tables);

@@ -51,7 +51,7 @@ bool load_convert_issue(struct load *s, const struct load_table *t, struct row_e
     const struct row_entry *created = find(entries, *n, "created_timestamp");
     const struct row_entry *categories = find(entries, *n, "categories");
     struct issue x = {s, id ? &id->v : NULL, e};
-    if (s->order < REV_ISSUE_CATEGORIES || strcmp(t->name, "issues") != 0 || !categories_table(s) ||
+    if (s->rev < REV_ISSUE_CATEGORIES || strcmp(t->name, "issues") != 0 || !categories_table(s) ||
         find(entries, *n, last_seen))
         return true;
     s->report.converted_issues++;

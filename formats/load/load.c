@@ -7,13 +7,13 @@
 #include "formats/record/rows.h"
 #include "formats/load/internal.h"
 
-struct load *load_new(struct db *db, int order, const struct load_options *options, struct err *e)
+struct load *load_new(struct db *db, int rev, const struct load_options *options, struct err *e)
 {
     struct load *s = xcalloc(1, sizeof *s);
     s->dialect = db_dialect(db);
-    s->order = order;
+    s->rev = rev;
     s->drop_unsupported = options->drop_unsupported;
-    s->limits = limits_new(s->dialect, order, false);
+    s->limits = limits_new(s->dialect, rev, false);
     s->sorter = sorter_new(options->tmpdir, LOAD_MEMORY);
     bool ok = true;
     for (int k = 0; ok && k < KIND_COUNT; k++)
@@ -79,9 +79,9 @@ uint64_t load_spilled(const struct load *s)
 
 bool load_add(struct load *s, const struct record *r, struct err *e)
 {
-    const struct plan *p = &s->plans[r->kind->kind];
+    const struct load_plan *p = &s->plans[r->kind->kind];
     struct value row[LOAD_MAX_COLUMNS];
-    struct promoted promoted;
+    struct load_promoted promoted;
     if (r->kind->kind == KIND_skipped) {
         s->report.skipped++;
         return true;
@@ -95,9 +95,9 @@ bool load_add(struct load *s, const struct record *r, struct err *e)
         return true;
     }
     arena_reset(&s->scratch);
-    if (s->order >= REV_TRACE_ANALYTICS &&
+    if (s->rev >= REV_TRACE_ANALYTICS &&
         (r->kind->kind == KIND_trace_tag || r->kind->kind == KIND_trace_request_metadata) &&
-        promote(&s->json, r, &promoted))
+        load_promote(&s->json, r, &promoted))
         return load_note_refs(s, r, p, NULL, e) && load_stage_patch(s, r, &promoted, e);
     if (!load_note_gateway(s, r, e))
         return false;

@@ -63,9 +63,9 @@ struct load_report {
 
 struct load;
 
-/* Reads the tables of db, a database of revision `order`. db is not kept. NULL with e filled when a table or
+/* Reads the tables of db, a database of revision `rev`. db is not kept. NULL with e filled when a table or
  * column that the revision has is not there. */
-struct load *load_new(struct db *db, int order, const struct load_options *options, struct err *e);
+struct load *load_new(struct db *db, int rev, const struct load_options *options, struct err *e);
 /* In a transaction of db's that has made all its tables and lasts until load_write(): rows of the table of
  * metric points, by far the most, go into it as they come, where the dialect can take that (PostgreSQL) and
  * the table's key is all of its columns, so that rows can only be equal. They need no sorting then, no

@@ -7,7 +7,7 @@ static int plan_field(struct load *s, struct load_table *t, const struct db_colu
 {
     if (!f->column[0])
         return NO_COLUMN;
-    if (s->order < f->since || (f->until && s->order >= f->until))
+    if (s->rev < f->since || (f->until && s->rev >= f->until))
         return MISSING_COLUMN;
     e->what[0] = '\0';
     return load_plan_column(s, t, have, f->column, e);
@@ -19,7 +19,7 @@ static bool plan_extras(struct load *s, enum kind kind, struct load_table *t, co
 {
     static const char *const assessment_columns[] = {"experiment_id", "trace_timestamp_ms", "aggregate_value",
                                                      "is_numeric_value", NULL};
-    if (s->order < REV_TRACE_ANALYTICS)
+    if (s->rev < REV_TRACE_ANALYTICS)
         return true;
     const char *const *c = kind == KIND_trace        ? trace_columns
                            : kind == KIND_assessment ? assessment_columns
@@ -32,7 +32,7 @@ static bool plan_extras(struct load *s, enum kind kind, struct load_table *t, co
 
 bool load_plan_kind(struct load *s, struct db *db, const struct kind_desc *k, struct err *e)
 {
-    struct plan *p = &s->plans[k->kind];
+    struct load_plan *p = &s->plans[k->kind];
     p->is_nan = NO_COLUMN;
     if (!limits_has_kind(s->limits, k->kind))
         return true;

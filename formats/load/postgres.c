@@ -17,7 +17,7 @@ struct postgres_sink {
     int n_tables;
     bool owner;
     const struct load_table *streamed; /* NULL: none */
-    int at_once_keys;                  /* of keys: how many are its own, the first */
+    int streamed_keys;                 /* of keys: how many are its own, the first */
     struct buf list;                   /* of the tables, for SQL: 'a'::regclass, ... */
     struct load_structure structure;   /* what was dropped */
     struct buf out;
@@ -251,7 +251,7 @@ static enum sink_answer end_copy(struct postgres_sink *k, const struct load_tabl
 }
 
 static enum sink_answer postgres_fill(struct load_sink *base, const struct load_table *t,
-                                      struct row_source *from, struct err *e)
+                                      struct load_row_source *from, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     const struct value *row;
@@ -272,7 +272,7 @@ static enum sink_answer postgres_fill(struct load_sink *base, const struct load_
 
 /* ---- a table that is filled before all others */
 
-static bool postgres_begin_at_once(struct load_sink *base, struct load_table *t, struct err *e)
+static bool postgres_begin_streamed(struct load_sink *base, struct load_table *t, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     buf_addf(&k->list, "'%s'::regclass", t->name);
@@ -285,17 +285,17 @@ static bool postgres_begin_at_once(struct load_sink *base, struct load_table *t,
     bool ok = strip_tables(k, truncate, e) && begin_copy(k, t, e);
     free(truncate);
     k->streamed = t;
-    k->at_once_keys = k->structure.keys.n;
+    k->streamed_keys = k->structure.keys.n;
     return ok;
 }
 
-static bool postgres_put_at_once(struct load_sink *base, const struct value *row, struct err *e)
+static bool postgres_put_streamed(struct load_sink *base, const struct value *row, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     return put_row(k, k->streamed, row, e);
 }
 
-static bool postgres_end_at_once(struct load_sink *base, struct err *e)
+static bool postgres_end_streamed(struct load_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     return end_copy(k, k->streamed, e) == SINK_STORED;
@@ -325,9 +325,9 @@ static bool collapse(struct postgres_sink *k, uint64_t *collapsed, struct err *e
 }
 
 /* Its keys. Rows that are there twice are rare, and found when a key cannot be made. */
-static bool make_keys_at_once(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
+static bool make_streamed_keys(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
 {
-    for (int i = 0; i < k->at_once_keys; i++) {
+    for (int i = 0; i < k->streamed_keys; i++) {
         if (err_interrupted() || !db_exec(k->base.db, "SAVEPOINT streamed", e))
             return false;
         PGresult *r = PQexec(conn_of(&k->base), k->structure.keys.items[i].make);
@@ -372,8 +372,8 @@ static bool postgres_end(struct load_sink *base, uint64_t *collapsed, struct err
     struct load_structure *made = &k->structure;
     /* A table whose triggers wait for the end of the transaction cannot get an index. */
     bool ok = (!k->owner || db_exec(base->db, "SET CONSTRAINTS ALL IMMEDIATE", e)) &&
-              make_keys_at_once(k, collapsed, e) &&
-              load_structure_make(base->db, &made->keys, k->at_once_keys, e);
+              make_streamed_keys(k, collapsed, e) &&
+              load_structure_make(base->db, &made->keys, k->streamed_keys, e);
     for (int t = 0; ok && t < k->n_tables; t++)
         for (int i = 0; ok && i < k->tables[t].n_columns; i++)
             if (k->tables[t].filled && k->tables[t].columns[i].look_up)
@@ -436,9 +436,9 @@ bool load_advance_ids(const struct load *s, struct db *db, struct err *e)
 }
 
 static const struct load_sink_ops postgres_ops = {
-    .begin_streamed = postgres_begin_at_once,
-    .put_streamed = postgres_put_at_once,
-    .end_streamed = postgres_end_at_once,
+    .begin_streamed = postgres_begin_streamed,
+    .put_streamed = postgres_put_streamed,
+    .end_streamed = postgres_end_streamed,
     .begin = postgres_begin,
     .fill = postgres_fill,
     .end = postgres_end,

@@ -8,7 +8,7 @@ static bool is_kept(const struct pyjson_value *member, const struct value *colum
 
 /* Fills out from the members of an object that have a column. */
 static void promote_members(struct pyjson *json, const struct value *text, int first, int n,
-                            struct value (*convert)(const struct pyjson_value *), struct promoted *out)
+                            struct value (*convert)(const struct pyjson_value *), struct load_promoted *out)
 {
     size_t kept = 0;
     bool object =
@@ -25,7 +25,8 @@ static void promote_members(struct pyjson *json, const struct value *text, int f
     out->loss = !object || json->n_members == 0 || kept < json->n_members;
 }
 
-static void promote_text(const struct value *text, int column, size_t max, bool *cut, struct promoted *out)
+static void promote_text(const struct value *text, int column, size_t max, bool *cut,
+                         struct load_promoted *out)
 {
     uint64_t n = 0;
     out->n = 1;
@@ -34,13 +35,13 @@ static void promote_text(const struct value *text, int column, size_t max, bool 
     *cut = n > 0;
 }
 
-bool promote(struct pyjson *json, const struct record *r, struct promoted *out)
+bool load_promote(struct pyjson *json, const struct record *r, struct load_promoted *out)
 {
     enum trace_part part = trace_part_of(r);
     const struct value *text = &r->v[F_trace_tag_value];
     _Static_assert((int)F_trace_tag_value == (int)F_trace_request_metadata_value,
                    "text is the value of both");
-    *out = (struct promoted){0};
+    *out = (struct load_promoted){0};
     switch (part) {
     case TRACE_PART_NONE:
         return false;

@@ -4,7 +4,7 @@
 #include "formats/record/references.h"
 #include "formats/load/internal.h"
 
-const struct ref_desc load_refs[REF_COUNT] = {
+const struct load_ref_desc load_refs[REF_COUNT] = {
     [REF_EXPERIMENT] = {"experiment", "experiments", {"experiment_id"}},
     [REF_RUN] = {"run", "runs", {"run_uuid"}},
     [REF_TRACE] = {"trace", "trace_info", {"request_id"}},
@@ -20,7 +20,7 @@ static void put_ref_key(struct load *s, const struct value *v, int n)
 {
     buf_reset(&s->key);
     for (int i = 0; i < n; i++)
-        row_put_key(&s->key, &v[i]);
+        load_put_key(&s->key, &v[i]);
 }
 
 static bool same_bytes(const struct buf *a, const struct buf *b)
@@ -35,7 +35,7 @@ static void copy_bytes(struct buf *to, const struct buf *from)
 }
 
 /* Puts down for a check, unless it is the parent that came last, that r refers to the row named by v. */
-bool load_refer(struct load *s, const struct record *r, enum ref ref, const struct value *v, int n,
+bool load_refer(struct load *s, const struct record *r, enum load_ref ref, const struct value *v, int n,
                 struct err *e)
 {
     put_ref_key(s, v, n);
@@ -58,13 +58,13 @@ static int registry_key(const struct load *s, const struct record *r, bool versi
     v[n++] = r->v[0];
     if (version)
         v[n++] = r->v[1];
-    if (s->order >= REV_WORKSPACES)
+    if (s->rev >= REV_WORKSPACES)
         v[n++] = record_workspace(r);
     return n;
 }
 
 /* The parent that a record is; -1 when it is none. */
-static int parent_key(const struct load *s, const struct record *r, const struct plan *p,
+static int parent_key(const struct load *s, const struct record *r, const struct load_plan *p,
                       const struct value *row, struct value *v, int *n)
 {
     *n = 1;
@@ -115,8 +115,8 @@ static int field_ref(unsigned flags)
 
 /* Notes every reference that must lead somewhere. (What others name, e.g. the run of a model version or the
  * model that a run logged, may have been deleted for good since.) */
-bool load_note_refs(struct load *s, const struct record *r, const struct plan *p, const struct value *row,
-                    struct err *e)
+bool load_note_refs(struct load *s, const struct record *r, const struct load_plan *p,
+                    const struct value *row, struct err *e)
 {
     const struct kind_desc *k = r->kind;
     struct value v[REF_MAX_COLUMNS];
@@ -133,7 +133,7 @@ bool load_note_refs(struct load *s, const struct record *r, const struct plan *p
         int64_t id;
         v[0] = ref == REF_EXPERIMENT && value_decimal_id(&r->v[i], &id) ? value_int(id) : r->v[i];
         n = ref == REF_REGISTERED ? registry_key(s, r, false, v) : 1;
-        if (!load_refer(s, r, (enum ref)ref, v, n, e))
+        if (!load_refer(s, r, (enum load_ref)ref, v, n, e))
             return false;
     }
     if (k->kind == KIND_model_version_tag) {

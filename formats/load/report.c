@@ -15,20 +15,20 @@ static void add_plain(struct buf *out, uint64_t n, const char *one, const char *
 
 static void report_counts(const struct load_report *r)
 {
-    const struct kind_desc *by_order[KIND_COUNT] = {NULL};
+    const struct kind_desc *by_rank[KIND_COUNT] = {NULL};
     int n = 0;
     for (int k = 0; k < KIND_COUNT; k++) {
         if (!r->rows[k] && !r->dropped[k])
             continue;
         int i = n++;
-        for (; i > 0 && by_order[i - 1]->report_rank > kinds[k].report_rank; i--)
-            by_order[i] = by_order[i - 1];
-        by_order[i] = &kinds[k];
+        for (; i > 0 && by_rank[i - 1]->report_rank > kinds[k].report_rank; i--)
+            by_rank[i] = by_rank[i - 1];
+        by_rank[i] = &kinds[k];
     }
     for (int i = 0; i < n; i++) {
-        enum kind k = by_order[i]->kind;
+        enum kind k = by_rank[i]->kind;
         struct buf line = {0};
-        buf_addf(&line, "  %s: %llu", by_order[i]->plural, (unsigned long long)r->rows[k]);
+        buf_addf(&line, "  %s: %llu", by_rank[i]->plural, (unsigned long long)r->rows[k]);
         if (r->collapsed[k])
             buf_addf(&line, " (and %llu exact duplicates, which a database cannot hold)",
                      (unsigned long long)r->collapsed[k]);

@@ -65,7 +65,7 @@ static void put_tag_alone(struct buf *out, const struct value *v)
     buf_addc(out, (char)tag);
 }
 
-void row_put_key(struct buf *out, const struct value *v)
+void load_put_key(struct buf *out, const struct value *v)
 {
     switch (v->type) {
     case VALUE_NULL:
@@ -110,7 +110,7 @@ static size_t get_key_text(const char *s, size_t len, struct value *v, struct ar
     return i + 1;
 }
 
-size_t row_get_key(const char *key, size_t len, struct value *v, struct arena *scratch)
+size_t load_get_key(const char *key, size_t len, struct value *v, struct arena *scratch)
 {
     switch ((enum tag)(unsigned char)key[0]) {
     case TAG_FALSE:
@@ -136,7 +136,7 @@ size_t row_get_key(const char *key, size_t len, struct value *v, struct arena *s
     return 1;
 }
 
-void row_put(struct buf *out, const struct value *v)
+void load_put_value(struct buf *out, const struct value *v)
 {
     switch (v->type) {
     case VALUE_NULL:
@@ -160,7 +160,7 @@ void row_put(struct buf *out, const struct value *v)
     }
 }
 
-size_t row_get(const char *data, struct value *v)
+size_t load_get_value(const char *data, struct value *v)
 {
     switch ((enum tag)(unsigned char)data[0]) {
     case TAG_FALSE:

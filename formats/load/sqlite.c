@@ -15,9 +15,9 @@ struct sqlite_sink {
     struct load_sink base;
     const struct load_table *tables;
     int n_tables;
-    struct row_source *from; /* of the table that is being filled */
-    const struct value *row; /* NULL at its end */
-    struct err *error;       /* why `from` failed */
+    struct load_row_source *from; /* of the table that is being filled */
+    const struct value *row;      /* NULL at its end */
+    struct err *error;            /* why `from` failed */
     bool failed;
     struct index *indexes;
     int n_indexes;
@@ -238,7 +238,7 @@ static void make_insert(const struct load_table *t, struct buf *sql)
 }
 
 static enum sink_answer sqlite_fill(struct load_sink *base, const struct load_table *t,
-                                    struct row_source *from, struct err *e)
+                                    struct load_row_source *from, struct err *e)
 {
     struct sqlite_sink *k = sink_of(base);
     struct buf sql = {0};
@@ -258,7 +258,7 @@ static enum sink_answer sqlite_fill(struct load_sink *base, const struct load_ta
 
 static bool sqlite_end(struct load_sink *base, uint64_t *collapsed, struct err *e)
 {
-    (void)collapsed; /* no table comes at once */
+    (void)collapsed; /* no table is streamed */
     struct sqlite_sink *k = sink_of(base);
     bool ok = true;
     for (int i = 0; ok && i < k->n_indexes; i++)

@@ -8,8 +8,8 @@ bool load_stage_name(struct load *s, const struct record *r, struct err *e)
     struct value ws = record_workspace(r);
     buf_reset(&s->key);
     buf_addc(&s->key, SORT_NAMES);
-    row_put_key(&s->key, &ws);
-    row_put_key(&s->key, &r->v[F_experiment_name]);
+    load_put_key(&s->key, &ws);
+    load_put_key(&s->key, &r->v[F_experiment_name]);
     const struct value *id = &r->v[F_experiment_experiment_id];
     return sorter_add(s->sorter, s->key.data, s->key.len, id->s, id->len, e);
 }
@@ -36,12 +36,12 @@ static bool stage_row(struct load *s, enum kind kind, const struct load_table *t
         const struct value *v = &row[t->key[i]];
         if (v->type == VALUE_FLOAT && v->f == 0 && signbit(v->f))
             flags |= ROW_NEGATIVE_ZERO;
-        row_put_key(&s->key, v);
+        load_put_key(&s->key, v);
     }
     begin_data(s, kind, flags);
     for (int i = 0; i < t->n_columns; i++)
         if (!t->columns[i].in_key)
-            row_put(&s->data, &row[i]);
+            load_put_value(&s->data, &row[i]);
     return add_staged(s, e);
 }
 
@@ -68,17 +68,17 @@ bool load_stage_metric(struct load *s, const struct load_table *t, const struct 
     buf_reset(&s->key);
     buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
     for (int i = 0; i < n; i++)
-        row_put_key(&s->key, &key[i]);
+        load_put_key(&s->key, &key[i]);
     begin_data(s, KIND_row, ROW_PATCH | ROW_METRIC);
     buf_addc(&s->data, 1);
     buf_addc(&s->data, (char)column);
-    row_put(&s->data, v);
+    load_put_value(&s->data, v);
     return add_staged(s, e);
 }
 
-bool load_stage_patch(struct load *s, const struct record *r, const struct promoted *what, struct err *e)
+bool load_stage_patch(struct load *s, const struct record *r, const struct load_promoted *what, struct err *e)
 {
-    const struct plan *p = &s->plans[KIND_trace];
+    const struct load_plan *p = &s->plans[KIND_trace];
     enum verdict v = load_judge(s, r, F_trace_tag_value);
     if (v != KEEP) {
         s->report.dropped[r->kind->kind] += v == LEAVE_RECORD;
@@ -89,12 +89,12 @@ bool load_stage_patch(struct load *s, const struct record *r, const struct promo
     s->report.usage_losses += what->loss;
     buf_reset(&s->key);
     buf_addc(&s->key, (char)(SORT_TABLES + (p->table - s->tables)));
-    row_put_key(&s->key, &r->v[0]);
+    load_put_key(&s->key, &r->v[0]);
     begin_data(s, r->kind->kind, ROW_PATCH);
     buf_addc(&s->data, (char)what->n);
     for (int i = 0; i < what->n; i++) {
         buf_addc(&s->data, (char)load_table_find(p->table, what->items[i].column));
-        row_put(&s->data, &what->items[i].value);
+        load_put_value(&s->data, &what->items[i].value);
     }
     return add_staged(s, e);
 }

@@ -163,11 +163,11 @@ static bool look_at_existing(struct load_target *t, struct buf *why, struct err 
         return false;
     t->has_schema = t->rev != SCHEMA_EMPTY;
     if (!t->has_schema)
-        return (!is_sqlite(t) || content_check_unused(t->db, e)) && choose(t, why, e);
+        return (!is_sqlite(t) || load_check_unused(t->db, e)) && choose(t, why, e);
     if (!check_release(t, e))
         return false;
     t->tables = schema_tables(t->rev, e);
-    return t->tables && content_check_empty(t->db, t->tables, e);
+    return t->tables && load_check_empty(t->db, t->tables, e);
 }
 
 bool load_target_look(struct load_target *t, struct buf *why, struct err *e)
@@ -225,9 +225,9 @@ static bool begin_existing(struct load_target *t, struct err *e)
         return err_set(e, t->url.display, "another program has changed the schema during the load");
     bool ok = true;
     if (t->has_schema)
-        ok = content_check_empty(t->db, t->tables, e) && (!t->options.wide_ids || schema_widen(t->db, e));
+        ok = load_check_empty(t->db, t->tables, e) && (!t->options.wide_ids || schema_widen(t->db, e));
     else
-        ok = (!is_sqlite(t) || content_check_unused(t->db, e)) &&
+        ok = (!is_sqlite(t) || load_check_unused(t->db, e)) &&
              (t->options.wide_ids ? schema_create_wide : schema_create)(t->db, t->rev, e);
     return ok && db_exec(t->db, "DELETE FROM experiments", e);
 }
@@ -238,10 +238,10 @@ static bool begin_existing(struct load_target *t, struct err *e)
 struct load *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e)
 {
     struct load_options how = {.drop_unsupported = drop_unsupported, .tmpdir = t->tmpdir};
-    struct db *pattern = NULL;
+    struct db *model = NULL;
     bool there = t->aside || (t->has_schema && !t->options.wide_ids), taken_back = false, ok = true;
     if (!there && is_sqlite(t)) {
-        ok = (pattern = schema_model(t->rev, e)) != NULL;
+        ok = (model = schema_model(t->rev, e)) != NULL;
     } else if (!there && t->has_schema) {
         taken_back = true;
         ok = db_begin_write(t->db, e) && schema_widen(t->db, e);
@@ -249,14 +249,14 @@ struct load *load_target_store(struct load_target *t, bool drop_unsupported, str
         t->begun = true;
         ok = begin_existing(t, e);
     }
-    struct load *s = ok ? load_new(pattern ? pattern : t->db, t->rev, &how, e) : NULL;
+    struct load *s = ok ? load_new(model ? model : t->db, t->rev, &how, e) : NULL;
     if (s && t->begun && !load_begin_streamed(s, t->db, e)) {
         load_free(s);
         s = NULL;
     }
     if (taken_back)
         db_rollback(t->db);
-    db_close(pattern);
+    db_close(model);
     return s;
 }
 

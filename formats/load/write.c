@@ -16,7 +16,7 @@ struct pending {
 };
 
 struct writer {
-    struct row_source source; /* gives the rows of `table` */
+    struct load_row_source source; /* gives the rows of `table` */
     const struct load_table *table;
     struct load *s;
     struct db *db;
@@ -46,7 +46,7 @@ static struct load_table *table_of(struct writer *w, const char *key)
 static void record_of_row(const struct load *s, enum kind kind, const struct value *row,
                           struct arena *scratch, struct record *r)
 {
-    const struct plan *p = &s->plans[kind];
+    const struct load_plan *p = &s->plans[kind];
     record_init(r, kind);
     for (int i = 0; i < r->kind->n_fields; i++) {
         const struct field_desc *f = &r->kind->fields[i];
@@ -127,14 +127,14 @@ static void decode_row(const struct load_table *t, const struct sort_entry *x, s
     memcpy(&head, x->data, sizeof head);
     for (int i = 0; i < t->n_key; i++) {
         struct value *v = &row[t->key[i]];
-        at += row_get_key(x->key + at, x->key_len - at, v, scratch);
+        at += load_get_key(x->key + at, x->key_len - at, v, scratch);
         if ((head.flags & ROW_NEGATIVE_ZERO) && v->type == VALUE_FLOAT)
             v->f = -0.0;
     }
     at = sizeof head;
     for (int i = 0; i < t->n_columns; i++)
         if (!t->columns[i].in_key)
-            at += row_get(x->data + at, &row[i]);
+            at += load_get_value(x->data + at, &row[i]);
 }
 
 /* Fetches the next entry; w->have is false after the last one. */
@@ -211,7 +211,7 @@ static void apply_patch(struct writer *w, const struct sort_entry *x, const stru
     for (at++; at < end;) {
         int column = *at++;
         struct value v;
-        at += row_get(at, &v);
+        at += load_get_value(at, &v);
         if (v.type == VALUE_STR)
             v.s = arena_strndup(&p->scratch, v.s, v.len);
         twice |= !lay_over(w, column, &v, head->flags & ROW_METRIC);
@@ -303,13 +303,13 @@ static void tell_missing_span(struct writer *w)
     struct value row[LOAD_MAX_COLUMNS] = {{.type = VALUE_NULL}};
     size_t at = 1;
     for (int i = 0; i < w->table->n_key; i++)
-        at += row_get_key(w->x.key + at, w->x.key_len - at, &row[w->table->key[i]], &w->p.scratch);
+        at += load_get_key(w->x.key + at, w->x.key_len - at, &row[w->table->key[i]], &w->p.scratch);
     err_set(&e, describe_other(w, row), "it has rows in span_metrics, and is not in the stream");
     load_problem(w->s, &e);
 }
 
 /* The next row of the table, with all that the stream says of its key. */
-static int next_row(struct row_source *from, const struct value **row, struct err *e)
+static int next_row(struct load_row_source *from, const struct value **row, struct err *e)
 {
     struct writer *w = (struct writer *)(void *)from;
     struct row_head head;
@@ -381,8 +381,8 @@ static void take_name(struct writer *w, const struct sort_entry *x)
         char where[64];
         struct value ws, name;
         struct buf shown = {0};
-        size_t at = 1 + row_get_key(x->key + 1, x->key_len - 1, &ws, &w->p.scratch);
-        row_get_key(x->key + at, x->key_len - at, &name, &w->p.scratch);
+        size_t at = 1 + load_get_key(x->key + 1, x->key_len - 1, &ws, &w->p.scratch);
+        load_get_key(x->key + at, x->key_len - at, &name, &w->p.scratch);
         value_describe(&name, &shown);
         snprintf(where, sizeof where, "Experiment %.*s", (int)x->data_len, x->data);
         err_set(&e, where, "its name '%s' is that of experiment %s too", buf_str(&shown),
@@ -404,9 +404,9 @@ static void take_name(struct writer *w, const struct sort_entry *x)
 
 /* ---- references */
 
-static struct db_stmt *prepare_find(struct writer *w, enum ref ref, int n, struct err *e)
+static struct db_stmt *prepare_find(struct writer *w, enum load_ref ref, int n, struct err *e)
 {
-    const struct ref_desc *d = &load_refs[ref];
+    const struct load_ref_desc *d = &load_refs[ref];
     struct buf sql = {0};
     buf_addf(&sql, "SELECT 1 FROM %s WHERE ", d->table);
     for (int i = 0; i < n; i++)
@@ -417,7 +417,7 @@ static struct db_stmt *prepare_find(struct writer *w, enum ref ref, int n, struc
     return q;
 }
 
-static void tell_missing(struct writer *w, enum ref ref, const struct value *v, int n,
+static void tell_missing(struct writer *w, enum load_ref ref, const struct value *v, int n,
                          const struct sort_entry *x)
 {
     struct err e;
@@ -438,13 +438,13 @@ static void tell_missing(struct writer *w, enum ref ref, const struct value *v, 
 
 static bool take_ref(struct writer *w, const struct sort_entry *x, struct err *e)
 {
-    enum ref ref = (enum ref)((unsigned char)*x->key - SORT_REFS);
+    enum load_ref ref = (enum load_ref)((unsigned char)*x->key - SORT_REFS);
     struct value v[REF_MAX_COLUMNS];
     int n = 0;
     if (w->found.len == x->key_len && memcmp(w->found.data, x->key, x->key_len) == 0)
         return true;
     for (size_t at = 1; at < x->key_len && n < REF_MAX_COLUMNS;)
-        at += row_get_key(x->key + at, x->key_len - at, &v[n++], &w->p.scratch);
+        at += load_get_key(x->key + at, x->key_len - at, &v[n++], &w->p.scratch);
     if (!w->find[ref] && !(w->find[ref] = prepare_find(w, ref, n, e)))
         return false;
     for (int i = 0; i < n; i++)

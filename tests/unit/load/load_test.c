@@ -58,31 +58,31 @@ static void test_keys(void)
     for (size_t i = 0; i + 1 < n; i++) {
         buf_reset(&a);
         buf_reset(&b);
-        row_put_key(&a, &ascending[i]);
-        row_put_key(&a, &ascending[n - 1]); /* what follows must not matter */
-        row_put_key(&b, &ascending[i + 1]);
-        row_put_key(&b, &ascending[0]);
+        load_put_key(&a, &ascending[i]);
+        load_put_key(&a, &ascending[n - 1]); /* what follows must not matter */
+        load_put_key(&b, &ascending[i + 1]);
+        load_put_key(&b, &ascending[0]);
         ok(memcmp(a.data, b.data, a.len < b.len ? a.len : b.len) < 0, "key %zu sorts before the next", i);
     }
     bool same = true;
     for (size_t i = 0; i < n; i++) {
         struct value v;
         buf_reset(&a);
-        row_put_key(&a, &ascending[i]);
-        row_put_key(&a, &ascending[17]);
-        size_t used = row_get_key(a.data, a.len, &v, &scratch);
+        load_put_key(&a, &ascending[i]);
+        load_put_key(&a, &ascending[17]);
+        size_t used = load_get_key(a.data, a.len, &v, &scratch);
         same = same && value_same(&v, &ascending[i]);
-        same = same && row_get_key(a.data + used, a.len - used, &v, &scratch) == a.len - used &&
+        same = same && load_get_key(a.data + used, a.len - used, &v, &scratch) == a.len - used &&
                value_same(&v, &ascending[17]);
         buf_reset(&b);
-        row_put(&b, &ascending[i]);
-        same = same && row_get(b.data, &v) == b.len && value_same(&v, &ascending[i]);
+        load_put_value(&b, &ascending[i]);
+        same = same && load_get_value(b.data, &v) == b.len && value_same(&v, &ascending[i]);
     }
     ok(same, "values come back from keys and rows");
     buf_reset(&a);
     buf_reset(&b);
-    row_put_key(&a, &(struct value){.type = VALUE_FLOAT, .f = -0.0});
-    row_put_key(&b, &(struct value){.type = VALUE_FLOAT, .f = 0.0});
+    load_put_key(&a, &(struct value){.type = VALUE_FLOAT, .f = -0.0});
+    load_put_key(&b, &(struct value){.type = VALUE_FLOAT, .f = 0.0});
     ok(a.len == b.len && memcmp(a.data, b.data, a.len) == 0, "-0.0 and 0.0 are one key");
     buf_free(&a);
     buf_free(&b);
