@@ -48,17 +48,17 @@ function embed(file, name,    line, n) {
 	file = $0
 	base = file
 	sub(/.*\//, "", base)
-	order = substr(base, 1, 4) + 0
+	rev = substr(base, 1, 4) + 0
 	dialect = "both"
 	if (base ~ /\.sqlite\.sql$/)
 		dialect = "sqlite"
 	else if (base ~ /\.postgresql\.sql$/)
 		dialect = "postgresql"
-	if ((order, dialect) in path || (order, "both") in path)
-		fail(file ": a second text of revision " order)
-	path[order, dialect] = file
-	if (order > last)
-		last = order
+	if ((rev, dialect) in path || (rev, "both") in path)
+		fail(file ": a second text of revision " rev)
+	path[rev, dialect] = file
+	if (rev > last)
+		last = rev
 }
 END {
 	if (failed)
@@ -82,7 +82,7 @@ END {
 		if (i > 0 && head["down"] != previous)
 			fail("revision " i ": follows " head["down"] ", not " previous)
 		previous = head["revision"]
-		order_of[previous] = i
+		rev_of[previous] = i
 		row[i] = "    {" i ", " quoted(head["revision"]) ", " quoted(head["title"]) ", " texts "},"
 	}
 	print "const struct schema_revision schema_revisions[] = {"
@@ -94,9 +94,9 @@ END {
 	while ((getline line < file) > 0) {
 		if (line ~ /^#/)
 			continue
-		if (split(line, f, "\t") != 2 || !(f[1] in order_of))
+		if (split(line, f, "\t") != 2 || !(f[1] in rev_of))
 			fail(file ": not a revision and a digest: " line)
-		shape[order_of[f[1]]] = f[2]
+		shape[rev_of[f[1]]] = f[2]
 	}
 	print "const char *const schema_shapes[] = {"
 	for (i = 0; i <= last; i++)

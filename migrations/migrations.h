@@ -8,29 +8,29 @@
 #include "formats/database/db.h"
 
 struct schema_revision {
-    int order;
+    int rev;              /* its place in the chain, from 0 */
     const char *revision; /* as alembic_version has it; "base" for 0 */
     const char *title;
     const char *sqlite; /* the statements that lead here from the revision before */
     const char *postgresql;
 };
-extern const struct schema_revision schema_revisions[]; /* schema_head + 1 of them, by order */
+extern const struct schema_revision schema_revisions[]; /* schema_head + 1 of them, by rev */
 extern const int schema_head;
 
-/* By order: the digest of the facts of a SQLite database of that revision (formats/schema/shape.h), of
+/* By rev: the digest of the facts of a SQLite database of that revision (formats/schema/shape.h), of
  * shapes.tsv; "" where that has none. tests/unit holds them against the chain. */
 extern const char *const schema_shapes[];
 
 struct schema_release {
     const char *release;  /* "3.17.2" */
     const char *revision; /* the revision of its databases, the only one that it opens */
-    int order;
+    int rev;
     bool installable; /* pip can install it with all that it depends on */
 };
 extern const struct schema_release schema_releases[]; /* by version */
 extern const int schema_releases_count;
 
-/* The revisions that code refers to, by their order: X(NAME, order, id). tests/unit holds them against the
+/* The revisions that code refers to, by their rev: X(NAME, rev, id). tests/unit holds them against the
  * chain. */
 #define NAMED_REVISIONS(X)                                                                                   \
     X(USER_TAGS, 2, "90e64c465722")            /* a run's user is a tag too */                               \
@@ -45,7 +45,7 @@ extern const int schema_releases_count;
     X(JOB_EXECUTORS, 67, "dc11669786a5")    /* jobs have executors */                                        \
     X(ISSUE_CATEGORIES, 69, "8b6ad64cb8f5") /* the categories of issues have rows */
 enum named_revision {
-#define X(name, order, id) REV_##name = order,
+#define X(name, rev, id) REV_##name = rev,
     NAMED_REVISIONS(X)
 #undef X
 };

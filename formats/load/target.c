@@ -114,7 +114,7 @@ static bool choose(struct load_target *t, struct buf *why, struct err *e)
     const struct schema_release *r =
         t->options.release ? schema_find_release(t->options.release, e) : schema_default_release(why);
     if (r)
-        t->rev = r->order;
+        t->rev = r->rev;
     return r != NULL;
 }
 
@@ -147,7 +147,7 @@ static bool check_release(struct load_target *t, struct err *e)
     const struct schema_release *r = schema_find_release(t->options.release, e);
     if (!r)
         return false;
-    if (r->order == t->rev)
+    if (r->rev == t->rev)
         return true;
     err_set(e, t->url.display, "the database is not of MLflow %s: its schema is %s", r->release,
             schema_revisions[t->rev].revision);
@@ -159,7 +159,7 @@ static bool look_at_existing(struct load_target *t, struct buf *why, struct err 
 {
     t->db = db_open(&t->url, t->options.dry_run && is_sqlite(t) ? DB_READ : DB_WRITE, e);
     if (!t->db || (t->url.dialect == DIALECT_POSTGRESQL && !check_server(t->db, e)) ||
-        !schema_order_of(t->db, &t->rev, e))
+        !schema_rev_of(t->db, &t->rev, e))
         return false;
     t->has_schema = t->rev != SCHEMA_EMPTY;
     if (!t->has_schema)
@@ -219,7 +219,7 @@ static bool begin_existing(struct load_target *t, struct err *e)
     int rev;
     if (!is_sqlite(t) && !schema_lock(t->db, LOCK_TIMEOUT, e))
         return false;
-    if (!db_begin_write(t->db, e) || !lock_tables(t, e) || !schema_order_of(t->db, &rev, e))
+    if (!db_begin_write(t->db, e) || !lock_tables(t, e) || !schema_rev_of(t->db, &rev, e))
         return false;
     if (rev != (t->has_schema ? t->rev : SCHEMA_EMPTY))
         return err_set(e, t->url.display, "another program has changed the schema during the load");

@@ -60,7 +60,7 @@ struct field_desc {
     enum field_type type;
     unsigned flags;
     const char *column; /* "" : none */
-    int since, until;   /* orders of revisions; until 0: still there */
+    int since, until;   /* revs of revisions; until 0: still there */
     enum codec codec;
     unsigned name_len; /* bytes of name */
 };
@@ -83,7 +83,7 @@ struct kind_desc {
     const char *singular; /* in messages */
     const char *owner;    /* what the first key field names; "" for entities of their own */
     const char *table;    /* "" for framing */
-    int since;            /* order of the revision that makes the table */
+    int since;            /* rev of the revision that makes the table */
     int report_rank;      /* place in reports */
     unsigned traits;      /* enum kind_trait */
     const struct field_desc *fields;

@@ -11,7 +11,7 @@
 /* Shapes that releases of MLflow have made and that an upgrade makes like all others. */
 static const struct legacy {
     enum dialect dialect;
-    int first, last; /* the orders at which it may be */
+    int first, last; /* the revisions at which it may be */
     const char *table;
     const char *fact;
     const char *instead; /* what is there otherwise, or NULL */
@@ -40,7 +40,7 @@ static const struct {
 struct checker {
     struct db *db;
     enum dialect dialect;
-    int order;
+    int rev;
     const struct schema_shape *expected, *real;
     struct schema_findings *found;
     struct err *e;
@@ -67,7 +67,7 @@ static bool is_legacy(const struct checker *c, const struct schema_fact *f, bool
     for (size_t i = 0; i < sizeof legacies / sizeof *legacies; i++) {
         const struct legacy *l = &legacies[i];
         const char *text = missing ? l->instead : l->fact;
-        if (l->dialect == c->dialect && l->first <= c->order && c->order <= l->last &&
+        if (l->dialect == c->dialect && l->first <= c->rev && c->rev <= l->last &&
             strcmp(l->table, f->table) == 0 && text && strcmp(text, f->text) == 0)
             return !missing || schema_shape_find(c->real, l->table, l->fact);
     }
@@ -369,7 +369,7 @@ static bool has_extra_column(const struct checker *c)
 static bool has_newer_column(const struct checker *c, bool *has)
 {
     *has = false;
-    if (c->order == schema_head || !has_extra_column(c))
+    if (c->rev == schema_head || !has_extra_column(c))
         return true;
     struct db *model = schema_model(schema_head, c->e);
     struct schema_shape newest;
@@ -394,15 +394,15 @@ static bool has_newer_column(const struct checker *c, bool *has)
  * earlier one are missing here, and named. */
 static bool check_stamp(struct checker *c)
 {
-    int nearest = c->order;
+    int nearest = c->rev;
     bool has;
-    if (!has_newer_column(c, &has) || (has && !schema_nearest_of(c->real, c->order, &nearest, c->e)))
+    if (!has_newer_column(c, &has) || (has && !schema_nearest_of(c->real, c->rev, &nearest, c->e)))
         return false;
-    if (nearest > c->order) {
+    if (nearest > c->rev) {
         struct buf releases = {0};
         schema_releases_of(nearest, &releases);
         find(c, "table alembic_version: revision %s, but the tables and columns are those of %s (%s)",
-             schema_revisions[c->order].revision, schema_revisions[nearest].revision, buf_str(&releases));
+             schema_revisions[c->rev].revision, schema_revisions[nearest].revision, buf_str(&releases));
         buf_free(&releases);
     }
     return true;
@@ -414,13 +414,13 @@ static bool is_as_made(const struct checker *c)
 {
     char digest[SCHEMA_DIGEST];
     schema_shape_digest(c->real, digest);
-    return c->dialect == DIALECT_SQLITE && strcmp(digest, schema_shapes[c->order]) == 0;
+    return c->dialect == DIALECT_SQLITE && strcmp(digest, schema_shapes[c->rev]) == 0;
 }
 
 static bool check_against_expected(struct checker *c)
 {
     struct schema_shape expected;
-    if (!schema_shape_expected(c->db, c->order, &expected, c->e))
+    if (!schema_shape_expected(c->db, c->rev, &expected, c->e))
         return false;
     c->expected = &expected;
     check_missing(c);
@@ -431,14 +431,13 @@ static bool check_against_expected(struct checker *c)
     return ok;
 }
 
-bool schema_check(struct db *db, int order, struct schema_findings *f, struct err *e)
+bool schema_check(struct db *db, int rev, struct schema_findings *f, struct err *e)
 {
     struct schema_shape real;
     f->differences = 0;
     if (!schema_shape_read(db, &real, e))
         return false;
-    struct checker c = {
-        .db = db, .dialect = db_dialect(db), .order = order, .real = &real, .found = f, .e = e};
+    struct checker c = {.db = db, .dialect = db_dialect(db), .rev = rev, .real = &real, .found = f, .e = e};
     bool ok = is_as_made(&c) || check_against_expected(&c);
     schema_shape_free(&real);
     return ok;
@@ -474,7 +473,7 @@ static enum schema_verdict judge_state(struct db *db, const struct schema_state 
         buf_adds(why, "there are no MLflow tables in this database");
     else if (s->kind != SCHEMA_STATE_KNOWN)
         report_state(f, s);
-    else if (!schema_check(db, s->order, f, e))
+    else if (!schema_check(db, s->rev, f, e))
         return not_read(e, why);
     if (why->len)
         return SCHEMA_NOT_JUDGED;

@@ -106,7 +106,7 @@ const struct schema_release *schema_command_release(const char *name, struct err
 
 int schema_command_target(const char *name, struct err *e)
 {
-    return name ? schema_find_target(name, e) : schema_command_release(NULL, e)->order;
+    return name ? schema_find_target(name, e) : schema_command_release(NULL, e)->rev;
 }
 
 void schema_command_print_result(const struct schema_command *c, int rev)

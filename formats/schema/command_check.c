@@ -40,9 +40,9 @@ static void print_answer(int rev, int findings, const struct schema_release *rel
 {
     struct buf releases = {0};
     schema_releases_of(rev, &releases);
-    if (rev != release->order)
+    if (rev != release->rev)
         printf("revision %s (%s) is %s that of MLflow %s, %s\n", schema_revisions[rev].revision,
-               buf_str(&releases), rev < release->order ? "older than" : "newer than", release->release,
+               buf_str(&releases), rev < release->rev ? "older than" : "newer than", release->release,
                release->revision);
     else if (findings == 0)
         printf("revision %s, as MLflow %s wants it\n", release->revision, release->release);
@@ -57,7 +57,7 @@ int schema_command_check(struct schema_command *c, int argc, char **argv, struct
     const char *text = schema_command_operand(&spec, argc, argv, first);
     const struct schema_release *release = schema_command_release(o.release, e);
     if (!release || !schema_command_open(c, text, DB_READ, o.retries, e) ||
-        !schema_order_to_check(c->db, &rev, e))
+        !schema_rev_to_check(c->db, &rev, e))
         return EXIT_TROUBLE;
     if (rev == SCHEMA_EMPTY) {
         puts("the database has no MLflow tables");
@@ -66,5 +66,5 @@ int schema_command_check(struct schema_command *c, int argc, char **argv, struct
     if (!schema_check(c->db, rev, &found, e))
         return EXIT_TROUBLE;
     print_answer(rev, found.differences, release);
-    return rev == release->order && found.differences == 0 ? EXIT_DONE : EXIT_ANSWER_NO;
+    return rev == release->rev && found.differences == 0 ? EXIT_DONE : EXIT_ANSWER_NO;
 }

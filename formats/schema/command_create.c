@@ -69,7 +69,7 @@ static bool create_tables(struct schema_command *c, int rev, struct err *e)
 {
     int found;
     if (!schema_command_connect(c, DB_WRITE, SCHEMA_RETRIES, e) || !db_begin_write(c->db, e) ||
-        !schema_order_of(c->db, &found, e))
+        !schema_rev_of(c->db, &found, e))
         return false;
     if (found == SCHEMA_EMPTY)
         return schema_create(c->db, rev, e) && db_commit(c->db, e);
@@ -88,9 +88,9 @@ int schema_command_create(struct schema_command *c, int argc, char **argv, struc
         return EXIT_TROUBLE;
     db_url_warn(&c->url);
     bool new = c->url.path &&access(c->url.path, F_OK) != 0;
-    if (!(new ? create_file : create_tables)(c, release->order, e))
+    if (!(new ? create_file : create_tables)(c, release->rev, e))
         return EXIT_TROUBLE;
     err_done(EXIT_DONE, "the database is complete");
-    schema_command_print_result(c, release->order);
+    schema_command_print_result(c, release->rev);
     return EXIT_DONE;
 }

@@ -97,7 +97,7 @@ static bool refuse_unknown(struct db *db, struct err *e)
     int rev;
     bool ok = schema_state_read(db, &s, e), unknown = ok && s.kind == SCHEMA_STATE_UNKNOWN;
     schema_state_free(&s);
-    return ok && (!unknown || schema_order_of(db, &rev, e));
+    return ok && (!unknown || schema_rev_of(db, &rev, e));
 }
 
 int schema_command_move(struct schema_command *c, int argc, char **argv, struct err *e)

@@ -22,7 +22,7 @@ static const struct opt_spec history_spec = {
 
 static bool read_rev(struct schema_command *c, const char *text, int *rev, struct err *e)
 {
-    return schema_command_open(c, text, DB_READ, SCHEMA_RETRIES, e) && schema_order_of(c->db, rev, e);
+    return schema_command_open(c, text, DB_READ, SCHEMA_RETRIES, e) && schema_rev_of(c->db, rev, e);
 }
 
 /* A revision that is not known is an answer too. */
@@ -31,10 +31,10 @@ static int print_unknown(const struct schema_state *s, const char *display)
     struct buf text = {0}, releases = {0};
     schema_state_describe(s, &text);
     err_warn(display, "%s", buf_str(&text));
-    schema_releases_of(s->order, &releases);
+    schema_releases_of(s->rev, &releases);
     buf_reset(&text);
     printable_add(&text, s->revision, strlen(s->revision));
-    printf("%s\tunknown; nearest: %s\t%s\n", buf_str(&text), schema_revisions[s->order].revision,
+    printf("%s\tunknown; nearest: %s\t%s\n", buf_str(&text), schema_revisions[s->rev].revision,
            buf_str(&releases));
     buf_free(&text);
     buf_free(&releases);
@@ -51,7 +51,7 @@ int schema_command_current(struct schema_command *c, int argc, char **argv, stru
     bool unknown = schema_state_read(c->db, &s, e) && s.kind == SCHEMA_STATE_UNKNOWN;
     int code = unknown ? print_unknown(&s, c->url.display) : EXIT_TROUBLE;
     schema_state_free(&s);
-    if (unknown || !schema_order_of(c->db, &rev, e))
+    if (unknown || !schema_rev_of(c->db, &rev, e))
         return code;
     if (rev == SCHEMA_EMPTY) {
         puts("empty");

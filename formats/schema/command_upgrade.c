@@ -69,7 +69,7 @@ static bool print_plan(struct db *db, int from, int to, struct err *e)
 /* The revision, which must not be newer than `to`. */
 static bool read_rev(struct db *db, int to, int *rev, struct err *e)
 {
-    if (!schema_order_of(db, rev, e))
+    if (!schema_rev_of(db, rev, e))
         return false;
     if (*rev <= to)
         return true;

@@ -9,10 +9,10 @@ struct db *schema_memory(struct err *e)
     return db_open(&memory, DB_CREATE, e);
 }
 
-struct db *schema_model(int order, struct err *e)
+struct db *schema_model(int rev, struct err *e)
 {
     struct db *db = schema_memory(e);
-    if (db && !schema_create(db, order, e)) {
+    if (db && !schema_create(db, rev, e)) {
         db_close(db);
         return NULL;
     }
@@ -20,11 +20,11 @@ struct db *schema_model(int order, struct err *e)
 }
 
 /* The tables are the same in both dialects. */
-char **schema_tables(int order, struct err *e)
+char **schema_tables(int rev, struct err *e)
 {
     size_t n = 0;
     char **names = NULL;
-    struct db *db = schema_model(order, e);
+    struct db *db = schema_model(rev, e);
     struct db_stmt *q =
         db ? db_prepare(db,
                         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE "

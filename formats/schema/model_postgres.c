@@ -637,12 +637,12 @@ static void give(const struct model *m, struct schema_shape *out)
     schema_shape_sort(out);
 }
 
-bool schema_model_postgres(int order, bool wide, struct schema_shape *out, struct err *e)
+bool schema_model_postgres(int rev, bool wide, struct schema_shape *out, struct err *e)
 {
     struct model m = {.wide = wide, .e = e};
     bool ok = true;
     *out = (struct schema_shape){0};
-    for (int i = 0; ok && i <= order; i++) {
+    for (int i = 0; ok && i <= rev; i++) {
         m.revision = schema_revisions[i].revision;
         ok = read_ddl(&m, schema_revisions[i].postgresql);
     }

@@ -12,6 +12,6 @@
 /* The facts of a database of that revision, in the words of schema_shape_read. wide: with 64-bit columns of
  * experiment ids. Free with schema_shape_free; false with e filled when a text of migrations/ cannot be read.
  */
-bool schema_model_postgres(int order, bool wide, struct schema_shape *out, struct err *e);
+bool schema_model_postgres(int rev, bool wide, struct schema_shape *out, struct err *e);
 
 #endif

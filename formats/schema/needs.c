@@ -12,7 +12,7 @@ enum { WORDS = 4 };
 
 struct reader {
     struct schema_needs *needs;
-    int order;
+    int rev;
     const char *text;         /* behind the last word */
     struct word words[WORDS]; /* the last ones, the newest first */
     struct word table;        /* that the statement makes or alters */
@@ -64,7 +64,7 @@ static void add_row(const struct reader *r, struct buf *rows, struct word a, str
     add_word(rows, a);
     buf_adds(rows, ", ");
     add_word(rows, b);
-    buf_addf(rows, "%s, %d)", more, r->order);
+    buf_addf(rows, "%s, %d)", more, r->rev);
 }
 
 static const char *truth(bool b)
@@ -174,9 +174,9 @@ static void skip_block(struct reader *r)
 }
 
 /* The words it looks for are those that migrations/ uses. */
-void schema_needs_add(struct schema_needs *needs, int order)
+void schema_needs_add(struct schema_needs *needs, int rev)
 {
-    struct reader r = {.needs = needs, .order = order, .text = schema_revisions[order].postgresql};
+    struct reader r = {.needs = needs, .rev = rev, .text = schema_revisions[rev].postgresql};
     struct word w;
     while ((w = next_word(&r.text)).len > 0) {
         memmove(r.words + 1, r.words, (WORDS - 1) * sizeof *r.words);

@@ -6,7 +6,7 @@
 #include "formats/schema/schema.h"
 
 /* Each list is rows of SQL's VALUES, every row preceded by a comma. Their last column is the revision's
- * order; a name that a row does not have is NULL. */
+ * rev; a name that a row does not have is NULL. */
 struct schema_needs {
     struct buf made;      /* relation, table (its own, where it is one), whether it may be there already */
     struct buf functions; /* function */
@@ -20,7 +20,7 @@ struct schema_needs {
 };
 
 /* Adds a revision's. Zero-initialise the needs. */
-void schema_needs_add(struct schema_needs *needs, int order);
+void schema_needs_add(struct schema_needs *needs, int rev);
 void schema_needs_free(struct schema_needs *needs);
 
 #endif

@@ -38,12 +38,12 @@ static bool copy_structure(struct db *db, struct db *copy, bool *whole, struct e
     return ok && row == 0;
 }
 
-static bool stamp_copy(struct db *copy, int order, struct err *e)
+static bool stamp_copy(struct db *copy, int rev, struct err *e)
 {
-    if (order == 0)
+    if (rev == 0)
         return true;
     struct buf sql = {0};
-    schema_stamp_sql(0, order, &sql);
+    schema_stamp_sql(0, rev, &sql);
     bool ok = db_exec(copy, buf_str(&sql), e);
     buf_free(&sql);
     return ok;

@@ -73,7 +73,8 @@ static const char dependents[] =
     "    WHERE d.deptype = 'n' AND NOT (d.classid = 'pg_constraint'::regclass AND d.objid IN\n"
     "        (SELECT oid FROM lost_too UNION ALL SELECT oid FROM pg_constraint WHERE conparentid <> 0)))\n";
 
-/* ---- the queries: what is in the way; a word that leads to the revision, its order, and what it does */
+/* ---- the queries: what is in the way; a word that leads to the revision, the revision, and what that does
+ */
 
 static const char names_query[] =
     "SELECT format('%s %I is not MLflow''s',\n"
@@ -283,7 +284,7 @@ struct search {
 
 struct finding {
     char *thing, *leads, *does; /* the last two may be NULL */
-    int order;
+    int rev;
 };
 
 typedef void take_finding(struct search *s, const struct finding *f);
@@ -298,7 +299,7 @@ static void report_line(struct search *s, char *line)
 static void take_thing(struct search *s, const struct finding *f)
 {
     report_line(s, f->does ? xasprintf("%s, %s revision %s %s", f->thing, f->leads,
-                                       schema_revisions[f->order].revision, f->does)
+                                       schema_revisions[f->rev].revision, f->does)
                            : xstrdup(f->thing));
 }
 
@@ -306,7 +307,7 @@ static void take_write(struct search *s, const struct finding *f)
 {
     struct err why;
     if (!db_exec(s->db, f->thing, &why))
-        report_line(s, xasprintf("revision %s: %s", schema_revisions[f->order].revision, why.what));
+        report_line(s, xasprintf("revision %s: %s", schema_revisions[f->rev].revision, why.what));
 }
 
 static char *text_of(struct db_stmt *stmt, int column)
@@ -336,9 +337,9 @@ static bool ask(struct search *s, const struct query *q, struct err *e)
     struct db_stmt *stmt = db_prepare(s->db, sql, e);
     int row = -1;
     while (stmt && (row = db_step(stmt, e)) == 1) {
-        struct value order;
-        db_column(stmt, 2, &order);
-        struct finding f = {text_of(stmt, 0), text_of(stmt, 1), text_of(stmt, 3), (int)order.i};
+        struct value rev;
+        db_column(stmt, 2, &rev);
+        struct finding f = {text_of(stmt, 0), text_of(stmt, 1), text_of(stmt, 3), (int)rev.i};
         q->take(s, &f);
         free(f.thing);
         free(f.leads);

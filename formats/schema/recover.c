@@ -206,9 +206,9 @@ static bool drop_columns(struct wreck *w)
 
 /* The one revision that MLflow itself lets begin early (`mlflow db prepopulate-trace-analytics`): its columns
  * may be there. */
-static bool may_have_next_columns(int order)
+static bool may_have_next_columns(int rev)
 {
-    return order + 1 == REV_TRACE_ANALYTICS;
+    return rev + 1 == REV_TRACE_ANALYTICS;
 }
 
 /* What a table or column of this revision held is nowhere any more, and no upgrade can go on from there. Keys
@@ -237,21 +237,21 @@ static bool check_result(struct wreck *w)
     return ok;
 }
 
-static bool repair(struct wreck *w, int order)
+static bool repair(struct wreck *w, int rev)
 {
     bool ok = each_table(w, drop_if_copy) && each_table(w, drop_if_next) && restore_indexes(w) &&
-              (may_have_next_columns(order) || drop_columns(w));
+              (may_have_next_columns(rev) || drop_columns(w));
     return ok && (!w->repair || !w->found || check_result(w));
 }
 
 /* Without a stamp it is a wreck only when MLflow's first revision was cut short: nearest to revision 1 (or 2,
  * which has the same columns), and step not in the key yet. Else the stamp was lost. */
-static bool may_be_wreck(struct db *db, int order, bool *may, struct err *e)
+static bool may_be_wreck(struct db *db, int rev, bool *may, struct err *e)
 {
-    int nearest = order;
+    int nearest = rev;
     int64_t keyed;
-    *may = order >= 0 && order < schema_head;
-    if (!*may || order > 0)
+    *may = rev >= 0 && rev < schema_head;
+    if (!*may || rev > 0)
         return true;
     if (!db_query_int(db, "SELECT count(*) FROM pragma_table_info('metrics') WHERE name = 'step' AND pk > 0",
                       &keyed, e) ||
@@ -263,7 +263,7 @@ static bool may_be_wreck(struct db *db, int order, bool *may, struct err *e)
 
 /* PostgreSQL: the list of statuses without KILLED that MLflow 1.5.0 left beside the new one, and that no
  * revision of MLflow's drops from 1.23 on. It refuses every KILLED run, and no upgrade. */
-static bool drop_old_statuses(struct wreck *w, int order)
+static bool drop_old_statuses(struct wreck *w, int rev)
 {
     static const char query[] =
         "SELECT k.conname FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid\n"
@@ -275,7 +275,7 @@ static bool drop_old_statuses(struct wreck *w, int order)
         "ORDER BY 1";
     char *name = NULL;
     bool ok = true;
-    if (!w->repair || order < schema_find_revision("cfd24bdc0731"))
+    if (!w->repair || rev < schema_find_revision("cfd24bdc0731"))
         return true;
     while (ok && (ok = db_query_text(w->db, query, &name, w->e)) && name) {
         struct buf sql = {0};
@@ -295,23 +295,23 @@ static bool drop_old_statuses(struct wreck *w, int order)
 bool schema_recover(struct db *db, bool really, schema_report *report, void *arg, int *found, struct err *e)
 {
     struct wreck w = {.db = db, .repair = really, .report = report, .arg = arg, .e = e};
-    int order;
+    int rev;
     bool may;
     *found = 0;
-    if (!schema_stamped_order(db, &order, e))
+    if (!schema_stamped_rev(db, &rev, e))
         return false;
     if (db_dialect(db) == DIALECT_POSTGRESQL) {
-        bool dropped = drop_old_statuses(&w, order);
+        bool dropped = drop_old_statuses(&w, rev);
         *found = w.found;
         return dropped;
     }
-    if (!may_be_wreck(db, order, &may, e))
+    if (!may_be_wreck(db, rev, &may, e))
         return false;
     if (!may)
         return true;
-    bool ok = schema_shape_read(db, &w.real, e) && (w.model = schema_model(order, e)) != NULL &&
-              schema_shape_read(w.model, &w.own, e) && schema_shape_expected(db, order + 1, &w.next, e) &&
-              (!really || db_begin_write(db, e)) && repair(&w, order) && (!really || db_commit(db, e));
+    bool ok = schema_shape_read(db, &w.real, e) && (w.model = schema_model(rev, e)) != NULL &&
+              schema_shape_read(w.model, &w.own, e) && schema_shape_expected(db, rev + 1, &w.next, e) &&
+              (!really || db_begin_write(db, e)) && repair(&w, rev) && (!really || db_commit(db, e));
     if (!ok && really)
         db_rollback(db);
     db_close(w.model);

@@ -40,12 +40,12 @@ int schema_find_target(const char *text, struct err *e)
         return 0;
     if (strcmp(text, "head") == 0)
         return schema_head;
-    int order = schema_find_revision(text);
-    if (order > 0)
-        return order;
+    int rev = schema_find_revision(text);
+    if (rev > 0)
+        return rev;
     if (isdigit((unsigned char)text[0]) && strchr(text, '.')) {
         const struct schema_release *r = schema_find_release(text, e);
-        return r ? r->order : -1;
+        return r ? r->rev : -1;
     }
     err_set(e, text, "neither a revision of MLflow's schema nor a release");
     err_hint(e, "ml-schema history lists both");
@@ -55,17 +55,16 @@ int schema_find_target(const char *text, struct err *e)
 static int last_of_span(int first)
 {
     int last = first;
-    while (last + 1 < schema_releases_count &&
-           schema_releases[last + 1].order == schema_releases[first].order)
+    while (last + 1 < schema_releases_count && schema_releases[last + 1].rev == schema_releases[first].rev)
         last++;
     return last;
 }
 
-void schema_releases_of(int order, struct buf *out)
+void schema_releases_of(int rev, struct buf *out)
 {
     size_t start = out->len;
     for (int i = 0; i < schema_releases_count; i++) {
-        if (schema_releases[i].order != order)
+        if (schema_releases[i].rev != rev)
             continue;
         int last = last_of_span(i);
         if (out->len > start)
@@ -79,19 +78,19 @@ void schema_releases_of(int order, struct buf *out)
         buf_adds(out, "no release");
 }
 
-const struct schema_release *schema_newest_release_of(int order)
+const struct schema_release *schema_newest_release_of(int rev)
 {
     for (int i = schema_releases_count - 1; i >= 0; i--)
-        if (schema_releases[i].order == order)
+        if (schema_releases[i].rev == rev)
             return &schema_releases[i];
     return NULL;
 }
 
-const struct schema_release *schema_first_release_with(int order)
+const struct schema_release *schema_first_release_with(int rev)
 {
     const struct schema_release *first = NULL;
     for (int i = schema_releases_count - 1; i >= 0; i--)
-        if (schema_releases[i].order >= order && (!first || schema_releases[i].order <= first->order))
+        if (schema_releases[i].rev >= rev && (!first || schema_releases[i].rev <= first->rev))
             first = &schema_releases[i];
     return first;
 }

@@ -112,9 +112,9 @@ static bool stamp(struct db *db, int from, int to, struct err *e)
 }
 
 /* The statements of one revision without its stamp. */
-static bool run_revision(struct db *db, int order, bool wide, struct err *e)
+static bool run_revision(struct db *db, int rev, bool wide, struct err *e)
 {
-    const struct schema_revision *r = &schema_revisions[order];
+    const struct schema_revision *r = &schema_revisions[rev];
     bool sqlite = db_dialect(db) == DIALECT_SQLITE;
     /* Without it a rename would rewrite, or trip over, the views and triggers that users have on a rebuilt
      * table. */
@@ -172,20 +172,20 @@ bool schema_step(struct db *db, int to, uint64_t *rows, struct err *e)
     return ok;
 }
 
-static bool create(struct db *db, int order, bool wide, struct err *e)
+static bool create(struct db *db, int rev, bool wide, struct err *e)
 {
-    for (int i = 0; i <= order; i++)
+    for (int i = 0; i <= rev; i++)
         if (!run_revision(db, i, wide, e))
             return false;
-    return order == 0 || stamp(db, 0, order, e);
+    return rev == 0 || stamp(db, 0, rev, e);
 }
 
-bool schema_create(struct db *db, int order, struct err *e)
+bool schema_create(struct db *db, int rev, struct err *e)
 {
-    return create(db, order, false, e);
+    return create(db, rev, false, e);
 }
 
-bool schema_create_wide(struct db *db, int order, struct err *e)
+bool schema_create_wide(struct db *db, int rev, struct err *e)
 {
-    return create(db, order, true, e);
+    return create(db, rev, true, e);
 }

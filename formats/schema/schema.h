@@ -2,8 +2,8 @@
  * database from one revision to the next. The SQL lies in migrations/ and is built into the library
  * (migrations/embed.sh).
  *
- * Revisions are numbered by their order in the chain: 0 is what MLflow 0.9.1 had ("base"), schema_head is the
- * newest. */
+ * A revision is known by its `rev`, its place in the chain: 0 is what MLflow 0.9.1 had ("base"), schema_head
+ * is the newest. */
 #ifndef FORMATS_SCHEMA_H
 #define FORMATS_SCHEMA_H
 
@@ -16,20 +16,22 @@
 #include "formats/database/others.h"
 #include "migrations/migrations.h"
 
-#define SCHEMA_EMPTY (-1) /* the order of a database without MLflow's tables */
+#define SCHEMA_EMPTY (-1) /* the revision of a database without MLflow's tables */
 
-/* Order of a revision given by its id; -1 when it is none of ours. */
+/* The revision of an id; -1 when it is none of ours. */
 int schema_find_revision(const char *revision);
 /* "3.1.4" exactly, or "3.1": its latest patch. NULL with e filled when there is no such release. */
 const struct schema_release *schema_find_release(const char *text, struct err *e);
-/* Order of a revision (its id, "base" or "head") or of a release; -1 with e filled. */
+/* The revision of an id, "base" or "head", or of a release; -1 with e filled. */
 int schema_find_target(const char *text, struct err *e);
-/* The releases that open a database of this order: "3.0.1, 3.1.1 to 3.1.4"; "no release" when there is none.
+/* The releases that open a database of this revision: "3.0.1, 3.1.1 to 3.1.4"; "no release" when there is
+ * none.
  */
-void schema_releases_of(int order, struct buf *out);
-/* The newest release of this order, NULL when there is none; and the first of this order or a later one. */
-const struct schema_release *schema_newest_release_of(int order);
-const struct schema_release *schema_first_release_with(int order);
+void schema_releases_of(int rev, struct buf *out);
+/* The newest release of this revision, NULL when there is none; and the first of this revision or a later
+ * one. */
+const struct schema_release *schema_newest_release_of(int rev);
+const struct schema_release *schema_first_release_with(int rev);
 /* Appends the releases whose databases have the table, or the column of it where column is not NULL
  * ("MLflow 3.10.0 to 3.16.1", "MLflow 3.17.0 and newer"); nothing when no revision has it. */
 void schema_releases_with(const char *table, const char *column, struct buf *out);
@@ -47,7 +49,7 @@ enum schema_state_kind {
 };
 struct schema_state {
     enum schema_state_kind kind;
-    int order;      /* of KNOWN; of the three after it the revision whose tables and columns are nearest */
+    int rev;        /* of KNOWN; of the three after it the revision whose tables and columns are nearest */
     char *revision; /* in alembic_version, of several the first; or NULL */
     int64_t stamps; /* their number */
     bool complete;  /* the tables that every revision has are there */
@@ -58,18 +60,18 @@ void schema_state_free(struct schema_state *s);
 /* Appends what is wrong with a state that is neither EMPTY nor KNOWN, in words, and the nearest revision. */
 void schema_state_describe(const struct schema_state *s, struct buf *out);
 
-/* The order of a database, SCHEMA_EMPTY for one without MLflow's tables. One without a stamp is known by its
- * structure when that is base's; a foreign or newer stamp, two stamps, a stamp without tables are errors.
+/* The revision of a database, SCHEMA_EMPTY for one without MLflow's tables. One without a stamp is known by
+ * its structure when that is base's; a foreign or newer stamp, two stamps, a stamp without tables are errors.
  * Reads only. */
-bool schema_order_of(struct db *db, int *order, struct err *e);
+bool schema_rev_of(struct db *db, int *rev, struct err *e);
 /* The same for schema_check, which names what is missing: a stamp without tables is no error. */
-bool schema_order_to_check(struct db *db, int *order, struct err *e);
+bool schema_rev_to_check(struct db *db, int *rev, struct err *e);
 
 /* Makes all of MLflow's tables of a revision in an empty database, with the rows that the revisions
  * themselves insert (the default workspace) and the stamp. Inside the caller's transaction. */
-bool schema_create(struct db *db, int order, struct err *e);
+bool schema_create(struct db *db, int rev, struct err *e);
 /* The same on PostgreSQL with 64-bit columns of experiment ids, for the ids that a file store makes. */
-bool schema_create_wide(struct db *db, int order, struct err *e);
+bool schema_create_wide(struct db *db, int rev, struct err *e);
 /* Makes those columns, and the sequence that gives ids, 64 bits wide in a database that is there. Quick only
  * while its tables are empty. */
 bool schema_widen(struct db *db, struct err *e);
@@ -81,10 +83,10 @@ bool schema_is_wide(struct db *db, bool *wide, struct err *e);
  * file, an advisory lock on PostgreSQL. Says on stderr when it has to wait, for at most timeout ms. */
 bool schema_lock(struct db *db, int timeout, struct err *e);
 
-/* Takes a database that is locked from its order to a later one (or makes it, when it is empty), each
+/* Takes a database that is locked from its revision to a later one (or makes it, when it is empty), each
  * revision with its stamp in a transaction of its own, and tells each on stderr. When it fails the database
- * is at the revision before. *order is where it is at the end. */
-bool schema_upgrade(struct db *db, int to, int *order, struct err *e);
+ * is at the revision before. *rev is where it is at the end. */
+bool schema_upgrade(struct db *db, int to, int *rev, struct err *e);
 
 typedef void schema_report(const char *line, void *arg);
 
@@ -101,12 +103,12 @@ struct schema_findings {
  * and other indexes and triggers of others are no finding, nor are the shapes that only old releases have
  * made. Reads the catalog alone, within the transaction that may be open: no right is needed, and nothing is
  * made. */
-bool schema_check(struct db *db, int order, struct schema_findings *f, struct err *e);
+bool schema_check(struct db *db, int rev, struct schema_findings *f, struct err *e);
 
 /* For programs that read a database of whatever revision. Of one whose revision is not known *others is what
  * no known revision has, tables and columns, and warning says so in words; of any other both stay empty.
  * Zero-initialise both; others_free and buf_free them. Without MLflow's tables, with several revisions or
- * without one it fails as schema_order_of does where `strict`. */
+ * without one it fails as schema_rev_of does where `strict`. */
 bool schema_read_unknown(struct db *db, bool strict, struct others *others, struct buf *warning,
                          struct err *e);
 
@@ -150,12 +152,12 @@ bool schema_move_to_default_workspace(struct db *db, bool really, struct schema_
 
 /* Appends the tables that a revision rewrites whole on SQLite, separated by ", "; nothing when there are
  * none. */
-void schema_rebuilt_tables(int order, struct buf *out);
+void schema_rebuilt_tables(int rev, struct buf *out);
 /* What the data migration of a revision would touch in a database, in words ("466860 metric entries …");
  * appends nothing when the revision moves no data or the tables are not there yet. */
-bool schema_estimate(struct db *db, int order, struct buf *out, struct err *e);
+bool schema_estimate(struct db *db, int rev, struct buf *out, struct err *e);
 
-/* Takes a database of order `to - 1` to order `to`, its stamp included. Inside the caller's transaction; on
+/* Takes a database of revision `to - 1` to `to`, its stamp included. Inside the caller's transaction; on
  * SQLite foreign keys must be off (db_open leaves them so). *rows is how many rows its statements wrote, the
  * stamp not counted; NULL is fine. */
 bool schema_step(struct db *db, int to, uint64_t *rows, struct err *e);

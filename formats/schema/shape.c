@@ -311,13 +311,13 @@ bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e)
 
 /* ---- what they should be */
 
-bool schema_shape_expected(struct db *db, int order, struct schema_shape *out, struct err *e)
+bool schema_shape_expected(struct db *db, int rev, struct schema_shape *out, struct err *e)
 {
     *out = (struct schema_shape){0};
     bool wide = false;
     if (db_dialect(db) == DIALECT_POSTGRESQL)
-        return schema_is_wide(db, &wide, e) && schema_model_postgres(order, wide, out, e);
-    struct db *model = schema_model(order, e);
+        return schema_is_wide(db, &wide, e) && schema_model_postgres(rev, wide, out, e);
+    struct db *model = schema_model(rev, e);
     bool ok = model && schema_shape_read(model, out, e);
     db_close(model);
     return ok;

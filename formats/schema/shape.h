@@ -23,9 +23,9 @@ void schema_shape_sort(struct schema_shape *s);
 /* The facts of all tables of a database but alembic_version's. Reads only the catalog, within the transaction
  * that may be open. */
 bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e);
-/* The facts that a database of that order has, of the dialect of db and with 64-bit experiment ids where it
- * has such. Nothing is made in it. */
-bool schema_shape_expected(struct db *db, int order, struct schema_shape *out, struct err *e);
+/* The facts that a database of that revision has, of the dialect of db and with 64-bit experiment ids where
+ * it has such. Nothing is made in it. */
+bool schema_shape_expected(struct db *db, int rev, struct schema_shape *out, struct err *e);
 void schema_shape_free(struct schema_shape *s);
 
 /* Writes a digest of all facts, as text. */
@@ -45,6 +45,6 @@ bool schema_fact_is(const struct schema_fact *f, const char *kind);
 
 /* The revision whose tables and columns are nearest to those facts (stamp.c): of several `prefer`, or else
  * the last. */
-bool schema_nearest_of(const struct schema_shape *real, int prefer, int *order, struct err *e);
+bool schema_nearest_of(const struct schema_shape *real, int prefer, int *rev, struct err *e);
 
 #endif

@@ -21,7 +21,7 @@ static int columns_apart(const struct schema_shape *a, const struct schema_shape
     return apart;
 }
 
-bool schema_nearest_of(const struct schema_shape *real, int prefer, int *order, struct err *e)
+bool schema_nearest_of(const struct schema_shape *real, int prefer, int *rev, struct err *e)
 {
     struct db *model = schema_model(0, e);
     bool ok = model != NULL;
@@ -34,22 +34,22 @@ bool schema_nearest_of(const struct schema_shape *real, int prefer, int *order, 
         int apart = columns_apart(real, &expected) + columns_apart(&expected, real);
         if (best < 0 || apart <= best) {
             best = apart;
-            *order = i;
+            *rev = i;
         }
         if (i == prefer)
             apart_of_preferred = apart;
         schema_shape_free(&expected);
     }
     if (apart_of_preferred == best && best >= 0)
-        *order = prefer;
+        *rev = prefer;
     db_close(model);
     return ok;
 }
 
-bool schema_nearest(struct db *db, int *order, struct err *e)
+bool schema_nearest(struct db *db, int *rev, struct err *e)
 {
     struct schema_shape real;
-    bool ok = schema_shape_read(db, &real, e) && schema_nearest_of(&real, -1, order, e);
+    bool ok = schema_shape_read(db, &real, e) && schema_nearest_of(&real, -1, rev, e);
     schema_shape_free(&real);
     return ok;
 }
@@ -110,7 +110,7 @@ static enum schema_state_kind kind_of(const struct schema_state *s, const struct
     if (s->stamps > 1)
         return SCHEMA_STATE_SEVERAL;
     if (s->revision)
-        return s->order >= 0 ? SCHEMA_STATE_KNOWN : SCHEMA_STATE_UNKNOWN;
+        return s->rev >= 0 ? SCHEMA_STATE_KNOWN : SCHEMA_STATE_UNKNOWN;
     if (!base->mlflow)
         return SCHEMA_STATE_EMPTY;
     return base->known == BASE_TABLES && !base->step ? SCHEMA_STATE_KNOWN : SCHEMA_STATE_UNSTAMPED;
@@ -119,17 +119,17 @@ static enum schema_state_kind kind_of(const struct schema_state *s, const struct
 bool schema_state_read(struct db *db, struct schema_state *out, struct err *e)
 {
     struct base base;
-    *out = (struct schema_state){.order = SCHEMA_EMPTY};
+    *out = (struct schema_state){.rev = SCHEMA_EMPTY};
     if (!read_base(db, &base, e) || !read_stamp(db, &out->stamps, &out->revision, e))
         return false;
     out->complete = base.there == BASE_TABLES;
     if (out->revision)
-        out->order = schema_find_revision(out->revision);
+        out->rev = schema_find_revision(out->revision);
     out->kind = kind_of(out, &base);
     if (out->kind == SCHEMA_STATE_KNOWN && !out->revision)
-        out->order = 0;
+        out->rev = 0;
     return out->kind == SCHEMA_STATE_EMPTY || out->kind == SCHEMA_STATE_KNOWN ||
-           schema_nearest(db, &out->order, e);
+           schema_nearest(db, &out->rev, e);
 }
 
 void schema_state_free(struct schema_state *s)
@@ -140,8 +140,8 @@ void schema_state_free(struct schema_state *s)
 
 static void add_nearest(const struct schema_state *s, struct buf *out)
 {
-    buf_addf(out, "its structure is nearest to revision %s (", schema_revisions[s->order].revision);
-    schema_releases_of(s->order, out);
+    buf_addf(out, "its structure is nearest to revision %s (", schema_revisions[s->rev].revision);
+    schema_releases_of(s->rev, out);
     buf_addc(out, ')');
 }
 
@@ -181,35 +181,35 @@ static bool refuse_state(struct db *db, const struct schema_state *s, struct err
     return false;
 }
 
-/* ---- orders */
+/* ---- revisions */
 
 /* complete: a stamp without the tables that every revision has is an error. */
-static bool find_order(struct db *db, bool complete, int *order, struct err *e)
+static bool find_rev(struct db *db, bool complete, int *rev, struct err *e)
 {
     struct schema_state s;
     bool ok = schema_state_read(db, &s, e);
     if (ok && s.kind != SCHEMA_STATE_EMPTY && s.kind != SCHEMA_STATE_KNOWN)
         ok = refuse_state(db, &s, e);
-    if (ok && complete && s.order > 0 && !s.complete) {
+    if (ok && complete && s.rev > 0 && !s.complete) {
         err_set(e, db_display(db), "alembic_version says %s, but tables of MLflow are missing", s.revision);
         ok = err_hint(e, "ml-schema check names them; restore them from a backup");
     }
-    *order = s.order;
+    *rev = s.rev;
     schema_state_free(&s);
     return ok;
 }
 
-bool schema_order_of(struct db *db, int *order, struct err *e)
+bool schema_rev_of(struct db *db, int *rev, struct err *e)
 {
-    return find_order(db, true, order, e);
+    return find_rev(db, true, rev, e);
 }
 
-bool schema_order_to_check(struct db *db, int *order, struct err *e)
+bool schema_rev_to_check(struct db *db, int *rev, struct err *e)
 {
-    return find_order(db, false, order, e);
+    return find_rev(db, false, rev, e);
 }
 
-bool schema_stamped_order(struct db *db, int *order, struct err *e)
+bool schema_stamped_rev(struct db *db, int *rev, struct err *e)
 {
     int64_t stamps;
     struct base base;
@@ -217,9 +217,9 @@ bool schema_stamped_order(struct db *db, int *order, struct err *e)
     if (!read_base(db, &base, e) || !read_stamp(db, &stamps, &revision, e))
         return false;
     if (stamps == 1 && revision)
-        *order = schema_find_revision(revision);
+        *rev = schema_find_revision(revision);
     else
-        *order = base.mlflow ? 0 : SCHEMA_EMPTY;
+        *rev = base.mlflow ? 0 : SCHEMA_EMPTY;
     free(revision);
     return true;
 }

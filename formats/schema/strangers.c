@@ -99,7 +99,7 @@ bool schema_read_unknown(struct db *db, bool strict, struct others *others, stru
     struct schema_state s;
     struct buf names = {0};
     struct found f = {db, others, &names, e};
-    int order;
+    int rev;
     bool ok = schema_state_read(db, &s, strict ? e : NULL), unknown = ok && s.kind == SCHEMA_STATE_UNKNOWN;
     if (unknown) {
         ok = find_strangers(&f);
@@ -112,5 +112,5 @@ bool schema_read_unknown(struct db *db, bool strict, struct others *others, stru
     buf_free(&names);
     if (unknown)
         return ok;
-    return !strict || (ok && schema_order_of(db, &order, e));
+    return !strict || (ok && schema_rev_of(db, &rev, e));
 }

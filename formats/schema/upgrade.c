@@ -68,7 +68,7 @@ bool schema_lock(struct db *db, int timeout, struct err *e)
 /* ---- what an upgrade would touch */
 
 static const struct estimate {
-    int order;
+    int rev;
     const char *table; /* must be there for the query to be asked */
     const char *query;
     const char *words;
@@ -91,14 +91,14 @@ static const struct estimate {
     {REV_ISSUE_CATEGORIES, "issues", "SELECT count(*) FROM issues", "issues"},
 };
 
-bool schema_estimate(struct db *db, int order, struct buf *out, struct err *e)
+bool schema_estimate(struct db *db, int rev, struct buf *out, struct err *e)
 {
     bool first = true;
     for (size_t i = 0; i < sizeof estimates / sizeof *estimates; i++) {
         const struct estimate *m = &estimates[i];
         bool there;
         int64_t rows;
-        if (m->order != order)
+        if (m->rev != rev)
             continue;
         if (!db_table_exists(db, m->table, &there, e))
             return false;
@@ -114,14 +114,14 @@ bool schema_estimate(struct db *db, int order, struct buf *out, struct err *e)
 
 /* Whether a revision converts rows or copies a table's; others write some in passing (a check,
  * sqlite_schema). */
-static bool moves_rows(enum dialect dialect, int order)
+static bool moves_rows(enum dialect dialect, int rev)
 {
     struct buf tables = {0};
     bool moves = false;
     for (size_t i = 0; i < sizeof estimates / sizeof *estimates && !moves; i++)
-        moves = estimates[i].order == order;
+        moves = estimates[i].rev == rev;
     if (!moves && dialect == DIALECT_SQLITE)
-        schema_rebuilt_tables(order, &tables);
+        schema_rebuilt_tables(rev, &tables);
     moves = moves || tables.len > 0;
     buf_free(&tables);
     return moves;
@@ -130,8 +130,8 @@ static bool moves_rows(enum dialect dialect, int order)
 /* ---- upgrading */
 
 /* Begins the transaction of a revision. Where no lock keeps others out (MLflow's own upgrade takes none),
- * *order is read anew. A check of the user's that waits for the end would forbid to alter its table. */
-static bool begin_revision(struct db *db, int *order, struct err *e)
+ * *rev is read anew. A check of the user's that waits for the end would forbid to alter its table. */
+static bool begin_revision(struct db *db, int *rev, struct err *e)
 {
     bool stamped;
     if (!db_begin_write(db, e) || !db_table_exists(db, "alembic_version", &stamped, e))
@@ -140,13 +140,13 @@ static bool begin_revision(struct db *db, int *order, struct err *e)
         (!db_exec(db, "SET CONSTRAINTS ALL IMMEDIATE", e) ||
          (stamped && !db_exec(db, "LOCK TABLE alembic_version IN EXCLUSIVE MODE", e))))
         return false;
-    return schema_order_of(db, order, e);
+    return schema_rev_of(db, rev, e);
 }
 
-static void announce(int order)
+static void announce(int rev)
 {
-    const struct schema_revision *r = &schema_revisions[order];
-    err_note("[%d/%d] %s %s", order, schema_head, r->revision, r->title);
+    const struct schema_revision *r = &schema_revisions[rev];
+    err_note("[%d/%d] %s %s", rev, schema_head, r->revision, r->title);
 }
 
 static double seconds(void)
@@ -157,25 +157,25 @@ static double seconds(void)
 }
 
 /* What a revision that wrote rows has done, in the time since `begun`. */
-static void tell_rows(enum dialect dialect, int order, uint64_t rows, double begun)
+static void tell_rows(enum dialect dialect, int rev, uint64_t rows, double begun)
 {
     double took = seconds() - begun;
-    if (rows > 0 && moves_rows(dialect, order))
-        err_note("[%d/%d] %s: %llu row%s written in %.2f s, %.0f rows/s", order, schema_head,
-                 schema_revisions[order].revision, (unsigned long long)rows, rows == 1 ? "" : "s", took,
+    if (rows > 0 && moves_rows(dialect, rev))
+        err_note("[%d/%d] %s: %llu row%s written in %.2f s, %.0f rows/s", rev, schema_head,
+                 schema_revisions[rev].revision, (unsigned long long)rows, rows == 1 ? "" : "s", took,
                  took > 0 ? (double)rows / took : 0);
 }
 
 /* One revision inside the open transaction; when it fails what came before it there stays. */
-static bool upgrade_by_one(struct db *db, int order, struct err *e)
+static bool upgrade_by_one(struct db *db, int rev, struct err *e)
 {
     double begun = seconds();
     uint64_t rows;
-    announce(order + 1);
+    announce(rev + 1);
     if (!db_exec(db, "SAVEPOINT revision", e))
         return false;
-    if (schema_step(db, order + 1, &rows, e)) {
-        tell_rows(db_dialect(db), order + 1, rows, begun);
+    if (schema_step(db, rev + 1, &rows, e)) {
+        tell_rows(db_dialect(db), rev + 1, rows, begun);
         return db_exec(db, "RELEASE SAVEPOINT revision", e);
     }
     db_exec(db, "ROLLBACK TO SAVEPOINT revision", NULL);
@@ -185,11 +185,11 @@ static bool upgrade_by_one(struct db *db, int order, struct err *e)
 enum { TRANSACTION_MS = 200 };
 
 /* A transaction of one revision with its stamp, or of several where they take no time: each commit waits for
- * the disk. *order is where the database is afterwards, also when it fails. */
-static bool upgrade_some(struct db *db, int to, int *order, struct err *e)
+ * the disk. *rev is where the database is afterwards, also when it fails. */
+static bool upgrade_some(struct db *db, int to, int *rev, struct err *e)
 {
     double begun = seconds();
-    int now = *order;
+    int now = *rev;
     bool ok = begin_revision(db, &now, e);
     if (ok && now == SCHEMA_EMPTY) {
         ok = schema_create(db, to, e);
@@ -205,7 +205,7 @@ static bool upgrade_some(struct db *db, int to, int *order, struct err *e)
     }
     struct err why;
     if (db_commit(db, &why))
-        *order = now;
+        *rev = now;
     else {
         db_rollback(db);
         if (ok && e)
@@ -215,16 +215,16 @@ static bool upgrade_some(struct db *db, int to, int *order, struct err *e)
     return ok;
 }
 
-bool schema_upgrade(struct db *db, int to, int *order, struct err *e)
+bool schema_upgrade(struct db *db, int to, int *rev, struct err *e)
 {
-    if (!schema_order_of(db, order, e))
+    if (!schema_rev_of(db, rev, e))
         return false;
-    while (*order < to) {
-        if (!upgrade_some(db, to, order, e))
+    while (*rev < to) {
+        if (!upgrade_some(db, to, rev, e))
             return false;
         if (err_interrupted())
             err_exit_interrupted();
     }
     /* What the database says of itself is what counts. */
-    return schema_order_of(db, order, e);
+    return schema_rev_of(db, rev, e);
 }

@@ -21,9 +21,9 @@ static char *next_rebuilt(const char **text)
     return xstrndup(at, n);
 }
 
-void schema_rebuilt_tables(int order, struct buf *out)
+void schema_rebuilt_tables(int rev, struct buf *out)
 {
-    const char *text = schema_revisions[order].sqlite;
+    const char *text = schema_revisions[rev].sqlite;
     char *table;
     bool first = true;
     while ((table = next_rebuilt(&text))) {
@@ -60,17 +60,17 @@ static bool has_word(const char *text, const char *name)
     return false;
 }
 
-static bool check_columns(struct db *db, int order, const char *table, struct err *e)
+static bool check_columns(struct db *db, int rev, const char *table, struct err *e)
 {
     struct db_columns columns;
     if (!db_table_columns(db, table, &columns, e))
         return false;
-    char *copied = copied_columns(schema_revisions[order].sqlite, table);
+    char *copied = copied_columns(schema_revisions[rev].sqlite, table);
     bool ok = true;
     for (int i = 0; ok && i < columns.n; i++)
         if (!has_word(copied, columns.items[i].name)) {
             ok = err_set(e, table, "revision %s rebuilds this table, and column %s is not MLflow's",
-                         schema_revisions[order].revision, columns.items[i].name);
+                         schema_revisions[rev].revision, columns.items[i].name);
             err_hint(e, "keep its values elsewhere and drop the column, or add it again afterwards");
         }
     free(copied);
@@ -97,11 +97,11 @@ static size_t next_created(const char **text, const char **name)
     return 0;
 }
 
-/* True when a revision before that order makes an index or a trigger of that name: then the rebuild makes it
+/* True when a revision before that one makes an index or a trigger of that name: then the rebuild makes it
  * anew, or leaves it out. */
-static bool is_mlflows(const char *name, int order)
+static bool is_mlflows(const char *name, int rev)
 {
-    for (int i = 0; i < order; i++) {
+    for (int i = 0; i < rev; i++) {
         const char *text = schema_revisions[i].sqlite, *made;
         size_t n;
         while ((n = next_created(&text, &made)) > 0)
@@ -111,7 +111,7 @@ static bool is_mlflows(const char *name, int order)
     return false;
 }
 
-static bool save_table(struct db *db, int order, const char *table, struct schema_extras *x, struct err *e)
+static bool save_table(struct db *db, int rev, const char *table, struct schema_extras *x, struct err *e)
 {
     struct db_stmt *s = db_prepare(db,
                                    "SELECT name, sql FROM sqlite_schema\n"
@@ -130,7 +130,7 @@ static bool save_table(struct db *db, int order, const char *table, struct schem
         struct schema_extra *extra = &x->items[x->n++];
         extra->name = xstrndup(name.s, name.len);
         extra->sql = xstrndup(sql.s, sql.len);
-        if (is_mlflows(extra->name, order)) {
+        if (is_mlflows(extra->name, rev)) {
             x->n--;
             free(extra->name);
             free(extra->sql);
@@ -140,16 +140,16 @@ static bool save_table(struct db *db, int order, const char *table, struct schem
     return row == 0;
 }
 
-bool schema_extras_save(struct db *db, int order, struct schema_extras *x, struct err *e)
+bool schema_extras_save(struct db *db, int rev, struct schema_extras *x, struct err *e)
 {
     *x = (struct schema_extras){0};
     if (db_dialect(db) != DIALECT_SQLITE)
         return true;
-    const char *text = schema_revisions[order].sqlite;
+    const char *text = schema_revisions[rev].sqlite;
     char *table;
     bool ok = true;
     while (ok && (table = next_rebuilt(&text))) {
-        ok = check_columns(db, order, table, e) && save_table(db, order, table, x, e);
+        ok = check_columns(db, rev, table, e) && save_table(db, rev, table, x, e);
         free(table);
     }
     return ok;
@@ -180,9 +180,9 @@ void schema_extras_free(struct schema_extras *x)
 
 /* ---- for a script, which has no way to keep anything */
 
-static void columns_query(int order, const char *table, struct buf *query)
+static void columns_query(int rev, const char *table, struct buf *query)
 {
-    char *copied = copied_columns(schema_revisions[order].sqlite, table);
+    char *copied = copied_columns(schema_revisions[rev].sqlite, table);
     buf_addf(query, "SELECT count(*) FROM pragma_table_xinfo('%s') WHERE hidden <> 1 AND name NOT IN (",
              table);
     for (const char *at = copied; *at; at += strspn(at, ", \n")) {
@@ -194,14 +194,14 @@ static void columns_query(int order, const char *table, struct buf *query)
     free(copied);
 }
 
-static void extras_query(int order, const char *table, struct buf *query)
+static void extras_query(int rev, const char *table, struct buf *query)
 {
     buf_addf(query,
              "SELECT count(*) FROM sqlite_schema WHERE tbl_name = '%s' AND type IN ('index', 'trigger') "
              "AND sql IS NOT NULL AND lower(name) NOT IN (''",
              table);
     char *on = xasprintf(" ON %s (", table);
-    for (int i = 0; i < order; i++) {
+    for (int i = 0; i < rev; i++) {
         const char *text = schema_revisions[i].sqlite, *name;
         size_t n;
         while ((n = next_created(&text, &name)) > 0) {
@@ -214,16 +214,16 @@ static void extras_query(int order, const char *table, struct buf *query)
     free(on);
 }
 
-void schema_extras_each(int order, void (*fn)(const char *query, const char *words, void *arg), void *arg)
+void schema_extras_each(int rev, void (*fn)(const char *query, const char *words, void *arg), void *arg)
 {
-    const char *text = schema_revisions[order].sqlite;
+    const char *text = schema_revisions[rev].sqlite;
     char *table;
     while ((table = next_rebuilt(&text))) {
         struct buf columns = {0}, extras = {0};
         char *of_column = xasprintf("table %s has a column that is not MLflow's", table);
         char *of_extra = xasprintf("table %s has an index or trigger that is not MLflow's", table);
-        columns_query(order, table, &columns);
-        extras_query(order, table, &extras);
+        columns_query(rev, table, &columns);
+        extras_query(rev, table, &extras);
         fn(buf_str(&columns), of_column, arg);
         fn(buf_str(&extras), of_extra, arg);
         buf_free(&columns);

@@ -13,11 +13,11 @@ struct schema_extras {
     int n;
 };
 /* Zero-initialises x; false when a user's column would be lost. Free it in either case. */
-bool schema_extras_save(struct db *db, int order, struct schema_extras *x, struct err *e);
+bool schema_extras_save(struct db *db, int rev, struct schema_extras *x, struct err *e);
 bool schema_extras_restore(struct db *db, const struct schema_extras *x, struct err *e);
 void schema_extras_free(struct schema_extras *x);
-/* Calls fn with queries that count what schema_extras_save would keep or refuse for that order, each with
+/* Calls fn with queries that count what schema_extras_save would keep or refuse for that revision, each with
  * words for what it counts; none when the revision rebuilds no table. */
-void schema_extras_each(int order, void (*fn)(const char *query, const char *words, void *arg), void *arg);
+void schema_extras_each(int rev, void (*fn)(const char *query, const char *words, void *arg), void *arg);
 
 #endif

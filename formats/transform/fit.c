@@ -30,13 +30,13 @@ struct fit {
 
 struct fit *fit_new(const struct fit_options *o, struct err *e)
 {
-    struct db *model = schema_model(o->release->order, e);
+    struct db *model = schema_model(o->release->rev, e);
     if (!model)
         return NULL;
     struct fit *x = xcalloc(1, sizeof *x);
     x->release = o->release;
     x->truncate = o->truncate;
-    x->limits = limits_new(o->dialect, o->release->order, o->wide_ids);
+    x->limits = limits_new(o->dialect, o->release->rev, o->wide_ids);
     x->rows = row_decoder_new();
     bool good = limits_read(x->limits, model, e);
     db_close(model);

@@ -10,7 +10,7 @@
 
 static char path[128]; /* of the database of the moment */
 
-static struct db *open_new(int order)
+static struct db *open_new(int rev)
 {
     struct err e = {0};
     struct db_url u;
@@ -18,7 +18,7 @@ static struct db *open_new(int order)
     snprintf(path, sizeof path, "%s/fetch_test.%ld.db", dir && *dir ? dir : "/tmp", (long)getpid());
     char *url = xasprintf("sqlite:///%s", path);
     struct db *db = db_url_parse(url, &u, &e) ? db_open(&u, DB_CREATE, &e) : NULL;
-    if (!db || (order >= 0 && !schema_create(db, order, &e)))
+    if (!db || (rev >= 0 && !schema_create(db, rev, &e)))
         err_die(&e);
     db_url_free(&u);
     free(url);

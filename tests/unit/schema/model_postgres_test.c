@@ -43,13 +43,13 @@ static int show_missing(const struct schema_shape *a, const struct schema_shape 
     return n;
 }
 
-static bool same_as_server(struct db *db, int order, bool wide)
+static bool same_as_server(struct db *db, int rev, bool wide)
 {
     struct schema_shape real, model;
     struct err e;
     if (!schema_shape_read(db, &real, &e))
         err_die(&e);
-    if (!schema_model_postgres(order, wide, &model, &e))
+    if (!schema_model_postgres(rev, wide, &model, &e))
         err_die(&e);
     bool same = real.n == model.n && real.n > 0;
     same = show_missing(&real, &model, "on the server") + show_missing(&model, &real, "in the model") == 0 &&

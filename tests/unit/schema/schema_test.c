@@ -9,14 +9,14 @@
 
 static void test_chain(void)
 {
-    is_int(schema_head, 70, "the newest revision's order");
+    is_int(schema_head, 70, "the newest revision's rev");
     for (int i = 0; i <= schema_head; i++)
-        if (schema_revisions[i].order != i || !schema_revisions[i].sqlite || !schema_revisions[i].postgresql)
+        if (schema_revisions[i].rev != i || !schema_revisions[i].sqlite || !schema_revisions[i].postgresql)
             ok(false, "revision %d is in its place and has both texts", i);
     for (int i = 0; i < schema_releases_count; i++)
-        if (schema_find_revision(schema_releases[i].revision) != schema_releases[i].order)
+        if (schema_find_revision(schema_releases[i].revision) != schema_releases[i].rev)
             ok(false, "release %s has a revision of the chain", schema_releases[i].release);
-#define X(name, order, id) is_int(schema_find_revision(id), REV_##name, "REV_" #name " is " id);
+#define X(name, rev, id) is_int(schema_find_revision(id), REV_##name, "REV_" #name " is " id);
     NAMED_REVISIONS(X)
 #undef X
     is_int(schema_find_revision("1bd49d398cd23"), 41, "a revision by its id");
