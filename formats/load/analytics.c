@@ -2,6 +2,7 @@
  * converted as that revision's migration converts them: dimension_attributes of a span and its costs in
  * span_metrics become columns of spans, token counts in trace_metrics become columns of trace_info, and the
  * rows of both go. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "formats/load/internal.h"
@@ -128,12 +129,15 @@ bool load_add_gateway_cost(struct load *s, struct db *db, struct db_stmt **updat
     if (!same)
         return true;
     buf_reset(&s->gateway); /* one update a trace */
-    if (!*update)
-        *update = db_prepare(
-            db,
-            "UPDATE trace_info SET total_cost = (SELECT sum(total_cost) FROM spans WHERE trace_id = ?1) "
-            "WHERE request_id = ?1 AND total_cost IS NULL",
-            e);
+    if (!*update) {
+        const char *prefix = s->staged ? s->staged : "";
+        char *sql = xasprintf(
+            "UPDATE %strace_info SET total_cost = (SELECT sum(total_cost) FROM %sspans WHERE trace_id = "
+            "?1) WHERE request_id = ?1 AND total_cost IS NULL",
+            prefix, prefix);
+        *update = db_prepare(db, sql, e);
+        free(sql);
+    }
     if (!*update)
         return false;
     struct value trace;

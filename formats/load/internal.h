@@ -82,14 +82,15 @@ enum { ROW_PATCH = 1 << 0, ROW_NEGATIVE_ZERO = 1 << 1, ROW_METRIC = 1 << 2, ROW_
 struct load {
     enum dialect dialect;
     int rev;
-    bool drop_unsupported;
+    bool drop_unsupported, any_ids;
     struct limits *limits; /* of the target */
     struct load_report report;
     struct load_table tables[LOAD_MAX_TABLES];
     int n_tables;
     struct load_plan plans[KIND_COUNT];
     struct sorter *sorter;
-    struct load_sink *sink;         /* NULL until rows are written */
+    struct load_sink *sink; /* NULL until rows are written */
+    const char *staged; /* what comes before the names of the tables that the sink fills (load_into_stage) */
     struct load_table **row_tables; /* of each of row_tables[] (rows.h); NULL where the target has none */
     struct row_decoder *row_decoder;
     bool default_workspace; /* its row has come */
@@ -250,6 +251,7 @@ bool load_promote(struct pyjson *json, const struct record *r, struct load_promo
 struct load_row_source {
     /* 1: *row is the next one and lives until the next call; 0: the table's end; -1: error, e filled. */
     int (*next)(struct load_row_source *from, const struct value **row, struct err *e);
+    enum kind kind; /* of the row */
 };
 
 enum sink_answer {
@@ -284,6 +286,9 @@ struct load_sink {
 
 /* That of db's dialect. */
 struct load_sink *load_new_sink(const struct load *s, struct db *db);
+/* The rows go to tables of the same columns that are not the target's: their names begin with prefix, and
+ * sink fills them. Nothing else is written, and references are followed there. Before the first record. */
+void load_into_stage(struct load *s, struct load_sink *sink, const char *prefix);
 /* The rows of the streamed table have all come. */
 bool load_end_streamed(struct load *s, struct err *e);
 struct load_sink *load_sqlite_sink(struct db *db, const struct load_table *tables, int n_tables);

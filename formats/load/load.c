@@ -13,7 +13,8 @@ struct load *load_new(struct db *db, int rev, const struct load_options *options
     s->dialect = db_dialect(db);
     s->rev = rev;
     s->drop_unsupported = options->drop_unsupported;
-    s->limits = limits_new(s->dialect, rev, false);
+    s->any_ids = options->any_ids;
+    s->limits = limits_new(s->dialect, rev, s->any_ids);
     s->sorter = sorter_new(options->tmpdir, LOAD_MEMORY);
     bool ok = true;
     for (int k = 0; ok && k < KIND_COUNT; k++)
@@ -134,7 +135,7 @@ static void check_default(struct load *s)
 bool load_check(struct load *s, struct err *e)
 {
     load_end_trace_place(s);
-    if (!s->checked)
+    if (!s->checked && !s->any_ids)
         check_default(s);
     s->checked = true;
     uint64_t n = s->report.problems;

@@ -25,6 +25,7 @@ enum {
 struct load_options {
     bool drop_unsupported; /* what the target cannot hold is left out and counted */
     const char *tmpdir;    /* for the temporary file; lives as long as the store */
+    bool any_ids;          /* experiments get ids of the target's afterwards: theirs need not fit */
 };
 
 /* What became of the records. Counts of values or records. */

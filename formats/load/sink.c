@@ -7,6 +7,12 @@ struct load_sink *load_new_sink(const struct load *s, struct db *db)
                                         : load_postgres_sink(db, s->tables, s->n_tables);
 }
 
+void load_into_stage(struct load *s, struct load_sink *sink, const char *prefix)
+{
+    s->sink = sink;
+    s->staged = prefix;
+}
+
 bool load_begin_streamed(struct load *s, struct db *db, struct err *e)
 {
     struct load_table *t = s->plans[KIND_metric].table;

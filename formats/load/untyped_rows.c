@@ -239,7 +239,7 @@ bool load_finish_untyped(struct load *s, struct db *db, struct err *e)
 {
     struct load_table *t = workspaces_table(s);
     struct value row[LOAD_MAX_COLUMNS] = {{.type = VALUE_NULL}};
-    if (!t || !t->filled)
+    if (!t || !t->filled || s->staged)
         return true;
     if (!s->default_workspace) {
         int name = load_table_find(t, "name"), description = load_table_find(t, "description");

@@ -343,6 +343,7 @@ static int next_row(struct load_row_source *from, const struct value **row, stru
         if (w->s->report.problems) /* nothing will come of it, but there may be more to tell */
             continue;
         *row = w->p.row;
+        from->kind = w->p.head.kind;
         return 1;
     }
     return 0;
@@ -408,7 +409,7 @@ static struct db_stmt *prepare_find(struct writer *w, enum load_ref ref, int n, 
 {
     const struct load_ref_desc *d = &load_refs[ref];
     struct buf sql = {0};
-    buf_addf(&sql, "SELECT 1 FROM %s WHERE ", d->table);
+    buf_addf(&sql, "SELECT 1 FROM %s%s WHERE ", w->s->staged ? w->s->staged : "", d->table);
     for (int i = 0; i < n; i++)
         buf_addf(&sql, "%s%s = ?%d", i ? " AND " : "", d->columns[i], i + 1);
     buf_adds(&sql, " LIMIT 1");
@@ -505,7 +506,7 @@ static bool take_all(struct writer *w, struct err *e)
 
 bool load_write(struct load *s, struct db *db, struct err *e)
 {
-    struct writer w = {.source = {next_row}, .s = s, .db = db};
+    struct writer w = {.source = {.next = next_row}, .s = s, .db = db};
     bool ok = load_end_streamed(s, e);
     w.sink = s->sink = s->sink ? s->sink : load_new_sink(s, db);
     progress_start("Loading", "rows", 0);
@@ -513,7 +514,8 @@ bool load_write(struct load *s, struct db *db, struct err *e)
          w.sink->ops->begin(w.sink, e) && take_all(&w, e);
     progress_end();
     db_finalize(w.gateway);
-    ok = ok && load_check(s, e) && w.sink->ops->finish(w.sink, e) && load_add_workspaces(s, db, e);
+    ok = ok && load_check(s, e) && w.sink->ops->finish(w.sink, e) &&
+         (s->staged || load_add_workspaces(s, db, e));
     for (int i = 0; i < REF_COUNT; i++)
         db_finalize(w.find[i]);
     w.sink->ops->free(w.sink);

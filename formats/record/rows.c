@@ -18,6 +18,7 @@ enum {
     SERVER = ROW_SERVER,
     SECRETS = ROW_SECRETS,
     REST = ROW_REST,
+    ACTING = ROW_ACTING,
 };
 
 const struct row_table row_tables[] = {

@@ -10,6 +10,7 @@ enum row_table_flag {
     ROW_SERVER = 1 << 0,  /* filled by MLflow's server itself */
     ROW_SECRETS = 1 << 1, /* leaves the database only when asked for */
     ROW_REST = 1 << 2,    /* a table of kinds: only the rows that are none of them */
+    ROW_ACTING = 1 << 3,  /* acts by itself: a sync brings it only when asked to */
 };
 /* Beside those of enum field_flag. */
 enum { ROW_SECRET = 1 << 16 };
