@@ -157,7 +157,7 @@ END
     bad '{"kind":"param","run_id":"r","key":"k","value":{"$bytes":"a"}}' "not base64"
     bad '{"kind":"param","run_id":"r","key":"k","value":{"a":1}}' "no object can be"
     bad '{"kind":"param","run_id":"r","key":"k","value":"\ud800"}' "column"
-    bad '{"kind":"header","format":2,"minor":0,"producer":"x","source":"x","shard":0,"shards":1}' "format 2"
+    bad '{"kind":"header","format":3,"minor":0,"producer":"x","source":"x","shard":0,"shards":1}' "format 3"
 }
 
 @test "--from-json: no header, nothing at all, a binary stream" {
@@ -229,14 +229,14 @@ END
 }
 
 @test "a newer major version is refused, in a stream and in JSON" {
-    ml-transform --json <a.mlr | sed '1s/"format":1/"format":2/' >new.json
+    ml-transform --json <a.mlr | sed '1s/"format":1/"format":3/' >new.json
     run_split ml-transform --from-json <new.json
     assert_status 2
     assert_contains "$stderr" "a newer mlruns-tools wrote it"
-    python3 -c 'import sys; d = open("a.mlr", "rb").read(); sys.stdout.buffer.write(d.replace(b"format\x01", b"format\x02", 1))' >new.mlr
+    python3 -c 'import sys; d = open("a.mlr", "rb").read(); sys.stdout.buffer.write(d.replace(b"format\x01", b"format\x03", 1))' >new.mlr
     run_split ml-transform <new.mlr
     assert_status 2
-    assert_contains "$stderr" "the stream has format 2"
+    assert_contains "$stderr" "the stream has format 3"
 }
 
 @test "--head N keeps the first N records and makes a good trailer" {
@@ -887,4 +887,93 @@ END
         assert_status 2
         assert_contains "$stderr" "usage: ml-transform"
     done
+}
+
+# delta.mlr: a run of which two tags changed, its experiment unchanged.
+make_delta() {
+    cat >delta.json <<'END'
+{"kind":"header","format":2,"minor":1,"producer":"hand","source":"00112233445566778899aabbccddeeff","shard":0,"shards":1,"state":"ffeeddccbbaa99887766554433221100","base":7}
+{"kind":"experiment","experiment_id":"5","name":"five","artifact_location":"file:///old/5","lifecycle_stage":"active","partial":"unchanged"}
+{"kind":"experiment","experiment_id":"6","name":"six","lifecycle_stage":"active"}
+{"kind":"run","run_id":"r","experiment_id":"5","lifecycle_stage":"active","partial":"changed"}
+{"kind":"tag","run_id":"r","key":"a","value":"1"}
+{"kind":"logged_model_metric","model_id":"m","experiment_id":"5","key":"k","timestamp":1,"step":1,"run_id":"elsewhere","value":1.0}
+{"kind":"run","run_id":"s","experiment_id":"6","lifecycle_stage":"active"}
+END
+    ml-transform --from-json --reseal <delta.json >delta.mlr
+}
+
+@test "a delta stays one: --json and back, through jq, --rewrite-uri, --rename, --workspace, --fit, --head, --kind, --experiment" {
+    make_delta
+    ml-transform --json <delta.mlr | jq -c . | ml-transform --from-json | cmp - delta.mlr
+    ml-transform --json <delta.mlr | head -7 | cmp - delta.json
+    for o in "--rewrite-uri file:///old=s3://new" "--rename-experiment five=5" "--rename-model x=y" "--workspace team" "--fit sqlite" \
+        "--head 3" "--kind run" "--experiment five" "--experiment absent"; do
+        ml-transform -q $o <delta.mlr | ml-transform --json >out.json
+        assert_equal "$(head -1 out.json)" "$(head -1 delta.json)"
+    done
+    assert_equal "$(wc -l <out.json)" 2 # of an experiment that did not change there is nothing
+    ml-transform -q --rewrite-uri file:///old=s3://new <delta.mlr | ml-transform --json | sed '$d' >out.json
+    sed 's|file:///old|s3://new|' delta.json | cmp - out.json
+    ml-transform -q --experiment five <delta.mlr | ml-transform --json >out.json
+    assert_equal "$(jq -r 'select(.kind != "header" and .kind != "trailer") | "\(.kind) \(.partial)"' out.json | xargs)" \
+        "experiment unchanged run changed tag null logged_model_metric null"
+    ml-transform -q --validate <delta.mlr
+}
+
+@test "a delta is renumbered by a map alone: another tick would give its numbers to others" {
+    make_delta
+    run_split ml-transform --renumber-experiments <delta.mlr
+    assert_status 2
+    assert_contains "$stderr" "a delta lacks experiments"
+    printf '4\t1\tfour\n5\t2\tfive\n' >map.tsv
+    ml-transform -q --renumber-experiments --use-id-map map.tsv --id-map map.tsv <delta.mlr | ml-transform --json >out.json
+    assert_equal "$(jq -r 'select(.kind == "run") | .experiment_id' out.json | xargs)" "2 3"
+    assert_equal "$(head -1 out.json)" "$(head -1 delta.json)"
+    assert_equal "$(cut -f 1,2 map.tsv | xargs)" "4 1 5 2 6 3"
+}
+
+@test "a delta is no whole: loading, verifying, merging and what selects by what is not in it are refused" {
+    make_delta
+    run_split ml-load sqlite:///x.db <delta.mlr
+    assert_status 2
+    assert_contains "$stderr" "the stream is a delta (format 2): it has only what changed since generation 7 of state ffeeddccbbaa99887766554433221100"
+    [ ! -e x.db ]
+    ml-schema create -q sqlite:///x.db
+    run_split ml-verify sqlite:///x.db <delta.mlr
+    assert_status 2
+    assert_contains "$stderr" "the stream is a delta"
+    refute_contains "$output" SUCCESS
+    run_split ml-transform --merge < <(cat a.mlr delta.mlr)
+    assert_status 2
+    assert_contains "$stderr" "a delta cannot be merged"
+    for o in "--run r" "--tag a=1" "--status FINISHED" "--lifecycle active" "--since 2020-01-01" "--until 2020-01-01"; do
+        run_split ml-transform -q $o <delta.mlr
+        assert_status 2
+        assert_contains "$stderr" "cannot select from a delta"
+    done
+    for edit in 's/"format":2/"format":1/' 's/"base":7/"base":-1/' 's/"state":"[^"]*",//' 's/"shards":1/"shards":2/' \
+        's/"state":"f/"state":"g/' 's/"unchanged"/"whole"/' 's/"unchanged"/true/'; do
+        sed "$edit" delta.json >bad.json
+        run_split ml-transform --from-json --reseal <bad.json
+        assert_status 2
+    done
+    sed 's/"format":2/"format":1/; s/,"base":7//' delta.json >bad.json
+    run_split ml-transform --from-json --reseal <bad.json
+    assert_status 2
+    assert_contains "$stderr" "Experiment 5: marked partial in a stream of format 1"
+}
+
+@test "streams of every earlier version are read, loaded and verified" {
+    for s in "$ROOT"/tests/data/streams/*.mlr; do
+        rm -f old.db
+        ml-transform --json <"$s" | ml-transform --from-json | ml-transform --json >new.json
+        ml-transform --json <"$s" | sed 's/"minor":0/"minor":1/' | grep -v '"kind":"trailer"' | cmp - <(grep -v '"kind":"trailer"' new.json)
+        ml-load -q --release 3.17 sqlite:///old.db <"$s"
+        ml-verify -q sqlite:///old.db <"$s" >report
+        assert_contains "$(cat report)" "Status: SUCCESS"
+    done
+    # the last one has spans, as rows
+    assert_equal "$(ml-transform --json <"$ROOT/tests/data/streams/1.0-database.mlr" | jq -r 'select(.kind == "row") | .table' | sort -u | xargs)" \
+        "scorer_versions scorers span_metrics spans"
 }

@@ -256,6 +256,7 @@ void options_parse(struct options *o, struct pipeline *p, int argc, char **argv)
         .select = make_select(o),
         .merge = make_merge(o),
         .renumber = make_renumber(o),
+        .mapped = o->use_id_map != NULL,
         .rename = make_rename(o),
         .relocate = make_relocate(o),
         .workspace = make_workspace(o),

@@ -23,8 +23,9 @@ static int report_references(const struct pipeline *p)
     if (wrong > 0)
         err_print(NULL, "%" PRIu64 " entities are missing or given twice", wrong);
     else
-        err_note("%" PRIu64 " records in %" PRIu64 " segments: whole, and every reference is met", p->records,
-                 p->segments);
+        err_note("%" PRIu64 " records in %" PRIu64 " segments: %s", p->records, p->segments,
+                 ref_check_has_delta(p->refs) ? "whole, as deltas are; references are not checked"
+                                              : "whole, and every reference is met");
     return wrong > 0 ? EXIT_ANSWER_NO : EXIT_DONE;
 }
 
@@ -50,7 +51,9 @@ static int finish(struct pipeline *p, const struct options *o)
         merge_report(p->merge);
     if (p->renumber)
         report_numbers(p->renumber, o->id_map);
-    if (p->rename && rename_report(p->rename) > 0)
+    if (p->delta && p->select && select_needs_runs(p->select))
+        err_note("a delta: of the registry it keeps versions whose runs are in it, and their models");
+    if (p->rename && !p->delta && rename_report(p->rename) > 0)
         code = EXIT_ANSWER_NO;
     if (p->relocate && relocate_report(p->relocate) > 0 && o->strict_uri)
         code = EXIT_ANSWER_NO;

@@ -18,6 +18,7 @@ enum {
     URI = FIELD_URI,
     MS = FIELD_MS,
     WS = FIELD_WS,
+    PART = FIELD_PART,
     PARENT = TRAIT_PARENT,
     SHARED = TRAIT_SHARED,
     POINT = TRAIT_POINT,
@@ -99,6 +100,37 @@ struct value record_workspace(const struct record *r)
         if ((r->kind->fields[i].flags & FIELD_WS) && !value_is_null(&r->v[i]))
             return r->v[i];
     return value_str("default");
+}
+
+/* -- marks of a delta */
+
+static const char *const part_words[] = {
+    [PART_UNCHANGED] = "unchanged",
+    [PART_CHANGED] = "changed",
+};
+
+/* The mark stands last. NULL: the kind has none. */
+static const struct value *part_field(const struct record *r)
+{
+    int last = r->kind->n_fields - 1;
+    return r->kind->fields[last].flags & FIELD_PART ? &r->v[last] : NULL;
+}
+
+enum record_part record_part(const struct record *r)
+{
+    const struct value *v = part_field(r);
+    if (!v || value_is_null(v))
+        return PART_WHOLE;
+    for (int p = PART_UNCHANGED; p <= PART_CHANGED; p++)
+        if (value_eqs(v, part_words[p]))
+            return (enum record_part)p;
+    return PART_INVALID;
+}
+
+void record_set_part(struct record *r, enum record_part part)
+{
+    struct value mark = part == PART_WHOLE ? value_null() : value_str(part_words[part]);
+    r->v[r->kind->n_fields - 1] = mark;
 }
 
 /* -- validation */

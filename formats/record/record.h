@@ -40,6 +40,7 @@ enum field_flag {
     FIELD_URI = 1 << 8,   /* holds an artifact URI */
     FIELD_MS = 1 << 9,    /* milliseconds */
     FIELD_WS = 1 << 10,   /* a workspace's name; null means "default" */
+    FIELD_PART = 1 << 11, /* a delta's mark of a parent; see record_part */
 };
 
 enum codec {
@@ -116,6 +117,18 @@ static inline bool kind_has_trait(enum kind kind, enum kind_trait trait)
 
 /* The workspace of a record, "default" where it names none or its kind has none. */
 struct value record_workspace(const struct record *r);
+
+/* How much of an entity a delta sends. */
+enum record_part {
+    PART_WHOLE,     /* no mark: the record and all its children, or a kind without children */
+    PART_UNCHANGED, /* its own fields are as they were at the base; it stands there for its children's sake */
+    PART_CHANGED,   /* its own fields have changed; of its children only those that changed follow */
+    PART_INVALID,   /* another mark: no record of a stream has it */
+};
+enum record_part record_part(const struct record *r);
+/* Marks r, of a kind that has such a mark; not PART_INVALID. */
+void record_set_part(struct record *r, enum record_part part);
+
 /* Checks required fields and types (BIN is accepted where text is expected). false with e filled: where is
  * the record. */
 bool record_validate(const struct record *r, struct err *e);

@@ -33,6 +33,10 @@ const char *ref_word(unsigned flags);
 struct ref_check;
 struct ref_check *ref_check_new(const char *tmpdir); /* for many ids; it lives as long as the check */
 void ref_check_segment(struct ref_check *c);         /* a segment begins */
+/* One of the segments is a delta: what its records refer to may be where it goes to, and is not looked for.
+ */
+void ref_check_delta(struct ref_check *c);
+bool ref_check_has_delta(const struct ref_check *c);
 void ref_check_add(struct ref_check *c, const struct record *r);
 /* Calls report for each problem, as err_print wants it; returns how many there are. */
 uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, const char *what));

@@ -175,6 +175,9 @@ enum wire_event jsonl_next(struct jsonl_reader *r, const struct record **rec, st
         return fail(r, e, "a segment begins with a header line", "keep the line whose kind is \"header\"");
     if (r->rec.kind->kind == KIND_trailer)
         return take_trailer(r, e);
+    struct err inner;
+    if (!wire_record_allowed(&r->header, &r->rec, &inner))
+        return fail(r, e, inner.what, NULL);
     wire_write(r->sum, &r->rec);
     if (rec)
         *rec = &r->rec;

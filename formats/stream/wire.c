@@ -73,12 +73,16 @@ static void put_record(struct wire_writer *w, const struct record *r)
 void wire_header_record(const struct wire_header *h, struct record *rec)
 {
     record_init(rec, KIND_header);
-    rec->v[F_header_format] = value_int(WIRE_FORMAT);
+    rec->v[F_header_format] = value_int(wire_is_delta(h) ? WIRE_FORMAT_DELTA : WIRE_FORMAT);
     rec->v[F_header_minor] = value_int(WIRE_MINOR);
     rec->v[F_header_producer] = value_str(h->producer);
     rec->v[F_header_source] = value_str(h->source);
     rec->v[F_header_shard] = value_int(h->shard);
     rec->v[F_header_shards] = value_int(h->shards);
+    if (h->state[0] != '\0')
+        rec->v[F_header_state] = value_str(h->state);
+    if (h->has_base)
+        rec->v[F_header_base] = value_int(h->base);
 }
 
 void wire_write_header_copy(struct wire_writer *w, const struct wire_header *h)
@@ -90,11 +94,17 @@ void wire_write_header_copy(struct wire_writer *w, const struct wire_header *h)
     put_record(w, &r);
 }
 
+void wire_header_init(struct wire_header *h, const char *source, int64_t shard, int64_t shards)
+{
+    *h = (struct wire_header){.format = WIRE_FORMAT, .minor = WIRE_MINOR, .shard = shard, .shards = shards};
+    snprintf(h->producer, sizeof h->producer, "%s %s", err_program(), MLRUNS_TOOLS_VERSION);
+    snprintf(h->source, sizeof h->source, "%s", source);
+}
+
 void wire_write_header(struct wire_writer *w, const char *source, int64_t shard, int64_t shards)
 {
-    struct wire_header h = {.shard = shard, .shards = shards};
-    snprintf(h.producer, sizeof h.producer, "%s %s", err_program(), MLRUNS_TOOLS_VERSION);
-    snprintf(h.source, sizeof h.source, "%s", source);
+    struct wire_header h;
+    wire_header_init(&h, source, shard, shards);
     wire_write_header_copy(w, &h);
 }
 
@@ -155,7 +165,7 @@ void wire_writer_close(struct wire_writer *w)
 
 /* -- reading */
 
-static bool is_source_id(const struct value *v)
+static bool is_hex_id(const struct value *v)
 {
     if (v->len != SOURCE_DIGITS)
         return false;
@@ -165,13 +175,34 @@ static bool is_source_id(const struct value *v)
     return true;
 }
 
+/* The state and base of a header whose other fields are read. */
+static bool read_state(const struct value *v, struct wire_header *h, struct err *e)
+{
+    const struct value *state = &v[F_header_state], *base = &v[F_header_base];
+    if (!value_is_null(state) && !is_hex_id(state))
+        return err_set(e, NULL, "the state is not %d hexadecimal digits", SOURCE_DIGITS);
+    if (!value_is_null(state))
+        memcpy(h->state, state->s, SOURCE_DIGITS);
+    if (!value_is_null(base)) {
+        h->has_base = true;
+        h->base = base->i;
+    }
+    if (h->has_base && (value_is_null(state) || h->base < 0))
+        return err_set(e, NULL, "the base must be a generation, from 0, of a state");
+    if (h->has_base && h->format == WIRE_FORMAT)
+        return err_set(e, NULL, "a stream with a base must have format %d", WIRE_FORMAT_DELTA);
+    if (wire_is_delta(h) && h->shards > 1)
+        return err_set(e, NULL, "a delta must not be a shard");
+    return true;
+}
+
 bool wire_header_read(const struct record *rec, struct wire_header *h, struct err *e)
 {
     const struct value *v = rec->v, *producer = &v[F_header_producer];
     struct err inner;
-    if (v[F_header_format].type == VALUE_INT && v[F_header_format].i > WIRE_FORMAT) {
-        err_set(e, NULL, "the stream has format %" PRId64 ", this program reads format %d",
-                v[F_header_format].i, WIRE_FORMAT);
+    if (v[F_header_format].type == VALUE_INT && v[F_header_format].i > WIRE_FORMAT_DELTA) {
+        err_set(e, NULL, "the stream has format %" PRId64 ", this program reads formats %d and %d",
+                v[F_header_format].i, WIRE_FORMAT, WIRE_FORMAT_DELTA);
         return err_hint(e, "a newer mlruns-tools wrote it; use that one to read it");
     }
     if (!record_validate(rec, &inner))
@@ -180,18 +211,45 @@ bool wire_header_read(const struct record *rec, struct wire_header *h, struct er
                               .minor = v[F_header_minor].i,
                               .shard = v[F_header_shard].i,
                               .shards = v[F_header_shards].i};
-    if (h->format != WIRE_FORMAT || h->minor < 0)
+    if (h->format < WIRE_FORMAT || h->minor < 0)
         return err_set(e, NULL, "no such format: %" PRId64 ".%" PRId64, h->format, h->minor);
     if (h->shards < 1 || h->shards > MAX_SHARDS || h->shard < 0 || h->shard >= h->shards)
         return err_set(e, NULL, "no such shard: %" PRId64 "/%" PRId64, h->shard, h->shards);
-    if (!is_source_id(&v[F_header_source]))
+    if (!is_hex_id(&v[F_header_source]))
         return err_set(e, NULL, "the source is not %d hexadecimal digits", SOURCE_DIGITS);
     if (producer->type != VALUE_STR || producer->len > PRODUCER_MAX ||
         memchr(producer->s, '\0', producer->len))
         return err_set(e, NULL, "the producer is not a text of at most %d bytes", (int)PRODUCER_MAX);
     memcpy(h->source, v[F_header_source].s, SOURCE_DIGITS);
     memcpy(h->producer, producer->s, producer->len);
-    return true;
+    return read_state(v, h, e);
+}
+
+bool wire_record_allowed(const struct wire_header *h, const struct record *rec, struct err *e)
+{
+    enum record_part part = record_part(rec);
+    if (part == PART_WHOLE || (part != PART_INVALID && wire_is_delta(h)))
+        return true;
+    struct buf who = {0};
+    record_describe(rec, &who);
+    if (part == PART_INVALID)
+        err_set(e, NULL, "%s: field 'partial' must be \"unchanged\" or \"changed\"", buf_str(&who));
+    else
+        err_set(e, NULL, "%s: marked partial in a stream of format %d", buf_str(&who), WIRE_FORMAT);
+    buf_free(&who);
+    return false;
+}
+
+bool wire_refuse_delta(const struct wire_header *h, struct err *e)
+{
+    if (h->has_base)
+        err_set(e, NULL,
+                "the stream is a delta (format 2): it has only what changed since generation %" PRId64
+                " of state %s",
+                h->base, h->state);
+    else
+        err_set(e, NULL, "the stream is a delta (format 2): it has only parts of some entities");
+    return err_hint(e, "`ml-load --sync` takes it; a dump without --since writes the whole");
 }
 
 /* Compares what a trailer says with what was there. unknown: records of kinds that this program does not
@@ -248,6 +306,7 @@ struct wire_reader {
     size_t current;    /* bytes of the current record, still unconsumed */
     bool in_segment;
     bool whole;
+    bool deltas; /* accepted */
     bool failed;
     struct err failure;
     struct record rec;
@@ -268,6 +327,11 @@ struct wire_reader *wire_reader_new(int fd, const char *name)
 void wire_reader_want_whole(struct wire_reader *r)
 {
     r->whole = true;
+}
+
+void wire_reader_accept_deltas(struct wire_reader *r)
+{
+    r->deltas = true;
 }
 
 static enum wire_event fail_at(struct wire_reader *r, const char *where, const char *what, const char *hint)
@@ -420,6 +484,10 @@ static enum wire_event take_header(struct wire_reader *r)
     struct err e;
     if (!wire_header_read(&r->rec, &r->header, &e))
         return fail(r, e.hint, "%s", e.what);
+    if (wire_is_delta(&r->header) && !r->deltas) {
+        wire_refuse_delta(&r->header, &e);
+        return fail(r, e.hint, "%s", e.what);
+    }
     if (r->whole && !note_shard(r))
         return WIRE_ERROR;
     r->in_segment = true;
@@ -459,6 +527,8 @@ static enum wire_event take_record(struct wire_reader *r, const struct record **
         return fail(r, cut_hint, "a header inside of a segment: the segment before it was cut");
     if (!record_validate(&r->rec, &e))
         return fail(r, NULL, "%s: %s", e.where, e.what);
+    if (!wire_record_allowed(&r->header, &r->rec, &e))
+        return fail(r, NULL, "%s", e.what);
     if (r->rec.kind->kind == KIND_trailer)
         return take_trailer(r);
     XXH3_64bits_update(r->hash, r->io.data, r->current);

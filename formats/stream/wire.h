@@ -11,7 +11,9 @@
 #include "common/io.h"
 #include "formats/record/record.h"
 
-enum { WIRE_FORMAT = 1, WIRE_MINOR = 0 };
+/* Major versions: of a stream that is a whole, and of a delta, which no reader may take for one. A stream has
+ * format 2 if, and only if, its header has a base or one of its parents a mark (record_part). */
+enum { WIRE_FORMAT = 1, WIRE_FORMAT_DELTA = 2, WIRE_MINOR = 1 };
 
 /* Caps that the scanner enforces before msgpack-c sees a byte. Bytes, entries, levels. */
 /* One record: what SQLite takes as a row by default (SQLITE_MAX_LENGTH); PostgreSQL takes 2^30 - 1 of a
@@ -29,7 +31,17 @@ struct wire_header {
     char producer[64];
     char source[33]; /* 32 hex digits and NUL */
     int64_t shard, shards;
+    char state[33]; /* id of the producer's state of the source, 32 hex digits; "" when it keeps none */
+    bool has_base;  /* the segment has what changed since `base`, a generation of that state */
+    int64_t base;
 };
+
+/* A segment without a base is a whole as far as it goes: with a state it is the first of a series of ticks.
+ */
+static inline bool wire_is_delta(const struct wire_header *h)
+{
+    return h->has_base || h->format == WIRE_FORMAT_DELTA;
+}
 
 struct wire_counts {
     uint64_t n[KIND_COUNT]; /* records of each kind, KIND_skipped among them */
@@ -44,10 +56,13 @@ struct wire_writer;
 /* A writer on fd, e.g. STDOUT_FILENO. Write errors end the program (io.h). fd -1: nothing is written, only
  * counted and summed. wire_writer_close frees it. */
 struct wire_writer *wire_writer_new(int fd, const char *name);
-/* source: 32 hex digits. producer is this program with its version. */
+/* A header of this program: source is 32 hex digits. The caller may add state and base; the format follows.
+ */
+void wire_header_init(struct wire_header *h, const char *source, int64_t shard, int64_t shards);
+/* The two in one, of a stream without a state. */
 void wire_write_header(struct wire_writer *w, const char *source, int64_t shard, int64_t shards);
 void wire_write_header_copy(struct wire_writer *w,
-                            const struct wire_header *h); /* of a filter: keeps source and shard */
+                            const struct wire_header *h); /* of a filter: keeps all but the minor version */
 void wire_write(struct wire_writer *w, const struct record *r);
 /* Records already encoded (by threads): len bytes which hold counts->n[] records. */
 void wire_write_encoded(struct wire_writer *w, const char *data, size_t len,
@@ -63,8 +78,12 @@ bool wire_writer_check(const struct wire_writer *w, const struct record *trailer
 /* Fills h from a record of kind header and checks it: versions, shard, source. false with e->what (and hint)
  * filled. */
 bool wire_header_read(const struct record *rec, struct wire_header *h, struct err *e);
-/* The other way round: rec's strings point into h. Format and minor are this program's. */
+/* The other way round: rec's strings point into h. Minor is this program's, the format that of a whole unless
+ * h is a delta's. */
 void wire_header_record(const struct wire_header *h, struct record *rec);
+/* Whether a record may stand in a segment of h: a mark (record_part) must be one, and stands in deltas alone.
+ * false with e->what set. */
+bool wire_record_allowed(const struct wire_header *h, const struct record *rec, struct err *e);
 /* Hands over what is buffered, e.g. before the program ends of an error, so that what was good can be seen.
  */
 void wire_writer_flush(struct wire_writer *w);
@@ -87,6 +106,11 @@ struct wire_reader *wire_reader_new(int fd, const char *name);
 /* The stream must be a whole: at WIRE_END, of each source all shards must have been there, each once; else
  * WIRE_ERROR that names the shard. For ml-load and ml-verify; filters take what they get. */
 void wire_reader_want_whole(struct wire_reader *r);
+/* Deltas are read, too; wire_reader_header tells them. Without this a delta is an error: what reads it as a
+ * whole would take what was not sent for absent. */
+void wire_reader_accept_deltas(struct wire_reader *r);
+/* The error that a program gives which takes wholes alone: e->what and hint, for a segment of h. false. */
+bool wire_refuse_delta(const struct wire_header *h, struct err *e);
 /* Next event. In messages a record's number counts every map of the stream from 1, headers and trailers too:
  * it is the number of its line in the JSON view. *rec is set for WIRE_RECORD; it and its strings live until
  * the next call. Records are validated (record_validate). Unknown fields and kinds of a newer minor version

@@ -28,6 +28,8 @@ static struct source source_open(int fd, bool json, bool reseal)
         s.lines = jsonl_reader_new(fd, name, reseal);
     else
         s.stream = wire_reader_new(fd, name);
+    if (s.stream)
+        wire_reader_accept_deltas(s.stream);
     return s;
 }
 
@@ -240,10 +242,38 @@ static bool seal(struct pipeline *p, struct err *e)
     return true;
 }
 
+/* Whether what is asked for can be done to a delta. */
+static bool fits_delta(struct pipeline *p, const struct wire_header *h, struct err *e)
+{
+    if (!wire_is_delta(h))
+        return true;
+    if (p->merge) {
+        err_set(e, "standard input", "a delta cannot be merged: what it refers to is not in it");
+        return err_hint(e, "`ml-load --sync` brings one source after another into a database");
+    }
+    if (p->renumber && !p->mapped) {
+        err_set(e, "standard input", "a delta lacks experiments, so that the others would get their numbers");
+        return err_hint(e, "--use-id-map takes the numbers of the stream before it, --id-map keeps them");
+    }
+    const char *option = p->select ? select_refuses_delta(p->select) : NULL;
+    if (option) {
+        err_set(e, "standard input", "%s cannot select from a delta: it lacks what did not change", option);
+        return err_hint(e, "--experiment, --kind and --exclude-kind can");
+    }
+    if (p->select)
+        select_delta(p->select);
+    p->delta = true;
+    if (p->refs)
+        ref_check_delta(p->refs);
+    return true;
+}
+
 /* Headers and trailers: kept one to one, unless segments are merged. */
 static bool take_frame(struct pipeline *p, enum phase phase, enum wire_event event,
                        const struct wire_header *h, struct err *e)
 {
+    if (event == WIRE_HEADER && !fits_delta(p, h, e))
+        return false;
     if (event == WIRE_HEADER && p->merge && phase >= PHASE_MERGE)
         merge_segment(p->merge, h);
     if (phase != PHASE_WRITE || p->merge)
@@ -294,7 +324,7 @@ static bool run_before(struct pipeline *p, int selecting, const struct replay *i
     for (int i = 0; i < selecting; i++) {
         if (!run_again(p, (enum phase)(PHASE_SELECT + i), in, e))
             return false;
-        if (i == 0 && select_report(p->select) > 0) {
+        if (i == 0 && !p->delta && select_report(p->select) > 0) {
             err_set(e, NULL, "nothing is written");
             return err_hint(e, "ml-transform --summary shows what is there");
         }

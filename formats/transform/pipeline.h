@@ -32,6 +32,7 @@ struct pipeline {
     struct select *select;
     struct merge *merge;
     struct renumber *renumber;
+    bool mapped; /* renumber has the ids of a map */
     struct rename *rename;
     struct relocate *relocate;
     struct workspace *workspace;
@@ -39,6 +40,7 @@ struct pipeline {
     struct ref_check *refs;
     struct summary *summary;
     uint64_t records, segments; /* written */
+    bool delta;                 /* one of the segments is a delta */
     /* private */
     struct wire_writer *stream;
     struct jsonl_writer *lines; /* at most one is not NULL */

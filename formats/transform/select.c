@@ -30,6 +30,7 @@ enum {
     WANTED = 1 << 1,    /* something that is kept needs it */
     DELETED = 1 << 2,   /* an experiment in the trash */
     OF_RUN = 1 << 3,    /* a trace of a run that is kept */
+    SEEN = 1 << 4,      /* of a delta: it is in the stream */
     FIRST_TAG = 1 << 8, /* and so on: the tags that it has */
 };
 
@@ -55,6 +56,7 @@ struct select {
     const char *stage;    /* NULL: any */
     int64_t since, until; /* ms */
     bool timed;
+    bool delta; /* a reference may lead out of the stream */
     bool wanted_kind[KIND_COUNT], excluded[KIND_COUNT], any_kind;
     bool allowed[KIND_COUNT], settled;
     struct spill *spill;
@@ -262,6 +264,26 @@ static bool by_anything(const struct select *x)
     return by_run(x) || x->experiments.n > 0 || x->stage;
 }
 
+const char *select_refuses_delta(const struct select *x)
+{
+    return x->runs.n > 0       ? "--run"
+           : x->statuses.n > 0 ? "--status"
+           : x->n_tags > 0     ? "--tag"
+           : x->stage          ? "--lifecycle"
+           : x->timed          ? "--since, --until"
+                               : NULL;
+}
+
+void select_delta(struct select *x)
+{
+    x->delta = true;
+}
+
+bool select_needs_runs(const struct select *x)
+{
+    return by_run(x) || x->experiments.n > 0;
+}
+
 int select_passes(const struct select *x)
 {
     return by_anything(x) ? 3 : 0;
@@ -311,6 +333,8 @@ static void collect_run(struct select *x, const struct record *r)
 {
     uint64_t where = bits_of(x, r, F_run_experiment_id);
     bool named = is_wished(&x->runs, &r->v[F_run_run_id]);
+    if (x->delta)
+        add_bits(x, r, F_run_run_id, SEEN);
     if (named && where & CANDIDATE && is_wished(&x->statuses, &r->v[F_run_status]) &&
         in_stage(x, &r->v[F_run_lifecycle_stage], where) && in_time(x, &r->v[F_run_start_time]))
         add_bits(x, r, F_run_run_id, CANDIDATE);
@@ -319,6 +343,8 @@ static void collect_run(struct select *x, const struct record *r)
 static void collect_trace(struct select *x, const struct record *r)
 {
     uint64_t where = bits_of(x, r, F_trace_experiment_id);
+    if (x->delta)
+        add_bits(x, r, F_trace_trace_id, SEEN);
     if (where & CANDIDATE && in_stage(x, NULL, where) && in_time(x, &r->v[F_trace_request_time]))
         add_bits(x, r, F_trace_trace_id, CANDIDATE);
 }
@@ -356,18 +382,15 @@ static void collect_model(struct select *x, const struct record *r)
 {
     uint64_t where = bits_of(x, r, F_logged_model_experiment_id);
     bool of_run = !by_run(x) || keeps_run(x, bits_of(x, r, F_logged_model_source_run_id));
+    if (x->delta)
+        add_bits(x, r, F_logged_model_model_id, SEEN);
     if (where & CANDIDATE && of_run && in_stage(x, &r->v[F_logged_model_lifecycle_stage], where))
         add_bits(x, r, F_logged_model_model_id, CANDIDATE);
 }
 
-static bool registry_by_run(const struct select *x)
-{
-    return by_run(x) || x->experiments.n > 0;
-}
-
 static void collect_version(struct select *x, const struct record *r)
 {
-    if (registry_by_run(x) && !keeps_run(x, bits_of(x, r, F_model_version_run_id)))
+    if (select_needs_runs(x) && !keeps_run(x, bits_of(x, r, F_model_version_run_id)))
         return;
     struct value parts[3];
     ref_version(r, parts);
@@ -450,13 +473,17 @@ static bool keeps_bits(const struct select *x, unsigned flags, uint64_t bits)
     case FIELD_MODEL:
         return keeps_model(bits);
     default:
-        return !registry_by_run(x) || bits & WANTED;
+        return !select_needs_runs(x) || bits & WANTED;
     }
 }
 
-/* Whether the entity that field f names is kept. */
+/* Whether the entity that field f names is kept. What a delta names and lacks is judged by the experiment
+ * that all but the registry names as well. */
 static bool keeps_entity(const struct select *x, const struct record *r, int f)
 {
+    const unsigned units = FIELD_RUN | FIELD_TRACE | FIELD_MODEL;
+    if (x->delta && r->kind->fields[f].flags & units && !(bits_of(x, r, f) & SEEN))
+        return true;
     return keeps_bits(x, r->kind->fields[f].flags, bits_of(x, r, f));
 }
 

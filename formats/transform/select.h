@@ -23,6 +23,13 @@ bool select_kind(struct select *x, const char *kind, struct err *e); /* and what
 bool select_exclude_kind(struct select *x, const char *kind,
                          struct err *e); /* and what needs it: its children */
 
+/* The option that cannot select from a delta, because what it looks at may not be in it, or may have been
+ * otherwise when the rest was sent; NULL: there is none. */
+const char *select_refuses_delta(const struct select *x);
+/* A segment is a delta. */
+void select_delta(struct select *x);
+/* Whether what is kept of the registry depends on the runs that are kept. */
+bool select_needs_runs(const struct select *x);
 /* How often the whole stream must be shown to select_collect before select_keeps can be asked: 0 when only
  * kinds are chosen. */
 int select_passes(const struct select *x);

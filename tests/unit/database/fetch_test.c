@@ -49,7 +49,7 @@ static const char *rows(struct db *db, enum kind kind, unsigned flags)
     int more = -1;
     buf_reset(&out);
     while (c && (more = fetch_next(c, &r, &e)) > 0) {
-        for (int i = 0; i < r.kind->n_fields; i++) {
+        for (int i = 0; i < r.kind->n_fields && !(r.kind->fields[i].flags & FIELD_PART); i++) {
             buf_adds(&out, i ? "|" : "");
             value_describe(&r.v[i], &out);
         }

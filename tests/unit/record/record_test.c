@@ -19,8 +19,12 @@ static void test_list(void)
         }
         for (int other = 0; other < i; other++)
             wrong += kinds[other].report_rank == k->report_rank;
+        for (int f = 0; f < k->n_fields; f++) /* record_part looks at the last field alone */
+            wrong += (k->fields[f].flags & FIELD_PART) &&
+                     (f != k->n_fields - 1 || !kind_has_trait(k->kind, TRAIT_PARENT));
     }
-    is_int(wrong, 0, "kinds and fields are found by their names; keys are required; orders differ");
+    is_int(wrong, 0,
+           "kinds and fields are found by their names; keys are required; orders differ; marks are last");
     is_int(kinds[KIND_metric].n_fields, F_metric_COUNT, "number of fields");
     is_int(kinds[KIND_model_output].n_consts, 2, "number of constant columns");
     is_int(kinds[KIND_run].n_consts, 0, "none elsewhere");

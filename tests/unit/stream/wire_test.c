@@ -304,17 +304,17 @@ static void test_versions(void)
 {
     struct buf s = {0};
     make_stream((int[]){0}, 1, 1, &s);
-    patch(&s, "format\x01", 7, "format\x02");
-    is_refused(s.data, s.len, false, "format 2", "a newer major version");
+    patch(&s, "format\x01", 7, "format\x03");
+    is_refused(s.data, s.len, false, "format 3", "a newer major version");
     make_stream((int[]){0}, 1, 1, &s);
-    patch(&s, "minor\x00", 6, "minor\x01");
+    patch(&s, "minor\x01", 6, "minor\x02");
     patch(&s, "loss\xa4step", 9, "loss\xa4stop");
     is_refused(s.data, s.len, false, "'step' is missing",
                "a required field of another name, in a newer minor version");
     buf_free(&s);
 }
 
-/* A stream of minor version 1 with a field and a kind that are unknown here. */
+/* A stream of a newer minor version with a field and a kind that are unknown here. */
 static void test_newer_minor(void)
 {
     static const char kind[] = "\x82\xa4kind\xa6planet\xa4name\xa5venus";
@@ -335,7 +335,7 @@ static void test_newer_minor(void)
     wire_writer_close(w);
     contents(keep, &s);
     close(keep);
-    patch(&s, "minor\x00", 6, "minor\x01");
+    patch(&s, "minor\x01", 6, "minor\x02");
     /* The checksum of the patched segment, by a writer that takes its bytes as they are. */
     w = wire_writer_new(-1, "sum");
     wire_write_encoded(w, s.data, s.len, &none);
@@ -359,11 +359,91 @@ static void test_newer_minor(void)
     contents(log, &field);
     ok(strstr(buf_str(&field), "'color'") && strstr(buf_str(&field), "'planet'"),
        "with a warning for field and kind");
-    patch(&s, "minor\x01", 6, "minor\x00");
+    patch(&s, "minor\x02", 6, "minor\x01");
     is_refused(s.data, s.len, false, "has no field 'color'", "an unknown field of our own version");
     close(saved);
     close(log);
     buf_free(&field);
+    buf_free(&s);
+}
+
+/* A segment of h with a run, marked or not. */
+static void make_delta(const struct wire_header *h, enum record_part part, struct buf *out)
+{
+    int fd = scratch_file(), keep = dup(fd);
+    struct wire_writer *w = wire_writer_new(fd, "test");
+    struct record r;
+    record_init(&r, KIND_run);
+    r.v[F_run_run_id] = value_str("r1");
+    r.v[F_run_experiment_id] = value_str("1");
+    r.v[F_run_lifecycle_stage] = value_str("active");
+    record_set_part(&r, part);
+    wire_write_header_copy(w, h);
+    wire_write(w, &r);
+    wire_write_trailer(w);
+    wire_writer_close(w);
+    contents(keep, out);
+    close(keep);
+}
+
+/* Reads a segment that make_delta has made; the run's mark, or PART_INVALID with e filled. */
+static enum record_part read_delta(const struct buf *s, struct wire_header *h, struct err *e)
+{
+    int fd = file_of(s->data, s->len);
+    struct wire_reader *r = wire_reader_new(fd, "in");
+    const struct record *rec;
+    enum wire_event event;
+    enum record_part part = PART_INVALID;
+    wire_reader_accept_deltas(r);
+    while ((event = wire_next(r, &rec, e)) > WIRE_END)
+        if (event == WIRE_RECORD)
+            part = record_part(rec);
+    *h = *wire_reader_header(r);
+    wire_reader_free(r);
+    close(fd);
+    return event == WIRE_END ? part : PART_INVALID;
+}
+
+static void test_deltas(void)
+{
+    static const char state[] = "00112233445566778899aabbccddeeff";
+    struct wire_header h, got;
+    struct buf s = {0};
+    struct err e = {0};
+    wire_header_init(&h, source, 0, 1);
+    make_delta(&h, PART_WHOLE, &s);
+    is_int(read_delta(&s, &got, &e), PART_WHOLE, "a stream without a state %s", e.what);
+    ok(got.state[0] == '\0' && !got.has_base && got.format == WIRE_FORMAT, "is a whole");
+    memcpy(h.state, state, sizeof state);
+    make_delta(&h, PART_WHOLE, &s);
+    is_int(read_all(s.data, s.len, true, &e), 1, "the first stream of a state is read as a whole");
+    is_int(read_delta(&s, &got, &e), PART_WHOLE, "it names its state %s", e.what);
+    is_str(got.state, state, "which is that of the header");
+    is_int(got.format, WIRE_FORMAT, "and has format 1");
+    make_delta(&h, PART_CHANGED, &s);
+    ok(read_delta(&s, &got, &e) == PART_INVALID && strstr(e.what, "partial in a stream of format 1"),
+       "a mark in a whole: refused (%s)", e.what);
+    h.has_base = true;
+    h.base = 0;
+    make_delta(&h, PART_WHOLE, &s);
+    is_refused(s.data, s.len, true, "only what changed since generation 0 of state 0011",
+               "a delta as a whole");
+    h.base = 41;
+    make_delta(&h, PART_UNCHANGED, &s);
+    is_int(read_delta(&s, &got, &e), PART_UNCHANGED, "a delta's mark %s", e.what);
+    ok(got.has_base && got.base == 41 && got.format == WIRE_FORMAT_DELTA, "and base");
+    h = (struct wire_header){.format = WIRE_FORMAT_DELTA, .shards = 1};
+    memcpy(h.source, source, sizeof source);
+    make_delta(&h, PART_CHANGED, &s);
+    is_int(read_delta(&s, &got, &e), PART_CHANGED, "marks without a base %s", e.what);
+    is_refused(s.data, s.len, true, "only parts of some entities", "as a whole");
+    patch(&s, "changed", 7, "chanced");
+    ok(read_delta(&s, &got, &e) == PART_INVALID && strstr(e.what, "must be \"unchanged\" or"),
+       "another mark: refused (%s)", e.what);
+    h.shards = 2;
+    make_delta(&h, PART_CHANGED, &s);
+    ok(read_delta(&s, &got, &e) == PART_INVALID && strstr(e.what, "must not be a shard"),
+       "a shard of a delta: refused (%s)", e.what);
     buf_free(&s);
 }
 
@@ -412,6 +492,7 @@ int main(void)
     test_shards();
     test_versions();
     test_newer_minor();
+    test_deltas();
     test_counts();
     test_large();
     return done_testing();
