@@ -1,0 +1,602 @@
+/* State files: items in order, a checksum, and a name that is given last. */
+#include "formats/state/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "common/file.h"
+#include "common/io.h"
+
+static const char magic[] = "MLRSTATE";
+
+enum {
+    MAGIC_LEN = sizeof magic - 1,
+    FIRST_ITEM = MAGIC_LEN + 1,
+    SUM_LEN = 8,
+    WINDOW = 64 << 10,
+    MAX_ITEM = 1 << 28, /* a map entry's texts have no cap of their own */
+    VARINT_MAX = 10,
+};
+
+struct state {
+    int fd;
+    char *path;
+    uint64_t end;   /* of the items */
+    uint64_t first; /* item after the head */
+    struct state_head head;
+    struct buf texts; /* of the head */
+};
+
+void state_new_id(char id[33])
+{
+    unsigned char bytes[16];
+    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+        die(NULL, "no random numbers: %s", strerror(errno));
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* -- numbers and texts */
+
+static void add_number(struct buf *out, uint64_t n)
+{
+    char bytes[VARINT_MAX];
+    size_t len = 0;
+    do {
+        bytes[len++] = (char)((n & 0x7f) | (n > 0x7f ? 0x80 : 0));
+        n >>= 7;
+    } while (n);
+    buf_add(out, bytes, len);
+}
+
+/* Signed ones: the small of either sign are short. */
+static void add_signed(struct buf *out, int64_t n)
+{
+    add_number(out, ((uint64_t)n << 1) ^ (uint64_t)(n >> 63));
+}
+
+static void add_text(struct buf *out, const char *s, size_t len)
+{
+    add_number(out, len);
+    buf_add(out, s, len);
+}
+
+struct reader { /* of bytes in memory; at goes beyond end, and stays there, when they are too few */
+    const char *at, *end;
+    bool bad;
+};
+
+static uint64_t take_number(struct reader *r)
+{
+    uint64_t n = 0;
+    for (unsigned shift = 0; r->at < r->end && shift < 64; shift += 7) {
+        unsigned char c = (unsigned char)*r->at++;
+        n |= (uint64_t)(c & 0x7f) << shift;
+        if (!(c & 0x80))
+            return n;
+    }
+    r->bad = true;
+    return 0;
+}
+
+static int64_t take_signed(struct reader *r)
+{
+    uint64_t n = take_number(r);
+    return (int64_t)(n >> 1) ^ -(int64_t)(n & 1);
+}
+
+static struct state_text take_text(struct reader *r)
+{
+    uint64_t len = take_number(r);
+    struct state_text t = {r->at, len};
+    if (len > (uint64_t)(r->end - r->at)) {
+        r->bad = true;
+        return (struct state_text){"", 0};
+    }
+    r->at += len;
+    return t;
+}
+
+/* -- encoding */
+
+/* Appends the item that lies in out from `from` on, which has no length so far. */
+static void finish_item(struct buf *out, size_t from)
+{
+    size_t len = out->len - from;
+    struct buf head = {0};
+    add_number(&head, len);
+    buf_reserve(out, head.len);
+    memmove(out->data + from + head.len, out->data + from, len + 1);
+    memcpy(out->data + from, head.data, head.len);
+    out->len += head.len;
+    buf_free(&head);
+}
+
+static void encode_head(struct buf *out, const struct state_head *h)
+{
+    size_t from = out->len;
+    buf_addc(out, 'H');
+    add_text(out, h->id, strlen(h->id));
+    add_number(out, h->generation);
+    add_signed(out, h->time);
+    add_text(out, h->source, strlen(h->source));
+    add_text(out, h->options, strlen(h->options));
+    add_text(out, h->stream, strlen(h->stream));
+    finish_item(out, from);
+}
+
+void state_encode_map(struct buf *out, const struct state_map_entry *m)
+{
+    size_t from = out->len;
+    buf_addc(out, 'M');
+    add_text(out, m->kind.s, m->kind.len);
+    add_text(out, m->key.s, m->key.len);
+    add_text(out, m->value.s, m->value.len);
+    finish_item(out, from);
+}
+
+/* Kinds are letters in the file: their numbers change with entities.def. */
+static const struct {
+    enum kind kind;
+    char letter;
+} unit_kinds[] = {
+    {KIND_experiment, 'e'},       {KIND_run, 'r'}, {KIND_trace, 't'}, {KIND_logged_model, 'l'},
+    {KIND_registered_model, 'm'},
+};
+enum { N_UNIT_KINDS = sizeof unit_kinds / sizeof unit_kinds[0] };
+
+void state_encode_unit(struct buf *out, const struct state_unit *u)
+{
+    size_t from = out->len;
+    char letter = '?';
+    for (int i = 0; i < N_UNIT_KINDS; i++)
+        if (unit_kinds[i].kind == u->kind)
+            letter = unit_kinds[i].letter;
+    buf_addc(out, 'U');
+    add_number(out, u->flags);
+    buf_addc(out, letter);
+    add_text(out, u->key.s, u->key.len);
+    add_text(out, u->id.s, u->id.len);
+    finish_item(out, from);
+}
+
+void state_encode_file(struct buf *chunk, const struct state_file *f)
+{
+    bool has_offset = f->offset || f->lines;
+    add_text(chunk, f->path.s, f->path.len);
+    add_number(chunk, f->flags << 1 | has_offset);
+    add_number(chunk, f->size);
+    add_number(chunk, f->inode);
+    add_signed(chunk, f->mtime);
+    add_signed(chunk, f->ctime - f->mtime);
+    buf_add(chunk, &f->hash, sizeof f->hash);
+    if (has_offset) {
+        add_number(chunk, f->offset);
+        add_number(chunk, f->lines);
+    }
+}
+
+void state_encode_chunk(struct buf *out, struct buf *chunk)
+{
+    if (chunk->len == 0)
+        return;
+    add_number(out, chunk->len + 1);
+    buf_addc(out, 'F');
+    buf_add(out, chunk->data, chunk->len);
+    buf_reset(chunk);
+}
+
+/* -- reading */
+
+static bool damaged(const struct state *s, struct err *e)
+{
+    err_set(e, s->path, "the state is damaged");
+    return err_hint(e, "remove it: the next tick then sends everything");
+}
+
+void state_cursor_init(struct state_cursor *c, const struct state *s)
+{
+    *c = (struct state_cursor){.state = s, .next = s->first};
+}
+
+void state_cursor_free(struct state_cursor *c)
+{
+    buf_free(&c->window);
+}
+
+/* The len bytes from `at` on; NULL with e filled. They live until the next call. */
+static const char *bytes_at(struct state_cursor *c, uint64_t at, size_t len, struct err *e)
+{
+    if (at > c->state->end || len > c->state->end - at) {
+        damaged(c->state, e);
+        return NULL;
+    }
+    if (at >= c->window_at && at - c->window_at <= c->window.len &&
+        len <= c->window.len - (at - c->window_at))
+        return c->window.data + (at - c->window_at);
+    uint64_t left = c->state->end - at;
+    size_t want = len > WINDOW ? len : left < WINDOW ? (size_t)left : WINDOW;
+    buf_fit(&c->window, want);
+    c->window_at = at;
+    for (size_t have = 0; have < want;) {
+        ssize_t n = pread(c->state->fd, c->window.data + have, want - have, (off_t)(at + have));
+        if (n <= 0 && errno != EINTR) {
+            c->window.len = 0;
+            err_set(e, c->state->path, "cannot read: %s", n < 0 ? strerror(errno) : "it was cut");
+            return NULL;
+        }
+        have += n > 0 ? (size_t)n : 0;
+    }
+    return c->window.data;
+}
+
+/* Looks at the item at c->next: its type and the bytes behind that. 1; 0: the end; -1. Goes to the one behind
+ * it. */
+static int next_item(struct state_cursor *c, char *type, struct reader *r, struct err *e)
+{
+    uint64_t left = c->state->end - c->next;
+    size_t some = left < VARINT_MAX ? (size_t)left : VARINT_MAX;
+    const char *p = bytes_at(c, c->next, some, e);
+    if (!p)
+        return -1;
+    struct reader head = {p, p + some, false};
+    uint64_t len = take_number(&head);
+    if (head.bad || len == 0 || len > MAX_ITEM)
+        return damaged(c->state, e) - 1;
+    uint64_t body = c->next + (uint64_t)(head.at - p);
+    p = bytes_at(c, body, (size_t)len, e);
+    if (!p)
+        return -1;
+    *type = *p;
+    *r = (struct reader){p + 1, p + len, false};
+    c->from = c->next;
+    c->next = body + len;
+    return *type != 'E';
+}
+
+/* As next_item; only items of the type. 'U': goes over others; else they end it, and are not gone over. */
+static int next_of(struct state_cursor *c, char wanted, struct reader *r, struct err *e)
+{
+    for (;;) {
+        char type = '\0';
+        uint64_t here = c->next;
+        int got = next_item(c, &type, r, e);
+        if (got > 0 && type == wanted)
+            return 1;
+        if (got > 0 && wanted == 'U')
+            continue;
+        if (got >= 0)
+            c->next = here;
+        return got < 0 ? -1 : 0;
+    }
+}
+
+int state_map_next(struct state_cursor *c, struct state_map_entry *out, struct err *e)
+{
+    struct reader r;
+    int got = next_of(c, 'M', &r, e);
+    if (got <= 0)
+        return got;
+    out->kind = take_text(&r);
+    out->key = take_text(&r);
+    out->value = take_text(&r);
+    return r.bad ? damaged(c->state, e) - 1 : 1;
+}
+
+int state_unit_next(struct state_cursor *c, struct state_unit *out, struct err *e)
+{
+    struct reader r;
+    int got = next_of(c, 'U', &r, e);
+    if (got <= 0)
+        return got;
+    *out = (struct state_unit){.flags = (unsigned)take_number(&r), .kind = KIND_COUNT, .from = c->from};
+    char letter = r.at < r.end ? *r.at++ : '?';
+    for (int i = 0; i < N_UNIT_KINDS; i++)
+        if (unit_kinds[i].letter == letter)
+            out->kind = unit_kinds[i].kind;
+    out->key = take_text(&r);
+    out->id = take_text(&r);
+    return r.bad || out->kind == KIND_COUNT ? damaged(c->state, e) - 1 : 1;
+}
+
+void state_cursor_seek(struct state_cursor *c, uint64_t from)
+{
+    c->next = from;
+}
+
+void state_files_begin(struct state_files *files)
+{
+    buf_reset(&files->chunk);
+    files->at = 0;
+    files->end = false;
+}
+
+void state_files_free(struct state_files *files)
+{
+    buf_free(&files->chunk);
+}
+
+int state_file_next(struct state_cursor *c, struct state_files *files, struct state_file *out, struct err *e)
+{
+    struct reader r;
+    if (files->end)
+        return 0;
+    if (files->at == files->chunk.len) {
+        int got = next_of(c, 'F', &r, e);
+        files->end = got == 0;
+        if (got <= 0)
+            return got;
+        buf_reset(&files->chunk);
+        buf_add(&files->chunk, r.at, (size_t)(r.end - r.at));
+        files->at = 0;
+    }
+    r = (struct reader){files->chunk.data + files->at, files->chunk.data + files->chunk.len, false};
+    *out = (struct state_file){.path = take_text(&r)};
+    out->flags = (unsigned)take_number(&r);
+    out->size = take_number(&r);
+    out->inode = take_number(&r);
+    out->mtime = take_signed(&r);
+    out->ctime = out->mtime + take_signed(&r);
+    if (r.bad || (size_t)(r.end - r.at) < sizeof out->hash)
+        return damaged(c->state, e) - 1;
+    memcpy(&out->hash, r.at, sizeof out->hash);
+    r.at += sizeof out->hash;
+    if (out->flags & 1) {
+        out->offset = take_number(&r);
+        out->lines = take_number(&r);
+    }
+    out->flags >>= 1;
+    files->at = (size_t)(r.at - files->chunk.data);
+    return r.bad ? damaged(c->state, e) - 1 : 1;
+}
+
+/* -- opening */
+
+static bool copy_id(const struct state_text *t, char out[33])
+{
+    if (t->len != 32)
+        return false;
+    memcpy(out, t->s, 32);
+    out[32] = '\0';
+    return true;
+}
+
+static bool read_head(struct state *s, struct err *e)
+{
+    struct state_cursor c = {.state = s, .next = FIRST_ITEM};
+    struct reader r;
+    bool good = next_of(&c, 'H', &r, e) > 0;
+    if (good) {
+        struct state_text id = take_text(&r);
+        s->head.generation = take_number(&r);
+        s->head.time = take_signed(&r);
+        struct state_text source = take_text(&r), options = take_text(&r), stream = take_text(&r);
+        buf_add(&s->texts, source.s, source.len);
+        buf_addc(&s->texts, '\0');
+        buf_add(&s->texts, options.s, options.len);
+        buf_addc(&s->texts, '\0');
+        s->head.source = s->texts.data;
+        s->head.options = s->texts.data + source.len + 1;
+        good = !r.bad && copy_id(&id, s->head.id) && copy_id(&stream, s->head.stream);
+    }
+    if (!good)
+        damaged(s, e);
+    s->first = c.next;
+    state_cursor_free(&c);
+    return good;
+}
+
+/* Reads all of the file for its checksum. */
+static bool check_sum(struct state *s, uint64_t size, struct err *e)
+{
+    XXH3_state_t *sum = XXH3_createState();
+    char *chunk = xmalloc(WINDOW);
+    unsigned char want[SUM_LEN];
+    uint64_t at = 0, got = 0;
+    ssize_t n = 1;
+    if (!sum)
+        die(NULL, "out of memory");
+    XXH3_64bits_reset(sum);
+    while (at < s->end && n > 0) {
+        n = pread(s->fd, chunk, s->end - at < WINDOW ? (size_t)(s->end - at) : WINDOW, (off_t)at);
+        if (n > 0)
+            XXH3_64bits_update(sum, chunk, (size_t)n);
+        at += n > 0 ? (uint64_t)n : 0;
+    }
+    bool good = at == s->end && size == s->end + SUM_LEN && pread(s->fd, want, SUM_LEN, (off_t)at) == SUM_LEN;
+    for (int i = SUM_LEN; good && i-- > 0;)
+        got = got << 8 | want[i];
+    good = good && got == XXH3_64bits_digest(sum);
+    XXH3_freeState(sum);
+    free(chunk);
+    return good || damaged(s, e);
+}
+
+static bool check(struct state *s, struct err *e)
+{
+    char head[FIRST_ITEM];
+    struct stat st;
+    if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return err_set(e, s->path, "not a regular file");
+    if (pread(s->fd, head, sizeof head, 0) != sizeof head || memcmp(head, magic, MAGIC_LEN) != 0)
+        return err_set(e, s->path, "not a state of mlruns-tools");
+    if (head[MAGIC_LEN] != STATE_VERSION)
+        return err_set(e, s->path, "a state of version %d, this program reads version %d",
+                       (unsigned char)head[MAGIC_LEN], STATE_VERSION);
+    if (st.st_size < FIRST_ITEM + SUM_LEN)
+        return damaged(s, e);
+    s->end = (uint64_t)st.st_size - SUM_LEN;
+    return check_sum(s, (uint64_t)st.st_size, e) && read_head(s, e);
+}
+
+struct state *state_open(const char *path, bool *absent, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (absent)
+        *absent = fd < 0 && errno == ENOENT;
+    if (fd < 0) {
+        err_set(e, path, "cannot read the state: %s", strerror(errno));
+        return NULL;
+    }
+    struct state *s = xcalloc(1, sizeof *s);
+    s->fd = fd;
+    s->path = xstrdup(path);
+    if (check(s, e))
+        return s;
+    state_close(s);
+    return NULL;
+}
+
+const struct state_head *state_head(const struct state *s)
+{
+    return &s->head;
+}
+
+const char *state_path(const struct state *s)
+{
+    return s->path;
+}
+
+void state_close(struct state *s)
+{
+    if (!s)
+        return;
+    close(s->fd);
+    free(s->path);
+    buf_free(&s->texts);
+    free(s);
+}
+
+/* -- writing */
+
+struct state_writer {
+    char *path, *part;
+    int fd;
+    struct buf buf;
+    XXH3_state_t *sum;
+};
+
+static bool write_failed(const struct state_writer *w, struct err *e)
+{
+    return err_set(e, w->part, "cannot write: %s", strerror(errno));
+}
+
+static bool flush(struct state_writer *w, struct err *e)
+{
+    bool ok = io_write_all(w->fd, w->buf.data, w->buf.len);
+    buf_reset(&w->buf);
+    return ok || write_failed(w, e);
+}
+
+bool state_write(struct state_writer *w, const void *data, size_t len, struct err *e)
+{
+    XXH3_64bits_update(w->sum, data, len);
+    buf_add(&w->buf, data, len);
+    return w->buf.len < WINDOW || flush(w, e);
+}
+
+struct state_writer *state_writer_new(const char *path, const struct state_head *head, struct err *e)
+{
+    struct state_writer *w = xcalloc(1, sizeof *w);
+    struct buf item = {0};
+    w->path = xstrdup(path);
+    w->part = xasprintf("%s.part", path);
+    w->sum = XXH3_createState();
+    if (!w->sum)
+        die(NULL, "out of memory");
+    XXH3_64bits_reset(w->sum);
+    w->fd = open(w->part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    bool ok = w->fd >= 0 || write_failed(w, e);
+    buf_add(&item, magic, MAGIC_LEN);
+    buf_addc(&item, STATE_VERSION);
+    encode_head(&item, head);
+    ok = ok && state_write(w, item.data, item.len, e);
+    buf_free(&item);
+    if (ok)
+        return w;
+    state_writer_free(w);
+    return NULL;
+}
+
+bool state_write_copy(struct state_writer *w, struct state_cursor *c, uint64_t from, uint64_t to,
+                      struct err *e)
+{
+    while (from < to) {
+        size_t len = to - from < WINDOW / 2 ? (size_t)(to - from) : WINDOW / 2;
+        const char *p = bytes_at(c, from, len, e);
+        if (!p || !state_write(w, p, len, e))
+            return false;
+        from += len;
+    }
+    return true;
+}
+
+bool state_write_map_of(struct state_writer *w, const struct state *s, struct err *e)
+{
+    struct state_cursor c;
+    struct state_map_entry entry;
+    int got;
+    state_cursor_init(&c, s);
+    while ((got = state_map_next(&c, &entry, e)) > 0)
+        ;
+    bool ok = got == 0 && state_write_copy(w, &c, s->first, c.next, e);
+    state_cursor_free(&c);
+    return ok;
+}
+
+/* The directory, so that the name outlives a loss of power. */
+static void sync_directory(const char *path)
+{
+    char *dir = file_dirname(path);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(dir);
+}
+
+bool state_writer_commit(struct state_writer *w, struct err *e)
+{
+    static const char end[] = {1, 'E'};
+    if (!state_write(w, end, sizeof end, e))
+        return false;
+    uint64_t sum = XXH3_64bits_digest(w->sum);
+    for (int i = 0; i < SUM_LEN; i++)
+        buf_addc(&w->buf, (char)(sum >> 8 * i));
+    if (!flush(w, e))
+        return false;
+    int fd = w->fd;
+    bool ok = fsync(fd) == 0;
+    w->fd = -1;
+    ok = close(fd) == 0 && ok;
+    if (!ok || rename(w->part, w->path) != 0) {
+        write_failed(w, e);
+        unlink(w->part);
+        return false;
+    }
+    sync_directory(w->path);
+    return true;
+}
+
+void state_writer_free(struct state_writer *w)
+{
+    if (!w)
+        return;
+    if (w->fd >= 0) {
+        close(w->fd);
+        unlink(w->part);
+    }
+    XXH3_freeState(w->sum);
+    buf_free(&w->buf);
+    free(w->path);
+    free(w->part);
+    free(w);
+}
