@@ -1,110 +1,113 @@
 /* A record's fields into the columns of a row; what the target cannot hold is a problem, or left out on
  * request. */
+#include "formats/load/conversion.h"
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "formats/schema/limits.h"
-#include "formats/load/internal.h"
+/* What follows from a value that the target cannot hold. */
+enum verdict { KEEP, LEAVE_VALUE, LEAVE_RECORD, REFUSE };
 
 /* The id that is more than PostgreSQL holds: all others will be, too. */
-static enum verdict wide_id(struct load *s, const struct record *r, const char *what)
+static enum verdict wide_id(struct load_conversion *c, const struct record *r, const char *what)
 {
-    if (s->fatal)
+    if (c->problems->fatal)
         return REFUSE;
-    s->fatal = true;
-    err_set(&s->fatal_error, load_describe(s, r), "%s", what);
-    err_hint(&s->fatal_error,
+    c->problems->fatal = true;
+    err_set(&c->problems->fatal_error, load_describe(c->problems, r), "%s", what);
+    err_hint(&c->problems->fatal_error,
              "give experiments small ids on the way (mlruns-dump … | ml-transform --renumber-experiments | "
              "ml-load …), or widen the columns with --wide-experiment-ids, after which only ml-schema can "
              "upgrade the database");
     return REFUSE;
 }
 
-static enum verdict unsupported(struct load *s, const struct record *r, const struct misfit *m,
+static enum verdict unsupported(struct load_conversion *c, const struct record *r, const struct misfit *m,
                                 const char *what)
 {
     const struct kind_desc *k = r->kind;
     bool child = k->owner[0] && !kind_has_trait(k->kind, TRAIT_PARENT);
     if (m->kind == MISFIT_WIDE_ID)
-        return wide_id(s, r, what);
-    if (s->drop_unsupported && !m->needed && !child)
+        return wide_id(c, r, what);
+    if (c->problems->drop_unsupported && !m->needed && !child)
         return LEAVE_VALUE;
-    if (s->drop_unsupported && !kind_has_trait(k->kind, TRAIT_PARENT))
+    if (c->problems->drop_unsupported && !kind_has_trait(k->kind, TRAIT_PARENT))
         return LEAVE_RECORD;
     struct err e;
-    err_set(&e, load_describe(s, r), "%s", what);
+    err_set(&e, load_describe(c->problems, r), "%s", what);
     if (m->kind == MISFIT_ID)
         err_hint(&e, "ml-transform --renumber-experiments gives experiments new ids");
-    else if (s->drop_unsupported)
+    else if (c->problems->drop_unsupported)
         err_hint(&e, "other records belong to it, so it cannot be left out: change it in the source");
     else
         err_hint(&e, "%s", load_drop_hint);
-    load_problem(s, &e);
+    load_problem(c->problems, &e);
     return REFUSE;
 }
 
 /* A value whose column the revision does not have. */
-static enum verdict no_column(struct load *s, const struct record *r, int field, const char *what)
+static enum verdict no_column(struct load_conversion *c, const struct record *r, int field, const char *what)
 {
     const struct kind_desc *k = r->kind;
-    if (s->drop_unsupported) {
-        s->report.dropped_values[k->kind][field]++;
+    if (c->problems->drop_unsupported) {
+        c->problems->report.dropped_values[k->kind][field]++;
         return KEEP;
     }
-    if (s->told[k->kind] & 1u << field) {
-        load_problem_again(s);
+    if (c->reported[k->kind] & 1u << field) {
+        load_problem_again(c->problems);
         return REFUSE;
     }
-    s->told[k->kind] |= 1u << field;
+    c->reported[k->kind] |= 1u << field;
     struct err e;
-    err_set(&e, load_describe(s, r), "%s (not repeated for other %s)", what, k->plural);
+    err_set(&e, load_describe(c->problems, r), "%s (not repeated for other %s)", what, k->plural);
     err_hint(&e, "%s; or --release names a newer one", load_drop_hint);
-    load_problem(s, &e);
+    load_problem(c->problems, &e);
     return REFUSE;
 }
 
-/* Reports a value that does not fit, or leaves it out on request, by itself where the record makes sense
- * without it. */
-static enum verdict misfit(struct load *s, const struct record *r, int field, const struct misfit *m)
+static enum verdict misfit(struct load_conversion *c, const struct record *r, int field,
+                           const struct misfit *m)
 {
     struct buf what = {0};
     limits_describe(m, r->kind->fields[field].name, &r->v[field], &what);
-    enum verdict v = m->kind == MISFIT_NO_COLUMN ? no_column(s, r, field, buf_str(&what))
-                                                 : unsupported(s, r, m, buf_str(&what));
+    enum verdict v = m->kind == MISFIT_NO_COLUMN ? no_column(c, r, field, buf_str(&what))
+                                                 : unsupported(c, r, m, buf_str(&what));
     buf_free(&what);
     return v;
 }
 
-enum verdict load_judge(struct load *s, const struct record *r, int field)
+/* Judges a field. One that the target cannot hold is reported, or to be left out on request, by itself where
+ * the row makes sense without it. */
+static enum verdict judge(struct load_conversion *c, const struct record *r, int field)
 {
     struct misfit m;
-    return limits_field(s->limits, r, field, &m) ? KEEP : misfit(s, r, field, &m);
+    return limits_field(c->tables->limits, r, field, &m) ? KEEP : misfit(c, r, field, &m);
 }
 
-void load_no_table(struct load *s, const struct record *r)
+void load_no_table(struct load_conversion *c, const struct record *r)
 {
     enum kind k = r->kind->kind;
     if (k == KIND_latest_metric) /* derived: MLflow of that release computes it when it reads */
         return;
-    if (s->drop_unsupported) {
-        s->report.dropped[k]++;
+    if (c->problems->drop_unsupported) {
+        c->problems->report.dropped[k]++;
         return;
     }
-    if (s->told[k] & 1u << 31) {
-        load_problem_again(s);
+    if (c->reported[k] & 1u << 31) {
+        load_problem_again(c->problems);
         return;
     }
-    s->told[k] |= 1u << 31;
+    c->reported[k] |= 1u << 31;
     struct err e;
     struct buf release = {0};
     limits_add_release(limits_kind_since(r->kind), &release);
-    err_set(&e, load_describe(s, r),
+    err_set(&e, load_describe(c->problems, r),
             "this schema has no table for %s; the first release with it is %s (not repeated for others)",
             r->kind->plural, buf_str(&release));
     err_hint(&e, "%s; or --release names a newer one", load_drop_hint);
     buf_free(&release);
-    load_problem(s, &e);
+    load_problem(c->problems, &e);
 }
 
 /* ---- from a record to a row */
@@ -125,8 +128,8 @@ static struct value status_code(const struct value *word)
 }
 
 /* One field, whose value fits, into its column. */
-static void convert_field(struct load *s, const struct record *r, int field, const struct load_plan *p,
-                          struct value *row)
+static void convert_field(struct load_conversion *c, const struct record *r, int field,
+                          const struct load_plan *p, struct value *row)
 {
     const struct value *v = &r->v[field];
     int column = p->column[field];
@@ -145,7 +148,7 @@ static void convert_field(struct load *s, const struct record *r, int field, con
             row[p->is_nan] = value_bool(isnan(v->f));
         return;
     case CODEC_MODEL_METRIC:
-        s->report.model_nans += isnan(v->f);
+        c->problems->report.model_nans += isnan(v->f);
         *out = value_float(isnan(v->f) ? 0.0 : finite_value(v->f));
         return;
     case CODEC_MODEL_STATUS:
@@ -157,27 +160,84 @@ static void convert_field(struct load *s, const struct record *r, int field, con
     }
 }
 
-enum verdict load_convert(struct load *s, const struct record *r, const struct load_plan *p,
-                          struct value *row)
+/* Fills the row. KEEP when it is to be stored. */
+static enum verdict fill_row(struct load_conversion *c, const struct record *r, const struct load_plan *p,
+                             struct value *row)
 {
     const struct kind_desc *k = r->kind;
+    struct load_report *report = &c->problems->report;
     enum verdict worst = KEEP;
-    for (int i = 0; i < p->table->n_columns; i++)
-        row[i] = p->table->columns[i].not_null ? p->table->columns[i].dflt : value_null();
+    load_table_defaults(p->table, row);
     for (int i = 0; i < k->n_consts; i++)
         row[p->consts[i]] = value_str(k->consts[i].text);
     for (int i = 0; i < k->n_fields; i++) {
-        enum verdict v = load_judge(s, r, i);
+        enum verdict v = judge(c, r, i);
         if (v == KEEP)
-            convert_field(s, r, i, p, row);
+            convert_field(c, r, i, p, row);
         else if (v == LEAVE_VALUE)
-            s->report.dropped_values[k->kind][i]++;
+            report->dropped_values[k->kind][i]++;
         else if (v > worst)
             worst = v;
     }
     if (worst == LEAVE_RECORD)
-        s->report.dropped[k->kind]++;
+        report->dropped[k->kind]++;
     if (worst == KEEP)
-        load_derive(s, r, p, row);
+        load_derive(c, r, p, row);
     return worst;
+}
+
+/* A trace's tag or metadata that fills columns of the trace's row. */
+static bool stage_promoted(struct load_conversion *c, const struct record *r,
+                           const struct load_promoted *what, struct err *e)
+{
+    struct load_report *report = &c->problems->report;
+    const struct load_table *t = c->tables->plans[KIND_trace].table;
+    struct load_patch patch = {.table = t, .key = &r->v[0], .n_key = 1, .kind = r->kind->kind, .n = what->n};
+    enum verdict v = judge(c, r, F_trace_tag_value);
+    if (v != KEEP) {
+        report->dropped[r->kind->kind] += v == LEAVE_RECORD;
+        return true;
+    }
+    report->cut_names += what->cut_name;
+    report->cut_sessions += what->cut_session;
+    report->usage_losses += what->loss;
+    for (int i = 0; i < what->n; i++) {
+        patch.items[i].column = load_table_find(t, what->items[i].column);
+        patch.items[i].value = what->items[i].value;
+    }
+    return load_stage_patch(c->stage, &patch, e);
+}
+
+bool load_convert_record(struct load_conversion *c, const struct record *r, struct err *e)
+{
+    const struct load_plan *p = &c->tables->plans[r->kind->kind];
+    struct value row[LOAD_MAX_COLUMNS];
+    struct load_promoted promoted;
+    arena_reset(&c->scratch);
+    if (c->tables->rev >= REV_TRACE_ANALYTICS &&
+        (r->kind->kind == KIND_trace_tag || r->kind->kind == KIND_trace_request_metadata) &&
+        load_promote(&c->json, r, &promoted))
+        return load_note_refs(c->references, r, p, NULL, e) && stage_promoted(c, r, &promoted, e);
+    if (!load_note_gateway(c, r, e))
+        return false;
+    enum verdict verdict = fill_row(c, r, p, row);
+    if (c->problems->fatal) {
+        *e = c->problems->fatal_error;
+        return false;
+    }
+    if (verdict != KEEP)
+        return true;
+    if (!load_note_refs(c->references, r, p, row, e))
+        return false;
+    if (r->kind->kind == KIND_experiment && !load_stage_name(c->stage, r, e))
+        return false;
+    return load_stage_row(c->stage, r->kind->kind, p->table, row, e);
+}
+
+void load_conversion_free(struct load_conversion *c)
+{
+    arena_free(&c->scratch);
+    pyjson_free(&c->json);
+    buf_free(&c->text);
+    buf_free(&c->gateway);
 }

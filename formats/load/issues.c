@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "formats/database/issue_categories.h"
-#include "formats/load/internal.h"
-#include "formats/record/rows.h"
+#include "formats/load/conversion.h"
 
 static const char last_seen[] = "last_seen_timestamp";
 
@@ -15,14 +14,10 @@ static const struct row_entry *find(const struct row_entry *entries, int n, cons
     return entry && !value_is_null(&entry->v) ? entry : NULL;
 }
 
-static struct load_table *categories_table(const struct load *s)
-{
-    const struct row_table *known = row_table_by_name("issue_categories", 16);
-    return known ? s->row_tables[known - row_tables] : NULL;
-}
+static const char categories_table[] = "issue_categories";
 
 struct issue {
-    struct load *s;
+    struct load_conversion *c;
     const struct value *id;
     struct err *e;
 };
@@ -30,7 +25,7 @@ struct issue {
 static bool stage_category(void *arg, const struct value *hash, const struct value *category)
 {
     struct issue *x = arg;
-    struct load_table *t = categories_table(x->s);
+    struct load_table *t = load_table_of_rows(x->c->tables, categories_table);
     struct value row[LOAD_MAX_COLUMNS] = {{.type = VALUE_NULL}};
     const struct {
         const char *column;
@@ -41,22 +36,22 @@ static bool stage_category(void *arg, const struct value *hash, const struct val
         if (at >= 0)
             row[at] = *columns[i].v;
     }
-    return load_stage_converted(x->s, t, row, x->e);
+    return load_stage_converted(x->c->stage, t, row, x->e);
 }
 
-bool load_convert_issue(struct load *s, const struct load_table *t, struct row_entry *entries, int *n,
-                        struct err *e)
+bool load_convert_issue(struct load_conversion *c, const struct load_table *t, struct row_entry *entries,
+                        int *n, struct err *e)
 {
     const struct row_entry *id = find(entries, *n, "issue_id");
     const struct row_entry *created = find(entries, *n, "created_timestamp");
     const struct row_entry *categories = find(entries, *n, "categories");
-    struct issue x = {s, id ? &id->v : NULL, e};
-    if (s->rev < REV_ISSUE_CATEGORIES || strcmp(t->name, "issues") != 0 || !categories_table(s) ||
-        find(entries, *n, last_seen))
+    struct issue x = {c, id ? &id->v : NULL, e};
+    if (c->tables->rev < REV_ISSUE_CATEGORIES || strcmp(t->name, "issues") != 0 ||
+        !load_table_of_rows(c->tables, categories_table) || find(entries, *n, last_seen))
         return true;
-    s->report.converted_issues++;
+    c->problems->report.converted_issues++;
     if (created)
         entries[(*n)++] = (struct row_entry){last_seen, strlen(last_seen), created->v};
-    return !id || !categories || issue_categories_parse(&s->json, &categories->v) ||
-           issue_categories_each(&s->json, stage_category, &x);
+    return !id || !categories || issue_categories_parse(&c->json, &categories->v) ||
+           issue_categories_each(&c->json, stage_category, &x);
 }

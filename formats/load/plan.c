@@ -1,58 +1,58 @@
 /* How each kind's records become rows of the target's tables. */
+#include "formats/database/trace_columns.h"
+#include "formats/load/tables.h"
 
-#include "formats/load/internal.h"
-
-static int plan_field(struct load *s, struct load_table *t, const struct db_columns *have,
+static int plan_field(struct load_tables *all, struct load_table *t, const struct db_columns *have,
                       const struct field_desc *f, struct err *e)
 {
     if (!f->column[0])
         return NO_COLUMN;
-    if (s->rev < f->since || (f->until && s->rev >= f->until))
+    if (all->rev < f->since || (f->until && all->rev >= f->until))
         return MISSING_COLUMN;
     e->what[0] = '\0';
-    return load_plan_column(s, t, have, f->column, e);
+    return load_plan_column(all, t, have, f->column, e);
 }
 
 /* The columns that hold what the store derives. */
-static bool plan_extras(struct load *s, enum kind kind, struct load_table *t, const struct db_columns *have,
-                        struct err *e)
+static bool plan_extras(struct load_tables *all, enum kind kind, struct load_table *t,
+                        const struct db_columns *have, struct err *e)
 {
     static const char *const assessment_columns[] = {"experiment_id", "trace_timestamp_ms", "aggregate_value",
                                                      "is_numeric_value", NULL};
-    if (s->rev < REV_TRACE_ANALYTICS)
+    if (all->rev < REV_TRACE_ANALYTICS)
         return true;
     const char *const *c = kind == KIND_trace        ? trace_columns
                            : kind == KIND_assessment ? assessment_columns
                                                      : NULL;
     for (; c && *c; c++)
-        if (load_plan_column(s, t, have, *c, e) < 0)
+        if (load_plan_column(all, t, have, *c, e) < 0)
             return false;
     return true;
 }
 
-bool load_plan_kind(struct load *s, struct db *db, const struct kind_desc *k, struct err *e)
+bool load_plan_kind(struct load_tables *all, struct db *db, const struct kind_desc *k, struct err *e)
 {
-    struct load_plan *p = &s->plans[k->kind];
+    struct load_plan *p = &all->plans[k->kind];
     p->is_nan = NO_COLUMN;
-    if (!limits_has_kind(s->limits, k->kind))
+    if (!limits_has_kind(all->limits, k->kind))
         return true;
     struct db_columns have;
     if (!db_table_columns(db, k->table, &have, e))
         return false;
-    limits_add_table(s->limits, k->table, &have);
-    struct load_table *t = p->table = load_table_named(s, k->table);
+    limits_add_table(all->limits, k->table, &have);
+    struct load_table *t = p->table = load_table_named(all, k->table);
     t->of_kind = true;
     bool ok = have.n > 0 || err_set(e, k->table, "there is no such table, which the revision has");
     for (int i = 0; ok && i < k->n_fields; i++) {
         e->what[0] = '\0';
-        p->column[i] = plan_field(s, t, &have, &k->fields[i], e);
+        p->column[i] = plan_field(all, t, &have, &k->fields[i], e);
         ok = !e->what[0];
         if (ok && k->fields[i].codec == CODEC_METRIC && db_columns_find(&have, "is_nan"))
-            p->is_nan = load_plan_column(s, t, &have, "is_nan", e);
+            p->is_nan = load_plan_column(all, t, &have, "is_nan", e);
     }
     for (int i = 0; ok && i < k->n_consts; i++)
-        ok = (p->consts[i] = load_plan_column(s, t, &have, k->consts[i].column, e)) >= 0;
-    ok = ok && plan_extras(s, k->kind, t, &have, e);
+        ok = (p->consts[i] = load_plan_column(all, t, &have, k->consts[i].column, e)) >= 0;
+    ok = ok && plan_extras(all, k->kind, t, &have, e);
     db_columns_free(&have);
     return ok;
 }

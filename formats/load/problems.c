@@ -1,26 +1,39 @@
 /* What is wrong with the records: the first problems are printed, all are counted. */
-#include "formats/load/internal.h"
+#include "formats/load/problems.h"
+
 #include "formats/record/rows.h"
 
 const char load_drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";
 
-bool load_problem(struct load *s, const struct err *e)
+void load_problems_init(struct load_problems *p, bool drop_unsupported)
 {
-    if (++s->report.problems - s->report.not_repeated <= LOAD_MAX_MESSAGES)
+    p->drop_unsupported = drop_unsupported;
+    p->decoder = row_decoder_new();
+}
+
+void load_problems_free(struct load_problems *p)
+{
+    row_decoder_free(p->decoder);
+    buf_free(&p->text);
+}
+
+bool load_problem(struct load_problems *p, const struct err *e)
+{
+    if (++p->report.problems - p->report.not_repeated <= LOAD_MAX_MESSAGES)
         err_report(e);
     return false;
 }
 
-bool load_problem_again(struct load *s)
+bool load_problem_again(struct load_problems *p)
 {
-    s->report.problems++;
-    s->report.not_repeated++;
+    p->report.problems++;
+    p->report.not_repeated++;
     return false;
 }
 
-const char *load_describe(struct load *s, const struct record *r)
+const char *load_describe(struct load_problems *p, const struct record *r)
 {
-    buf_reset(&s->text);
-    row_record_describe(s->row_decoder, r, &s->text);
-    return buf_str(&s->text);
+    buf_reset(&p->text);
+    row_record_describe(p->decoder, r, &p->text);
+    return buf_str(&p->text);
 }

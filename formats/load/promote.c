@@ -1,4 +1,5 @@
-#include "formats/load/internal.h"
+/* Tags and metadata of traces that MLflow keeps in columns of the trace. */
+#include "formats/load/conversion.h"
 
 /* A member that its column holds, and gives back, as it is: MLflow rebuilds the object from the columns. */
 static bool is_kept(const struct pyjson_value *member, const struct value *column)

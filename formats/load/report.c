@@ -5,7 +5,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "formats/load/internal.h"
+#include "formats/load/places.h"
 #include "formats/record/uri.h"
 
 static void add_plain(struct buf *out, uint64_t n, const char *one, const char *many)

@@ -1,6 +1,7 @@
-#include <string.h>
+/* Values as bytes. */
+#include "formats/load/row_bytes.h"
 
-#include "formats/load/internal.h"
+#include <string.h>
 
 /* The bytes that begin a value; in keys their order is that of the types. */
 enum tag {

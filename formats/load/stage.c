@@ -1,37 +1,86 @@
-/* Rows into the sorter: by table and primary key; before them names, after them references. */
+/* Rows into the sorter and out of it: by table and primary key; before them names, after them references. */
+#include "formats/load/stage.h"
+
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "formats/load/internal.h"
+#include "formats/load/problems.h"
+#include "formats/load/row_bytes.h"
+#include "formats/load/sink.h"
 
-bool load_stage_name(struct load *s, const struct record *r, struct err *e)
+struct load_stage {
+    const struct load_tables *tables;
+    struct load_problems *problems;
+    struct load_sink *sink; /* of the streamed table */
+    struct sorter *sorter;
+    struct buf key, data; /* of the entry that is made; then data: of the one that was fetched */
+    char (*sources)[33];  /* of each segment */
+    uint32_t n_segments;
+    struct sort_entry entry; /* that was fetched last */
+    bool have;
+    unsigned fetched;
+};
+
+struct load_stage *load_stage_new(const struct load_tables *tables, struct load_problems *problems,
+                                  const char *tmpdir)
 {
-    struct value ws = record_workspace(r);
-    buf_reset(&s->key);
-    buf_addc(&s->key, SORT_NAMES);
-    load_put_key(&s->key, &ws);
-    load_put_key(&s->key, &r->v[F_experiment_name]);
-    const struct value *id = &r->v[F_experiment_experiment_id];
-    return sorter_add(s->sorter, s->key.data, s->key.len, id->s, id->len, e);
+    struct load_stage *s = xcalloc(1, sizeof *s);
+    s->tables = tables;
+    s->problems = problems;
+    s->sorter = sorter_new(tmpdir, LOAD_MEMORY);
+    return s;
 }
 
-static void begin_data(struct load *s, enum kind kind, unsigned flags)
+void load_stage_free(struct load_stage *s)
 {
-    struct row_head h = {(uint8_t)flags, (uint8_t)kind, s->n_segments};
+    if (!s)
+        return;
+    sorter_free(s->sorter);
+    buf_free(&s->key);
+    buf_free(&s->data);
+    free(s->sources);
+    free(s);
+}
+
+void load_stage_segment(struct load_stage *s, const char *source)
+{
+    if ((s->n_segments & (s->n_segments - 1)) == 0) /* room doubles at each power of two */
+        s->sources =
+            xrealloc(s->sources, (s->n_segments ? (size_t)s->n_segments * 2 : 1) * sizeof *s->sources);
+    snprintf(s->sources[s->n_segments++], sizeof *s->sources, "%s", source);
+}
+
+void load_stage_stream_to(struct load_stage *s, struct load_sink *sink)
+{
+    s->sink = sink;
+}
+
+/* ---- while records come */
+
+static void begin_key(struct load_stage *s, const struct load_table *t)
+{
+    buf_reset(&s->key);
+    buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables->items)));
+}
+
+static void begin_data(struct load_stage *s, enum kind kind, unsigned flags)
+{
+    struct load_row_head h = {(uint8_t)flags, (uint8_t)kind, s->n_segments};
     buf_reset(&s->data);
     buf_add(&s->data, &h, sizeof h);
 }
 
-static bool add_staged(struct load *s, struct err *e)
+static bool add(struct load_stage *s, const struct buf *data, struct err *e)
 {
-    return sorter_add(s->sorter, s->key.data, s->key.len, s->data.data, s->data.len, e);
+    return sorter_add(s->sorter, s->key.data, s->key.len, data->data, data->len, e);
 }
 
-/* The row's entry for the sorter: its key in s->key, what else it holds in s->data. */
-static bool stage_row(struct load *s, enum kind kind, const struct load_table *t, const struct value *row,
-                      unsigned flags, struct err *e)
+static bool add_row(struct load_stage *s, enum kind kind, const struct load_table *t, const struct value *row,
+                    unsigned flags, struct err *e)
 {
-    buf_reset(&s->key);
-    buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
+    begin_key(s, t);
     for (int i = 0; i < t->n_key; i++) {
         const struct value *v = &row[t->key[i]];
         if (v->type == VALUE_FLOAT && v->f == 0 && signbit(v->f))
@@ -42,59 +91,124 @@ static bool stage_row(struct load *s, enum kind kind, const struct load_table *t
     for (int i = 0; i < t->n_columns; i++)
         if (!t->columns[i].in_key)
             load_put_value(&s->data, &row[i]);
-    return add_staged(s, e);
+    return add(s, &s->data, e);
 }
 
-bool load_stage_row(struct load *s, enum kind kind, struct load_table *t, const struct value *row,
+bool load_stage_row(struct load_stage *s, enum kind kind, struct load_table *t, const struct value *row,
                     struct err *e)
 {
     t->filled = true;
     if (t->streamed) {
-        s->report.rows[kind]++;
-        return s->report.problems || s->sink->ops->put_streamed(s->sink, row, e);
+        s->problems->report.rows[kind]++;
+        return s->problems->report.problems || s->sink->ops->put_streamed(s->sink, row, e);
     }
-    return stage_row(s, kind, t, row, 0, e);
+    return add_row(s, kind, t, row, 0, e);
 }
 
-bool load_stage_converted(struct load *s, struct load_table *t, const struct value *row, struct err *e)
+bool load_stage_converted(struct load_stage *s, struct load_table *t, const struct value *row, struct err *e)
 {
     t->filled = true;
-    return stage_row(s, KIND_row, t, row, ROW_CONVERTED, e);
+    return add_row(s, KIND_row, t, row, ROW_CONVERTED, e);
 }
 
-bool load_stage_metric(struct load *s, const struct load_table *t, const struct value *key, int n, int column,
-                       const struct value *v, struct err *e)
+bool load_stage_patch(struct load_stage *s, const struct load_patch *patch, struct err *e)
 {
-    buf_reset(&s->key);
-    buf_addc(&s->key, (char)(SORT_TABLES + (t - s->tables)));
-    for (int i = 0; i < n; i++)
-        load_put_key(&s->key, &key[i]);
-    begin_data(s, KIND_row, ROW_PATCH | ROW_METRIC);
-    buf_addc(&s->data, 1);
-    buf_addc(&s->data, (char)column);
-    load_put_value(&s->data, v);
-    return add_staged(s, e);
+    begin_key(s, patch->table);
+    for (int i = 0; i < patch->n_key; i++)
+        load_put_key(&s->key, &patch->key[i]);
+    begin_data(s, patch->kind, ROW_PATCH | (patch->metric ? ROW_METRIC : 0));
+    buf_addc(&s->data, (char)patch->n);
+    for (int i = 0; i < patch->n; i++) {
+        buf_addc(&s->data, (char)patch->items[i].column);
+        load_put_value(&s->data, &patch->items[i].value);
+    }
+    return add(s, &s->data, e);
 }
 
-bool load_stage_patch(struct load *s, const struct record *r, const struct load_promoted *what, struct err *e)
+bool load_stage_name(struct load_stage *s, const struct record *r, struct err *e)
 {
-    const struct load_plan *p = &s->plans[KIND_trace];
-    enum verdict v = load_judge(s, r, F_trace_tag_value);
-    if (v != KEEP) {
-        s->report.dropped[r->kind->kind] += v == LEAVE_RECORD;
-        return true;
-    }
-    s->report.cut_names += what->cut_name;
-    s->report.cut_sessions += what->cut_session;
-    s->report.usage_losses += what->loss;
+    struct value ws = record_workspace(r);
     buf_reset(&s->key);
-    buf_addc(&s->key, (char)(SORT_TABLES + (p->table - s->tables)));
-    load_put_key(&s->key, &r->v[0]);
-    begin_data(s, r->kind->kind, ROW_PATCH);
-    buf_addc(&s->data, (char)what->n);
-    for (int i = 0; i < what->n; i++) {
-        buf_addc(&s->data, (char)load_table_find(p->table, what->items[i].column));
-        load_put_value(&s->data, &what->items[i].value);
-    }
-    return add_staged(s, e);
+    buf_addc(&s->key, SORT_NAMES);
+    load_put_key(&s->key, &ws);
+    load_put_key(&s->key, &r->v[F_experiment_name]);
+    const struct value *id = &r->v[F_experiment_experiment_id];
+    return sorter_add(s->sorter, s->key.data, s->key.len, id->s, id->len, e);
+}
+
+bool load_stage_ref(struct load_stage *s, enum load_ref ref, const struct buf *key, const struct buf *who,
+                    struct err *e)
+{
+    buf_reset(&s->key);
+    buf_addc(&s->key, (char)(SORT_REFS + ref));
+    buf_add(&s->key, key->data, key->len);
+    return add(s, who, e);
+}
+
+bool load_stage_gateway(struct load_stage *s, const struct value *trace, char part, struct err *e)
+{
+    buf_reset(&s->key);
+    buf_addc(&s->key, (char)SORT_GATEWAY);
+    load_put_key(&s->key, trace);
+    buf_addc(&s->key, part);
+    return sorter_add(s->sorter, s->key.data, s->key.len, "", 0, e);
+}
+
+/* ---- when all have come */
+
+bool load_stage_finish(struct load_stage *s, struct err *e)
+{
+    return sorter_finish(s->sorter, e);
+}
+
+bool load_stage_fetch(struct load_stage *s, struct err *e)
+{
+    if ((++s->fetched & 1023) == 0 && err_interrupted())
+        return err_set(e, "", "interrupted");
+    buf_trim(&s->data);
+    int got = sorter_next(s->sorter, &s->entry, e);
+    s->have = got == 1;
+    return got >= 0;
+}
+
+const struct sort_entry *load_stage_entry(const struct load_stage *s)
+{
+    return s->have ? &s->entry : NULL;
+}
+
+const char *load_stage_data(struct load_stage *s, size_t len, struct err *e)
+{
+    if (s->entry.data)
+        return s->entry.data;
+    if (!sorter_read(s->sorter, &s->entry, 0, len, &s->data, e))
+        return NULL;
+    if (len == s->entry.data_len)
+        s->entry.data = s->data.data;
+    return s->data.data;
+}
+
+bool load_stage_copy(struct load_stage *s, struct buf *out, struct err *e)
+{
+    return sorter_read(s->sorter, &s->entry, 0, s->entry.data_len, out, e);
+}
+
+const struct load_table *load_stage_table(const struct load_stage *s)
+{
+    int i = s->have ? (unsigned char)*s->entry.key - SORT_TABLES : -1;
+    return i >= 0 && i < s->tables->n ? &s->tables->items[i] : NULL;
+}
+
+bool load_stage_is_of(const struct load_stage *s, const struct load_table *t)
+{
+    return s->have && (unsigned char)*s->entry.key == SORT_TABLES + (t - s->tables->items);
+}
+
+bool load_stage_are_shards(const struct load_stage *s, uint32_t a, uint32_t b)
+{
+    return a != b && a && b && strcmp(s->sources[a - 1], s->sources[b - 1]) == 0;
+}
+
+uint64_t load_stage_spilled(const struct load_stage *s)
+{
+    return sorter_spilled(s->sorter);
 }

@@ -1,8 +1,19 @@
 /* The target's tables and columns, as the database describes them. */
-#include <stdio.h>
+#include "formats/load/tables.h"
+
+#include <stdlib.h>
 #include <string.h>
 
-#include "formats/load/internal.h"
+const struct load_ref_desc load_refs[REF_COUNT] = {
+    [REF_EXPERIMENT] = {"experiment", "experiments", {"experiment_id"}},
+    [REF_RUN] = {"run", "runs", {"run_uuid"}},
+    [REF_TRACE] = {"trace", "trace_info", {"request_id"}},
+    [REF_MODEL] = {"logged model", "logged_models", {"model_id"}},
+    [REF_REGISTERED] = {"registered model", "registered_models", {"name", "workspace"}},
+    [REF_VERSION] = {"model version", "model_versions", {"name", "version", "workspace"}},
+    [REF_DATASET] = {"dataset", "datasets", {"experiment_id", "name", "digest"}},
+    [REF_INPUT] = {"input", "inputs", {"input_uuid"}},
+};
 
 int load_table_find(const struct load_table *t, const char *column)
 {
@@ -12,18 +23,30 @@ int load_table_find(const struct load_table *t, const char *column)
     return -1;
 }
 
-struct load_table *load_table_named(struct load *s, const char *name)
+void load_table_defaults(const struct load_table *t, struct value *row)
 {
-    for (int i = 0; i < s->n_tables; i++)
-        if (strcmp(s->tables[i].name, name) == 0)
-            return &s->tables[i];
-    struct load_table *t = &s->tables[s->n_tables++];
+    for (int i = 0; i < t->n_columns; i++)
+        row[i] = t->columns[i].not_null ? t->columns[i].dflt : value_null();
+}
+
+struct load_table *load_table_of_rows(const struct load_tables *all, const char *name)
+{
+    const struct row_table *known = row_table_by_name(name, strlen(name));
+    return known ? all->of_rows[known - row_tables] : NULL;
+}
+
+struct load_table *load_table_named(struct load_tables *all, const char *name)
+{
+    for (int i = 0; i < all->n; i++)
+        if (strcmp(all->items[i].name, name) == 0)
+            return &all->items[i];
+    struct load_table *t = &all->items[all->n++];
     t->name = name;
     return t;
 }
 
 /* A default as declared ('0', 0, 'default', false, 'default'::character varying) as a value of the column. */
-static struct value parse_default(struct load *s, const char *text, bool is_text)
+static struct value parse_default(struct load_tables *all, const char *text, bool is_text)
 {
     if (!text)
         return value_null();
@@ -34,7 +57,7 @@ static struct value parse_default(struct load *s, const char *text, bool is_text
     }
     int64_t i;
     if (is_text)
-        return value_strn(arena_strndup(&s->names, text, len), len);
+        return value_strn(arena_strndup(&all->names, text, len), len);
     if (value_parse_int(text, len, &i))
         return value_int(i);
     return strcmp(text, "false") == 0 ? value_bool(false) : value_null();
@@ -55,36 +78,36 @@ static const struct look_up {
      "SELECT t.timestamp_ms FROM trace_info t WHERE t.request_id = {trace_id}", "1 = 1"},
 };
 
-static int add_column(struct load *s, struct load_table *t, const struct db_column_info *info,
+static int add_column(struct load_tables *all, struct load_table *t, const struct db_column_info *info,
                       const char *name)
 {
     int i = load_table_find(t, name);
     if (i >= 0)
         return i;
     struct load_column *c = &t->columns[i = t->n_columns++];
-    c->name = arena_strndup(&s->names, name, strlen(name));
-    c->type = limits_column_type(s->dialect, info->type);
+    c->name = arena_strndup(&all->names, name, strlen(name));
+    c->type = limits_column_type(all->dialect, info->type);
     c->not_null = info->not_null;
-    c->dflt = parse_default(s, info->dflt, c->type == COLUMN_TEXT);
+    c->dflt = parse_default(all, info->dflt, c->type == COLUMN_TEXT);
     for (size_t k = 0; k < sizeof look_ups / sizeof *look_ups; k++)
         if (strcmp(look_ups[k].table, t->name) == 0 && strcmp(look_ups[k].column, name) == 0)
             c->look_up = look_ups[k].query, c->look_up_if = look_ups[k].condition;
     return i;
 }
 
-void load_plan_columns(struct load *s, struct load_table *t, const struct db_columns *have)
+void load_plan_columns(struct load_tables *all, struct load_table *t, const struct db_columns *have)
 {
     for (int i = 0; i < have->n; i++)
         if (!have->items[i].generated && t->n_columns < LOAD_MAX_COLUMNS)
-            add_column(s, t, &have->items[i], have->items[i].name);
+            add_column(all, t, &have->items[i], have->items[i].name);
 }
 
-int load_plan_column(struct load *s, struct load_table *t, const struct db_columns *have, const char *name,
-                     struct err *e)
+int load_plan_column(struct load_tables *all, struct load_table *t, const struct db_columns *have,
+                     const char *name, struct err *e)
 {
     const struct db_column_info *info = db_columns_find(have, name);
     if (info)
-        return add_column(s, t, info, name);
+        return add_column(all, t, info, name);
     err_set(e, t->name, "the table has no column %s, which its revision has", name);
     err_hint(e, "the database was changed by hand or left half-way by a failed upgrade; `ml-schema check` "
                 "tells more");
@@ -111,4 +134,45 @@ bool load_plan_key(struct db *db, struct load_table *t, struct err *e)
     }
     db_columns_free(&have);
     return ok;
+}
+
+/* ---- all of them */
+
+static bool plan_rows(struct load_tables *all, struct db *db, struct err *e)
+{
+    all->of_rows = xcalloc((size_t)row_tables_count, sizeof *all->of_rows);
+    for (int i = 0; i < row_tables_count; i++) {
+        struct db_columns have;
+        if (!db_table_columns(db, row_tables[i].name, &have, e))
+            return false;
+        if (have.n > 0) {
+            limits_add_table(all->limits, row_tables[i].name, &have);
+            all->of_rows[i] = load_table_named(all, row_tables[i].name);
+            load_plan_columns(all, all->of_rows[i], &have);
+        }
+        db_columns_free(&have);
+    }
+    return true;
+}
+
+bool load_tables_read(struct load_tables *all, struct db *db, int rev, bool any_ids, struct err *e)
+{
+    all->dialect = db_dialect(db);
+    all->rev = rev;
+    all->limits = limits_new(all->dialect, rev, any_ids);
+    bool ok = true;
+    for (int k = 0; ok && k < KIND_COUNT; k++)
+        if (kind_is_entity(&kinds[k]))
+            ok = load_plan_kind(all, db, &kinds[k], e);
+    ok = ok && plan_rows(all, db, e);
+    for (int i = 0; ok && i < all->n; i++)
+        ok = load_plan_key(db, &all->items[i], e);
+    return ok;
+}
+
+void load_tables_free(struct load_tables *all)
+{
+    limits_free(all->limits);
+    free(all->of_rows);
+    arena_free(&all->names);
 }

@@ -1,28 +1,41 @@
 /* Row records: rows of tables that hold no kind of their own, into the table of the same name. */
+#include "formats/load/untyped_rows.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/record/rows.h"
-#include "formats/load/internal.h"
+#include "formats/record/idmap.h"
 #include "formats/schema/schema.h"
 
-bool load_plan_untyped(struct load *s, struct db *db, struct err *e)
+struct load_untyped {
+    struct load_conversion *conversion;
+    const struct load_tables *tables; /* these three are the conversion's */
+    struct load_problems *problems;
+    struct load_stage *stage;
+    struct row_decoder *decoder;
+    struct idmap reported;  /* the tables and columns that the target lacks, as (table, column or "") */
+    bool default_workspace; /* its row has come */
+};
+
+struct load_untyped *load_untyped_new(struct load_conversion *conversion)
 {
-    s->row_decoder = row_decoder_new();
-    s->row_tables = xcalloc((size_t)row_tables_count, sizeof(struct load_table *));
-    for (int i = 0; i < row_tables_count; i++) {
-        struct db_columns have;
-        if (!db_table_columns(db, row_tables[i].name, &have, e))
-            return false;
-        if (have.n > 0) {
-            limits_add_table(s->limits, row_tables[i].name, &have);
-            s->row_tables[i] = load_table_named(s, row_tables[i].name);
-            load_plan_columns(s, s->row_tables[i], &have);
-        }
-        db_columns_free(&have);
-    }
-    return true;
+    struct load_untyped *u = xcalloc(1, sizeof *u);
+    u->conversion = conversion;
+    u->tables = conversion->tables;
+    u->problems = conversion->problems;
+    u->stage = conversion->stage;
+    u->decoder = row_decoder_new();
+    return u;
+}
+
+void load_untyped_free(struct load_untyped *u)
+{
+    if (!u)
+        return;
+    row_decoder_free(u->decoder);
+    idmap_free(&u->reported);
+    free(u);
 }
 
 /* A row record, its table and its values. */
@@ -34,50 +47,41 @@ struct row_in {
 };
 
 /* Reports a problem, or counts what is left out. True when the record may go on without the value. */
-static bool unsupported(struct load *s, const struct row_in *in, bool value_only, const char *what)
+static bool unsupported(struct load_untyped *u, const struct row_in *in, bool value_only, const char *what)
 {
     struct err e;
-    if (s->drop_unsupported && value_only)
-        s->report.dropped_values[KIND_row][F_row_values]++;
-    else if (s->drop_unsupported)
-        s->report.dropped[KIND_row]++;
-    if (s->drop_unsupported)
+    if (u->problems->drop_unsupported && value_only)
+        u->problems->report.dropped_values[KIND_row][F_row_values]++;
+    else if (u->problems->drop_unsupported)
+        u->problems->report.dropped[KIND_row]++;
+    if (u->problems->drop_unsupported)
         return value_only;
-    err_set(&e, load_describe(s, in->r), "%s", what);
+    err_set(&e, load_describe(u->problems, in->r), "%s", what);
     err_hint(&e, "%s", load_drop_hint);
-    return load_problem(s, &e);
+    return load_problem(u->problems, &e);
 }
 
-/* True when it was reported before that the schema does not have the table (column_len 0) or column. */
-static bool was_reported(struct load *s, const struct row_in *in, const char *column, size_t column_len)
+/* True when it was reported before that the schema does not have the table (column NULL) or column. */
+static bool was_reported(struct load_untyped *u, const struct row_in *in, const struct row_entry *column)
 {
-    struct buf name = {0};
-    const struct value *table = &in->r->v[F_row_table];
-    buf_addc(&name, '\n');
-    buf_add(&name, table->s, table->len);
-    buf_addc(&name, '.');
-    buf_add(&name, column, column_len);
-    buf_addc(&name, '\n');
-    bool reported = strstr(buf_str(&s->told_rows), buf_str(&name));
-    if (!reported)
-        buf_adds(&s->told_rows, buf_str(&name));
-    buf_free(&name);
-    return reported;
+    struct value name[] = {in->r->v[F_row_table],
+                           column ? value_strn(column->column, column->column_len) : value_str("")};
+    bool added = false;
+    idmap_add(&u->reported, id_key(0, name, 2), &added);
+    return !added;
 }
 
 /* The schema has no such table (column NULL) or column: one message for all rows, with the first one's key.
  */
-static bool not_in_schema(struct load *s, const struct row_in *in, const struct row_entry *column)
+static bool not_in_schema(struct load_untyped *u, const struct row_in *in, const struct row_entry *column)
 {
     struct buf what = {0}, releases = {0};
     char name[64] = "";
-    if (!s->drop_unsupported &&
-        was_reported(s, in, column ? column->column : "", column ? column->column_len : 0)) {
-        return load_problem_again(s);
-    }
+    if (!u->problems->drop_unsupported && was_reported(u, in, column))
+        return load_problem_again(u->problems);
     if (column)
         snprintf(name, sizeof name, "%.*s", (int)column->column_len, column->column);
-    if (!s->drop_unsupported && in->known)
+    if (!u->problems->drop_unsupported && in->known)
         schema_releases_with(in->known->name, column ? name : NULL, &releases);
     if (column)
         buf_addf(&what, "this schema has no column %s.%s", in->known->name, name);
@@ -86,7 +90,7 @@ static bool not_in_schema(struct load *s, const struct row_in *in, const struct 
                  in->r->v[F_row_table].s);
     buf_addf(&what, "%s%s (not repeated for other rows)", releases.len ? "; the releases that have it: " : "",
              buf_str(&releases));
-    bool go_on = unsupported(s, in, column != NULL, buf_str(&what));
+    bool go_on = unsupported(u, in, column != NULL, buf_str(&what));
     buf_free(&what);
     buf_free(&releases);
     return go_on;
@@ -116,15 +120,15 @@ static int find_column(const struct load_table *t, const struct row_entry *entry
 }
 
 /* What does not fit is reported, or left out on request. False when the row is not to be stored. */
-static bool misfit(struct load *s, const struct row_in *in, const struct misfit *m)
+static bool misfit(struct load_untyped *u, const struct row_in *in, const struct misfit *m)
 {
     const struct row_entry *entry = m->entry < 0 ? NULL : &in->entries[m->entry];
     if (m->kind == MISFIT_NO_COLUMN)
-        return not_in_schema(s, in, entry);
+        return not_in_schema(u, in, entry);
     struct buf what = {0};
     char *name = xstrndup(m->column, m->column_len);
     limits_describe(m, name, entry ? &entry->v : NULL, &what);
-    bool whole = unsupported(s, in, !m->needed, buf_str(&what));
+    bool whole = unsupported(u, in, !m->needed, buf_str(&what));
     free(name);
     buf_free(&what);
     return whole;
@@ -132,13 +136,13 @@ static bool misfit(struct load *s, const struct row_in *in, const struct misfit 
 
 /* Judges the row, and takes out of entries, which are in's, what is left out. False when it is not to be
  * stored. */
-static bool judge(struct load *s, struct row_in *in, struct row_entry *entries)
+static bool judge(struct load_untyped *u, struct row_in *in, struct row_entry *entries)
 {
     struct misfit found[LIMITS_ROW_MISFITS];
-    int n = limits_row(s->limits, in->known, in->entries, in->n, found), kept = 0;
+    int n = limits_row(u->tables->limits, in->known, in->entries, in->n, found), kept = 0;
     bool whole = true; /* all that is wrong with a row is reported; what is left out is counted once */
-    for (int i = 0; i < n && (whole || !s->drop_unsupported); i++)
-        whole &= misfit(s, in, &found[i]);
+    for (int i = 0; i < n && (whole || !u->problems->drop_unsupported); i++)
+        whole &= misfit(u, in, &found[i]);
     for (int i = 0, next = 0; whole && n > 0 && i < in->n; i++) {
         if (next < n && found[next].entry == i)
             next++;
@@ -153,8 +157,7 @@ static bool judge(struct load *s, struct row_in *in, struct row_entry *entries)
 /* Fills the row from a record's values, which fit. */
 static void fill_row(const struct row_in *in, const struct load_table *t, struct value *row)
 {
-    for (int i = 0; i < t->n_columns; i++)
-        row[i] = t->columns[i].not_null ? t->columns[i].dflt : value_null();
+    load_table_defaults(t, row);
     for (int i = 0; i < in->n; i++) {
         int column = find_column(t, &in->entries[i]);
         if (column >= 0)
@@ -163,61 +166,76 @@ static void fill_row(const struct row_in *in, const struct load_table *t, struct
 }
 
 /* What the report says of a row. */
-static void note_row(struct load *s, const struct row_in *in)
+static void note_row(struct load_untyped *u, const struct row_in *in)
 {
     const struct row_entry *name = row_entry_find(in->entries, in->n, "name", 4);
     const struct row_entry *status = row_entry_find(in->entries, in->n, "status", 6);
     if (strcmp(in->known->name, "workspaces") == 0)
-        s->default_workspace |= name && value_eqs(&name->v, "default");
+        u->default_workspace |= name && value_eqs(&name->v, "default");
     /* PENDING, RUNNING and NEEDS_RECOVERY in mlflow/entities/_job_status.py */
     if (strcmp(in->known->name, "jobs") == 0)
-        s->report.unfinished_jobs += status && status->v.type == VALUE_INT &&
-                                     (status->v.i == 0 || status->v.i == 1 || status->v.i == 6);
+        u->problems->report.unfinished_jobs += status && status->v.type == VALUE_INT &&
+                                               (status->v.i == 0 || status->v.i == 1 || status->v.i == 6);
 }
 
-bool load_add_untyped(struct load *s, const struct record *r, struct err *e)
+bool load_add_untyped(struct load_untyped *u, const struct record *r, struct err *e)
 {
     struct row_entry entries[ROW_MAX_COLUMNS + 1];
     struct row_in in = {.r = r, .known = row_table_of(r)};
-    struct load_table *t = in.known ? s->row_tables[in.known - row_tables] : NULL;
+    struct load_table *t = in.known ? u->tables->of_rows[in.known - row_tables] : NULL;
     struct value row[LOAD_MAX_COLUMNS];
-    in.n = in.known ? row_decode(s->row_decoder, r, &in.entries, e) : 0;
+    in.n = in.known ? row_decode(u->decoder, r, &in.entries, e) : 0;
     if (in.n < 0)
         return false;
     if (!t) {
-        not_in_schema(s, &in, NULL);
+        not_in_schema(u, &in, NULL);
         return true;
     }
     memcpy(entries, in.entries, (size_t)in.n * sizeof *entries);
     in.entries = entries;
-    note_row(s, &in);
-    if (!judge(s, &in, entries))
+    note_row(u, &in);
+    if (!judge(u, &in, entries))
         return true;
-    load_convert_dimensions(s, t, entries, &in.n);
-    if (!load_convert_issue(s, t, entries, &in.n, e))
+    load_convert_dimensions(u->conversion, t, entries, &in.n);
+    if (!load_convert_issue(u->conversion, t, entries, &in.n, e))
         return false;
     fill_row(&in, t, row);
-    int converted = load_convert_metric(s, r, t, row, e);
-    return converted < 0 ? false : converted > 0 || load_stage_row(s, KIND_row, t, row, e);
+    int converted = load_convert_metric(u->conversion, r, t, row, e);
+    return converted < 0 ? false : converted > 0 || load_stage_row(u->stage, KIND_row, t, row, e);
 }
 
-/* NULL where the target has none. */
-static struct load_table *workspaces_table(const struct load *s)
+/* A fresh database has the default workspace. Where the stream has workspaces, they are all there will be,
+ * but that one stays. */
+bool load_replace_workspaces(struct load_untyped *u, struct db *db, struct err *e)
 {
-    const struct row_table *known = row_table_by_name("workspaces", 10);
-    return known ? s->row_tables[known - row_tables] : NULL;
+    struct load_table *t = load_table_of_rows(u->tables, "workspaces");
+    struct value row[LOAD_MAX_COLUMNS] = {{.type = VALUE_NULL}};
+    if (!t || !t->filled)
+        return true;
+    if (!u->default_workspace) {
+        int name = load_table_find(t, "name"), description = load_table_find(t, "description");
+        if (name >= 0)
+            row[name] = value_str("default");
+        if (description >= 0)
+            row[description] = value_str("Default workspace for legacy resources");
+        if (!load_stage_row(u->stage, KIND_row, t, row, e))
+            return false;
+        u->problems->report.rows[KIND_row]--; /* it is none of the stream's */
+    }
+    return db_exec(db, "DELETE FROM workspaces", e);
 }
 
 /* MLflow finds nothing in a workspace without a row, and a file store has no such rows. */
-bool load_add_workspaces(struct load *s, struct db *db, struct err *e)
+bool load_add_workspaces(const struct load_tables *tables, struct load_report *report, struct db *db,
+                         struct err *e)
 {
     bool ok = true;
     int64_t others = 0;
-    if (!workspaces_table(s))
+    if (!load_table_of_rows(tables, "workspaces"))
         return true;
     uint64_t before = db_rows_written(db);
-    for (int i = 0; ok && i < s->n_tables; i++) {
-        const struct load_table *t = &s->tables[i];
+    for (int i = 0; ok && i < tables->n; i++) {
+        const struct load_table *t = &tables->items[i];
         if (!t->filled || load_table_find(t, "workspace") < 0)
             continue;
         char *sql =
@@ -227,29 +245,8 @@ bool load_add_workspaces(struct load *s, struct db *db, struct err *e)
         ok = db_exec(db, sql, e);
         free(sql);
     }
-    s->report.added_workspaces = db_rows_written(db) - before;
+    report->added_workspaces = db_rows_written(db) - before;
     ok = ok && db_query_int(db, "SELECT count(*) FROM workspaces WHERE name <> 'default'", &others, e);
-    s->report.workspaces = (uint64_t)others;
+    report->workspaces = (uint64_t)others;
     return ok;
-}
-
-/* A fresh database has the default workspace. Where the stream has workspaces, they are all there will be,
- * but that one stays. */
-bool load_finish_untyped(struct load *s, struct db *db, struct err *e)
-{
-    struct load_table *t = workspaces_table(s);
-    struct value row[LOAD_MAX_COLUMNS] = {{.type = VALUE_NULL}};
-    if (!t || !t->filled || s->staged)
-        return true;
-    if (!s->default_workspace) {
-        int name = load_table_find(t, "name"), description = load_table_find(t, "description");
-        if (name >= 0)
-            row[name] = value_str("default");
-        if (description >= 0)
-            row[description] = value_str("Default workspace for legacy resources");
-        if (!load_stage_row(s, KIND_row, t, row, e))
-            return false;
-        s->report.rows[KIND_row]--; /* it is none of the stream's */
-    }
-    return db_exec(db, "DELETE FROM workspaces", e);
 }

@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #include "formats/schema/schema.h"
-#include "formats/load/internal.h"
+#include "formats/load/load.h"
+#include "formats/load/row_bytes.h"
 
 /* ---- what is told on stderr */
 
