@@ -88,6 +88,9 @@ bool load_write(struct load *s, struct db *db, struct err *e);
  * rollback takes back, so that it comes last before the commit. */
 bool load_advance_ids(const struct load *s, struct db *db, struct err *e);
 const struct load_report *load_report(const struct load *s);
+/* Bytes that went to the temporary file. */
+uint64_t load_spilled(const struct load *s);
+void load_free(struct load *s); /* NULL is fine */
 
 /* ---- into something else than an empty database */
 
@@ -98,9 +101,5 @@ struct load_sink;
 bool load_write_to(struct load *s, struct load_sink *sink, struct err *e);
 /* The tables that the sink gets rows of (formats/load/tables.h). */
 const struct load_tables *load_tables(const struct load *s);
-
-/* Bytes that went to the temporary file. */
-uint64_t load_spilled(const struct load *s);
-void load_free(struct load *s); /* NULL is fine */
 
 #endif

@@ -95,7 +95,8 @@ static int add_column(struct load_tables *all, struct load_table *t, const struc
     return i;
 }
 
-void load_plan_columns(struct load_tables *all, struct load_table *t, const struct db_columns *have)
+/* All that can be filled. */
+static void add_columns(struct load_tables *all, struct load_table *t, const struct db_columns *have)
 {
     for (int i = 0; i < have->n; i++)
         if (!have->items[i].generated && t->n_columns < LOAD_MAX_COLUMNS)
@@ -114,7 +115,7 @@ int load_plan_column(struct load_tables *all, struct load_table *t, const struct
     return MISSING_COLUMN;
 }
 
-bool load_plan_key(struct db *db, struct load_table *t, struct err *e)
+static bool read_key(struct db *db, struct load_table *t, struct err *e)
 {
     struct db_columns have;
     const struct db_column_info *key[DB_MAX_KEY];
@@ -148,7 +149,7 @@ static bool plan_rows(struct load_tables *all, struct db *db, struct err *e)
         if (have.n > 0) {
             limits_add_table(all->limits, row_tables[i].name, &have);
             all->of_rows[i] = load_table_named(all, row_tables[i].name);
-            load_plan_columns(all, all->of_rows[i], &have);
+            add_columns(all, all->of_rows[i], &have);
         }
         db_columns_free(&have);
     }
@@ -166,7 +167,7 @@ bool load_tables_read(struct load_tables *all, struct db *db, int rev, bool any_
             ok = load_plan_kind(all, db, &kinds[k], e);
     ok = ok && plan_rows(all, db, e);
     for (int i = 0; ok && i < all->n; i++)
-        ok = load_plan_key(db, &all->items[i], e);
+        ok = read_key(db, &all->items[i], e);
     return ok;
 }
 

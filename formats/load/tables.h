@@ -93,14 +93,10 @@ void load_table_defaults(const struct load_table *t, struct value *row);
 
 /* The table of that name, added where there is none. */
 struct load_table *load_table_named(struct load_tables *all, const char *name);
-/* Adds to a table all columns that can be filled. */
-void load_plan_columns(struct load_tables *all, struct load_table *t, const struct db_columns *have);
 /* The place of a column that the table's revision has; MISSING_COLUMN with e filled when it is not there. */
 int load_plan_column(struct load_tables *all, struct load_table *t, const struct db_columns *have,
                      const char *name, struct err *e);
 /* Reads how a kind's records become rows. */
 bool load_plan_kind(struct load_tables *all, struct db *db, const struct kind_desc *k, struct err *e);
-/* Reads the table's primary key. */
-bool load_plan_key(struct db *db, struct load_table *t, struct err *e);
 
 #endif
