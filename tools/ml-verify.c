@@ -14,6 +14,7 @@
 #include "formats/verify/verify.h"
 #include "formats/schema/schema.h"
 #include "formats/stream/wire.h"
+#include "tools/database.h"
 
 struct options {
     struct others others; /* of a revision that is not known */
@@ -169,14 +170,10 @@ static void free_judgement(struct judgement *j)
     buf_free(&j->why);
 }
 
-static struct db *open_database(int argc, char **argv, int first, struct options *o, struct db_url *u)
+static struct db *open_database(char **operands, struct options *o, struct db_url *u)
 {
     struct err e;
-    if (argc - first > 1)
-        opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
-    struct db *db = db_open_for_program(argv[first], &o->tmpdir, u, &e);
-    if (!db)
-        db_die(&e);
+    struct db *db = open_operand(&spec, operands, &o->tmpdir, u);
     /* where even that cannot be read the report says so */
     if (schema_read_unknown(db, false, &o->others, &o->warning, &e) && o->warning.len)
         err_warn(u->display, "%s", buf_str(&o->warning));
@@ -197,7 +194,7 @@ int main(int argc, char **argv)
     if (isatty(STDIN_FILENO))
         opt_usage_error(&spec, "a record stream is expected on standard input, as from mlruns-dump");
     err_catch_signals();
-    struct db *db = open_database(argc, argv, first, &o, &u);
+    struct db *db = open_database(argv + first, &o, &u);
     struct verify_report *report = verify_report_new(o.json, o.max_failures, o.tmpdir);
     struct verify_options how = {.others = o.others.n ? &o.others : NULL,
                                  .exact = o.exact,

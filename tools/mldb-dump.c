@@ -14,6 +14,7 @@
 #include "formats/database/dump.h"
 #include "formats/schema/schema.h"
 #include "formats/stream/wire.h"
+#include "tools/database.h"
 
 struct options {
     struct others others; /* of a revision that is not known */
@@ -61,14 +62,10 @@ static void take_problem(const struct record *r, const char *name, const char *r
         err_print(name, "%s", reason);
 }
 
-static struct db *open_database(int argc, char **argv, int first, struct options *o, struct db_url *u)
+static struct db *open_database(char **operands, struct options *o, struct db_url *u)
 {
     struct err e;
-    if (argc - first > 1)
-        opt_usage_error(&spec, "one database URL is enough: %s", argv[first + 1]);
-    struct db *db = db_open_for_program(argv[first], &o->tmpdir, u, &e);
-    if (!db)
-        db_die(&e);
+    struct db *db = open_operand(&spec, operands, &o->tmpdir, u);
     if (!schema_read_unknown(db, true, &o->others, &o->warning, &e))
         err_die(&e);
     if (o->warning.len)
@@ -103,7 +100,7 @@ int main(int argc, char **argv)
     if (isatty(STDOUT_FILENO))
         opt_usage_error(&spec, "the record stream is binary: redirect standard output");
     err_catch_signals();
-    struct db *db = open_database(argc, argv, first, &o, &u);
+    struct db *db = open_database(argv + first, &o, &u);
     struct dbdump_options how = {
         .experiments = o.experiments.items,
         .n_experiments = o.experiments.len,

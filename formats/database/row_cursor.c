@@ -94,22 +94,20 @@ static void add_columns(struct buf *sql, struct rows_cursor *c)
     buf_addf(sql, " FROM \"%s\" x", c->table->name);
 }
 
-struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned flags, const char *where,
-                              struct err *e)
+/* Opens c, which says which rows and columns; NULL when that fails, and c is freed. Conditions may be NULL.
+ */
+static struct rows_cursor *open_cursor(struct rows_cursor *c, struct db *db, const char *rest,
+                                       const char *where, bool ordered, struct err *e)
 {
-    struct rows_cursor *c = xcalloc(1, sizeof *c);
     struct buf sql = {0};
-    c->table = t;
-    c->with_secrets = flags & ROWS_WITH_SECRETS;
-    c->untyped = db_dialect(db) == DIALECT_SQLITE;
-    bool ok = db_table_columns(db, t->name, &c->columns, e);
+    bool ok = db_table_columns(db, c->table->name, &c->columns, e);
     if (ok && c->columns.n > 0) {
         add_columns(&sql, c);
-        if (t->flags & ROW_REST)
-            buf_addf(&sql, " WHERE (%s)", rest_condition(t));
+        if (rest)
+            buf_addf(&sql, " WHERE (%s)", rest);
         if (where)
-            buf_addf(&sql, " %s (%s)", t->flags & ROW_REST ? "AND" : "WHERE", where);
-        if (flags & ROWS_ORDERED)
+            buf_addf(&sql, " %s (%s)", rest ? "AND" : "WHERE", where);
+        if (ordered)
             add_order(&sql, c, db_dialect(db));
         c->stmt = db_prepare(db, buf_str(&sql), e);
         ok = c->stmt != NULL;
@@ -121,27 +119,24 @@ struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned
     return NULL;
 }
 
+struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned flags, const char *where,
+                              struct err *e)
+{
+    struct rows_cursor *c = xcalloc(1, sizeof *c);
+    c->table = t;
+    c->with_secrets = flags & ROWS_WITH_SECRETS;
+    c->untyped = db_dialect(db) == DIALECT_SQLITE;
+    return open_cursor(c, db, t->flags & ROW_REST ? rest_condition(t) : NULL, where, flags & ROWS_ORDERED, e);
+}
+
 struct rows_cursor *rows_open_other(struct db *db, const struct row_table *t, const char *only,
                                     const char *where, struct err *e)
 {
     struct rows_cursor *c = xcalloc(1, sizeof *c);
-    struct buf sql = {0};
     c->table = t;
     c->only = only;
     c->with_secrets = true;
-    bool ok = db_table_columns(db, t->name, &c->columns, e);
-    if (ok && c->columns.n > 0) {
-        add_columns(&sql, c);
-        if (where)
-            buf_addf(&sql, " WHERE (%s)", where);
-        c->stmt = db_prepare(db, buf_str(&sql), e);
-        ok = c->stmt != NULL;
-    }
-    buf_free(&sql);
-    if (ok)
-        return c;
-    rows_close(c);
-    return NULL;
+    return open_cursor(c, db, NULL, where, false, e);
 }
 
 void rows_close(struct rows_cursor *c)

@@ -16,7 +16,7 @@ enum tag {
 
 #define SIGN ((uint64_t)1 << 63)
 
-static void put_ordered(struct buf *out, enum tag tag, uint64_t bits)
+static void put_word(struct buf *out, enum tag tag, uint64_t bits)
 {
     char b[9];
     b[0] = (char)tag;
@@ -25,7 +25,7 @@ static void put_ordered(struct buf *out, enum tag tag, uint64_t bits)
     buf_add(out, b, sizeof b);
 }
 
-static uint64_t get_ordered(const char *p)
+static uint64_t get_word(const char *p)
 {
     uint64_t bits = 0;
     for (int i = 0; i < 8; i++)
@@ -59,37 +59,72 @@ static void put_key_text(struct buf *out, enum tag tag, const char *s, size_t le
     buf_addc(out, 0);
 }
 
-/* Values that are all tag. */
-static void put_tag_alone(struct buf *out, const struct value *v)
+static enum tag text_tag(const struct value *v)
 {
-    enum tag tag = v->type == VALUE_NULL ? TAG_NULL : v->b ? TAG_TRUE : TAG_FALSE;
-    buf_addc(out, (char)tag);
+    return v->type == VALUE_STR ? TAG_TEXT : TAG_BYTES;
+}
+
+/* The bits of a number so that their order is that of numbers, and back. */
+static uint64_t ordered_float(double f)
+{
+    uint64_t bits = bits_of(f == 0 ? 0.0 : f);
+    return bits & SIGN ? ~bits : bits ^ SIGN;
+}
+
+static double float_of_ordered(uint64_t bits)
+{
+    return float_of(bits & SIGN ? bits ^ SIGN : ~bits);
+}
+
+/* Appends a value that is no text; false for one that is. */
+static bool put_fixed(struct buf *out, const struct value *v, bool ordered)
+{
+    switch (v->type) {
+    case VALUE_NULL:
+        buf_addc(out, TAG_NULL);
+        return true;
+    case VALUE_BOOL:
+        buf_addc(out, v->b ? TAG_TRUE : TAG_FALSE);
+        return true;
+    case VALUE_INT:
+        put_word(out, TAG_INT, ordered ? (uint64_t)v->i ^ SIGN : (uint64_t)v->i);
+        return true;
+    case VALUE_FLOAT:
+        put_word(out, TAG_FLOAT, ordered ? ordered_float(v->f) : bits_of(v->f));
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Reads such a value. Returns the bytes read; 0 for a text. */
+static size_t get_fixed(const char *p, struct value *v, bool ordered)
+{
+    switch ((enum tag)(unsigned char)*p) {
+    case TAG_TEXT:
+    case TAG_BYTES:
+        return 0;
+    case TAG_FALSE:
+    case TAG_TRUE:
+        *v = value_bool(*p == TAG_TRUE);
+        return 1;
+    case TAG_INT:
+        *v = value_int((int64_t)(ordered ? get_word(p + 1) ^ SIGN : get_word(p + 1)));
+        return 9;
+    case TAG_FLOAT:
+        *v = value_float(ordered ? float_of_ordered(get_word(p + 1)) : float_of(get_word(p + 1)));
+        return 9;
+    case TAG_NULL:
+        break;
+    }
+    *v = value_null();
+    return 1;
 }
 
 void load_put_key(struct buf *out, const struct value *v)
 {
-    switch (v->type) {
-    case VALUE_NULL:
-    case VALUE_BOOL:
-        put_tag_alone(out, v);
-        break;
-    case VALUE_INT:
-        put_ordered(out, TAG_INT, (uint64_t)v->i ^ SIGN);
-        break;
-    case VALUE_FLOAT: {
-        uint64_t bits = bits_of(v->f == 0 ? 0.0 : v->f);
-        put_ordered(out, TAG_FLOAT, bits & SIGN ? ~bits : bits ^ SIGN);
-        break;
-    }
-    case VALUE_STR:
-        put_key_text(out, TAG_TEXT, v->s, v->len);
-        break;
-    case VALUE_BIN:
-    case VALUE_MAP:
-    case VALUE_ALIEN:
-        put_key_text(out, TAG_BYTES, v->s, v->len);
-        break;
-    }
+    if (!put_fixed(out, v, true))
+        put_key_text(out, text_tag(v), v->s, v->len);
 }
 
 static size_t get_key_text(const char *s, size_t len, struct value *v, struct arena *scratch)
@@ -113,76 +148,29 @@ static size_t get_key_text(const char *s, size_t len, struct value *v, struct ar
 
 size_t load_get_key(const char *key, size_t len, struct value *v, struct arena *scratch)
 {
-    switch ((enum tag)(unsigned char)key[0]) {
-    case TAG_FALSE:
-    case TAG_TRUE:
-        *v = value_bool(key[0] == TAG_TRUE);
-        return 1;
-    case TAG_INT:
-        *v = value_int((int64_t)(get_ordered(key + 1) ^ SIGN));
-        return 9;
-    case TAG_FLOAT: {
-        uint64_t bits = get_ordered(key + 1);
-        *v = value_float(float_of(bits & SIGN ? bits ^ SIGN : ~bits));
-        return 9;
-    }
-    case TAG_TEXT:
-    case TAG_BYTES:
-        v->type = key[0] == TAG_TEXT ? VALUE_STR : VALUE_BIN;
-        return 1 + get_key_text(key + 1, len - 1, v, scratch);
-    case TAG_NULL:
-        break;
-    }
-    *v = value_null();
-    return 1;
+    size_t n = get_fixed(key, v, true);
+    if (n)
+        return n;
+    v->type = *key == TAG_TEXT ? VALUE_STR : VALUE_BIN;
+    return 1 + get_key_text(key + 1, len - 1, v, scratch);
 }
 
 void load_put_value(struct buf *out, const struct value *v)
 {
-    switch (v->type) {
-    case VALUE_NULL:
-    case VALUE_BOOL:
-        put_tag_alone(out, v);
-        break;
-    case VALUE_INT:
-        put_ordered(out, TAG_INT, (uint64_t)v->i);
-        break;
-    case VALUE_FLOAT:
-        put_ordered(out, TAG_FLOAT, bits_of(v->f));
-        break;
-    case VALUE_STR:
-    case VALUE_BIN:
-    case VALUE_MAP:
-    case VALUE_ALIEN:
-        buf_addc(out, v->type == VALUE_STR ? TAG_TEXT : TAG_BYTES);
-        buf_add(out, &v->len, sizeof v->len);
-        buf_add(out, v->s, v->len);
-        break;
-    }
+    if (put_fixed(out, v, false))
+        return;
+    buf_addc(out, (char)text_tag(v));
+    buf_add(out, &v->len, sizeof v->len);
+    buf_add(out, v->s, v->len);
 }
 
 size_t load_get_value(const char *data, struct value *v)
 {
-    switch ((enum tag)(unsigned char)data[0]) {
-    case TAG_FALSE:
-    case TAG_TRUE:
-        *v = value_bool(data[0] == TAG_TRUE);
-        return 1;
-    case TAG_INT:
-        *v = value_int((int64_t)get_ordered(data + 1));
-        return 9;
-    case TAG_FLOAT:
-        *v = value_float(float_of(get_ordered(data + 1)));
-        return 9;
-    case TAG_TEXT:
-    case TAG_BYTES:
-        v->type = data[0] == TAG_TEXT ? VALUE_STR : VALUE_BIN;
-        memcpy(&v->len, data + 1, sizeof v->len);
-        v->s = data + 1 + sizeof v->len;
-        return 1 + sizeof v->len + v->len;
-    case TAG_NULL:
-        break;
-    }
-    *v = value_null();
-    return 1;
+    size_t n = get_fixed(data, v, false);
+    if (n)
+        return n;
+    v->type = *data == TAG_TEXT ? VALUE_STR : VALUE_BIN;
+    memcpy(&v->len, data + 1, sizeof v->len);
+    v->s = data + 1 + sizeof v->len;
+    return 1 + sizeof v->len + v->len;
 }

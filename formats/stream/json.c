@@ -70,7 +70,7 @@ static void write_float(double f, bool declared, struct buf *out)
         buf_adds(out, "\"}");
 }
 
-void json_write_int(int64_t i, struct buf *out)
+static void write_int(int64_t i, struct buf *out)
 {
     bool plain = i > -EXACT_INT && i < EXACT_INT;
     buf_addf(out, plain ? "%lld" : "{\"$int\":\"%lld\"}", (long long)i);
@@ -119,7 +119,7 @@ static void write_object(const msgpack_object *o, struct buf *out)
         break;
     case MSGPACK_OBJECT_POSITIVE_INTEGER:
     case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-        json_write_int(o->via.i64, out);
+        write_int(o->via.i64, out);
         break;
     case MSGPACK_OBJECT_FLOAT32:
     case MSGPACK_OBJECT_FLOAT64:
@@ -162,32 +162,31 @@ static void write_map_value(const struct value *v, struct buf *out)
     msgpack_zone_destroy(&zone);
 }
 
+bool json_write_plain(const struct value *v, struct buf *out)
+{
+    if (v->type == VALUE_NULL)
+        buf_adds(out, "null");
+    else if (v->type == VALUE_BOOL)
+        buf_adds(out, v->b ? "true" : "false");
+    else if (v->type == VALUE_INT)
+        write_int(v->i, out);
+    else
+        return false;
+    return true;
+}
+
 static void write_value(const struct value *v, struct buf *out)
 {
-    switch (v->type) {
-    case VALUE_NULL:
-        buf_adds(out, "null");
-        break;
-    case VALUE_INT:
-        json_write_int(v->i, out);
-        break;
-    case VALUE_FLOAT:
+    if (json_write_plain(v, out))
+        return;
+    if (v->type == VALUE_FLOAT)
         write_float(v->f, true, out);
-        break;
-    case VALUE_BOOL:
-        buf_adds(out, v->b ? "true" : "false");
-        break;
-    case VALUE_STR:
+    else if (v->type == VALUE_STR)
         quote(v->s, v->len, out);
-        break;
-    case VALUE_BIN:
-    case VALUE_ALIEN:
-        write_bytes(v->s, v->len, out);
-        break;
-    case VALUE_MAP:
+    else if (v->type == VALUE_MAP)
         write_map_value(v, out);
-        break;
-    }
+    else
+        write_bytes(v->s, v->len, out);
 }
 
 void json_write(const struct record *r, struct buf *out)

@@ -11,8 +11,8 @@
 /* Appends the line, without a newline. r is valid (record_validate). */
 void json_write(const struct record *r, struct buf *out);
 
-/* Appends an integer as it stands in a line. */
-void json_write_int(int64_t i, struct buf *out);
+/* Appends null, a boolean or an integer as it stands in a line; false for all other types. */
+bool json_write_plain(const struct value *v, struct buf *out);
 
 struct json_t;
 struct json_error_t;

@@ -129,30 +129,15 @@ static void add_json_float(struct buf *out, double f)
 static void add_json_value(struct buf *out, const struct value *v)
 {
     struct buf text = {0};
-    switch (v->type) {
-    case VALUE_NULL:
-        buf_adds(out, "null");
-        break;
-    case VALUE_INT:
-        json_write_int(v->i, out);
-        break;
-    case VALUE_FLOAT:
+    if (json_write_plain(v, out))
+        return;
+    if (v->type == VALUE_FLOAT) {
         add_json_float(out, v->f);
-        break;
-    case VALUE_BOOL:
-        buf_adds(out, v->b ? "true" : "false");
-        break;
-    case VALUE_STR:
-    case VALUE_BIN:
-    case VALUE_MAP:
-    case VALUE_ALIEN:
-        if (v->type == VALUE_STR && v->len <= VALUE_SHOWN_BYTES) {
-            json_quote_ascii(v->s, v->len, out);
-            break;
-        }
+    } else if (v->type == VALUE_STR && v->len <= VALUE_SHOWN_BYTES) {
+        json_quote_ascii(v->s, v->len, out);
+    } else {
         value_describe(v, &text); /* long text is cut */
         json_quote_ascii(buf_str(&text), text.len, out);
-        break;
     }
     buf_free(&text);
 }
