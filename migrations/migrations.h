@@ -37,6 +37,7 @@ extern const int schema_releases_count;
     X(LATEST_METRICS, 6, "89d4b8295536")       /* latest metrics have a table */                             \
     X(KILLED_RUNS, 8, "cfd24bdc0731")          /* a run's status may be KILLED */                            \
     X(IS_NAN_CHECK, 14, "39d1c3be5f05")        /* every is_nan has a check */                                \
+    X(DATASET_CASCADE, 28, "0584bdc529eb")     /* datasets go with their experiment */                       \
     X(TRACES_V3, 32, "cbc13b556ace")           /* traces are of MLflow 3 */                                  \
     X(EVALUATION_DATASETS, 38, "71994744cf8e") /* MLflow 3.4 */                                              \
     X(WORKSPACES, 49, "1b5f0d9ad7c1")          /* workspaces */                                              \

@@ -10,6 +10,7 @@
 #include "common/progress.h"
 #include "formats/database/fetch.h"
 #include "formats/database/row_cursor.h"
+#include "formats/database/sql_text.h"
 #include "common/sort.h"
 
 enum {
@@ -73,23 +74,12 @@ void dbdump_result_free(struct dbdump_result *r)
 
 /* -- what is selected */
 
-static void add_quoted(struct buf *sql, const char *text)
-{
-    buf_addc(sql, '\'');
-    for (; *text; text++) {
-        buf_addc(sql, *text);
-        if (*text == '\'')
-            buf_addc(sql, '\'');
-    }
-    buf_addc(sql, '\'');
-}
-
 static void add_workspaces(const struct dbdump *d, struct buf *sql, const char *column)
 {
     buf_addf(sql, "%s IN (", column);
     for (size_t i = 0; i < d->o->n_workspaces; i++) {
         buf_adds(sql, i ? ", " : "");
-        add_quoted(sql, d->o->workspaces[i]);
+        sql_add_quoted(sql, '\'', d->o->workspaces[i]);
     }
     buf_addc(sql, ')');
 }

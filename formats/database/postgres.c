@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <errno.h>
 #include <libpq-fe.h>
 #include <math.h>
@@ -10,6 +11,7 @@
 #include "common/buf.h"
 #include "common/secret.h"
 #include "formats/database/internal.h"
+#include "formats/database/sql_text.h"
 
 enum { MAX_PARAMETERS = 64 };
 
@@ -441,30 +443,35 @@ static void *postgres_native(struct db *db)
 
 /* ---- statements */
 
-/* Rewrites ?1 to $1 outside quotes; counts the parameters. */
+/* Rewrites ?1 to $1; counts the parameters. */
 static char *numbered(const char *sql, int *parameters)
 {
     struct buf b = {0};
-    char quote = '\0';
+    struct sql_text text = sql_text(DIALECT_POSTGRESQL, sql);
+    struct sql_piece p;
     *parameters = 0;
-    for (const char *p = sql; *p; p++) {
-        if (quote)
-            quote = *p == quote ? '\0' : quote;
-        else if (*p == '\'' || *p == '"')
-            quote = *p;
-        bool parameter = !quote && *p == '?' && p[1] >= '1' && p[1] <= '9';
-        buf_addc(&b, parameter ? '$' : *p);
-        int n = parameter ? atoi(p + 1) : 0;
+    while ((p = sql_token(&text)).kind != SQL_NOTHING) {
+        bool parameter = sql_is_sign(p, '?') && isdigit((unsigned char)*text.at);
+        int n = parameter ? atoi(text.at) : 0;
+        if (n <= 0)
+            continue;
+        buf_add(&b, sql, (size_t)(p.text.at - sql));
+        buf_addc(&b, '$');
+        sql = p.text.end;
         if (n > *parameters)
             *parameters = n;
     }
+    buf_adds(&b, sql);
     return b.data ? b.data : xstrdup("");
 }
 
 static bool is_query(const char *sql)
 {
-    sql += strspn(sql, " \t\n(");
-    return strncmp(sql, "SELECT", 6) == 0 || strncmp(sql, "WITH", 4) == 0 || strncmp(sql, "VALUES", 6) == 0;
+    struct sql_text text = sql_text(DIALECT_POSTGRESQL, sql);
+    struct sql_piece p;
+    while ((p = sql_token(&text)).kind == SQL_OPEN)
+        ;
+    return sql_is(p, "SELECT") || sql_is(p, "WITH") || sql_is(p, "VALUES");
 }
 
 static struct db_stmt *postgres_prepare(struct db *db, const char *sql, struct err *e)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/database/sql_text.h"
+
 const struct load_ref_desc load_refs[REF_COUNT] = {
     [REF_EXPERIMENT] = {"experiment", "experiments", {"experiment_id"}},
     [REF_RUN] = {"run", "runs", {"run_uuid"}},
@@ -50,17 +52,20 @@ static struct value parse_default(struct load_tables *all, const char *text, boo
 {
     if (!text)
         return value_null();
-    size_t len = strlen(text);
-    if (*text == '\'') {
-        const char *end = strchr(++text, '\'');
-        len = end ? (size_t)(end - text) : len - 1;
-    }
+    struct sql_text sql = sql_text(all->dialect, text);
+    struct sql_piece first = sql_token(&sql);
+    char *literal = first.kind == SQL_STRING ? sql_unquoted(first) : xstrdup(text);
+    size_t len = strlen(literal);
+    struct value v = value_null();
     int64_t i;
     if (is_text)
-        return value_strn(arena_strndup(&all->names, text, len), len);
-    if (value_parse_int(text, len, &i))
-        return value_int(i);
-    return strcmp(text, "false") == 0 ? value_bool(false) : value_null();
+        v = value_strn(arena_strndup(&all->names, literal, len), len);
+    else if (value_parse_int(literal, len, &i))
+        v = value_int(i);
+    else if (strcmp(literal, "false") == 0)
+        v = value_bool(false);
+    free(literal);
+    return v;
 }
 
 /* Queries of columns that a row may leave to the database. */

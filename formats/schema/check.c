@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema/create_text.h"
+#include "formats/database/sql_text.h"
 #include "formats/schema/model.h"
 #include "formats/schema/shape.h"
 #include "formats/schema/trigger.h"
@@ -75,10 +75,10 @@ static bool is_legacy(const struct checker *c, const struct schema_fact *f, bool
 }
 
 /* The columns of a key. */
-static bool key_columns(const struct schema_fact *f, struct schema_text *columns)
+static bool key_columns(const struct schema_fact *f, struct sql_text *columns)
 {
-    struct schema_text rest;
-    return schema_text_brackets((struct schema_text){f->text, f->text + strlen(f->text)}, columns, &rest);
+    struct sql_text rest;
+    return sql_brackets(sql_text(f->dialect, f->text), columns, &rest);
 }
 
 /* The length of the words that tell one fact of a kind from the others of its table: "index NAME",
@@ -93,7 +93,7 @@ static size_t identity_length(const struct schema_fact *f)
         }
     if (schema_fact_is(f, "primary key"))
         return strlen("primary key");
-    struct schema_text columns;
+    struct sql_text columns;
     return key_columns(f, &columns) ? (size_t)(columns.end - f->text) + 1 : strlen(f->text);
 }
 
@@ -235,11 +235,11 @@ static bool is_unique(const struct schema_fact *f)
 }
 
 /* Whether the column is one of those, in whatever order, and compared as usual. */
-static bool has_column(struct schema_text columns, struct schema_text column)
+static bool has_column(struct sql_text columns, struct sql_text column)
 {
-    struct schema_text one;
+    struct sql_text one;
     size_t n = (size_t)(column.end - column.at);
-    while (schema_text_next(&columns, &one)) {
+    while (sql_item(&columns, &one)) {
         size_t len = (size_t)(one.end - one.at);
         if (len >= n && memcmp(one.at, column.at, n) == 0 &&
             (len == n || (one.at[n] == ' ' && !memmem(one.at, len, " COLLATE ", 9))))
@@ -251,12 +251,12 @@ static bool has_column(struct schema_text columns, struct schema_text column)
 /* Rows that one unique key holds apart another cannot refuse that has all its columns. */
 static bool has_key_of(const struct schema_fact *f, const struct schema_fact *key)
 {
-    struct schema_text columns, wanted, column;
+    struct sql_text columns, wanted, column;
     if (!is_unique(key) || strcmp(key->table, f->table) != 0 || !key_columns(f, &columns) ||
         !key_columns(key, &wanted) || strstr(key->text, " partial") || strstr(key->text, " WHERE ") ||
         strstr(f->text, "NULLS NOT DISTINCT"))
         return false;
-    while (schema_text_next(&wanted, &column))
+    while (sql_item(&wanted, &column))
         if (!has_column(columns, column))
             return false;
     return true;
@@ -278,10 +278,10 @@ static bool has_value(const struct schema_fact *column)
 /* A column of others that is NULL in MLflow's rows keeps them out of unique and foreign keys. */
 static bool has_null_column(const struct checker *c, const struct schema_fact *f)
 {
-    struct schema_text columns, one;
+    struct sql_text columns, one;
     if (!key_columns(f, &columns) || strstr(f->text, "NULLS NOT DISTINCT"))
         return false;
-    while (schema_text_next(&columns, &one)) {
+    while (sql_item(&columns, &one)) {
         char *name = xstrndup(one.at, (size_t)(one.end - one.at));
         name[strcspn(name, " ")] = '\0';
         const struct schema_fact *column = schema_shape_column(c->real, f->table, name);

@@ -4,8 +4,21 @@
 
 #include "formats/schema/schema.h"
 
-/* The C of a revision that its SQL calls by that name (run.c); NULL when there is none. */
-const struct migration_hook *schema_find_hook(const char *name, size_t len);
+/* A line of a revision's text: SQL, or what SQL has no words for (run.c). */
+enum schema_part_kind {
+    SCHEMA_PART_SQL,
+    SCHEMA_PART_CALL, /* -- call: NAME            runs migration_NAME, which the revision's C file defines */
+    SCHEMA_PART_UNLESS, /* -- unless: TABLE.COLUMN  leaves the next line out when that column is there */
+};
+struct schema_part {
+    enum schema_part_kind kind;
+    const char *at; /* the line; of the others the name */
+    size_t len;
+};
+/* Goes to the next line; false at the end. *text moves past it. */
+bool schema_next_part(const char **text, struct schema_part *part);
+/* The C that a CALL means; NULL when there is none. */
+const struct migration_hook *schema_find_hook(const struct schema_part *part);
 
 /* The revision that alembic_version says, whatever the tables are: 0 without a stamp, SCHEMA_EMPTY without
  * tables. */

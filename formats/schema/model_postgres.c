@@ -5,22 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/schema/create_text.h"
+#include "formats/database/sql_text.h"
 
-typedef struct schema_text text;
-typedef struct schema_piece piece;
+typedef struct sql_text text;
+typedef struct sql_piece piece;
 
 /* What blocks of PL/pgSQL and queries do to the structure, by revision: in the DDL that is read here, with
  * the names that the server has given. */
 static const struct {
-    const char *revision, *ddl;
+    int rev;
+    const char *ddl;
 } hidden[] = {
-    {"90e64c465722", ""}, /* widens a column, where a user's name is too long, that a later revision widens */
-    {"89d4b8295536",
+    {REV_USER_TAGS, ""}, /* widens a column, where a user's name is too long, that a later revision widens */
+    {REV_LATEST_METRICS,
      "CREATE TABLE latest_metrics (key VARCHAR(250), value FLOAT, timestamp BIGINT, step BIGINT,"
      " is_nan BOOLEAN, run_uuid VARCHAR(32));"},
-    {"0584bdc529eb", "ALTER TABLE datasets DROP CONSTRAINT datasets_experiment_id_fkey;"},
-    {"1b5f0d9ad7c1", "ALTER TABLE model_versions DROP CONSTRAINT model_versions_name_fkey;"
+    {REV_DATASET_CASCADE, "ALTER TABLE datasets DROP CONSTRAINT datasets_experiment_id_fkey;"},
+    {REV_WORKSPACES, "ALTER TABLE model_versions DROP CONSTRAINT model_versions_name_fkey;"
                      "ALTER TABLE registered_model_tags DROP CONSTRAINT registered_model_tags_name_fkey;"
                      "ALTER TABLE registered_model_aliases DROP CONSTRAINT registered_model_alias_name_fkey;"
                      "ALTER TABLE model_version_tags DROP CONSTRAINT model_version_tags_name_version_fkey;"
@@ -48,17 +49,12 @@ struct model {
     struct item *items;
     size_t n;
     bool wide;
-    const char *revision; /* whose text is read */
-    char *function;       /* the body of the last trigger function */
+    int rev;        /* whose text is read */
+    char *function; /* the body of the last trigger function */
     struct err *e;
 };
 
 /* ---- items */
-
-static char *copy(text t)
-{
-    return xstrndup(t.at, (size_t)(t.end - t.at));
-}
 
 static void free_item(struct item *i)
 {
@@ -109,11 +105,12 @@ static bool has_table(const struct model *m, const char *table)
 /* Whether a key or an index is over the column. */
 static bool mentions(const struct item *i, const char *column)
 {
-    text t = {i->text, i->text + strlen(i->text)}, inside, after, one;
-    if (i->kind == ITEM_COLUMN || i->kind == ITEM_TRIGGER || !schema_text_brackets(t, &inside, &after))
+    text inside, after, one;
+    if (i->kind == ITEM_COLUMN || i->kind == ITEM_TRIGGER ||
+        !sql_brackets(sql_text(DIALECT_POSTGRESQL, i->text), &inside, &after))
         return false;
-    while (schema_text_next(&inside, &one))
-        if (schema_piece_is(schema_text_piece(&one), column))
+    while (sql_item(&inside, &one))
+        if (sql_is(sql_piece(&one), column))
             return true;
     return false;
 }
@@ -122,48 +119,19 @@ static bool mentions(const struct item *i, const char *column)
 
 static bool unreadable(struct model *m, const char *at)
 {
-    return err_set(m->e, "migrations", "revision %s: the model of PostgreSQL cannot read: %.60s", m->revision,
-                   at);
-}
-
-/* Takes the words from the text, all or none of them. */
-static bool take(text *t, const char *words)
-{
-    text rest = *t;
-    while (*words) {
-        char word[32];
-        size_t n = strcspn(words, " ");
-        snprintf(word, sizeof word, "%.*s", (int)n, words);
-        if (!schema_piece_is(schema_text_piece(&rest), word))
-            return false;
-        words += n + (words[n] == ' ');
-    }
-    *t = rest;
-    return true;
-}
-
-/* The next name, malloc'ed; NULL when there is none. */
-static char *take_name(text *t)
-{
-    text rest = *t;
-    piece p = schema_text_piece(&rest);
-    if (p.kind != SCHEMA_WORD && p.kind != SCHEMA_NAME)
-        return NULL;
-    *t = rest;
-    return copy(p.text);
+    return err_set(m->e, "migrations", "revision %s: the model of PostgreSQL cannot read: %.60s",
+                   schema_revisions[m->rev].revision, at);
 }
 
 /* The next brackets, in normal form and with them; false when there are none. */
 static bool take_brackets(text *t, struct buf *out)
 {
     text rest = *t;
-    piece p = schema_text_piece(&rest);
-    if (p.kind != SCHEMA_BRACKETS)
+    piece p = sql_piece(&rest);
+    if (p.kind != SQL_GROUP)
         return false;
     *t = rest;
-    buf_addc(out, '(');
-    schema_text_normal(p.text, out);
-    buf_addc(out, ')');
+    sql_normal(p.text, out);
     return true;
 }
 
@@ -181,9 +149,9 @@ static const struct {
 static const char *take_type(struct model *m, text *t, const char *column, struct buf *whole)
 {
     text begin = *t;
-    piece p = schema_text_piece(t);
+    piece p = sql_piece(t);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        if (!schema_piece_is(p, types[i].declared))
+        if (!sql_is(p, types[i].declared))
             continue;
         const char *type = types[i].type;
         if (m->wide && strcmp(column, "experiment_id") == 0 && strcmp(type, "integer") == 0)
@@ -199,9 +167,9 @@ static const char *take_type(struct model *m, text *t, const char *column, struc
 /* " DEFAULT …" as the server writes it: a text with the type that it is a value of. */
 static void add_default(text *t, const char *type, struct buf *out)
 {
-    piece p = schema_text_piece(t);
+    piece p = sql_piece(t);
     buf_addf(out, " DEFAULT %.*s", (int)(p.text.end - p.text.at), p.text.at);
-    if (p.kind == SCHEMA_STRING)
+    if (p.kind == SQL_STRING)
         buf_addf(out, "::%s", type);
 }
 
@@ -210,7 +178,7 @@ static void add_generated(text expression, struct buf *out)
 {
     const char *before = " GENERATED (";
     piece p;
-    while ((p = schema_text_piece(&expression)).kind != SCHEMA_NOTHING) {
+    while ((p = sql_piece(&expression)).kind != SQL_NOTHING) {
         buf_addf(out, "%s%.*s", before, (int)(p.text.end - p.text.at), p.text.at);
         before = " ";
     }
@@ -221,14 +189,14 @@ static void add_generated(text expression, struct buf *out)
 static bool read_clauses(struct model *m, text *t, const char *type, struct item *column, struct buf *rest)
 {
     text inside, begin = *t;
-    while (schema_text_piece(&(text){t->at, t->end}).kind != SCHEMA_NOTHING) {
-        if (take(t, "NOT NULL"))
+    while (!sql_at_end(*t)) {
+        if (sql_take(t, "NOT NULL"))
             column->not_null = true;
-        else if (take(t, "DEFAULT"))
+        else if (sql_take(t, "DEFAULT"))
             add_default(t, type, rest);
-        else if (take(t, "GENERATED BY DEFAULT AS IDENTITY"))
+        else if (sql_take(t, "GENERATED BY DEFAULT AS IDENTITY"))
             buf_adds(rest, " GENERATED BY DEFAULT AS IDENTITY");
-        else if (take(t, "GENERATED ALWAYS AS") && schema_text_brackets(*t, &inside, t) && take(t, "STORED"))
+        else if (sql_take(t, "GENERATED ALWAYS AS") && sql_brackets(*t, &inside, t) && sql_take(t, "STORED"))
             add_generated(inside, rest);
         else
             return unreadable(m, begin.at);
@@ -240,8 +208,9 @@ static bool read_column(struct model *m, const char *table, text t)
 {
     struct buf type = {0}, rest = {0};
     text begin = t;
-    char *name = take_name(&t);
-    bool serial = name && take(&(text){t.at, t.end}, "SERIAL");
+    char *name = sql_take_name(&t);
+    text ahead = t;
+    bool serial = name && sql_take(&ahead, "SERIAL");
     const char *base = name ? take_type(m, &t, name, &type) : NULL;
     bool ok = base != NULL || (!name && unreadable(m, begin.at));
     if (ok) {
@@ -265,8 +234,9 @@ static char *automatic_name(const char *table, const char *columns, const char *
 {
     struct buf b = {0};
     buf_adds(&b, table);
-    text t = {columns + 1, columns + strlen(columns) - 1}, one;
-    while (schema_text_next(&t, &one))
+    text t, after, one;
+    sql_brackets(sql_text(DIALECT_POSTGRESQL, columns), &t, &after);
+    while (sql_item(&t, &one))
         buf_addf(&b, "_%.*s", (int)(one.end - one.at), one.at);
     buf_addf(&b, "_%s", suffix);
     return b.data;
@@ -276,13 +246,13 @@ static char *automatic_name(const char *table, const char *columns, const char *
 static bool read_check(struct model *m, text t, struct buf *columns, struct buf *fact)
 {
     text begin = t, inside;
-    struct schema_text after;
-    char *name = take_name(&t);
-    bool ok = name && take(&t, "IN") && schema_text_brackets(t, &inside, &after);
+    text after;
+    char *name = sql_take_name(&t);
+    bool ok = name && sql_take(&t, "IN") && sql_brackets(t, &inside, &after);
     if (ok) {
         buf_addf(columns, "(%s)", name);
         buf_addf(fact, "check ((%s = ANY (ARRAY[", name);
-        schema_text_normal(inside, fact);
+        sql_normal(inside, fact);
         buf_adds(fact, "])))");
     }
     free(name);
@@ -294,22 +264,23 @@ static bool read_references(struct model *m, text *t, struct buf *fact)
 {
     static const char *const actions[] = {"ON UPDATE CASCADE", "ON DELETE CASCADE", "ON DELETE SET NULL"};
     text begin = *t;
-    char *target = take(t, "REFERENCES") ? take_name(t) : NULL;
+    char *target = sql_take(t, "REFERENCES") ? sql_take_name(t) : NULL;
     if (target)
         buf_addf(fact, " REFERENCES %s", target);
     bool ok = target && take_brackets(t, fact);
     free(target);
     for (size_t i = 0; ok && i < sizeof actions / sizeof *actions; i++)
-        if (take(t, actions[i]))
+        if (sql_take(t, actions[i]))
             buf_addf(fact, " %s", actions[i]);
     return ok || unreadable(m, begin.at);
 }
 
 static void set_not_null(struct model *m, const char *table, const char *columns)
 {
-    text t = {columns + 1, columns + strlen(columns) - 1}, one;
-    while (schema_text_next(&t, &one)) {
-        char *name = copy(one);
+    text t, after, one;
+    sql_brackets(sql_text(DIALECT_POSTGRESQL, columns), &t, &after);
+    while (sql_item(&t, &one)) {
+        char *name = sql_copy(one);
         struct item *column = find_item(m, ITEM_COLUMN, table, name);
         if (column)
             column->not_null = true;
@@ -332,17 +303,17 @@ static bool read_definition(struct model *m, text *t, struct buf *columns, struc
                             const char **suffix)
 {
     text begin = *t, inside;
-    if (take(t, "PRIMARY KEY") && take_brackets(t, columns)) {
+    if (sql_take(t, "PRIMARY KEY") && take_brackets(t, columns)) {
         *suffix = "pkey";
         buf_addf(fact, "primary key %s", buf_str(columns));
-    } else if (take(t, "UNIQUE") && take_brackets(t, columns)) {
+    } else if (sql_take(t, "UNIQUE") && take_brackets(t, columns)) {
         *suffix = "key";
         buf_addf(fact, "unique %s", buf_str(columns));
-    } else if (take(t, "FOREIGN KEY") && take_brackets(t, columns)) {
+    } else if (sql_take(t, "FOREIGN KEY") && take_brackets(t, columns)) {
         *suffix = "fkey";
         buf_addf(fact, "foreign key %s", buf_str(columns));
         return read_references(m, t, fact);
-    } else if (take(t, "CHECK") && schema_text_brackets(*t, &inside, t)) {
+    } else if (sql_take(t, "CHECK") && sql_brackets(*t, &inside, t)) {
         *suffix = "check";
         return read_check(m, inside, columns, fact);
     } else
@@ -354,7 +325,7 @@ static bool read_constraint(struct model *m, const char *table, text t)
 {
     struct buf columns = {0}, fact = {0};
     const char *suffix = "";
-    char *name = take(&t, "CONSTRAINT") ? take_name(&t) : NULL;
+    char *name = sql_take(&t, "CONSTRAINT") ? sql_take_name(&t) : NULL;
     bool ok = read_definition(m, &t, &columns, &fact, &suffix);
     if (ok && !(strcmp(suffix, "key") == 0 && is_primary_key(m, table, buf_str(&columns)))) {
         if (!name)
@@ -371,8 +342,8 @@ static bool read_constraint(struct model *m, const char *table, text t)
 
 static bool is_constraint(text t)
 {
-    return take(&t, "CONSTRAINT") || take(&t, "PRIMARY KEY") || take(&t, "UNIQUE") ||
-           take(&t, "FOREIGN KEY") || take(&t, "CHECK");
+    return sql_take(&t, "CONSTRAINT") || sql_take(&t, "PRIMARY KEY") || sql_take(&t, "UNIQUE") ||
+           sql_take(&t, "FOREIGN KEY") || sql_take(&t, "CHECK");
 }
 
 /* ---- statements */
@@ -383,7 +354,7 @@ static bool read_ddl(struct model *m, const char *ddl);
 static bool read_hidden(struct model *m, text t)
 {
     for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
-        if (strcmp(hidden[i].revision, m->revision) == 0)
+        if (hidden[i].rev == m->rev)
             return read_ddl(m, hidden[i].ddl);
     return unreadable(m, t.at);
 }
@@ -391,15 +362,15 @@ static bool read_hidden(struct model *m, text t)
 static bool create_table(struct model *m, text t)
 {
     text inside, after, one, begin = t;
-    bool may_exist = take(&t, "IF NOT EXISTS");
-    char *table = take_name(&t);
+    bool may_exist = sql_take(&t, "IF NOT EXISTS");
+    char *table = sql_take_name(&t);
     bool ok = true;
-    if (table && take(&t, "AS"))
+    if (table && sql_take(&t, "AS"))
         ok = read_hidden(m, begin);
-    else if (!table || !schema_text_brackets(t, &inside, &after))
+    else if (!table || !sql_brackets(t, &inside, &after))
         ok = unreadable(m, begin.at);
     else if (!may_exist || !has_table(m, table))
-        while (ok && schema_text_next(&inside, &one))
+        while (ok && sql_item(&inside, &one))
             ok = is_constraint(one) ? read_constraint(m, table, one) : read_column(m, table, one);
     free(table);
     return ok;
@@ -410,21 +381,21 @@ static bool create_index(struct model *m, text t, bool unique)
 {
     text begin = t;
     struct buf fact = {0};
-    char *name = take_name(&t), *table = take(&t, "ON") ? take_name(&t) : NULL;
+    char *name = sql_take_name(&t), *table = sql_take(&t, "ON") ? sql_take_name(&t) : NULL;
     bool ok = name && table;
     if (ok) {
         buf_addf(&fact, "index %s%s on btree ", name, unique ? " unique" : "");
         ok = take_brackets(&t, &fact);
     }
-    if (ok && take(&t, "INCLUDE")) {
+    if (ok && sql_take(&t, "INCLUDE")) {
         buf_adds(&fact, " INCLUDE ");
         ok = take_brackets(&t, &fact);
     }
-    if (ok && take(&t, "WHERE")) {
+    if (ok && sql_take(&t, "WHERE")) {
         buf_adds(&fact, " WHERE ");
         ok = take_brackets(&t, &fact);
     }
-    ok = ok && schema_text_piece(&t).kind == SCHEMA_NOTHING;
+    ok = ok && sql_at_end(t);
     if (ok)
         add_item(m, ITEM_INDEX, table, name, buf_str(&fact));
     free(name);
@@ -437,12 +408,13 @@ static bool create_index(struct model *m, text t, bool unique)
 static bool create_function(struct model *m, text t)
 {
     text begin = t;
-    const char *body = memmem(t.at, (size_t)(t.end - t.at), "$$", 2);
-    const char *end = body ? memmem(body + 2, (size_t)(t.end - body - 2), "$$", 2) : NULL;
-    if (!end)
+    piece p;
+    while ((p = sql_piece(&t)).kind != SQL_NOTHING && p.kind != SQL_STRING)
+        ;
+    if (p.kind == SQL_NOTHING)
         return unreadable(m, begin.at);
     free(m->function);
-    m->function = copy((text){body + 2, end});
+    m->function = sql_copy(p.inside);
     return true;
 }
 
@@ -451,16 +423,16 @@ static bool create_trigger(struct model *m, text t, text statement)
 {
     text begin = t;
     struct buf fact = {0};
-    char *name = take_name(&t), *table = NULL;
+    char *name = sql_take_name(&t), *table = NULL;
     piece p;
-    while (!table && (p = schema_text_piece(&t)).kind != SCHEMA_NOTHING)
-        table = schema_piece_is(p, "ON") ? take_name(&t) : NULL;
+    while (!table && (p = sql_piece(&t)).kind != SQL_NOTHING)
+        table = sql_is(p, "ON") ? sql_take_name(&t) : NULL;
     bool ok = name && table && m->function;
     if (ok) {
         buf_addf(&fact, "trigger %s ", name);
-        schema_text_normal(statement, &fact);
+        sql_normal(statement, &fact);
         buf_addc(&fact, ' ');
-        schema_text_normal((text){m->function, m->function + strlen(m->function)}, &fact);
+        sql_normal(sql_text(DIALECT_POSTGRESQL, m->function), &fact);
         add_item(m, ITEM_TRIGGER, table, name, buf_str(&fact));
     }
     free(name);
@@ -472,8 +444,8 @@ static bool create_trigger(struct model *m, text t, text statement)
 static bool drop_item(struct model *m, enum item_kind kind, const char *table, text t)
 {
     text begin = t;
-    bool may_be_gone = take(&t, "IF EXISTS");
-    char *name = take_name(&t);
+    bool may_be_gone = sql_take(&t, "IF EXISTS");
+    char *name = sql_take_name(&t);
     struct item *item = name ? find_item(m, kind, table, name) : NULL;
     if (item)
         remove_item(m, item);
@@ -484,7 +456,8 @@ static bool drop_item(struct model *m, enum item_kind kind, const char *table, t
 /* A column takes the keys and indexes with it that are over it. */
 static bool drop_column(struct model *m, const char *table, text t)
 {
-    char *name = take_name(&(text){t.at, t.end});
+    text ahead = t;
+    char *name = sql_take_name(&ahead);
     for (size_t i = m->n; name && i-- > 0;)
         if (strcmp(m->items[i].table, table) == 0 && mentions(&m->items[i], name))
             remove_item(m, &m->items[i]);
@@ -496,17 +469,17 @@ static bool drop_column(struct model *m, const char *table, text t)
 static bool alter_column(struct model *m, const char *table, text t)
 {
     text begin = t;
-    char *name = take_name(&t);
+    char *name = sql_take_name(&t);
     struct item *column = name ? find_item(m, ITEM_COLUMN, table, name) : NULL;
     struct buf type = {0};
     bool ok = column != NULL;
-    if (ok && take(&t, "TYPE")) {
+    if (ok && sql_take(&t, "TYPE")) {
         ok = take_type(m, &t, name, &type) != NULL;
         free(column->text);
         column->text = xstrdup(buf_str(&type));
-    } else if (ok && take(&t, "SET NOT NULL"))
+    } else if (ok && sql_take(&t, "SET NOT NULL"))
         column->not_null = true;
-    else if (ok && take(&t, "DROP NOT NULL"))
+    else if (ok && sql_take(&t, "DROP NOT NULL"))
         column->not_null = false;
     else
         ok = unreadable(m, begin.at);
@@ -519,7 +492,7 @@ static bool alter_column(struct model *m, const char *table, text t)
 static bool rename_column(struct model *m, const char *table, text t)
 {
     text begin = t;
-    char *name = take_name(&t), *new_name = take(&t, "TO") ? take_name(&t) : NULL;
+    char *name = sql_take_name(&t), *new_name = sql_take(&t, "TO") ? sql_take_name(&t) : NULL;
     struct item *column = name ? find_item(m, ITEM_COLUMN, table, name) : NULL;
     bool ok = column && new_name;
     for (size_t i = 0; ok && i < m->n; i++)
@@ -535,8 +508,9 @@ static bool rename_column(struct model *m, const char *table, text t)
 
 static bool add_column(struct model *m, const char *table, text t)
 {
-    bool may_exist = take(&t, "IF NOT EXISTS");
-    char *name = take_name(&(text){t.at, t.end});
+    bool may_exist = sql_take(&t, "IF NOT EXISTS");
+    text ahead = t;
+    char *name = sql_take_name(&ahead);
     bool there = may_exist && name && find_item(m, ITEM_COLUMN, table, name);
     free(name);
     return there || read_column(m, table, t);
@@ -545,23 +519,23 @@ static bool add_column(struct model *m, const char *table, text t)
 static bool alter_table(struct model *m, text t)
 {
     text one, begin = t;
-    char *table = take_name(&t);
+    char *table = sql_take_name(&t);
     bool ok = table != NULL;
-    while (ok && schema_text_next(&t, &one)) {
-        if (take(&one, "ADD COLUMN"))
+    while (ok && sql_item(&t, &one)) {
+        if (sql_take(&one, "ADD COLUMN"))
             ok = add_column(m, table, one);
-        else if (take(&one, "ADD"))
+        else if (sql_take(&one, "ADD"))
             ok = read_constraint(m, table, one);
-        else if (take(&one, "DROP CONSTRAINT"))
+        else if (sql_take(&one, "DROP CONSTRAINT"))
             ok = drop_item(m, ITEM_KEY, table, one);
-        else if (take(&one, "DROP COLUMN"))
+        else if (sql_take(&one, "DROP COLUMN"))
             ok = drop_column(m, table, one);
-        else if (take(&one, "ALTER COLUMN"))
+        else if (sql_take(&one, "ALTER COLUMN"))
             ok = alter_column(m, table, one);
-        else if (take(&one, "RENAME COLUMN"))
+        else if (sql_take(&one, "RENAME COLUMN"))
             ok = rename_column(m, table, one);
         else
-            ok = take(&one, "REPLICA IDENTITY") || unreadable(m, begin.at);
+            ok = sql_take(&one, "REPLICA IDENTITY") || unreadable(m, begin.at);
     }
     free(table);
     return ok;
@@ -570,51 +544,30 @@ static bool alter_table(struct model *m, text t)
 static bool read_statement(struct model *m, text statement)
 {
     text t = statement;
-    if (take(&t, "CREATE TABLE"))
+    if (sql_take(&t, "CREATE TABLE"))
         return create_table(m, t);
-    if (take(&t, "CREATE UNIQUE INDEX"))
+    if (sql_take(&t, "CREATE UNIQUE INDEX"))
         return create_index(m, t, true);
-    if (take(&t, "CREATE INDEX"))
+    if (sql_take(&t, "CREATE INDEX"))
         return create_index(m, t, false);
-    if (take(&t, "CREATE OR REPLACE FUNCTION"))
+    if (sql_take(&t, "CREATE OR REPLACE FUNCTION"))
         return create_function(m, t);
-    if (take(&t, "CREATE TRIGGER"))
+    if (sql_take(&t, "CREATE TRIGGER"))
         return create_trigger(m, t, statement);
-    if (take(&t, "ALTER TABLE"))
+    if (sql_take(&t, "ALTER TABLE"))
         return alter_table(m, t);
-    if (take(&t, "DROP INDEX"))
+    if (sql_take(&t, "DROP INDEX"))
         return drop_item(m, ITEM_INDEX, NULL, t);
-    if (take(&t, "DO"))
+    if (sql_take(&t, "DO"))
         return read_hidden(m, t);
-    return take(&t, "INSERT") || take(&t, "UPDATE") || take(&t, "DELETE") || unreadable(m, t.at);
-}
-
-/* The next statement, without its `;`; what stands between $$ has such of its own. */
-static bool next_statement(text *t, text *statement)
-{
-    piece p, first = {0};
-    bool quoted = false;
-    statement->at = t->at;
-    while ((p = schema_text_piece(t)).kind != SCHEMA_NOTHING) {
-        if (!quoted && p.kind == SCHEMA_SIGN && *p.text.at == ';') {
-            statement->end = p.text.at;
-            return true;
-        }
-        if (first.kind == SCHEMA_NOTHING) {
-            first = p;
-            statement->at = p.text.at;
-        }
-        quoted ^= schema_piece_is(p, "$$");
-    }
-    statement->end = t->end;
-    return first.kind != SCHEMA_NOTHING;
+    return sql_take(&t, "INSERT") || sql_take(&t, "UPDATE") || sql_take(&t, "DELETE") || unreadable(m, t.at);
 }
 
 static bool read_ddl(struct model *m, const char *ddl)
 {
-    text t = {ddl, ddl + strlen(ddl)}, statement;
+    text t = sql_text(DIALECT_POSTGRESQL, ddl), statement;
     bool ok = true;
-    while (ok && next_statement(&t, &statement))
+    while (ok && sql_statement(&t, &statement))
         ok = read_statement(m, statement);
     return ok;
 }
@@ -641,9 +594,9 @@ bool schema_model_postgres(int rev, bool wide, struct schema_shape *out, struct 
 {
     struct model m = {.wide = wide, .e = e};
     bool ok = true;
-    *out = (struct schema_shape){0};
+    *out = (struct schema_shape){.dialect = DIALECT_POSTGRESQL};
     for (int i = 0; ok && i <= rev; i++) {
-        m.revision = schema_revisions[i].revision;
+        m.rev = i;
         ok = read_ddl(&m, schema_revisions[i].postgresql);
     }
     if (ok)

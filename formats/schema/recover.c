@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/database/sql_text.h"
 #include "formats/schema/internal.h"
 #include "formats/schema/model.h"
 #include "formats/schema/shape.h"
@@ -275,14 +276,12 @@ static bool drop_old_statuses(struct wreck *w, int rev)
         "ORDER BY 1";
     char *name = NULL;
     bool ok = true;
-    if (!w->repair || rev < schema_find_revision("cfd24bdc0731"))
+    if (!w->repair || rev < REV_KILLED_RUNS)
         return true;
     while (ok && (ok = db_query_text(w->db, query, &name, w->e)) && name) {
         struct buf sql = {0};
-        buf_adds(&sql, "ALTER TABLE runs DROP CONSTRAINT \"");
-        for (const char *p = name; *p; p++)
-            buf_addf(&sql, *p == '"' ? "\"\"" : "%c", *p);
-        buf_addc(&sql, '"');
+        buf_adds(&sql, "ALTER TABLE runs DROP CONSTRAINT ");
+        sql_add_quoted(&sql, '"', name);
         ok = take_back(w, buf_str(&sql), "table runs: check %s: statuses without KILLED, of MLflow 1.5.0",
                        name);
         buf_free(&sql);

@@ -3,25 +3,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
+#include "formats/database/sql_text.h"
 #include "formats/schema/internal.h"
 #include "formats/schema/user_objects.h"
 
-const struct migration_hook *schema_find_hook(const char *name, size_t len)
+const struct migration_hook *schema_find_hook(const struct schema_part *part)
 {
     for (const struct migration_call *c = migration_calls; c->name; c++)
-        if (strlen(c->name) == len && memcmp(c->name, name, len) == 0)
+        if (strlen(c->name) == part->len && memcmp(c->name, part->at, part->len) == 0)
             return c->hook;
     return NULL;
 }
 
-/* `table.column` of an "unless" line: true in *out when the column is there. */
-static bool column_exists(struct db *db, const char *name, size_t len, bool *out, struct err *e)
+bool schema_next_part(const char **text, struct schema_part *part)
 {
-    const char *dot = memchr(name, '.', len);
+    static const struct {
+        const char *begin;
+        enum schema_part_kind kind;
+    } words[] = {{"-- call: ", SCHEMA_PART_CALL}, {"-- unless: ", SCHEMA_PART_UNLESS}};
+    *part = (struct schema_part){SCHEMA_PART_SQL, *text, strcspn(*text, "\n")};
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
+        size_t n = strlen(words[i].begin);
+        if (strncmp(*text, words[i].begin, n) == 0)
+            *part = (struct schema_part){words[i].kind, part->at + n, part->len - n};
+    }
+    bool more = **text != '\0';
+    *text = part->at + part->len;
+    *text += **text == '\n';
+    return more;
+}
+
+/* `table.column` of an "unless" line: true in *out when the column is there. */
+static bool column_exists(struct db *db, const struct schema_part *part, bool *out, struct err *e)
+{
+    const char *dot = memchr(part->at, '.', part->len);
     if (!dot)
-        return err_set(e, "migrations", "malformed line: unless: %.*s", (int)len, name);
-    char *table = xstrndup(name, (size_t)(dot - name));
-    char *column = xstrndup(dot + 1, len - (size_t)(dot + 1 - name));
+        return err_set(e, "migrations", "malformed line: unless: %.*s", (int)part->len, part->at);
+    char *table = xstrndup(part->at, (size_t)(dot - part->at));
+    char *column = xstrndup(dot + 1, part->len - (size_t)(dot + 1 - part->at));
     struct db_columns columns;
     bool ok = db_table_columns(db, table, &columns, e);
     if (ok) {
@@ -33,57 +53,62 @@ static bool column_exists(struct db *db, const char *name, size_t len, bool *out
     return ok;
 }
 
-static bool flush(struct db *db, struct buf *sql, struct err *e)
+static const char *wide_type(struct sql_piece type)
 {
-    bool ok = !sql->len || db_exec(db, buf_str(sql), e);
+    return sql_is(type, "INTEGER") ? "BIGINT" : sql_is(type, "SERIAL") ? "BIGSERIAL" : NULL;
+}
+
+/* Gives the columns of experiment ids 64 bits. */
+static void widen(struct sql_text sql, struct buf *out)
+{
+    struct sql_text rest = sql;
+    struct sql_piece p, last = {0};
+    for (; (p = sql_token(&rest)).kind != SQL_NOTHING; last = p) {
+        const char *wide = sql_is(last, "experiment_id") ? wide_type(p) : NULL;
+        if (!wide)
+            continue;
+        buf_add(out, sql.at, (size_t)(p.text.at - sql.at));
+        buf_adds(out, wide);
+        sql.at = p.text.end;
+    }
+    buf_add(out, sql.at, (size_t)(sql.end - sql.at));
+}
+
+static bool flush(struct db *db, struct buf *sql, bool wide, struct err *e)
+{
+    struct buf widened = {0};
+    if (wide)
+        widen(sql_text(DIALECT_POSTGRESQL, buf_str(sql)), &widened);
+    bool ok = !sql->len || db_exec(db, buf_str(wide ? &widened : sql), e);
+    buf_free(&widened);
     buf_reset(sql);
     return ok;
 }
 
-/* Appends a line of a revision; wide: its columns of experiment ids get 64 bits. */
-static void add_line(struct buf *sql, const char *line, size_t n, bool wide)
+static bool call(struct db *db, const struct schema_part *part, struct err *e)
 {
-    static const struct {
-        const char *narrow, *wide;
-    } types[] = {{"experiment_id INTEGER", "experiment_id BIGINT"},
-                 {"experiment_id SERIAL", "experiment_id BIGSERIAL"}};
-    for (size_t i = 0; wide && i < sizeof types / sizeof types[0]; i++) {
-        size_t len = strlen(types[i].narrow);
-        const char *at = memmem(line, n, types[i].narrow, len);
-        if (at) {
-            buf_add(sql, line, (size_t)(at - line));
-            buf_adds(sql, types[i].wide);
-            n -= (size_t)(at - line) + len;
-            line = at + len;
-        }
-    }
-    buf_add(sql, line, n);
-    buf_addc(sql, '\n');
+    const struct migration_hook *hook = schema_find_hook(part);
+    return hook ? hook->run(db, e) : err_set(e, "migrations", "no function %.*s", (int)part->len, part->at);
 }
 
-/* Runs the text of a revision: statements, and between them lines that SQL has no words for:
- *   -- call: NAME           runs migration_NAME, which the revision's C file defines
- *   -- unless: TABLE.COLUMN leaves the next line out when that column is there */
 static bool run_text(struct db *db, const char *text, bool wide, struct err *e)
 {
     struct buf sql = {0};
+    struct schema_part part;
     bool ok = true, skip = false;
-    while (ok && *text) {
-        size_t n = strcspn(text, "\n");
-        if (strncmp(text, "-- call: ", 9) == 0) {
-            const struct migration_hook *hook = schema_find_hook(text + 9, n - 9);
-            ok = flush(db, &sql, e) &&
-                 (hook || err_set(e, "migrations", "no function %.*s", (int)n - 9, text + 9));
-            ok = ok && hook->run(db, e);
-        } else if (strncmp(text, "-- unless: ", 11) == 0)
-            ok = flush(db, &sql, e) && column_exists(db, text + 11, n - 11, &skip, e);
+    while (ok && schema_next_part(&text, &part)) {
+        if (part.kind == SCHEMA_PART_CALL)
+            ok = flush(db, &sql, wide, e) && call(db, &part, e);
+        else if (part.kind == SCHEMA_PART_UNLESS)
+            ok = flush(db, &sql, wide, e) && column_exists(db, &part, &skip, e);
         else if (skip)
             skip = false;
-        else
-            add_line(&sql, text, n, wide);
-        text += n + (text[n] == '\n');
+        else {
+            buf_add(&sql, part.at, part.len);
+            buf_addc(&sql, '\n');
+        }
     }
-    ok = ok && flush(db, &sql, e);
+    ok = ok && flush(db, &sql, wide, e);
     buf_free(&sql);
     return ok;
 }
@@ -160,15 +185,15 @@ bool schema_is_wide(struct db *db, bool *wide, struct err *e)
 
 bool schema_step(struct db *db, int to, uint64_t *rows, struct err *e)
 {
-    struct schema_extras extras;
+    struct schema_user_objects objects;
     bool wide;
     uint64_t before = db_rows_written(db);
-    bool ok = schema_extras_save(db, to, &extras, e) && schema_is_wide(db, &wide, e) &&
+    bool ok = schema_user_objects_save(db, to, &objects, e) && schema_is_wide(db, &wide, e) &&
               run_revision(db, to, wide, e);
     if (rows)
         *rows = db_rows_written(db) - before;
-    ok = ok && schema_extras_restore(db, &extras, e) && stamp(db, to - 1, to, e);
-    schema_extras_free(&extras);
+    ok = ok && schema_user_objects_restore(db, &objects, e) && stamp(db, to - 1, to, e);
+    schema_user_objects_free(&objects);
     return ok;
 }
 

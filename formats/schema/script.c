@@ -1,3 +1,4 @@
+/* An upgrade as a script. */
 #include <string.h>
 
 #include "formats/schema/internal.h"
@@ -16,21 +17,19 @@ static void add_guard(struct buf *out, enum dialect dialect, const char *query, 
 /* The text of a revision without the lines that only the runner understands. */
 static void add_text(struct buf *out, enum dialect dialect, const char *text)
 {
-    while (*text) {
-        size_t n = strcspn(text, "\n");
-        if (strncmp(text, "-- call: ", 9) == 0) {
-            const struct migration_hook *hook = schema_find_hook(text + 9, n - 9);
-            if (hook && hook->rows)
-                add_guard(out, dialect, hook->rows, "there are rows that only ml-schema upgrade can convert");
-        } else if (strncmp(text, "-- unless: ", 11) != 0) {
-            buf_add(out, text, n);
+    struct schema_part part;
+    while (schema_next_part(&text, &part)) {
+        const struct migration_hook *hook = part.kind == SCHEMA_PART_CALL ? schema_find_hook(&part) : NULL;
+        if (hook && hook->rows)
+            add_guard(out, dialect, hook->rows, "there are rows that only ml-schema upgrade can convert");
+        if (part.kind == SCHEMA_PART_SQL) {
+            buf_add(out, part.at, part.len);
             buf_addc(out, '\n');
         }
-        text += n + (text[n] == '\n');
     }
 }
 
-static void add_extras_guard(const char *query, const char *words, void *out)
+static void add_objects_guard(const char *query, const char *words, void *out)
 {
     add_guard(out, DIALECT_SQLITE, query, words);
 }
@@ -75,7 +74,7 @@ void schema_script(enum dialect dialect, int from, int to, struct buf *out)
     bool sqlite = dialect == DIALECT_SQLITE;
     add_head(out, dialect);
     for (int i = from + 1; sqlite && from >= 0 && i <= to; i++)
-        schema_extras_each(i, add_extras_guard, out);
+        schema_user_objects_each(i, add_objects_guard, out);
     for (int i = from + 1; i <= to; i++) {
         const struct schema_revision *r = &schema_revisions[i];
         buf_addf(out, "\n-- [%d/%d] %s %s\n", i, schema_head, r->revision, r->title);

@@ -19,7 +19,8 @@ void schema_shape_add(struct schema_shape *s, const char *table, size_t table_le
     /* The room doubles; n alone tells how much there is. */
     if ((s->n & (s->n - 1)) == 0)
         s->facts = xrealloc(s->facts, (s->n ? 2 * (size_t)s->n : 1) * sizeof *s->facts);
-    s->facts[s->n++] = (struct schema_fact){xstrndup(table, table_len), xstrndup(text, len)};
+    s->facts[s->n++] = (struct schema_fact){
+        .table = xstrndup(table, table_len), .dialect = s->dialect, .text = xstrndup(text, len)};
 }
 
 static int compare_facts(const void *a, const void *b)
@@ -59,7 +60,7 @@ void schema_shape_digest(const struct schema_shape *s, char out[SCHEMA_DIGEST])
 
 const struct schema_fact *schema_shape_find(const struct schema_shape *s, const char *table, const char *text)
 {
-    struct schema_fact key = {(char *)(uintptr_t)table, (char *)(uintptr_t)text};
+    struct schema_fact key = {.table = (char *)(uintptr_t)table, .text = (char *)(uintptr_t)text};
     return s->n ? bsearch(&key, s->facts, (size_t)s->n, sizeof key, compare_facts) : NULL;
 }
 
@@ -212,88 +213,86 @@ static bool is_foreign(const struct value *table)
     return value_eqs(table, "alembic_version") || (table->len > 7 && memcmp(table->s, "sqlite_", 7) == 0);
 }
 
-/* Makes facts of a row: a table, a text, and what more the query gives. */
-typedef void add_row(struct schema_shape *out, const struct value *table, const struct value *text,
-                     struct db_stmt *row);
+/* A row that a query gives: a table, a text, and what more there is of it. */
+struct found {
+    struct schema_shape *out;
+    struct value table, text;
+    struct db_stmt *row;
+};
+/* Makes facts of it. */
+typedef void add_row(const struct found *f);
 
-static void add_text(struct schema_shape *out, const struct value *table, const struct value *text,
-                     struct db_stmt *row)
+static void add_fact(const struct found *f, const struct buf *fact)
 {
-    (void)row;
-    schema_shape_add(out, table->s, table->len, text->s, text->len);
+    schema_shape_add(f->out, f->table.s, f->table.len, buf_str(fact), fact->len);
 }
 
-static struct schema_text create_statement(struct db_stmt *row)
+static void add_text(const struct found *f)
+{
+    schema_shape_add(f->out, f->table.s, f->table.len, f->text.s, f->text.len);
+}
+
+static struct sql_text create_statement(const struct found *f)
 {
     struct value sql;
-    db_column(row, 2, &sql);
-    return (struct schema_text){sql.s, sql.s + sql.len};
+    db_column(f->row, 2, &sql);
+    return (struct sql_text){sql.s, sql.s + sql.len, f->out->dialect};
 }
 
-static void add_column(struct schema_shape *out, const struct value *table, const struct value *text,
-                       struct db_stmt *row)
+static void add_column(const struct found *f)
 {
     struct value column;
     struct buf fact = {0};
-    db_column(row, 3, &column);
+    db_column(f->row, 3, &column);
     char *name = xstrndup(column.s, column.len);
-    buf_add(&fact, text->s, text->len);
-    schema_text_column(create_statement(row), name, &fact);
-    schema_shape_add(out, table->s, table->len, fact.data, fact.len);
+    buf_add(&fact, f->text.s, f->text.len);
+    schema_text_column(create_statement(f), name, &fact);
+    add_fact(f, &fact);
     buf_free(&fact);
     free(name);
 }
 
-static void add_trigger(struct schema_shape *out, const struct value *table, const struct value *text,
-                        struct db_stmt *row)
+static void add_trigger(const struct found *f)
 {
     struct buf fact = {0};
-    buf_add(&fact, text->s, text->len);
-    schema_text_normal(create_statement(row), &fact);
-    schema_shape_add(out, table->s, table->len, fact.data, fact.len);
+    buf_add(&fact, f->text.s, f->text.len);
+    sql_normal(create_statement(f), &fact);
+    add_fact(f, &fact);
     buf_free(&fact);
 }
 
-struct table_facts {
-    struct schema_shape *out;
-    const struct value *table;
-};
-
 static void add_table_fact(const char *fact, void *arg)
 {
-    struct table_facts *t = arg;
-    schema_shape_add(t->out, t->table->s, t->table->len, fact, strlen(fact));
+    const struct found *f = arg;
+    schema_shape_add(f->out, f->table.s, f->table.len, fact, strlen(fact));
 }
 
-static void add_table(struct schema_shape *out, const struct value *table, const struct value *text,
-                      struct db_stmt *row)
+static void add_table(const struct found *f)
 {
-    (void)text;
-    struct table_facts t = {out, table};
-    schema_text_table(create_statement(row), add_table_fact, &t);
+    struct found copy = *f;
+    schema_text_table(create_statement(f), add_table_fact, &copy);
 }
 
 static bool read_facts(struct db *db, const char *query, add_row *add, struct schema_shape *out,
                        struct err *e)
 {
-    struct db_stmt *s = db_prepare(db, query, e);
-    if (!s)
+    struct found f = {.out = out, .row = db_prepare(db, query, e)};
+    if (!f.row)
         return false;
     int row;
-    while ((row = db_step(s, e)) == 1) {
-        struct value table, text;
-        db_column(s, 0, &table);
-        db_column(s, 1, &text);
-        if (value_is_text(&text) && !is_foreign(&table))
-            add(out, &table, &text, s);
+    while ((row = db_step(f.row, e)) == 1) {
+        db_column(f.row, 0, &f.table);
+        db_column(f.row, 1, &f.text);
+        if (value_is_text(&f.text) && !is_foreign(&f.table))
+            add(&f);
     }
-    db_finalize(s);
+    db_finalize(f.row);
     return row == 0;
 }
 
 bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e)
 {
-    *out = (struct schema_shape){0};
+    *out = (struct schema_shape){.dialect = db_dialect(db)};
     bool ok;
     if (db_dialect(db) == DIALECT_SQLITE)
         ok = read_facts(db, sqlite_keys, add_text, out, e) &&

@@ -7,12 +7,14 @@
 
 struct schema_fact {
     char *table;
+    enum dialect dialect;
     char *text; /* "column run_uuid VARCHAR(32) NOT NULL", "primary key (run_uuid)", "index x on (a, b)",
                    "check (…)", "trigger x …": a kind, for some a name, and all that MLflow depends on */
 };
 struct schema_shape {
     struct schema_fact *facts; /* sorted by table and text */
     int n;
+    enum dialect dialect;
 };
 
 /* Adds a fact; the texts are copied. Sort when all are there, before anything is looked up. */

@@ -1,29 +1,43 @@
-#include <ctype.h>
+/* What users have made on tables that a revision rebuilds on SQLite: kept over it, or in its way. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/database/sql_text.h"
 #include "formats/schema/internal.h"
 #include "formats/schema/user_objects.h"
 
-/* The migrations rebuild a table X by CREATE TABLE _ml_new_X, INSERT … SELECT, DROP TABLE X and this
- * statement. */
-static const char rename_new[] = "ALTER TABLE _ml_new_";
-
-/* Goes to the next table that a text rebuilds: its name, NULL when there is none. *text moves behind it. */
-static char *next_rebuilt(const char **text)
+static struct sql_text text_of(int rev)
 {
-    const char *at = strstr(*text, rename_new);
-    if (!at)
-        return NULL;
-    at += strlen(rename_new);
-    size_t n = strcspn(at, " ");
-    *text = at + n;
-    return xstrndup(at, n);
+    return sql_text(DIALECT_SQLITE, schema_revisions[rev].sqlite);
+}
+
+/* ---- what a revision does
+ *
+ * The migrations rebuild a table X by CREATE TABLE _ml_new_X, INSERT INTO _ml_new_X … SELECT … FROM X, DROP
+ * TABLE X and ALTER TABLE _ml_new_X RENAME. */
+
+static const char new_prefix[] = "_ml_new_";
+
+/* Goes to the next table that a text rebuilds: its name, malloc'ed; NULL when there is none. *text moves past
+ * it. */
+static char *next_rebuilt(struct sql_text *text)
+{
+    struct sql_text statement;
+    while (sql_statement(text, &statement)) {
+        char *name = sql_take(&statement, "ALTER TABLE") ? sql_take_name(&statement) : NULL;
+        char *table = name && strncmp(name, new_prefix, strlen(new_prefix)) == 0
+                          ? xstrdup(name + strlen(new_prefix))
+                          : NULL;
+        free(name);
+        if (table)
+            return table;
+    }
+    return NULL;
 }
 
 void schema_rebuilt_tables(int rev, struct buf *out)
 {
-    const char *text = schema_revisions[rev].sqlite;
+    struct sql_text text = text_of(rev);
     char *table;
     bool first = true;
     while ((table = next_rebuilt(&text))) {
@@ -33,29 +47,34 @@ void schema_rebuilt_tables(int rev, struct buf *out)
     }
 }
 
-/* The list of columns that a revision copies: `INSERT INTO _ml_new_X (…)\nSELECT …\nFROM X;`, from SELECT on.
+/* The list of columns that a revision copies of a table: between SELECT and FROM; empty where it copies none.
  */
-static char *copied_columns(const char *sql, const char *table)
+static struct sql_text copied_columns(int rev, const char *table)
 {
-    char *insert = xasprintf("INSERT INTO _ml_new_%s (", table);
-    const char *at = strstr(sql, insert);
+    struct sql_text text = text_of(rev), list;
+    char *insert = xasprintf("INSERT INTO %s%s", new_prefix, table);
+    while (sql_statement(&text, &list)) {
+        struct sql_text rest;
+        if (!sql_take(&list, insert) || sql_piece(&list).kind != SQL_GROUP || !sql_take(&list, "SELECT"))
+            continue;
+        struct sql_piece p;
+        rest = list;
+        while ((p = sql_piece(&rest)).kind != SQL_NOTHING && !sql_is(p, "FROM"))
+            ;
+        list.end = p.text.at;
+        free(insert);
+        return list;
+    }
     free(insert);
-    const char *list = at ? strstr(at, "\nSELECT ") : NULL;
-    const char *end = list ? strstr(list, "\nFROM ") : NULL;
-    return end ? xstrndup(list + 8, (size_t)(end - list - 8)) : xstrdup("");
+    return (struct sql_text){text.end, text.end, DIALECT_SQLITE};
 }
 
-static bool is_name_char(char c)
+static bool has_name(struct sql_text t, const char *name)
 {
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-/* True when name stands in text as a word. */
-static bool has_word(const char *text, const char *name)
-{
+    struct sql_piece p;
     size_t n = strlen(name);
-    for (const char *p = text; (p = strstr(p, name)); p += n)
-        if ((p == text || !is_name_char(p[-1])) && !is_name_char(p[n]))
+    while ((p = sql_token(&t)).kind != SQL_NOTHING)
+        if (sql_is_name(p) && (size_t)(p.inside.end - p.inside.at) == n && memcmp(p.inside.at, name, n) == 0)
             return true;
     return false;
 }
@@ -65,53 +84,72 @@ static bool check_columns(struct db *db, int rev, const char *table, struct err 
     struct db_columns columns;
     if (!db_table_columns(db, table, &columns, e))
         return false;
-    char *copied = copied_columns(schema_revisions[rev].sqlite, table);
+    struct sql_text copied = copied_columns(rev, table);
     bool ok = true;
     for (int i = 0; ok && i < columns.n; i++)
-        if (!has_word(copied, columns.items[i].name)) {
+        if (!has_name(copied, columns.items[i].name)) {
             ok = err_set(e, table, "revision %s rebuilds this table, and column %s is not MLflow's",
                          schema_revisions[rev].revision, columns.items[i].name);
             err_hint(e, "keep its values elsewhere and drop the column, or add it again afterwards");
         }
-    free(copied);
     db_columns_free(&columns);
     return ok;
 }
 
-/* Goes to the next index or trigger that a text creates: the length of its name at *name, 0 when there is
- * none. *text moves behind it. */
-static size_t next_created(const char **text, const char **name)
+/* An index or a trigger that a text creates. */
+struct created {
+    char *name, *table;
+    bool trigger;
+};
+
+static void free_created(struct created *c)
 {
-    for (const char *line = *text; *line; line += *line == '\n') {
-        const char *at = line;
-        line += strcspn(line, "\n");
-        if (strncmp(at, "CREATE ", 7) != 0)
-            continue;
-        at += strncmp(at + 7, "UNIQUE ", 7) == 0 ? 14 : 7;
-        size_t kind = strncmp(at, "INDEX ", 6) == 0 ? 6 : strncmp(at, "TRIGGER ", 8) == 0 ? 8 : 0;
-        *name = at + kind;
-        *text = line;
-        if (kind > 0)
-            return strcspn(*name, " \n");
-    }
-    return 0;
+    free(c->name);
+    free(c->table);
 }
 
-/* True when a revision before that one makes an index or a trigger of that name: then the rebuild makes it
- * anew, or leaves it out. */
-static bool is_mlflows(const char *name, int rev)
+/* Goes to the next one; false when there is none. *text moves past it. */
+static bool next_created(struct sql_text *text, struct created *c)
 {
-    for (int i = 0; i < rev; i++) {
-        const char *text = schema_revisions[i].sqlite, *made;
-        size_t n;
-        while ((n = next_created(&text, &made)) > 0)
-            if (strlen(name) == n && strncasecmp(name, made, n) == 0)
-                return true;
+    struct sql_text statement;
+    while (sql_statement(text, &statement)) {
+        if (!sql_take(&statement, "CREATE"))
+            continue;
+        c->trigger = sql_take(&statement, "TRIGGER");
+        if (!c->trigger && !sql_take(&statement, "UNIQUE INDEX") && !sql_take(&statement, "INDEX"))
+            continue;
+        c->name = sql_take_name(&statement);
+        struct sql_piece p;
+        while ((p = sql_piece(&statement)).kind != SQL_NOTHING && !sql_is(p, "ON"))
+            ;
+        c->table = sql_take_name(&statement);
+        return true;
     }
     return false;
 }
 
-static bool save_table(struct db *db, int rev, const char *table, struct schema_extras *x, struct err *e)
+/* True when a revision before that one makes an index or a trigger of that name: then the rebuild makes it
+ * again, or leaves it out. */
+static bool is_mlflows(const char *name, int rev)
+{
+    for (int i = 0; i < rev; i++) {
+        struct sql_text text = text_of(i);
+        struct created c;
+        bool is = false;
+        while (!is && next_created(&text, &c)) {
+            is = strcasecmp(name, c.name) == 0;
+            free_created(&c);
+        }
+        if (is)
+            return true;
+    }
+    return false;
+}
+
+/* ---- keeping them */
+
+static bool save_table(struct db *db, int rev, const char *table, struct schema_user_objects *x,
+                       struct err *e)
 {
     struct db_stmt *s = db_prepare(db,
                                    "SELECT name, sql FROM sqlite_schema\n"
@@ -127,25 +165,25 @@ static bool save_table(struct db *db, int rev, const char *table, struct schema_
         db_column(s, 0, &name);
         db_column(s, 1, &sql);
         x->items = xrealloc(x->items, (size_t)(x->n + 1) * sizeof *x->items);
-        struct schema_extra *extra = &x->items[x->n++];
-        extra->name = xstrndup(name.s, name.len);
-        extra->sql = xstrndup(sql.s, sql.len);
-        if (is_mlflows(extra->name, rev)) {
+        struct schema_user_object *object = &x->items[x->n++];
+        object->name = xstrndup(name.s, name.len);
+        object->sql = xstrndup(sql.s, sql.len);
+        if (is_mlflows(object->name, rev)) {
             x->n--;
-            free(extra->name);
-            free(extra->sql);
+            free(object->name);
+            free(object->sql);
         }
     }
     db_finalize(s);
     return row == 0;
 }
 
-bool schema_extras_save(struct db *db, int rev, struct schema_extras *x, struct err *e)
+bool schema_user_objects_save(struct db *db, int rev, struct schema_user_objects *x, struct err *e)
 {
-    *x = (struct schema_extras){0};
+    *x = (struct schema_user_objects){0};
     if (db_dialect(db) != DIALECT_SQLITE)
         return true;
-    const char *text = schema_revisions[rev].sqlite;
+    struct sql_text text = text_of(rev);
     char *table;
     bool ok = true;
     while (ok && (table = next_rebuilt(&text))) {
@@ -155,7 +193,7 @@ bool schema_extras_save(struct db *db, int rev, struct schema_extras *x, struct 
     return ok;
 }
 
-bool schema_extras_restore(struct db *db, const struct schema_extras *x, struct err *e)
+bool schema_user_objects_restore(struct db *db, const struct schema_user_objects *x, struct err *e)
 {
     for (int i = 0; i < x->n; i++) {
         struct err why;
@@ -168,68 +206,63 @@ bool schema_extras_restore(struct db *db, const struct schema_extras *x, struct 
     return true;
 }
 
-void schema_extras_free(struct schema_extras *x)
+void schema_user_objects_free(struct schema_user_objects *x)
 {
     for (int i = 0; i < x->n; i++) {
         free(x->items[i].name);
         free(x->items[i].sql);
     }
     free(x->items);
-    *x = (struct schema_extras){0};
+    *x = (struct schema_user_objects){0};
 }
 
 /* ---- for a script, which has no way to keep anything */
 
 static void columns_query(int rev, const char *table, struct buf *query)
 {
-    char *copied = copied_columns(schema_revisions[rev].sqlite, table);
+    struct sql_text copied = copied_columns(rev, table), column;
+    const char *before = "";
     buf_addf(query, "SELECT count(*) FROM pragma_table_xinfo('%s') WHERE hidden <> 1 AND name NOT IN (",
              table);
-    for (const char *at = copied; *at; at += strspn(at, ", \n")) {
-        size_t n = strcspn(at, ", \n");
-        buf_addf(query, "%s'%.*s'", at == copied ? "" : ", ", (int)n, at);
-        at += n;
-    }
+    for (; sql_item(&copied, &column); before = ", ")
+        buf_addf(query, "%s'%.*s'", before, (int)(column.end - column.at), column.at);
     buf_addc(query, ')');
-    free(copied);
 }
 
-static void extras_query(int rev, const char *table, struct buf *query)
+static void objects_query(int rev, const char *table, struct buf *query)
 {
     buf_addf(query,
              "SELECT count(*) FROM sqlite_schema WHERE tbl_name = '%s' AND type IN ('index', 'trigger') "
              "AND sql IS NOT NULL AND lower(name) NOT IN (''",
              table);
-    char *on = xasprintf(" ON %s (", table);
     for (int i = 0; i < rev; i++) {
-        const char *text = schema_revisions[i].sqlite, *name;
-        size_t n;
-        while ((n = next_created(&text, &name)) > 0) {
-            bool trigger = name[n] == '\n'; /* its table stands elsewhere */
-            if (trigger || strncmp(name + n, on, strlen(on)) == 0)
-                buf_addf(query, ", '%.*s'", (int)n, name);
+        struct sql_text text = text_of(i);
+        struct created c;
+        while (next_created(&text, &c)) {
+            if (c.trigger || strcmp(c.table, table) == 0)
+                buf_addf(query, ", '%s'", c.name);
+            free_created(&c);
         }
     }
     buf_addc(query, ')');
-    free(on);
 }
 
-void schema_extras_each(int rev, void (*fn)(const char *query, const char *words, void *arg), void *arg)
+void schema_user_objects_each(int rev, void (*fn)(const char *query, const char *words, void *arg), void *arg)
 {
-    const char *text = schema_revisions[rev].sqlite;
+    struct sql_text text = text_of(rev);
     char *table;
     while ((table = next_rebuilt(&text))) {
-        struct buf columns = {0}, extras = {0};
+        struct buf columns = {0}, objects = {0};
         char *of_column = xasprintf("table %s has a column that is not MLflow's", table);
-        char *of_extra = xasprintf("table %s has an index or trigger that is not MLflow's", table);
+        char *of_object = xasprintf("table %s has an index or trigger that is not MLflow's", table);
         columns_query(rev, table, &columns);
-        extras_query(rev, table, &extras);
+        objects_query(rev, table, &objects);
         fn(buf_str(&columns), of_column, arg);
-        fn(buf_str(&extras), of_extra, arg);
+        fn(buf_str(&objects), of_object, arg);
         buf_free(&columns);
-        buf_free(&extras);
+        buf_free(&objects);
         free(of_column);
-        free(of_extra);
+        free(of_object);
         free(table);
     }
 }

@@ -5,19 +5,20 @@
 #include "formats/schema/schema.h"
 
 /* What users have made on tables that a revision rebuilds (on SQLite): kept while it runs. */
-struct schema_extras {
-    struct schema_extra {
+struct schema_user_objects {
+    struct schema_user_object {
         char *name;
         char *sql;
     } * items;
     int n;
 };
 /* Zero-initialises x; false when a user's column would be lost. Free it in either case. */
-bool schema_extras_save(struct db *db, int rev, struct schema_extras *x, struct err *e);
-bool schema_extras_restore(struct db *db, const struct schema_extras *x, struct err *e);
-void schema_extras_free(struct schema_extras *x);
-/* Calls fn with queries that count what schema_extras_save would keep or refuse for that revision, each with
- * words for what it counts; none when the revision rebuilds no table. */
-void schema_extras_each(int rev, void (*fn)(const char *query, const char *words, void *arg), void *arg);
+bool schema_user_objects_save(struct db *db, int rev, struct schema_user_objects *x, struct err *e);
+bool schema_user_objects_restore(struct db *db, const struct schema_user_objects *x, struct err *e);
+void schema_user_objects_free(struct schema_user_objects *x);
+/* Calls fn with queries that count what schema_user_objects_save would keep or refuse for that revision, each
+ * with words for what it counts; none when the revision rebuilds no table. */
+void schema_user_objects_each(int rev, void (*fn)(const char *query, const char *words, void *arg),
+                              void *arg);
 
 #endif

@@ -1,36 +1,9 @@
 /* The model of PostgreSQL that is read from migrations/, for every revision, against what a server makes of
  * them. */
-#include "tests/unit/tap.h"
-
-#include <stdlib.h>
+#include "tests/unit/server.h"
 
 #include "formats/schema/internal.h"
 #include "formats/schema/model_postgres.h"
-
-/* Starts a server of the tests' own and puts what it prints (NAME=VALUE lines) into the environment. */
-static bool start_server(void)
-{
-    char line[512];
-    FILE *f = popen("sh tests/postgres.sh start", "r");
-    while (f && fgets(line, sizeof line, f)) {
-        char *value = strchr(line, '=');
-        line[strcspn(line, "\n")] = '\0';
-        if (value) {
-            *value++ = '\0';
-            setenv(line, value, 1);
-        }
-    }
-    return f && pclose(f) == 0 && getenv("PGDIR");
-}
-
-static void stop_server(void)
-{
-    struct buf command = {0};
-    buf_addf(&command, "sh tests/postgres.sh stop %s", getenv("PGDIR"));
-    if (system(buf_str(&command)) != 0)
-        puts("# the server did not stop");
-    buf_free(&command);
-}
 
 static int show_missing(const struct schema_shape *a, const struct schema_shape *b, const char *where)
 {
@@ -78,21 +51,11 @@ static void compare(struct db *db, bool wide)
 
 int main(void)
 {
-    struct db_url u;
-    struct err e;
-    if (!start_server()) {
-        ok(false, "a PostgreSQL server starts");
+    if (!start_server())
         return done_testing();
-    }
-    atexit(stop_server);
-    if (!db_url_parse("postgresql:///mlflow", &u, &e))
-        err_die(&e);
-    struct db *db = db_open(&u, DB_WRITE, &e);
-    if (!db)
-        err_die(&e);
+    struct db *db = open_server();
     compare(db, false);
     compare(db, true);
     db_close(db);
-    db_url_free(&u);
     return done_testing();
 }
