@@ -68,3 +68,20 @@ formats/record/new.c:1: record.h is in no room: includes are from the root'
     { printf '/* Calls f. */\nstatic void g(int a,\n              int b)\n{\n'; lines 57; echo '}'; } >"$tree/common/new.c"
     refuses 'common/new.c:2: a function of 61 lines, more than 60'
 }
+
+@test "eight equal lines in two places are refused, seven are not" {
+    statements() { for ((i = 1; i <= $1; i++)); do echo "    f($i);"; done; }
+    { printf '/* Calls f. */\nvoid g(void)\n{\n'; statements 7; echo '}'; } >"$tree/common/new.c"
+    { printf '#include <math.h>\nvoid h(void)\n{\n'; statements 7; echo '    return;'; echo '}'; } >"$tree/formats/record/new.c"
+    run python3 "$lint" "$tree"
+    echo "$output"
+    [ "$status" -eq 1 ] # the brace before them is the eighth
+    { printf 'void h(void)\n{\n    f(0);\n'; statements 7; echo '    return;'; echo '}'; } >"$tree/formats/record/new.c"
+    run python3 "$lint" "$tree"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    { printf 'void h(void)\n{\n    f(0);\n\n'; statements 7; echo '}'; } >"$tree/formats/record/new.c"
+    refuses 'formats/record/new.c:5: 8 lines that stand at common/new.c:4, too'
+    cp "$tree/common/new.c" "$tree/migrations/new.c"
+    refuses 'formats/record/new.c:5: 8 lines that stand at common/new.c:4, too'
+}

@@ -4,7 +4,8 @@
 Prints `file:line: what` for each breach and exits with 1 when there is one:
 - a room includes a file of a room that comes later in ROOMS;
 - a tool includes the header of a database's client library;
-- a file of tools/ has more than MAX_TOOL lines, a function more than MAX_FUNCTION.
+- a file of tools/ has more than MAX_TOOL lines, a function more than MAX_FUNCTION;
+- MAX_EQUAL lines of code stand in two places outside of migrations/.
 The layout is clang-format's: a function's braces stand alone in the first column.
 """
 import pathlib
@@ -31,6 +32,7 @@ ROOMS = [
 CLIENT_LIBRARIES = {"sqlite3.h", "libpq-fe.h"}
 MAX_TOOL = 300
 MAX_FUNCTION = 60
+MAX_EQUAL = 8
 
 INCLUDE = re.compile(r'\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -86,19 +88,34 @@ def check_lengths(path, lines):
             yield first, f"a function of {length} lines, more than {MAX_FUNCTION}"
 
 
+def check_copies(sources):
+    """Runs of MAX_EQUAL lines, blank ones, comments and includes left out, that came before; each run once. A run of
+    few different lines (a table, closing braces) is no copy."""
+    seen = {}
+    for path, lines in sources:
+        code = [(n, " ".join(line.split())) for n, line in enumerate(lines, 1)]
+        code = [(n, line) for n, line in code if line and not re.match(r"#\s*include|/\*|\*", line)]
+        reported = 0
+        for i in range(len(code) - MAX_EQUAL + 1):
+            run = tuple(line for _, line in code[i : i + MAX_EQUAL])
+            first = seen.setdefault(run, (path, i, code[i][0]))
+            overlaps = first[0] == path and i - first[1] < MAX_EQUAL
+            if overlaps or i < reported or len(set(run)) <= MAX_EQUAL // 2:
+                continue
+            yield path, code[i][0], f"{MAX_EQUAL} lines that stand at {first[0]}:{first[2]}, too"
+            reported = i + MAX_EQUAL
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     files = sorted(f for top in ("common", "formats", "migrations", "tools") for f in (root / top).rglob("*.[ch]"))
     if not files:
         sys.exit(f"{root}: no C code here")
-    breaches = 0
-    for file in files:
-        path = file.relative_to(root).as_posix()
-        lines = file.read_text(encoding="utf-8").splitlines()
-        for check in (check_includes, check_lengths):
-            for n, what in check(path, lines):
-                print(f"{path}:{n}: {what}")
-                breaches += 1
+    sources = [(file.relative_to(root).as_posix(), file.read_text(encoding="utf-8").splitlines()) for file in files]
+    breaches = [(path, *b) for path, lines in sources for check in (check_includes, check_lengths) for b in check(path, lines)]
+    breaches += check_copies(s for s in sources if not s[0].startswith("migrations/"))
+    for path, n, what in breaches:
+        print(f"{path}:{n}: {what}")
     sys.exit(1 if breaches else 0)
 
 
