@@ -41,7 +41,8 @@ bool err_set(struct err *e, const char *where, const char *fmt, ...)
         vsnprintf(e->what, sizeof e->what, fmt, ap);
         va_end(ap);
         e->hint[0] = '\0';
-        e->denied = false;
+        e->sqlstate[0] = '\0';
+        e->class = ERR_OTHER;
     }
     return false;
 }
@@ -55,6 +56,35 @@ bool err_hint(struct err *e, const char *fmt, ...)
         va_end(ap);
     }
     return false;
+}
+
+bool err_classify(struct err *e, enum err_class class)
+{
+    if (e)
+        e->class = class;
+    return false;
+}
+
+bool err_caused_by(struct err *e, const struct err *cause)
+{
+    if (e) {
+        memcpy(e->sqlstate, cause->sqlstate, sizeof e->sqlstate);
+        e->class = cause->class;
+    }
+    return false;
+}
+
+bool err_copy(struct err *e, const struct err *from)
+{
+    if (e)
+        *e = *from;
+    return false;
+}
+
+bool err_set_interrupted(struct err *e)
+{
+    err_set(e, NULL, "interrupted");
+    return err_classify(e, ERR_INTERRUPTED);
 }
 
 void err_program_set(const char *argv0)
@@ -229,7 +259,12 @@ static void put_fatal_format(const char *where, const char *hint, const char *fm
 
 void err_die(const struct err *e)
 {
-    put_fatal(e->where, e->what, e->hint);
+    if (e->class == ERR_INTERRUPTED || err_interrupted())
+        err_exit_interrupted();
+    if (e->class == ERR_READER_GONE)
+        err_exit_broken_pipe();
+    if (e->class != ERR_REPORTED)
+        put_fatal(e->where, e->what, e->hint);
     exit_failed();
 }
 

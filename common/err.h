@@ -24,20 +24,44 @@ enum {
     EXIT_INTERRUPTED = 130
 };
 
-/* A failure that a function reports to its caller, who prints it (err_report), dies of it (err_die) or
+/* What a failure is, for a caller that acts by it. Whoever finds the failure sets it: a database's dialect by
+ * the result code or SQLSTATE. The text of a message decides nothing. */
+enum err_class {
+    ERR_OTHER,
+    ERR_REPORTED,    /* its messages have been printed */
+    ERR_INTERRUPTED, /* a signal was caught */
+    ERR_READER_GONE, /* nobody reads the output any more (EPIPE) */
+    ERR_CONSTRAINT,  /* a row breaks a rule of its table */
+    ERR_BUSY,        /* another session holds a lock, and has held it for as long as was to be waited */
+    ERR_CONFLICT,    /* a deadlock or a serialization failure: the transaction may succeed when run again */
+    ERR_DENIED,      /* the database does not grant the right */
+    ERR_CONNECTION,  /* the server cannot be reached now, or the connection was lost: it may pass by itself */
+    ERR_COMMIT,      /* the connection was lost at COMMIT: the transaction may be committed or not */
+};
+
+/* A failure that a function reports to its caller, who prints it (err_report), ends the program (err_die) or
  * collects it. Plain storage, no ownership: copy it freely. Empty strings mean "not said". */
 struct err {
     char where[1024];
     char what[2048];
     char hint[1024];
-    bool denied; /* a database does not grant the right */
+    char sqlstate[6]; /* from a SQL server; empty: none */
+    enum err_class class;
 };
 
-/* Fills e and returns false, so that a function can `return err_set(e, ...)`. The hint is cleared. e may be
- * NULL. */
+/* Fills e and returns false, so that a function can `return err_set(e, ...)`. The hint and the SQLSTATE are
+ * cleared, the class is ERR_OTHER. e may be NULL, as in all functions that fill one. */
 bool err_set(struct err *e, const char *where, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Adds a hint to a filled e; returns false. */
 bool err_hint(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Gives a filled e its class; returns false. */
+bool err_classify(struct err *e, enum err_class class);
+/* The same for a message made of another one: e gets the cause's class and SQLSTATE. */
+bool err_caused_by(struct err *e, const struct err *cause);
+/* Makes e a copy; returns false. */
+bool err_copy(struct err *e, const struct err *from);
+/* Fills e for a signal that was caught: class ERR_INTERRUPTED. Returns false. */
+bool err_set_interrupted(struct err *e);
 
 /* Takes the program's name from argv[0] (last path component). Call it first in main(). */
 void err_program_set(const char *argv0);
@@ -56,7 +80,10 @@ void err_warn(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);  /* "w
 void err_note(const char *fmt, ...) PRINTF_LIKE(1, 2);                     /* unless quiet */
 void err_verbose(const char *fmt, ...) PRINTF_LIKE(1, 2);                  /* only when verbose */
 
-/* Prints the message and ends the program with EXIT_TROUBLE, after the clean-up functions have run. */
+/* For the programs (tools/): the library returns its errors. These end the program after the clean-up
+ * functions have run: with the message and EXIT_TROUBLE; err_die by the class of e, without a message where
+ * that is ERR_REPORTED, as err_exit_interrupted() where a signal was caught, whose consequence e then is, or
+ * as err_exit_broken_pipe(). */
 _Noreturn void err_die(const struct err *e);
 _Noreturn void die(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);
 _Noreturn void die_hint(const char *hint, const char *where, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -79,9 +106,10 @@ void err_survive_writes(void);
  * word. */
 _Noreturn void err_exit_broken_pipe(void);
 
-/* Makes SIGINT, SIGTERM, SIGHUP and SIGUSR1 set a flag instead of killing. Long loops ask err_interrupted()
- * and then call err_exit_interrupted(), which cleans up and exits with 130 (SIGINT) or 128 + signal. SIGUSR1
- * is a pipeline's word that another of its programs has failed (common/process.h): no message then.
+/* Makes SIGINT, SIGTERM, SIGHUP and SIGUSR1 set a flag instead of killing. Long loops of the
+ * library ask err_interrupted() and then return err_set_interrupted(); programs end by err_die() or
+ * err_exit_interrupted(), which clean up and exit with 130 (SIGINT) or 128 + signal. SIGUSR1 is a pipeline's
+ * word that another of its programs has failed (common/process.h): no message then.
  * err_signal_hook, when set, is called from the handler and must be async-signal-safe (sqlite3_interrupt and
  * PQcancel are used there). */
 void err_catch_signals(void);

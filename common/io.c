@@ -39,13 +39,14 @@ bool io_write_at(int fd, const void *data, size_t len, uint64_t offset)
     return write_whole(fd, data, len, (off_t)offset);
 }
 
-static _Noreturn void write_failed(const char *name)
+bool io_write_failed(struct err *e, const char *where, const char *what)
 {
-    if (err_interrupted())
-        err_exit_interrupted();
-    if (errno == EPIPE)
-        err_exit_broken_pipe();
-    die(name, "cannot write: %s", errno == EBADF ? "it is closed, or not open for writing" : strerror(errno));
+    int error = errno;
+    if (error == EINTR && err_interrupted())
+        return err_set_interrupted(e);
+    err_set(e, where, "%s: %s", what,
+            error == EBADF ? "it is closed, or not open for writing" : strerror(error));
+    return err_classify(e, error == EPIPE ? ERR_READER_GONE : ERR_OTHER);
 }
 
 void io_writer_init(struct io_writer *w, int fd, const char *name)
@@ -54,33 +55,43 @@ void io_writer_init(struct io_writer *w, int fd, const char *name)
     buf_reserve(&w->buf, WRITER_BUFFER);
 }
 
-void io_write(struct io_writer *w, const void *data, size_t len)
+static bool writer_failed(struct io_writer *w)
+{
+    w->failed = true;
+    return io_write_failed(&w->error, w->name, "cannot write");
+}
+
+bool io_write(struct io_writer *w, const void *data, size_t len)
 {
     w->total += len;
     if (w->buf.len + len > WRITER_BUFFER) {
-        io_flush(w);
-        if (len >= WRITER_BUFFER) {
-            if (!io_write_all(w->fd, data, len))
-                write_failed(w->name);
-            return;
-        }
+        if (!io_flush(w))
+            return false;
+        if (len >= WRITER_BUFFER)
+            return io_write_all(w->fd, data, len) || writer_failed(w);
     }
+    if (w->failed)
+        return false;
     buf_add(&w->buf, data, len);
+    return true;
 }
 
-void io_flush(struct io_writer *w)
+bool io_flush(struct io_writer *w)
 {
-    if (w->buf.len > 0 && !io_write_all(w->fd, w->buf.data, w->buf.len))
-        write_failed(w->name);
+    if (w->failed)
+        return false;
+    bool ok = w->buf.len == 0 || io_write_all(w->fd, w->buf.data, w->buf.len);
     buf_reset(&w->buf);
+    return ok || writer_failed(w);
 }
 
-void io_writer_close(struct io_writer *w)
+bool io_writer_close(struct io_writer *w, struct err *e)
 {
     io_flush(w);
-    if (close(w->fd) != 0 && errno != EINTR)
-        die(w->name, "cannot write: %s", strerror(errno));
+    if (close(w->fd) != 0 && errno != EINTR && !w->failed)
+        writer_failed(w);
     buf_free(&w->buf);
+    return !w->failed || err_copy(e, &w->error);
 }
 
 /* Each is opened the wrong way round, so that whoever uses it learns that it is not there. */
@@ -130,17 +141,22 @@ bool io_try_flush_stdout(void)
     return !failed_before;
 }
 
-void io_flush_stdout(void)
+static const char stdout_name[] = "standard output";
+
+bool io_flush_stdout(struct err *e)
 {
-    if (!io_try_flush_stdout())
-        write_failed("standard output");
+    return io_try_flush_stdout() || io_write_failed(e, stdout_name, "cannot write");
 }
 
 void io_close_stdout(void)
 {
-    io_flush_stdout();
-    if (close(STDOUT_FILENO) != 0 && errno != EINTR)
-        die("standard output", "cannot write: %s", strerror(errno));
+    struct err e;
+    if (!io_flush_stdout(&e))
+        err_die(&e);
+    if (close(STDOUT_FILENO) != 0 && errno != EINTR) {
+        io_write_failed(&e, stdout_name, "cannot write");
+        err_die(&e);
+    }
 }
 
 /* -- reading */
@@ -190,10 +206,11 @@ int io_fill(struct io_reader *r, size_t need, struct err *e)
             r->eof = true;
             return 0;
         }
-        if (errno == EINTR) {
-            if (err_interrupted())
-                err_exit_interrupted();
+        if (errno == EINTR && !err_interrupted())
             continue;
+        if (errno == EINTR) {
+            err_set_interrupted(e);
+            return -1;
         }
         err_set(e, r->name, "cannot read: %s",
                 errno == EBADF ? "it is closed, or not open for reading" : strerror(errno));

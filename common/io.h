@@ -1,5 +1,5 @@
-/* Streams of bytes: whole reads and writes, EINTR, and the rules for stdout (SIGPIPE ends a
- * producer quietly; a full disk or a failed close is an error with exit 2). */
+/* Streams of bytes: whole reads and writes, EINTR, and the rules for stdout: a reader that has gone ends a
+ * producer without a word (ERR_READER_GONE), a full disk or a failed close is an error. */
 #ifndef COMMON_IO_H
 #define COMMON_IO_H
 
@@ -11,20 +11,22 @@
 #include "common/buf.h"
 #include "common/err.h"
 
-/* Buffered writer on a file descriptor that it does not own. Errors die, naming `name`: there is no way to go
- * on without one's output. EPIPE ends the program quietly with exit 141's meaning: the process raises SIGPIPE
- * on itself. */
+/* Buffered writer on a file descriptor that it does not own. A write that fails is the last one: from then on
+ * all of these return false and write nothing, and error says why (io_write_failed). */
 struct io_writer {
     int fd;
     const char *name; /* for messages, e.g. "standard output" */
     struct buf buf;
     uint64_t total; /* bytes handed over so far, buffered ones included */
+    bool failed;
+    struct err error;
 };
 
 void io_writer_init(struct io_writer *w, int fd, const char *name);
-void io_write(struct io_writer *w, const void *data, size_t len);
-void io_flush(struct io_writer *w);
-void io_writer_close(struct io_writer *w); /* flushes, closes fd and frees; a failed close dies */
+bool io_write(struct io_writer *w, const void *data, size_t len);
+bool io_flush(struct io_writer *w);
+/* Flushes, closes fd and frees. false with e filled: one of these, or a write before, has failed. */
+bool io_writer_close(struct io_writer *w, struct err *e);
 
 /* Reads into a growing window: [data, data + len) is what is there and unread. */
 struct io_reader {
@@ -45,6 +47,9 @@ int io_fill(struct io_reader *r, size_t need, struct err *e);
 void io_consume(struct io_reader *r, size_t n);
 void io_reader_free(struct io_reader *r); /* does not close fd */
 
+/* Fills e for a write that has failed with errno, what being "cannot write" or longer: class ERR_READER_GONE
+ * (EPIPE), ERR_INTERRUPTED or ERR_OTHER. Returns false. */
+bool io_write_failed(struct err *e, const char *where, const char *what);
 /* Whole writes to a descriptor, and at an offset of a file; false with errno set. */
 bool io_write_all(int fd, const void *data, size_t len);
 bool io_write_at(int fd, const void *data, size_t len, uint64_t offset);
@@ -58,9 +63,10 @@ void io_claim_standard_files(void);
 bool io_stdout_has_reader(void);
 /* Flushes stdout; false with errno set when this or an earlier write failed. */
 bool io_try_flush_stdout(void);
-/* Brings what stdio has for stdout out, or dies. */
-void io_flush_stdout(void);
-/* Closes stdout and dies when that fails; to be called last by every program that writes there with stdio. */
+/* The same with e filled. */
+bool io_flush_stdout(struct err *e);
+/* Flushes and closes stdout; to be called last by every program that writes there with stdio, which it ends
+ * when that fails (err_die). */
 void io_close_stdout(void);
 
 /* Decodes %XX in place; returns the new length, or -1 on a malformed escape or %00. */

@@ -112,8 +112,10 @@ bool process_start(struct process *p, char *const argv[], int in, int out, struc
         place++;
     if (place == MAX_RUNNING)
         return err_set(e, p->name, "too many programs run already");
-    if (err_interrupted())
-        return err_set(e, p->name, "not started: interrupted");
+    if (err_interrupted()) {
+        err_set(e, p->name, "not started: interrupted");
+        return err_classify(e, ERR_INTERRUPTED);
+    }
     int error = spawn(&pid, argv, in, out);
     if (error)
         return err_set(e, argv[0], "cannot be run: %s", strerror(error));

@@ -92,11 +92,7 @@ static bool unpack(struct spool *s, size_t len, int fd, size_t *expected, struct
             return err_set(e, s->dir, "a temporary file is damaged: %s", ZSTD_getErrorName(*expected));
         if (io_write_all(fd, s->out, out.pos))
             continue;
-        if (errno == EPIPE)
-            *e = (struct err){0};
-        else
-            err_set(e, NULL, "cannot write to a pipe: %s", strerror(errno));
-        return false;
+        return io_write_failed(e, NULL, "cannot write to a pipe");
     } while (in.pos < in.size || out.pos == out.size);
     return true;
 }

@@ -10,6 +10,6 @@ struct db *open_operand(const struct opt_spec *spec, char **operands, const char
         opt_usage_error(spec, "one database URL is enough: %s", operands[1]);
     struct db *db = db_open_for_program(operands[0], tmpdir, u, &e);
     if (!db)
-        db_die(&e);
+        err_die(&e);
     return db;
 }

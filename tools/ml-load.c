@@ -57,7 +57,7 @@ static const struct opt_spec spec = {
 static void require(bool ok, const struct err *e)
 {
     if (!ok)
-        db_die(e);
+        err_die(e);
 }
 
 static void free_target(void *t)
@@ -112,7 +112,7 @@ static void read_stream(struct load *s)
             continue;
         case WIRE_ERROR:
             progress_end();
-            db_die(&e);
+            err_die(&e);
         case WIRE_END:
             break;
         }

@@ -5,7 +5,6 @@
 #include "common/err.h"
 #include "common/io.h"
 #include "common/opt.h"
-#include "formats/database/interrupt.h"
 #include "formats/schema/command.h"
 
 static const struct command {
@@ -33,10 +32,10 @@ static const struct opt_spec spec = {
 static int run(const struct command *command, int argc, char **argv)
 {
     static struct schema_command c; /* for as long as the program runs */
-    struct err e = {.what = ""};
+    struct err e;
     int code = command->run(&c, argc, argv, &e);
-    if (code == EXIT_TROUBLE && e.what[0])
-        db_die(&e);
+    if (code == EXIT_TROUBLE)
+        err_die(&e);
     io_close_stdout();
     return code;
 }

@@ -7,7 +7,6 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
-#include "formats/database/interrupt.h"
 #include "formats/transform/pipeline.h"
 #include "tools/ml-transform-options.h"
 
@@ -68,7 +67,9 @@ static int finish(struct pipeline *p, const struct options *o)
         die(NULL, "%" PRIu64 " values do not fit into MLflow %s on %s: the stream is not closed",
             fit_problems(p->fit), o->release, o->fit);
     }
-    pipeline_close(p);
+    struct err e;
+    if (!pipeline_close(p, &e))
+        err_die(&e);
     if (p->output == PIPELINE_NOTHING)
         io_close_stdout();
     return code;
@@ -85,7 +86,7 @@ int main(int argc, char **argv)
     err_catch_signals();
     options_parse(&o, &p, argc, argv);
     if (!pipeline_run(&p, &e))
-        db_die(&e);
+        err_die(&e);
     int code = finish(&p, &o);
     pipeline_free(&p);
     return code;

@@ -100,7 +100,7 @@ static uint64_t read_stream(struct verify *v)
     for (;;) {
         switch (wire_next(r, &record, &e)) {
         case WIRE_ERROR:
-            db_die(&e);
+            err_die(&e);
         case WIRE_END:
             progress_end();
             wire_reader_free(r);
@@ -153,7 +153,7 @@ static void judge(struct db *db, bool data_only, struct judgement *j)
         struct err e;
         enum schema_verdict verdict = schema_judge(db, &f, &j->why, &e);
         if (verdict == SCHEMA_FAILED)
-            db_die(&e);
+            err_die(&e);
         j->structure.verdict = verdicts[verdict];
     }
     if (err_interrupted())
@@ -209,7 +209,7 @@ int main(int argc, char **argv)
     uint64_t skipped = read_stream(v);
     progress_start("comparing", "records", 0);
     if (!verify_compare(v, &result, &e))
-        db_die(&e);
+        err_die(&e);
     progress_end();
     judge(db, o.data_only, &structure);
     if (!verify_report_print(report, &result, &structure.structure, skipped, &e))

@@ -118,16 +118,15 @@ int main(int argc, char **argv)
     struct dbdump *d = dbdump_read(db, &how, &result, &e);
     progress_end();
     if (!d)
-        db_die(&e);
+        err_die(&e);
     if (result.problems && !o.skip_malformed) {
         err_print(u.display, "%" PRIu64 " records are against MLflow's types", result.problems);
         err_print_hint("mend them, or leave them out with --skip-malformed");
         exit(EXIT_TROUBLE);
     }
     struct wire_writer *w = wire_writer_new(STDOUT_FILENO, "standard output");
-    if (!dbdump_write(d, w, &e))
+    if (!dbdump_write(d, w, &e) || !wire_writer_close(w, &e))
         err_die(&e);
-    wire_writer_close(w);
     print_notes(&result);
     dbdump_free(d);
     dbdump_result_free(&result);

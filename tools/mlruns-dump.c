@@ -83,8 +83,8 @@ static void on_records(void *ctx, const char *data, size_t len, const struct wir
         d->counts.n[i] += counts->n[i];
         n += counts->n[i];
     }
-    if (is_writing(d))
-        wire_write_encoded(d->out, data, len, counts);
+    if (is_writing(d) && !wire_write_encoded(d->out, data, len, counts))
+        err_die(wire_writer_error(d->out));
     progress_add(n);
 }
 
@@ -192,11 +192,12 @@ static void print_summary(const struct dump *d)
 static int finish(struct dump *d)
 {
     bool whole = is_writing(d);
+    struct err e;
 
     if (whole)
-        wire_write_trailer(d->out);
-    if (d->out)
-        wire_writer_close(d->out);
+        wire_write_trailer(d->out); /* what fails shows at the end */
+    if (d->out && !wire_writer_close(d->out, &e))
+        err_die(&e);
     print_summary(d);
     roots_print(&d->roots, d->store);
     if (d->problems == 0) {

@@ -73,14 +73,14 @@ struct tee {
     bool running;
     int in, out; /* in is the thread's to close */
     struct spool *spool;
-    bool failed; /* to be read after the join; an empty error: the reader has gone */
+    bool failed; /* to be read after the join */
     struct err error;
 };
 
 static bool tee_write(struct tee *t, const char *data, size_t len)
 {
     if (!io_write_all(t->out, data, len))
-        return errno != EPIPE && err_set(&t->error, NULL, "cannot write to a pipe: %s", strerror(errno));
+        return io_write_failed(&t->error, NULL, "cannot write to a pipe");
     return spool_write(t->spool, data, len, &t->error);
 }
 
@@ -178,6 +178,17 @@ static int worse(int result, int status)
     return result > status ? result : status;
 }
 
+/* Of a failed copy: it is not the consequence of what reads it having ended, or of a signal. */
+static bool is_cause(const struct err *e)
+{
+    return e->class != ERR_READER_GONE && e->class != ERR_INTERRUPTED;
+}
+
+static bool tee_has_reason(const struct joined *j)
+{
+    return j->tee.failed && is_cause(&j->tee.error);
+}
+
 static bool end_tee(struct joined *j)
 {
     close_end(&j->to_tee);
@@ -185,7 +196,7 @@ static bool end_tee(struct joined *j)
         return true;
     pthread_join(j->tee.thread, NULL);
     j->tee.running = false;
-    if (j->tee.failed && j->tee.error.what[0])
+    if (tee_has_reason(j))
         err_report(&j->tee.error);
     return !j->tee.failed;
 }
@@ -207,7 +218,7 @@ static int give_up(struct joined *j, int result, int status)
         result = worse(result, status);
         process_end_quietly(&j->reader);
     }
-    if (!end_tee(j) && j->tee.error.what[0]) {
+    if (!end_tee(j) && tee_has_reason(j)) {
         explained = true;
         result = worse(result, EXIT_TROUBLE);
         process_end_quietly(&j->reader);
@@ -242,7 +253,7 @@ static int finish(const struct programs *p, struct joined *j)
         return give_up(j, result, status);
     result = worse(result, status);
     if (!end_tee(j))
-        return give_up(j, result, j->tee.error.what[0] ? EXIT_TROUBLE : 128 + SIGPIPE);
+        return give_up(j, result, tee_has_reason(j) ? EXIT_TROUBLE : 128 + SIGPIPE);
     close_end(&j->to_reader);
     return worse(result, process_wait(&j->reader));
 }
@@ -272,7 +283,7 @@ int programs_replay(struct spool *spool, const struct command *reader)
         close_end(&to);
         return EXIT_TROUBLE;
     }
-    if (!spool_copy(spool, to, &e) && e.what[0]) {
+    if (!spool_copy(spool, to, &e) && is_cause(&e)) {
         err_report(&e);
         process_end_quietly(&p);
     }

@@ -7,15 +7,12 @@
 #include "common/buf.h"
 #include "formats/database/internal.h"
 
-/* ---- URLs */
-
 /* ---- connections */
 
-static struct db *try_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
+struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e)
 {
     const struct db_ops *ops = u->dialect == DIALECT_SQLITE ? &db_sqlite_ops : &db_postgres_ops;
-    *transient = false;
-    struct db *db = ops->open(u, mode, transient, e);
+    struct db *db = ops->open(u, mode, e);
     if (!db)
         return NULL;
     db->ops = ops;
@@ -24,26 +21,24 @@ static struct db *try_open(const struct db_url *u, enum db_mode mode, bool *tran
     return db;
 }
 
-struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e)
-{
-    bool transient;
-    return try_open(u, mode, &transient, e);
-}
-
 /* Sleeps; a caught signal ends it. */
-static void wait_ms(long ms)
+static bool wait_ms(long ms, struct err *e)
 {
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     nanosleep(&left, NULL);
-    if (err_interrupted())
-        err_exit_interrupted();
+    return !err_interrupted() || err_set_interrupted(e);
+}
+
+static bool may_pass(const struct err *why)
+{
+    return why->class == ERR_CONNECTION || why->class == ERR_BUSY;
 }
 
 /* Opens and makes sure that it can be read. */
-static struct db *open_and_probe(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
+static struct db *open_and_probe(const struct db_url *u, enum db_mode mode, struct err *e)
 {
-    struct db *db = try_open(u, mode, transient, e);
-    if (!db || !db->ops->probe || db->ops->probe(db, transient, e))
+    struct db *db = db_open(u, mode, e);
+    if (!db || !db->ops->probe || db->ops->probe(db, e))
         return db;
     db_close(db);
     return NULL;
@@ -54,15 +49,17 @@ struct db *db_open_retry(const struct db_url *u, enum db_mode mode, unsigned ret
     struct err why;
     long wait = 0; /* ms */
     for (unsigned i = 0;; i++) {
-        bool transient;
-        struct db *db = open_and_probe(u, mode, &transient, &why);
-        if (!db && e)
-            *e = why;
-        if (db || !transient || i == retries)
+        struct db *db = open_and_probe(u, mode, &why);
+        if (db)
             return db;
+        if (!may_pass(&why) || i == retries) {
+            err_copy(e, &why);
+            return NULL;
+        }
         wait = 2 * wait + 100 < 60000 ? 2 * wait + 100 : 60000;
         err_note("%s: %s; trying again in %ld.%ld s", why.where, why.what, wait / 1000, wait % 1000 / 100);
-        wait_ms(wait);
+        if (!wait_ms(wait, e))
+            return NULL;
     }
 }
 
@@ -214,11 +211,14 @@ bool db_begin_write(struct db *db, struct err *e)
 bool db_begin_or_tell(struct db *db, int timeout, bool (*begin)(struct db *, struct err *), struct err *e)
 {
     if (db_dialect(db) == DIALECT_SQLITE) {
+        struct err why;
         db_lock_timeout(db, 0);
-        bool begun = begin(db, NULL);
+        bool begun = begin(db, &why);
         db_lock_timeout(db, timeout);
         if (begun)
             return true;
+        if (why.class != ERR_BUSY)
+            return err_copy(e, &why);
         err_note("waiting for another program that is using %s", db_display(db));
     }
     return begin(db, e);

@@ -1,6 +1,7 @@
 /* Databases: connections, statements; the same interface for each dialect (sqlite.c, postgres.c hold all that
  * a dialect is). Statements and values borrow; whoever opens closes. Functions that can fail
- * return false (or -1) with e filled, `where` being the database's display name or the table. */
+ * return false (or -1) with e filled, `where` being the database's display name or the table, its class after
+ * the database's result code, its SQLSTATE that of PostgreSQL. */
 #ifndef FORMATS_DB_H
 #define FORMATS_DB_H
 
@@ -10,6 +11,14 @@
 #include "common/err.h"
 #include "formats/database/url.h"
 #include "formats/record/value.h"
+
+/* SQLSTATEs that something depends on. */
+#define SQLSTATE_FOREIGN_KEY_VIOLATION  "23503"
+#define SQLSTATE_UNIQUE_VIOLATION       "23505"
+#define SQLSTATE_SERIALIZATION_FAILURE  "40001"
+#define SQLSTATE_DEADLOCK_DETECTED      "40P01"
+#define SQLSTATE_INSUFFICIENT_PRIVILEGE "42501"
+#define SQLSTATE_LOCK_NOT_AVAILABLE     "55P03"
 
 enum db_mode {
     /* Must exist; nothing is written. A -wal and -shm that SQLite needs to read are removed at the end where
@@ -24,10 +33,10 @@ struct db;
 /* connect_timeout and lock waiting are the caller's (db_lock_timeout). A SQLite file that another program has
  * locked is opened all the same: the statements wait for it. */
 struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e);
-/* Like db_open, but a failure that may pass by itself (the server is starting or has too many connections,
- * nothing listens yet, the network is away, a SQLite file stays locked) is told and tried again, `retries`
- * times, after 0.1 s, 0.3 s, 0.7 s and so on, each wait twice the last and 0.1 s, at most 60 s. Any other
- * failure, a wrong password among them, is returned at once. */
+/* Like db_open, but a failure that may pass by itself (ERR_CONNECTION: the server is starting or has too many
+ * connections, nothing listens yet, the network is away; ERR_BUSY: a SQLite file stays locked) is reported
+ * and tried again, `retries` times, after 0.1 s, 0.3 s, 0.7 s and so on, each wait twice the last and 0.1 s,
+ * at most 60 s. Any other failure, a wrong password among them, is returned at once. */
 struct db *db_open_retry(const struct db_url *u, enum db_mode mode, unsigned retries, struct err *e);
 void db_close(struct db *db); /* NULL is fine; an open transaction is rolled back */
 /* db_close in a program that ends because of a failure: statements may still be open, and end with it. */
@@ -38,6 +47,10 @@ const char *db_display(const struct db *db);
 void db_lock_timeout(struct db *db, int ms);
 /* The native handle: sqlite3 * or PGconn *. For dialect-specific code only. */
 void *db_native(struct db *db);
+/* For such code that fills e by itself: gives it the class and SQLSTATE of a failed PGresult, or, where that
+ * is NULL, of the connection. Returns false. */
+struct pg_result;
+bool db_classify_postgres(struct db *db, const struct pg_result *result, struct err *e);
 
 /* Runs one or more statements that return no rows; COPY is none of them. */
 bool db_exec(struct db *db, const char *sql, struct err *e);
@@ -75,8 +88,10 @@ bool db_backup(struct db *db, const char *file, struct err *e);
 bool db_begin_read(struct db *db, struct err *e);  /* one snapshot for all that follows */
 bool db_begin_write(struct db *db, struct err *e); /* SQLite: BEGIN IMMEDIATE */
 /* Begins by one of the above, or another function of the dialect, at once; where SQLite's file is locked,
- * tells that it waits, and does so for timeout ms, which stays the time to wait (db_lock_timeout). */
+ * reports that it waits, and does so for timeout ms, which stays the time to wait (db_lock_timeout). */
 bool db_begin_or_tell(struct db *db, int timeout, bool (*begin)(struct db *, struct err *), struct err *e);
+/* Class ERR_COMMIT: nobody knows whether the transaction is committed. ERR_BUSY, on SQLite: it is still open,
+ * and can be tried again. */
 bool db_commit(struct db *db, struct err *e);
 void db_rollback(struct db *db); /* no open transaction is fine */
 

@@ -279,7 +279,7 @@ static bool put(struct dbdump *d, const struct record *r, struct err *e)
     d->result->counts.n[r->kind->kind]++;
     progress_add(1);
     if (err_interrupted())
-        err_exit_interrupted();
+        return err_set_interrupted(e);
     return sorter_add(d->stage, d->key.data, d->key.len, data->data, data->len, e);
 }
 
@@ -588,13 +588,12 @@ static bool follow_latest(struct dbdump *d, const struct sort_entry *item, struc
     return true;
 }
 
-static void hand_over(struct dbdump *d, struct wire_writer *w, struct wire_counts *counts)
+static bool hand_over(struct dbdump *d, struct wire_writer *w, struct wire_counts *counts, struct err *e)
 {
-    wire_write_encoded(w, d->data.data, d->data.len, counts);
+    bool ok = wire_write_encoded(w, d->data.data, d->data.len, counts) || err_copy(e, wire_writer_error(w));
     buf_reset(&d->data);
     memset(counts, 0, sizeof *counts);
-    if (err_interrupted())
-        err_exit_interrupted();
+    return err_interrupted() ? err_set_interrupted(e) : ok;
 }
 
 /* A record that the sorter has in its file goes on in pieces; a point of a metric is needed whole. */
@@ -610,13 +609,11 @@ static bool write_large(struct dbdump *d, struct wire_writer *w, const struct so
         whole.data = piece.data;
         ok = ok && follow_latest(d, &whole, counts, e);
     }
-    hand_over(d, w, counts);
+    ok = ok && hand_over(d, w, counts, e);
     for (size_t at = 1, n; ok && at < item->data_len; at += n) {
         n = item->data_len - at < WRITE_CHUNK ? item->data_len - at : WRITE_CHUNK;
         counts->n[kind] += at == 1;
-        ok = sorter_read(d->stage, item, at, n, &d->data, e);
-        if (ok)
-            hand_over(d, w, counts);
+        ok = sorter_read(d->stage, item, at, n, &d->data, e) && hand_over(d, w, counts, e);
     }
     buf_free(&piece);
     return ok;
@@ -628,7 +625,8 @@ bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
     struct sort_entry item;
     char source[33];
     snprintf(source, sizeof source, "%016" PRIx64 "%016" PRIx64, d->id[0], d->id[1]);
-    wire_write_header(w, source, 0, 1);
+    if (!wire_write_header(w, source, 0, 1))
+        return err_copy(e, wire_writer_error(w));
     int more = sorter_finish(d->stage, e) ? 1 : -1;
     buf_reset(&d->data);
     while (more > 0 && (more = sorter_next(d->stage, &item, e)) > 0) {
@@ -637,8 +635,8 @@ bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
                 return false;
             counts.n[(unsigned char)item.data[0]]++;
             buf_add(&d->data, item.data + 1, item.data_len - 1);
-            if (d->data.len >= WRITE_CHUNK)
-                hand_over(d, w, &counts);
+            if (d->data.len >= WRITE_CHUNK && !hand_over(d, w, &counts, e))
+                return false;
         } else if (!write_large(d, w, &item, &counts, e)) {
             return false;
         }
@@ -646,7 +644,5 @@ bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
     if (more < 0)
         return false;
     append_latest(d, &counts);
-    hand_over(d, w, &counts);
-    wire_write_trailer(w);
-    return true;
+    return hand_over(d, w, &counts, e) && (wire_write_trailer(w) || err_copy(e, wire_writer_error(w)));
 }

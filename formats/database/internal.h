@@ -6,11 +6,9 @@
 
 /* The functions of db.h by the same names, for one dialect. */
 struct db_ops {
-    /* Sets *transient when a failure may pass by itself. */
-    struct db *(*open)(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e);
-    /* Of a connection just opened: whether it can be read now; *transient as above. NULL: open has found out.
-     */
-    bool (*probe)(struct db *db, bool *transient, struct err *e);
+    struct db *(*open)(const struct db_url *u, enum db_mode mode, struct err *e);
+    /* Of a connection just opened: whether it can be read now. NULL: open has found out. */
+    bool (*probe)(struct db *db, struct err *e);
     void (*close)(struct db *db);
     void (*lock_timeout)(struct db *db, int ms);
     void *(*native)(struct db *db);

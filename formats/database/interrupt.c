@@ -34,13 +34,6 @@ void db_interrupt_on_signal(struct db *db)
     err_signal_hook_set(stop_statement);
 }
 
-void db_die(const struct err *e)
-{
-    if (err_interrupted())
-        err_exit_interrupted();
-    err_die(e);
-}
-
 static void close_at_end(void *db)
 {
     db_interrupt_on_signal(NULL);

@@ -7,8 +7,6 @@
 /* From now on a signal that err_catch_signals catches also stops the statement that db runs, at its server
  * too. For one database at a time; NULL ends it and must come before db_close. */
 void db_interrupt_on_signal(struct db *db);
-/* Ends the program: as interrupted when a signal came, whose consequence e then is, else of e. */
-_Noreturn void db_die(const struct err *e);
 
 /* For programs that read one database: opens the URL given (NULL: the default one, which is printed) with
  * DB_READ, lets a signal stop its statement and closes it when the program ends. NULL with e filled. u

@@ -136,7 +136,7 @@ static bool take(struct new_file *f, mode_t mode, struct err *e)
     enum { TRIES = 1000 };
     for (int i = 0; i < TRIES; i++) {
         if (err_interrupted())
-            return err_set(e, f->path, "interrupted");
+            return err_set_interrupted(e);
         enum taken taken = try_to_take(f, mode, e);
         if (taken != TAKE_AGAIN)
             return taken == TAKEN;

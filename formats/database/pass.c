@@ -17,10 +17,8 @@ bool pass_run(struct pass *p, int (*row)(struct pass *))
     if (more == 1)
         progress_start(p->what, "rows", 0);
     for (; more == 1; more = db_step(p->read, p->e)) {
-        if (err_interrupted()) {
-            progress_end();
-            err_exit_interrupted();
-        }
+        if (err_interrupted())
+            return err_set_interrupted(p->e);
         progress_add(1);
         int changed = row(p);
         if (changed < 0 || (changed > 0 && db_step(p->write, p->e) < 0))

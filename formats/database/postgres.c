@@ -106,26 +106,69 @@ static const char *hint_for(const char *state)
     static const struct {
         const char *state, *hint;
     } hints[] = {
-        {"55P03", "another session holds a lock; end it or wait longer (--lock-timeout, where there is one)"},
-        {"42501", "the role in the URL needs to own MLflow's tables, or rights on them"},
+        {SQLSTATE_LOCK_NOT_AVAILABLE,
+         "another session holds a lock; end it or wait longer (--lock-timeout, where there is one)"},
+        {SQLSTATE_INSUFFICIENT_PRIVILEGE,
+         "the role in the URL needs to own MLflow's tables, or rights on them"},
         {"53100", "the server's disk is full"},
     };
-    for (size_t i = 0; state && i < sizeof hints / sizeof *hints; i++)
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
         if (strcmp(state, hints[i].state) == 0)
             return hints[i].hint;
     return NULL;
 }
 
-static bool fail_with(const char *where, const char *message, const char *state, struct err *e)
+/* state: SQLSTATE, or "". */
+static bool fail_with(const char *where, const char *message, const char *state, enum err_class class,
+                      struct err *e)
 {
     struct buf line = {0};
     add_one_line(&line, message);
     err_set(e, where, "%s", buf_str(&line));
     buf_free(&line);
+    err_classify(e, class);
     if (e)
-        e->denied = state && strcmp(state, "42501") == 0; /* insufficient_privilege */
+        snprintf(e->sqlstate, sizeof e->sqlstate, "%s", state);
     const char *hint = hint_for(state);
     return hint ? err_hint(e, "%s", hint) : false;
+}
+
+/* "": it was not the server that failed. */
+static const char *state_of(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    return state ? state : "";
+}
+
+/* After an error of severity FATAL or PANIC the server closes the connection. */
+static bool ends_session(const PGresult *result)
+{
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
+/* result NULL: the failure is the connection's. */
+static enum err_class class_of(PGconn *conn, const PGresult *result)
+{
+    static const struct {
+        const char *state; /* or its first two characters, which are common to all of a kind */
+        enum err_class class;
+    } classes[] = {
+        {"23", ERR_CONSTRAINT},
+        {SQLSTATE_SERIALIZATION_FAILURE, ERR_CONFLICT},
+        {SQLSTATE_DEADLOCK_DETECTED, ERR_CONFLICT},
+        {SQLSTATE_INSUFFICIENT_PRIVILEGE, ERR_DENIED},
+        {SQLSTATE_LOCK_NOT_AVAILABLE, ERR_BUSY},
+    };
+    const char *state = state_of(result);
+    if (PQstatus(conn) == CONNECTION_BAD || ends_session(result))
+        return ERR_CONNECTION;
+    if (strcmp(state, "57014") == 0 && err_interrupted()) /* query_canceled */
+        return ERR_INTERRUPTED;
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (strncmp(state, classes[i].state, strlen(classes[i].state)) == 0)
+            return classes[i].class;
+    return ERR_OTHER;
 }
 
 static bool failed(struct db *db, const PGresult *result, struct err *e)
@@ -133,7 +176,14 @@ static bool failed(struct db *db, const PGresult *result, struct err *e)
     const char *message = result ? PQresultErrorMessage(result) : "";
     if (!*message)
         message = PQerrorMessage(conn_of(db));
-    return fail_with(db->display, message, result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL, e);
+    return fail_with(db->display, message, state_of(result), class_of(conn_of(db), result), e);
+}
+
+bool db_classify_postgres(struct db *db, const struct pg_result *result, struct err *e)
+{
+    if (e)
+        snprintf(e->sqlstate, sizeof e->sqlstate, "%s", state_of(result));
+    return err_classify(e, class_of(conn_of(db), result));
 }
 
 static void say_notice(void *arg, const char *message)
@@ -207,10 +257,11 @@ static uint64_t postgres_rows_written(struct db *db)
 
 /* Of a URL that is not well-formed libpq takes parts of the password for something else, and quotes them, or
  * the whole URL. */
-static bool fail_to_connect(const struct db_url *u, const char *message, struct err *e)
+static bool fail_to_connect(const struct db_url *u, const char *message, const char *state,
+                            enum err_class class, struct err *e)
 {
     char *shown = secret_mask_quoted(strstr(message, u->conninfo) ? "malformed URL" : message, &u->hidden);
-    fail_with(u->display, shown, NULL, e);
+    fail_with(u->display, shown, state, class, e);
     free(shown);
     return false;
 }
@@ -220,30 +271,19 @@ static bool check_conninfo(const struct db_url *u, struct err *e)
     char *message = NULL;
     PQconninfoOption *options = PQconninfoParse(u->conninfo, &message);
     if (!options)
-        fail_to_connect(u, message ? message : "malformed URL", e);
+        fail_to_connect(u, message ? message : "malformed URL", "", ERR_OTHER, e);
     PQfreemem(message);
     PQconninfoFree(options);
     return options != NULL;
 }
 
-/* Takes the SQLSTATE out of a message in its verbose form (`FATAL:  28P01: password …`), and the line that
- * names a place in the server's source. */
-static void split_verbose(char *message, char state[6])
-{
-    char *location = strstr(message, "\nLOCATION:");
-    char *severity = strstr(message, "FATAL:  ");
-    state[0] = '\0';
-    if (location)
-        *location = '\0';
-    if (severity && strlen(severity) > 15 && severity[13] == ':') {
-        memcpy(state, severity + 8, 5);
-        state[5] = '\0';
-        memmove(severity + 8, severity + 15, strlen(severity + 15) + 1);
-    }
-}
-
-/* Whether a failed connection is worth another try. */
-static bool may_pass(const char *message, const char *state)
+/* Before a connection stands libpq has neither an SQLSTATE nor an errno to give, only text: all that is
+ * concluded from that text is concluded here. In its verbose form (`FATAL:  28P01: password …`) it begins
+ * with what the server has sent, the SQLSTATE and last a line that names a place in the server's source: these
+ * two are taken out, the SQLSTATE goes to state ("": the server was not reached). What the system or the
+ * network has failed by libpq words as strerror() does. Returns ERR_CONNECTION where another try may succeed,
+ * else ERR_OTHER. */
+static enum err_class read_connect_message(char *message, char state[6])
 {
     static const char *const states[] = {
         "57P03", /* cannot_connect_now: the server is starting or stopping */
@@ -252,14 +292,22 @@ static bool may_pass(const char *message, const char *state)
         "53300", /* too_many_connections */
     };
     static const int errors[] = {ECONNREFUSED, ECONNRESET, ENOENT, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH};
+    char *location = strstr(message, "\nLOCATION:"), *severity = strstr(message, "FATAL:  ");
+    state[0] = '\0';
+    if (location)
+        *location = '\0';
+    if (severity && strlen(severity) > 15 && severity[13] == ':') {
+        memcpy(state, severity + 8, 5);
+        state[5] = '\0';
+        memmove(severity + 8, severity + 15, strlen(severity + 15) + 1);
+    }
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         if (strcmp(state, states[i]) == 0)
-            return true;
+            return ERR_CONNECTION;
     for (size_t i = 0; !*state && i < sizeof errors / sizeof *errors; i++)
         if (strstr(message, strerror(errors[i])))
-            return true;
-    return !*state &&
-           (strstr(message, "closed the connection unexpectedly") || strstr(message, "timeout expired"));
+            return ERR_CONNECTION;
+    return !*state && strstr(message, "closed the connection unexpectedly") ? ERR_CONNECTION : ERR_OTHER;
 }
 
 /* Seconds to wait for a connection: connect_timeout of the URL, else enough for any server that is there. */
@@ -274,9 +322,10 @@ static int connect_seconds(PGconn *conn)
     return seconds;
 }
 
-/* Connects step by step, so that a message has its SQLSTATE and a signal is seen. Returns false on a timeout.
- */
-static bool connect_by_steps(PGconn *conn)
+enum connected { CONNECTED, CONNECT_FAILED, CONNECT_TIMED_OUT, CONNECT_INTERRUPTED };
+
+/* Connects step by step, so that a message has its SQLSTATE and a signal is seen. */
+static enum connected connect_by_steps(PGconn *conn)
 {
     PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
     time_t end = time(NULL) + connect_seconds(conn);
@@ -286,14 +335,33 @@ static bool connect_by_steps(PGconn *conn)
                            .events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT};
         int ready = poll(&p, 1, 1000);
         if (err_interrupted())
-            err_exit_interrupted();
+            return CONNECT_INTERRUPTED;
         if (time(NULL) > end)
-            return false;
+            return CONNECT_TIMED_OUT;
         if (ready > 0)
             status = PQconnectPoll(conn);
     }
     PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
-    return true;
+    return PQstatus(conn) == CONNECTION_OK ? CONNECTED : CONNECT_FAILED;
+}
+
+static bool make_connection(PGconn *conn, const struct db_url *u, struct err *e)
+{
+    switch (connect_by_steps(conn)) {
+    case CONNECTED:
+        return true;
+    case CONNECT_TIMED_OUT:
+        return fail_to_connect(u, "timeout expired", "", ERR_CONNECTION, e);
+    case CONNECT_INTERRUPTED:
+        return err_set_interrupted(e);
+    case CONNECT_FAILED:
+        break;
+    }
+    char state[6], *message = xstrdup(PQerrorMessage(conn));
+    enum err_class class = read_connect_message(message, state);
+    fail_to_connect(u, message, state, class, e);
+    free(message);
+    return false;
 }
 
 /* ---- the session's schema
@@ -402,7 +470,7 @@ static bool set_up(struct postgres_db *db, enum db_mode mode, struct err *e)
            enter_schema(db, "SET", e);
 }
 
-static struct db *postgres_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
+static struct db *postgres_open(const struct db_url *u, enum db_mode mode, struct err *e)
 {
     if (!check_conninfo(u, e))
         return NULL;
@@ -411,22 +479,13 @@ static struct db *postgres_open(const struct db_url *u, enum db_mode mode, bool 
     const char *keys[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
     const char *values[] = {u->conninfo, "mlruns-tools", "UTF8", NULL};
     db->conn = PQconnectStartParams(keys, values, 1);
-    bool in_time = connect_by_steps(db->conn);
-    if (!in_time || PQstatus(db->conn) != CONNECTION_OK) {
-        char state[6], *message = xstrdup(in_time ? PQerrorMessage(db->conn) : "timeout expired");
-        split_verbose(message, state);
-        *transient = may_pass(message, state);
-        fail_to_connect(u, message, e);
-        free(message);
-        postgres_close(&db->base);
-        return NULL;
+    if (make_connection(db->conn, u, e)) {
+        PQsetNoticeProcessor(db->conn, say_notice, NULL);
+        if (set_up(db, mode, e))
+            return &db->base;
     }
-    PQsetNoticeProcessor(db->conn, say_notice, NULL);
-    if (!set_up(db, mode, e)) {
-        postgres_close(&db->base);
-        return NULL;
-    }
-    return &db->base;
+    postgres_close(&db->base);
+    return NULL;
 }
 
 static void postgres_lock_timeout(struct db *db, int ms)
@@ -833,8 +892,10 @@ static bool postgres_commit(struct db *db, struct err *e)
     p->writing = false;
     if (exec_plain(db, "COMMIT", e))
         return true;
-    if (PQstatus(p->conn) == CONNECTION_BAD)
+    if (PQstatus(p->conn) == CONNECTION_BAD) {
+        err_classify(e, ERR_COMMIT);
         err_hint(e, "the server had been asked to commit: look whether it has, with ml-verify");
+    }
     return false;
 }
 

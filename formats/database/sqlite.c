@@ -55,11 +55,28 @@ static bool failed_as_lfs_pointer(const char *where, struct err *e)
     return err_hint(e, "`git lfs pull` fetches that");
 }
 
+/* code: of SQLite, a primary or an extended one. */
+static enum err_class class_of(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return ERR_BUSY;
+    case SQLITE_CONSTRAINT:
+        return ERR_CONSTRAINT;
+    case SQLITE_INTERRUPT:
+        return ERR_INTERRUPTED;
+    default:
+        return ERR_OTHER;
+    }
+}
+
 static bool failed(struct db *db, const char *where, struct err *e)
 {
     sqlite3 *h = handle_of(db);
     int code = sqlite3_errcode(h);
     err_set(e, where, "%s", sqlite3_errmsg(h));
+    err_classify(e, class_of(code));
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -234,16 +251,15 @@ static int open_to_write(struct sqlite_db *db, const struct db_url *u, enum db_m
     return read_file(db);
 }
 
-static bool sqlite_probe(struct db *db, bool *transient, struct err *e)
+static bool sqlite_probe(struct db *db, struct err *e)
 {
     int code = sqlite3_exec(handle_of(db), "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
-    *transient = (code & 0xff) == SQLITE_BUSY;
     return code == SQLITE_OK || failed(db, db->display, e);
 }
 
-static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, bool *transient, struct err *e)
+/* A locked file is opened all the same: the statements wait, and the probe tells. */
+static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, struct err *e)
 {
-    (void)transient; /* a locked file is opened: the statements wait, and the probe tells */
     if (strcmp(u->path, ":memory:") != 0 && !check_file(u, mode, e))
         return NULL;
     struct sqlite_db *db = xcalloc(1, sizeof *db);
@@ -441,12 +457,12 @@ static bool copy_pages(struct sqlite_db *from, struct sqlite_db *to, struct err 
     sqlite3_backup *b = sqlite3_backup_init(to->handle, "main", from->handle, "main");
     if (b) {
         int code;
-        do {
+        do
             code = sqlite3_backup_step(b, 4096);
-            if (err_interrupted())
-                err_exit_interrupted();
-        } while (code == SQLITE_OK);
+        while (code == SQLITE_OK && !err_interrupted());
         sqlite3_backup_finish(b);
+        if (err_interrupted())
+            return err_set_interrupted(e);
     }
     return sqlite3_errcode(to->handle) == SQLITE_OK || failed(&to->base, to->base.display, e);
 }

@@ -63,7 +63,7 @@ static bool finish_copy(struct load_copy *k, struct err *e)
                 detail ? detail : "");
         if (hint)
             err_hint(e, "%s", hint);
-        ok = false;
+        ok = db_classify_postgres(k->db, r, e);
     }
     return ok;
 }
@@ -77,6 +77,7 @@ static bool send_bytes(struct load_copy *k, const char *data, size_t len, struct
         if (PQputCopyData(k->conn, data + at, (int)n) == 1)
             continue;
         err_set(e, db_display(k->db), "%s", PQerrorMessage(k->conn));
+        db_classify_postgres(k->db, NULL, e);
         PQputCopyEnd(k->conn, "the load has failed");
         finish_copy(k, e);
         return false;
@@ -156,8 +157,10 @@ bool load_copy_begin(struct load_copy *k, const char *into, const struct load_ta
     buf_addf(&sql, ") FROM STDIN (FORMAT binary%s)", freeze ? ", FREEZE" : "");
     PGresult *r = PQexec(k->conn, buf_str(&sql));
     bool ok = PQresultStatus(r) == PGRES_COPY_IN;
-    if (!ok)
+    if (!ok) {
         err_set(e, t->name, "%s", PQerrorMessage(k->conn));
+        db_classify_postgres(k->db, r, e);
+    }
     PQclear(r);
     buf_free(&sql);
     buf_reset(&k->out);

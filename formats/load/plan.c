@@ -2,15 +2,16 @@
 #include "formats/database/trace_columns.h"
 #include "formats/load/tables.h"
 
-static int plan_field(struct load_tables *all, struct load_table *t, const struct db_columns *have,
-                      const struct field_desc *f, struct err *e)
+/* *column: the field's place, NO_COLUMN, or MISSING_COLUMN where the revision has none. false: the table
+ * lacks one that the revision has. */
+static bool plan_field(struct load_tables *all, struct load_table *t, const struct db_columns *have,
+                       const struct field_desc *f, int *column, struct err *e)
 {
-    if (!f->column[0])
-        return NO_COLUMN;
-    if (all->rev < f->since || (f->until && all->rev >= f->until))
-        return MISSING_COLUMN;
-    e->what[0] = '\0';
-    return load_plan_column(all, t, have, f->column, e);
+    *column = f->column[0] ? MISSING_COLUMN : NO_COLUMN;
+    if (!f->column[0] || all->rev < f->since || (f->until && all->rev >= f->until))
+        return true;
+    *column = load_plan_column(all, t, have, f->column, e);
+    return *column != MISSING_COLUMN;
 }
 
 /* The columns that hold what the store derives. */
@@ -44,9 +45,7 @@ bool load_plan_kind(struct load_tables *all, struct db *db, const struct kind_de
     t->of_kind = true;
     bool ok = have.n > 0 || err_set(e, k->table, "there is no such table, which the revision has");
     for (int i = 0; ok && i < k->n_fields; i++) {
-        e->what[0] = '\0';
-        p->column[i] = plan_field(all, t, &have, &k->fields[i], e);
-        ok = !e->what[0];
+        ok = plan_field(all, t, &have, &k->fields[i], &p->column[i], e);
         if (ok && k->fields[i].codec == CODEC_METRIC && db_columns_find(&have, "is_nan"))
             p->is_nan = load_plan_column(all, t, &have, "is_nan", e);
     }

@@ -87,13 +87,14 @@ static bool postgres_begin_streamed(struct load_sink *base, struct load_table *t
     struct postgres_sink *k = sink_of(base);
     buf_addf(&k->list, "'%s'::regclass", t->name);
     char *why = NULL;
-    bool can = find_owner(k, &why, e) && k->owner;
+    bool ok = find_owner(k, &why, e);
     free(why);
-    if (!can)
-        return false;
+    if (!ok || !k->owner)
+        return ok;
     char *truncate = xasprintf("TRUNCATE %s", t->name);
-    bool ok = strip_tables(k, truncate, e) && load_copy_begin(k->copy, t->name, t, k->owner, e);
+    ok = strip_tables(k, truncate, e) && load_copy_begin(k->copy, t->name, t, k->owner, e);
     free(truncate);
+    t->streamed = ok;
     k->streamed = t;
     k->streamed_keys = k->structure.keys.n;
     return ok;
@@ -138,15 +139,12 @@ static bool collapse(struct postgres_sink *k, uint64_t *collapsed, struct err *e
 static bool make_streamed_keys(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
 {
     for (int i = 0; i < k->streamed_keys; i++) {
-        if (err_interrupted() || !db_exec(k->base.db, "SAVEPOINT streamed", e))
+        if (err_interrupted())
+            return err_set_interrupted(e);
+        if (!db_exec(k->base.db, "SAVEPOINT streamed", e))
             return false;
-        PGresult *r = PQexec(db_native(k->base.db), k->structure.keys.items[i].make);
-        const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
-        bool ok = PQresultStatus(r) == PGRES_COMMAND_OK, twice = state && strcmp(state, "23505") == 0;
-        if (!ok)
-            err_set(e, k->streamed->name, "%s", PQresultErrorMessage(r));
-        PQclear(r);
-        if (twice)
+        bool ok = db_exec(k->base.db, k->structure.keys.items[i].make, e);
+        if (!ok && strcmp(e->sqlstate, SQLSTATE_UNIQUE_VIOLATION) == 0)
             ok = db_exec(k->base.db, "ROLLBACK TO SAVEPOINT streamed", e) && collapse(k, collapsed, e) &&
                  db_exec(k->base.db, k->structure.keys.items[i].make, e);
         if (!ok || !db_exec(k->base.db, "RELEASE SAVEPOINT streamed", e))

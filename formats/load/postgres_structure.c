@@ -198,10 +198,10 @@ bool load_structure_drop(struct db *db, const char *tables, struct load_structur
 
 bool load_structure_make(struct db *db, const struct load_definitions *d, int from, struct err *e)
 {
-    for (int i = from; i < d->n; i++)
-        if (err_interrupted() || !db_exec(db, d->items[i].make, e))
-            return false;
-    return true;
+    bool ok = true;
+    for (int i = from; ok && i < d->n; i++)
+        ok = err_interrupted() ? err_set_interrupted(e) : db_exec(db, d->items[i].make, e);
+    return ok;
 }
 
 static void free_definitions(struct load_definitions *d)

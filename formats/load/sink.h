@@ -26,9 +26,9 @@ enum sink_answer {
 
 struct load_sink;
 struct load_sink_ops {
-    /* The sinks that can take one table's rows before all others: its rows will come by put_streamed()
-     * alone; false without an error: not this table. end_streamed() is called before anything else. NULL,
-     * all three: never. */
+    /* The sinks that can take one table's rows before all others: sets t->streamed where this is such a
+     * table, whose rows will come by put_streamed() alone. end_streamed() is called before anything else.
+     * NULL, all three: never. */
     bool (*begin_streamed)(struct load_sink *k, struct load_table *t, struct err *e);
     bool (*put_streamed)(struct load_sink *k, const struct value *row, struct err *e);
     bool (*end_streamed)(struct load_sink *k, struct err *e);

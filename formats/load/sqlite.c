@@ -71,7 +71,7 @@ static bool sqlite_end(struct load_sink *base, uint64_t *collapsed, struct err *
     struct sqlite_sink *k = sink_of(base);
     bool ok = true;
     for (int i = 0; ok && i < k->n_indexes; i++)
-        ok = !err_interrupted() && db_exec(base->db, k->indexes[i].sql, e);
+        ok = err_interrupted() ? err_set_interrupted(e) : db_exec(base->db, k->indexes[i].sql, e);
     return ok;
 }
 

@@ -217,5 +217,5 @@ enum sink_answer load_sqlite_rows_insert(struct load_sqlite_rows *k, const char 
         return SINK_STORED;
     if (!k->failed)
         *e = why;
-    return !k->failed && strstr(why.what, "constraint failed") ? SINK_REFUSED : SINK_FAILED;
+    return !k->failed && why.class == ERR_CONSTRAINT ? SINK_REFUSED : SINK_FAILED;
 }

@@ -164,7 +164,7 @@ bool load_stage_finish(struct load_stage *s, struct err *e)
 bool load_stage_fetch(struct load_stage *s, struct err *e)
 {
     if ((++s->fetched & 1023) == 0 && err_interrupted())
-        return err_set(e, "", "interrupted");
+        return err_set_interrupted(e);
     buf_trim(&s->data);
     int got = sorter_next(s->sorter, &s->entry, e);
     s->have = got == 1;

@@ -267,7 +267,7 @@ bool load_target_write(struct load_target *t, struct load *s, struct err *e)
     if (!(t->aside || t->begun || begin_existing(t, e)) || !load_write(s, t->db, e))
         return false;
     if (err_interrupted())
-        return err_set(e, t->url.display, "interrupted");
+        return err_set_interrupted(e);
     return t->options.dry_run || (load_advance_ids(s, t->db, e) && db_commit(t->db, e));
 }
 

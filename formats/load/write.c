@@ -141,18 +141,17 @@ static struct load_sink *new_sink(const struct load *s, struct db *db)
 bool load_begin_streamed(struct load *s, struct db *db, struct err *e)
 {
     struct load_table *t = s->tables.plans[KIND_metric].table;
-    e->what[0] = '\0';
     if (!t || t->n_key < t->n_columns)
         return true;
     s->sink = new_sink(s, db);
-    t->streamed = s->sink->ops->begin_streamed && s->sink->ops->begin_streamed(s->sink, t, e);
-    if (t->streamed) {
+    bool ok = !s->sink->ops->begin_streamed || s->sink->ops->begin_streamed(s->sink, t, e);
+    if (ok && t->streamed) {
         load_stage_stream_to(s->stage, s->sink);
         return true;
     }
     s->sink->ops->free(s->sink);
     s->sink = NULL;
-    return e->what[0] == '\0';
+    return ok;
 }
 
 /* The rows of the streamed table have all come. */

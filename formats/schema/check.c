@@ -456,7 +456,7 @@ static void report_state(struct schema_findings *f, const struct schema_state *s
 
 static enum schema_verdict not_read(const struct err *e, struct buf *why)
 {
-    if (!e->denied)
+    if (e->class != ERR_DENIED)
         return SCHEMA_FAILED;
     buf_adds(why, e->what);
     return SCHEMA_NOT_JUDGED;

@@ -1,5 +1,5 @@
 /* The commands of ml-schema, each in a file of its own with its options. A command takes argv from its own
- * name on and returns the program's exit code; EXIT_TROUBLE with e filled, or with e->what empty where it has
+ * name on and returns the program's exit code; EXIT_TROUBLE with e filled, of class ERR_REPORTED where it has
  * said why itself. A wrong option, --help and --version end the program (opt.h). */
 #ifndef SCHEMA_COMMAND_H
 #define SCHEMA_COMMAND_H

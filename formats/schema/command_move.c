@@ -110,7 +110,8 @@ int schema_command_move(struct schema_command *c, int argc, char **argv, struct 
         !move_rows(c->db, &o, false, &total, e) || (!o.dry_run && !refuse_unknown(c->db, e)))
         return EXIT_TROUBLE;
     printf("Total rows: %lld\n", (long long)total);
-    io_flush_stdout();
+    if (!io_flush_stdout(e))
+        return EXIT_TROUBLE;
     if (total == 0)
         err_note("no rows need to be moved");
     if (total == 0 || o.dry_run)

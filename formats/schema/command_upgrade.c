@@ -164,10 +164,10 @@ int schema_command_upgrade(struct schema_command *c, int argc, char **argv, stru
     if (rev == to)
         err_note("there is nothing to do");
     else if (!schema_upgrade(c->db, to, &rev, e)) {
-        if (err_interrupted() || rev < 0)
+        if (e->class == ERR_INTERRUPTED || rev < 0)
             return EXIT_TROUBLE;
         err_report(e);
-        e->what[0] = '\0';
+        err_classify(e, ERR_REPORTED);
         err_note("the database is at revision %s, whole", schema_revisions[rev].revision);
         return EXIT_TROUBLE;
     }

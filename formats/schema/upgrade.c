@@ -208,8 +208,8 @@ static bool upgrade_some(struct db *db, int to, int *rev, struct err *e)
         *rev = now;
     else {
         db_rollback(db);
-        if (ok && e)
-            *e = why;
+        if (ok)
+            err_copy(e, &why);
         ok = false;
     }
     return ok;
@@ -223,7 +223,7 @@ bool schema_upgrade(struct db *db, int to, int *rev, struct err *e)
         if (!upgrade_some(db, to, rev, e))
             return false;
         if (err_interrupted())
-            err_exit_interrupted();
+            return err_set_interrupted(e);
     }
     /* What the database says of itself is what counts. */
     return schema_rev_of(db, rev, e);

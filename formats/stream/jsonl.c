@@ -43,7 +43,7 @@ void jsonl_reader_free(struct jsonl_reader *r)
         return;
     io_reader_free(&r->io);
     json_reader_free(r->json);
-    wire_writer_close(r->sum);
+    wire_writer_close(r->sum, NULL);
     free(r);
 }
 
@@ -178,7 +178,10 @@ enum wire_event jsonl_next(struct jsonl_reader *r, const struct record **rec, st
     struct err inner;
     if (!wire_record_allowed(&r->header, &r->rec, &inner))
         return fail(r, e, inner.what, NULL);
-    wire_write(r->sum, &r->rec);
+    if (!wire_write(r->sum, &r->rec)) {
+        err_copy(e, wire_writer_error(r->sum));
+        return WIRE_ERROR;
+    }
     if (rec)
         *rec = &r->rec;
     return WIRE_RECORD;
@@ -200,45 +203,50 @@ struct jsonl_writer *jsonl_writer_new(int fd, const char *name)
     return w;
 }
 
-static void put_line(struct jsonl_writer *w, const struct record *r)
+static bool put_line(struct jsonl_writer *w, const struct record *r)
 {
     buf_reset(&w->line);
     json_write(r, &w->line);
     buf_addc(&w->line, '\n');
-    io_write(&w->io, w->line.data, w->line.len);
+    return io_write(&w->io, w->line.data, w->line.len);
 }
 
-void jsonl_write_header(struct jsonl_writer *w, const struct wire_header *h)
+bool jsonl_write_header(struct jsonl_writer *w, const struct wire_header *h)
 {
     struct record r;
     wire_write_header_copy(w->sum, h);
     wire_header_record(h, &r);
-    put_line(w, &r);
+    return put_line(w, &r);
 }
 
-void jsonl_write(struct jsonl_writer *w, const struct record *r)
+/* What the sum refuses, as it is too long for a stream, is no line either. */
+bool jsonl_write(struct jsonl_writer *w, const struct record *r)
 {
-    wire_write(w->sum, r);
-    put_line(w, r);
+    return wire_write(w->sum, r) && put_line(w, r);
 }
 
-void jsonl_write_trailer(struct jsonl_writer *w)
+bool jsonl_write_trailer(struct jsonl_writer *w)
 {
     struct record r;
     wire_writer_trailer(w->sum, &r);
-    put_line(w, &r);
-    io_flush(&w->io);
+    return put_line(w, &r) && io_flush(&w->io);
 }
 
-void jsonl_writer_flush(struct jsonl_writer *w)
+bool jsonl_writer_flush(struct jsonl_writer *w)
 {
-    io_flush(&w->io);
+    return io_flush(&w->io);
 }
 
-void jsonl_writer_close(struct jsonl_writer *w)
+const struct err *jsonl_writer_error(const struct jsonl_writer *w)
 {
-    io_writer_close(&w->io);
-    wire_writer_close(w->sum);
+    return w->io.failed ? &w->io.error : wire_writer_error(w->sum);
+}
+
+bool jsonl_writer_close(struct jsonl_writer *w, struct err *e)
+{
+    bool ok = io_writer_close(&w->io, e);
+    wire_writer_close(w->sum, NULL);
     buf_free(&w->line);
     free(w);
+    return ok;
 }

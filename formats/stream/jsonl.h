@@ -17,13 +17,14 @@ void jsonl_reader_free(struct jsonl_reader *r);
 
 struct jsonl_writer;
 struct jsonl_writer *jsonl_writer_new(int fd, const char *name);
-void jsonl_write_header(struct jsonl_writer *w, const struct wire_header *h);
-void jsonl_write(struct jsonl_writer *w, const struct record *r);
+/* As wire_writer_new: after a failure all that writes returns false. */
+bool jsonl_write_header(struct jsonl_writer *w, const struct wire_header *h);
+bool jsonl_write(struct jsonl_writer *w, const struct record *r);
 /* The trailer is that of the lines written: their counts, and the checksum that they will have in a stream.
  */
-void jsonl_write_trailer(struct jsonl_writer *w);
-void jsonl_writer_flush(struct jsonl_writer *w);
-/* Flushes, closes fd, frees w; dies on a failure. */
-void jsonl_writer_close(struct jsonl_writer *w);
+bool jsonl_write_trailer(struct jsonl_writer *w);
+bool jsonl_writer_flush(struct jsonl_writer *w);
+const struct err *jsonl_writer_error(const struct jsonl_writer *w);
+bool jsonl_writer_close(struct jsonl_writer *w, struct err *e);
 
 #endif

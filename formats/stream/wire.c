@@ -46,28 +46,30 @@ struct wire_writer *wire_writer_new(int fd, const char *name)
     return w;
 }
 
-static void put(struct wire_writer *w, const char *data, size_t len)
+static bool put(struct wire_writer *w, const char *data, size_t len)
 {
     XXH3_64bits_update(w->hash, data, len);
-    if (w->io.fd >= 0)
-        io_write(&w->io, data, len);
+    return w->io.fd < 0 ? !w->io.failed : io_write(&w->io, data, len);
 }
 
-static _Noreturn void refuse_long(const struct record *r)
+static bool refuse_long(struct wire_writer *w, const struct record *r)
 {
     struct buf where = {0};
     record_describe(r, &where);
-    die(buf_str(&where), "the record is longer than %zu bytes", WIRE_MAX_RECORD);
+    err_set(&w->io.error, buf_str(&where), "the record is longer than %zu bytes", WIRE_MAX_RECORD);
+    buf_free(&where);
+    w->io.failed = true;
+    return false;
 }
 
-static void put_record(struct wire_writer *w, const struct record *r)
+static bool put_record(struct wire_writer *w, const struct record *r)
 {
     buf_reset(&w->scratch);
     wire_encode(r, &w->scratch);
-    if (w->scratch.len > WIRE_MAX_RECORD)
-        refuse_long(r);
-    put(w, w->scratch.data, w->scratch.len);
+    bool ok = w->scratch.len > WIRE_MAX_RECORD ? w->io.failed || refuse_long(w, r)
+                                               : put(w, w->scratch.data, w->scratch.len);
     buf_trim(&w->scratch);
+    return ok;
 }
 
 void wire_header_record(const struct wire_header *h, struct record *rec)
@@ -85,13 +87,13 @@ void wire_header_record(const struct wire_header *h, struct record *rec)
         rec->v[F_header_base] = value_int(h->base);
 }
 
-void wire_write_header_copy(struct wire_writer *w, const struct wire_header *h)
+bool wire_write_header_copy(struct wire_writer *w, const struct wire_header *h)
 {
     struct record r;
     wire_header_record(h, &r);
     XXH3_64bits_reset(w->hash);
     w->counts = (struct wire_counts){0};
-    put_record(w, &r);
+    return put_record(w, &r);
 }
 
 void wire_header_init(struct wire_header *h, const char *source, int64_t shard, int64_t shards)
@@ -101,24 +103,24 @@ void wire_header_init(struct wire_header *h, const char *source, int64_t shard, 
     snprintf(h->source, sizeof h->source, "%s", source);
 }
 
-void wire_write_header(struct wire_writer *w, const char *source, int64_t shard, int64_t shards)
+bool wire_write_header(struct wire_writer *w, const char *source, int64_t shard, int64_t shards)
 {
     struct wire_header h;
     wire_header_init(&h, source, shard, shards);
-    wire_write_header_copy(w, &h);
+    return wire_write_header_copy(w, &h);
 }
 
-void wire_write(struct wire_writer *w, const struct record *r)
+bool wire_write(struct wire_writer *w, const struct record *r)
 {
     w->counts.n[r->kind->kind]++;
-    put_record(w, r);
+    return put_record(w, r);
 }
 
-void wire_write_encoded(struct wire_writer *w, const char *data, size_t len, const struct wire_counts *counts)
+bool wire_write_encoded(struct wire_writer *w, const char *data, size_t len, const struct wire_counts *counts)
 {
     for (int i = 0; i < KIND_COUNT; i++)
         w->counts.n[i] += counts->n[i];
-    put(w, data, len);
+    return put(w, data, len);
 }
 
 void wire_writer_trailer(struct wire_writer *w, struct record *trailer)
@@ -134,12 +136,11 @@ void wire_writer_trailer(struct wire_writer *w, struct record *trailer)
     trailer->v[F_trailer_checksum] = value_str(w->trailer_checksum);
 }
 
-void wire_write_trailer(struct wire_writer *w)
+bool wire_write_trailer(struct wire_writer *w)
 {
     struct record r;
     wire_writer_trailer(w, &r);
-    put_record(w, &r);
-    wire_writer_flush(w);
+    return put_record(w, &r) && wire_writer_flush(w);
 }
 
 const struct wire_counts *wire_writer_counts(const struct wire_writer *w)
@@ -147,20 +148,24 @@ const struct wire_counts *wire_writer_counts(const struct wire_writer *w)
     return &w->counts;
 }
 
-void wire_writer_flush(struct wire_writer *w)
+bool wire_writer_flush(struct wire_writer *w)
 {
-    if (w->io.fd >= 0)
-        io_flush(&w->io);
+    return w->io.fd < 0 ? !w->io.failed : io_flush(&w->io);
 }
 
-void wire_writer_close(struct wire_writer *w)
+const struct err *wire_writer_error(const struct wire_writer *w)
 {
-    if (w->io.fd >= 0)
-        io_writer_close(&w->io);
+    return &w->io.error;
+}
+
+bool wire_writer_close(struct wire_writer *w, struct err *e)
+{
+    bool ok = w->io.fd >= 0 ? io_writer_close(&w->io, e) : !w->io.failed || err_copy(e, &w->io.error);
     XXH3_freeState(w->hash);
     buf_free(&w->scratch);
     buf_free(&w->trailer_counts);
     free(w);
+    return ok;
 }
 
 /* -- reading */
@@ -419,7 +424,8 @@ static int next_bytes(struct wire_reader *r)
         }
         int got = io_fill(&r->io, s.need, &e);
         if (got < 0) {
-            fail_at(r, e.where, e.what, e.hint);
+            r->failure = e;
+            r->failed = true;
             return -1;
         }
         if (got > 0)

@@ -53,22 +53,23 @@ struct wire_counts {
 void wire_encode(const struct record *r, struct buf *out);
 
 struct wire_writer;
-/* A writer on fd, e.g. STDOUT_FILENO. Write errors end the program (io.h). fd -1: nothing is written, only
- * counted and summed. wire_writer_close frees it. */
+/* A writer on fd, e.g. STDOUT_FILENO. fd -1: nothing is written, only counted and summed. wire_writer_close
+ * frees it. After a failure, a record longer than WIRE_MAX_RECORD among them, all that writes returns false
+ * and writes nothing more, and wire_writer_error says why. */
 struct wire_writer *wire_writer_new(int fd, const char *name);
 /* A header of this program: source is 32 hex digits. The caller may add state and base; the format follows.
  */
 void wire_header_init(struct wire_header *h, const char *source, int64_t shard, int64_t shards);
 /* The two in one, of a stream without a state. */
-void wire_write_header(struct wire_writer *w, const char *source, int64_t shard, int64_t shards);
-void wire_write_header_copy(struct wire_writer *w,
+bool wire_write_header(struct wire_writer *w, const char *source, int64_t shard, int64_t shards);
+bool wire_write_header_copy(struct wire_writer *w,
                             const struct wire_header *h); /* of a filter: keeps all but the minor version */
-void wire_write(struct wire_writer *w, const struct record *r);
+bool wire_write(struct wire_writer *w, const struct record *r);
 /* Records already encoded (by threads): len bytes which hold counts->n[] records. */
-void wire_write_encoded(struct wire_writer *w, const char *data, size_t len,
+bool wire_write_encoded(struct wire_writer *w, const char *data, size_t len,
                         const struct wire_counts *counts);
 /* Closes the segment and flushes. */
-void wire_write_trailer(struct wire_writer *w);
+bool wire_write_trailer(struct wire_writer *w);
 const struct wire_counts *wire_writer_counts(const struct wire_writer *w); /* of the segment so far */
 /* The trailer that the segment would get now; its strings live in w until the next call on w. */
 void wire_writer_trailer(struct wire_writer *w, struct record *trailer);
@@ -86,9 +87,10 @@ void wire_header_record(const struct wire_header *h, struct record *rec);
 bool wire_record_allowed(const struct wire_header *h, const struct record *rec, struct err *e);
 /* Hands over what is buffered, e.g. before the program ends of an error, so that what was good can be seen.
  */
-void wire_writer_flush(struct wire_writer *w);
-/* Flushes, closes fd, frees w; dies on a failure. */
-void wire_writer_close(struct wire_writer *w);
+bool wire_writer_flush(struct wire_writer *w);
+const struct err *wire_writer_error(const struct wire_writer *w);
+/* Flushes, closes fd, frees w. false with e filled: one of these, or what was written before, has failed. */
+bool wire_writer_close(struct wire_writer *w, struct err *e);
 
 /* -- reading */
 

@@ -58,28 +58,30 @@ static void open_output(struct pipeline *p)
         p->stream = wire_writer_new(STDOUT_FILENO, name);
 }
 
-static void write_header(struct pipeline *p, const struct wire_header *h)
+static bool write_failed(const struct pipeline *p, struct err *e)
 {
-    if (p->lines)
-        jsonl_write_header(p->lines, h);
-    if (p->stream)
-        wire_write_header_copy(p->stream, h);
+    return err_copy(e, p->lines ? jsonl_writer_error(p->lines) : wire_writer_error(p->stream));
 }
 
-static void write_record(struct pipeline *p, const struct record *r)
+static bool write_header(struct pipeline *p, const struct wire_header *h, struct err *e)
 {
-    if (p->lines)
-        jsonl_write(p->lines, r);
-    if (p->stream)
-        wire_write(p->stream, r);
+    if ((p->lines && !jsonl_write_header(p->lines, h)) || (p->stream && !wire_write_header_copy(p->stream, h)))
+        return write_failed(p, e);
+    return true;
 }
 
-static void write_trailer(struct pipeline *p)
+static bool write_record(struct pipeline *p, const struct record *r, struct err *e)
 {
-    if (p->lines)
-        jsonl_write_trailer(p->lines);
-    if (p->stream)
-        wire_write_trailer(p->stream);
+    if ((p->lines && !jsonl_write(p->lines, r)) || (p->stream && !wire_write(p->stream, r)))
+        return write_failed(p, e);
+    return true;
+}
+
+static bool write_trailer(struct pipeline *p, struct err *e)
+{
+    if ((p->lines && !jsonl_write_trailer(p->lines)) || (p->stream && !wire_write_trailer(p->stream)))
+        return write_failed(p, e);
+    return true;
 }
 
 /* What was good is handed on, without a trailer: it can be seen, and nobody takes it for a whole. */
@@ -91,17 +93,14 @@ void pipeline_give_up(struct pipeline *p)
         wire_writer_flush(p->stream);
 }
 
-void pipeline_close(struct pipeline *p)
+bool pipeline_close(struct pipeline *p, struct err *e)
 {
-    if (p->lines)
-        jsonl_writer_close(p->lines);
-    if (p->stream)
-        wire_writer_close(p->stream);
+    return (!p->lines || jsonl_writer_close(p->lines, e)) && (!p->stream || wire_writer_close(p->stream, e));
 }
 
 static bool interrupted(struct err *e)
 {
-    return err_interrupted() && !err_set(e, "standard input", "interrupted");
+    return err_interrupted() && !err_set_interrupted(e);
 }
 
 /* -- passes: what must know all of the stream before it can say anything reads it more than once */
@@ -112,6 +111,16 @@ struct replay {
     int fd;
     off_t start;
 };
+
+/* Copies one event. */
+static bool copy_event(struct wire_writer *copy, enum wire_event event, const struct source *in,
+                       const struct record *rec, struct err *e)
+{
+    bool ok = event == WIRE_HEADER   ? wire_write_header_copy(copy, source_header(in))
+              : event == WIRE_RECORD ? wire_write(copy, rec)
+                                     : wire_write_trailer(copy);
+    return (ok || err_copy(e, wire_writer_error(copy))) && !interrupted(e);
+}
 
 /* Copies standard input, checked; the copy's descriptor, or -1. */
 static int copy_input(const struct pipeline *p, struct err *e)
@@ -125,19 +134,13 @@ static int copy_input(const struct pipeline *p, struct err *e)
     struct wire_writer *copy = wire_writer_new(out, "temporary file");
     const struct record *rec;
     enum wire_event event;
-    bool stopped = false;
-    while (!stopped && (event = source_next(&in, &rec, e)) > WIRE_END) {
-        if (event == WIRE_HEADER)
-            wire_write_header_copy(copy, source_header(&in));
-        else if (event == WIRE_RECORD)
-            wire_write(copy, rec);
-        else
-            wire_write_trailer(copy);
-        stopped = interrupted(e);
-    }
-    wire_writer_close(copy);
+    bool ok = true;
+    while (ok && (event = source_next(&in, &rec, e)) > WIRE_END)
+        ok = copy_event(copy, event, &in, rec, e);
+    ok = ok && event == WIRE_END;
+    ok = wire_writer_close(copy, ok ? e : NULL) && ok;
     source_close(&in);
-    if (!stopped && event == WIRE_END)
+    if (ok)
         return fd;
     close(fd);
     return -1;
@@ -171,18 +174,17 @@ static size_t bytes_of(struct pipeline *p, const struct record *r)
     return p->encoded.len;
 }
 
-static void emit(struct pipeline *p, const struct record *r)
+static bool emit(struct pipeline *p, const struct record *r, struct err *e)
 {
     if (p->head == 0)
-        return;
+        return true;
     p->head--;
     p->records++;
     if (p->refs)
         ref_check_add(p->refs, r);
     if (p->summary)
         summary_add(p->summary, r, bytes_of(p, r));
-    if (!p->fit || fit_problems(p->fit) == 0)
-        write_record(p, r);
+    return (p->fit && fit_problems(p->fit) > 0) || write_record(p, r, e);
 }
 
 static bool change(struct pipeline *p, struct record *r, struct err *e)
@@ -198,8 +200,7 @@ static bool change(struct pipeline *p, struct record *r, struct err *e)
         return true;
     if (p->fit && !fit_record(p->fit, r, &p->made, e))
         return false;
-    emit(p, r);
-    return true;
+    return emit(p, r, e);
 }
 
 static bool take_record(struct pipeline *p, enum phase phase, const struct record *rec, struct err *e)
@@ -219,11 +220,11 @@ static bool take_record(struct pipeline *p, enum phase phase, const struct recor
 }
 
 /* Writes the trailer that is due. One of a segment that does not fit never is. */
-static void write_due_trailer(struct pipeline *p)
+static bool write_due_trailer(struct pipeline *p, struct err *e)
 {
-    if (p->trailer_due && (!p->fit || fit_problems(p->fit) == 0))
-        write_trailer(p);
+    bool due = p->trailer_due && (!p->fit || fit_problems(p->fit) == 0);
     p->trailer_due = false;
+    return !due || write_trailer(p, e);
 }
 
 /* Closes a segment. The trailer waits for what comes next: whether all fits shows at the end alone. */
@@ -231,15 +232,12 @@ static bool seal(struct pipeline *p, struct err *e)
 {
     struct record row;
     while (p->workspace && p->segments == 0 && workspace_row(p->workspace, &row)) {
-        if (p->fit && !fit_record(p->fit, &row, &p->made, e))
+        if ((p->fit && !fit_record(p->fit, &row, &p->made, e)) || !emit(p, &row, e))
             return false;
-        emit(p, &row);
     }
     p->segments++;
     p->trailer_due = true;
-    if (!p->fit)
-        write_due_trailer(p);
-    return true;
+    return p->fit || write_due_trailer(p, e);
 }
 
 /* Whether what is asked for can be done to a delta. */
@@ -280,8 +278,8 @@ static bool take_frame(struct pipeline *p, enum phase phase, enum wire_event eve
         return true;
     if (event != WIRE_HEADER)
         return seal(p, e);
-    write_due_trailer(p);
-    write_header(p, h);
+    if (!write_due_trailer(p, e) || !write_header(p, h, e))
+        return false;
     if (p->refs)
         ref_check_segment(p->refs);
     return true;
@@ -333,8 +331,7 @@ static bool run_before(struct pipeline *p, int selecting, const struct replay *i
         return true;
     if (!run_again(p, PHASE_MERGE, in, e) || !merge_settle(p->merge, &h, e))
         return false;
-    write_header(p, &h);
-    return run_again(p, PHASE_EXPERIMENTS, in, e);
+    return write_header(p, &h, e) && run_again(p, PHASE_EXPERIMENTS, in, e);
 }
 
 static bool run(struct pipeline *p, struct err *e)
@@ -356,10 +353,9 @@ bool pipeline_run(struct pipeline *p, struct err *e)
     if (run(p, e)) {
         if (p->fit)
             fit_end(p->fit);
-        write_due_trailer(p);
-        return true;
+        return write_due_trailer(p, e);
     }
-    if (!err_interrupted())
+    if (e->class != ERR_INTERRUPTED)
         pipeline_give_up(p);
     return false;
 }

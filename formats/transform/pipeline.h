@@ -52,8 +52,9 @@ struct pipeline {
 /* Reads standard input and writes to standard output; false with e filled, after what was good was written,
  * without a trailer. A stream that does not fit (fit_problems()) is not closed either. */
 bool pipeline_run(struct pipeline *p, struct err *e);
-/* Afterwards, one of them: the output is whole; it is not, and ends without a trailer. */
-void pipeline_close(struct pipeline *p);
+/* Afterwards, one of them: the output is whole (false with e filled: it cannot be written); it is not, and
+ * ends without a trailer. */
+bool pipeline_close(struct pipeline *p, struct err *e);
 void pipeline_give_up(struct pipeline *p);
 void pipeline_free(struct pipeline *p);
 

@@ -172,7 +172,7 @@ bool verify_target_next(struct verify *v, struct err *e)
 {
     struct side *s = &v->target;
     if (err_interrupted())
-        err_exit_interrupted();
+        return err_set_interrupted(e);
     int more = target_record(v, s, e);
     s->have = more > 0;
     s->key = v->target_key.data;

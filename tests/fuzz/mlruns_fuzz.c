@@ -155,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!mlruns_read(m, &selection, &sink, &e))
         abort();
     wire_write_trailer(writer);
-    wire_writer_close(writer);
+    wire_writer_close(writer, NULL);
     mlruns_close(m);
     lseek(stream, 0, SEEK_SET);
     read_back(stream);

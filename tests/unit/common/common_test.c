@@ -100,7 +100,7 @@ static void test_streams(void)
     io_writer_init(&w, dup(fd), path);
     for (int i = 0; i < N; i++)
         io_write(&w, &i, sizeof i);
-    io_writer_close(&w);
+    io_writer_close(&w, NULL);
     ok(w.total == N * sizeof(int), "the writer counts bytes");
     struct io_reader r;
     struct err e;

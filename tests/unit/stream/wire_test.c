@@ -79,7 +79,7 @@ static void make_stream(const int *shards, int n, int of, struct buf *out)
     struct wire_writer *w = wire_writer_new(fd, "test");
     for (int i = 0; i < n; i++)
         write_segment(w, shards[i], of, 3);
-    wire_writer_close(w);
+    wire_writer_close(w, NULL);
     contents(keep, out);
     close(keep);
 }
@@ -332,7 +332,7 @@ static void test_newer_minor(void)
     int fd = scratch_file(), keep = dup(fd);
     struct wire_writer *w = wire_writer_new(fd, "test");
     wire_write_header(w, source, 0, 1);
-    wire_writer_close(w);
+    wire_writer_close(w, NULL);
     contents(keep, &s);
     close(keep);
     patch(&s, "minor\x01", 6, "minor\x02");
@@ -349,7 +349,7 @@ static void test_newer_minor(void)
     trailer.v[F_trailer_counts].s = "\x82\xa6metric\x01\xa6planet\x01";
     trailer.v[F_trailer_counts].len = 17;
     wire_encode(&trailer, &s);
-    wire_writer_close(w);
+    wire_writer_close(w, NULL);
     fflush(stderr);
     int saved = dup(STDERR_FILENO), log = scratch_file();
     dup2(log, STDERR_FILENO);
@@ -381,7 +381,7 @@ static void make_delta(const struct wire_header *h, enum record_part part, struc
     wire_write_header_copy(w, h);
     wire_write(w, &r);
     wire_write_trailer(w);
-    wire_writer_close(w);
+    wire_writer_close(w, NULL);
     contents(keep, out);
     close(keep);
 }
@@ -472,7 +472,7 @@ static void test_large(void)
     wire_write_header(w, source, 0, 1);
     wire_write(w, &p);
     wire_write_trailer(w);
-    wire_writer_close(w);
+    wire_writer_close(w, NULL);
     struct buf s = {0};
     contents(keep, &s);
     close(keep);
