@@ -95,7 +95,9 @@ static bool rehearse(struct db *db, int from, int to, schema_report *report, voi
     bool ok = copy && copy_structure(db, copy, &faithful, e) && stamp_copy(copy, from, e);
     for (int i = from + 1; ok && faithful && whole && i <= to; i++)
         whole = schema_step(copy, i, NULL, &why);
-    if (!whole) {
+    if (!whole && why.class == ERR_INTERRUPTED)
+        ok = err_copy(e, &why);
+    else if (!whole) {
         bool itself = strcmp(why.where, db_display(copy)) == 0;
         char *line = xasprintf("%s%s%s", itself ? "" : why.where, itself ? "" : ": ", why.what);
         report(line, arg);

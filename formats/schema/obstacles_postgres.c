@@ -287,7 +287,7 @@ struct finding {
     int rev;
 };
 
-typedef void take_finding(struct search *s, const struct finding *f);
+typedef bool take_finding(struct search *s, const struct finding *f, struct err *e);
 
 static void report_line(struct search *s, char *line)
 {
@@ -296,18 +296,24 @@ static void report_line(struct search *s, char *line)
     ++*s->found;
 }
 
-static void take_thing(struct search *s, const struct finding *f)
+static bool take_thing(struct search *s, const struct finding *f, struct err *e)
 {
+    (void)e;
     report_line(s, f->does ? xasprintf("%s, %s revision %s %s", f->thing, f->leads,
                                        schema_revisions[f->rev].revision, f->does)
                            : xstrdup(f->thing));
+    return true;
 }
 
-static void take_write(struct search *s, const struct finding *f)
+static bool take_write(struct search *s, const struct finding *f, struct err *e)
 {
     struct err why;
-    if (!db_exec(s->db, f->thing, &why))
-        report_line(s, xasprintf("revision %s: %s", schema_revisions[f->rev].revision, why.what));
+    if (db_exec(s->db, f->thing, &why))
+        return true;
+    if (why.class == ERR_INTERRUPTED || why.class == ERR_CONNECTION)
+        return err_copy(e, &why);
+    report_line(s, xasprintf("revision %s: %s", schema_revisions[f->rev].revision, why.what));
+    return true;
 }
 
 static char *text_of(struct db_stmt *stmt, int column)
@@ -336,18 +342,19 @@ static bool ask(struct search *s, const struct query *q, struct err *e)
     char *sql = xasprintf("%s%s%s%s", buf_str(&s->lists), q->lists[0], q->lists[1], q->text);
     struct db_stmt *stmt = db_prepare(s->db, sql, e);
     int row = -1;
-    while (stmt && (row = db_step(stmt, e)) == 1) {
+    bool ok = true;
+    while (ok && stmt && (row = db_step(stmt, e)) == 1) {
         struct value rev;
         db_column(stmt, 2, &rev);
         struct finding f = {text_of(stmt, 0), text_of(stmt, 1), text_of(stmt, 3), (int)rev.i};
-        q->take(s, &f);
+        ok = q->take(s, &f, e);
         free(f.thing);
         free(f.leads);
         free(f.does);
     }
     db_finalize(stmt);
     free(sql);
-    return row == 0;
+    return ok && row == 0;
 }
 
 /* ---- the lists of an upgrade */

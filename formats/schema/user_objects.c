@@ -199,6 +199,8 @@ bool schema_user_objects_restore(struct db *db, const struct schema_user_objects
         struct err why;
         if (db_exec(db, x->items[i].sql, &why))
             continue;
+        if (why.class == ERR_INTERRUPTED)
+            return err_copy(e, &why);
         err_set(e, x->items[i].name,
                 "this index or trigger is not MLflow's and does not fit the new table: %.1000s", why.what);
         return err_hint(e, "drop it before the upgrade");
