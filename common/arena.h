@@ -1,4 +1,5 @@
-/* A bump allocator: many small pieces, freed together. Zero-initialise it. Dies when there is no memory. */
+/* A bump allocator: many small pieces, freed together. Zero-initialise it. Ends the program when there is no
+ * memory (err_no_memory). */
 #ifndef COMMON_ARENA_H
 #define COMMON_ARENA_H
 

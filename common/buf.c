@@ -6,13 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+void xnomem(const char *where)
+{
+    struct err e;
+    err_set(&e, where, "out of memory");
+    err_no_memory(&e);
+}
+
 void buf_reserve(struct buf *b, size_t more)
 {
     size_t need = b->len + more + 1;
     if (need <= b->cap)
         return;
     if (need < b->len)
-        die(NULL, "out of memory");
+        xnomem(NULL);
     size_t cap = b->cap < 64 ? 64 : b->cap + b->cap / 2;
     if (cap < need)
         cap = need;
@@ -47,7 +54,7 @@ void buf_vaddf(struct buf *b, const char *fmt, va_list ap)
     size_t room = b->cap - b->len;
     int n = vsnprintf(b->data + b->len, room, fmt, ap);
     if (n < 0)
-        die(NULL, "cannot format a message");
+        xnomem(NULL); /* more than INT_MAX bytes */
     if ((size_t)n >= room) {
         buf_reserve(b, (size_t)n);
         vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
@@ -116,9 +123,11 @@ void malloc_setup(void)
 
 static void *checked(void *p, size_t size)
 {
-    if (!p && size > 0)
-        die(NULL, "out of memory (%zu bytes)", size);
-    return p;
+    struct err e;
+    if (p || size == 0)
+        return p;
+    err_set(&e, NULL, "out of memory (%zu bytes)", size);
+    err_no_memory(&e);
 }
 
 void *xmalloc(size_t size)
@@ -140,7 +149,7 @@ char *xrealpath(const char *path)
 {
     char *real = realpath(path, NULL);
     if (!real && errno == ENOMEM)
-        die(path, "out of memory");
+        xnomem(path);
     return real;
 }
 

@@ -1,6 +1,6 @@
 /* A growable run of bytes. Zero-initialise it (struct buf b = {0}); buf_free releases it. Memory that can't
- * be had ends the program (die), so no function here fails. The content is always followed by a NUL that len
- * does not count. */
+ * be had ends the program (err_no_memory), so no function here fails. The content is always followed by a NUL
+ * that len does not count. */
 #ifndef COMMON_BUF_H
 #define COMMON_BUF_H
 
@@ -39,7 +39,10 @@ const char *buf_str(const struct buf *b); /* "" when empty; valid until the next
  * few heaps, so that what a program takes is what it uses. */
 void malloc_setup(void);
 
-/* malloc and friends that die when there is no memory. */
+/* Ends the program for what could not be allocated, by another library or the system, where "" or NULL is
+ * nothing to be named. */
+_Noreturn void xnomem(const char *where);
+/* malloc and friends that end the program when there is no memory. */
 void *xmalloc(size_t size);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t size);

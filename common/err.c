@@ -257,6 +257,12 @@ static void put_fatal_format(const char *where, const char *hint, const char *fm
     put_fatal(where, text, hint);
 }
 
+void err_no_memory(const struct err *e)
+{
+    put_fatal(e->where, e->what, e->hint);
+    exit_failed();
+}
+
 void err_die(const struct err *e)
 {
     if (e->class == ERR_INTERRUPTED || err_interrupted())

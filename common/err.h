@@ -80,6 +80,11 @@ void err_warn(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);  /* "w
 void err_note(const char *fmt, ...) PRINTF_LIKE(1, 2);                     /* unless quiet */
 void err_verbose(const char *fmt, ...) PRINTF_LIKE(1, 2);                  /* only when verbose */
 
+/* The library's one exit: memory that cannot be had, be it in a file (spill.h). A return through all that
+ * needs memory would cost more than it gives. e says so; the program ends as by die(). Called by buf.h and
+ * spill.h alone. */
+_Noreturn void err_no_memory(const struct err *e);
+
 /* For the programs (tools/): the library returns its errors. These end the program after the clean-up
  * functions have run: with the message and EXIT_TROUBLE; err_die by the class of e, without a message where
  * that is ERR_REPORTED, as err_exit_interrupted() where a signal was caught, whose consequence e then is, or

@@ -68,8 +68,17 @@ static size_t whole_windows(size_t size)
 
 static _Noreturn void refuse(const struct spill *s)
 {
-    die_hint("--tmpdir names another directory for temporary files", s->dir,
-             "cannot write a temporary file here: %s", strerror(errno));
+    struct err e;
+    err_set(&e, s->dir, "cannot write a temporary file here: %s", strerror(errno));
+    err_hint(&e, "--tmpdir names another directory for temporary files");
+    err_no_memory(&e);
+}
+
+static _Noreturn void refuse_to_read(const struct spill *s, const char *why)
+{
+    struct err e;
+    err_set(&e, s->dir, "cannot read a temporary file here: %s", why);
+    err_no_memory(&e);
 }
 
 /* Room in the file, so that no page lacks it when it is written. */
@@ -78,7 +87,7 @@ static uint64_t take_room(struct spill *s, size_t size)
     uint64_t at = s->size;
     struct err e;
     if (s->fd < 0 && (s->fd = file_nameless(s->dir, &e)) < 0)
-        err_die(&e);
+        err_no_memory(&e);
     int error = posix_fallocate(s->fd, (off_t)at, (off_t)size);
     if (error) {
         errno = error;
@@ -255,7 +264,7 @@ void *spill_at(struct spill *s, uint64_t at, bool write)
         while ((n = pread(s->fd, data, SPILL_PAGE, (off_t)(page * SPILL_PAGE))) < 0 && errno == EINTR)
             continue;
         if (n != SPILL_PAGE)
-            die(s->dir, "cannot read a temporary file here: %s", n < 0 ? strerror(errno) : "it was cut");
+            refuse_to_read(s, n < 0 ? strerror(errno) : "it was cut");
         *f = (struct frame){.page = page + 1};
     }
     f->used = ++s->now;

@@ -1,8 +1,8 @@
 /* Memory for tables that may grow larger than what a program may take: SPILL_MEMORY bytes of it come from
  * malloc, what is beyond lies in a nameless file. It is used by its addresses as any memory, and what was not
  * used for a while leaves the process again (the kernel keeps it in its cache, or on the disk). Not for
- * several threads. A disk that is full ends the program with a message (die), as memory that can't be had
- * does. */
+ * several threads. A disk that is full ends the program with a message, as memory that can't be had does
+ * (err_no_memory). */
 #ifndef COMMON_SPILL_H
 #define COMMON_SPILL_H
 

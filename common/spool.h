@@ -17,8 +17,8 @@ void spool_free(struct spool *s); /* NULL is fine */
 /* Adds bytes. A full disk is an error that names the folder. */
 bool spool_write(struct spool *s, const void *data, size_t len, struct err *e);
 
-/* Ends writing; then writes all of it to fd. false with e filled: the spool cannot be read, or fd not written,
- * class ERR_READER_GONE where it is a pipe whose reader has gone. */
+/* Ends writing; then writes all of it to fd. false with e filled: the spool cannot be read, or fd not
+ * written, class ERR_READER_GONE where it is a pipe whose reader has gone. */
 bool spool_copy(struct spool *s, int fd, struct err *e);
 
 /* Bytes that the file takes. */

@@ -85,3 +85,17 @@ formats/record/new.c:1: record.h is in no room: includes are from the root'
     cp "$tree/common/new.c" "$tree/migrations/new.c"
     refuses 'formats/record/new.c:5: 8 lines that stand at common/new.c:4, too'
 }
+
+@test "code of the library that ends the program is refused, in comments and strings it is none" {
+    printf 'void f(void)\n{\n    g("exit(1)"); /* no exit(),\n                   no die() */\n    xnomem("");\n}\n' \
+        >"$tree/formats/record/new.c"
+    run python3 "$lint" "$tree"
+    [ "$status" -eq 0 ]
+    for call in die die_hint err_die err_exit_interrupted err_exit_broken_pipe err_no_memory io_close_stdout exit _exit abort; do
+        printf '/* A file. */\n\n    %s(e);\n' "$call" >"$tree/formats/record/new.c"
+        refuses "formats/record/new.c:3: $call() ends the program: the library returns its errors"
+    done
+    rm "$tree/formats/record/new.c"
+    printf 'exit (1);\n' >"$tree/migrations/new.c"
+    refuses 'migrations/new.c:1: exit() ends the program: the library returns its errors'
+}

@@ -5,7 +5,8 @@ Prints `file:line: what` for each breach and exits with 1 when there is one:
 - a room includes a file of a room that comes later in ROOMS;
 - a tool includes the header of a database's client library;
 - a file of tools/ has more than MAX_TOOL lines, a function more than MAX_FUNCTION;
-- MAX_EQUAL lines of code stand in two places outside of migrations/.
+- MAX_EQUAL lines of code stand in two places outside of migrations/;
+- a file of formats/ or migrations/ ends the program (ENDING): the library returns its errors, programs exit.
 The layout is clang-format's: a function's braces stand alone in the first column.
 """
 import pathlib
@@ -34,6 +35,8 @@ MAX_TOOL = 300
 MAX_FUNCTION = 60
 MAX_EQUAL = 8
 
+ENDING = re.compile(r"\b((?:err_)?die|die_hint|err_exit_\w+|err_no_memory|io_close_stdout|_?exit|_Exit|quick_exit|abort)\s*\(")
+COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', re.DOTALL)
 INCLUDE = re.compile(r'\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -106,13 +109,22 @@ def check_copies(sources):
             reported = i + MAX_EQUAL
 
 
+def check_endings(path, lines):
+    if not path.startswith(("formats/", "migrations/")):
+        return
+    code = COMMENT_OR_STRING.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), "\n".join(lines))
+    for n, line in enumerate(code.split("\n"), 1):
+        for m in ENDING.finditer(line):
+            yield n, f"{m[1]}() ends the program: the library returns its errors"
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     files = sorted(f for top in ("common", "formats", "migrations", "tools") for f in (root / top).rglob("*.[ch]"))
     if not files:
         sys.exit(f"{root}: no C code here")
     sources = [(file.relative_to(root).as_posix(), file.read_text(encoding="utf-8").splitlines()) for file in files]
-    breaches = [(path, *b) for path, lines in sources for check in (check_includes, check_lengths) for b in check(path, lines)]
+    breaches = [(path, *b) for path, lines in sources for check in (check_includes, check_lengths, check_endings) for b in check(path, lines)]
     breaches += check_copies(s for s in sources if not s[0].startswith("migrations/"))
     for path, n, what in breaches:
         print(f"{path}:{n}: {what}")

@@ -279,10 +279,10 @@ static bool check_conninfo(const struct db_url *u, struct err *e)
 
 /* Before a connection stands libpq has neither an SQLSTATE nor an errno to give, only text: all that is
  * concluded from that text is concluded here. In its verbose form (`FATAL:  28P01: password …`) it begins
- * with what the server has sent, the SQLSTATE and last a line that names a place in the server's source: these
- * two are taken out, the SQLSTATE goes to state ("": the server was not reached). What the system or the
- * network has failed by libpq words as strerror() does. Returns ERR_CONNECTION where another try may succeed,
- * else ERR_OTHER. */
+ * with what the server has sent, the SQLSTATE and last a line that names a place in the server's source:
+ * these two are taken out, the SQLSTATE goes to state ("": the server was not reached). What the system or
+ * the network has failed by libpq words as strerror() does. Returns ERR_CONNECTION where another try may
+ * succeed, else ERR_OTHER. */
 static enum err_class read_connect_message(char *message, char state[6])
 {
     static const char *const states[] = {

@@ -397,14 +397,14 @@ static void sqlite_column_(struct db_stmt *s, int i, struct value *v)
     case SQLITE_TEXT: {
         const char *text = (const char *)sqlite3_column_text(h, i);
         if (!text)
-            die(s->db->display, "out of memory");
+            xnomem(s->db->display);
         *v = value_text(text, (size_t)sqlite3_column_bytes(h, i));
         break;
     }
     case SQLITE_BLOB: {
         const char *bytes = sqlite3_column_blob(h, i);
         if (!bytes && sqlite3_errcode(sqlite3_db_handle(h)) == SQLITE_NOMEM)
-            die(s->db->display, "out of memory");
+            xnomem(s->db->display);
         *v = (struct value){
             .type = VALUE_BIN, .len = (uint32_t)sqlite3_column_bytes(h, i), .s = bytes ? bytes : ""};
         break;

@@ -128,16 +128,18 @@ void names_free(struct names *names)
     *names = (struct names){0};
 }
 
-static void names_add(struct names *names, const char *name, unsigned char type)
+/* 0 or an error. */
+static int names_add(struct names *names, const char *name, unsigned char type)
 {
     if (names->n == names->cap) {
         names->cap = names->cap ? names->cap * 2 : 64;
         names->items = xrealloc(names->items, names->cap * sizeof *names->items);
     }
     if (names->text.len > UINT32_MAX - 512)
-        die("", "a folder with more than 4 GiB of names");
+        return EFBIG;
     names->items[names->n++] = (struct name_entry){.offset = (uint32_t)names->text.len, .type = type};
     buf_add(&names->text, name, strlen(name) + 1);
+    return 0;
 }
 
 static int names_compare(const void *a, const void *b, void *text)
@@ -182,8 +184,10 @@ static int names_list_once(struct names *names, int fd, char *chunk)
         for (ssize_t at = 0; at < n;) {
             const struct dirent64 *entry = (const struct dirent64 *)(const void *)(chunk + at);
 
-            if (!is_self_or_parent(entry->d_name))
-                names_add(names, entry->d_name, entry->d_type);
+            int error = is_self_or_parent(entry->d_name) ? 0 : names_add(names, entry->d_name, entry->d_type);
+
+            if (error)
+                return error;
             at += entry->d_reclen;
         }
     }

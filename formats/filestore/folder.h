@@ -57,8 +57,8 @@ struct names_mark {
 
 struct names_mark names_mark(const struct names *names);
 void names_release(struct names *names, struct names_mark mark); /* forgets what was listed since */
-/* Adds the names of a folder, sorted by bytes, to those there are. 0 or an error. chunk has CHUNK_SIZE bytes.
- */
+/* Adds the names of a folder, sorted by bytes, to those there are. 0 or an error, EFBIG for more than 4 GiB
+ * of names. chunk has CHUNK_SIZE bytes. */
 int names_list(struct names *names, int fd, char *chunk);
 const char *names_at(const struct names *names, size_t i); /* until the next names_list */
 void names_free(struct names *names);

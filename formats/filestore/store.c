@@ -276,7 +276,7 @@ static void survey_all(struct mlruns *m, struct walker *w)
     size_t n = 0;
 
     if (!state)
-        die("", "out of memory");
+        xnomem("");
     XXH3_128bits_reset(state);
     for (size_t i = 0; i < m->n; i++) {
         if (survey(m, w, &m->experiments[i], state))

@@ -1,7 +1,6 @@
 /* Rows into PostgreSQL: with the tables' owner's rights, keys, indexes and foreign keys are dropped by their
  * definitions in the catalog, the tables truncated and filled by COPY with FREEZE, and all definitions made
  * again; else plain COPY, parents first. */
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

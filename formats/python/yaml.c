@@ -595,13 +595,13 @@ const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, siz
     if (!skip_mark(&text, &len, e))
         return NULL;
     if (!yaml_parser_initialize(&parser))
-        die("", "out of memory");
+        xnomem("");
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     while (good && !end) {
         if (!yaml_parser_parse(&parser, &event)) {
             if (parser.error == YAML_MEMORY_ERROR || parser.error == YAML_NO_ERROR) /* some say nothing */
-                die("", "out of memory");
+                xnomem("");
             parser_error(&parser, text, len, e);
             good = false;
             break;

@@ -97,7 +97,7 @@ void unpack_zone_init(msgpack_zone *zone)
 {
     enum { CHUNK_BYTES = 8 * 1024 };
     if (!msgpack_zone_init(zone, CHUNK_BYTES))
-        die(NULL, "out of memory");
+        xnomem(NULL);
 }
 
 bool unpack_object(const char *s, size_t len, msgpack_zone *zone, msgpack_object *out)
@@ -105,6 +105,6 @@ bool unpack_object(const char *s, size_t len, msgpack_zone *zone, msgpack_object
     size_t at = 0;
     msgpack_unpack_return end = msgpack_unpack(s, len, &at, zone, out);
     if (end == MSGPACK_UNPACK_NOMEM_ERROR)
-        die(NULL, "out of memory");
+        xnomem(NULL);
     return end == MSGPACK_UNPACK_SUCCESS;
 }

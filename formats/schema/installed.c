@@ -37,7 +37,7 @@ static DIR *open_directory(const char *path)
 {
     DIR *d = opendir(path);
     if (!d && errno == ENOMEM)
-        die(path, "out of memory");
+        xnomem(path);
     return d;
 }
 

@@ -460,7 +460,7 @@ static bool read_fields(struct json_reader *j, struct record *out, struct err *e
 }
 
 /* jansson takes what it cannot allocate for malformed. */
-static void allocate_or_die(void)
+static void use_xmalloc(void)
 {
     json_set_alloc_funcs(xmalloc, free);
 }
@@ -468,7 +468,7 @@ static void allocate_or_die(void)
 json_t *json_parse(const char *s, size_t len, size_t flags, json_error_t *error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, allocate_or_die);
+    pthread_once(&once, use_xmalloc);
     return json_loadb(s, len, flags | JSON_ALLOW_NUL, error);
 }
 

@@ -31,7 +31,7 @@ static XXH3_state_t *hash_new(void)
 {
     XXH3_state_t *hash = XXH3_createState();
     if (!hash)
-        die(NULL, "out of memory");
+        xnomem(NULL);
     XXH3_64bits_reset(hash);
     return hash;
 }

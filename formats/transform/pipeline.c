@@ -65,7 +65,8 @@ static bool write_failed(const struct pipeline *p, struct err *e)
 
 static bool write_header(struct pipeline *p, const struct wire_header *h, struct err *e)
 {
-    if ((p->lines && !jsonl_write_header(p->lines, h)) || (p->stream && !wire_write_header_copy(p->stream, h)))
+    if ((p->lines && !jsonl_write_header(p->lines, h)) ||
+        (p->stream && !wire_write_header_copy(p->stream, h)))
         return write_failed(p, e);
     return true;
 }
@@ -194,10 +195,11 @@ static bool change(struct pipeline *p, struct record *r, struct err *e)
         return false;
     if (p->rename)
         rename_record(p->rename, r, &p->made);
-    if (p->relocate)
-        relocate_record(p->relocate, r, &p->made);
-    if (p->workspace && !workspace_record(p->workspace, r))
-        return true;
+    if (p->relocate && !relocate_record(p->relocate, r, &p->made, e))
+        return false;
+    int goes_on = p->workspace ? workspace_record(p->workspace, r, e) : 1;
+    if (goes_on <= 0)
+        return goes_on == 0;
     if (p->fit && !fit_record(p->fit, r, &p->made, e))
         return false;
     return emit(p, r, e);
@@ -210,8 +212,9 @@ static bool take_record(struct pipeline *p, enum phase phase, const struct recor
         select_collect(p->select, (int)phase, rec);
         return true;
     }
-    if (p->select && !select_keeps(p->select, rec))
-        return true;
+    int keeps = p->select ? select_keeps(p->select, rec, e) : 1;
+    if (keeps <= 0)
+        return keeps == 0;
     if (phase == PHASE_MERGE)
         return merge_collect(p->merge, rec, e);
     if (p->merge && !merge_take(p->merge, phase == PHASE_EXPERIMENTS ? MERGE_EXPERIMENTS : MERGE_OTHERS, &r))

@@ -180,13 +180,13 @@ static bool relocate_in_row(void *arg, unsigned flags, struct value *v, struct e
     return true;
 }
 
-void relocate_record(struct relocate *x, struct record *r, struct arena *a)
+bool relocate_record(struct relocate *x, struct record *r, struct arena *a, struct err *e)
 {
     struct row_job job = {x, a};
-    struct err e;
-    if (r->kind->kind == KIND_row && !row_edit(x->rows, r, FIELD_URI, relocate_in_row, &job, &e))
-        err_die(&e);
+    if (r->kind->kind == KIND_row && !row_edit(x->rows, r, FIELD_URI, relocate_in_row, &job, e))
+        return false;
     uris_edit(r, relocate_uri, x, a);
+    return true;
 }
 
 uint64_t relocate_report(const struct relocate *x)

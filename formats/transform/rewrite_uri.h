@@ -13,8 +13,9 @@ struct relocate *relocate_new(void);
  * percent-encoding. false with e filled when it is no rule, or OLD has one already. */
 bool relocate_add(struct relocate *x, const char *rule, struct err *e);
 /* Rewrites the URIs of r: fields flagged URI (a dataset's source is JSON: the texts in it), and the tag that
- * says where a trace's artifacts are. New text lives in a. runs:/ and models:/ stay. */
-void relocate_record(struct relocate *x, struct record *r, struct arena *a);
+ * says where a trace's artifacts are. New text lives in a. runs:/ and models:/ stay. false with e filled for
+ * a row whose values can't be read. */
+bool relocate_record(struct relocate *x, struct record *r, struct arena *a, struct err *e);
 /* Tells on stderr how many of each field were rewritten and which URIs matched no rule (those of datasets
  * only when they are local files). Returns how many matched none. */
 uint64_t relocate_report(const struct relocate *x);

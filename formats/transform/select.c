@@ -509,14 +509,14 @@ static void drop_child(void *arg, struct id_key child)
     idmap_add(&x->dropped, child, NULL);
 }
 
-static bool keeps_row(struct select *x, const struct record *r)
+/* As select_keeps. */
+static int keeps_row(struct select *x, const struct record *r, struct err *e)
 {
     struct row_question q = {x, true};
     struct record copy = *r;
     struct id_key parent;
-    struct err e;
-    if (!row_edit(x->rows, &copy, REF_FLAGS & ~(unsigned)FIELD_REG, ask_row, &q, &e))
-        err_die(&e);
+    if (!row_edit(x->rows, &copy, REF_FLAGS & ~(unsigned)FIELD_REG, ask_row, &q, e))
+        return -1;
     if (row_parent(x->rows, r, &parent) && idmap_find(&x->dropped, parent))
         q.keeps = false;
     if (!q.keeps)
@@ -546,7 +546,7 @@ static bool keeps_registry(struct select *x, const struct record *r)
     return true;
 }
 
-bool select_keeps(struct select *x, const struct record *r)
+int select_keeps(struct select *x, const struct record *r, struct err *e)
 {
     int own = ref_own_field(r->kind);
     if (!x->settled)
@@ -556,7 +556,7 @@ bool select_keeps(struct select *x, const struct record *r)
     if (!by_anything(x))
         return true;
     if (r->kind->kind == KIND_row)
-        return keeps_row(x, r);
+        return keeps_row(x, r, e);
     if (own >= 0 && !keeps_entity(x, r, own))
         return false;
     for (int f = 0; f < r->kind->n_fields; f++)

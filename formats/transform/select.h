@@ -34,7 +34,8 @@ bool select_needs_runs(const struct select *x);
  * kinds are chosen. */
 int select_passes(const struct select *x);
 void select_collect(struct select *x, int pass, const struct record *r);
-bool select_keeps(struct select *x, const struct record *r);
+/* 1: it is kept; 0: it is not; -1: a row whose values can't be read, e filled. */
+int select_keeps(struct select *x, const struct record *r, struct err *e);
 /* Warns of experiments and runs asked for that are not in the stream; returns their number. */
 uint64_t select_report(const struct select *x);
 void select_free(struct select *x);

@@ -70,14 +70,13 @@ static bool put_in_row(void *arg, unsigned flags, struct value *v, struct err *e
     return true;
 }
 
-bool workspace_record(struct workspace *x, struct record *r)
+int workspace_record(struct workspace *x, struct record *r, struct err *e)
 {
     struct sight sight = {x, false};
-    struct err e;
     bool is_row = r->kind->kind == KIND_row, is_workspace = is_row && value_eqs(&r->v[F_row_table], table);
     if (is_row && !row_edit(x->rows, r, FIELD_WS, is_workspace ? see_name : put_in_row,
-                            is_workspace ? (void *)&sight : (void *)x, &e))
-        err_die(&e);
+                            is_workspace ? (void *)&sight : (void *)x, e))
+        return -1;
     for (int f = 0; f < r->kind->n_fields; f++)
         if (r->kind->fields[f].flags & FIELD_WS)
             r->v[f] = value_str(x->names[OWN]);

@@ -8,9 +8,10 @@ struct workspace;
 /* NULL with e filled when MLflow would not take the name (store/workspace/abstract_store.py): 2 to 63
  * lower-case letters, digits and inner hyphens, and none of the words that its addresses begin with. */
 struct workspace *workspace_new(const char *name, struct err *e);
-/* Puts r into the workspace; r's text lives as long as x, its values until the next call. False: leave it
- * out, it is a row that workspace_row has given already. */
-bool workspace_record(struct workspace *x, struct record *r);
+/* Puts r into the workspace; r's text lives as long as x, its values until the next call. 1: it
+ * goes on; 0: leave it out, it is a row that workspace_row has given already; -1: a row whose values can't be
+ * read, e filled. */
+int workspace_record(struct workspace *x, struct record *r, struct err *e);
 /* The rows that the table of workspaces needs besides those seen: the workspace's own, and that of the
  * default one. To be asked for until it is false, once, before the first trailer. */
 bool workspace_row(struct workspace *x, struct record *r);
