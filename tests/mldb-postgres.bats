@@ -179,3 +179,10 @@ same_report() { # OPTION...
     assert_status 2
     assert_contains "$stderr" "no MLflow tables"
 }
+
+@test "the class and SQLSTATE of each failure" {
+    run "$BUILD/unit/database/errors_test" "$url"
+    echo "$output"
+    assert_status 0
+    assert_contains "$output" "a connection that is lost at COMMIT"
+}

@@ -890,9 +890,10 @@ static bool postgres_commit(struct db *db, struct err *e)
     if (p->writing && !enter_schema(p, "SET LOCAL", e))
         return false;
     p->writing = false;
+    bool lost_before = PQstatus(p->conn) == CONNECTION_BAD;
     if (exec_plain(db, "COMMIT", e))
         return true;
-    if (PQstatus(p->conn) == CONNECTION_BAD) {
+    if (PQstatus(p->conn) == CONNECTION_BAD && !lost_before) {
         err_classify(e, ERR_COMMIT);
         err_hint(e, "the server had been asked to commit: look whether it has, with ml-verify");
     }
