@@ -34,13 +34,14 @@ struct state {
     struct buf texts; /* of the head */
 };
 
-void state_new_id(char id[33])
+bool state_new_id(char id[33], struct err *e)
 {
     unsigned char bytes[16];
     if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
-        die(NULL, "no random numbers: %s", strerror(errno));
+        return err_set(e, NULL, "no random numbers: %s", strerror(errno));
     for (size_t i = 0; i < sizeof bytes; i++)
         snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+    return true;
 }
 
 /* -- numbers and texts */
@@ -402,7 +403,7 @@ static bool check_sum(struct state *s, uint64_t size, struct err *e)
     uint64_t at = 0, got = 0;
     ssize_t n = 1;
     if (!sum)
-        die(NULL, "out of memory");
+        xnomem(NULL);
     XXH3_64bits_reset(sum);
     while (at < s->end && n > 0) {
         n = pread(s->fd, chunk, s->end - at < WINDOW ? (size_t)(s->end - at) : WINDOW, (off_t)at);
@@ -510,7 +511,7 @@ struct state_writer *state_writer_new(const char *path, const struct state_head 
     w->part = xasprintf("%s.part", path);
     w->sum = XXH3_createState();
     if (!w->sum)
-        die(NULL, "out of memory");
+        xnomem(NULL);
     XXH3_64bits_reset(w->sum);
     w->fd = open(w->part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
     bool ok = w->fd >= 0 || write_failed(w, e);

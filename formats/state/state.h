@@ -38,8 +38,8 @@ struct state_head {
     const char *options; /* what of it and how, in one text */
 };
 
-/* Makes a new id. */
-void state_new_id(char id[33]);
+/* Makes a new id; false with e filled: the system has no random numbers. */
+bool state_new_id(char id[33], struct err *e);
 
 /* -- reading */
 

@@ -1,5 +1,5 @@
 /* The class and SQLSTATE that failures get: those of SQLite, and with the URL of a PostgreSQL database that
- * may be changed, those of PostgreSQL. */
+ * may be changed, of a role that is no superuser, those of PostgreSQL. */
 #include "tests/unit/tap.h"
 
 #include <pthread.h>

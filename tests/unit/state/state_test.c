@@ -234,8 +234,7 @@ int main(void)
     test_damage();
     test_promotion();
     char id[33], other[33];
-    state_new_id(id);
-    state_new_id(other);
+    ok(state_new_id(id, NULL) && state_new_id(other, NULL), "new ids");
     ok(strlen(id) == 32 && strcmp(id, other) != 0, "two new ids differ");
     int status = done_testing();
     if (chdir("/") == 0) {
