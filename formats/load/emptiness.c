@@ -1,3 +1,4 @@
+/* Which rows and tables keep a database from being empty. */
 #include "formats/load/emptiness.h"
 
 #include <stdlib.h>

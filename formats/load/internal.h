@@ -1,4 +1,5 @@
-/* A load and its layers, each of which knows those above it in this list alone. */
+/* A load and its layers. Each uses only those above it in struct load; sinks (sink.h) use the tables alone,
+ * and are used by the stage and the references. */
 #ifndef FORMATS_LOAD_INTERNAL_H
 #define FORMATS_LOAD_INTERNAL_H
 

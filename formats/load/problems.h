@@ -1,4 +1,4 @@
-/* What is wrong with the records, and what became of the others: the layer that every other one tells. */
+/* What is wrong with the records, and what became of the others. Every other layer reports here. */
 #ifndef FORMATS_LOAD_PROBLEMS_H
 #define FORMATS_LOAD_PROBLEMS_H
 
@@ -15,8 +15,8 @@ struct load_problems {
     bool drop_unsupported;     /* what the target cannot hold is left out and counted */
     bool fatal;                /* there is no sense in going on, and fatal_error says why */
     struct err fatal_error;
-    struct row_decoder *decoder; /* for the names of rows, as is */
-    struct buf text;
+    struct row_decoder *decoder; /* for load_describe() */
+    struct buf text;             /* what it has written */
 };
 
 extern const char load_drop_hint[];

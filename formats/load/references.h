@@ -27,7 +27,7 @@ bool load_note_refs(struct load_references *refs, const struct record *r, const 
 /* Notes, unless it is the parent that came last, that r refers to the row named by the n values. */
 bool load_refer(struct load_references *refs, const struct record *r, enum load_ref ref,
                 const struct value *v, int n, struct err *e);
-/* True when the row named by the n values is the parent of its sort that came last. */
+/* True when the row named by the n values is that of the parent that came last. */
 bool load_refs_current(struct load_references *refs, enum load_ref ref, const struct value *v, int n);
 /* After the rows: follows a reference that the stage gives back. One that leads nowhere is a problem. */
 bool load_follow_ref(struct load_references *refs, struct load_sink *sink, const struct sort_entry *x,
