@@ -1,26 +1,22 @@
-/* Memory, and beyond some MiB a nameless file: ranges of it are mapped, and windows of them leave memory
- * again in turn. */
+/* A nameless file behind a cache of its pages. */
 #include "common/spill.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/buf.h"
 #include "common/err.h"
 #include "common/file.h"
 #include "common/io.h"
 
 enum {
-    WINDOW = 64 << 10, /* bytes: what the kernel may map around a page that is used */
-    WINDOWS = 256,     /* that are in memory */
-    TEXT_BLOCK = 1 << 20,
-    SETS = 4096, /* SETS * WAYS pages are in memory */
-    WAYS = 6,
+    WAYS = 6, /* frames in which a page may lie */
+    FRAMES = SPILL_CACHE / SPILL_PAGE / WAYS * WAYS,
+    SETS = FRAMES / WAYS,
+    TEXT_BLOCK = 16 * SPILL_PAGE,
+    FIRST_PART = 128, /* items */
 };
 
 struct frame {
@@ -29,26 +25,15 @@ struct frame {
     bool dirty;
 };
 
-#define ADDRESSES ((size_t)1 << 38) /* kept free for the file, so that a range of it never moves */
-
-struct text_block {
-    struct text_block *next;
-    size_t size, used;
-    char *data;
-};
-
 struct spill {
     const char *dir;
     int fd; /* -1: not made yet */
     uint64_t size;
-    size_t in_memory; /* bytes of blocks that come from malloc, and are not small */
-    /* The file's byte 0 has the address base, a multiple of WINDOW, once something of it is mapped. */
-    char *room, *base;
-    char *windows[WINDOWS]; /* those in memory, from `oldest` on in the order in which they were announced */
-    size_t oldest;
-    bool *in_windows; /* of each window of the file */
-    struct text_block *texts;
-    struct frame (*frames)[WAYS]; /* of each set */
+    uint64_t written; /* pages from here on were never written: they are 0 */
+    size_t in_memory; /* bytes of spill_memory() */
+    uint64_t text_at; /* where the next text goes */
+    size_t text_room;
+    struct frame *frames; /* WAYS of each set in turn */
     char *pages;
     uint64_t now;
 };
@@ -61,12 +46,20 @@ struct spill *spill_new(const char *dir)
     return s;
 }
 
-static size_t whole_windows(size_t size)
+void spill_free(struct spill *s)
 {
-    return (size + WINDOW - 1) / WINDOW * WINDOW;
+    if (!s)
+        return;
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->frames);
+    free(s->pages);
+    free(s);
 }
 
-static _Noreturn void refuse(const struct spill *s)
+/* -- pages */
+
+static _Noreturn void refuse_to_write(const struct spill *s)
 {
     struct err e;
     err_set(&e, s->dir, "cannot write a temporary file here: %s", strerror(errno));
@@ -81,158 +74,30 @@ static _Noreturn void refuse_to_read(const struct spill *s, const char *why)
     err_no_memory(&e);
 }
 
-/* Room in the file, so that no page lacks it when it is written. */
-static uint64_t take_room(struct spill *s, size_t size)
+static void write_page(struct spill *s, const struct frame *f, const char *data)
 {
-    uint64_t at = s->size;
     struct err e;
+    uint64_t page = f->page - 1;
     if (s->fd < 0 && (s->fd = file_nameless(s->dir, &e)) < 0)
         err_no_memory(&e);
-    int error = posix_fallocate(s->fd, (off_t)at, (off_t)size);
-    if (error) {
-        errno = error;
-        refuse(s);
+    if (!io_write_at(s->fd, data, SPILL_PAGE, page * SPILL_PAGE))
+        refuse_to_write(s);
+    if (page >= s->written)
+        s->written = page + 1;
+}
+
+static void read_page(struct spill *s, uint64_t page, char *data)
+{
+    size_t got = 0;
+    while (page < s->written && got < SPILL_PAGE) {
+        ssize_t n = pread(s->fd, data + got, SPILL_PAGE - got, (off_t)(page * SPILL_PAGE + got));
+        if (n < 0 && errno != EINTR)
+            refuse_to_read(s, strerror(errno));
+        if (n == 0)
+            refuse_to_read(s, "it was cut");
+        got += n > 0 ? (size_t)n : 0;
     }
-    s->size += size;
-    s->in_windows = xrealloc(s->in_windows, s->size / WINDOW);
-    memset(s->in_windows + at / WINDOW, 0, size / WINDOW);
-    return at;
-}
-
-static void *map_range(struct spill *s, size_t size)
-{
-    uint64_t at = take_room(s, size);
-    if (!s->base) {
-        s->room =
-            mmap(NULL, ADDRESSES + WINDOW, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (s->room == MAP_FAILED)
-            refuse(s);
-        s->base = (char *)(((uintptr_t)s->room + WINDOW - 1) / WINDOW * WINDOW);
-    }
-    char *p = s->base + at;
-    if (s->size > ADDRESSES ||
-        mmap(p, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, s->fd, (off_t)at) == MAP_FAILED)
-        refuse(s);
-    return p;
-}
-
-void spill_touch(struct spill *s, const void *p)
-{
-    uintptr_t at = s ? (uintptr_t)p - (uintptr_t)s->base : 0;
-    if (!s || !s->base || at >= s->size) /* not in the file */
-        return;
-    if (s->in_windows[at / WINDOW])
-        return;
-    char **place = &s->windows[s->oldest];
-    s->oldest = (s->oldest + 1) % WINDOWS;
-    if (*place) {
-        madvise(*place, WINDOW, MADV_DONTNEED);
-        s->in_windows[(size_t)(*place - s->base) / WINDOW] = false;
-    }
-    *place = s->base + at / WINDOW * WINDOW;
-    s->in_windows[at / WINDOW] = true;
-}
-
-/* Copies between blocks of which the one or the other may be in the file. */
-static void copy(struct spill *s, char *to, const char *from, size_t size)
-{
-    for (size_t at = 0, n; at < size; at += n) {
-        n = size - at < WINDOW ? size - at : WINDOW;
-        spill_touch(s, from + at);
-        spill_touch(s, to + at);
-        memcpy(to + at, from + at, n);
-    }
-}
-
-static bool is_in_file(const struct spill *s, const void *block)
-{
-    return s && s->base && (uintptr_t)block - (uintptr_t)s->base < s->size;
-}
-
-/* Takes a block into account. false: it must lie in the file. */
-static bool take_memory(struct spill *s, size_t size)
-{
-    if (!s || size < SPILL_BLOCK)
-        return true;
-    if (size > SPILL_MEMORY - s->in_memory)
-        return false;
-    s->in_memory += size;
-    return true;
-}
-
-void *spill_memory(struct spill *s, size_t size)
-{
-    return take_memory(s, size) ? xcalloc(1, size) : NULL;
-}
-
-void *spill_resize(struct spill *s, void *old, size_t old_size, size_t new_size)
-{
-    char *p = spill_memory(s, new_size);
-    if (!p)
-        p = map_range(s, whole_windows(new_size));
-    if (old)
-        copy(s, p, old, old_size < new_size ? old_size : new_size);
-    spill_release(s, old, old_size);
-    return p;
-}
-
-void *spill_array(struct spill *s, void *items, size_t n, size_t *cap, size_t size)
-{
-    size_t old = *cap;
-    if (n == old) {
-        *cap = old ? 2 * old : 16;
-        items = spill_resize(s, items, old * size, *cap * size);
-    }
-    spill_touch(s, (char *)items + n * size);
-    return items;
-}
-
-void spill_release(struct spill *s, void *block, size_t size)
-{
-    if (is_in_file(s, block)) {
-        madvise(block, whole_windows(size), MADV_REMOVE); /* from the disk, too */
-        return;
-    }
-    if (s && block && size >= SPILL_BLOCK)
-        s->in_memory -= size;
-    free(block);
-}
-
-/* The first block is small, for those who have few texts. */
-char *spill_text(struct spill *s, const char *text, size_t len)
-{
-    struct text_block *b = s->texts;
-    if (!b || b->size - b->used < len + 1) {
-        size_t size = b ? TEXT_BLOCK : SPILL_BLOCK / 2;
-        b = xcalloc(1, sizeof *b);
-        b->size = size > len ? size : len + 1;
-        b->data = spill_resize(s, NULL, 0, b->size);
-        b->next = s->texts;
-        s->texts = b;
-    }
-    char *to = b->data + b->used;
-    copy(s, to, text, len);
-    to[len] = '\0';
-    b->used += len + 1;
-    return to;
-}
-
-/* -- pages */
-
-uint64_t spill_range(struct spill *s, size_t size)
-{
-    return take_room(s, whole_windows(size));
-}
-
-void spill_drop(struct spill *s, uint64_t at, size_t size)
-{
-    uint64_t first = at / SPILL_PAGE, end = first + whole_windows(size) / SPILL_PAGE;
-    for (int i = 0; s->frames && i < SETS * WAYS; i++) {
-        struct frame *f = &s->frames[i / WAYS][i % WAYS];
-        if (f->page > first && f->page <= end)
-            *f = (struct frame){0};
-    }
-    fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)whole_windows(size));
+    memset(data + got, 0, SPILL_PAGE - got);
 }
 
 /* The page's frame, or the one of its set that was used longest ago. */
@@ -248,23 +113,20 @@ static struct frame *frame_for(struct frame set[WAYS], uint64_t page)
     return oldest;
 }
 
-void *spill_at(struct spill *s, uint64_t at, bool write)
+/* The bytes from `at` to the end of its page, until the next call. */
+static char *bytes_at(struct spill *s, uint64_t at, bool write)
 {
     if (!s->frames) {
-        s->frames = xcalloc(SETS, sizeof *s->frames);
-        s->pages = xmalloc((size_t)SETS * WAYS * SPILL_PAGE);
+        s->frames = xcalloc(FRAMES, sizeof *s->frames);
+        s->pages = xcalloc(SETS, (size_t)WAYS * SPILL_PAGE); /* the kernel gives what is used of it */
     }
     uint64_t page = at / SPILL_PAGE;
-    struct frame *f = frame_for(s->frames[page % SETS], page);
-    char *data = s->pages + (size_t)(f - s->frames[0]) * SPILL_PAGE;
+    struct frame *f = frame_for(s->frames + page % SETS * WAYS, page);
+    char *data = s->pages + (size_t)(f - s->frames) * SPILL_PAGE;
     if (f->page != page + 1) {
-        if (f->dirty && !io_write_at(s->fd, data, SPILL_PAGE, (f->page - 1) * SPILL_PAGE))
-            refuse(s);
-        ssize_t n;
-        while ((n = pread(s->fd, data, SPILL_PAGE, (off_t)(page * SPILL_PAGE))) < 0 && errno == EINTR)
-            continue;
-        if (n != SPILL_PAGE)
-            refuse_to_read(s, n < 0 ? strerror(errno) : "it was cut");
+        if (f->dirty)
+            write_page(s, f, data);
+        read_page(s, page, data);
         *f = (struct frame){.page = page + 1};
     }
     f->used = ++s->now;
@@ -272,21 +134,120 @@ void *spill_at(struct spill *s, uint64_t at, bool write)
     return data + at % SPILL_PAGE;
 }
 
-void spill_free(struct spill *s)
+static size_t in_page(uint64_t at, size_t len)
 {
-    if (!s)
-        return;
-    for (struct text_block *b = s->texts, *next; b; b = next) {
-        next = b->next;
-        spill_release(s, b->data, b->size);
-        free(b);
+    size_t room = SPILL_PAGE - at % SPILL_PAGE;
+    return len < room ? len : room;
+}
+
+void spill_get(struct spill *s, uint64_t at, void *to, size_t len)
+{
+    char *p = to;
+    for (size_t n; len > 0; at += n, p += n, len -= n) {
+        n = in_page(at, len);
+        memcpy(p, bytes_at(s, at, false), n);
     }
-    if (s->base)
-        munmap(s->room, ADDRESSES + WINDOW);
+}
+
+void spill_put(struct spill *s, uint64_t at, const void *from, size_t len)
+{
+    const char *p = from;
+    for (size_t n; len > 0; at += n, p += n, len -= n) {
+        n = in_page(at, len);
+        memcpy(bytes_at(s, at, true), p, n);
+    }
+}
+
+/* -- ranges and memory */
+
+static size_t whole_pages(size_t size)
+{
+    return (size + SPILL_PAGE - 1) / SPILL_PAGE * SPILL_PAGE;
+}
+
+uint64_t spill_range(struct spill *s, size_t size)
+{
+    uint64_t at = s->size;
+    s->size += whole_pages(size);
+    return at;
+}
+
+void spill_drop(struct spill *s, uint64_t at, size_t size)
+{
+    uint64_t first = at / SPILL_PAGE, end = first + whole_pages(size) / SPILL_PAGE;
+    for (int i = 0; s->frames && i < FRAMES; i++)
+        if (s->frames[i].page > first && s->frames[i].page <= end)
+            s->frames[i] = (struct frame){0};
     if (s->fd >= 0)
-        close(s->fd);
-    free(s->in_windows);
-    free(s->frames);
-    free(s->pages);
-    free(s);
+        fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)whole_pages(size));
+}
+
+void *spill_memory(struct spill *s, size_t size)
+{
+    if (size > SPILL_MEMORY - s->in_memory)
+        return NULL;
+    s->in_memory += size;
+    return xcalloc(1, size);
+}
+
+void spill_give_back(struct spill *s, void *memory, size_t size)
+{
+    if (memory)
+        s->in_memory -= size;
+    free(memory);
+}
+
+/* -- texts */
+
+struct spill_text spill_text(struct spill *s, const char *text, size_t len)
+{
+    if (len > s->text_room) {
+        s->text_room = len < TEXT_BLOCK ? TEXT_BLOCK : whole_pages(len);
+        s->text_at = spill_range(s, s->text_room);
+    }
+    struct spill_text place = {s->text_at, len};
+    spill_put(s, place.at, text, len);
+    s->text_at += len;
+    s->text_room -= len;
+    return place;
+}
+
+void spill_read_text(struct spill *s, struct spill_text text, struct buf *out)
+{
+    buf_reset(out);
+    buf_reserve(out, text.len);
+    spill_get(s, text.at, out->data, text.len);
+    buf_truncate(out, text.len);
+}
+
+/* -- arrays */
+
+/* Where an item lies. The parts have room for FIRST_PART, FIRST_PART, 2 * FIRST_PART, 4 * … items. */
+static uint64_t item_at(const struct spill_array *a, uint64_t place)
+{
+    uint64_t units = place / FIRST_PART;
+    int part = units == 0 ? 0 : 64 - __builtin_clzll(units);
+    uint64_t first = part == 0 ? 0 : (uint64_t)FIRST_PART << (part - 1);
+    return a->parts[part] + (place - first) * a->size;
+}
+
+uint64_t spill_append(struct spill *s, struct spill_array *a, const void *item)
+{
+    uint64_t place = a->n++, units = place / FIRST_PART;
+    if (place % FIRST_PART == 0 && (units & (units - 1)) == 0) { /* the first of a part */
+        int part = units == 0 ? 0 : 64 - __builtin_clzll(units);
+        a->parts[part] = spill_range(s, (units == 0 ? 1 : units) * FIRST_PART * a->size);
+    }
+    spill_put_item(s, a, place, item);
+    return place;
+}
+
+void spill_get_item(struct spill *s, const struct spill_array *a, uint64_t place, void *item)
+{
+    spill_get(s, item_at(a, place), item, a->size);
+}
+
+void spill_put_item(struct spill *s, const struct spill_array *a, uint64_t place, const void *item)
+{
+    spill_put(s, item_at(a, place), item, a->size);
 }

@@ -1,7 +1,7 @@
-/* Memory for tables that may grow larger than what a program may take: SPILL_MEMORY bytes of it come from
- * malloc, what is beyond lies in a nameless file. It is used by its addresses as any memory, and what was not
- * used for a while leaves the process again (the kernel keeps it in its cache, or on the disk). Not for
- * several threads. A disk that is full ends the program with a message, as memory that can't be had does
+/* Memory for tables that may grow larger than what a program may take: bytes in a nameless file, of which the
+ * pages in use lie in memory, SPILL_CACHE bytes at most; as long as all fits there, no file is made. Nothing
+ * is mapped: what the kernel keeps of the file is not the program's. Not for several threads. A disk that is
+ * full ends the program with a message, as memory that can't be had does
  * (err_no_memory). */
 #ifndef COMMON_SPILL_H
 #define COMMON_SPILL_H
@@ -10,42 +10,50 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buf.h"
+
 struct spill;
+
+enum {
+    SPILL_PAGE = 4096,       /* bytes */
+    SPILL_CACHE = 6 << 20,   /* bytes of pages in memory */
+    SPILL_MEMORY = 24 << 20, /* bytes that spill_memory() gives */
+};
 
 /* dir: where the file is made when it is needed; it must live as long as the spill. Never NULL. */
 struct spill *spill_new(const char *dir);
-void spill_free(struct spill *s); /* with all that was given out; NULL is fine */
+void spill_free(struct spill *s); /* NULL is fine */
 
-enum {
-    SPILL_BLOCK = 512 << 10, /* bytes: smaller blocks always come from malloc */
-    SPILL_MEMORY = 24 << 20, /* bytes of larger blocks that do */
-    SPILL_PAGE = 512,        /* bytes, of what spill_at() gives */
-};
-
-/* A block of new_size bytes for one of old_size (NULL and 0: none) with its content, what is new being 0.
- * s NULL: from malloc, whatever the size. */
-void *spill_resize(struct spill *s, void *old, size_t old_size, size_t new_size);
-void spill_release(struct spill *s, void *block, size_t size); /* NULL is fine */
-
-/* An array of n items of `size` bytes, of which *cap have room, with room for one more: items, or where they
- * have moved to. Then spill_release(s, items, *cap * size) frees it. */
-void *spill_array(struct spill *s, void *items, size_t n, size_t *cap, size_t size);
-
-/* A copy of len bytes and a NUL, which stays where it is. s must not be NULL. */
-char *spill_text(struct spill *s, const char *text, size_t len);
-
-/* To be called before something of a block or text is used, for every place where it is: what was announced
- * stays in memory until some MiB of others were. s NULL is fine. */
-void spill_touch(struct spill *s, const void *p);
-
-/* size bytes of memory, all 0, for spill_release(); NULL when that must come from the file. s NULL: never. */
-void *spill_memory(struct spill *s, size_t size);
-
-/* For tables that are used in no order, faster: size bytes of the file, all 0, by their offset. What
- * spill_at() gives lies in memory until some further calls; an item must not lie across a multiple of
- * SPILL_PAGE. write: it will be changed. */
+/* A range of size bytes of the file, all 0, at a multiple of SPILL_PAGE. Returns its offset. */
 uint64_t spill_range(struct spill *s, size_t size);
-void *spill_at(struct spill *s, uint64_t at, bool write);
+/* The range is not needed any longer: its content is lost, and leaves the disk. */
 void spill_drop(struct spill *s, uint64_t at, size_t size);
+void spill_get(struct spill *s, uint64_t at, void *to, size_t len);
+void spill_put(struct spill *s, uint64_t at, const void *from, size_t len);
+
+/* size bytes of memory, all 0, for what is used in no order; NULL when no more may be had: then a range
+ * serves. free() and spill_give_back() of the same size end it. */
+void *spill_memory(struct spill *s, size_t size);
+void spill_give_back(struct spill *s, void *memory, size_t size); /* frees memory; NULL is fine */
+
+/* A text that was put into the file. */
+struct spill_text {
+    uint64_t at;
+    size_t len;
+};
+struct spill_text spill_text(struct spill *s, const char *text, size_t len);
+/* Replaces out's content by the text. */
+void spill_read_text(struct spill *s, struct spill_text text, struct buf *out);
+
+/* Items of one size, at most SPILL_PAGE bytes, that are added at the end. Initialise it with the size. */
+struct spill_array {
+    size_t size;        /* bytes of an item */
+    uint64_t n;         /* items */
+    uint64_t parts[48]; /* offset of each part; every part has room for as many items as all before it */
+};
+/* Returns the item's place, which is n as it was. */
+uint64_t spill_append(struct spill *s, struct spill_array *a, const void *item);
+void spill_get_item(struct spill *s, const struct spill_array *a, uint64_t place, void *item);
+void spill_put_item(struct spill *s, const struct spill_array *a, uint64_t place, const void *item);
 
 #endif

@@ -139,13 +139,18 @@ PY
     done
 }
 
-@test "many experiments: a summary, a merge, new numbers" {
+# experiments N SOURCE FIRST: a stream of N experiments, with ids from FIRST on and names from 1 on.
+experiments() {
+    {
+        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' "$2"
+        awk -v n="$1" -v first="$3" 'BEGIN { for (i = 1; i <= n; i++) printf "{\"kind\":\"experiment\",\"experiment_id\":\"7%08d\",\"name\":\"experiment %d\",\"lifecycle_stage\":\"active\",\"artifact_location\":\"/x/%d\"}\n", first + i - 1, i, i }'
+    } | ml-transform --from-json --reseal
+}
+
+@test "many experiments: a summary, a merge, new numbers, names and workspaces" {
     n=100000
     [ -z "${DEEP-}" ] || n=1000000
-    {
-        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
-        awk -v n=$n 'BEGIN { for (i = 1; i <= n; i++) printf "{\"kind\":\"experiment\",\"experiment_id\":\"7%08d\",\"name\":\"experiment %d\",\"lifecycle_stage\":\"active\",\"artifact_location\":\"/x/%d\"}\n", i, i, i }'
-    } | ml-transform --from-json --reseal >many.mlr
+    experiments $n 1 1 >many.mlr
     bounded 0 ml-transform --summary <many.mlr >out
     assert_equal "$(grep -c 'experiment [0-9]*$' out)" $n
     bounded 0 ml-transform --validate <many.mlr
@@ -157,4 +162,36 @@ PY
     bounded 0 ml-transform --lifecycle=active <many.mlr >c.mlr
     cmp <(ml-transform --json <many.mlr | grep '^{"kind":"experiment"') <(ml-transform --json <merged.mlr | grep '^{"kind":"experiment"')
     cmp c.mlr many.mlr
+    bounded 0 ml-transform --workspace=team-a --rename-experiment=700000001=First <many.mlr >c.mlr
+    assert_equal "$(ml-transform --json <c.mlr | sed -n 2p)" '{"kind":"experiment","experiment_id":"700000001","name":"First","artifact_location":"/x/1","lifecycle_stage":"active","workspace":"team-a"}'
+}
+
+@test "many experiments of two sources, merged in every way" {
+    n=30000
+    [ -z "${DEEP-}" ] || n=1000000
+    { experiments $n 1 1; experiments $n 2 1; } >same.mlr
+    bounded 0 ml-transform --merge <same.mlr >merged.mlr 2>err
+    assert_contains "$(cat err)" "2 sources: $n experiments and runs"
+    { experiments $n 1 1; experiments $n 2 $((n / 2 + 1)); } >both.mlr
+    for policy in rename merge; do
+        bounded 0 ml-transform -q --merge --on-conflict=$policy --renumber-experiments <both.mlr >merged.mlr
+        [ $policy = rename ] && left=$((2 * n)) || left=$n
+        assert_equal "$(ml-transform --json <merged.mlr | tail -1 | jq .counts.experiment)" $left
+    done
+}
+
+@test "many runs: their ids, in a merge and a selection" {
+    n=50000
+    [ -z "${DEEP-}" ] || n=1000000
+    {
+        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
+        echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
+        awk -v n=$n 'BEGIN { for (i = 1; i <= n; i++) printf "{\"kind\":\"run\",\"run_id\":\"%032d\",\"experiment_id\":\"1\",\"user_id\":\"u\",\"status\":\"FINISHED\",\"start_time\":1,\"artifact_uri\":\"/x\",\"lifecycle_stage\":\"active\"}\n{\"kind\":\"tag\",\"run_id\":\"%032d\",\"key\":\"k\",\"value\":\"v\"}\n", i * 7919 % n, i * 7919 % n }'
+    } | ml-transform --from-json --reseal >runs.mlr
+    bounded 0 ml-transform --summary <runs.mlr >out
+    bounded 0 ml-transform --merge --renumber-experiments <runs.mlr >merged.mlr
+    assert_equal "$(ml-transform --json <merged.mlr | tail -1 | jq -c .counts)" "{\"experiment\":1,\"run\":$n,\"tag\":$n}"
+    bounded 0 ml-transform --tag k=v --status FINISHED <runs.mlr >some.mlr
+    cmp some.mlr runs.mlr
+    bounded 0 ml-transform --validate <runs.mlr
 }

@@ -100,7 +100,7 @@ ADDER(add_uri, relocate, relocate_add)
 ADDER(add_experiment_name, rename, rename_add_experiment)
 ADDER(add_model_name, rename, rename_add_model)
 
-static struct select *make_select(struct options *o)
+static struct select *make_select(struct options *o, struct spill *spill)
 {
     const struct opt_list stages = {&o->lifecycle, o->lifecycle != NULL},
                           from = {&o->since, o->since != NULL}, to = {&o->until, o->until != NULL};
@@ -119,7 +119,7 @@ static struct select *make_select(struct options *o)
         {&o->kinds, "kind", add_kind},
         {&o->excluded_kinds, "exclude-kind", add_excluded},
     };
-    struct select *x = select_new(o->tmpdir);
+    struct select *x = select_new(spill);
     size_t n = 0;
     for (size_t i = 0; i < sizeof criteria / sizeof criteria[0]; i++) {
         each(criteria[i].list, criteria[i].option, x, criteria[i].add);
@@ -131,7 +131,7 @@ static struct select *make_select(struct options *o)
     return NULL;
 }
 
-static struct merge *make_merge(const struct options *o)
+static struct merge *make_merge(const struct options *o, struct spill *spill)
 {
     static const char *const policies[] = {"fail", "rename", "merge"};
     if (!o->merge && (o->on_conflict || o->renumber_versions))
@@ -140,11 +140,11 @@ static struct merge *make_merge(const struct options *o)
         return NULL;
     for (int i = 0; i < 3; i++)
         if (!o->on_conflict || strcmp(o->on_conflict, policies[i]) == 0)
-            return merge_new((enum merge_policy)i, o->renumber_versions, o->tmpdir);
+            return merge_new((enum merge_policy)i, o->renumber_versions, spill);
     opt_usage_error(&spec, "--on-conflict: '%s' is none of fail, rename, merge", o->on_conflict);
 }
 
-static struct renumber *make_renumber(const struct options *o)
+static struct renumber *make_renumber(const struct options *o, struct spill *spill)
 {
     struct err e;
     if (!o->renumber_from && (o->id_map || o->use_id_map))
@@ -155,7 +155,7 @@ static struct renumber *make_renumber(const struct options *o)
         o->renumber_from[0] ? parse_number(o->renumber_from, "renumber-experiments", INT32_MAX) : 1;
     if (start == 0)
         opt_usage_error(&spec, "--renumber-experiments: 0 is the id of the Default experiment");
-    struct renumber *x = renumber_new(start, o->tmpdir);
+    struct renumber *x = renumber_new(start, spill);
     if (o->use_id_map && !renumber_load(x, o->use_id_map, &e))
         err_die(&e);
     return x;
@@ -245,7 +245,9 @@ void options_parse(struct options *o, struct pipeline *p, int argc, char **argv)
 {
     *o = (struct options){.tmpdir = "."};
     check(o, argc, argv, opt_parse(&spec, argc, argv, o));
+    struct spill *spill = spill_new(o->tmpdir);
     *p = (struct pipeline){
+        .spill = spill,
         .from_json = o->from_json,
         .reseal = o->reseal,
         .output = o->validate || o->summary ? PIPELINE_NOTHING
@@ -253,15 +255,15 @@ void options_parse(struct options *o, struct pipeline *p, int argc, char **argv)
                                             : PIPELINE_STREAM,
         .tmpdir = o->tmpdir,
         .head = o->head ? (uint64_t)parse_number(o->head, "head", INT64_MAX) : UINT64_MAX,
-        .select = make_select(o),
-        .merge = make_merge(o),
-        .renumber = make_renumber(o),
+        .select = make_select(o, spill),
+        .merge = make_merge(o, spill),
+        .renumber = make_renumber(o, spill),
         .mapped = o->use_id_map != NULL,
         .rename = make_rename(o),
         .relocate = make_relocate(o),
         .workspace = make_workspace(o),
         .fit = make_fit(o),
-        .refs = o->validate ? ref_check_new(o->tmpdir) : NULL,
-        .summary = o->summary ? summary_new(o->tmpdir) : NULL,
+        .refs = o->validate ? ref_check_new(spill) : NULL,
+        .summary = o->summary ? summary_new(spill) : NULL,
     };
 }

@@ -20,7 +20,7 @@ struct load *load_new(struct db *db, int rev, const struct load_options *options
                                              .stage = s->stage,
                                              .references = s->references,
                                              .places = s->places};
-    s->untyped = load_untyped_new(&s->conversion);
+    s->untyped = load_untyped_new(&s->conversion, options->tmpdir);
     if (load_tables_read(&s->tables, db, rev, options->any_ids, e))
         return s;
     load_free(s);

@@ -14,11 +14,12 @@ struct load_untyped {
     struct load_problems *problems;
     struct load_stage *stage;
     struct row_decoder *decoder;
-    struct idmap reported;  /* the tables and columns that the target lacks, as (table, column or "") */
+    struct spill *spill;
+    struct idmap *reported; /* the tables and columns that the target lacks, as (table, column or "") */
     bool default_workspace; /* its row has come */
 };
 
-struct load_untyped *load_untyped_new(struct load_conversion *conversion)
+struct load_untyped *load_untyped_new(struct load_conversion *conversion, const char *tmpdir)
 {
     struct load_untyped *u = xcalloc(1, sizeof *u);
     u->conversion = conversion;
@@ -26,6 +27,8 @@ struct load_untyped *load_untyped_new(struct load_conversion *conversion)
     u->problems = conversion->problems;
     u->stage = conversion->stage;
     u->decoder = row_decoder_new();
+    u->spill = spill_new(tmpdir);
+    u->reported = idmap_new(u->spill);
     return u;
 }
 
@@ -34,7 +37,8 @@ void load_untyped_free(struct load_untyped *u)
     if (!u)
         return;
     row_decoder_free(u->decoder);
-    idmap_free(&u->reported);
+    idmap_free(u->reported);
+    spill_free(u->spill);
     free(u);
 }
 
@@ -66,9 +70,7 @@ static bool was_reported(struct load_untyped *u, const struct row_in *in, const 
 {
     struct value name[] = {in->r->v[F_row_table],
                            column ? value_strn(column->column, column->column_len) : value_str("")};
-    bool added = false;
-    idmap_add(&u->reported, id_key(0, name, 2), &added);
-    return !added;
+    return !idmap_add(u->reported, id_key(0, name, 2), 0);
 }
 
 /* The schema has no such table (column NULL) or column: one message for all rows, with the first one's key.

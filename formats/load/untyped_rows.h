@@ -8,8 +8,8 @@
 
 struct load_untyped;
 
-/* The conversion must live as long as it. */
-struct load_untyped *load_untyped_new(struct load_conversion *conversion);
+/* The conversion and tmpdir, where a temporary file is made if one is needed, must live as long as it. */
+struct load_untyped *load_untyped_new(struct load_conversion *conversion, const char *tmpdir);
 void load_untyped_free(struct load_untyped *u); /* NULL is fine */
 /* Takes a record of kind row. */
 bool load_add_untyped(struct load_untyped *u, const struct record *r, struct err *e);

@@ -96,9 +96,8 @@ struct missing {
 };
 
 struct ref_check {
-    struct spill *spill;
-    struct idmap seen;   /* entity -> the last segment that gave it */
-    struct idmap wanted; /* named before it was seen -> 1 */
+    struct idmap *seen;   /* entity -> the last segment that gave it */
+    struct idmap *wanted; /* named before it was seen -> 1 */
     struct arena text;
     struct missing *told; /* of wanted */
     struct missing *twice;
@@ -107,10 +106,11 @@ struct ref_check {
     bool delta;
 };
 
-struct ref_check *ref_check_new(const char *tmpdir)
+struct ref_check *ref_check_new(struct spill *spill)
 {
     struct ref_check *c = xcalloc(1, sizeof *c);
-    c->spill = c->seen.spill = c->wanted.spill = spill_new(tmpdir);
+    c->seen = idmap_new(spill);
+    c->wanted = idmap_new(spill);
     return c;
 }
 
@@ -147,26 +147,23 @@ static struct missing note(struct ref_check *c, const struct record *r, int f, c
 
 static void add_entity(struct ref_check *c, const struct record *r, int f)
 {
-    bool added;
-    uint64_t *segment = idmap_add(&c->seen, ref_key(r, f), &added);
-    if (!added && (r->kind->kind != KIND_experiment || *segment == c->segment)) {
+    struct id_key key = ref_key(r, f);
+    uint64_t segment;
+    bool known = idmap_get(c->seen, key, &segment);
+    if (known && (r->kind->kind != KIND_experiment || segment == c->segment)) {
         c->twice_in_all++;
         if (c->n_twice < MAX_TOLD) {
             c->twice = xrealloc(c->twice, (c->n_twice + 1) * sizeof *c->twice);
             c->twice[c->n_twice++] = note(c, r, f, " is given twice");
         }
     }
-    *segment = c->segment;
+    idmap_set(c->seen, key, c->segment);
 }
 
 static void add_reference(struct ref_check *c, const struct record *r, int f)
 {
-    bool added;
     struct id_key key = ref_key(r, f);
-    if (idmap_find(&c->seen, key))
-        return;
-    idmap_add(&c->wanted, key, &added);
-    if (!added || c->n_told == MAX_TOLD)
+    if (idmap_get(c->seen, key, NULL) || !idmap_add(c->wanted, key, 1) || c->n_told == MAX_TOLD)
         return;
     c->told = xrealloc(c->told, (c->n_told + 1) * sizeof *c->told);
     c->told[c->n_told++] = note(c, r, f, " is not in the stream");
@@ -190,27 +187,24 @@ uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, co
     if (c->delta)
         return n;
     for (size_t i = 0; i < c->n_told; i++)
-        if (!idmap_find(&c->seen, c->told[i].key))
+        if (!idmap_get(c->seen, c->told[i].key, NULL))
             report(c->told[i].where, c->told[i].what);
-    for (size_t i = 0; i < c->wanted.cap; i++) {
-        const struct id_key *key = idmap_key(&c->wanted, i);
-        n += key && !idmap_find(&c->seen, *key);
-    }
+    for (uint64_t i = 0; i < idmap_len(c->wanted); i++)
+        n += !idmap_get(c->seen, idmap_key(c->wanted, i), NULL);
     return n;
 }
 
 uint64_t ref_check_entities(const struct ref_check *c)
 {
-    return c->seen.len;
+    return idmap_len(c->seen);
 }
 
 void ref_check_free(struct ref_check *c)
 {
     if (!c)
         return;
-    idmap_free(&c->seen);
-    idmap_free(&c->wanted);
-    spill_free(c->spill);
+    idmap_free(c->seen);
+    idmap_free(c->wanted);
     arena_free(&c->text);
     free(c->told);
     free(c->twice);

@@ -31,8 +31,8 @@ const char *ref_word(unsigned flags);
  * is given twice (experiments may be in several segments: they are in every shard). Keeps ids, not records.
  */
 struct ref_check;
-struct ref_check *ref_check_new(const char *tmpdir); /* for many ids; it lives as long as the check */
-void ref_check_segment(struct ref_check *c);         /* a segment begins */
+struct ref_check *ref_check_new(struct spill *spill); /* for the ids; it must live as long as the check */
+void ref_check_segment(struct ref_check *c);          /* a segment begins */
 /* One of the segments is a delta: what its records refer to may be where it goes to, and is not looked for.
  */
 void ref_check_delta(struct ref_check *c);

@@ -15,7 +15,7 @@ struct state_promotion {
     const struct state *state;
     struct sorter *map; /* key: kind NUL, key; data: value */
     struct spill *spill;
-    struct idmap unsent;
+    struct idmap *unsent;
     struct buf key, value, item;
 };
 
@@ -24,7 +24,8 @@ struct state_promotion *state_promotion_new(const struct state *s, const char *t
     struct state_promotion *p = xcalloc(1, sizeof *p);
     p->state = s;
     p->map = sorter_new(tmpdir, SORT_MEMORY);
-    p->unsent.spill = p->spill = spill_new(tmpdir);
+    p->spill = spill_new(tmpdir);
+    p->unsent = idmap_new(p->spill);
     return p;
 }
 
@@ -50,7 +51,7 @@ static struct id_key unit_key(enum kind kind, const char *id, size_t len)
 
 void state_promotion_unsent(struct state_promotion *p, enum kind kind, const char *id, size_t len)
 {
-    *idmap_add(&p->unsent, unit_key(kind == KIND_prompt ? KIND_registered_model : kind, id, len), NULL) = 1;
+    idmap_add(p->unsent, unit_key(kind == KIND_prompt ? KIND_registered_model : kind, id, len), 1);
 }
 
 /* -- the map: entries of the state and those added, in one order */
@@ -149,7 +150,7 @@ static bool write_map(struct state_promotion *p, struct state_cursor *c, struct 
 
 static bool is_unsent(const struct state_promotion *p, const struct state_unit *u)
 {
-    return idmap_find(&p->unsent, unit_key(u->kind, u->id.s, u->id.len)) != NULL;
+    return idmap_get(p->unsent, unit_key(u->kind, u->id.s, u->id.len), NULL);
 }
 
 /* Copies all units, with a mark on those that were not sent. */
@@ -196,7 +197,7 @@ void state_promotion_free(struct state_promotion *p)
     if (!p)
         return;
     sorter_free(p->map);
-    idmap_free(&p->unsent);
+    idmap_free(p->unsent);
     spill_free(p->spill);
     buf_free(&p->key);
     buf_free(&p->value);

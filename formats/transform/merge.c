@@ -9,23 +9,29 @@
 #include "formats/record/references.h"
 #include "formats/record/row_references.h"
 
-enum { MAX_MAPS = 16 };
-
 /* Spaces of identities besides those of refs.h. */
 enum { BY_NAME = 64, OF_SOURCE, LAST_VERSION, KEYED, BY_ID_AND_NAME };
 
 struct experiment { /* of the result */
-    char *id;
-    char *old_id;                 /* where it gets another one; else NULL */
-    struct value name, workspace; /* all text is in the spill */
-    struct id_key origin;         /* (source, id) of the record that makes it */
+    struct spill_text id, name, workspace, old_id;
+    bool has_workspace;
+    bool renumbered;    /* the source's id is old_id */
+    struct id_key both; /* its id and name in the source */
+    uint64_t source_id; /* place in `ids` of the record that makes it */
     bool deleted;
+    bool keeps_name; /* of those with its name in the sources it is the one that keeps it */
     bool written;
+};
+
+struct source_id {       /* an experiment's id in a source */
+    uint64_t hash;       /* of its record */
+    uint64_t segment;    /* the last that has it */
+    uint64_t experiment; /* of the result: place + 1; 0: it clashes */
 };
 
 struct twice {                   /* a run, trace or logged model of two sources */
     struct id_key first, second; /* its sums */
-    char *where;
+    struct spill_text where;
 };
 
 struct merge {
@@ -35,53 +41,42 @@ struct merge {
     size_t n_sources, source; /* the current one */
     uint64_t segment;         /* number of the current one */
     struct spill *spill;
-    struct experiment *experiments;
-    size_t n_experiments, cap_experiments;
-    int64_t last_id;      /* the highest number that is an experiment's id */
-    struct idmap by_id;   /* id of the result -> place + 1 */
-    struct idmap by_name; /* name in a source -> place + 1 of the first that has it */
-    struct idmap by_both; /* id and name in a source -> place + 1 */
-    struct idmap names;   /* name of the result -> 1 */
-    struct idmap mapped;  /* (source, id) -> place + 1 */
-    struct idmap given;   /* (source, id) -> hash of the experiment's record */
-    struct idmap last_in; /* (source, id) -> the last segment that has it */
-    struct idmap units;   /* run, trace, logged model -> source + 1 */
-    struct idmap sums;    /* (the same, source) -> sum of its records' hashes */
-    struct twice *twice;
-    size_t n_twice, cap_twice;
-    struct idmap model_kinds; /* registered model or prompt -> its kind */
-    struct idmap keyed;       /* what has no unit: its key -> hash of its record */
-    struct idmap versions;    /* (source, name, version) -> version of the result */
-    struct idmap last;        /* registered model -> its highest version */
-    struct idmap written;     /* keys of what has no unit and was written */
+    struct spill_array experiments, ids, twice;
+    int64_t last_id;           /* the highest number that is an experiment's id */
+    struct idmap *by_id;       /* id of the result -> place in experiments */
+    struct idmap *by_name;     /* name in a source or of the result -> place of the one that keeps it */
+    struct idmap *by_both;     /* id and name in a source -> place, where the result has another id or name */
+    struct idmap *id_of;       /* (source, id) -> place in ids */
+    struct idmap *units;       /* run, trace, logged model -> source */
+    struct idmap *sums;        /* (the same, source) -> sum of its records' hashes */
+    struct idmap *model_kinds; /* registered model or prompt -> its kind */
+    struct idmap *keyed;       /* what has no unit: its key -> hash of its record */
+    struct idmap *versions;    /* (source, name, version) -> version of the result */
+    struct idmap *last;        /* registered model -> its highest version */
+    struct idmap *written;     /* keys of what has no unit and was written */
     struct buf scratch;
-    struct buf list; /* a prompt's experiments */
+    struct buf id, name; /* of the experiment at hand */
+    struct arena made;   /* ids of the record at hand */
+    struct buf list;     /* a prompt's experiments */
     struct row_editor *rows, *questions;
     uint64_t problems, same, renamed, joined, renumbered, first_won;
 };
 
-/* All maps of m. Returns their number. */
-static int maps_of(struct merge *m, struct idmap *maps[MAX_MAPS])
-{
-    struct idmap *all[] = {&m->by_id, &m->by_name,  &m->by_both, &m->names,  &m->mapped,
-                           &m->given, &m->last_in,  &m->units,   &m->sums,   &m->model_kinds,
-                           &m->keyed, &m->versions, &m->last,    &m->written};
-    _Static_assert(sizeof all / sizeof *all <= MAX_MAPS, "MAX_MAPS is too small");
-    memcpy(maps, all, sizeof all);
-    return sizeof all / sizeof *all;
-}
-
-struct merge *merge_new(enum merge_policy policy, bool renumber_versions, const char *tmpdir)
+struct merge *merge_new(enum merge_policy policy, bool renumber_versions, struct spill *spill)
 {
     struct merge *m = xcalloc(1, sizeof *m);
     m->policy = policy;
     m->renumber_versions = renumber_versions;
     m->rows = row_editor_new();
     m->questions = row_editor_new();
-    m->spill = spill_new(tmpdir);
-    struct idmap *maps[MAX_MAPS];
-    for (int i = maps_of(m, maps); i-- > 0;)
-        maps[i]->spill = m->spill;
+    m->spill = spill;
+    m->experiments.size = sizeof(struct experiment);
+    m->ids.size = sizeof(struct source_id);
+    m->twice.size = sizeof(struct twice);
+    struct idmap **maps[] = {&m->by_id, &m->by_name,     &m->by_both, &m->id_of,    &m->units,  &m->sums,
+                             &m->keyed, &m->model_kinds, &m->last,    &m->versions, &m->written};
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        *maps[i] = idmap_new(spill);
     return m;
 }
 
@@ -135,76 +130,97 @@ static uint64_t hash_of(struct merge *m, const struct record *r)
 
 /* -- experiments */
 
-static struct experiment *experiment_at(const struct merge *m, size_t i)
+static struct experiment experiment_at(const struct merge *m, uint64_t place)
 {
-    spill_touch(m->spill, &m->experiments[i]);
-    spill_touch(m->spill, m->experiments[i].id);
-    return &m->experiments[i];
-}
-
-static struct experiment *place_of(const struct merge *m, const struct idmap *map, struct id_key key)
-{
-    const uint64_t *place = idmap_find(map, key);
-    return place ? experiment_at(m, *place - 1) : NULL;
-}
-
-static struct value copy_text(struct merge *m, const struct value *v)
-{
-    return value_is_null(v) ? *v : value_text(spill_text(m->spill, v->s, v->len), v->len);
-}
-
-/* An experiment of the result: that of record r, with the id given. */
-static struct experiment *add_experiment(struct merge *m, const struct record *r, const struct value *id,
-                                         struct id_key origin)
-{
-    const struct value *old = &r->v[F_experiment_experiment_id];
-    int64_t number;
-    m->experiments =
-        spill_array(m->spill, m->experiments, m->n_experiments, &m->cap_experiments, sizeof *m->experiments);
-    struct experiment *x = &m->experiments[m->n_experiments++];
-    *x = (struct experiment){.id = spill_text(m->spill, id->s, id->len),
-                             .name = copy_text(m, &r->v[F_experiment_name]),
-                             .workspace = copy_text(m, &r->v[F_experiment_workspace]),
-                             .origin = origin,
-                             .deleted = value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted")};
-    if (id != old)
-        x->old_id = spill_text(m->spill, old->s, old->len);
-    *idmap_add(&m->by_id, id_key(0, id, 1), NULL) = m->n_experiments;
-    if (value_parse_int(id->s, id->len, &number) && number > m->last_id)
-        m->last_id = number;
+    struct experiment x;
+    spill_get_item(m->spill, &m->experiments, place, &x);
     return x;
 }
 
-static struct id_key name_of(const struct experiment *x)
+static void put_experiment(struct merge *m, uint64_t place, const struct experiment *x)
 {
-    return name_key(&x->name, &x->workspace);
+    spill_put_item(m->spill, &m->experiments, place, x);
 }
 
-/* Gives x the first of "NAME (2)", "NAME (3)", … that is free. */
-static void take_free_name(struct merge *m, struct experiment *x)
+static struct value read_text(const struct merge *m, struct spill_text text, struct buf *out)
 {
-    struct value old = x->name;
-    struct buf name = {0};
-    bool added = false;
-    for (int n = 2; !added; n++) {
-        buf_reset(&name);
-        buf_add(&name, old.s, old.len);
-        buf_addf(&name, " (%d)", n);
-        x->name = value_text(name.data, name.len);
-        idmap_add(&m->names, name_of(x), &added);
+    spill_read_text(m->spill, text, out);
+    return value_text(buf_str(out), out->len);
+}
+
+static struct spill_text keep_text(struct merge *m, const struct value *v)
+{
+    struct spill_text none = {0};
+    return value_is_null(v) ? none : spill_text(m->spill, v->s, v->len);
+}
+
+/* The name that x has now, as it stands in by_name. */
+static struct id_key name_of(struct merge *m, const struct experiment *x)
+{
+    struct buf workspace = {0};
+    struct value name = read_text(m, x->name, &m->name), in = value_null();
+    if (x->has_workspace)
+        in = read_text(m, x->workspace, &workspace);
+    struct id_key key = name_key(&name, &in);
+    buf_free(&workspace);
+    return key;
+}
+
+/* An experiment of the result: that of record r, with the id given. Returns its place. */
+static uint64_t add_experiment(struct merge *m, const struct record *r, const struct value *id,
+                               struct id_key both, uint64_t source_id)
+{
+    const struct value *old = &r->v[F_experiment_experiment_id];
+    int64_t number;
+    struct experiment x = {.id = spill_text(m->spill, id->s, id->len),
+                           .name = keep_text(m, &r->v[F_experiment_name]),
+                           .workspace = keep_text(m, &r->v[F_experiment_workspace]),
+                           .has_workspace = !value_is_null(&r->v[F_experiment_workspace]),
+                           .renumbered = id != old,
+                           .both = both,
+                           .source_id = source_id,
+                           .deleted = value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted")};
+    if (x.renumbered)
+        x.old_id = spill_text(m->spill, old->s, old->len);
+    uint64_t place = spill_append(m->spill, &m->experiments, &x);
+    idmap_set(m->by_id, id_key(0, id, 1), place);
+    if (x.renumbered)
+        idmap_set(m->by_both, both, place);
+    if (value_parse_int(id->s, id->len, &number) && number > m->last_id)
+        m->last_id = number;
+    return place;
+}
+
+/* Of several experiments with one name the first active one keeps it, else the first: MLflow finds
+ * experiments by name, and does not use a deleted one. The one at `place` is new, or has become active. */
+static void contend_for_name(struct merge *m, uint64_t place)
+{
+    struct experiment x = experiment_at(m, place), other;
+    struct id_key name = name_of(m, &x);
+    uint64_t holder;
+    if (idmap_get(m->by_name, name, &holder)) {
+        other = experiment_at(m, holder);
+        if (holder == place || x.deleted || (!other.deleted && holder < place))
+            return;
+        other.keeps_name = false;
+        put_experiment(m, holder, &other);
     }
-    x->name = copy_text(m, &x->name);
-    buf_free(&name);
+    x.keeps_name = true;
+    put_experiment(m, place, &x);
+    idmap_set(m->by_name, name, place);
 }
 
 /* Two records are of one experiment: the first stays, but an active one before a deleted one, lest its runs
  * vanish from view. */
-static void prefer_active(struct experiment *x, const struct record *r, struct id_key origin)
+static void prefer_active(struct merge *m, uint64_t place, const struct record *r, uint64_t source_id)
 {
-    if (!x->deleted || value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted"))
+    struct experiment x = experiment_at(m, place);
+    if (!x.deleted || value_eqs(&r->v[F_experiment_lifecycle_stage], "deleted"))
         return;
-    x->deleted = false;
-    x->origin = origin;
+    x.deleted = false;
+    x.source_id = source_id;
+    put_experiment(m, place, &x);
+    contend_for_name(m, place);
 }
 
 static void experiment_clashes(struct merge *m, const struct record *r, bool same_name)
@@ -223,131 +239,184 @@ static int64_t free_id(const struct merge *m)
         char digits[24];
         snprintf(digits, sizeof digits, "%" PRId64, n);
         struct value id = value_str(digits);
-        if (!idmap_find(&m->by_id, id_key(0, &id, 1)))
+        if (!idmap_get(m->by_id, id_key(0, &id, 1), NULL))
             return n;
     }
 }
 
-/* An experiment that no source had so far. NULL: it clashes, which was reported. */
-static struct experiment *new_experiment(struct merge *m, const struct record *r, struct id_key origin)
+/* An experiment that no source had so far. false: it clashes, which was reported. */
+static bool new_experiment(struct merge *m, const struct record *r, struct id_key both, uint64_t source_id,
+                           uint64_t *place)
 {
-    struct value id = r->v[F_experiment_experiment_id];
-    bool id_taken = idmap_find(&m->by_id, id_key(0, &id, 1)) != NULL;
+    struct value id = r->v[F_experiment_experiment_id], other;
+    bool id_taken = idmap_get(m->by_id, id_key(0, &id, 1), NULL);
     struct id_key name = name_key(&r->v[F_experiment_name], &r->v[F_experiment_workspace]);
-    struct experiment *same_name = place_of(m, &m->by_name, name);
+    bool same_name = idmap_get(m->by_name, name, place);
     char number[24];
     if (m->policy == MERGE_FAIL && (id_taken || same_name)) {
-        experiment_clashes(m, r, same_name != NULL);
-        return NULL;
+        experiment_clashes(m, r, same_name);
+        return false;
     }
     if (same_name && m->policy == MERGE_JOIN) {
         m->joined++;
-        prefer_active(same_name, r, origin);
-        return same_name;
+        prefer_active(m, *place, r, source_id);
+        idmap_set(m->by_both, both, *place);
+        return true;
     }
     if (!id_taken) {
-        add_experiment(m, r, &r->v[F_experiment_experiment_id], origin);
+        *place = add_experiment(m, r, &r->v[F_experiment_experiment_id], both, source_id);
     } else {
         snprintf(number, sizeof number, "%" PRId64, free_id(m));
-        id = value_str(number);
-        add_experiment(m, r, &id, origin);
+        other = value_str(number);
+        *place = add_experiment(m, r, &other, both, source_id);
     }
-    if (!same_name)
-        *idmap_add(&m->by_name, name, NULL) = m->n_experiments;
-    return &m->experiments[m->n_experiments - 1];
+    contend_for_name(m, *place);
+    return true;
 }
 
-/* Whether the source has given the experiment already: shards repeat it, and must not differ. */
-static bool was_given(struct merge *m, const struct record *r, struct id_key origin)
+/* Whether the source has given the experiment already: shards repeat it, and must not differ. Else it gets a
+ * place in ids. */
+static bool was_given(struct merge *m, const struct record *r, uint64_t *place)
 {
-    bool added;
-    uint64_t hash = hash_of(m, r), *given = idmap_add(&m->given, origin, &added),
-             *segment = idmap_add(&m->last_in, origin, NULL);
-    if (added) {
-        *given = hash;
-    } else if (*given != hash) {
+    struct id_key key = in_source(m, &r->v[F_experiment_experiment_id], 1);
+    struct source_id new = {.hash = hash_of(m, r), .segment = m->segment}, known;
+    if (!idmap_get(m->id_of, key, place)) {
+        *place = spill_append(m->spill, &m->ids, &new);
+        idmap_add(m->id_of, key, *place);
+        return false;
+    }
+    spill_get_item(m->spill, &m->ids, *place, &known);
+    if (known.hash != new.hash)
         problem(
             m, r,
             "mlruns-dump --renumber-trash gives a deleted experiment an id of its own where an active one "
             "has the same",
             "one source gives this id to two experiments");
-    } else if (*segment == m->segment) {
+    else if (known.segment == m->segment)
         problem(m, r, NULL, "is given twice by one source");
+    known.segment = m->segment;
+    spill_put_item(m->spill, &m->ids, *place, &known);
+    return true;
+}
+
+/* The experiment of the result that a source has given by this id and name. */
+static bool known_experiment(struct merge *m, const struct value *id, struct id_key both, uint64_t *place)
+{
+    if (idmap_get(m->by_id, id_key(0, id, 1), place)) {
+        struct experiment x = experiment_at(m, *place);
+        if (x.both.low == both.low && x.both.high == both.high)
+            return true;
     }
-    *segment = m->segment;
-    return !added;
+    return idmap_get(m->by_both, both, place);
 }
 
 static void collect_experiment(struct merge *m, const struct record *r)
 {
     struct value parts[3] = {r->v[F_experiment_experiment_id], r->v[F_experiment_name],
                              r->v[F_experiment_workspace]};
-    struct id_key origin = in_source(m, parts, 1);
-    if (was_given(m, r, origin))
+    struct source_id given;
+    uint64_t source_id, place;
+    if (was_given(m, r, &source_id))
         return;
     if (value_is_null(&parts[2]))
         parts[2] = value_str("default");
     struct id_key both = id_key(BY_ID_AND_NAME, parts, 3);
-    struct experiment *x = place_of(m, &m->by_both, both);
-    if (x) {
+    if (known_experiment(m, &parts[0], both, &place)) {
         m->same++;
-        prefer_active(x, r, origin);
-    } else {
-        x = new_experiment(m, r, origin);
-    }
-    if (!x)
+        prefer_active(m, place, r, source_id);
+    } else if (!new_experiment(m, r, both, source_id, &place)) {
         return;
-    *idmap_add(&m->by_both, both, NULL) = *idmap_add(&m->mapped, origin, NULL) =
-        (uint64_t)(x - m->experiments) + 1;
+    }
+    spill_get_item(m->spill, &m->ids, source_id, &given);
+    given.experiment = place + 1;
+    spill_put_item(m->spill, &m->ids, source_id, &given);
+}
+
+/* Gives the one at `place` the first of "NAME (2)", "NAME (3)", … that is free. */
+static void take_free_name(struct merge *m, uint64_t place, struct experiment *x)
+{
+    struct buf workspace = {0};
+    struct value name = read_text(m, x->name, &m->name), in = value_null();
+    size_t len = m->name.len;
+    if (x->has_workspace)
+        in = read_text(m, x->workspace, &workspace);
+    bool added = false;
+    for (int n = 2; !added; n++) {
+        buf_truncate(&m->name, len);
+        buf_addf(&m->name, " (%d)", n);
+        name = value_text(m->name.data, m->name.len);
+        added = idmap_add(m->by_name, name_key(&name, &in), place);
+    }
+    x->name = spill_text(m->spill, name.s, name.len);
+    put_experiment(m, place, x);
+    buf_free(&workspace);
 }
 
 static void report_renamed(struct merge *m, const struct experiment *x)
 {
-    struct buf name = {0};
-    value_describe(&x->name, &name);
-    err_note("%sexperiment %s becomes %s, named %s", x->deleted ? "deleted " : "",
-             x->old_id ? x->old_id : x->id, x->id, buf_str(&name));
+    struct buf text = {0}, old = {0};
+    struct value name = read_text(m, x->name, &m->name);
+    read_text(m, x->id, &m->id);
+    read_text(m, x->renumbered ? x->old_id : x->id, &old);
+    value_describe(&name, &text);
+    err_note("%sexperiment %s becomes %s, named %s", x->deleted ? "deleted " : "", buf_str(&old),
+             buf_str(&m->id), buf_str(&text));
     m->renamed++;
-    buf_free(&name);
+    buf_free(&text);
+    buf_free(&old);
 }
 
-/* Gives each experiment a name of its own. Of several with one name the first active one keeps it: MLflow
- * finds experiments by name, and does not use a deleted one. */
+/* Gives each experiment a name of its own. */
 static void settle_names(struct merge *m)
 {
-    bool *kept = xcalloc(m->n_experiments + 1, sizeof *kept);
-    for (int deleted = 0; deleted <= 1; deleted++)
-        for (size_t i = 0; i < m->n_experiments; i++)
-            if (experiment_at(m, i)->deleted == deleted)
-                idmap_add(&m->names, name_of(experiment_at(m, i)), &kept[i]);
-    for (size_t i = 0; i < m->n_experiments; i++) {
-        struct experiment *x = experiment_at(m, i);
-        if (!kept[i])
-            take_free_name(m, x);
-        if (!kept[i] || x->old_id)
-            report_renamed(m, x);
+    for (uint64_t i = 0; i < m->experiments.n; i++) {
+        struct experiment x = experiment_at(m, i);
+        if (!x.keeps_name)
+            take_free_name(m, i, &x);
+        if (!x.keeps_name || x.renumbered)
+            report_renamed(m, &x);
     }
-    free(kept);
+}
+
+/* The experiment of the result that the current source's id becomes; *source_id is the id's place. */
+static bool find_experiment(const struct merge *m, const struct value *id, struct experiment *x,
+                            uint64_t *source_id)
+{
+    struct source_id given;
+    if (!idmap_get(m->id_of, in_source(m, id, 1), source_id))
+        return false;
+    spill_get_item(m->spill, &m->ids, *source_id, &given);
+    if (given.experiment == 0)
+        return false;
+    *x = experiment_at(m, given.experiment - 1);
+    return true;
+}
+
+/* Its id, which lives as long as the record at hand. */
+static bool new_id(struct merge *m, const struct value *id, struct value *new)
+{
+    struct experiment x;
+    uint64_t source_id;
+    if (!find_experiment(m, id, &x, &source_id))
+        return false;
+    read_text(m, x.id, &m->id);
+    *new = value_text(arena_strndup(&m->made, m->id.data, m->id.len), m->id.len);
+    return true;
 }
 
 static bool map_in_row(void *arg, unsigned flags, struct value *v, struct err *e)
 {
-    const struct merge *m = arg;
-    const struct experiment *x = place_of(m, &m->mapped, in_source(m, v, 1));
     (void)flags;
-    if (!x)
-        return err_set(e, NULL, "unknown experiment");
-    *v = value_str(x->id);
-    return true;
+    return new_id(arg, v, v) || err_set(e, NULL, "unknown experiment");
 }
 
 static bool map_listed(void *arg, const struct value *id, struct buf *out)
 {
-    const struct merge *m = arg;
-    const struct experiment *x = place_of(m, &m->mapped, in_source(m, id, 1));
-    if (x)
-        buf_adds(out, x->id);
-    return x != NULL;
+    struct value new;
+    bool known = new_id(arg, id, &new);
+    if (known)
+        buf_add(out, new.s, new.len);
+    return known;
 }
 
 /* Gives the fields that name an experiment its id in the result, and the list of a prompt, which lives until
@@ -355,15 +424,14 @@ static bool map_listed(void *arg, const struct value *id, struct buf *out)
 static bool map_experiments(struct merge *m, struct record *r)
 {
     struct err e;
+    arena_reset(&m->made);
     if (r->kind->kind == KIND_row)
         return row_edit(m->rows, r, FIELD_EXP, map_in_row, m, &e);
     for (int f = 0; f < r->kind->n_fields; f++) {
         if (!(r->kind->fields[f].flags & FIELD_EXP) || value_is_null(&r->v[f]))
             continue;
-        const struct experiment *x = place_of(m, &m->mapped, in_source(m, &r->v[f], 1));
-        if (!x)
+        if (!new_id(m, &r->v[f], &r->v[f]))
             return false;
-        r->v[f] = value_str(x->id);
     }
     struct value *list = ref_experiment_list(r);
     if (list) {
@@ -393,9 +461,8 @@ static void note_twice(struct merge *m, const struct record *r, struct id_key fi
 {
     struct buf where = {0};
     record_describe(r, &where);
-    m->twice = spill_array(m->spill, m->twice, m->n_twice, &m->cap_twice, sizeof *m->twice);
-    m->twice[m->n_twice++] = (struct twice){
-        .first = first, .second = second, .where = spill_text(m->spill, buf_str(&where), where.len)};
+    struct twice x = {first, second, spill_text(m->spill, buf_str(&where), where.len)};
+    spill_append(m->spill, &m->twice, &x);
     buf_free(&where);
 }
 
@@ -436,32 +503,34 @@ static struct id_key sum_key(struct id_key key, size_t source)
 
 static void collect_unit(struct merge *m, const struct record *r, struct id_key unit)
 {
-    bool added;
     struct id_key sum = sum_key(unit, m->source);
-    uint64_t *source = idmap_add(&m->units, unit, &added);
-    if (added)
-        *source = m->source + 1;
+    uint64_t source, so_far = 0;
+    bool of_source = idmap_get(m->sums, sum, &so_far), known = idmap_get(m->units, unit, &source);
+    if (!known)
+        idmap_add(m->units, unit, m->source);
     if (ref_own_field(r->kind) >= 0) {
-        if (!added && *source != m->source + 1)
-            note_twice(m, r, sum_key(unit, *source - 1), sum);
-        else if (idmap_find(&m->sums, sum))
+        if (known && source != m->source)
+            note_twice(m, r, sum_key(unit, source), sum);
+        else if (of_source)
             problem(m, r, NULL, "is given twice by one source");
     }
-    *idmap_add(&m->sums, sum, NULL) += hash_of(m, r);
+    idmap_set(m->sums, sum, so_far + hash_of(m, r));
 }
 
 static void compare_twice(struct merge *m)
 {
-    for (size_t i = 0; i < m->n_twice; i++) {
-        spill_touch(m->spill, &m->twice[i]);
-        const uint64_t *a = idmap_find(&m->sums, m->twice[i].first),
-                       *b = idmap_find(&m->sums, m->twice[i].second); /* two calls keep both */
-        if (a && b && *a == *b) {
+    for (uint64_t i = 0; i < m->twice.n; i++) {
+        struct twice x;
+        uint64_t a, b;
+        spill_get_item(m->spill, &m->twice, i, &x);
+        if (idmap_get(m->sums, x.first, &a) && idmap_get(m->sums, x.second, &b) && a == b) {
             m->same++;
             continue;
         }
         m->problems++;
-        err_print(m->twice[i].where, "two sources have it, and they differ in it or in what belongs to it");
+        spill_read_text(m->spill, x.where, &m->scratch);
+        err_print(buf_str(&m->scratch),
+                  "two sources have it, and they differ in it or in what belongs to it");
         err_print_hint(
             "where only paths differ, --rewrite-uri both streams first; else leave one out with --run or "
             "--experiment");
@@ -498,28 +567,30 @@ static void map_version(const struct merge *m, struct record *r)
 {
     struct value parts[3];
     int f = ref_version(r, parts);
-    const uint64_t *number = f < 0 ? NULL : idmap_find(&m->versions, in_source(m, parts, 3));
-    if (number)
-        r->v[f] = value_int((int64_t)*number);
+    uint64_t number;
+    if (f >= 0 && idmap_get(m->versions, in_source(m, parts, 3), &number))
+        r->v[f] = value_int((int64_t)number);
 }
 
-static uint64_t *last_version(struct merge *m, const struct record *r)
+/* The identity of r's model in `last`. */
+static struct id_key last_version(const struct record *r)
 {
     struct id_key model = ref_key(r, F_model_version_name);
     struct value parts[2] = {value_int((int64_t)model.low), value_int((int64_t)model.high)};
-    return idmap_add(&m->last, id_key(LAST_VERSION, parts, 2), NULL);
+    return id_key(LAST_VERSION, parts, 2);
 }
 
 /* A version whose number another one has: it gets the next. */
 static void renumber_version(struct merge *m, struct record *r)
 {
-    uint64_t *last = last_version(m, r);
+    uint64_t last = 0;
     struct value parts[3];
+    idmap_get(m->last, last_version(r), &last);
+    idmap_set(m->last, last_version(r), ++last);
     ref_version(r, parts);
-    struct id_key key = in_source(m, parts, 3);
-    *idmap_add(&m->versions, key, NULL) = ++*last;
-    r->v[F_model_version_version] = value_int((int64_t)*last);
-    *idmap_add(&m->keyed, record_key(m, r), NULL) = hash_of(m, r);
+    idmap_set(m->versions, in_source(m, parts, 3), last);
+    r->v[F_model_version_version] = value_int((int64_t)last);
+    idmap_set(m->keyed, record_key(m, r), hash_of(m, r));
     m->renumbered++;
 }
 
@@ -545,25 +616,22 @@ static void clash(struct merge *m, struct record *r, bool other_kind)
 
 static void collect_keyed(struct merge *m, struct record *r)
 {
-    bool added;
     map_version(m, r);
-    uint64_t hash = hash_of(m, r);
-    uint64_t *known = idmap_add(&m->keyed, record_key(m, r), &added);
+    uint64_t hash = hash_of(m, r), known, last = 0, kind;
+    struct id_key key = record_key(m, r);
     if (r->kind->kind == KIND_model_version) {
-        uint64_t *last = last_version(m, r), number = (uint64_t)r->v[F_model_version_version].i;
-        if (number > *last)
-            *last = number;
+        uint64_t number = (uint64_t)r->v[F_model_version_version].i;
+        if (!idmap_get(m->last, last_version(r), &last) || number > last)
+            idmap_set(m->last, last_version(r), number);
     }
-    if (added) {
-        *known = hash;
+    if (!idmap_get(m->keyed, key, &known)) {
+        idmap_add(m->keyed, key, hash);
         if (is_model(r))
-            *idmap_add(&m->model_kinds, record_key(m, r), NULL) = (uint64_t)r->kind->kind;
-        return;
+            idmap_set(m->model_kinds, key, (uint64_t)r->kind->kind);
+    } else if (known != hash) {
+        bool kept = idmap_get(m->model_kinds, key, &kind);
+        clash(m, r, kept && kind != (uint64_t)r->kind->kind);
     }
-    if (*known == hash)
-        return;
-    const uint64_t *kind = idmap_find(&m->model_kinds, record_key(m, r));
-    clash(m, r, kind && *kind != (uint64_t)r->kind->kind);
 }
 
 /* -- the passes */
@@ -608,13 +676,17 @@ bool merge_settle(struct merge *m, struct wire_header *h, struct err *e)
 
 static bool take_experiment(struct merge *m, struct record *r)
 {
-    struct id_key origin = in_source(m, &r->v[F_experiment_experiment_id], 1);
-    struct experiment *x = place_of(m, &m->mapped, origin);
-    if (!x || x->written || x->origin.low != origin.low || x->origin.high != origin.high)
+    struct experiment x;
+    struct source_id given;
+    uint64_t source_id;
+    if (!find_experiment(m, &r->v[F_experiment_experiment_id], &x, &source_id) || x.written ||
+        x.source_id != source_id)
         return false;
-    x->written = true;
-    r->v[F_experiment_experiment_id] = value_str(x->id);
-    r->v[F_experiment_name] = x->name;
+    x.written = true;
+    spill_get_item(m->spill, &m->ids, source_id, &given);
+    put_experiment(m, given.experiment - 1, &x);
+    r->v[F_experiment_experiment_id] = read_text(m, x.id, &m->id);
+    r->v[F_experiment_name] = read_text(m, x.name, &m->name);
     return true;
 }
 
@@ -625,7 +697,7 @@ static bool of_experiments(const struct kind_desc *kind)
 
 bool merge_take(struct merge *m, enum merge_part part, struct record *r)
 {
-    bool added;
+    uint64_t source;
     if (of_experiments(r->kind) != (part == MERGE_EXPERIMENTS))
         return false;
     if (r->kind->kind == KIND_skipped)
@@ -634,13 +706,10 @@ bool merge_take(struct merge *m, enum merge_part part, struct record *r)
         return take_experiment(m, r);
     map_experiments(m, r);
     struct unit unit = unit_of(m, r);
-    if (unit.found) {
-        const uint64_t *source = idmap_find(&m->units, unit.key);
-        return source && *source == m->source + 1;
-    }
+    if (unit.found)
+        return idmap_get(m->units, unit.key, &source) && source == m->source;
     map_version(m, r);
-    idmap_add(&m->written, record_key(m, r), &added);
-    return added;
+    return idmap_add(m->written, record_key(m, r), 0);
 }
 
 void merge_report(const struct merge *m)
@@ -656,15 +725,16 @@ void merge_free(struct merge *m)
 {
     if (!m)
         return;
-    spill_release(m->spill, m->twice, m->cap_twice * sizeof *m->twice);
-    struct idmap *maps[MAX_MAPS];
-    for (int i = maps_of(m, maps); i-- > 0;)
+    struct idmap *maps[] = {m->by_id, m->by_name,     m->by_both, m->id_of,    m->units,  m->sums,
+                            m->keyed, m->model_kinds, m->last,    m->versions, m->written};
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         idmap_free(maps[i]);
-    spill_release(m->spill, m->experiments, m->cap_experiments * sizeof *m->experiments);
-    spill_free(m->spill);
     free(m->sources);
     buf_free(&m->scratch);
+    buf_free(&m->id);
+    buf_free(&m->name);
     buf_free(&m->list);
+    arena_free(&m->made);
     row_editor_free(m->rows);
     row_editor_free(m->questions);
     free(m);

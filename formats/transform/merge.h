@@ -4,6 +4,7 @@
 #define FORMATS_MERGE_H
 
 #include "common/arena.h"
+#include "common/spill.h"
 #include "formats/record/record.h"
 #include "formats/stream/wire.h"
 
@@ -17,9 +18,9 @@ enum merge_policy {
 };
 
 struct merge;
-/* renumber_versions: a version of a registered model whose number is taken gets the next free one. */
-/* tmpdir: for many ids; it lives as long as the merge. */
-struct merge *merge_new(enum merge_policy policy, bool renumber_versions, const char *tmpdir);
+/* renumber_versions: a version of a registered model whose number is taken gets the next free one. The ids
+ * lie in the spill, which must live as long as the merge. */
+struct merge *merge_new(enum merge_policy policy, bool renumber_versions, struct spill *spill);
 /* A segment begins, in each pass. */
 void merge_segment(struct merge *m, const struct wire_header *h);
 

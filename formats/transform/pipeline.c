@@ -374,6 +374,7 @@ void pipeline_free(struct pipeline *p)
     fit_free(p->fit);
     ref_check_free(p->refs);
     summary_free(p->summary);
+    spill_free(p->spill);
     arena_free(&p->made);
     buf_free(&p->encoded);
 }

@@ -26,8 +26,9 @@ enum pipeline_output { PIPELINE_STREAM, PIPELINE_JSON, PIPELINE_NOTHING };
 struct pipeline {
     bool from_json, reseal; /* standard input is JSON Lines; reseal: as for jsonl_reader_new() */
     enum pipeline_output output;
-    const char *tmpdir; /* for a copy of an input that must be read more than once and is not a file */
-    uint64_t head;      /* records that may (still) be written */
+    const char *tmpdir;  /* for a copy of an input that must be read more than once and is not a file */
+    struct spill *spill; /* of all that follows; pipeline_free() frees it, too */
+    uint64_t head;       /* records that may (still) be written */
     /* What is asked for; else NULL. pipeline_free() frees them. */
     struct select *select;
     struct merge *merge;

@@ -14,80 +14,86 @@
 /* -- experiment ids */
 
 struct entry {
-    char *old, *name; /* in the spill; name: NULL until the experiment is seen */
+    struct spill_text old, name; /* name: empty until the experiment is seen */
     char new[24];
+    bool seen;
 };
 
 struct renumber {
     int64_t next;
     struct spill *spill;
-    struct entry *entries;
-    size_t n, cap;
-    struct idmap places; /* old id -> place in entries + 1 */
-    struct idmap given;  /* new ids that a file has given -> 1 */
-    uint64_t unknown;    /* ids that prompts list and the stream lacks */
+    struct spill_array entries;
+    struct idmap *places; /* old id -> place in entries */
+    struct idmap *given;  /* new ids that a file has given */
+    uint64_t changed;     /* experiments seen that get another id */
+    uint64_t unknown;     /* ids that prompts list and the stream lacks */
     struct row_editor *rows;
 };
 
-struct renumber *renumber_new(int64_t start, const char *tmpdir)
+struct renumber *renumber_new(int64_t start, struct spill *spill)
 {
     struct renumber *x = xcalloc(1, sizeof *x);
-    x->spill = x->places.spill = x->given.spill = spill_new(tmpdir);
+    x->spill = spill;
+    x->entries.size = sizeof(struct entry);
+    x->places = idmap_new(spill);
+    x->given = idmap_new(spill);
     x->next = start;
     x->rows = row_editor_new();
     return x;
 }
 
-static struct entry *entry_at(const struct renumber *x, size_t i)
+/* Fills *entry, and *place (which may be NULL). */
+static bool find(const struct renumber *x, const struct value *id, struct entry *entry, uint64_t *place)
 {
-    spill_touch(x->spill, &x->entries[i]);
-    spill_touch(x->spill, x->entries[i].old);
-    return &x->entries[i];
+    uint64_t found;
+    if (!idmap_get(x->places, id_key(0, id, 1), &found))
+        return false;
+    spill_get_item(x->spill, &x->entries, found, entry);
+    if (place)
+        *place = found;
+    return true;
 }
 
-static struct entry *find(const struct renumber *x, const struct value *id)
+static struct entry add(struct renumber *x, const struct value *id, const char *new, uint64_t *place)
 {
-    const uint64_t *place = idmap_find(&x->places, id_key(0, id, 1));
-    return place ? entry_at(x, *place - 1) : NULL;
-}
-
-static struct entry *add(struct renumber *x, const struct value *id, const char *new)
-{
-    x->entries = spill_array(x->spill, x->entries, x->n, &x->cap, sizeof *x->entries);
-    struct entry *entry = &x->entries[x->n++];
-    *entry = (struct entry){.old = spill_text(x->spill, id->s, id->len)};
-    snprintf(entry->new, sizeof entry->new, "%s", new);
-    *idmap_add(&x->places, id_key(0, id, 1), NULL) = x->n;
+    struct entry entry = {.old = spill_text(x->spill, id->s, id->len)};
+    snprintf(entry.new, sizeof entry.new, "%s", new);
+    *place = spill_append(x->spill, &x->entries, &entry);
+    idmap_add(x->places, id_key(0, id, 1), *place);
     return entry;
 }
 
-static struct entry *add_experiment(struct renumber *x, const struct record *r)
+static void add_experiment(struct renumber *x, const struct record *r)
 {
     const struct value *id = &r->v[F_experiment_experiment_id];
-    struct entry *entry = find(x, id);
+    struct entry entry;
+    uint64_t place;
     char new[24] = "0";
-    if (!entry) {
+    if (!find(x, id, &entry, &place)) {
         if (!value_eqs(id, "0"))
             snprintf(new, sizeof new, "%" PRId64, x->next++);
-        entry = add(x, id, new);
+        entry = add(x, id, new, &place);
     }
-    if (!entry->name) {
-        struct buf name = {0};
-        value_describe(&r->v[F_experiment_name], &name);
-        entry->name = spill_text(x->spill, buf_str(&name), name.len);
-        buf_free(&name);
-    }
-    return entry;
+    if (entry.seen)
+        return;
+    struct buf name = {0};
+    value_describe(&r->v[F_experiment_name], &name);
+    entry.name = spill_text(x->spill, buf_str(&name), name.len);
+    entry.seen = true;
+    x->changed += !value_eqs(id, entry.new);
+    spill_put_item(x->spill, &x->entries, place, &entry);
+    buf_free(&name);
 }
 
 static bool renumber_listed(void *arg, const struct value *id, struct buf *out)
 {
     struct renumber *x = arg;
-    const struct entry *entry = find(x, id);
-    x->unknown += !entry;
-    if (entry)
-        buf_adds(out, entry->new);
-    return entry != NULL;
+    struct entry entry;
+    bool found = find(x, id, &entry, NULL);
+    x->unknown += !found;
+    if (found)
+        buf_adds(out, entry.new);
+    return found;
 }
 
 static void renumber_list(struct renumber *x, struct value *v, struct arena *a)
@@ -120,10 +126,10 @@ struct row_job {
 static bool renumber_value(struct renumber *x, const struct record *r, struct value *v, struct arena *a,
                            struct err *e)
 {
-    const struct entry *entry = find(x, v);
-    if (!entry)
+    struct entry entry;
+    if (!find(x, v, &entry, NULL))
         return unknown_experiment(r, v, e);
-    *v = value_str(arena_strndup(a, entry->new, strlen(entry->new)));
+    *v = value_str(arena_strndup(a, entry.new, strlen(entry.new)));
     return true;
 }
 
@@ -156,6 +162,8 @@ bool renumber_record(struct renumber *x, struct record *r, struct arena *a, stru
 
 static bool load_line(struct renumber *x, char *line, struct err *e, const char *where)
 {
+    struct entry known;
+    uint64_t place;
     int64_t number;
     char *new = strchr(line, '\t');
     if (!new || new == line)
@@ -165,14 +173,12 @@ static bool load_line(struct renumber *x, char *line, struct err *e, const char 
     struct value old = value_text(line, strlen(line));
     if (!value_parse_int(new, strlen(new), &number) || number < 0)
         return err_set(e, where, "'%s' is no experiment number", new);
-    if (find(x, &old))
+    if (find(x, &old, &known, NULL))
         return err_set(e, where, "experiment %s is there twice", line);
     struct value number_text = value_str(new);
-    bool added;
-    idmap_add(&x->given, id_key(0, &number_text, 1), &added);
-    if (!added)
+    if (!idmap_add(x->given, id_key(0, &number_text, 1), 0))
         return err_set(e, where, "two experiments get the number %s", new);
-    add(x, &old, new);
+    add(x, &old, new, &place);
     if (number >= x->next)
         x->next = number + 1;
     return true;
@@ -203,10 +209,16 @@ bool renumber_load(struct renumber *x, const char *path, struct err *e)
 static bool write_entries(void *arg, FILE *f)
 {
     const struct renumber *x = arg;
-    for (size_t i = 0; i < x->n; i++) {
-        const struct entry *entry = entry_at(x, i);
-        fprintf(f, "%s\t%s\t%s\n", entry->old, entry->new, entry->name ? entry->name : "");
+    struct buf old = {0}, name = {0};
+    for (uint64_t i = 0; i < x->entries.n && !ferror(f); i++) {
+        struct entry entry;
+        spill_get_item(x->spill, &x->entries, i, &entry);
+        spill_read_text(x->spill, entry.old, &old);
+        spill_read_text(x->spill, entry.name, &name);
+        fprintf(f, "%s\t%s\t%s\n", buf_str(&old), entry.new, buf_str(&name));
     }
+    buf_free(&old);
+    buf_free(&name);
     return !ferror(f);
 }
 
@@ -217,22 +229,15 @@ bool renumber_save(struct renumber *x, const char *path, struct err *e)
 
 uint64_t renumber_count(const struct renumber *x)
 {
-    uint64_t n = 0;
-    for (size_t i = 0; i < x->n; i++) {
-        const struct entry *entry = entry_at(x, i);
-        n += entry->name && strcmp(entry->old, entry->new) != 0;
-    }
-    return n;
+    return x->changed;
 }
 
 void renumber_free(struct renumber *x)
 {
     if (!x)
         return;
-    spill_release(x->spill, x->entries, x->cap * sizeof *x->entries);
-    idmap_free(&x->places);
-    idmap_free(&x->given);
-    spill_free(x->spill);
+    idmap_free(x->places);
+    idmap_free(x->given);
     row_editor_free(x->rows);
     free(x);
 }

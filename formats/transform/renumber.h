@@ -4,11 +4,13 @@
 #define FORMATS_RENUMBER_H
 
 #include "common/arena.h"
+#include "common/spill.h"
 #include "formats/record/record.h"
 
 struct renumber;
 /* Experiments get the numbers from start on, in the order in which they come. Experiment 0 stays 0. */
-struct renumber *renumber_new(int64_t start, const char *tmpdir); /* for many ids; it lives as long as x */
+struct renumber *renumber_new(int64_t start,
+                              struct spill *spill); /* for the ids; it must live as long as x */
 /* Takes the ids of a map that renumber_save has written; further ones get numbers behind it. */
 bool renumber_load(struct renumber *x, const char *path, struct err *e);
 /* Changes every field of r that names an experiment, and the tag in which a prompt lists experiments.

@@ -28,8 +28,8 @@ struct relocate {
     struct rule *rules;
     size_t n_rules;
     struct place places[KIND_COUNT][RECORD_MAX_FIELDS];
-    struct idmap told;
-    char **unmatched; /* the first MAX_TOLD different ones */
+    struct id_key told[MAX_TOLD]; /* of them */
+    char **unmatched;             /* the first MAX_TOLD different ones */
     size_t n_unmatched;
     struct buf scratch;
     struct row_editor *rows;
@@ -120,13 +120,14 @@ static void join(const char *new, const struct uri *u, const char *rest, struct 
 
 static void note_unmatched(struct relocate *x, const char *s, size_t len)
 {
-    bool added;
     struct value v = value_strn(s, len);
-    if (x->n_unmatched == MAX_TOLD)
+    struct id_key key = id_key(0, &v, 1);
+    size_t i = 0;
+    while (i < x->n_unmatched && (x->told[i].low != key.low || x->told[i].high != key.high))
+        i++;
+    if (i < x->n_unmatched || i == MAX_TOLD)
         return;
-    idmap_add(&x->told, id_key(0, &v, 1), &added);
-    if (!added)
-        return;
+    x->told[i] = key;
     struct buf text = {0};
     value_describe(&v, &text);
     x->unmatched = xrealloc(x->unmatched, (x->n_unmatched + 1) * sizeof *x->unmatched);
@@ -223,7 +224,6 @@ void relocate_free(struct relocate *x)
         free(x->unmatched[i]);
     free(x->rules);
     free(x->unmatched);
-    idmap_free(&x->told);
     row_editor_free(x->rows);
     buf_free(&x->scratch);
     free(x);

@@ -59,17 +59,18 @@ struct select {
     bool delta; /* a reference may lead out of the stream */
     bool wanted_kind[KIND_COUNT], excluded[KIND_COUNT], any_kind;
     bool allowed[KIND_COUNT], settled;
-    struct spill *spill;
-    struct idmap entities; /* what refs.h refers to -> bits */
-    struct idmap versions; /* model versions that are kept */
-    struct idmap dropped;  /* registered models of a kind that is not allowed, rows that have children */
+    struct idmap *entities; /* what refs.h refers to -> bits */
+    struct idmap *versions; /* model versions that are kept */
+    struct idmap *dropped;  /* registered models of a kind that is not allowed, rows that have children */
     struct row_editor *rows;
 };
 
-struct select *select_new(const char *tmpdir)
+struct select *select_new(struct spill *spill)
 {
     struct select *x = xcalloc(1, sizeof *x);
-    x->spill = x->entities.spill = x->versions.spill = x->dropped.spill = spill_new(tmpdir);
+    x->entities = idmap_new(spill);
+    x->versions = idmap_new(spill);
+    x->dropped = idmap_new(spill);
     x->rows = row_editor_new();
     x->since = INT64_MIN;
     x->until = INT64_MAX;
@@ -291,14 +292,16 @@ int select_passes(const struct select *x)
 
 static uint64_t bits_of(const struct select *x, const struct record *r, int f)
 {
-    const uint64_t *bits = value_is_null(&r->v[f]) ? NULL : idmap_find(&x->entities, ref_key(r, f));
-    return bits ? *bits : 0;
+    uint64_t bits = 0;
+    if (!value_is_null(&r->v[f]))
+        idmap_get(x->entities, ref_key(r, f), &bits);
+    return bits;
 }
 
 static void add_bits(struct select *x, const struct record *r, int f, uint64_t bits)
 {
     if (!value_is_null(&r->v[f]))
-        *idmap_add(&x->entities, ref_key(r, f), NULL) |= bits;
+        idmap_set(x->entities, ref_key(r, f), bits_of(x, r, f) | bits);
 }
 
 static bool has_tags(const struct select *x, uint64_t bits)
@@ -394,7 +397,7 @@ static void collect_version(struct select *x, const struct record *r)
         return;
     struct value parts[3];
     ref_version(r, parts);
-    idmap_add(&x->versions, id_key(0, parts, 3), NULL);
+    idmap_add(x->versions, id_key(0, parts, 3), 0);
     add_bits(x, r, F_model_version_name, WANTED);
 }
 
@@ -497,16 +500,17 @@ struct row_question {
 static bool ask_row(void *arg, unsigned flags, struct value *v, struct err *e)
 {
     struct row_question *q = arg;
-    const uint64_t *bits = idmap_find(&q->x->entities, ref_key_of(flags, v));
+    uint64_t bits = 0;
     (void)e;
-    q->keeps = q->keeps && keeps_bits(q->x, flags, bits ? *bits : 0);
+    idmap_get(q->x->entities, ref_key_of(flags, v), &bits);
+    q->keeps = q->keeps && keeps_bits(q->x, flags, bits);
     return true;
 }
 
 static void drop_child(void *arg, struct id_key child)
 {
     struct select *x = arg;
-    idmap_add(&x->dropped, child, NULL);
+    idmap_add(x->dropped, child, 0);
 }
 
 /* As select_keeps. */
@@ -517,7 +521,7 @@ static int keeps_row(struct select *x, const struct record *r, struct err *e)
     struct id_key parent;
     if (!row_edit(x->rows, &copy, REF_FLAGS & ~(unsigned)FIELD_REG, ask_row, &q, e))
         return -1;
-    if (row_parent(x->rows, r, &parent) && idmap_find(&x->dropped, parent))
+    if (row_parent(x->rows, r, &parent) && idmap_get(x->dropped, parent, NULL))
         q.keeps = false;
     if (!q.keeps)
         row_each_child(x->rows, r, drop_child, x);
@@ -527,7 +531,7 @@ static int keeps_row(struct select *x, const struct record *r, struct err *e)
 static bool keeps_version(const struct select *x, const struct record *r)
 {
     struct value parts[3];
-    return ref_version(r, parts) < 0 || idmap_find(&x->versions, id_key(0, parts, 3)) != NULL;
+    return ref_version(r, parts) < 0 || idmap_get(x->versions, id_key(0, parts, 3), NULL);
 }
 
 /* Where models stay and prompts go (or the other way round), what hangs on one that went goes too. */
@@ -539,8 +543,8 @@ static bool keeps_registry(struct select *x, const struct record *r)
         if (!(r->kind->fields[f].flags & FIELD_REG))
             continue;
         if (!x->allowed[r->kind->kind])
-            idmap_add(&x->dropped, ref_key(r, f), NULL);
-        else if (idmap_find(&x->dropped, ref_key(r, f)))
+            idmap_add(x->dropped, ref_key(r, f), 0);
+        else if (idmap_get(x->dropped, ref_key(r, f), NULL))
             return false;
     }
     return true;
@@ -591,10 +595,9 @@ void select_free(struct select *x)
     free(x->experiments.items);
     free(x->runs.items);
     free(x->statuses.items);
-    idmap_free(&x->entities);
-    idmap_free(&x->versions);
-    idmap_free(&x->dropped);
-    spill_free(x->spill);
+    idmap_free(x->entities);
+    idmap_free(x->versions);
+    idmap_free(x->dropped);
     row_editor_free(x->rows);
     free(x);
 }

@@ -3,10 +3,11 @@
 #ifndef FORMATS_SELECT_H
 #define FORMATS_SELECT_H
 
+#include "common/spill.h"
 #include "formats/record/record.h"
 
 struct select;
-struct select *select_new(const char *tmpdir); /* for many ids; it lives as long as the selection */
+struct select *select_new(struct spill *spill); /* for the ids; it must live as long as the selection */
 
 /* The criteria; of one kind any may hold, of different kinds all must (of tags all). false with e filled for
  * what can't be understood. */

@@ -11,7 +11,7 @@ struct tally {
 };
 
 struct experiment {
-    char *id, *name, *stage;
+    struct spill_text id, name, stage;
     struct tally all;
     uint64_t runs, metrics, traces, models;
     int64_t first, last; /* start of the first and last run, in ms; first > last: none has one */
@@ -20,78 +20,64 @@ struct experiment {
 struct summary {
     struct tally kind[KIND_COUNT];
     struct spill *spill;
-    struct experiment *experiments;
-    size_t n, cap;
-    struct idmap place; /* experiment, run, trace, logged model -> its experiment's place + 1 */
+    struct spill_array experiments;
+    struct idmap *place; /* experiment, run, trace, logged model -> its experiment's place */
 };
 
-struct summary *summary_new(const char *tmpdir)
+struct summary *summary_new(struct spill *spill)
 {
     struct summary *s = xcalloc(1, sizeof *s);
-    s->spill = s->place.spill = spill_new(tmpdir);
+    s->spill = spill;
+    s->experiments.size = sizeof(struct experiment);
+    s->place = idmap_new(spill);
     return s;
 }
 
-static char *text_of(struct summary *s, const struct value *v)
+static struct spill_text text_of(struct summary *s, const struct value *v)
 {
     struct buf b = {0};
     value_describe(v, &b);
-    char *text = spill_text(s->spill, buf_str(&b), b.len);
+    struct spill_text text = spill_text(s->spill, buf_str(&b), b.len);
     buf_free(&b);
     return text;
 }
 
-static struct experiment *experiment_at(const struct summary *s, size_t i)
+/* An experiment is in every shard: only the first one makes a line. Returns its place. */
+static uint64_t add_experiment(struct summary *s, const struct record *r)
 {
-    spill_touch(s->spill, &s->experiments[i]);
-    return &s->experiments[i];
+    struct id_key key = ref_key(r, F_experiment_experiment_id);
+    uint64_t place;
+    if (idmap_get(s->place, key, &place))
+        return place;
+    struct experiment x = {.id = text_of(s, &r->v[F_experiment_experiment_id]),
+                           .name = text_of(s, &r->v[F_experiment_name]),
+                           .stage = text_of(s, &r->v[F_experiment_lifecycle_stage]),
+                           .first = INT64_MAX,
+                           .last = INT64_MIN};
+    place = spill_append(s->spill, &s->experiments, &x);
+    idmap_add(s->place, key, place);
+    return place;
 }
 
-/* An experiment is in every shard: only the first one makes a line. */
-static struct experiment *add_experiment(struct summary *s, const struct record *r)
+/* The experiment that a record belongs to, by its own field or by its owner's; false for the registry's. */
+static bool experiment_of(struct summary *s, const struct record *r, uint64_t *place)
 {
-    bool added;
-    uint64_t *place = idmap_add(&s->place, ref_key(r, F_experiment_experiment_id), &added);
-    if (!added)
-        return experiment_at(s, *place - 1);
-    s->experiments = spill_array(s->spill, s->experiments, s->n, &s->cap, sizeof *s->experiments);
-    struct experiment *x = &s->experiments[s->n++];
-    *x = (struct experiment){.id = text_of(s, &r->v[F_experiment_experiment_id]),
-                             .name = text_of(s, &r->v[F_experiment_name]),
-                             .stage = text_of(s, &r->v[F_experiment_lifecycle_stage]),
-                             .first = INT64_MAX,
-                             .last = INT64_MIN};
-    *place = s->n;
-    return x;
-}
-
-/* The experiment that a record belongs to, by its own field or by its owner's; NULL for the registry's. */
-static struct experiment *experiment_of(struct summary *s, const struct record *r)
-{
-    if (r->kind->kind == KIND_experiment)
-        return add_experiment(s, r);
+    if (r->kind->kind == KIND_experiment) {
+        *place = add_experiment(s, r);
+        return true;
+    }
     for (int f = 0; f < r->kind->n_fields; f++) {
         bool names = r->kind->fields[f].flags & FIELD_EXP || ref_is_hard(r->kind, f);
-        const uint64_t *place =
-            names && !value_is_null(&r->v[f]) ? idmap_find(&s->place, ref_key(r, f)) : NULL;
-        if (place && *place)
-            return experiment_at(s, *place - 1);
+        if (names && !value_is_null(&r->v[f]) && idmap_get(s->place, ref_key(r, f), place))
+            return true;
     }
-    return NULL;
+    return false;
 }
 
-void summary_add(struct summary *s, const struct record *r, size_t bytes)
+static void count(struct experiment *x, const struct record *r, size_t bytes)
 {
-    struct experiment *x = experiment_of(s, r);
-    int own = ref_own_field(r->kind);
-    s->kind[r->kind->kind].records++;
-    s->kind[r->kind->kind].bytes += bytes;
-    if (!x)
-        return;
     x->all.records++;
     x->all.bytes += bytes;
-    if (own >= 0 && r->kind->kind != KIND_experiment)
-        *idmap_add(&s->place, ref_key(r, own), NULL) = (uint64_t)(x - s->experiments) + 1;
     x->metrics += r->kind->kind == KIND_metric;
     x->traces += r->kind->kind == KIND_trace;
     x->models += r->kind->kind == KIND_logged_model;
@@ -103,6 +89,22 @@ void summary_add(struct summary *s, const struct record *r, size_t bytes)
         return;
     x->first = start->i < x->first ? start->i : x->first;
     x->last = start->i > x->last ? start->i : x->last;
+}
+
+void summary_add(struct summary *s, const struct record *r, size_t bytes)
+{
+    struct experiment x;
+    uint64_t place;
+    int own = ref_own_field(r->kind);
+    s->kind[r->kind->kind].records++;
+    s->kind[r->kind->kind].bytes += bytes;
+    if (!experiment_of(s, r, &place))
+        return;
+    if (own >= 0 && r->kind->kind != KIND_experiment)
+        idmap_set(s->place, ref_key(r, own), place);
+    spill_get_item(s->spill, &s->experiments, place, &x);
+    count(&x, r, bytes);
+    spill_put_item(s->spill, &s->experiments, place, &x);
 }
 
 /* A time in ms as UTC, or "-". */
@@ -141,22 +143,35 @@ static void print_kinds(const struct summary *s, struct buf *out)
     buf_addf(out, "%-26s %14" PRIu64 " %16" PRIu64 "\n", "All", all.records, all.bytes);
 }
 
+/* Appends a text of the spill, at least `width` characters, and what follows. */
+static void add_text(const struct summary *s, struct spill_text text, size_t width, const char *after,
+                     struct buf *out)
+{
+    struct buf b = {0};
+    spill_read_text(s->spill, text, &b);
+    buf_addf(out, "%-*s%s", (int)width, buf_str(&b), after);
+    buf_free(&b);
+}
+
 void summary_print(const struct summary *s, FILE *out)
 {
     struct buf text = {0};
     print_kinds(s, &text);
-    if (s->n > 0)
+    if (s->experiments.n > 0)
         buf_addf(&text, "\n%-20s %-8s %8s %12s %8s %8s %14s  %-20s  %-20s  %s\n", "Experiment", "Stage",
                  "Runs", "Metrics", "Traces", "Models", "Bytes", "First run", "Last run", "Name");
-    for (size_t i = 0; i < s->n; i++) {
-        const struct experiment *x = experiment_at(s, i);
-        bool known = x->first <= x->last;
-        spill_touch(s->spill, x->id);
-        buf_addf(&text, "%-20s %-8s %8" PRIu64 " %12" PRIu64 " %8" PRIu64 " %8" PRIu64 " %14" PRIu64, x->id,
-                 x->stage, x->runs, x->metrics, x->traces, x->models, x->all.bytes);
-        add_time(known, x->first, &text);
-        add_time(known, x->last, &text);
-        buf_addf(&text, "  %s\n", x->name);
+    for (uint64_t i = 0; i < s->experiments.n; i++) {
+        struct experiment x;
+        spill_get_item(s->spill, &s->experiments, i, &x);
+        bool known = x.first <= x.last;
+        add_text(s, x.id, 20, " ", &text);
+        add_text(s, x.stage, 8, " ", &text);
+        buf_addf(&text, "%8" PRIu64 " %12" PRIu64 " %8" PRIu64 " %8" PRIu64 " %14" PRIu64, x.runs, x.metrics,
+                 x.traces, x.models, x.all.bytes);
+        add_time(known, x.first, &text);
+        add_time(known, x.last, &text);
+        buf_adds(&text, "  ");
+        add_text(s, x.name, 0, "\n", &text);
         fwrite(text.data, 1, text.len, out);
         buf_reset(&text);
     }
@@ -169,8 +184,6 @@ void summary_free(struct summary *s)
 {
     if (!s)
         return;
-    spill_release(s->spill, s->experiments, s->cap * sizeof *s->experiments);
-    idmap_free(&s->place);
-    spill_free(s->spill);
+    idmap_free(s->place);
     free(s);
 }

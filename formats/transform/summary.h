@@ -5,10 +5,11 @@
 
 #include <stdio.h>
 
+#include "common/spill.h"
 #include "formats/record/record.h"
 
 struct summary;
-struct summary *summary_new(const char *tmpdir); /* for many experiments; it lives as long as the summary */
+struct summary *summary_new(struct spill *spill); /* for the experiments; it must live as long as s */
 /* bytes: of the record in the stream. */
 void summary_add(struct summary *s, const struct record *r, size_t bytes);
 /* Writes both tables as text. Times are UTC. */
