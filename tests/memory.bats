@@ -45,9 +45,11 @@ PY
 bounded() {
     limit=$((65536 + $1 / 256))
     shift
-    /usr/bin/time -f %M -o memory "$@"
+    code=0
+    /usr/bin/time -f %M -o memory "$@" || code=$?
     taken=$(tail -1 memory)
-    [ "$taken" -le "$limit" ] || { echo "$taken KiB, not $limit: $*" >&2; false; }
+    [ "$taken" -le "$limit" ] || { echo "$taken KiB, not $limit: $*" >&2; return 1; }
+    return $code
 }
 
 # all_programs N BYTES: the tree through every program.
@@ -137,6 +139,30 @@ PY
         [ $bytes -lt 1000000000 ] && what="the stream was cut in the middle of a record" || what="longer than 1000000000 bytes"
         assert_contains "$stderr" "$what"
     done
+}
+
+@test "a line of JSON with more values than a record can have is refused before they are made" {
+    line() { # VALUES
+        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
+        printf '{"kind":"row","table":"t","values":{"a":[1'
+        head -c $((2 * $1 - 2)) /dev/zero | sed 's/\x00\x00/,1/g'
+        printf ']}}\n'
+    }
+    line 65000 | ml-transform --from-json --reseal | ml-transform --validate
+    for values in 65536 10000000; do
+        line $values >values.jsonl
+        run_split bounded $((2 * values)) ml-transform --from-json --reseal <values.jsonl
+        assert_status 2
+        assert_contains "$stderr" "standard input:2: the record holds more than 65536 values"
+    done
+    { # and a text may be full of what looks like values
+        line 1 | head -1
+        echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x"}'
+        printf '{"kind":"experiment_tag","experiment_id":"1","key":"\\\\","value":"'
+        head -c 1000000 /dev/zero | sed 's/\x00/[\\"{:,/g'
+        printf '"}\n'
+    } >text.jsonl
+    ml-transform --from-json --reseal <text.jsonl | ml-transform --json | sed -n 3p | cmp - <(sed -n 3p text.jsonl)
 }
 
 # experiments N SOURCE FIRST: a stream of N experiments, with ids from FIRST on and names from 1 on.

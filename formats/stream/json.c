@@ -9,7 +9,7 @@
 
 #include "common/arena.h"
 #include "formats/record/msgpack.h"
-#include "formats/stream/wire.h"
+#include "formats/stream/wire_record.h"
 
 /* jq and JavaScript keep integers exact below this. */
 #define EXACT_INT (INT64_C(1) << 53)
@@ -472,12 +472,59 @@ json_t *json_parse(const char *s, size_t len, size_t flags, json_error_t *error)
     return json_loadb(s, len, flags | JSON_ALLOW_NUL, error);
 }
 
+/* The end of the string that begins before p: its closing quote, or `end`. */
+static const char *string_end(const char *p, const char *end)
+{
+    for (;; p++) {
+        const char *quote = memchr(p, '"', (size_t)(end - p)), *back = quote;
+        if (!quote)
+            return end;
+        while (back > p && back[-1] == '\\')
+            back--;
+        if ((quote - back) % 2 == 0)
+            return quote;
+        p = quote;
+    }
+}
+
+/* The characters of a line outside of its strings after which a value may come. Whether it is JSON does not
+ * matter. */
+static size_t count_marks(const char *line, size_t len)
+{
+    size_t marks = 0;
+    const char *end = line + len;
+    for (const char *p = line; p < end; p++) {
+        if (*p == '"')
+            p = string_end(p + 1, end);
+        else
+            marks += *p == ':' || *p == ',' || *p == '[' || *p == '{';
+    }
+    return marks;
+}
+
+/* Whether a stream can hold the record. */
+static bool check_encoded(const struct record *r, struct err *e)
+{
+    struct buf encoded = {0};
+    struct wire_scan scan = {0};
+    wire_encode(r, &encoded);
+    bool good = wire_scan_record(&scan, encoded.data, encoded.len, e) == WIRE_SCAN_DONE;
+    buf_free(&encoded);
+    return good;
+}
+
 bool json_read(struct json_reader *j, const char *line, size_t len, struct record *out, struct err *e)
 {
     json_error_t error;
     struct err inner;
+    size_t marks = count_marks(line, len);
     arena_reset(&j->made);
     json_decref(j->root);
+    j->root = NULL;
+    /* jansson takes some hundred bytes for a value, be it one character long. Those that make one value of a
+     * record have four marks at most: `,"k":{"$int":"1"}`. */
+    if (marks > 4 * (size_t)WIRE_MAX_ENTRIES)
+        return err_set(e, NULL, "the record holds more than %d values", WIRE_MAX_ENTRIES);
     j->root = json_parse(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
     if (!j->root)
         return err_set(e, NULL, "column %d: %s", error.column, error.text);
@@ -494,5 +541,5 @@ bool json_read(struct json_reader *j, const char *line, size_t len, struct recor
         return false;
     if (!record_validate(out, &inner))
         return err_set(e, NULL, "%s: %s", inner.where, inner.what);
-    return true;
+    return marks < WIRE_MAX_ENTRIES / 4 || check_encoded(out, e);
 }
