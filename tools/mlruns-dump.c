@@ -7,55 +7,14 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
-#include "common/opt.h"
 #include "common/progress.h"
 #include "formats/filestore/store.h"
 #include "formats/record/record.h"
 #include "formats/record/value.h"
 #include "formats/stream/wire.h"
+#include "tools/mlruns-dump-options.h"
 #include "tools/mlruns-dump-roots.h"
-
-struct options {
-    struct opt_list experiments;
-    bool registry, list, check, skip_malformed, renumber_trash, no_warnings;
-    const char *shard, *relocate;
-    uint64_t jobs;
-};
-
-static const struct opt table[] = {
-    {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated); no model registry then",
-     OPT_AT(struct options, experiments)},
-    {OPT_FLAG, 0, "registry", NULL, "the model registry alone, or besides the experiments named",
-     OPT_AT(struct options, registry)},
-    {OPT_STRING, 0, "shard", "I/N", "the I-th of N parts, I from 0; all parts together are the whole",
-     OPT_AT(struct options, shard)},
-    {OPT_FLAG, 0, "list", NULL, "print the experiments' ids, deleted ones among them, and end",
-     OPT_AT(struct options, list)},
-    {OPT_FLAG, 0, "check", NULL, "read everything, write no records, name every problem",
-     OPT_AT(struct options, check)},
-    {OPT_FLAG, 0, "skip-malformed", NULL, "leave out what can't be read, and say so in the stream",
-     OPT_AT(struct options, skip_malformed)},
-    {OPT_FLAG, 0, "renumber-trash", NULL,
-     "give deleted experiments whose id is that of an active one an id of their own",
-     OPT_AT(struct options, renumber_trash)},
-    {OPT_OPTARG, 0, "relocate", "URI",
-     "artifact URIs that say where the tree lies say URI (default: where DIR is)",
-     OPT_AT(struct options, relocate)},
-    {OPT_FLAG, 0, "no-warnings", NULL, "errors only: for a second reading of what was warned of",
-     OPT_AT(struct options, no_warnings)},
-    {OPT_SIZE, 'j', "jobs", "N", "reader threads (default: the number of cores)",
-     OPT_AT(struct options, jobs)},
-    {.type = OPT_END},
-};
-
-static const struct opt_spec spec = {
-    .synopsis = "mlruns-dump [OPTION]... [DIR]",
-    .about = "Writes the file store of MLflow in DIR, or in DIR/mlruns, as a record stream to\n"
-             "standard output. DIR is a path or a file: URL; by default ./mlruns.",
-    .options = table,
-    .epilog = "Exit status: 0 all was written; 1 something was left out (--skip-malformed), or\n"
-              "--check found problems; 2 trouble, the stream has no trailer then.",
-};
+#include "tools/mlruns-dump-tick.h"
 
 /* What the readers hand over, one at a time. */
 struct dump {
@@ -64,14 +23,15 @@ struct dump {
     struct wire_writer *out; /* NULL: --check */
     struct wire_counts counts;
     uint64_t problems;
-    bool same_names; /* among the problems */
+    bool same_names;   /* among the problems */
+    struct tick *tick; /* NULL: all is written, and no state */
     struct roots roots;
 };
 
 static bool is_writing(const struct dump *d)
 {
     /* after the first problem the stream can't become a whole any more; the rest is read for its problems */
-    return d->out && (d->options->skip_malformed || d->problems == 0);
+    return d->out && (d->options->skip_malformed || d->tick || d->problems == 0);
 }
 
 static void on_records(void *ctx, const char *data, size_t len, const struct wire_counts *counts)
@@ -99,7 +59,7 @@ static void on_problem(void *ctx, const char *path, const char *reason)
     char *where = full_path(d, path);
 
     d->problems++;
-    if (d->options->skip_malformed)
+    if (d->options->skip_malformed || d->tick)
         err_warn(where, "left out: %s", reason);
     else
         err_print(where, "%s", reason);
@@ -152,18 +112,6 @@ static void on_folder(const char *path, const char *text)
     err_warn(path, "%s", text);
 }
 
-static void parse_shard(const char *shard, struct mlruns_selection *s)
-{
-    const char *slash = strchr(shard, '/');
-    int64_t i, n;
-
-    if (!slash || !value_parse_int(shard, (size_t)(slash - shard), &i) ||
-        !value_parse_int(slash + 1, strlen(slash + 1), &n) || i < 0 || n < 1 || i >= n)
-        opt_usage_error(&spec, "--shard wants I/N with I from 0 to N-1, not %s", shard);
-    s->shard = (uint64_t)i;
-    s->shards = (uint64_t)n;
-}
-
 static void print_list(const struct mlruns *store)
 {
     for (size_t i = 0; i < mlruns_experiment_count(store); i++) {
@@ -194,6 +142,8 @@ static int finish(struct dump *d)
     bool whole = is_writing(d);
     struct err e;
 
+    if (d->tick)
+        tick_commit(d->tick);
     if (whole)
         wire_write_trailer(d->out); /* what fails shows at the end */
     if (d->out && !wire_writer_close(d->out, &e))
@@ -222,37 +172,47 @@ static int finish(struct dump *d)
     return EXIT_TROUBLE;
 }
 
-static int run(struct mlruns *store, const struct options *o)
+/* Begins the stream. */
+static void start(struct dump *d, const struct mlruns_selection *selection)
 {
-    struct mlruns_selection selection = {
-        .experiments = o->experiments.items,
-        .n_experiments = o->experiments.len,
-        .tracking = o->experiments.len || !o->registry,
-        .registry = o->registry || !o->experiments.len,
-        .jobs =
-            o->jobs ? (unsigned)(o->jobs > 1024 ? 1024 : o->jobs) : (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
-    };
-    struct dump d = {.options = o, .store = store, .roots.relocating = o->relocate};
+    struct wire_header h;
+    char source[33];
+
+    if (isatty(STDOUT_FILENO))
+        die_hint("redirect it to a file, or pipe it to ml-load, ml-verify or ml-transform --json",
+                 "standard output", "a record stream is not for terminals");
+    d->out = wire_writer_new(STDOUT_FILENO, "standard output");
+    mlruns_source(d->store, selection, source);
+    wire_header_init(&h, source, (int64_t)selection->shard, (int64_t)selection->shards);
+    if (d->tick) {
+        char *options = options_text(d->options);
+
+        tick_start(d->tick, d->store, options, source);
+        tick_header(d->tick, &h);
+        free(options);
+    }
+    wire_write_header_copy(d->out, &h);
+}
+
+static int run(struct mlruns *store, const struct options *o, struct tick *tick)
+{
+    struct mlruns_selection selection = options_selection(o);
+    struct dump d = {.options = o, .store = store, .roots.relocating = o->relocate, .tick = tick};
     struct mlruns_sink sink = {.records = on_records,
                                .problem = on_problem,
                                .warning = on_warning,
-                               .root = on_root,
+                               .root = tick && tick->old && !o->relocate ? NULL : on_root,
                                .relocated = on_relocated,
                                .ctx = &d};
     struct err e;
 
-    parse_shard(o->shard, &selection);
+    selection.tick = tick ? &tick->reading : NULL;
     if (o->check)
         sink.same_name = on_same_name;
-    if (!o->check) {
-        if (isatty(STDOUT_FILENO))
-            die_hint("redirect it to a file, or pipe it to ml-load, ml-verify or ml-transform --json",
-                     "standard output", "a record stream is not for terminals");
-        d.out = wire_writer_new(STDOUT_FILENO, "standard output");
-        char source[33];
-        mlruns_source(store, &selection, source);
-        wire_write_header(d.out, source, (int64_t)selection.shard, (int64_t)selection.shards);
-    }
+    else
+        start(&d, &selection);
+    if (tick)
+        tick_sink(tick, &sink);
     progress_start(mlruns_path(store), "records", 0);
     if (!mlruns_read(store, &selection, &sink, &e))
         err_die(&e);
@@ -262,22 +222,21 @@ static int run(struct mlruns *store, const struct options *o)
 
 int main(int argc, char **argv)
 {
-    static struct options o = {.shard = "0/1"};
-    const char *dir = "./mlruns";
+    static struct options o;
+    static struct tick tick;
     struct mlruns *store;
+    const char *dir;
     struct err e;
-    int first, status;
+    int status = EXIT_DONE;
 
     malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
-    first = opt_parse(&spec, argc, argv, &o);
+    dir = options_parse(&o, argc, argv);
     err_warnings_set(!o.no_warnings);
-    if (argc - first > 1)
-        opt_usage_error(&spec, "more than one folder");
-    if (argc - first == 1)
-        dir = argv[first];
-    store = mlruns_open(dir, &e);
+    if (o.next_state)
+        tick_open(&tick, o.since, o.next_state);
+    store = tick.old ? mlruns_open_known(dir, tick.old, &e) : mlruns_open(dir, &e);
     if (!store) {
         err_report(&e);
         return EXIT_TROUBLE;
@@ -289,12 +248,11 @@ int main(int argc, char **argv)
         err_die(&e);
     if (o.relocate && !mlruns_relocate(store, o.relocate, &e))
         err_die(&e);
-    if (o.list) {
+    if (o.list)
         print_list(store);
-        status = EXIT_DONE;
-    } else {
-        status = run(store, &o);
-    }
+    else
+        status = run(store, &o, o.next_state ? &tick : NULL);
+    tick_close(&tick);
     mlruns_close(store);
     return status;
 }

@@ -109,8 +109,7 @@ static void quiet_init(struct quiet *q, const struct mlruns *m)
 static void quiet_free(struct quiet *q)
 {
     walker_free(&q->w);
-    buf_free(&q->out.data);
-    buf_free(&q->out.notes);
+    output_free(&q->out);
 }
 
 /* NULL when the creation time can't be read. */

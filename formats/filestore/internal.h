@@ -43,6 +43,10 @@ struct experiment {
     bool bad;           /* can't be read */
     bool twin;          /* deleted, with the id of an active one, and no new id */
     bool unread;        /* a twin whose creation time can't be read */
+    bool known;         /* the state of the last tick has it */
+    bool sent;          /* of a tick: its record is in the stream */
+    bool unset;         /* its record could not be made when it was wanted for what is in it */
+    struct buf context; /* that record, until it is sent */
     struct id_key name; /* of its name and workspace, once it has been read */
     char *trouble;      /* what was found wrong when the store was opened; NULL: nothing */
     char *trouble_at;   /* where, below its folder; NULL: the folder itself */
@@ -57,6 +61,8 @@ struct mlruns {
     char *relocate_to;   /* the new root of URIs; NULL: they stay */
     struct buf warnings; /* "PATH NUL text NUL" for each folder that is not read */
 };
+
+void experiment_free(struct experiment *x);
 
 /* Makes the source id another one: the stream says something else of the tree, `what`. */
 void source_extend(struct mlruns *m, const char *what);
@@ -95,8 +101,17 @@ void place_uris(struct walker *w, struct record *r);
 struct output {
     struct buf data; /* encoded records */
     struct wire_counts counts;
-    struct buf notes; /* for each problem or warning: 'p' or 'w', path NUL, reason NUL */
+    struct buf
+        notes; /* for each problem, warning, thing held back or gone: p, w, h or g, path NUL, reason NUL */
+    uint64_t problems;
+    uint64_t handed_over; /* how often */
+    /* for the next state of a tick: places in the last one to be copied, then items */
+    struct buf copies; /* uint64_t each: from, to */
+    struct buf state;
 };
+
+void output_copy(struct output *out, uint64_t from, uint64_t to);
+void output_free(struct output *out);
 
 enum { DATASET_CACHE_SIZE = 64 };
 struct dataset_name { /* what a dataset's folder is called in records */
@@ -135,6 +150,7 @@ struct walker {
     struct uri_tally *tally; /* NULL: URIs are not looked at */
     struct located *located;
     struct arena uris;
+    struct tick_reader *tick; /* tick.h; NULL: all is read */
 };
 
 /* Whether an entry of a listed folder is a folder that may be an entity's. 0 or an error: it can't be known.
@@ -174,6 +190,9 @@ void each_file(struct walker *w, int dir, const char *sub,
  * its path. name lives until fn lists a folder. A `sub` that is not there is fine. */
 void each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
               void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx);
+/* The same for folders of which nothing is read but meta.yaml. */
+void each_meta(struct walker *w, int dir, const char *sub,
+               void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx);
 /* Emits r once for each file in and below `sub`: the fields key and value become its path and its content. */
 void each_value(struct walker *w, int dir, const char *sub, struct record *r, int key, int value);
 
@@ -245,6 +264,13 @@ struct unit {
     bool *bad;         /* of an experiment: set when it can't be read, which leaves out all that is in it */
     bool twin, unread; /* as those of the experiment */
     struct id_key *experiment_name; /* EXPERIMENT: of its name and workspace, set when it is read */
+    /* of a tick */
+    enum unit_kind listed;         /* UNREADABLE: of what was to be read, or, without a name, listed */
+    bool vanished;                 /* UNREADABLE: it is not there, and may come back */
+    struct experiment *of;         /* its experiment; NULL: none */
+    uint64_t known_from, known_to; /* its part of the state; 0: none */
+    uint64_t old_from;             /* the same, unless it is to be sent as if it were new */
+    bool old_deleted;              /* there the experiment lay in .trash */
 };
 
 /* The id of the unit's experiment in records. */
@@ -256,6 +282,12 @@ static inline struct value unit_experiment_id(const struct unit *unit)
 }
 
 void read_experiment(struct walker *w, int dir, const struct unit *unit);
+/* Fills the experiment's record; its text lives until the walker's YAML reader reads again. false: reported.
+ */
+bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct record *r);
+/* Opens a folder by a path below the store that begins with the unit's experiment; in a tick also where the
+ * experiment lies if it was deleted or restored meanwhile. -1 with errno. */
+int unit_dir_open(const struct walker *w, const struct unit *unit, const char *path);
 void read_run(struct walker *w, int dir, const struct unit *unit);
 void read_trace(struct walker *w, int dir, const struct unit *unit);
 void read_logged_model(struct walker *w, int dir, const struct unit *unit);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "formats/filestore/internal.h"
+#include "formats/filestore/tick.h"
 
 struct line_reader {
     struct walker *w;
@@ -17,6 +18,10 @@ struct line_reader {
     bool eof;
     bool failed; /* to be read, which has been told */
     bool torn;   /* the current line has no newline: it is the file's last, and may have been cut */
+    /* of a tick: up to where all lines could be read */
+    uint64_t good_end, good_lines;
+    uint64_t problems; /* before the current line */
+    bool bad;          /* a line could not be read */
 };
 
 /* Reads more behind what is unread. false at the end of the file and on an error, which is reported. */
@@ -163,7 +168,27 @@ static bool open_lines(struct walker *w, struct line_reader *in, int dir, const 
 {
     *in = (struct line_reader){.w = w};
     in->fd = file_open(w, dir, name, type);
-    return in->fd >= 0;
+    if (in->fd < 0)
+        return false;
+    tick_metric_begin(w, in->fd, &in->offset, &in->number);
+    in->good_end = in->offset;
+    in->good_lines = in->number;
+    in->problems = w->out->problems;
+    return true;
+}
+
+/* As next_line, and in a tick a last line without its newline is none: it may be half written. */
+static const char *next_whole_line(struct line_reader *in, size_t *len)
+{
+    const char *line;
+
+    in->bad |= in->w->out->problems != in->problems;
+    if (!in->bad) {
+        in->good_end = in->offset - (in->end - in->start);
+        in->good_lines = in->number;
+    }
+    line = next_line(in, len);
+    return line && in->torn && in->w->tick ? NULL : line;
 }
 
 /* A file without a line: MLflow reads no other metric of its run either. */
@@ -171,6 +196,7 @@ static void close_lines(struct line_reader *in)
 {
     if (in->number == 0 && !in->failed)
         problem(in->w, 0, "the metric's file is empty");
+    tick_metric_end(in->w, in->fd, in->good_end, in->good_lines, in->bad || in->failed, in->torn);
     close(in->fd);
 }
 
@@ -255,7 +281,7 @@ static void run_metric(struct walker *w, int dir, const char *name, unsigned cha
 
     if (!open_lines(w, &in, dir, name, type))
         return;
-    while ((line = next_line(&in, &len))) {
+    while ((line = next_whole_line(&in, &len))) {
         struct point p;
 
         if (!run_point(&in, line, len, &columns, &p))
@@ -338,7 +364,7 @@ static void model_metric(struct walker *w, int dir, const char *name, unsigned c
     if (!open_lines(w, &in, dir, name, type))
         return;
     walk->r->v[F_logged_model_metric_key] = value_text(key, strlen(key));
-    while ((line = next_line(&in, &len)))
+    while ((line = next_whole_line(&in, &len)))
         if (model_point(&in, line, len, walk))
             emit(w, walk->r);
     close_lines(&in);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "formats/filestore/internal.h"
+#include "formats/filestore/tick.h"
 
 #define META_FILE      "meta.yaml"
 #define VERSION_PREFIX "version-"
@@ -75,7 +76,9 @@ static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit
     good = state == META_GOOD && logged_fill(w, meta, unit, &r);
     path_back(w, back);
     if (good)
-        emit(w, &r);
+        tick_emit(w, &r, false);
+    if (*elsewhere)
+        tick_good(w);
     return good;
 }
 
@@ -147,6 +150,10 @@ static bool find_kind(struct walker *w, int dir, bool *prompt)
     enum tag_state state = tag_read(w, dir, "mlflow.prompt.is_prompt");
 
     *prompt = state == TAG_READ && w->file.len == 4 && strcasecmp(buf_str(&w->file), "true") == 0;
+    if (w->tick && state == TAG_READ && w->file.len == 0) { /* it may be on its way to be written */
+        problem(w, 0, "the tag mlflow.prompt.is_prompt is empty: a model or a prompt?");
+        state = TAG_UNREADABLE;
+    }
     return state != TAG_UNREADABLE;
 }
 
@@ -176,7 +183,7 @@ static bool emit_registered(struct walker *w, int dir, const struct unit *unit, 
         model->workspace = value_strn(model->workspace_text, workspace->len);
     }
     model->name = r.v[F_registered_model_name] = value_text(unit->name, strlen(unit->name));
-    emit(w, &r);
+    tick_emit(w, &r, false);
     return true;
 }
 
@@ -228,16 +235,22 @@ static void read_version(struct walker *w, int dir, const char *name, void *ctx)
     }
     record_init(&r, KIND_model_version);
     back = path_down(w, META_FILE);
+    tick_enter_anyway(w, dir, META_FILE);
     good = version_fill(w, dir, model, version, &r);
+    if (good)
+        tick_emit(w, &r, true);
+    tick_leave(w);
     path_back(w, back);
     if (good) {
-        emit(w, &r);
         buf_add(&w->versions, &version, sizeof version);
         record_init(&tag, KIND_model_version_tag);
         tag.v[F_model_version_tag_name] = model->name;
         tag.v[F_model_version_tag_workspace] = model->workspace;
         tag.v[F_model_version_tag_version] = value_int(version);
         each_value(w, dir, "tags", &tag, F_model_version_tag_key, F_model_version_tag_value);
+        tick_inner_end(w);
+    } else {
+        tick_unlisted(w);
     }
 }
 
@@ -257,7 +270,7 @@ static void read_alias(struct walker *w, int dir, const char *name, unsigned cha
     struct record r;
     int64_t version;
 
-    if (!file_read(w, dir, name, type, VALUE_COPIES))
+    if (!file_read(w, dir, name, type, VALUE_COPIES) || tick_pass(w, false))
         return;
     if (python_int(buf_str(&w->file), w->file.len, &version) != NUMBER_GOOD) {
         problem(w, 1, "the alias is not the number of a version: %s", shown(buf_str(&w->file), w->file.len));

@@ -11,7 +11,7 @@
 
 #include <xxhash.h>
 
-#include "formats/filestore/internal.h"
+#include "formats/filestore/tick_plan.h"
 
 enum {
     HELD_BACK = 8 << 20,   /* bytes that all units together may hold back */
@@ -27,16 +27,21 @@ enum listing { LIST_RUNS, LIST_TRACES, LIST_MODELS, LIST_END };
 
 struct slot {
     struct output out;
-    size_t large; /* bytes for large files, of LARGE_HELD */
-    bool done;    /* may be handed over when its turn comes */
+    struct experiment *of; /* of a tick: whose record goes before what is in it */
+    size_t large;          /* bytes for large files, of LARGE_HELD */
+    bool done;             /* may be handed over when its turn comes */
 };
 
 struct reading {
     struct mlruns *m;
     const struct mlruns_selection *selection;
     const struct mlruns_sink *sink;
-    bool *chosen;            /* experiments */
-    struct uri_tally *tally; /* of the threads that have ended; NULL: URIs are not looked at */
+    bool *chosen;           /* experiments */
+    struct tick_plan *tick; /* NULL: all is read */
+    bool failed;            /* the state can't be read: error says why */
+    struct err error;
+    pthread_mutex_t context_lock; /* of the experiments' contexts */
+    struct uri_tally *tally;      /* of the threads that have ended; NULL: URIs are not looked at */
 
     /* the plan: what is read next */
     pthread_mutex_t plan_lock;
@@ -62,6 +67,7 @@ struct reading {
 struct reader { /* a thread */
     struct reading *reading;
     struct walker walker;
+    struct tick_reader tick;
     struct unit unit;
     struct buf unit_path;
     char name[256];
@@ -70,21 +76,67 @@ struct reader { /* a thread */
 
 /* -- turns */
 
-static void hand_over(struct reading *r, struct output *out)
+static void hand_over_notes(struct reading *r, const struct output *out)
 {
     const char *p = buf_str(&out->notes), *end = p + out->notes.len;
+    const struct mlruns_sink *sink = r->sink;
 
     while (p < end) {
         const char *path = p + 1, *reason = path + strlen(path) + 1;
 
-        (*p == 'p' ? r->sink->problem : r->sink->warning)(r->sink->ctx, path, reason);
+        if (*p == 'p' || *p == 'w')
+            (*p == 'p' ? sink->problem : sink->warning)(sink->ctx, path, reason);
+        else
+            (*p == 'h' ? sink->held : sink->gone)(sink->tick_ctx, path, reason);
         p = reason + strlen(reason) + 1;
     }
+}
+
+static bool has_entities(const struct wire_counts *counts)
+{
+    for (int i = 0; i < KIND_COUNT; i++)
+        if (counts->n[i] && i != KIND_skipped)
+            return true;
+    return false;
+}
+
+/* Before the first records that are in an experiment which has not changed itself. */
+static void hand_over_context(struct reading *r, struct experiment *x)
+{
+    struct wire_counts counts = {0};
+
+    pthread_mutex_lock(&r->context_lock);
+    if (!x->sent && x->context.len) {
+        counts.n[KIND_experiment] = 1;
+        r->sink->records(r->sink->ctx, x->context.data, x->context.len, &counts);
+        x->sent = true;
+        buf_free(&x->context);
+    }
+    pthread_mutex_unlock(&r->context_lock);
+}
+
+static void hand_over(struct reading *r, struct output *out, struct experiment *of)
+{
+    uint64_t range[2];
+
+    hand_over_notes(r, out);
+    if (of && has_entities(&out->counts))
+        hand_over_context(r, of);
     if (out->data.len)
         r->sink->records(r->sink->ctx, out->data.data, out->data.len, &out->counts);
+    for (size_t at = 0; at < out->copies.len; at += sizeof range) {
+        memcpy(range, out->copies.data + at, sizeof range);
+        r->sink->state_copy(r->sink->tick_ctx, range[0], range[1]);
+    }
+    if (out->state.len)
+        r->sink->state(r->sink->tick_ctx, out->state.data, out->state.len);
     buf_reset(&out->data);
     buf_reset(&out->notes);
+    buf_reset(&out->copies);
+    buf_reset(&out->state);
     out->counts = (struct wire_counts){0};
+    out->problems = 0;
+    out->handed_over++;
 }
 
 static void wait_for_turn(struct reading *r, uint64_t number)
@@ -103,7 +155,7 @@ static struct slot *slot_of(struct reading *r, uint64_t number)
 /* Hands over what the slot, whose turn it is, has. */
 static void hand_over_slot(struct reading *r, struct slot *slot)
 {
-    hand_over(r, &slot->out);
+    hand_over(r, &slot->out, slot->of);
     if (slot->out.data.cap > 2 * r->slot_size)
         buf_free(&slot->out.data);
     pthread_mutex_lock(&r->turn_lock);
@@ -231,7 +283,7 @@ static void set_unit(struct reader *reader, enum unit_kind kind, struct experime
                      const char *name, unsigned char type)
 {
     snprintf(reader->name, sizeof reader->name, "%s", name);
-    reader->unit = (struct unit){.kind = kind, .name = reader->name, .type = type};
+    reader->unit = (struct unit){.kind = kind, .name = reader->name, .type = type, .of = x};
     if (x) {
         reader->unit.experiment = x->id;
         reader->unit.experiment_id = x->new_id;
@@ -289,6 +341,7 @@ static bool next_name(struct reading *r, struct reader *reader, enum unit_kind k
         if (!error && !yes)
             continue;
         set_unit(reader, error ? UNIT_UNREADABLE : kind, x, in, name, type);
+        reader->unit.listed = kind;
         if (error)
             reader->unit.trouble = look_error(error);
         return true;
@@ -305,6 +358,7 @@ static bool next_experiment(struct reading *r, struct reader *reader)
         if (!r->chosen[x - r->m->experiments])
             continue;
         set_unit(reader, x->trouble ? UNIT_UNREADABLE : UNIT_EXPERIMENT, x, "", "", x->type);
+        reader->unit.listed = UNIT_EXPERIMENT;
         reader->unit.trouble = x->trouble;
         if (x->trouble_at)
             buf_addf(&reader->unit_path, "/%s", x->trouble_at);
@@ -314,6 +368,26 @@ static bool next_experiment(struct reading *r, struct reader *reader)
     r->experiment = 0;
     r->listing = LIST_RUNS;
     return false;
+}
+
+/* Opens the listing of a folder of an experiment; the unit says so where it can't be. In a tick an experiment
+ * that is no longer where it was is looked for where it is then, once. */
+static int list_content(struct reading *r, struct reader *reader, struct experiment *x, enum unit_kind kind,
+                        const char *folder)
+{
+    int error = 0;
+
+    for (int try = 0; try < 2; try++) {
+        set_unit(reader, UNIT_UNREADABLE, x, folder, "", DT_DIR);
+        reader->unit.listed = kind;
+        error = open_listing(r, x, buf_str(&reader->unit_path));
+        if (error != ENOENT || !r->tick)
+            return error;
+        x->deleted = !x->deleted;
+    }
+    reader->unit.vanished = true;
+    x->bad = true; /* what else is in it need not be looked for */
+    return error;
 }
 
 /* The next run, trace or logged model. r->dir tells whether a folder is open; a listing that failed becomes a
@@ -330,14 +404,13 @@ static bool next_content(struct reading *r, struct reader *reader)
 
         if (!r->chosen[r->experiment] || x->bad)
             continue;
-        for (; r->listing < LIST_END; r->listing++) {
+        for (; r->listing < LIST_END && !x->bad; r->listing++) {
             enum unit_kind kind = listings[r->listing].kind;
             const char *folder = listings[r->listing].folder;
             int error;
 
             if (r->dir < 0) {
-                set_unit(reader, UNIT_UNREADABLE, x, folder, "", DT_DIR);
-                error = open_listing(r, x, buf_str(&reader->unit_path));
+                error = list_content(r, reader, x, kind, folder);
                 if (error) {
                     reader->unit.trouble = look_error(error);
                     r->listing++;
@@ -357,6 +430,7 @@ static bool next_registered(struct reading *r, struct reader *reader)
         int error;
 
         set_unit(reader, UNIT_UNREADABLE, NULL, MODELS, "", DT_DIR);
+        reader->unit.listed = UNIT_REGISTERED_MODEL;
         error = open_listing(r, NULL, MODELS);
         if (error) {
             reader->unit.trouble = look_error(error);
@@ -398,6 +472,12 @@ static bool take_unit(struct reading *r, struct reader *reader)
         reader->number = r->n_taken++;
         pthread_mutex_unlock(&r->turn_lock);
     }
+    if (taken && r->tick) {
+        struct slot *slot = slot_of(r, reader->number);
+
+        slot->of = reader->unit.listed == UNIT_EXPERIMENT ? NULL : reader->unit.of;
+        tick_plan_meet(r->tick, &reader->unit, &slot->out);
+    }
     pthread_mutex_unlock(&r->plan_lock);
     return taken;
 }
@@ -431,6 +511,87 @@ static const char *find_loop(struct walker *w, int fd, const struct unit *unit)
     return here.st_dev == above.st_dev && here.st_ino == above.st_ino ? loop : NULL;
 }
 
+/* Makes the record of a unit's experiment, for the case that it must go before the unit's: both have been
+ * sent before. false: it can't be made now. */
+static bool make_context(struct reader *reader)
+{
+    struct walker *w = &reader->walker;
+    struct experiment *x = reader->unit.of;
+    struct unit unit = {.kind = UNIT_EXPERIMENT, .experiment = x->id, .experiment_id = x->new_id, .name = ""};
+    struct output quiet = {0}, *out = w->out;
+    size_t back = w->path.len;
+    struct record r;
+    int fd;
+
+    pthread_mutex_lock(&reader->reading->context_lock);
+    if (!x->sent && !x->context.len && !x->unset) {
+        unit.deleted = reader->unit.deleted;
+        w->out = &quiet;
+        buf_reset(&w->scratch);
+        buf_addf(&w->scratch, "%s%s", unit.deleted ? TRASH "/" : "", x->id);
+        fd = unit_dir_open(w, &unit, buf_str(&w->scratch));
+        x->unset = fd < 0 || !experiment_fill(w, fd, &unit, &r);
+        if (!x->unset) {
+            record_set_part(&r, PART_UNCHANGED);
+            emit(w, &r);
+            buf_add(&x->context, quiet.data.data, quiet.data.len);
+        }
+        if (fd >= 0)
+            close(fd);
+        output_free(&quiet);
+        w->out = out;
+        path_back(w, back);
+    }
+    bool good = x->sent || x->context.len;
+    pthread_mutex_unlock(&reader->reading->context_lock);
+    return good;
+}
+
+/* What is known of the unit stays: it is left for the next tick. */
+static void hold_unit(struct walker *w, const struct unit *unit, const char *why)
+{
+    tick_note_held(w, why);
+    if (unit->known_from)
+        output_copy(w->out, unit->known_from, unit->known_to);
+    if (unit->listed == UNIT_EXPERIMENT)
+        *unit->bad = true;
+}
+
+static void read_unreadable(struct walker *w, const struct unit *unit)
+{
+    if (w->tick && unit->vanished) {
+        hold_unit(w, unit, "is not there");
+        return;
+    }
+    problem(w, 0, "%s", unit->trouble);
+    if (unit->known_from)
+        output_copy(w->out, unit->known_from, unit->known_to);
+}
+
+/* In a tick: reads the unit, open at fd, if it is not as it was. */
+static void read_changed(struct reader *reader, int fd,
+                         void (*read)(struct walker *, int, const struct unit *))
+{
+    const struct unit *unit = &reader->unit;
+    struct walker *w = &reader->walker;
+
+    if (unit->kind == UNIT_EXPERIMENT ? unit->old_deleted == unit->deleted && !tick_differs(w, fd, unit)
+                                      : !tick_differs(w, fd, unit)) {
+        output_copy(w->out, unit->known_from, unit->known_to);
+        return;
+    }
+    if (unit->kind != UNIT_EXPERIMENT && unit->of && reader->reading->selection->tick->old &&
+        !make_context(reader)) {
+        hold_unit(w, unit, "its experiment can't be read now");
+        return;
+    }
+    tick_begin(w, fd, unit);
+    read(w, fd, unit);
+    tick_end(w, unit);
+    if (unit->kind == UNIT_EXPERIMENT && w->tick->sent)
+        unit->of->sent = true;
+}
+
 static void read_unit(struct reader *reader)
 {
     static void (*const readers[])(struct walker *, int, const struct unit *) = {
@@ -450,17 +611,25 @@ static void read_unit(struct reader *reader)
     buf_add(&w->path, buf_str(&reader->unit_path), reader->unit_path.len);
     names_release(&w->names, (struct names_mark){0});
     if (unit->kind == UNIT_UNREADABLE) {
-        problem(w, 0, "%s", unit->trouble);
+        read_unreadable(w, unit);
         return;
     }
-    fd = dir_open(w->root, buf_str(&reader->unit_path));
+    fd = unit_dir_open(w, unit, buf_str(&reader->unit_path));
+    if (fd < 0 && errno == ENOENT && w->tick) {
+        hold_unit(w, unit, "is not there");
+        return;
+    }
     trouble = fd < 0 ? look_error(errno) : find_loop(w, fd, unit);
-    if (!trouble) {
+    if (!trouble && w->tick) {
+        read_changed(reader, fd, readers[unit->kind]);
+    } else if (!trouble) {
         readers[unit->kind](w, fd, unit);
     } else {
         problem(w, 0, "%s", trouble);
         if (unit->kind == UNIT_EXPERIMENT)
             *unit->bad = true;
+        if (unit->known_from)
+            output_copy(w->out, unit->known_from, unit->known_to);
     }
     if (fd >= 0)
         close(fd);
@@ -474,6 +643,16 @@ static void add_tally(struct reading *r, struct uri_tally *t)
     tally_free(t);
 }
 
+static void end_tick_reader(struct reading *r, struct tick_reader *t)
+{
+    pthread_mutex_lock(&r->turn_lock);
+    if (t->failed && !r->failed)
+        r->error = t->error;
+    r->failed |= t->failed;
+    pthread_mutex_unlock(&r->turn_lock);
+    tick_reader_free(t);
+}
+
 static void *reader_run(void *arg)
 {
     struct reader *reader = arg;
@@ -485,12 +664,18 @@ static void *reader_run(void *arg)
     reader->walker.large = on_large;
     reader->walker.full_ctx = reader;
     reader->walker.tally = r->tally ? tally_new() : NULL;
+    if (r->tick) {
+        tick_reader_init(&reader->tick, r->selection->tick);
+        reader->walker.tick = &reader->tick;
+    }
     while (take_unit(r, reader)) {
         reader->walker.out = &slot_of(r, reader->number)->out;
         read_unit(reader);
         buf_trim(&reader->walker.file);
         finish_unit(r, reader->number);
     }
+    if (r->tick)
+        end_tick_reader(r, &reader->tick);
     if (r->tally)
         add_tally(r, reader->walker.tally);
     walker_free(&reader->walker);
@@ -537,6 +722,25 @@ static bool choose_experiments(struct mlruns *m, const struct mlruns_selection *
     return true;
 }
 
+/* What is left of the state is not there any more. false with e filled: the state could not be read. */
+static bool end_tick(struct reading *r, struct err *e)
+{
+    struct output out = {0};
+    bool good = true;
+
+    if (!r->tick)
+        return true;
+    good = tick_plan_end(r->tick, &out, e);
+    if (good && r->failed) {
+        *e = r->error;
+        good = false;
+    }
+    hand_over(r, &out, NULL);
+    output_free(&out);
+    tick_plan_free(r->tick);
+    return good;
+}
+
 bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, const struct mlruns_sink *sink,
                  struct err *e)
 {
@@ -548,6 +752,7 @@ bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, con
         .plan_lock = PTHREAD_MUTEX_INITIALIZER,
         .turn_lock = PTHREAD_MUTEX_INITIALIZER,
         .turn_changed = PTHREAD_COND_INITIALIZER,
+        .context_lock = PTHREAD_MUTEX_INITIALIZER,
         .dir = -1,
     };
     bool good;
@@ -560,17 +765,17 @@ bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, con
         r.slot_size = HELD_BACK / r.n_slots < SLOT_SIZE ? HELD_BACK / r.n_slots : SLOT_SIZE;
         r.slots = xcalloc(r.n_slots, sizeof *r.slots);
         r.tally = sink->root ? tally_new() : NULL;
+        r.tick = selection->tick ? tick_plan_new(m, selection->tick) : NULL;
         run_readers(&r, jobs);
+        good = end_tick(&r, e);
         if (r.tally) {
             tally_report(m, r.tally, sink);
             tally_free(r.tally);
         }
         if (sink->same_name)
             report_same_names(m, r.chosen, sink);
-        for (size_t i = 0; i < r.n_slots; i++) {
-            buf_free(&r.slots[i].out.data);
-            buf_free(&r.slots[i].out.notes);
-        }
+        for (size_t i = 0; i < r.n_slots; i++)
+            output_free(&r.slots[i].out);
         free(r.slots);
         free(r.chunk);
         close_listing(&r);

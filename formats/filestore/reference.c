@@ -23,12 +23,11 @@ static bool is_readable(struct walker *w, const struct unit *unit, const char *f
         return v->good;
     buf_reset(&v->path);
     buf_add(&v->path, w->scratch.data, w->scratch.len);
-    fd = dir_open(w->root, buf_str(&v->path));
+    fd = unit_dir_open(w, unit, buf_str(&v->path));
     w->out = &quiet;
     v->good = fd >= 0 && check(w, fd, unit);
     w->out = out;
-    buf_free(&quiet.data);
-    buf_free(&quiet.notes);
+    output_free(&quiet);
     if (fd >= 0)
         close(fd);
     return v->good;

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "formats/filestore/internal.h"
+#include "formats/filestore/tick.h"
 
 #define META_FILE "meta.yaml"
 #define N_OF(a)   (sizeof(a) / sizeof(a)[0])
@@ -37,13 +38,23 @@ static bool dataset_fill(struct walker *w, struct yaml_reader *y, int dir, struc
     return good;
 }
 
+/* What was read of a folder's meta.yaml, the last that was: whether it is to be passed over. */
+static bool pass_meta(struct walker *w)
+{
+    size_t back = path_down(w, META_FILE);
+    bool pass = tick_pass(w, false);
+
+    path_back(w, back);
+    return pass;
+}
+
 static void read_dataset(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
     struct record r;
 
     (void)name;
-    if (dataset_fill(w, w->yaml, dir, &r)) {
+    if (dataset_fill(w, w->yaml, dir, &r) && !pass_meta(w)) {
         r.v[F_dataset_experiment_id] = unit_experiment_id(unit);
         emit(w, &r);
     }
@@ -71,7 +82,7 @@ static const struct dataset_name *dataset_look_up(struct walker *w, const struct
     buf_add(&d->path, w->scratch.data, w->scratch.len);
     buf_reset(&d->name);
     buf_reset(&d->digest);
-    fd = dir_open(w->root, buf_str(&d->path));
+    fd = unit_dir_open(w, unit, buf_str(&d->path));
     /* what is wrong with the dataset has been said where the experiment was read */
     w->out = &quiet;
     d->good = fd >= 0 && dataset_fill(w, w->other_yaml, fd, &r);
@@ -80,8 +91,7 @@ static const struct dataset_name *dataset_look_up(struct walker *w, const struct
         buf_add(&d->name, r.v[F_dataset_name].s, r.v[F_dataset_name].len);
         buf_add(&d->digest, r.v[F_dataset_digest].s, r.v[F_dataset_digest].len);
     }
-    buf_free(&quiet.data);
-    buf_free(&quiet.notes);
+    output_free(&quiet);
     if (fd >= 0)
         close(fd);
     return d->good ? d : NULL;
@@ -106,10 +116,9 @@ static struct id_key experiment_name(const struct record *r)
 }
 
 /* The stage in meta.yaml must be one, but the folder decides: MLflow 1.x only moves it to .trash. */
-static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
+bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct record *r)
 {
     const struct yaml_value *meta;
-    struct record r;
 
     switch (meta_read(w, w->yaml, dir, META_FILE, &meta)) {
     case META_GOOD:
@@ -120,13 +129,22 @@ static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
     default:
         return false;
     }
-    record_init(&r, KIND_experiment);
+    record_init(r, KIND_experiment);
     if (!meta_is(w, meta, "experiment_id", unit->experiment, true) || !meta_lifecycle(w, meta) ||
-        !meta_fill(w, meta, experiment_fields, N_OF(experiment_fields), &r))
+        !meta_fill(w, meta, experiment_fields, N_OF(experiment_fields), r))
         return false;
-    r.v[F_experiment_experiment_id] = unit_experiment_id(unit);
-    r.v[F_experiment_lifecycle_stage] = value_str(unit->deleted ? "deleted" : "active");
-    emit(w, &r);
+    r->v[F_experiment_experiment_id] = unit_experiment_id(unit);
+    r->v[F_experiment_lifecycle_stage] = value_str(unit->deleted ? "deleted" : "active");
+    return true;
+}
+
+static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
+{
+    struct record r;
+
+    if (!experiment_fill(w, dir, unit, &r))
+        return false;
+    tick_emit(w, &r, false);
     *unit->experiment_name = experiment_name(&r);
     return true;
 }
@@ -152,7 +170,7 @@ void read_experiment(struct walker *w, int dir, const struct unit *unit)
     record_init(&tag, KIND_experiment_tag);
     tag.v[F_experiment_tag_experiment_id] = unit_experiment_id(unit);
     each_value(w, dir, "tags", &tag, F_experiment_tag_key, F_experiment_tag_value);
-    each_dir(w, dir, "datasets", "", read_dataset, (void *)unit);
+    each_meta(w, dir, "datasets", read_dataset, (void *)unit);
 }
 
 /* -- inputs and outputs of runs */
@@ -248,7 +266,7 @@ static void read_input(struct walker *w, int dir, const char *name, void *ctx)
     (void)name;
     if (state == META_MISSING)
         problem(w, 0, "missing");
-    if (state == META_GOOD) {
+    if (state == META_GOOD && !tick_pass(w, false)) {
         type = yaml_get(meta, "source_type");
         source = yaml_get(meta, "source_id");
         if (!source || !source->text || source->len == 0 || source->kind == YAML_IS_NULL)
@@ -292,7 +310,7 @@ static void read_output(struct walker *w, int dir, const char *name, void *ctx)
     record_init(&r, KIND_model_output);
     if (state == META_MISSING)
         problem(w, 0, "missing");
-    if (state == META_GOOD) {
+    if (state == META_GOOD && !tick_pass(w, false)) {
         type = yaml_get(meta, "destination_type");
         if (!text_is(type, "MODEL_OUTPUT")) {
             problem(w, type ? type->line : 0, "destination_type is not MODEL_OUTPUT");
@@ -402,7 +420,7 @@ static bool emit_run(struct walker *w, int dir, const struct unit *unit)
     path_back(w, back);
     if (good) {
         find_run_name(w, dir, meta, &r.v[F_run_run_name]);
-        emit(w, &r);
+        tick_emit(w, &r, false);
     }
     return good;
 }
@@ -423,6 +441,6 @@ void read_run(struct walker *w, int dir, const struct unit *unit)
     record_init(&r, KIND_tag);
     r.v[F_tag_run_id] = id;
     each_value(w, dir, "tags", &r, F_tag_key, F_tag_value);
-    each_dir(w, dir, "inputs", "", read_input, (void *)unit);
-    each_dir(w, dir, "outputs", "", read_output, (void *)unit);
+    each_meta(w, dir, "inputs", read_input, (void *)unit);
+    each_meta(w, dir, "outputs", read_output, (void *)unit);
 }

@@ -2,6 +2,7 @@
 #include "formats/filestore/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "common/io.h"
 #include "formats/filestore/internal.h"
 #include "formats/filestore/place.h"
+#include "formats/filestore/tick_plan.h"
 
 const char *mlruns_path(const struct mlruns *m)
 {
@@ -37,8 +39,9 @@ bool mlruns_experiment_place(const struct mlruns *m, size_t i, struct unit *unit
     return !m->experiments[i].bad;
 }
 
-static void experiment_free(struct experiment *x)
+void experiment_free(struct experiment *x)
 {
+    buf_free(&x->context);
     free(x->id);
     free(x->new_id);
     free(x->trouble);
@@ -270,7 +273,7 @@ static void hash_hex(XXH128_hash_t hash, char out[33])
 
 /* Finds the source: the hash of all experiments' ids and meta.yaml files. Folders that are no experiments go.
  */
-static void survey_all(struct mlruns *m, struct walker *w)
+static void survey_all(struct mlruns *m, struct walker *w, const struct state *known)
 {
     XXH3_state_t *state = XXH3_createState();
     size_t n = 0;
@@ -279,13 +282,16 @@ static void survey_all(struct mlruns *m, struct walker *w)
         xnomem("");
     XXH3_128bits_reset(state);
     for (size_t i = 0; i < m->n; i++) {
-        if (survey(m, w, &m->experiments[i], state))
+        if (m->experiments[i].known || survey(m, w, &m->experiments[i], state))
             m->experiments[n++] = m->experiments[i];
         else
             experiment_free(&m->experiments[i]);
     }
     m->n = n;
-    hash_hex(XXH3_128bits_digest(state), m->source);
+    if (known)
+        memcpy(m->source, state_head(known)->stream, sizeof m->source);
+    else
+        hash_hex(XXH3_128bits_digest(state), m->source);
     XXH3_freeState(state);
 }
 
@@ -341,7 +347,7 @@ static void sort_experiments(struct mlruns *m)
 
 /* The active experiments are listed before and after the deleted ones: one that is restored or deleted in the
  * meantime is found in one place at least, and where it no longer is, that is said. */
-static bool scan(struct mlruns *m, struct err *e)
+static bool scan(struct mlruns *m, const struct state *known, struct err *e)
 {
     struct output out = {0};
     struct walker w;
@@ -356,30 +362,80 @@ static bool scan(struct mlruns *m, struct err *e)
     if (good && trash >= 0)
         good = list_experiments(m, &w, trash, true, e) && list_experiments(m, &w, m->root, false, e);
     sort_experiments(m);
+    if (known) {
+        tick_drop_moved(m);
+        good = good && tick_find_known(m, known, e);
+    }
     find_twins(m);
     if (good)
-        survey_all(m, &w);
+        survey_all(m, &w, known);
     walker_free(&w);
-    buf_free(&out.data);
-    buf_free(&out.notes);
+    output_free(&out);
     if (trash >= 0)
         close(trash);
     return good;
 }
 
+static char *location_folder(const char *location, struct err *e)
+{
+    char *path = location_path(location, e);
+
+    for (size_t len = path ? strlen(path) : 0; len > 1 && path[len - 1] == '/'; len--)
+        path[len - 1] = '\0';
+    return path;
+}
+
 struct mlruns *mlruns_open(const char *location, struct err *e)
 {
     struct mlruns *m;
-    char *path = location_path(location, e);
+    char *path = location_folder(location, e);
 
     if (!path)
         return NULL;
-    for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
-        path[len - 1] = '\0';
     m = xcalloc(1, sizeof *m);
     m->root = place_find(path, &m->path, &m->warnings, e);
     free(path);
-    if (m->root >= 0 && scan(m, e))
+    if (m->root >= 0 && scan(m, NULL, e))
+        return m;
+    mlruns_close(m);
+    return NULL;
+}
+
+char *mlruns_real_path(const struct mlruns *m)
+{
+    char *real = xrealpath(m->path);
+
+    return real ? real : xstrdup(m->path);
+}
+
+/* The path, or that of mlruns in it, where the state's store is; malloc'ed, NULL when neither is. */
+static char *known_path(const char *path, const struct state *state)
+{
+    for (int i = 0; i < 2; i++) {
+        char *candidate = i ? xasprintf("%s/mlruns", path) : xstrdup(path), *real = xrealpath(candidate);
+        bool same = real && strcmp(real, state_head(state)->source) == 0;
+
+        free(real);
+        if (same)
+            return candidate;
+        free(candidate);
+    }
+    return NULL;
+}
+
+struct mlruns *mlruns_open_known(const char *location, const struct state *state, struct err *e)
+{
+    char *path = location_folder(location, e), *known = path ? known_path(path, state) : NULL;
+    struct mlruns *m = known ? xcalloc(1, sizeof *m) : NULL;
+
+    free(path);
+    if (!path || !known)
+        return path ? mlruns_open(location, e) : NULL;
+    m->path = known;
+    m->root = dir_open(AT_FDCWD, known);
+    if (m->root < 0)
+        err_set(e, known, "%s", look_error(errno));
+    else if (scan(m, state, e))
         return m;
     mlruns_close(m);
     return NULL;

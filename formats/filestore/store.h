@@ -25,6 +25,10 @@ bool mlruns_is_store(int dir);
  * experiments or registered models, else the folder `mlruns` in it, else the folder itself when it is a store
  * without experiments: has .trash or is called mlruns. NULL with e filled when there is none. */
 struct mlruns *mlruns_open(const char *location, struct err *e);
+/* The same for a tick of a sync after the first: what the state knows is not read to find the store. It must
+ * lie where it lay. */
+struct state;
+struct mlruns *mlruns_open_known(const char *location, const struct state *state, struct err *e);
 void mlruns_close(struct mlruns *m);
 /* The folder that was chosen, as given or with /mlruns added. */
 const char *mlruns_path(const struct mlruns *m);
@@ -46,6 +50,8 @@ bool mlruns_has_twins(const struct mlruns *m);
 bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char *path, const char *id),
                            void *ctx, struct err *e);
 
+/* The store's real path; malloc'ed. */
+char *mlruns_real_path(const struct mlruns *m);
 /* The store's real path as a file: URI, malloc'ed; NULL with e filled. */
 char *mlruns_place(const struct mlruns *m, struct err *e);
 /* From now on URIs that say where the store lies say that it lies at `to`, a URI or an absolute path, or,
@@ -63,6 +69,16 @@ struct mlruns_selection {
     bool registry;                  /* registered models and prompts */
     uint64_t shard, shards; /* runs, traces, models whose id's hash is shard modulo shards; 0 of 1: all */
     unsigned jobs;          /* reader threads, at least 1 */
+    const struct mlruns_tick *tick; /* NULL: all is read */
+};
+
+/* A tick of a sync. Only what has changed since the last one is read and handed on, with parents marked; what
+ * may be half written waits for the next, and what can't be read is a problem that stops nothing. The sink is
+ * given what the next state is made of. */
+struct mlruns_tick {
+    const struct state
+        *old;      /* of the last tick; NULL: this is the first. It must live as long as the reading. */
+    int64_t began; /* ns since the epoch, before the store was opened */
 };
 
 /* The stream's source id, 32 hex digits, from the ids and meta.yaml files of all experiments and from the
@@ -90,6 +106,15 @@ struct mlruns_sink {
     void (*root)(void *ctx, const char *root, uint64_t n, bool here);
     /* How many URIs of a field got another root, and how many say nothing of the store's place. */
     void (*relocated)(void *ctx, const struct kind_desc *kind, int field, uint64_t n, uint64_t left);
+    /* Of a tick. Items of the next state, in order: those given, and those of the old one from one place to
+     * another (state_write_copy). */
+    void (*state)(void *ctx, const char *items, size_t len);
+    void (*state_copy)(void *ctx, uint64_t from, uint64_t to);
+    /* What is left for the next tick, and what was there at the last one and is no longer, with a word on it.
+     */
+    void (*held)(void *ctx, const char *path, const char *reason);
+    void (*gone)(void *ctx, const char *path, const char *reason);
+    void *tick_ctx; /* of these four */
     void *ctx;
 };
 

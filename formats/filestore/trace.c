@@ -5,6 +5,7 @@
 
 #include "formats/stream/json.h"
 #include "formats/filestore/internal.h"
+#include "formats/filestore/tick.h"
 
 #define INFO_FILE  "trace_info.yaml"
 #define SOURCE_RUN "mlflow.assessment.sourceRunId"
@@ -253,7 +254,7 @@ static void read_assessment(struct walker *w, int dir, const char *name, unsigne
     memcpy(id, key, len - strlen(ending));
     id[len - strlen(ending)] = '\0';
     record_init(&r, KIND_assessment);
-    if (meta_read(w, w->yaml, dir, name, &meta) != META_GOOD ||
+    if (meta_read(w, w->yaml, dir, name, &meta) != META_GOOD || tick_pass(w, false) ||
         !meta_is(w, meta, "assessment_id", id, false) || !meta_is(w, meta, "trace_id", trace, false) ||
         !meta_fill(w, meta, assessment_fields, N_OF(assessment_fields), &r) ||
         !fill_time(w, meta, "create_time", &r.v[F_assessment_create_time]) ||
@@ -351,7 +352,7 @@ static bool emit_trace(struct walker *w, int dir, const struct unit *unit)
     if (good) {
         r.v[F_trace_trace_id] = value_text(unit->name, strlen(unit->name));
         r.v[F_trace_experiment_id] = unit_experiment_id(unit);
-        emit(w, &r);
+        tick_emit(w, &r, false);
     }
     return good;
 }

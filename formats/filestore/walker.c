@@ -9,6 +9,7 @@
 
 #include "common/printable.h"
 #include "formats/filestore/internal.h"
+#include "formats/filestore/tick.h"
 
 /* -- walker */
 
@@ -47,6 +48,20 @@ void walker_free(struct walker *w)
     free(w->verdicts);
     located_free(w->located);
     arena_free(&w->uris);
+}
+
+void output_copy(struct output *out, uint64_t from, uint64_t to)
+{
+    buf_add(&out->copies, &from, sizeof from);
+    buf_add(&out->copies, &to, sizeof to);
+}
+
+void output_free(struct output *out)
+{
+    buf_free(&out->data);
+    buf_free(&out->notes);
+    buf_free(&out->copies);
+    buf_free(&out->state);
 }
 
 size_t path_down(struct walker *w, const char *name)
@@ -111,6 +126,7 @@ void problem(struct walker *w, uint64_t line, const char *fmt, ...)
 {
     va_list ap;
 
+    w->out->problems++;
     va_start(ap, fmt);
     note(w, 'p', line, fmt, ap);
     va_end(ap);
@@ -221,14 +237,18 @@ static int list_below(struct walker *w, int dir, const char *name)
     int fd = dir_open(dir, name), error;
 
     if (fd < 0) {
-        if (errno == ENOTDIR)
+        error = errno;
+        if (error != ENOENT)
+            tick_unlisted(w);
+        if (error == ENOTDIR)
             problem(w, 0, "not a folder");
-        else if (errno != ENOENT)
-            problem(w, 0, "%s", look_error(errno));
+        else if (error != ENOENT)
+            problem(w, 0, "%s", look_error(error));
         return -1;
     }
     error = names_list(&w->names, fd, w->chunk);
     if (error) {
+        tick_unlisted(w);
         problem(w, 0, "%s", look_error(error));
         close(fd);
         return -1;
@@ -245,19 +265,32 @@ struct file_walk {
 
 static void walk_files(struct walker *w, int dir, const char *name, struct file_walk *walk);
 
+static void walk_file(struct walker *w, int dir, const char *name, unsigned char type,
+                      const struct file_walk *walk)
+{
+    if (!tick_enter(w, dir, name))
+        return;
+    walk->fn(w, dir, name, type, w->path.data + walk->base, walk->ctx);
+    tick_leave(w);
+}
+
 static void walk_entry(struct walker *w, int dir, size_t i, struct file_walk *walk)
 {
     const char *name = names_at(&w->names, i);
     unsigned char type = w->names.items[i].type;
     bool is_dir;
 
+    if (tick_is_hidden(w, name)) {
+        warning(w, 0, "a hidden file, which is not taken for a key");
+        return;
+    }
     if (type == DT_UNKNOWN)
         type = entry_type(dir, name);
     /* a link that can't be followed is no folder for MLflow either: it is opened as a file, which fails */
     if (type == DT_LNK && entry_is_dir(dir, name, type, &is_dir) == 0 && is_dir)
         warning(w, 0, "a link to a folder, which MLflow does not follow here");
     else if (type != DT_DIR)
-        walk->fn(w, dir, name, type, w->path.data + walk->base, walk->ctx);
+        walk_file(w, dir, name, type, walk);
     else if (walk->depth == KEY_MAX_DEPTH)
         problem(w, 0, "more than %d folders deep", KEY_MAX_DEPTH);
     else
@@ -328,7 +361,8 @@ void each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
     for (size_t i = mark.n; fd >= 0 && i < end; i++) {
         size_t up;
 
-        if (strncmp(names_at(&w->names, i), prefix, strlen(prefix)) != 0)
+        if (strncmp(names_at(&w->names, i), prefix, strlen(prefix)) != 0 ||
+            tick_is_hidden(w, names_at(&w->names, i)))
             continue;
         up = path_down(w, names_at(&w->names, i));
         visit_dir(w, fd, i, fn, ctx);
@@ -338,6 +372,34 @@ void each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
     if (fd >= 0)
         close(fd);
     path_back(w, back);
+}
+
+struct meta_walk {
+    void (*fn)(struct walker *w, int dir, const char *name, void *ctx);
+    void *ctx;
+};
+
+static void visit_meta(struct walker *w, int dir, const char *name, void *ctx)
+{
+    const struct meta_walk *walk = ctx;
+    size_t back = path_down(w, "meta.yaml");
+    bool wanted = tick_enter(w, dir, "meta.yaml");
+
+    path_back(w, back);
+    if (!wanted)
+        return;
+    walk->fn(w, dir, name, walk->ctx);
+    back = path_down(w, "meta.yaml");
+    tick_leave(w);
+    path_back(w, back);
+}
+
+void each_meta(struct walker *w, int dir, const char *sub,
+               void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
+{
+    struct meta_walk walk = {.fn = fn, .ctx = ctx};
+
+    each_dir(w, dir, sub, "", visit_meta, &walk);
 }
 
 struct value_walk {
@@ -350,7 +412,8 @@ static void emit_value(struct walker *w, int dir, const char *name, unsigned cha
 {
     const struct value_walk *walk = ctx;
 
-    if (!file_read(w, dir, name, type, VALUE_COPIES))
+    if (!file_read(w, dir, name, type, VALUE_COPIES) ||
+        tick_pass(w, walk->r->kind->kind == KIND_param || walk->r->kind->kind == KIND_logged_model_param))
         return;
     walk->r->v[walk->key] = value_text(key, strlen(key));
     walk->r->v[walk->value] = value_text(buf_str(&w->file), w->file.len);
@@ -362,6 +425,21 @@ void each_value(struct walker *w, int dir, const char *sub, struct record *r, in
     struct value_walk walk = {.r = r, .key = key, .value = value};
 
     each_file(w, dir, sub, emit_value, &walk);
+}
+
+int unit_dir_open(const struct walker *w, const struct unit *unit, const char *path)
+{
+    static const char trash[] = TRASH "/";
+    size_t len = sizeof trash - 1;
+    int fd = dir_open(w->root, path);
+    char *other;
+
+    if (fd >= 0 || errno != ENOENT || !w->tick || !unit->experiment)
+        return fd;
+    other = strncmp(path, trash, len) == 0 ? xstrdup(path + len) : xasprintf("%s%s", trash, path);
+    fd = dir_open(w->root, other);
+    free(other);
+    return fd;
 }
 
 bool has_folder(int dir, const char *const *names)

@@ -16,6 +16,7 @@ struct state_promotion {
     struct sorter *map; /* key: kind NUL, key; data: value */
     struct spill *spill;
     struct idmap *unsent;
+    bool mapped; /* something was added to the map */
     struct buf key, value, item;
 };
 
@@ -39,6 +40,7 @@ static void make_key(const struct state_map_entry *m, struct buf *out)
 
 bool state_promotion_map(struct state_promotion *p, const struct state_map_entry *m, struct err *e)
 {
+    p->mapped = true;
     make_key(m, &p->key);
     return sorter_add(p->map, p->key.data, p->key.len, m->value.s, m->value.len, e);
 }
@@ -180,6 +182,9 @@ static bool write_units(struct state_promotion *p, struct state_cursor *c, struc
 bool state_promotion_commit(struct state_promotion *p, uint64_t generation, const char *path, struct err *e)
 {
     struct state_head head = *state_head(p->state);
+    bool same = head.generation == generation && !p->mapped && idmap_len(p->unsent) == 0;
+    if (same) /* as it is after an idle tick */
+        return state_rename(p->state, path, e);
     head.generation = generation;
     struct state_writer *w = state_writer_new(path, &head, e);
     struct state_cursor c;

@@ -60,7 +60,7 @@ static void add_number(struct buf *out, uint64_t n)
 /* Signed ones: the small of either sign are short. */
 static void add_signed(struct buf *out, int64_t n)
 {
-    add_number(out, ((uint64_t)n << 1) ^ (uint64_t)(n >> 63));
+    add_number(out, ((uint64_t)n << 1) ^ (n < 0 ? UINT64_MAX : 0));
 }
 
 static void add_text(struct buf *out, const char *s, size_t len)
@@ -358,6 +358,18 @@ int state_file_next(struct state_cursor *c, struct state_files *files, struct st
     return r.bad ? damaged(c->state, e) - 1 : 1;
 }
 
+/* The directory, so that the name outlives a loss of power. */
+static void sync_directory(const char *path)
+{
+    char *dir = file_dirname(path);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(dir);
+}
+
 /* -- opening */
 
 static bool copy_id(const struct state_text *t, char out[33])
@@ -412,8 +424,8 @@ static bool check_sum(struct state *s, uint64_t size, struct err *e)
         at += n > 0 ? (uint64_t)n : 0;
     }
     bool good = at == s->end && size == s->end + SUM_LEN && pread(s->fd, want, SUM_LEN, (off_t)at) == SUM_LEN;
-    for (int i = SUM_LEN; good && i-- > 0;)
-        got = got << 8 | want[i];
+    for (int i = 0; good && i < SUM_LEN; i++)
+        got |= (uint64_t)want[i] << 8 * i;
     good = good && got == XXH3_64bits_digest(sum);
     XXH3_freeState(sum);
     free(chunk);
@@ -552,16 +564,12 @@ bool state_write_map_of(struct state_writer *w, const struct state *s, struct er
     return ok;
 }
 
-/* The directory, so that the name outlives a loss of power. */
-static void sync_directory(const char *path)
+bool state_rename(const struct state *s, const char *path, struct err *e)
 {
-    char *dir = file_dirname(path);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-    free(dir);
+    if (rename(s->path, path) != 0)
+        return err_set(e, path, "cannot give %s this name: %s", s->path, strerror(errno));
+    sync_directory(path);
+    return true;
 }
 
 bool state_writer_commit(struct state_writer *w, struct err *e)

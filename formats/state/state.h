@@ -139,6 +139,8 @@ bool state_write_copy(struct state_writer *w, struct state_cursor *c, uint64_t f
                       struct err *e);
 /* Appends all map entries of s as they are. */
 bool state_write_map_of(struct state_writer *w, const struct state *s, struct err *e);
+/* Gives a state that is whole another name, in place of what had it. */
+bool state_rename(const struct state *s, const char *path, struct err *e);
 /* Closes the state, syncs it, and gives it its name, in place of what had it. */
 bool state_writer_commit(struct state_writer *w, struct err *e);
 /* Frees it; one that was not committed leaves nothing behind. NULL is fine. */

@@ -1,0 +1,523 @@
+#!/usr/bin/env bats
+# mlruns-dump --since: what a tick sends, what it leaves for the next, and what it keeps. A tick's clock is set (tests/later.c), so
+# that what was written a moment ago has settled or not.
+
+load helpers
+load dump_helpers
+
+setup_file() {
+    "${CC:-cc}" -shared -fPIC -O1 -o "$BATS_FILE_TMPDIR/later.so" "$ROOT/tests/later.c" -ldl
+}
+
+setup() {
+    work
+    copy_tree
+    RUN=mlruns/$EXP/$SHALLOW
+    DELTAS=
+    N=0
+    LATER=600
+}
+
+# at SECONDS COMMAND...: runs it so much later
+at() {
+    local seconds=$1
+    shift
+    env LD_PRELOAD="$BATS_FILE_TMPDIR/later.so" ASAN_OPTIONS=verify_asan_link_order=0 LATER="$seconds" "$@"
+}
+
+# A tick, some minutes after the last one: its stream is ./tick.mlr, messages are in $stderr; its state becomes the state.
+tick() { # [ARGUMENT...]
+    status=0
+    LATER=$((LATER + 300))
+    at $LATER mlruns-dump -v --since state --next-state state.new "$@" ./mlruns >tick.mlr 2>err || status=$?
+    stderr=$(cat err)
+    [ $status -eq 2 ] || promote
+}
+
+promote() {
+    mv state.new state
+    N=$((N + 1))
+    cp tick.mlr tick-$N.mlr
+    DELTAS="$DELTAS tick-$N.mlr"
+}
+
+# What the last tick has sent: "kind key mark" or the like, by a jq program.
+sent() { # PROGRAM
+    ml-transform -q --json <tick.mlr | jq -r "select(.kind != \"header\" and .kind != \"trailer\") | $1" | sort | xargs -d '\n'
+}
+
+kinds_sent() {
+    sent '.kind + (if .partial then ":" + .partial else "" end)'
+}
+
+# The ticks so far make what a full dump gives.
+assert_whole() {
+    python3 "$ROOT/tests/apply_deltas.py" $DELTAS >made
+    at $LATER mlruns-dump -q --no-warnings --next-state other.state mlruns >full.mlr
+    python3 "$ROOT/tests/apply_deltas.py" full.mlr >wanted
+    cmp made wanted || { diff made wanted >&2; false; }
+}
+
+assert_idle() {
+    tick
+    assert_status 0
+    assert_equal "$(kinds_sent)" ""
+}
+
+@test "the first tick sends all, a whole of format 1; the second nothing, opens no file and looks at each once" {
+    tick
+    assert_status 0
+    assert_contains "$stderr" "there is no state state so far"
+    assert_equal "$(json tick.mlr | head -1 | jq -c '[.format, .base, (.state | length)]')" "[1,null,32]"
+    mlruns-dump -q mlruns >plain.mlr
+    cmp <(json tick.mlr | sed '1d;$d') <(json plain.mlr | sed '1d;$d')
+    ml-load -q sqlite:///first.db <tick.mlr
+    ml-verify -q sqlite:///first.db <plain.mlr >/dev/null
+    state=$(json tick.mlr | head -1 | jq -r .state)
+    export OPEN_LOG=$WORK/opened STAT_LOG=$WORK/looked
+    tick
+    assert_status 0
+    unset OPEN_LOG STAT_LOG
+    assert_equal "$(kinds_sent)" ""
+    assert_equal "$(json tick.mlr | head -1 | jq -c '[.format, .base, .state]')" "[2,0,\"$state\"]"
+    [ ! -e opened ] || { cat opened >&2; false; }
+    # by name: each file of the tree but artifacts, once (the run whose folder is a link, and what is in links, apart)
+    [ "$(grep -c . looked)" -ge 60 ]
+    assert_equal "$(sort looked | grep -v '^meta.yaml$\|^trace_info.yaml$' | uniq -c | awk '$1 > 20' | wc -l)" 0
+    assert_equal "$(grep -c '^meta.yaml$\|^trace_info.yaml$' looked)" "$(find mlruns -name artifacts -prune -o \( -name meta.yaml -o -name trace_info.yaml \) -print | wc -l)"
+}
+
+@test "a changed tag, a new param, a point: the run goes before them as unchanged, with its experiment; nothing else is sent" {
+    tick
+    echo -n better >"$RUN/tags/quality"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:unchanged run:unchanged tag"
+    assert_equal "$(sent 'select(.kind == "tag") | "\(.run_id) \(.key) \(.value)"')" "$SHALLOW quality better"
+    assert_whole
+    mkdir -p "$RUN/params" "$RUN/metrics"
+    echo -n 7 >"$RUN/params/late"
+    echo "1700000000000 0.5 900" >>"$RUN/metrics/new"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:unchanged latest_metric metric param run:unchanged"
+    echo "1700000000001 0.25 901" >>"$RUN/metrics/new"
+    echo "1600000000000 4 3" >>"$RUN/metrics/new"
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | .step')" "3 901"
+    assert_equal "$(sent 'select(.kind == "latest_metric") | .step')" "901"
+    assert_whole
+    echo "1600000000000 4 4" >>"$RUN/metrics/new"
+    tick
+    assert_equal "$(sent 'select(.kind == "latest_metric") | .step')" "4"
+    assert_whole
+    assert_idle
+}
+
+@test "fields of parents: what changed is marked changed; new ones have no mark and come whole" {
+    tick
+    sed -i 's/^end_time: .*/end_time: 1999999999999/' "$RUN/meta.yaml"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:unchanged run:changed"
+    sed -i 's/^name: .*/name: another name/' "mlruns/$EXP/meta.yaml"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:changed"
+    cp -r "$RUN" "mlruns/$EXP/$(printf 'a%031d' 7)"
+    sed -i "s/$SHALLOW/$(printf 'a%031d' 7)/" "mlruns/$EXP/$(printf 'a%031d' 7)/meta.yaml"
+    tick
+    assert_equal "$(sent 'select(.kind == "run") | "\(.run_id) \(.partial)"')" "$(printf 'a%031d' 7) null"
+    cp -r "mlruns/$EXP" mlruns/77
+    rm -rf mlruns/77/traces mlruns/77/models mlruns/77/[0-9a-f]*[0-9a-f]
+    sed -i "s/^experiment_id: .*/experiment_id: '77'/; s/^name: .*/name: seventy-seven/" mlruns/77/meta.yaml
+    tick
+    assert_equal "$(sent 'select(.kind == "experiment") | "\(.experiment_id) \(.partial)"')" "77 null"
+    assert_whole
+    assert_idle
+}
+
+@test "the name that a run has in its tag alone, and a model that becomes a prompt, are fields that changed" {
+    sed -i '/^run_name:/d' "$RUN/meta.yaml"
+    tick
+    echo -n renamed >"$RUN/tags/mlflow.runName"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:unchanged run:changed tag"
+    assert_equal "$(sent 'select(.kind == "run") | .run_name')" renamed
+    assert_whole
+}
+
+@test "what was touched, or written again as it was, is not sent" {
+    tick
+    touch "$RUN"/tags/* "$RUN"/params/* "$RUN"/metrics/* "$RUN/meta.yaml" "mlruns/$EXP/meta.yaml"
+    find "$RUN/tags" "$RUN/params" -type f | while read -r f; do cp "$f" copy && cat copy >"$f"; done
+    chmod 600 "$RUN/meta.yaml"
+    assert_idle
+    OPEN_LOG=$WORK/opened tick
+    [ ! -e opened ] || { cat opened >&2; false; }
+}
+
+@test "racy: the same size, mtime and inode, written again within the clock's tick, is noticed" {
+    tick
+    echo -n aa >"$RUN/tags/racy"
+    cp -p "$RUN/tags/racy" stamp
+    # a tick at once: what changed a moment ago is not trusted
+    LATER=-297
+    tick
+    assert_equal "$(sent 'select(.kind == "tag") | .value')" aa
+    echo -n bb >"$RUN/tags/racy"
+    touch -r stamp "$RUN/tags/racy"
+    LATER=300
+    tick
+    assert_equal "$(sent 'select(.kind == "tag") | .value')" bb
+    assert_whole
+}
+
+@test "an earlier mtime is a change, too; so is another inode: of a metric file all is sent again" {
+    tick
+    sed 's/^end_time: .*/end_time: 1888888888888/' "$RUN/meta.yaml" >meta
+    touch -d '2001-01-01' meta
+    cat meta >"$RUN/meta.yaml"
+    touch -d '2001-01-01' "$RUN/meta.yaml"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:unchanged run:changed"
+    file=$(ls "$RUN"/metrics/* | head -1)
+    n=$(grep -c . "$file")
+    cp -p "$file" "$file.x"
+    echo "1700000000009 1.5 999" >>"$file.x"
+    mv "$file.x" "$file"
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | .kind' | wc -w)" $((n + 1))
+    assert_whole
+}
+
+@test "a metric file that was cut, rewritten or replaced by a link is read from its beginning; what it lost is told, not passed on" {
+    file=$(ls "$RUN"/metrics/* | head -1)
+    tick
+    cp "$file" before
+    head -1 before >"$file"
+    tick
+    assert_contains "$stderr" "metrics/$(basename "$file"): was cut since the last tick"
+    assert_equal "$(sent 'select(.kind == "metric") | .kind' | wc -w)" 1
+    sed 's/ / 0/' before >"$file" # of other values
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | .kind' | wc -w)" "$(grep -c . before)"
+    mkdir aside
+    { cat before; echo "1700000000009 2.5 77"; } >aside/real
+    rm "$file"
+    ln -s "$WORK/aside/real" "$file"
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | .kind' | wc -w)" $(($(grep -c . before) + 1))
+    assert_idle
+    echo "1700000000010 2.5 78" >>aside/real
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | .step')" 78
+}
+
+@test "a last line without its newline is never a point, wherever it was cut" {
+    tick
+    line="1700000000000 3.125 1234"
+    for ((i = 1; i <= ${#line}; i++)); do
+        printf '%s' "${line:0:i}" >"$RUN/metrics/torn"
+        tick
+        assert_status 0
+        assert_equal "$(kinds_sent)" ""
+        assert_contains "$stderr" "metrics/torn: the last line has no newline so far: left for the next tick"
+    done
+    echo >>"$RUN/metrics/torn"
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | "\(.value) \(.step)"')" "3.125 1234"
+    assert_whole
+}
+
+@test "young: an empty tag and any param wait until they have settled; a tag that says something does not" {
+    tick
+    at=$LATER
+    printf '' >"$RUN/tags/empty"
+    echo -n x >"$RUN/tags/full"
+    echo -n 1 >"$RUN/params/young"
+    LATER=-300
+    tick
+    assert_status 0
+    assert_equal "$(sent 'select(.kind == "tag" or .kind == "param") | .key')" full
+    assert_contains "$stderr" "tags/empty: empty, and was changed a moment ago: left for the next tick"
+    assert_contains "$stderr" "params/young: was changed a moment ago: left for the next tick"
+    LATER=$at
+    tick
+    assert_equal "$(sent 'select(.kind == "tag" or .kind == "param") | .key')" "empty young"
+    assert_whole
+    assert_idle
+}
+
+@test "a tag that is emptied a moment ago keeps what it was; settled, it is empty" {
+    tick
+    at=$LATER
+    tag=$(ls "$RUN"/tags/* | head -1)
+    : >"$tag"
+    LATER=-300
+    tick
+    assert_equal "$(kinds_sent)" ""
+    LATER=$at
+    tick
+    assert_equal "$(sent 'select(.kind == "tag") | .value')" ""
+    assert_equal "$(kinds_sent)" "experiment:unchanged run:unchanged tag"
+    assert_whole
+}
+
+@test "a clock that is behind the file system's holds nothing back for ever" {
+    tick
+    at=$LATER
+    echo -n 1 >"$RUN/params/ahead"
+    touch -d '+1 year' "$RUN/params/ahead"
+    tick
+    assert_equal "$(kinds_sent)" ""
+    tick
+    assert_equal "$(sent 'select(.kind == "param") | .key')" ahead
+}
+
+@test "1.x deletes and restores by moving the experiment alone: its stage is what changed, nothing else is sent" {
+    tick
+    mkdir -p mlruns/.trash
+    mv "mlruns/$EXP" "mlruns/.trash/$EXP"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:changed"
+    assert_equal "$(sent .lifecycle_stage)" deleted
+    refute_contains "$stderr" "gone"
+    assert_whole
+    echo -n x >"mlruns/.trash/$EXP/$SHALLOW/tags/in_trash"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:unchanged run:unchanged tag"
+    mv "mlruns/.trash/$EXP" "mlruns/$EXP"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:changed"
+    assert_whole
+    assert_idle
+}
+
+@test "what is gone is told and not passed on, and what comes back is sent again" {
+    tick
+    mv "$RUN" aside
+    rm "mlruns/$EXP/$DEEP/tags/"mlflow.user
+    mv "mlruns/$EXP/traces" traces
+    tick
+    assert_status 0
+    assert_equal "$(kinds_sent)" ""
+    assert_contains "$stderr" "mlruns/$EXP/$SHALLOW: is gone since the last tick"
+    assert_contains "$stderr" "mlruns/$EXP/$DEEP/tags/mlflow.user: is gone"
+    assert_contains "$stderr" "mlruns/$EXP/traces/$TRACE: is gone"
+    assert_contains "$stderr" "3 gone since the last tick, which is not passed on"
+    assert_idle
+    mv aside "$RUN"
+    tick
+    assert_equal "$(sent 'select(.kind == "run") | "\(.run_id) \(.partial)"')" "$SHALLOW null"
+    mv "mlruns/$EXP" aside
+    tick
+    assert_contains "$stderr" "mlruns/$EXP: is gone"
+    assert_equal "$(grep -c 'is gone' err)" 1
+}
+
+@test "temporary names of rsync, NFS and editors are no keys, and told" {
+    tick
+    for name in .nfs000000000012345600000001 .loss.B7kQpz .x.swp; do
+        echo "1700000000000 1 1" >"$RUN/metrics/$name"
+        echo -n x >"$RUN/tags/$name"
+    done
+    mkdir -p "$RUN/params/.~tmp~"
+    echo -n x >"$RUN/params/.~tmp~/p"
+    echo -n y >"$RUN/tags/real"
+    tick
+    assert_status 0
+    assert_equal "$(kinds_sent)" "experiment:unchanged run:unchanged tag"
+    assert_contains "$stderr" "metrics/.loss.B7kQpz: warning: a hidden file, which is not taken for a key"
+    assert_contains "$stderr" "params/.~tmp~: warning"
+    assert_idle
+}
+
+@test "what is malformed stops no tick: it is told, not in the state, and tried again; exit 1" {
+    tick
+    bad=mlruns/$EXP/$(printf 'a%031d' 9)
+    cp -r "$RUN" "$bad"
+    echo "run_id: [" >"$bad/meta.yaml"
+    echo -n x >"$RUN/tags/good"
+    cp "mlruns/$EXP/$DEEP/meta.yaml" deep
+    echo "status: wrong" >>"mlruns/$EXP/$DEEP/meta.yaml"
+    echo -n y >"mlruns/$EXP/$DEEP/tags/waits"
+    tick
+    assert_status 1
+    assert_equal "$(kinds_sent)" "experiment:unchanged run:unchanged skipped skipped tag"
+    assert_contains "$stderr" "$(printf 'a%031d' 9)/meta.yaml:"
+    tick
+    assert_status 1
+    assert_equal "$(kinds_sent)" "skipped skipped"
+    sed "s/$SHALLOW/$(printf 'a%031d' 9)/" "$RUN/meta.yaml" >"$bad/meta.yaml"
+    cat deep >"mlruns/$EXP/$DEEP/meta.yaml"
+    tick
+    assert_status 0
+    assert_equal "$(sent 'select(.kind == "run") | "\(.run_id) \(.partial)"')" "$DEEP unchanged $(printf 'a%031d' 9) null"
+    assert_equal "$(sent 'select(.key == "waits") | .value')" y
+    assert_whole
+    assert_idle
+}
+
+@test "a malformed line of a metric file is told each time; the lines around it are sent" {
+    tick
+    printf '1700000000000 1 1\nbroken\n1700000000000 3 3\n' >"$RUN/metrics/lines"
+    tick
+    assert_status 1
+    assert_equal "$(sent 'select(.kind == "metric") | .step')" "1 3"
+    assert_contains "$stderr" "metrics/lines:2"
+    tick
+    assert_status 1
+    assert_contains "$stderr" "metrics/lines:2"
+    printf '1700000000000 1 1\n1700000000000 2 2\n1700000000000 3 3\n' >"$RUN/metrics/lines"
+    tick
+    assert_status 0
+    assert_whole
+    assert_idle
+}
+
+@test "half written a moment ago: a meta.yaml that can't be read is held back, not malformed" {
+    tick
+    at=$LATER
+    new=mlruns/$EXP/$(printf 'a%031d' 8)
+    mkdir "$new"
+    LATER=-300
+    echo "run_id: [" >"$new/meta.yaml"
+    tick
+    assert_status 0
+    assert_equal "$(kinds_sent)" ""
+    assert_contains "$stderr" "/meta.yaml: can't be read, and was changed a moment ago: left for the next tick"
+    : >"$new/meta.yaml"
+    LATER=-300
+    tick
+    assert_status 0
+    mkdir "$new/tags"
+    rm "$new/meta.yaml"
+    LATER=-300
+    tick
+    assert_status 0
+    assert_contains "$stderr" "/meta.yaml: is not there: left for the next tick"
+    sed "s/$SHALLOW/$(printf 'a%031d' 8)/" "$RUN/meta.yaml" >"$new/meta.yaml"
+    LATER=$at
+    tick
+    assert_equal "$(sent 'select(.kind == "run") | "\(.run_id) \(.partial)"')" "$(printf 'a%031d' 8) null"
+    assert_whole
+}
+
+@test "registry: versions, tags, aliases and their parents" {
+    model=$(ls -d mlruns/models/* | while read -r d; do [ -e "$d/aliases" ] && echo "$d" && break; done)
+    tick
+    version=$(ls -d "$model"/version-* | head -1)
+    mkdir -p "$version/tags"
+    echo -n x >"$version/tags/new"
+    tick
+    assert_equal "$(sent .kind | tr ' ' '\n' | grep -c 'model_version_tag')" 1
+    assert_equal "$(sent 'select(.kind == "model_version") | .partial')" unchanged
+    assert_whole
+    sed -i 's/^description: .*/description: other/; t; $a description: other' "$version/meta.yaml"
+    tick
+    assert_equal "$(sent 'select(.kind == "model_version") | .partial')" changed
+    assert_whole
+    echo -n "${version##*-}" >"$model/aliases/newest"
+    tick
+    assert_equal "$(sent 'select(.kind == "registered_model_alias") | .alias')" newest
+    assert_equal "$(sent 'select(.kind == "model_version") | .version')" ""
+    rm -r "$version"
+    tick
+    assert_contains "$stderr" "${version#mlruns/}/meta.yaml: is gone"
+}
+
+@test "traces, assessments, datasets, inputs, logged models" {
+    tick
+    t=mlruns/$EXP/traces/$TRACE
+    sed -i 's/^state: .*/state: ERROR/' "$t/trace_info.yaml"
+    a=$(ls "$t"/assessments/*.yaml | head -1)
+    sed -i 's/^rationale: .*/rationale: another/; t; $a rationale: another' "$a"
+    echo -n v >"$t/request_metadata/k"
+    tick
+    assert_equal "$(kinds_sent)" "assessment experiment:unchanged trace:changed trace_request_metadata"
+    m=$(ls -d "mlruns/$EXP"/models/* | head -1)
+    echo -n v >"$m/tags/k"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:unchanged logged_model:unchanged logged_model_tag"
+    i=$(ls "mlruns/$EXP"/*/inputs/*/meta.yaml | head -1)
+    echo "# touched" >>"$i"
+    tick
+    sent .kind | tr ' ' '\n' | grep -qx input
+    d=$(ls "mlruns/$EXP"/datasets/*/meta.yaml | head -1)
+    sed -i 's/^profile: .*/profile: other/; t; $a profile: other' "$d"
+    tick
+    assert_equal "$(kinds_sent)" "dataset experiment:unchanged"
+    assert_whole
+    assert_idle
+}
+
+@test "the state's protocol: killed before and after its name is given, a stale state.new, a copied and a damaged state" {
+    tick
+    echo -n 1 >"$RUN/tags/one"
+    cp state kept
+    for when in "" STOP_AFTER=1; do
+        status=0
+        LATER=$((LATER + 300))
+        at $LATER env STOP_AT=state.new $when mlruns-dump -q --since state --next-state state.new mlruns >killed.mlr || status=$?
+        assert_status 137
+        cmp state kept
+        run_split ml-transform --json <killed.mlr # the trailer comes after the state
+        assert_status 2
+    done
+    [ -e state.new ]
+    echo stale >state.new
+    tick
+    assert_equal "$(sent 'select(.kind == "tag") | .key')" one
+    cp state copy
+    rm state
+    at $LATER mlruns-dump -q --since copy --next-state state.new mlruns >tick.mlr
+    promote
+    assert_equal "$(kinds_sent)" ""
+    printf x | dd of=state bs=1 seek=40 conv=notrunc 2>/dev/null
+    cp state broken
+    tick
+    assert_status 2
+    assert_contains "$stderr" "state: the state is damaged"
+    assert_contains "$stderr" "hint: remove it"
+    cmp state broken
+    [ ! -s tick.mlr ]
+}
+
+@test "a dump that fails leaves no state.new" {
+    tick
+    echo -n 1 >"$RUN/tags/one"
+    LATER=$((LATER + 300))
+    status=0
+    at $LATER mlruns-dump -q --since state --next-state state.new mlruns >/dev/full 2>err || status=$?
+    assert_status 2
+    [ ! -e state.new.part ]
+    tick
+    assert_equal "$(sent 'select(.kind == "tag") | .key')" one
+}
+
+@test "a state is of one store and one set of options" {
+    tick
+    cp -r mlruns other
+    run_split mlruns-dump --since state --next-state state.new other
+    assert_status 2
+    assert_contains "$stderr" "the state is of the file store $(pwd -P)/mlruns, not of $(pwd -P)/other"
+    run_split mlruns-dump --since state --next-state state.new --relocate mlruns
+    assert_status 2
+    assert_contains "$stderr" "of other options"
+    run_split mlruns-dump --since state --next-state state.new . # the same store by another name
+    assert_status 0
+    for o in "--since state" "--next-state n --check" "--next-state n --list" "--next-state n --shard 0/2" "--since n --next-state n"; do
+        run_split mlruns-dump $o mlruns
+        assert_status 2
+    done
+}
+
+@test "threads and one thread give the same ticks, and the same state" {
+    for jobs in 1 4; do
+        rm -rf mlruns state
+        copy_tree
+        LATER=600
+        tick --jobs $jobs
+        for r in "$RUN" "mlruns/$EXP/$DEEP"; do echo -n v >"$r/tags/t"; done
+        tick --jobs $jobs
+        json tick.mlr | sed 1d >tick.$jobs
+    done
+    cmp <(jq -c 'del(.checksum)' tick.1) <(jq -c 'del(.checksum)' tick.4)
+}

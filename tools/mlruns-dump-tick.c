@@ -1,0 +1,149 @@
+/* A tick of a sync in mlruns-dump. */
+#include "tools/mlruns-dump-tick.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_TOLD = 20 }; /* things held back, and things gone, that are named one by one unless -v is given */
+
+void tick_open(struct tick *t, const char *since, const char *next_path)
+{
+    *t = (struct tick){.since = since, .next_path = next_path};
+    struct timespec now;
+    struct err e;
+    bool absent = true;
+    clock_gettime(CLOCK_REALTIME, &now);
+    t->reading.began = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    if (t->since)
+        t->old = state_open(t->since, &absent, &e);
+    if (!t->old && !absent)
+        err_die(&e);
+    if (t->since && !t->old)
+        err_note("there is no state %s so far: everything is sent", t->since);
+    t->reading.old = t->old;
+}
+
+static _Noreturn void other_state(const struct tick *t, const char *what, const char *was, const char *is)
+{
+    struct err e;
+    err_set(&e, t->since, "the state is of %s %s, not of %s", what, was, is);
+    err_hint(
+        &e,
+        "each source, target and set of options has a state of its own; without --since everything is sent");
+    err_die(&e);
+}
+
+static void drop_next(void *arg)
+{
+    struct tick *t = arg;
+    state_next_free(t->next);
+    t->next = NULL;
+}
+
+void tick_start(struct tick *t, const struct mlruns *store, const char *options, const char *stream_source)
+{
+    struct err e;
+    t->store = store;
+    t->source = mlruns_real_path(store);
+    t->options = xstrdup(options);
+    t->head = (struct state_head){.time = t->reading.began, .source = t->source, .options = t->options};
+    snprintf(t->head.stream, sizeof t->head.stream, "%s", stream_source);
+    if (t->old) {
+        const struct state_head *old = state_head(t->old);
+        if (strcmp(old->source, t->source) != 0)
+            other_state(t, "the file store", old->source, t->source);
+        if (strcmp(old->options, options) != 0)
+            other_state(t, "other options:", old->options, options);
+        t->head.generation = old->generation;
+        memcpy(t->head.id, old->id, sizeof t->head.id);
+        memcpy(t->head.stream, old->stream, sizeof t->head.stream);
+    } else {
+        if (!state_new_id(t->head.id, &e))
+            err_die(&e);
+    }
+    t->next = state_next_new(t->next_path, t->old, &t->head, &e);
+    if (!t->next)
+        err_die(&e);
+    err_cleanup_push(drop_next, t);
+}
+
+void tick_header(const struct tick *t, struct wire_header *h)
+{
+    memcpy(h->state, t->head.id, sizeof h->state);
+    memcpy(h->source, t->head.stream, sizeof h->source);
+    h->has_base = t->old != NULL;
+    h->base = (int64_t)t->head.generation;
+}
+
+static void take_state(void *ctx, const char *items, size_t len)
+{
+    struct tick *t = ctx;
+    struct err e;
+    if (!state_next_add(t->next, items, len, &e))
+        err_die(&e);
+}
+
+static void copy_state(void *ctx, uint64_t from, uint64_t to)
+{
+    struct tick *t = ctx;
+    struct err e;
+    if (!state_next_copy(t->next, from, to, &e))
+        err_die(&e);
+}
+
+static void say(const struct tick *t, uint64_t n, const char *path, const char *reason, const char *rest)
+{
+    char *where = xasprintf("%s/%s", mlruns_path(t->store), path);
+    if (n <= MAX_TOLD)
+        err_note("%s: %s%s", where, reason, rest);
+    else
+        err_verbose("%s: %s%s", where, reason, rest);
+    free(where);
+}
+
+static void say_held(void *ctx, const char *path, const char *reason)
+{
+    struct tick *t = ctx;
+    say(t, ++t->held, path, reason, ": left for the next tick");
+}
+
+static void say_gone(void *ctx, const char *path, const char *reason)
+{
+    struct tick *t = ctx;
+    say(t, ++t->gone, path, reason, " since the last tick; what was sent of it stays where it went");
+}
+
+void tick_sink(struct tick *t, struct mlruns_sink *sink)
+{
+    sink->state = take_state;
+    sink->state_copy = copy_state;
+    sink->held = say_held;
+    sink->gone = say_gone;
+    sink->tick_ctx = t;
+}
+
+void tick_commit(struct tick *t)
+{
+    struct err e;
+    if (!state_next_commit(t->next, &e))
+        err_die(&e);
+    if (t->held > 0)
+        err_note("%s: %" PRIu64 " held back for the next tick", mlruns_path(t->store), t->held);
+    if (t->gone > 0)
+        err_note("%s: %" PRIu64 " gone since the last tick, which is not passed on", mlruns_path(t->store),
+                 t->gone);
+}
+
+void tick_close(struct tick *t)
+{
+    if (t->next) {
+        err_cleanup_pop();
+        drop_next(t);
+    }
+    state_close(t->old);
+    free(t->source);
+    free(t->options);
+}
