@@ -12,49 +12,66 @@
 #include "formats/load/target.h"
 #include "formats/schema/schema.h"
 #include "formats/stream/wire.h"
-
-struct options {
-    struct load_target_options target;
-    bool drop_unsupported;
-    bool export;
-};
+#include "tools/ml-load.h"
 
 static const struct opt table[] = {
     {OPT_STRING, 0, "release", "X.Y[.Z]",
      "make the schema of this MLflow release (default: that of the mlflow\n"
      "on PATH, else the newest one that can be installed); an existing\n"
      "database keeps the schema that it has",
-     OPT_AT(struct options, target.release)},
+     OPT_AT(struct load_tool_options, target.release)},
     {OPT_FLAG, 'n', "dry-run", NULL, "check every record against the target and count; change nothing",
-     OPT_AT(struct options, target.dry_run)},
+     OPT_AT(struct load_tool_options, target.dry_run)},
     {OPT_FLAG, 0, "drop-unsupported", NULL,
      "leave out what the target cannot hold, count it, and exit with 1",
-     OPT_AT(struct options, drop_unsupported)},
+     OPT_AT(struct load_tool_options, drop_unsupported)},
     {OPT_FLAG, 0, "wide-experiment-ids", NULL,
      "PostgreSQL: make the columns of experiment ids 64 bits wide; only\n"
      "ml-schema can upgrade such a database from then on",
-     OPT_AT(struct options, target.wide_ids)},
+     OPT_AT(struct load_tool_options, target.wide_ids)},
     {OPT_FLAG, 0, "export", NULL,
      "print the command that makes MLflow use the database to standard\n"
      "output, too",
-     OPT_AT(struct options, export)},
+     OPT_AT(struct load_tool_options, export)},
+    {OPT_FLAG, 0, "sync", NULL,
+     "bring what is new or changed into a database that may be in use, by\n"
+     "the rules of the manual; the options below need it",
+     OPT_AT(struct load_tool_options, sync)},
+    {OPT_STRING, 0, "prefer", "SIDE",
+     "where source and target differ and nothing tells which is newer: the\n"
+     "value of the source (default) or of the target",
+     OPT_AT(struct load_tool_options, prefer)},
+    {OPT_STRING, 0, "on-conflict", "POLICY",
+     "fail (default): nothing is written; skip what is in conflict; rename\n"
+     "experiments or renumber model versions whose names or numbers are taken",
+     OPT_AT(struct load_tool_options, on_conflict)},
+    {OPT_STRING, 0, "workspace", "NAME", "put everything into this workspace",
+     OPT_AT(struct load_tool_options, workspace)},
+    {OPT_FLAG, 0, "acting", NULL, "bring what acts by itself, too: webhooks, jobs, endpoints …",
+     OPT_AT(struct load_tool_options, acting)},
+    {OPT_FLAG, 0, "json", NULL, "print the report to standard output as JSON",
+     OPT_AT(struct load_tool_options, json)},
     {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: beside the target)",
-     OPT_AT(struct options, target.tmpdir)},
+     OPT_AT(struct load_tool_options, target.tmpdir)},
     {.type = OPT_END},
 };
 
 static const struct opt_spec spec = {
     .synopsis = "ml-load [--release X.Y[.Z]] [-n|--dry-run] [--drop-unsupported] [--wide-experiment-ids]\n"
-                "        [--export] [--tmpdir DIR] [URL]",
+                "        [--export] [--tmpdir DIR] [URL]\n"
+                "ml-load --sync [--prefer source|target] [--on-conflict fail|rename|renumber|skip]\n"
+                "        [--workspace NAME] [--acting] [--json] [--release X.Y[.Z]] [-n|--dry-run]\n"
+                "        [--tmpdir DIR] [URL]",
     .about = "Loads the record stream on standard input into a database: all of it, or nothing.\n"
              "URL is sqlite:///file.db or postgresql://… (default: $MLFLOW_BACKEND_STORE_URI, "
              "$MLFLOW_TRACKING_URI where it\n"
-             "names a database, else sqlite:///mlflow.db). A database that is there must be empty.",
+             "names a database, else sqlite:///mlflow.db). A database that is there must be empty,\n"
+             "unless --sync says that it goes on living.",
     .options = table,
     .epilog = "Example: mlruns-dump ./mlruns | ml-load sqlite:///mlflow.db",
 };
 
-static void require(bool ok, const struct err *e)
+void load_tool_require(bool ok, const struct err *e)
 {
     if (!ok)
         err_die(e);
@@ -65,13 +82,12 @@ static void free_target(void *t)
     load_target_free(t);
 }
 
-/* The target, looked at and ready for records; let go however the program ends. */
-static struct load_target *open_target(const char *url, const struct options *o)
+struct load_target *load_tool_open_target(const char *url, const struct load_tool_options *o)
 {
     struct err e;
     struct buf why = {0};
     struct load_target *t = load_target_new(url ? url : db_default_url(), &o->target, &e);
-    require(t, &e);
+    load_tool_require(t, &e);
     err_cleanup_push(free_target, t);
     const struct db_url *u = load_target_url(t);
     if (o->target.wide_ids && u->dialect == DIALECT_SQLITE)
@@ -82,11 +98,11 @@ static struct load_target *open_target(const char *url, const struct options *o)
     if (isatty(STDIN_FILENO))
         die_hint("mlruns-dump ./mlruns | ml-load sqlite:///mlflow.db", "standard input",
                  "a terminal, not a record stream");
-    require(load_target_look(t, &why, &e), &e);
+    load_tool_require(load_target_look(t, &why, &e), &e);
     if (why.len)
         err_note("schema: that of %s", buf_str(&why));
     buf_free(&why);
-    require(load_target_begin(t, &e), &e);
+    load_tool_require(load_target_begin(t, &e), &e);
     return t;
 }
 
@@ -106,7 +122,7 @@ static void read_stream(struct load *s)
             continue;
         case WIRE_RECORD:
             progress_add(1);
-            require(load_add(s, record, &e), &e);
+            load_tool_require(load_add(s, record, &e), &e);
             continue;
         case WIRE_TRAILER:
             continue;
@@ -120,10 +136,10 @@ static void read_stream(struct load *s)
     }
     progress_end();
     wire_reader_free(r);
-    require(load_check(s, &e), &e);
+    load_tool_require(load_check(s, &e), &e);
 }
 
-static void say_how_to_open(const struct load_target *t, const struct options *o)
+static void say_how_to_open(const struct load_target *t, const struct load_tool_options *o)
 {
     struct buf releases = {0}, uri = {0};
     int rev = load_target_rev(t);
@@ -149,7 +165,7 @@ static void say_how_to_open(const struct load_target *t, const struct options *o
 int main(int argc, char **argv)
 {
     struct err e;
-    static struct options o = {.export = false};
+    static struct load_tool_options o = {.export = false};
     malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
@@ -159,13 +175,16 @@ int main(int argc, char **argv)
     if (o.export && !io_stdout_has_reader())
         die("standard output", "cannot write: it is closed, or nobody reads it");
     err_catch_signals();
-    struct load_target *t = open_target(argv[first], &o);
+    load_tool_check_sync(&spec, &o);
+    if (o.sync)
+        return load_tool_sync(argv[first], &o);
+    struct load_target *t = load_tool_open_target(argv[first], &o);
     struct load *s = load_target_store(t, o.drop_unsupported, &e);
-    require(s, &e);
+    load_tool_require(s, &e);
     read_stream(s);
-    require(load_target_write(t, s, &e), &e);
+    load_tool_require(load_target_write(t, s, &e), &e);
     err_verbose("%llu MiB went through a temporary file", (unsigned long long)(load_spilled(s) >> 20));
-    require(load_target_publish(t, &e), &e);
+    load_tool_require(load_target_publish(t, &e), &e);
     int code = load_report_dropped(load_report(s)) ? EXIT_ANSWER_NO : EXIT_DONE;
     if (!o.target.dry_run)
         err_done(code, "the database is complete");

@@ -58,6 +58,11 @@ const struct db_url *load_target_url(const struct load_target *t)
     return &t->url;
 }
 
+const char *load_target_tmpdir(const struct load_target *t)
+{
+    return t->tmpdir;
+}
+
 int load_target_rev(const struct load_target *t)
 {
     return t->rev;
@@ -157,7 +162,8 @@ static bool check_release(struct load_target *t, struct err *e)
 /* An existing database: what it is, and whether it is empty. (It is asked again when it is locked.) */
 static bool look_at_existing(struct load_target *t, struct buf *why, struct err *e)
 {
-    t->db = db_open(&t->url, t->options.dry_run && is_sqlite(t) ? DB_READ : DB_WRITE, e);
+    t->db =
+        db_open(&t->url, t->options.dry_run && is_sqlite(t) && !t->options.beside ? DB_READ : DB_WRITE, e);
     if (!t->db || (t->url.dialect == DIALECT_POSTGRESQL && !check_server(t->db, e)) ||
         !schema_rev_of(t->db, &t->rev, e))
         return false;
@@ -166,6 +172,8 @@ static bool look_at_existing(struct load_target *t, struct buf *why, struct err 
         return (!is_sqlite(t) || load_check_unused(t->db, e)) && choose(t, why, e);
     if (!check_release(t, e))
         return false;
+    if (t->options.beside)
+        return true;
     t->tables = schema_tables(t->rev, e);
     return t->tables && load_check_empty(t->db, t->tables, e);
 }
@@ -188,7 +196,8 @@ static bool open_aside(struct load_target *t, struct err *e)
 
 bool load_target_begin(struct load_target *t, struct err *e)
 {
-    if (is_sqlite(t) && t->exists && t->options.dry_run)
+    bool stays = t->options.beside && t->has_schema;
+    if (is_sqlite(t) && t->exists && t->options.dry_run && !stays)
         close_db(t); /* a file aside stands for it */
     if (!t->db && !open_aside(t, e))
         return false;
@@ -230,6 +239,24 @@ static bool begin_existing(struct load_target *t, struct err *e)
         ok = (!is_sqlite(t) || load_check_unused(t->db, e)) &&
              (t->options.wide_ids ? schema_create_wide : schema_create)(t->db, t->rev, e);
     return ok && db_exec(t->db, "DELETE FROM experiments", e);
+}
+
+struct db *load_target_open_beside(struct load_target *t, struct err *e)
+{
+    enum { LOCK_TIMEOUT = 60000 }; /* ms */
+    bool ok = true;
+    if (t->aside) {
+        ok = db_commit(t->db, e);
+    } else if (!t->has_schema && t->options.dry_run) {
+        err_set(e, t->url.display, "the database has no tables yet, so there is nothing to compare with");
+        ok = err_hint(e,
+                      "without --dry-run a sync makes them; a dry run of a plain ml-load checks the records");
+    } else if (!t->has_schema) {
+        ok = (is_sqlite(t) || schema_lock(t->db, LOCK_TIMEOUT, e)) && db_begin_write(t->db, e) &&
+             (!is_sqlite(t) || load_check_unused(t->db, e)) && schema_create(t->db, t->rev, e) &&
+             db_commit(t->db, e);
+    }
+    return ok ? t->db : NULL;
 }
 
 /* Reads the target's tables. In an empty PostgreSQL database they are made now and points go into them as

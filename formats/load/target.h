@@ -17,6 +17,7 @@ struct load_target_options {
     const char *tmpdir; /* of temporary files; NULL: that of the target */
     bool dry_run;       /* nothing of the target changes */
     bool wide_ids;      /* PostgreSQL: columns of experiment ids are made 64 bits wide */
+    bool beside;        /* the target need not be empty: rows go beside those that it has (formats/sync/) */
 };
 
 struct load_target;
@@ -30,8 +31,14 @@ const struct db_url *load_target_url(const struct load_target *t);
 bool load_target_look(struct load_target *t, struct buf *why, struct err *e);
 /* The revision that was chosen (schema_revisions[]). */
 int load_target_rev(const struct load_target *t);
+/* The directory of temporary files; lives as long as t. */
+const char *load_target_tmpdir(const struct load_target *t);
 /* Makes the file aside where one is to be built. From now on a signal stops a running statement. */
 bool load_target_begin(struct load_target *t, struct err *e);
+/* Of a target that rows go into beside what it has: makes the tables where there are none, and gives the
+ * connection, which stays t's, outside of a transaction. In a dry run a database without tables is stood for
+ * by a file aside. Instead of the next two. */
+struct db *load_target_open_beside(struct load_target *t, struct err *e);
 /* What the records go to: load_free() it. An empty PostgreSQL database gets its tables now, and metric
  * points go into them as they come. */
 struct load *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e);

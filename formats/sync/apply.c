@@ -1,0 +1,157 @@
+/* Writes what differs: new rows, and rows that change, of a range of the stage. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/record/references.h"
+#include "formats/sync/internal.h"
+
+static void add_range(const struct sync *x, int64_t first, int64_t last, struct buf *out)
+{
+    if (x->dialect->slices)
+        buf_addf(out, " AND s.sync_id BETWEEN %lld AND %lld", (long long)first, (long long)last);
+}
+
+/* Parents of a kind's rows, by the field that names them. */
+static const struct sync_table *parent_of(const struct sync *x, const struct sync_table *t,
+                                          const char **column, const char **key)
+{
+    static const struct {
+        unsigned flag;
+        enum load_ref ref;
+    } refs[] = {{FIELD_RUN, REF_RUN},
+                {FIELD_TRACE, REF_TRACE},
+                {FIELD_MODEL, REF_MODEL},
+                {FIELD_REG, REF_REGISTERED},
+                {FIELD_EXP, REF_EXPERIMENT}};
+    const struct kind_desc *k = &kinds[t->kind];
+    for (size_t r = 0; t->kind != KIND_row && r < sizeof refs / sizeof *refs; r++)
+        for (int f = 0; f < k->n_fields; f++)
+            if ((k->fields[f].flags & refs[r].flag) && k->fields[f].column[0] && ref_is_hard(k, f)) {
+                *column = k->fields[f].column;
+                *key = load_refs[refs[r].ref].columns[0];
+                return sync_table_named(x, load_refs[refs[r].ref].table);
+            }
+    return NULL;
+}
+
+/* " AND [NOT] the row belongs to a new parent"; nothing where the table is one of parents or points. */
+static bool add_fresh(const struct sync *x, const struct sync_table *t, bool fresh, struct buf *out)
+{
+    const char *column, *key;
+    bool whole = t->points || kind_has_trait(t->kind, TRAIT_PARENT);
+    const struct sync_table *parent = whole ? NULL : parent_of(x, t, &column, &key);
+    if (whole || !parent || sync_find_column(t, column) < 0)
+        return whole == fresh;
+    buf_addf(
+        out,
+        " AND s.%s %sIN (SELECT p.%s FROM @@s_%s p JOIN @@d_%s q ON q.sync_id = p.sync_id WHERE q.added = 1)",
+        column, fresh ? "" : "NOT ", key, parent->t->name, parent->t->name);
+    return true;
+}
+
+static void add_insert(const struct sync_table *t, const char *which, struct buf *out)
+{
+    buf_addf(out, "INSERT INTO %s (", t->t->name);
+    for (int i = 0; i < t->t->n_columns; i++)
+        buf_addf(out, "%s%s", i ? ", " : "", t->t->columns[i].name);
+    buf_adds(out, ") SELECT ");
+    for (int i = 0; i < t->t->n_columns; i++)
+        buf_addf(out, "%ss.%s", i ? ", " : "", t->t->columns[i].name);
+    buf_addf(out, " FROM @@s_%s s JOIN @@d_%s d ON d.sync_id = s.sync_id WHERE s.sync_out IS NULL AND %s",
+             t->t->name, t->t->name, which);
+}
+
+static bool insert(struct sync *x, struct sync_table *t, enum sync_part part, int64_t first, int64_t last,
+                   struct err *e)
+{
+    struct buf sql = {0};
+    add_insert(t, "d.added = 1", &sql);
+    add_range(x, first, last, &sql);
+    bool some = part == SYNC_ADD || add_fresh(x, t, part == SYNC_ADD_FRESH, &sql);
+    buf_addf(&sql, " ORDER BY s.sync_id %s", x->dialect->insert_missing);
+    bool ok = !some || sync_exec(x, e, "%s", buf_str(&sql));
+    buf_free(&sql);
+    return ok;
+}
+
+/* Of columns in units that go over in some row; true when there are any. `differs`: "or another value than
+ * now". */
+static bool add_settings(const struct sync *x, const struct sync_table *t, struct buf *set,
+                         struct buf *differs)
+{
+    for (int u = 0; u < t->n_units; u++)
+        for (int i = 0; t->units[u].changed && i < t->units[u].n_columns; i++) {
+            int c = t->units[u].columns[i];
+            const char *name = t->t->columns[c].name;
+            buf_addf(set, "%s%s = CASE WHEN (d.changed & %llu) <> 0 THEN ", set->len ? ", " : "", name,
+                     1ull << u);
+            sync_add_new_value(x, t, c, set);
+            buf_addf(set, " ELSE t.%s END", name);
+            if (t->columns[c].comparable)
+                buf_addf(differs, "%s(d.changed & %llu) <> 0", differs->len ? " OR " : "", 1ull << u);
+            else {
+                buf_addf(differs, "%s((d.changed & %llu) <> 0 AND t.%s %s ", differs->len ? " OR " : "",
+                         1ull << u, name, x->dialect->distinct);
+                sync_add_new_value(x, t, c, differs);
+                buf_addc(differs, ')');
+            }
+        }
+    return set->len > 0;
+}
+
+static bool update(struct sync *x, struct sync_table *t, int64_t first, int64_t last, struct err *e)
+{
+    struct buf sql = {0}, set = {0}, differs = {0};
+    bool ok = true;
+    if (add_settings(x, t, &set, &differs)) {
+        buf_addf(&sql, "UPDATE %s AS t SET %s FROM @@s_%s s JOIN @@d_%s d ON d.sync_id = s.sync_id WHERE ",
+                 t->t->name, buf_str(&set), t->t->name, t->t->name);
+        sync_add_join(t, "t", "s", &sql);
+        buf_adds(&sql, " AND s.sync_out IS NULL AND d.changed <> 0 AND d.conflict = 0");
+        add_range(x, first, last, &sql);
+        buf_addf(&sql, " AND (%s)", buf_str(&differs));
+        ok = sync_exec(x, e, "%s", buf_str(&sql));
+    }
+    buf_free(&sql);
+    buf_free(&set);
+    buf_free(&differs);
+    return ok;
+}
+
+/* Only the greater one stays, whoever is first: an UPDATE and then an INSERT would lose a race. */
+static bool put_latest(struct sync *x, struct sync_table *t, int64_t first, int64_t last, struct err *e)
+{
+    struct buf sql = {0};
+    add_insert(t, "(d.added = 1 OR d.changed <> 0)", &sql);
+    add_range(x, first, last, &sql);
+    buf_adds(&sql, " ORDER BY s.sync_id ");
+    x->dialect->add_put_greater(t, &sql);
+    bool ok = sync_exec(x, e, "%s", buf_str(&sql));
+    buf_free(&sql);
+    return ok;
+}
+
+bool sync_has_part(const struct sync_table *t, enum sync_part part)
+{
+    switch (part) {
+    case SYNC_LATEST:
+        return t->latest && t->n_added + t->n_changed > 0;
+    case SYNC_CHANGES:
+        return !t->latest && t->n_changed > 0;
+    default:
+        return !t->latest && t->n_added > 0;
+    }
+}
+
+bool sync_write_part(struct sync *x, struct sync_table *t, enum sync_part part, int64_t first, int64_t last,
+                     struct err *e)
+{
+    switch (part) {
+    case SYNC_LATEST:
+        return put_latest(x, t, first, last, e);
+    case SYNC_CHANGES:
+        return update(x, t, first, last, e);
+    default:
+        return insert(x, t, part, first, last, e);
+    }
+}

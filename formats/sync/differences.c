@@ -1,0 +1,424 @@
+/* What differs between the stage and the target, by the merge rules: SELECTs alone, into d_NAME. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/record/references.h"
+#include "formats/sync/internal.h"
+
+void sync_add_join(const struct sync_table *t, const char *a, const char *b, struct buf *out)
+{
+    for (int i = 0; i < t->t->n_key; i++) {
+        const char *column = t->t->columns[t->t->key[i]].name;
+        buf_addf(out, "%s%s.%s = %s.%s", i ? " AND " : "", a, column, b, column);
+    }
+}
+
+static const char *name_of(const struct sync_table *t, int column)
+{
+    return t->t->columns[column].name;
+}
+
+/* 'A', 'B' of "A,B"; of numbers as they are. */
+static void add_list(const struct sync_table *t, int column, const char *texts, struct buf *out)
+{
+    bool quoted = t->t->columns[column].type == COLUMN_TEXT;
+    for (size_t n; *texts; texts += n + (texts[n] == ',')) {
+        n = strcspn(texts, ",");
+        buf_addf(out, "%s%s%.*s%s", out->data[out->len - 1] == '(' ? "" : ", ", quoted ? "'" : "", (int)n,
+                 texts, quoted ? "'" : "");
+        if (!texts[n])
+            break;
+    }
+}
+
+static void add_in(const struct sync_table *t, const char *side, int column, const char *texts,
+                   struct buf *out)
+{
+    buf_addf(out, "%s.%s IN (", side, name_of(t, column));
+    add_list(t, column, texts, out);
+    buf_addc(out, ')');
+}
+
+static void add_side(const struct sync_table *t, const char *side, int column, struct buf *out)
+{
+    char *plain = xasprintf("%s.%s", side, name_of(t, column));
+    const char *form = t->columns[column].comparable, *mark = form ? strstr(form, "%s") : NULL;
+    if (mark)
+        buf_addf(out, "%.*s%s%s", (int)(mark - form), form, plain, mark + 2);
+    else
+        buf_adds(out, plain);
+    free(plain);
+}
+
+/* "s.c and t.c differ", NULLs being values. */
+static void add_distinct(const struct sync *x, const struct sync_table *t, int column, struct buf *out)
+{
+    add_side(t, "s", column, out);
+    buf_addf(out, " %s ", x->dialect->distinct);
+    add_side(t, "t", column, out);
+}
+
+void sync_add_new_value(const struct sync *x, const struct sync_table *t, int column, struct buf *out)
+{
+    const char *name = name_of(t, column);
+    (void)x;
+    if (t->columns[column].null_by < 0) {
+        buf_addf(out, "coalesce(s.%s, t.%s)", name, name);
+        return;
+    }
+    buf_addf(out, "CASE WHEN s.%s IS NOT NULL OR ", name);
+    add_in(t, "s", t->columns[column].null_by, t->columns[column].null_texts, out);
+    buf_addf(out, " THEN s.%s ELSE t.%s END", name, name);
+}
+
+/* "the unit would become another one". */
+static void add_differs(const struct sync *x, const struct sync_table *t, const struct sync_unit *u,
+                        struct buf *out)
+{
+    const char *lead = name_of(t, u->leader);
+    if (u->rule == MERGE_RULE_GREATEST) {
+        buf_addf(out, "(s.%s > t.%s OR (t.%s IS NULL AND s.%s IS NOT NULL))", lead, lead, lead, lead);
+        return;
+    }
+    buf_addc(out, '(');
+    for (int i = 0; i < u->n_columns; i++) {
+        int c = u->columns[i];
+        buf_addf(out, "%s((s.%s IS NOT NULL", i ? " OR " : "", name_of(t, c));
+        if (u->rule == MERGE_RULE_IMM)
+            buf_addf(out, " AND t.%s IS NOT NULL", name_of(t, c));
+        if (t->columns[c].null_by >= 0) {
+            buf_adds(out, " OR ");
+            add_in(t, "s", t->columns[c].null_by, t->columns[c].null_texts, out);
+        }
+        buf_adds(out, ") AND ");
+        add_distinct(x, t, c, out);
+        buf_addc(out, ')');
+    }
+    buf_addc(out, ')');
+}
+
+static void add_newer(const struct sync_table *t, int time, struct buf *out)
+{
+    const char *c = time < 0 ? NULL : name_of(t, time);
+    if (c)
+        buf_addf(out, "(s.%s > t.%s OR (t.%s IS NULL AND s.%s IS NOT NULL))", c, c, c, c);
+    else
+        buf_adds(out, "(1 = 0)");
+}
+
+/* "the source's unit wins by this rule". */
+static void add_rule(const struct sync *x, const struct sync_table *t, const struct sync_unit *u,
+                     enum merge_rule rule, struct buf *out)
+{
+    const char *source_wins = x->o.prefer_target && !x->delta ? "(1 = 0)" : "(1 = 1)";
+    switch (rule) {
+    case MERGE_RULE_SRC:
+        buf_adds(out, source_wins);
+        break;
+    case MERGE_RULE_UNION:
+    case MERGE_RULE_GREATEST:
+        buf_adds(out, "(1 = 1)");
+        break;
+    case MERGE_RULE_NEWER:
+        add_newer(t, u->time, out);
+        break;
+    case MERGE_RULE_NEWER_OR_EQUAL:
+        buf_addc(out, '(');
+        add_newer(t, u->time, out);
+        if (u->time >= 0) {
+            buf_addf(out, " OR (NOT (");
+            add_distinct(x, t, u->time, out);
+            buf_addf(out, ") AND %s))", source_wins);
+        } else {
+            buf_addf(out, " OR %s)", source_wins);
+        }
+        break;
+    case MERGE_RULE_LATEST:
+        buf_adds(
+            out,
+            "((s.step, coalesce(s.timestamp, -1), s.value) > (t.step, coalesce(t.timestamp, -1), t.value))");
+        break;
+    default:
+        buf_adds(out, "(1 = 0)");
+    }
+}
+
+/* The same with the unit's exceptions. */
+static void add_wins(const struct sync *x, const struct sync_table *t, const struct sync_unit *u,
+                     struct buf *out)
+{
+    const char *lead = name_of(t, u->leader);
+    buf_adds(out, "((");
+    if (u->n_cases)
+        buf_adds(out, "CASE");
+    for (int i = 0; i < u->n_cases; i++) {
+        buf_addf(out, " WHEN s.%s = '%s' THEN ", name_of(t, u->cases[i].by), u->cases[i].text);
+        add_rule(x, t, u, u->cases[i].rule, out);
+    }
+    buf_adds(out, u->n_cases ? " ELSE " : "");
+    add_rule(x, t, u, u->rule, out);
+    buf_adds(out, u->n_cases ? " END)" : ")");
+    if (u->never) {
+        buf_adds(out, " AND NOT (");
+        add_in(t, "s", u->leader, u->never, out);
+        buf_adds(out, " AND ");
+        add_in(t, "t", u->leader, u->over, out);
+        buf_addc(out, ')');
+    }
+    if (u->maker >= 0) {
+        buf_adds(out, " AND NOT (");
+        add_distinct(x, t, u->maker, out);
+        buf_addc(out, ')');
+        if (strcmp(name_of(t, u->maker), "artifact_location") != 0)
+            buf_addf(out, " AND (s.%s IS NOT NULL OR s.artifact_location = t.artifact_location)",
+                     name_of(t, u->maker));
+    }
+    if (u->absorb)
+        buf_addf(out, " AND (t.%s IS NULL OR t.%s <> '%s')", lead, lead, u->absorb);
+    buf_addc(out, ')');
+    if (u->absorb)
+        buf_addf(out, " OR (s.%s = '%s' AND (t.%s IS NULL OR t.%s <> '%s'))", lead, u->absorb, lead, lead,
+                 u->absorb);
+}
+
+enum bits { BITS_CHANGED, BITS_KEPT, BITS_CONFLICT };
+
+/* The sum of the bits of the units in which it is so. */
+static void add_bits(const struct sync *x, const struct sync_table *t, enum bits which, struct buf *out)
+{
+    bool any = false;
+    buf_addf(out, "CASE WHEN t.%s IS NULL THEN 0 ELSE ", name_of(t, t->t->key[0]));
+    for (int i = 0; i < t->n_units; i++) {
+        const struct sync_unit *u = &t->units[i];
+        bool never = u->rule == MERGE_RULE_KEEP || u->rule == MERGE_RULE_IMM;
+        if ((u->rule == MERGE_RULE_IMM) != (which == BITS_CONFLICT) || (never && which == BITS_CHANGED))
+            continue;
+        if ((u->rule == MERGE_RULE_GREATEST || u->rule == MERGE_RULE_LATEST) && which == BITS_KEPT)
+            continue; /* the target's is as good */
+        buf_addf(out, "%sCASE WHEN ", any ? " + " : "");
+        add_differs(x, t, u, out);
+        if (!never) {
+            buf_adds(out, which == BITS_KEPT ? " AND NOT (" : " AND (");
+            add_wins(x, t, u, out);
+            buf_addc(out, ')');
+        }
+        buf_addf(out, " THEN %llu ELSE 0 END", 1ull << i);
+        any = true;
+    }
+    buf_adds(out, any ? " END" : "0 END");
+}
+
+static void add_range(const struct sync *x, int64_t first, int64_t last, struct buf *out)
+{
+    if (x->dialect->slices)
+        buf_addf(out, " AND s.sync_id BETWEEN %lld AND %lld", (long long)first, (long long)last);
+}
+
+bool sync_compare_range(struct sync *x, struct sync_table *t, int64_t first, int64_t last, struct err *e)
+{
+    struct buf sql = {0};
+    const char *key = name_of(t, t->t->key[0]);
+    bool only_new = t->points || t->n_units == 0;
+    buf_addf(&sql, "INSERT INTO @@d_%s (sync_id, added, changed, kept, conflict) SELECT ", t->t->name);
+    if (only_new) {
+        buf_adds(&sql, "s.sync_id, 1, 0, 0, 0");
+    } else {
+        buf_addf(&sql, "* FROM (SELECT s.sync_id, CASE WHEN t.%s IS NULL THEN 1 ELSE 0 END AS added, ", key);
+        add_bits(x, t, BITS_CHANGED, &sql);
+        buf_adds(&sql, " AS changed, ");
+        add_bits(x, t, BITS_KEPT, &sql);
+        buf_adds(&sql, " AS kept, ");
+        add_bits(x, t, BITS_CONFLICT, &sql);
+        buf_adds(&sql, " AS conflict");
+    }
+    buf_addf(&sql, " FROM @@s_%s s LEFT JOIN %s t ON ", t->t->name, t->t->name);
+    sync_add_join(t, "t", "s", &sql);
+    buf_adds(&sql, " WHERE s.sync_out IS NULL");
+    add_range(x, first, last, &sql);
+    if (only_new)
+        buf_addf(&sql, " AND t.%s IS NULL", key);
+    else
+        buf_adds(&sql, ") AS d WHERE d.added + d.changed + d.kept + d.conflict > 0");
+    bool ok = sync_exec(x, e, "%s", buf_str(&sql));
+    buf_free(&sql);
+    return ok;
+}
+
+/* ---- what does not take part */
+
+/* Rows of `child` whose parent, named by its column `by` and perhaps the workspace, is in conflict or out. */
+static bool put_out(struct sync *x, const struct sync_table *child, const char *by,
+                    const struct sync_table *parent, const char *key, struct err *e)
+{
+    bool ws = strcmp(key, "name") == 0 && sync_find_column(child, "workspace") >= 0 &&
+              sync_find_column(parent, "workspace") >= 0;
+    if (sync_find_column(child, by) < 0 || sync_find_column(parent, key) < 0 || child == parent)
+        return true;
+    return sync_exec(x, e,
+                     "UPDATE @@s_%s AS c SET sync_out = o.why FROM (SELECT p.%s AS k%s, coalesce(p.sync_out, "
+                     "%d) AS why FROM "
+                     "@@s_%s p LEFT JOIN @@d_%s d ON d.sync_id = p.sync_id WHERE p.sync_out IS NOT NULL OR "
+                     "d.conflict <> 0) "
+                     "AS o WHERE o.k = c.%s%s AND c.sync_out IS NULL",
+                     child->t->name, key, ws ? ", p.workspace AS w" : "", (int)SYNC_OUT_CONFLICT,
+                     parent->t->name, parent->t->name, by, ws ? " AND o.w = c.workspace" : "");
+}
+
+static const struct {
+    unsigned flag;
+    enum load_ref ref;
+} parents[] = {{FIELD_EXP, REF_EXPERIMENT},
+               {FIELD_RUN, REF_RUN},
+               {FIELD_TRACE, REF_TRACE},
+               {FIELD_MODEL, REF_MODEL},
+               {FIELD_REG, REF_REGISTERED}};
+
+/* A table with rows in conflict or out has children. */
+static bool put_children_out(struct sync *x, const struct sync_table *t, const struct sync_table *child,
+                             struct err *e)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < sizeof parents / sizeof *parents; i++) {
+        const struct load_ref_desc *d = &load_refs[parents[i].ref];
+        if (strcmp(d->table, t->t->name) != 0)
+            continue;
+        const struct kind_desc *k = &kinds[child->kind];
+        for (int f = 0; ok && child->kind != KIND_row && f < k->n_fields; f++)
+            if ((k->fields[f].flags & parents[i].flag) && ref_is_hard(k, f))
+                ok = put_out(x, child, k->fields[f].column, t, d->columns[0], e);
+        for (int r = 0; ok && child->kind == KIND_row && r < row_refs_count; r++)
+            if ((row_refs[r].flags & parents[i].flag) && !row_refs[r].by[0] &&
+                strcmp(row_refs[r].table, child->t->name) == 0)
+                ok = put_out(x, child, row_refs[r].column, t, d->columns[0], e);
+    }
+    if (ok && strcmp(t->t->name, "inputs") == 0 && strcmp(child->t->name, "input_tags") == 0)
+        ok = put_out(x, child, "input_uuid", t, "input_uuid", e);
+    if (ok && child->rows && child->kind == KIND_row && strcmp(child->rows->parent, t->t->name) == 0) {
+        const char *link = child->rows->link;
+        char *column = xstrndup(link, row_next_column(&link));
+        ok = put_out(x, child, column, t, column, e);
+        free(column);
+    }
+    return ok;
+}
+
+/* An alias leads to a version that is alive, or waits. */
+static bool hold_aliases(struct sync *x, struct err *e)
+{
+    const struct sync_table *a = sync_table_named(x, "registered_model_aliases"),
+                            *v = sync_table_named(x, "model_versions");
+    if (!a)
+        return true;
+    const char *ws = sync_find_column(a, "workspace") >= 0 ? " AND v.workspace = a.workspace" : "";
+    struct buf staged = {0};
+    if (v)
+        buf_addf(&staged,
+                 " AND NOT EXISTS (SELECT 1 FROM @@s_model_versions v LEFT JOIN model_versions t ON t.name = "
+                 "v.name AND "
+                 "t.version = v.version%s WHERE v.sync_out IS NULL AND v.name = a.name AND v.version = "
+                 "a.version%s AND "
+                 "coalesce(v.current_stage, '') <> 'Deleted_Internal' AND coalesce(t.current_stage, '') <> "
+                 "'Deleted_Internal')",
+                 *ws ? " AND t.workspace = v.workspace" : "", ws);
+    bool ok = sync_exec(
+        x, e,
+        "UPDATE @@s_registered_model_aliases AS a SET sync_out = %d WHERE a.sync_out IS NULL AND NOT EXISTS "
+        "(SELECT 1 FROM model_versions v WHERE v.name = a.name AND v.version = a.version%s AND "
+        "coalesce(v.current_stage, '') <> 'Deleted_Internal')%s",
+        (int)SYNC_OUT_HELD, ws, buf_str(&staged));
+    buf_free(&staged);
+    return ok;
+}
+
+/* ---- all of it */
+
+/* Rows per statement where statements are to be short. */
+enum { COMPARED = 20000 };
+
+static bool compare_table(struct sync *x, struct sync_table *t, struct err *e)
+{
+    int64_t step = x->dialect->slices ? COMPARED : (int64_t)t->n, out, conflicts;
+    bool ok = sync_exec(x, e, "DELETE FROM @@d_%s", t->t->name);
+    if (ok && strcmp(t->t->name, "registered_model_aliases") == 0)
+        ok = hold_aliases(x, e);
+    for (int64_t first = 1; ok && first <= (int64_t)t->n; first += step)
+        ok =
+            err_interrupted() ? err_set_interrupted(e) : sync_compare_range(x, t, first, first + step - 1, e);
+    if (ok && t->kind == KIND_experiment)
+        ok = sync_settle_names(x, t, e);
+    ok = ok && sync_int(x, &conflicts, e, "SELECT count(*) FROM @@d_%s WHERE conflict <> 0", t->t->name) &&
+         sync_int(x, &out, e, "SELECT count(*) FROM @@s_%s WHERE sync_out IS NOT NULL", t->t->name);
+    for (int i = 0; ok && conflicts + out > 0 && i < x->n_tables; i++)
+        if (x->tables[i] != t)
+            ok = put_children_out(x, t, x->tables[i], e);
+    return ok;
+}
+
+static bool count_table(struct sync *x, struct sync_table *t, struct err *e)
+{
+    struct buf units = {0};
+    for (int i = 0; i < t->n_units; i++)
+        buf_addf(&units, ", coalesce(sum(CASE WHEN (d.changed & %llu) <> 0 THEN 1 ELSE 0 END), 0)",
+                 1ull << i);
+    struct db_stmt *q =
+        sync_query(x, e,
+                   "SELECT s.sync_kind, count(*), coalesce(sum(CASE WHEN d.added = 1 THEN 1 ELSE 0 END), 0), "
+                   "coalesce(sum(CASE WHEN d.changed <> 0 AND d.conflict = 0 THEN 1 ELSE 0 END), 0), "
+                   "coalesce(sum(CASE WHEN d.changed = "
+                   "0 AND d.kept <> 0 AND d.conflict = 0 THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN "
+                   "d.conflict <> 0 OR s.sync_out "
+                   "= %d THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN s.sync_out > %d THEN 1 ELSE 0 END), "
+                   "0)%s FROM @@s_%s s LEFT "
+                   "JOIN @@d_%s d ON d.sync_id = s.sync_id GROUP BY s.sync_kind",
+                   (int)SYNC_OUT_CONFLICT, (int)SYNC_OUT_CONFLICT, buf_str(&units), t->t->name, t->t->name);
+    buf_free(&units);
+    int got = q ? 1 : -1;
+    t->n_added = t->n_changed = t->n_kept = t->n_conflict = 0;
+    for (int i = 0; i < t->n_units; i++)
+        t->units[i].changed = 0;
+    while (q && (got = db_step(q, e)) == 1) {
+        struct value v[7 + SYNC_MAX_UNITS];
+        for (int i = 0; i < 7 + t->n_units; i++) {
+            db_column(q, i, &v[i]);
+            if (v[i].type == VALUE_FLOAT) /* sum() of bigint is numeric */
+                v[i] = value_int((int64_t)v[i].f);
+        }
+        struct sync_counts *c = &x->counts[v[0].i];
+        c->added += (uint64_t)v[2].i;
+        c->changed += (uint64_t)v[3].i;
+        c->kept += (uint64_t)v[4].i;
+        c->conflicts += (uint64_t)v[5].i;
+        c->held_back += (uint64_t)v[6].i;
+        c->equal += (uint64_t)(v[1].i - v[2].i - v[3].i - v[4].i - v[5].i - v[6].i);
+        t->n_added += (uint64_t)v[2].i;
+        t->n_changed += (uint64_t)v[3].i;
+        t->n_kept += (uint64_t)v[4].i;
+        t->n_conflict += (uint64_t)v[5].i;
+        for (int i = 0; i < t->n_units; i++)
+            t->units[i].changed += (uint64_t)v[7 + i].i;
+    }
+    db_finalize(q);
+    return got == 0;
+}
+
+bool sync_compare(struct sync *x, struct err *e)
+{
+    memset(x->counts, 0, sizeof x->counts);
+    for (int i = 0; i < x->n_tables; i++) {
+        struct sync_table *t = x->tables[i];
+        if (!sync_exec(x, e, "UPDATE @@s_%s SET sync_out = NULL WHERE sync_out IS NOT NULL", t->t->name))
+            return false;
+    }
+    for (int i = 0; i < x->n_tables; i++)
+        if (!compare_table(x, x->tables[i], e))
+            return false;
+    x->any_conflict = x->changed = false;
+    for (int i = 0; i < x->n_tables; i++) {
+        struct sync_table *t = x->tables[i];
+        if (!count_table(x, t, e))
+            return false;
+        x->any_conflict |= t->n_conflict > 0;
+        x->changed |= t->n_added + t->n_changed > 0;
+    }
+    return true;
+}

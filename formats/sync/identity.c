@@ -1,0 +1,261 @@
+/* Whose counterpart each staged row is: all ids of the stage become the target's. What is done twice changes
+ * nothing, so that it can be done again when the target has changed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/sync/internal.h"
+
+/* Runs a query of the next row after `after` by sync_id, so that nothing else holds the connection meanwhile:
+ * its first column is the sync_id. 1, 0: no more, -1. */
+static int next_row(struct db_stmt *q, int64_t *after, struct err *e)
+{
+    struct value v = value_int(*after);
+    db_reset(q);
+    db_bind(q, 1, &v);
+    int got = db_step(q, e);
+    if (got == 1) {
+        db_column(q, 0, &v);
+        *after = v.i;
+    }
+    return got;
+}
+
+/* ---- experiments: m_exp has the source's id, src, and the target's, dst */
+
+static bool match_experiments(struct sync *x, struct err *e)
+{
+    const struct sync_table *t = sync_table_named(x, "experiments");
+    const char *workspace = sync_find_column(t, "workspace") >= 0 ? "t.workspace = s.workspace AND " : "";
+    return sync_exec(x, e,
+                     "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, s.experiment_id FROM "
+                     "@@s_experiments s "
+                     "WHERE s.experiment_id = 0") &&
+           sync_exec(x, e,
+                     "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM "
+                     "@@s_experiments s "
+                     "JOIN experiments t ON %st.name = s.name WHERE s.experiment_id NOT IN (SELECT src FROM "
+                     "@@m_exp) "
+                     "AND t.experiment_id NOT IN (SELECT dst FROM @@m_exp)",
+                     workspace);
+}
+
+/* The source's id where the dialect can keep it and nobody has it, else the target's next. */
+static bool number_new(struct sync *x, int64_t src, struct err *e)
+{
+    int64_t taken = 1, dst = src;
+    if (!x->dialect->new_ids && !sync_int(x, &taken, e,
+                                          "SELECT count(*) FROM (SELECT 1 AS one FROM experiments WHERE "
+                                          "experiment_id = %lld UNION ALL SELECT 1 "
+                                          "FROM @@m_exp WHERE dst = %lld) AS x",
+                                          (long long)src, (long long)src))
+        return false;
+    if (taken && !x->dialect->next_experiment(x, x->o.dry_run, &dst, e))
+        return false;
+    return sync_exec(x, e, "INSERT INTO @@m_exp (src, dst) VALUES (%lld, %lld)", (long long)src,
+                     (long long)dst);
+}
+
+static bool number_all_new(struct sync *x, struct err *e)
+{
+    int64_t after = 0;
+    int got;
+    struct db_stmt *q =
+        sync_query(x, e,
+                   "SELECT s.sync_id, s.experiment_id FROM @@s_experiments s WHERE s.sync_id > ?1 AND "
+                   "s.experiment_id NOT IN (SELECT src FROM @@m_exp) ORDER BY s.sync_id LIMIT 1");
+    if (!q)
+        return false;
+    while ((got = next_row(q, &after, e)) == 1) {
+        struct value id;
+        db_column(q, 1, &id);
+        int64_t src = id.i;
+        db_reset(q);
+        if (!number_new(x, src, e)) {
+            got = -1;
+            break;
+        }
+    }
+    db_finalize(q);
+    return got == 0;
+}
+
+/* A column that holds experiments' ids, as numbers or as text, perhaps in some rows only. */
+static bool map_column(struct sync *x, const struct sync_table *t, const char *column, const char *by,
+                       const char *text, struct err *e)
+{
+    int i = sync_find_column(t, column);
+    bool is_text = i >= 0 && t->t->columns[i].type == COLUMN_TEXT;
+    struct buf where = {0};
+    if (*by)
+        buf_addf(&where, " AND s.%s = '%s'", by, text);
+    bool ok =
+        i < 0 ||
+        sync_exec(x, e,
+                  is_text ? "UPDATE @@s_%s AS s SET %s = CAST(m.dst AS text) FROM @@m_exp m WHERE s.%s = "
+                            "CAST(m.src AS text) AND m.src <> m.dst%s"
+                          : "UPDATE @@s_%s AS s SET %s = m.dst FROM @@m_exp m WHERE s.%s = m.src AND "
+                            "m.src <> m.dst%s",
+                  t->t->name, column, column, buf_str(&where));
+    buf_free(&where);
+    return ok;
+}
+
+static bool map_experiments(struct sync *x, struct err *e)
+{
+    int64_t moved;
+    if (!sync_int(x, &moved, e, "SELECT count(*) FROM @@m_exp WHERE src <> dst"))
+        return false;
+    bool ok = true;
+    for (int i = 0; ok && moved && i < x->n_tables; i++) {
+        const struct sync_table *t = x->tables[i];
+        if (t->kind != KIND_row || strcmp(t->t->name, "spans") == 0)
+            ok = map_column(x, t, "experiment_id", "", "", e);
+        for (int r = 0; ok && t->rows && t->kind == KIND_row && r < row_refs_count; r++)
+            if ((row_refs[r].flags & FIELD_EXP) && strcmp(row_refs[r].table, t->t->name) == 0 &&
+                strcmp(t->t->name, "spans") != 0)
+                ok = map_column(x, t, row_refs[r].column, row_refs[r].by, row_refs[r].text, e);
+    }
+    return ok;
+}
+
+static bool identify_experiments(struct sync *x, struct err *e)
+{
+    if (!sync_table_named(x, "experiments"))
+        return true;
+    return match_experiments(x, e) && number_all_new(x, e) && map_experiments(x, e);
+}
+
+/* ---- other ids: m_ids has those of one table, old and new */
+
+/* Rows whose key by `natural` the target has get that row's id, in the column `id`. */
+static bool match_ids(struct sync *x, const struct sync_table *t, const char *natural, const char *id,
+                      struct err *e)
+{
+    struct buf join = {0};
+    for (size_t n; (n = row_next_column(&natural)); natural += n) {
+        char *column = xstrndup(natural, n);
+        if (sync_find_column(t, column) >= 0)
+            buf_addf(&join, "%ss.%s = t.%s", join.len ? " AND " : "", column, column);
+        free(column);
+    }
+    bool ok = sync_exec(x, e, "DELETE FROM @@m_ids") &&
+              sync_exec(x, e,
+                        "INSERT INTO @@m_ids (src, dst) SELECT s.%s, t.%s FROM @@s_%s s JOIN %s t ON %s "
+                        "WHERE s.%s <> t.%s",
+                        id, id, t->t->name, t->t->name, buf_str(&join), id, id);
+    buf_free(&join);
+    return ok;
+}
+
+static bool map_ids(struct sync *x, const char *table, const char *column, const char *where, struct err *e)
+{
+    const struct sync_table *t = sync_table_named(x, table);
+    return !t || sync_find_column(t, column) < 0 ||
+           sync_exec(x, e, "UPDATE @@s_%s AS s SET %s = m.dst FROM @@m_ids m WHERE s.%s = m.src%s", table,
+                     column, column, where);
+}
+
+/* New rows whose id another row of the target has get one of their own: made of what identifies them, so that
+ * it is the same each time. */
+static bool renew_ids(struct sync *x, const struct sync_table *t, const char *id, const char *made_of,
+                      struct err *e)
+{
+    struct buf join = {0};
+    sync_add_join(t, "s", "k", &join);
+    bool ok = sync_exec(
+        x, e,
+        "INSERT INTO @@m_ids (src, dst) SELECT s.%s, %s FROM @@s_%s s WHERE EXISTS (SELECT 1 FROM %s o WHERE "
+        "o.%s = s.%s) AND NOT EXISTS (SELECT 1 FROM %s k WHERE %s)",
+        id, made_of, t->t->name, t->t->name, id, id, t->t->name, buf_str(&join));
+    buf_free(&join);
+    return ok;
+}
+
+static bool identify_datasets(struct sync *x, struct err *e)
+{
+    const struct sync_table *t = sync_table_named(x, "datasets");
+    if (t && !(match_ids(x, t, "experiment_id,name,digest", "dataset_uuid", e) &&
+               renew_ids(x, t, "dataset_uuid", x->dialect->derived_dataset, e) &&
+               map_ids(x, "inputs", "source_id", " AND s.source_type = 'DATASET'", e) &&
+               map_ids(x, "logged_model_metrics", "dataset_uuid", "", e) &&
+               map_ids(x, "datasets", "dataset_uuid", "", e)))
+        return false;
+    t = sync_table_named(x, "inputs");
+    return !t || (match_ids(x, t, "source_type,source_id,destination_type,destination_id", "input_uuid", e) &&
+                  map_ids(x, "input_tags", "input_uuid", "", e) && map_ids(x, "inputs", "input_uuid", "", e));
+}
+
+/* Tables with a natural key, parents first. */
+static bool identify_rows(struct sync *x, struct err *e)
+{
+    for (int i = 0; i < x->n_tables; i++) {
+        const struct sync_table *t = x->tables[i];
+        const char *natural = t->kind == KIND_row ? merge_natural_key(t->t->name) : NULL;
+        if (!natural || t->t->n_key != 1)
+            continue;
+        const char *id = t->t->columns[t->t->key[0]].name;
+        if (!match_ids(x, t, natural, id, e))
+            return false;
+        for (int k = 0; k < merge_links_count; k++)
+            if (strcmp(merge_links[k].to, t->t->name) == 0 &&
+                !map_ids(x, merge_links[k].table, merge_links[k].column, "", e))
+                return false;
+        if (!map_ids(x, t->t->name, id, "", e))
+            return false;
+    }
+    return true;
+}
+
+/* ---- what follows from ids: columns that rows leave to the database */
+
+static bool look_up(struct sync *x, const struct sync_table *t, const struct load_column *c, bool in_stage,
+                    struct err *e)
+{
+    struct buf sql = {0};
+    const char *at = c->look_up, *from = strstr(at, " FROM ") + 6, *open;
+    size_t table_len = strcspn(from, " ");
+    char *table = xstrndup(from, table_len);
+    bool ok = true;
+    if (!in_stage || sync_table_named(x, table)) {
+        buf_addf(&sql, "UPDATE @@s_%s SET %s = (%.*s%s", t->t->name, c->name, (int)(from - at), at,
+                 in_stage ? "@@s_" : "");
+        for (at = from; (open = strchr(at, '{')); at = strchr(open, '}') + 1)
+            buf_addf(&sql, "%.*ss_%s.%.*s", (int)(open - at), at, t->t->name,
+                     (int)(strchr(open, '}') - open) - 1, open + 1);
+        buf_addf(&sql, "%s) WHERE %s IS NULL AND %s", at, c->name, c->look_up_if);
+        ok = sync_exec(x, e, "%s", buf_str(&sql));
+    }
+    free(table);
+    buf_free(&sql);
+    return ok;
+}
+
+static bool look_up_all(struct sync *x, struct err *e)
+{
+    for (int i = 0; i < x->n_tables; i++)
+        for (int c = 0; c < x->tables[i]->t->n_columns; c++) {
+            const struct load_column *column = &x->tables[i]->t->columns[c];
+            if (column->look_up &&
+                !(look_up(x, x->tables[i], column, true, e) && look_up(x, x->tables[i], column, false, e)))
+                return false;
+        }
+    return true;
+}
+
+/* An assessment that one of the target overrides is not valid. */
+static bool judge_assessments(struct sync *x, struct err *e)
+{
+    return !sync_table_named(x, "assessments") ||
+           sync_exec(x, e,
+                     "UPDATE @@s_assessments AS s SET valid = (1 = 0) WHERE s.valid = (1 = 1) AND EXISTS "
+                     "(SELECT 1 FROM "
+                     "assessments o WHERE o.trace_id = s.trace_id AND o.overrides = s.assessment_id)");
+}
+
+bool sync_identify(struct sync *x, struct err *e)
+{
+    return sync_exec(x, e, "DELETE FROM @@m_exp") && identify_experiments(x, e) && identify_datasets(x, e) &&
+           identify_rows(x, e) && sync_identify_versions(x, e) && look_up_all(x, e) &&
+           judge_assessments(x, e) && sync_unite(x, e);
+}

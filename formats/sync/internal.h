@@ -1,0 +1,149 @@
+/* What the parts of a sync share. */
+#ifndef FORMATS_SYNC_INTERNAL_H
+#define FORMATS_SYNC_INTERNAL_H
+
+#include "common/buf.h"
+#include "formats/load/sink.h"
+#include "formats/record/merge_rules.h"
+#include "formats/record/rows.h"
+#include "formats/sync/dialect.h"
+#include "formats/sync/sync.h"
+
+enum { SYNC_MAX_UNITS = 24, SYNC_MAX_CASES = 8, SYNC_TOLD = LOAD_MAX_MESSAGES };
+
+/* Columns that go over together or not at all. */
+struct sync_unit {
+    enum merge_rule rule;
+    int leader; /* column */
+    int time;   /* column; -1: none */
+    int columns[LOAD_MAX_COLUMNS];
+    int n_columns;
+    int maker; /* column that both sides must have alike; -1: none */
+    const char *absorb;
+    const char *never, *over;
+    int n_cases;
+    struct {
+        int by; /* column */
+        const char *text;
+        enum merge_rule rule;
+    } cases[SYNC_MAX_CASES];
+    uint64_t changed; /* rows in which it goes over */
+};
+
+struct sync_column {
+    int unit;               /* -1: part of the key */
+    const char *comparable; /* as the dialect says; NULL: as it is */
+    int null_by;            /* column; -1: a null never goes over */
+    const char *null_texts;
+};
+
+/* Why a staged row does not take part (the column sync_out of its table). */
+enum sync_out { SYNC_IN, SYNC_OUT_CONFLICT, SYNC_OUT_HELD, SYNC_OUT_PURGED };
+
+/* A table that rows of the stream go to. In the stage it is s_NAME, with the columns that are filled, and
+ * sync_id (1, 2 … in the order of the key), sync_kind and sync_out. d_NAME has a row for each staged row that
+ * is not equal to the target's: sync_id, added (0, 1), and bits of units: changed, kept, conflict. */
+struct sync_table {
+    const struct load_table *t;
+    enum kind kind;               /* of which it is the table first; KIND_row: of none */
+    const struct row_table *rows; /* NULL: of kinds alone */
+    struct load_table staged;
+    char *staged_name;
+    struct sync_column columns[LOAD_MAX_COLUMNS];
+    struct sync_unit units[SYNC_MAX_UNITS];
+    int n_units;
+    bool latest; /* the greater of two rows stays */
+    bool points; /* rows are inserted or there already, and many */
+    uint64_t n;  /* staged rows */
+    uint64_t n_added, n_changed, n_kept, n_conflict;
+};
+
+struct sync {
+    struct db *db;
+    const struct sync_dialect *dialect;
+    struct sync_options o;
+    struct load *load;
+    int rev;
+    struct sync_table *tables[LOAD_MAX_TABLES]; /* parents before their children */
+    int n_tables;
+    void *filler; /* the dialect's, while the stage is filled */
+    bool from_file_store, delta;
+    uint64_t skipped, acting, renamed, renumbered;
+    bool any_conflict;
+    uint64_t told, n_overwritten; /* conflicts, and overwritten values */
+    uint64_t name_conflicts;
+    bool quiet;               /* conflicts were told already */
+    int64_t dry_ids;          /* ids that a dry run has given, from -1 down */
+    int64_t compared_version; /* SQLite's data_version when the target was compared */
+    int restarts;
+    struct buf overwritten, conflicts; /* JSON texts, split by commas */
+    struct sync_counts counts[KIND_COUNT];
+    bool begun, changed;
+};
+
+/* Appends SQL: printf, then each `@@` becomes the stage's prefix. */
+void sync_sql(const struct sync *x, struct buf *out, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Runs such a text. */
+bool sync_exec(struct sync *x, struct err *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool sync_int(struct sync *x, int64_t *out, struct err *e, const char *fmt, ...) PRINTF_LIKE(4, 5);
+struct db_stmt *sync_query(struct sync *x, struct err *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* NULL: no rows of it have come. */
+struct sync_table *sync_table_named(const struct sync *x, const char *name);
+int sync_find_column(const struct sync_table *t, const char *name); /* -1: none */
+
+/* ---- stage.c */
+
+/* The tables that rows come for, with their rules (rules.c), made and filled. */
+bool sync_fill_stage(struct sync *x, struct err *e);
+/* ---- rules.c */
+void sync_plan(struct sync *x, struct sync_table *t);
+
+/* ---- identity.c: all ids of the stage become the target's */
+bool sync_identify(struct sync *x, struct err *e);
+/* ---- versions.c: numbers of model versions */
+bool sync_identify_versions(struct sync *x, struct err *e);
+/* ---- unite.c: lists in tags */
+bool sync_unite(struct sync *x, struct err *e);
+
+/* ---- names.c: experiments whose new name another one of the target has, after they were compared */
+bool sync_settle_names(struct sync *x, struct sync_table *t, struct err *e);
+
+/* ---- differences.c */
+bool sync_compare(struct sync *x, struct err *e);
+/* Appends "s.a = t.a AND s.b = t.b" of the primary key. */
+void sync_add_join(const struct sync_table *t, const char *a, const char *b, struct buf *out);
+/* The value that goes over into a column, as SQL with s and t. */
+void sync_add_new_value(const struct sync *x, const struct sync_table *t, int column, struct buf *out);
+/* Fills d_NAME of the rows with sync_id from `first` to `last`; in dialects without slices of all. */
+bool sync_compare_range(struct sync *x, struct sync_table *t, int64_t first, int64_t last, struct err *e);
+
+/* ---- apply.c: statements that write, of a range of staged rows */
+enum sync_part {
+    SYNC_ADD,       /* all new rows, but those of latest metrics */
+    SYNC_ADD_FRESH, /* of these: parents, children of new parents, points */
+    SYNC_ADD_MORE,  /* of these: the rest */
+    SYNC_CHANGES,   /* rows that are there */
+    SYNC_LATEST,    /* latest metrics, new or changed */
+};
+/* True when the table has something of the part. */
+bool sync_has_part(const struct sync_table *t, enum sync_part part);
+bool sync_write_part(struct sync *x, struct sync_table *t, enum sync_part part, int64_t first, int64_t last,
+                     struct err *e);
+
+/* ---- rollups.c */
+/* Queues the published days of traces that are new or change. *any: there are some; outside of a transaction
+ * that writes nothing else is done. */
+bool sync_queue_rollups(struct sync *x, bool *any, struct err *e);
+
+/* ---- report.c */
+/* Tells of values that differ: of conflicts with and of overwritten values; n of them are counted. */
+bool sync_tell(struct sync *x, struct sync_table *t, bool conflicts, struct err *e);
+/* Tells of one conflict. why: what comes before the two values; NULL: nothing. */
+void sync_tell_conflict(struct sync *x, const char *where, const char *field, const struct value *source,
+                        const struct value *target, const char *why);
+
+/* ---- on_conflict.c */
+/* sync_dialect's add_put_greater of the dialects that have ON CONFLICT. */
+void sync_add_put_greater(const struct sync_table *t, struct buf *out);
+
+#endif

@@ -1,0 +1,129 @@
+/* An experiment was renamed in the source, and the target has given the new name to another one. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/sync/internal.h"
+
+struct clash {
+    int64_t sync_id, id, other;
+    char *name, *now; /* that of the source, that in the target */
+};
+
+static char *text_of(struct db_stmt *q, int i)
+{
+    struct value v;
+    db_column(q, i, &v);
+    return value_is_text(&v) ? xstrndup(v.s, v.len) : xstrdup("");
+}
+
+/* The next one; 1, 0: no more, -1. */
+static int next_clash(struct db_stmt *q, struct clash *c, struct err *e)
+{
+    struct value v = value_int(c->sync_id);
+    db_reset(q);
+    db_bind(q, 1, &v);
+    int got = db_step(q, e);
+    if (got != 1)
+        return got;
+    db_column(q, 0, &v);
+    c->sync_id = v.i;
+    db_column(q, 1, &v);
+    c->id = v.i;
+    c->name = text_of(q, 2);
+    c->now = text_of(q, 3);
+    db_column(q, 4, &v);
+    c->other = v.i;
+    db_reset(q);
+    return 1;
+}
+
+/* Gives the staged row the first free name of the form "NAME (2)", as ml-transform --merge does. */
+static bool take_free_name(struct sync *x, const char *ws, const struct clash *c, bool *same, struct err *e)
+{
+    struct db_stmt *find =
+        sync_query(x, e,
+                   "SELECT 1 FROM experiments o, @@s_experiments s WHERE o.name = ?1 AND s.sync_id = ?2 "
+                   "AND o.experiment_id <> s.experiment_id%s",
+                   ws);
+    struct db_stmt *set =
+        find ? sync_query(x, e, "UPDATE @@s_experiments SET name = ?1 WHERE sync_id = ?2") : NULL;
+    int taken = set ? 1 : -1;
+    for (int n = 2; taken == 1; n++) {
+        char *name = xasprintf("%s (%d)", c->name, n);
+        struct value v[] = {value_str(name), value_int(c->sync_id)};
+        db_bind(find, 1, &v[0]);
+        db_bind(find, 2, &v[1]);
+        taken = db_step(find, e);
+        db_reset(find);
+        if (taken == 0) {
+            *same = strcmp(name, c->now) == 0;
+            db_bind(set, 1, &v[0]);
+            db_bind(set, 2, &v[1]);
+            taken = db_step(set, e) < 0 ? -1 : 0;
+        }
+        free(name);
+    }
+    db_finalize(find);
+    db_finalize(set);
+    return taken == 0;
+}
+
+/* The name stays as it is. */
+static bool keep_name(struct sync *x, const struct clash *c, unsigned long long bit, bool told, struct err *e)
+{
+    return sync_exec(
+        x, e, "UPDATE @@d_experiments SET changed = changed - %llu, kept = kept + %llu WHERE sync_id = %lld",
+        bit, told ? bit : 0ull, (long long)c->sync_id);
+}
+
+static bool settle(struct sync *x, const char *ws, const struct clash *c, unsigned long long bit,
+                   struct err *e)
+{
+    bool same = false;
+    if (x->o.on_conflict == SYNC_RENAME) {
+        if (!take_free_name(x, ws, c, &same, e))
+            return false;
+        x->renamed += !same;
+        return !same || keep_name(x, c, bit, false, e);
+    }
+    char where[64];
+    snprintf(where, sizeof where, "Experiment %lld", (long long)c->id);
+    struct value name = value_str(c->name), now = value_str(c->now);
+    struct buf what = {0};
+    buf_addf(&what, "its name is that of experiment %lld, too", (long long)c->other);
+    sync_tell_conflict(x, where, "name", &name, &now, buf_str(&what));
+    buf_free(&what);
+    x->name_conflicts++;
+    return keep_name(x, c, bit, true, e);
+}
+
+bool sync_settle_names(struct sync *x, struct sync_table *t, struct err *e)
+{
+    int column = sync_find_column(t, "name");
+    unsigned long long bit = 1ull << t->columns[column].unit;
+    const char *ws = sync_find_column(t, "workspace") >= 0 ? " AND o.workspace = s.workspace" : "";
+    struct db_stmt *q = sync_query(x, e,
+                                   "SELECT s.sync_id, s.experiment_id, s.name, t.name, o.experiment_id FROM "
+                                   "@@s_experiments s JOIN @@d_experiments d "
+                                   "ON d.sync_id = s.sync_id JOIN experiments t ON t.experiment_id = "
+                                   "s.experiment_id JOIN experiments o ON o.name = "
+                                   "s.name AND o.experiment_id <> s.experiment_id%s WHERE (d.changed & %llu) "
+                                   "<> 0 AND s.sync_id > ?1 ORDER BY s.sync_id "
+                                   "LIMIT 1",
+                                   ws, bit);
+    struct clash c = {0};
+    int got = q ? 1 : -1;
+    x->name_conflicts = 0;
+    while (q && (got = next_clash(q, &c, e)) == 1) {
+        bool ok = settle(x, ws, &c, bit, e);
+        free(c.name);
+        free(c.now);
+        if (!ok) {
+            got = -1;
+            break;
+        }
+    }
+    db_finalize(q);
+    return got == 0;
+}

@@ -1,0 +1,166 @@
+/* A sync into PostgreSQL: one READ COMMITTED transaction, temporary tables that end with it, and a lock that
+ * only other syncs wait for. */
+#include <string.h>
+#include <time.h>
+
+#include "formats/load/copy.h"
+#include "formats/sync/internal.h"
+
+/* Of MLflow's database: syncs of it come one after the other, also behind a pooler. */
+#define SYNC_LOCK "pg_advisory_xact_lock(7306086912013)"
+enum {
+    LOCK_TIMEOUT =
+        500, /* ms; below deadlock_timeout (1 s), so that it is never MLflow that a deadlock ends */
+    MAX_RETRIES = 20,
+};
+
+static bool postgres_begin(struct sync *x, struct err *e)
+{
+    int64_t may;
+    if (!db_begin_write(x->db, e))
+        return false;
+    x->begun = true;
+    if (!sync_exec(x, e, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED") ||
+        !sync_int(x, &may, e, "SELECT has_database_privilege(current_database(), 'TEMPORARY')::int"))
+        return false;
+    if (!may) {
+        err_set(e, db_display(x->db), "the role may not make temporary tables here, which a sync needs");
+        return err_hint(e, "GRANT TEMPORARY ON DATABASE … TO …");
+    }
+    /* Set for this transaction alone: a pooler gives the session to others. */
+    return sync_exec(x, e, "SET LOCAL lock_timeout = 0; SELECT 1 WHERE " SYNC_LOCK " IS NULL") &&
+           sync_exec(x, e, "SET LOCAL lock_timeout = %d", (int)LOCK_TIMEOUT);
+}
+
+static enum sink_answer postgres_fill(struct sync *x, const char *into, const struct load_table *t,
+                                      struct load_row_source *from, struct err *e)
+{
+    if (!x->filler)
+        x->filler = load_copy_new(x->db);
+    return load_copy_table(x->filler, into, t, false, from, e) ? SINK_STORED : SINK_FAILED;
+}
+
+static void postgres_filled(struct sync *x)
+{
+    load_copy_free(x->filler);
+    x->filler = NULL;
+}
+
+static bool postgres_staged(struct sync *x, struct err *e)
+{
+    for (int i = 0; i < x->n_tables; i++)
+        if (!sync_exec(x, e, "ANALYZE @@s_%s", x->tables[i]->t->name))
+            return false;
+    return sync_exec(x, e, "SAVEPOINT staged");
+}
+
+static bool postgres_restart(struct sync *x, struct err *e)
+{
+    return sync_exec(x, e, "ROLLBACK TO SAVEPOINT staged");
+}
+
+static bool postgres_next_experiment(struct sync *x, bool dry, int64_t *id, struct err *e)
+{
+    if (dry) {
+        *id = -++x->dry_ids;
+        return true;
+    }
+    int64_t taken = 1;
+    while (taken) /* ids that were written beside the sequence */
+        if (!sync_int(x, id, e, "SELECT nextval(pg_get_serial_sequence('experiments', 'experiment_id'))") ||
+            !sync_int(x, &taken, e, "SELECT count(*) FROM experiments WHERE experiment_id = %lld",
+                      (long long)*id))
+            return false;
+    return true;
+}
+
+static bool write_parts(struct sync *x, enum sync_part part, struct err *e)
+{
+    for (int i = 0; i < x->n_tables; i++)
+        if (sync_has_part(x->tables[i], part) && !sync_write_part(x, x->tables[i], part, 0, 0, e))
+            return false;
+    return true;
+}
+
+/* What the server's own statements may wait for comes last, and may be taken back and tried again. */
+static bool write_more(struct sync *x, struct err *e)
+{
+    return write_parts(x, SYNC_ADD_MORE, e) && write_parts(x, SYNC_CHANGES, e) &&
+           write_parts(x, SYNC_LATEST, e);
+}
+
+static bool is_state(const struct err *e, const char *const *states)
+{
+    for (; *states; states++)
+        if (strcmp(e->sqlstate, *states) == 0)
+            return true;
+    return false;
+}
+
+static void pause_after(int tries)
+{
+    struct timespec wait = {.tv_nsec = (tries < 8 ? 20 : 200) * 1000000L};
+    nanosleep(&wait, NULL);
+}
+
+static bool postgres_write(struct sync *x, bool *again, struct err *e)
+{
+    static const char *const part[] = {SQLSTATE_LOCK_NOT_AVAILABLE, SQLSTATE_DEADLOCK_DETECTED,
+                                       SQLSTATE_UNIQUE_VIOLATION, NULL};
+    static const char *const whole[] = {SQLSTATE_LOCK_NOT_AVAILABLE,    SQLSTATE_DEADLOCK_DETECTED,
+                                        SQLSTATE_UNIQUE_VIOLATION,      SQLSTATE_FOREIGN_KEY_VIOLATION,
+                                        SQLSTATE_SERIALIZATION_FAILURE, NULL};
+    *again = false;
+    bool queued, ok = sync_queue_rollups(x, &queued, e) && write_parts(x, SYNC_ADD_FRESH, e) &&
+                      sync_exec(x, e, "SAVEPOINT written");
+    for (int tries = 0; ok; tries++) {
+        if (write_more(x, e))
+            return db_commit(x->db, e) ? (x->begun = false, true) : false;
+        if (err_interrupted() || !is_state(e, part) || tries == MAX_RETRIES)
+            break;
+        pause_after(tries);
+        struct err why;
+        if (!sync_exec(x, &why, "ROLLBACK TO SAVEPOINT written")) {
+            *e = why;
+            return false;
+        }
+    }
+    *again = !err_interrupted() && is_state(e, whole) && x->restarts++ < MAX_RETRIES;
+    if (*again)
+        pause_after(x->restarts);
+    return *again;
+}
+
+static bool postgres_end(struct sync *x, struct err *e)
+{
+    (void)e;
+    db_rollback(x->db);
+    x->begun = false;
+    return true;
+}
+
+static const char *comparable(const char *declared)
+{
+    return strcmp(declared, "JSON") == 0 ? "CAST(%s AS jsonb)" : NULL;
+}
+
+const struct sync_dialect sync_postgres = {
+    .stage = "pg_temp.",
+    .create = {"CREATE TEMPORARY TABLE ", " ON COMMIT DROP AS "},
+    .index = {"", "pg_temp."},
+    .distinct = "IS DISTINCT FROM",
+    .insert_missing = "ON CONFLICT DO NOTHING",
+    .derived_dataset = "md5(concat_ws('/', s.experiment_id, s.name, s.digest))",
+    .day = "CAST(to_timestamp(s.ms / 1000.0) AT TIME ZONE 'UTC' AS date)",
+    .new_ids = true,
+    .begin = postgres_begin,
+    .fill = postgres_fill,
+    .filled = postgres_filled,
+    .staged = postgres_staged,
+    .restart = postgres_restart,
+    .next_experiment = postgres_next_experiment,
+    .write = postgres_write,
+    .end = postgres_end,
+    .add_put_greater = sync_add_put_greater,
+    .comparable = comparable,
+};

@@ -1,0 +1,227 @@
+/* A sync into SQLite: everything is compared before anything is written; then slices, each a short
+ * transaction, parents before their children, so that MLflow's readers and writers wait for a second at most,
+ * and a kill leaves whole rows. */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <time.h>
+#include <xxhash.h>
+
+#include "formats/load/sqlite_rows.h"
+#include "formats/sync/internal.h"
+
+enum {
+    FIRST_SLICE = 2000,    /* rows */
+    LONGEST_SLICE = 25000, /* rows, which take 0.6 s in a database of 10 million points */
+    SLICE_MS = 400,        /* a slice that takes longer is followed by a smaller one */
+    LOCK_WAIT = 60000,     /* ms */
+};
+
+/* sync_hash(text): 32 hex digits. */
+static void hash(sqlite3_context *to, int argc, sqlite3_value **argv)
+{
+    (void)argc;
+    XXH128_hash_t h = XXH3_128bits(sqlite3_value_blob(argv[0]), (size_t)sqlite3_value_bytes(argv[0]));
+    char text[33];
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+    sqlite3_result_text(to, text, 32, SQLITE_TRANSIENT);
+}
+
+/* The connection's own temporary database: in memory as far as its cache goes, then in SQLITE_TMPDIR. */
+static bool lite_begin(struct sync *x, struct err *e)
+{
+    db_lock_timeout(x->db, LOCK_WAIT);
+    if (sqlite3_create_function(db_native(x->db), "sync_hash", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+                                hash, NULL, NULL) != SQLITE_OK)
+        return err_set(e, db_display(x->db), "%s", sqlite3_errmsg(db_native(x->db)));
+    return sync_exec(x, e,
+                     "PRAGMA temp_store = FILE; ATTACH '' AS stage; PRAGMA stage.journal_mode = OFF; PRAGMA "
+                     "stage.synchronous = OFF; PRAGMA stage.cache_size = -%d",
+                     (int)LOAD_CACHE_KIB);
+}
+
+static enum sink_answer lite_fill(struct sync *x, const char *into, const struct load_table *t,
+                                  struct load_row_source *from, struct err *e)
+{
+    if (!x->filler && !(x->filler = load_sqlite_rows_new(x->db, e)))
+        return SINK_FAILED;
+    return load_sqlite_rows_insert(x->filler, into, t, false, from, e);
+}
+
+static void lite_filled(struct sync *x)
+{
+    load_sqlite_rows_free(x->filler);
+    x->filler = NULL;
+}
+
+static bool lite_next_experiment(struct sync *x, bool dry, int64_t *id, struct err *e)
+{
+    (void)dry;
+    return sync_int(x, id, e,
+                    "SELECT 1 + max(id) FROM (SELECT coalesce(max(experiment_id), 0) AS id FROM experiments "
+                    "UNION ALL SELECT "
+                    "coalesce(max(dst), 0) FROM @@m_exp)");
+}
+
+static bool data_version(struct sync *x, int64_t *version, struct err *e)
+{
+    return sync_int(x, version, e, "PRAGMA main.data_version");
+}
+
+static long ms_since(const struct timespec *begin)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - begin->tv_sec) * 1000 + (now.tv_nsec - begin->tv_nsec) / 1000000;
+}
+
+struct slices {
+    int64_t version; /* of the target when it was compared */
+    int64_t rows;    /* of the next slice */
+};
+
+/* Whether the ids that this sync gives to new experiments are still free, and their names. */
+static bool still_new(struct sync *x, bool *ok, struct err *e)
+{
+    int64_t taken = 0;
+    const struct sync_table *t = sync_table_named(x, "experiments");
+    const char *ws = t && sync_find_column(t, "workspace") >= 0 ? "t.workspace = s.workspace AND " : "";
+    if (t &&
+        !sync_int(
+            x, &taken, e,
+            "SELECT count(*) FROM @@s_experiments s JOIN @@d_experiments d ON d.sync_id = s.sync_id JOIN "
+            "experiments t ON t.experiment_id = s.experiment_id OR (%st.name = s.name) WHERE d.added = 1",
+            ws))
+        return false;
+    *ok = taken == 0;
+    return true;
+}
+
+static bool write_slice(struct sync *x, struct sync_table *t, enum sync_part part, int64_t first,
+                        int64_t last, struct slices *s, bool *again, struct err *e)
+{
+    int64_t version;
+    bool fresh = true;
+    if (!db_begin_write(x->db, e))
+        return false;
+    x->begun = true;
+    bool ok = data_version(x, &version, e);
+    if (ok && version != s->version) { /* somebody has written: what this slice knows may be wrong */
+        ok = (t->kind != KIND_experiment || part != SYNC_ADD || still_new(x, &fresh, e));
+        if (ok && fresh)
+            ok = sync_exec(x, e, "DELETE FROM @@d_%s WHERE sync_id BETWEEN %lld AND %lld", t->t->name,
+                           (long long)first, (long long)last) &&
+                 sync_compare_range(x, t, first, last, e);
+    }
+    *again = ok && !fresh;
+    ok = ok && (*again || sync_write_part(x, t, part, first, last, e));
+    if (!ok || *again)
+        db_rollback(x->db);
+    else
+        ok = db_commit(x->db, e);
+    x->begun = false;
+    return ok;
+}
+
+/* The next staged row with something to write, from `first` on; 0: none. */
+static bool next_row(struct sync *x, const struct sync_table *t, enum sync_part part, int64_t first,
+                     int64_t *row, struct err *e)
+{
+    return sync_int(x, row, e, "SELECT coalesce(min(sync_id), 0) FROM @@d_%s WHERE sync_id >= %lld AND %s",
+                    t->t->name, (long long)first,
+                    part == SYNC_ADD       ? "added = 1"
+                    : part == SYNC_CHANGES ? "changed <> 0"
+                                           : "added + changed <> 0");
+}
+
+/* Slices take as many rows as can be written in about SLICE_MS. */
+static void fit_slice(struct slices *s, long took)
+{
+    if (took > SLICE_MS && s->rows > 100)
+        s->rows /= 2;
+    else if (took < SLICE_MS / 2)
+        s->rows = s->rows * 2 > LONGEST_SLICE ? LONGEST_SLICE : s->rows * 2;
+}
+
+static bool write_table(struct sync *x, struct sync_table *t, enum sync_part part, struct slices *s,
+                        bool *again, struct err *e)
+{
+    for (int64_t first = 1, last; first <= (int64_t)t->n && !*again; first = last + 1) {
+        struct timespec begin;
+        if (err_interrupted())
+            return err_set_interrupted(e);
+        if (!next_row(x, t, part, first, &first, e))
+            return false;
+        if (!first)
+            break;
+        last = first + s->rows - 1;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        if (!write_slice(x, t, part, first, last, s, again, e))
+            return false;
+        fit_slice(s, ms_since(&begin));
+    }
+    return true;
+}
+
+/* A slice of its own, where there is something for it. */
+static bool queue_rollups(struct sync *x, struct err *e)
+{
+    bool any;
+    if (!sync_queue_rollups(x, &any, e))
+        return false;
+    if (!any)
+        return true;
+    if (!db_begin_write(x->db, e))
+        return false;
+    x->begun = true;
+    bool ok = sync_queue_rollups(x, &any, e) && db_commit(x->db, e);
+    x->begun = !ok;
+    return ok;
+}
+
+static bool lite_write(struct sync *x, bool *again, struct err *e)
+{
+    static const enum sync_part parts[] = {SYNC_ADD, SYNC_CHANGES, SYNC_LATEST};
+    struct slices s = {x->compared_version, FIRST_SLICE};
+    *again = false;
+    if (!queue_rollups(x, e))
+        return false;
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+        for (int i = 0; i < x->n_tables; i++)
+            if (sync_has_part(x->tables[i], parts[p]) &&
+                !write_table(x, x->tables[i], parts[p], &s, again, e))
+                return false;
+            else if (*again)
+                return true;
+    return true;
+}
+
+static bool lite_restart(struct sync *x, struct err *e)
+{
+    return data_version(x, &x->compared_version, e);
+}
+
+static bool lite_end(struct sync *x, struct err *e)
+{
+    (void)x, (void)e;
+    return true;
+}
+
+const struct sync_dialect sync_sqlite = {
+    .stage = "stage.",
+    .create = {"CREATE TABLE stage.", " AS "},
+    .index = {"stage.", ""},
+    .distinct = "IS NOT",
+    .insert_missing = "ON CONFLICT DO NOTHING",
+    .derived_dataset = "sync_hash(s.experiment_id || '/' || s.name || '/' || s.digest)",
+    .day = "date(s.ms / 1000, 'unixepoch')",
+    .slices = true,
+    .begin = lite_begin,
+    .fill = lite_fill,
+    .filled = lite_filled,
+    .staged = lite_restart,
+    .restart = lite_restart,
+    .next_experiment = lite_next_experiment,
+    .write = lite_write,
+    .end = lite_end,
+    .add_put_greater = sync_add_put_greater,
+};

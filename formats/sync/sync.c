@@ -1,0 +1,157 @@
+/* A sync from its first record to its report. */
+#include "formats/sync/sync.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/sync/internal.h"
+
+static const struct sync_dialect *const dialects[] = {
+    [DIALECT_SQLITE] = &sync_sqlite,
+    [DIALECT_POSTGRESQL] = &sync_postgres,
+};
+
+struct sync *sync_new(struct db *db, int rev, const struct sync_options *o, struct err *e)
+{
+    struct load_options how = {.tmpdir = o->tmpdir, .any_ids = true};
+    struct load *load = load_new(db, rev, &how, e);
+    if (!load)
+        return NULL;
+    struct sync *x = xcalloc(1, sizeof *x);
+    x->db = db;
+    x->rev = rev;
+    x->o = *o;
+    x->load = load;
+    x->dialect = dialects[db_dialect(db)];
+    return x;
+}
+
+void sync_free(struct sync *x)
+{
+    if (!x)
+        return;
+    if (x->begun)
+        db_rollback(x->db);
+    load_free(x->load);
+    for (int i = 0; i < x->n_tables; i++) {
+        free(x->tables[i]->staged_name);
+        free(x->tables[i]);
+    }
+    buf_free(&x->overwritten);
+    buf_free(&x->conflicts);
+    free(x);
+}
+
+/* ---- reading */
+
+void sync_segment(struct sync *x, const struct wire_header *h)
+{
+    load_segment(x->load, h);
+}
+
+bool sync_add(struct sync *x, const struct record *r, struct err *e)
+{
+    const struct row_table *rows = r->kind->kind == KIND_row ? row_table_of(r) : NULL;
+    if (rows && (rows->flags & ROW_SERVER))
+        return true;
+    if (rows && (rows->flags & ROW_ACTING) && !x->o.acting) {
+        x->acting++;
+        return true;
+    }
+    x->skipped += r->kind->kind == KIND_skipped;
+    return load_add(x->load, r, e);
+}
+
+/* ---- comparing and writing */
+
+static bool make_maps(struct sync *x, struct err *e)
+{
+    const char *const *c = x->dialect->create;
+    return sync_exec(x, e, "%sm_exp%sSELECT CAST(0 AS bigint) AS src, CAST(0 AS bigint) AS dst WHERE 0 = 1",
+                     c[0], c[1]) &&
+           sync_exec(x, e, "%sm_ids%sSELECT CAST('' AS text) AS src, CAST('' AS text) AS dst WHERE 0 = 1",
+                     c[0], c[1]) &&
+           sync_exec(x, e,
+                     "%sm_versions%sSELECT CAST('' AS text) AS name, CAST('' AS text) AS workspace, CAST(0 "
+                     "AS bigint) AS "
+                     "src, CAST(0 AS bigint) AS dst WHERE 0 = 1",
+                     c[0], c[1]);
+}
+
+static bool tell_all(struct sync *x, bool conflicts, struct err *e)
+{
+    for (int i = 0; i < x->n_tables; i++) {
+        struct sync_table *t = x->tables[i];
+        bool any = conflicts ? t->n_conflict > 0 : t->n_changed > 0;
+        if (any && !sync_tell(x, t, conflicts, e))
+            return false;
+    }
+    return true;
+}
+
+/* Tells the conflicts; false when nothing may be written because of them. */
+static bool judge_conflicts(struct sync *x, struct err *e)
+{
+    if (!x->any_conflict && !x->name_conflicts)
+        return true;
+    if (!tell_all(x, true, e))
+        return false;
+    x->quiet = true;
+    if (x->told > SYNC_TOLD)
+        err_print(NULL, "... and %llu more conflicts", (unsigned long long)(x->told - SYNC_TOLD));
+    if (x->o.on_conflict == SYNC_SKIP)
+        return true;
+    err_set(e, db_display(x->db), "conflicts: nothing was written");
+    return err_hint(
+        e, "--on-conflict skip leaves out what is in conflict; rename and renumber help against names and "
+           "numbers of model versions that are taken");
+}
+
+/* Identity, differences, conflicts; then what is to be written. *again: the target has changed meanwhile. */
+static bool attempt(struct sync *x, bool *again, struct err *e)
+{
+    *again = false;
+    if (!sync_identify(x, e) || !sync_compare(x, e) || !judge_conflicts(x, e))
+        return false;
+    if (!x->o.prefer_target && !x->delta && x->n_overwritten == 0 && !tell_all(x, false, e))
+        return false;
+    return !x->changed || x->o.dry_run ? x->dialect->end(x, e) : x->dialect->write(x, again, e);
+}
+
+/* True when the stream had records of which rows come. */
+static bool has_rows(const struct sync *x)
+{
+    const struct load_tables *all = load_tables(x->load);
+    for (int i = 0; i < all->n; i++)
+        if (all->items[i].filled)
+            return true;
+    return false;
+}
+
+bool sync_run(struct sync *x, struct err *e)
+{
+    bool again = true;
+    if (!load_check(x->load, e))
+        return false;
+    if (!has_rows(x))
+        return true;
+    bool ok = x->dialect->begin(x, e) && make_maps(x, e) && sync_fill_stage(x, e) && x->dialect->staged(x, e);
+    for (bool first = true; ok && again; first = false)
+        ok = (first || x->dialect->restart(x, e)) && attempt(x, &again, e);
+    return ok;
+}
+
+bool sync_changed(const struct sync *x)
+{
+    return x->changed;
+}
+
+const struct sync_counts *sync_counts(const struct sync *x, enum kind k)
+{
+    return &x->counts[k];
+}
+
+bool sync_left_out(const struct sync *x)
+{
+    return x->any_conflict || x->name_conflicts || x->skipped;
+}

@@ -1,0 +1,529 @@
+#!/usr/bin/env bats
+# ml-load --sync: streams into databases that live, in both dialects.
+
+load helpers
+
+setup_file() {
+    start=$(sh "$ROOT/tests/postgres.sh" start)
+    eval "$start"
+    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    cd "$BATS_FILE_TMPDIR" || return 1
+    mlruns-dump -q "$ROOT/tests/data/mlruns" >s.mlr
+    ml-transform --json <s.mlr >s.json
+    ml-load -q --sync sqlite:///base.db <s.mlr
+    createdb -E UTF8 -T template0 base
+    ml-load -q --sync postgresql:///base <s.mlr
+}
+
+teardown_file() {
+    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+}
+
+setup() {
+    work
+    ln -s "$BATS_FILE_TMPDIR/s.mlr" "$BATS_FILE_TMPDIR/s.json" .
+    n=0
+}
+
+# Ids of the tree of tests/data.
+RUN=1b720d04f3e24f11bc736169024f6d03
+DELETED=0afa01e81e1f48eba173795853fe1b21
+RUNNING=ef2736fc369a4f8b8892c7af4baac1fb
+TRACE=tr-553edf1d059cd12a1a886a3a57d1cda1
+MODEL=m-0066609c996345978e8acb3897f80ab5
+EXP=537708342419121040
+
+# use DIALECT [base|empty]: a database of the test's own, in $url; sql COMMAND asks it.
+use() {
+    dialect=$1
+    n=$((n + 1))
+    if [ "$dialect" = sqlite ]; then
+        url=sqlite:///$WORK/$n.db
+        [ "${2-base}" = empty ] || cp "$BATS_FILE_TMPDIR/base.db" "$n.db"
+    else
+        database=t${BATS_SUITE_TEST_NUMBER}_$n
+        url=postgresql:///$database
+        if [ "${2-base}" = empty ]; then
+            createdb -E UTF8 -T template0 "$database"
+        else
+            createdb -T base "$database"
+        fi
+    fi
+}
+
+sql() {
+    if [ "$dialect" = sqlite ]; then
+        sqlite3 -bail "$WORK/$n.db" "$1"
+    else
+        psql -qAtX -v ON_ERROR_STOP=1 "$database" -c "$1"
+    fi
+}
+
+# The stream with each record through a jq filter.
+edit() {
+    jq -c "$1" s.json | ml-transform --from-json --reseal
+}
+
+# Of every table's rows, where they lie and who has touched them; SQLite: the file's bytes and times.
+state() {
+    if [ "$dialect" = sqlite ]; then
+        stat -c '%y %i %s' "$n.db"
+        sha256sum <"$n.db"
+    else
+        psql -qAtX -v ON_ERROR_STOP=1 "$database" <<'END' | sha256sum
+SELECT format('SELECT %L, ctid, xmin, xmax FROM %I', tablename, tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1 \gexec
+SELECT sequencename, last_value FROM pg_sequences ORDER BY 1;
+END
+    fi
+}
+
+sync() {
+    run_split ml-load --sync "$@" "$url"
+}
+
+both() {
+    for d in sqlite postgresql; do
+        use "$d" "${2-base}"
+        "$1" || { echo "# in $d" >&2; return 1; }
+    done
+}
+
+# rule STREAM_EDIT SQL QUERY WANTED [OPTION...]: after the target was changed by SQL, the edited stream leaves this; a second
+# time it writes nothing.
+rule() {
+    change=$1 before=$2 query=$3 wanted=$4
+    shift 4
+    edit "$change" >e.mlr
+    for d in sqlite postgresql; do
+        use "$d"
+        [ -z "$before" ] || sql "$before"
+        sync "$@" <e.mlr
+        assert_status 0
+        assert_equal "$dialect: $(sql "$query")" "$dialect: $wanted" || { echo "$stderr" >&2; return 1; }
+        state >s1
+        sync "$@" <e.mlr
+        assert_status 0
+        state >s2
+        cmp s1 s2
+        assert_contains "$stderr" "nothing is to be written"
+    done
+}
+
+@test "a database without tables gets them and all records, verified" {
+    verified() {
+        run_split ml-load --sync "$url" <s.mlr
+        assert_status 0
+        assert_equal "$output" ""
+        mldb-dump -q "$url" | ml-transform --json >t.json
+        for f in s t; do
+            jq -cS 'select(.kind | IN("header", "trailer") | not) | del(.experiment_id, .dataset_id, .input_id,
+                .db_payload_generation)' $f.json | sort >$f.sorted
+        done
+        cmp s.sorted t.sorted
+    }
+    both verified empty
+    use sqlite empty # which keeps the source's ids
+    ml-load -q --sync "$url" <s.mlr
+    run_split ml-verify -q "$url" <s.mlr
+    assert_status 0
+}
+
+# The target's own tables and indexes of which the sync of a stream writes WAL.
+written() { # STREAM
+    from=$(sql "SELECT pg_current_wal_insert_lsn()")
+    sync <"$1"
+    assert_status 0
+    psql -qX -U postgres -d "$database" -c "SELECT pg_switch_wal()" >/dev/null
+    to=$(sql "SELECT pg_current_wal_insert_lsn()")
+    dump=$(ls -d /usr/lib/postgresql/*/bin | sort -t/ -k5 -n | tail -1)/pg_waldump
+    "$dump" -p "$PGDIR/data/pg_wal" -s "$from" -e "$to" >wal.txt 2>wal.err || [ -s wal.txt ] || { cat wal.err >&2; return 1; }
+    grep -q 'rmgr: Heap' wal.txt # of the catalog, where temporary tables are made
+    for node in $(grep -oE 'rel [0-9]+/[0-9]+/[0-9]+' wal.txt | sed 's,.*/,,' | sort -u); do
+        sql "SELECT relname FROM pg_class WHERE relfilenode = $node AND relnamespace = 'public'::regnamespace"
+    done
+}
+
+@test "twice writes nothing: no row touched, no WAL of a table, no byte of a file" {
+    twice() {
+        state >before
+        sync <s.mlr
+        assert_status 0
+        assert_contains "$stderr" "nothing is to be written"
+        state >after
+        cmp before after
+    }
+    both twice
+    assert_equal "$(written s.mlr)" ""
+    edit "if .run_id == \"$RUN\" and .kind == \"run\" then .status = \"FAILED\" else . end" >e.mlr
+    assert_contains "$(written e.mlr)" runs # so that the measure is seen to work
+}
+
+@test "a stream without records changes nothing" {
+    jq -c 'select(.kind | IN("header", "trailer"))' s.json | ml-transform --from-json --reseal >empty.mlr
+    nothing() {
+        state >before
+        sync <empty.mlr
+        assert_status 0
+        state >after
+        cmp before after
+    }
+    both nothing
+}
+
+@test "a dry run writes nothing and tells the same" {
+    dry() {
+        state >before
+        edit 'if .kind == "run" then .run_id |= "new" + .[3:] elif .run_id then .run_id |= "new" + .[3:] else . end' |
+            tee e.mlr | ml-load --sync --dry-run "$url" 2>told
+        state >after
+        cmp before after
+        grep -q 'Runs: 4 added' told
+        grep -q 'Experiments: 3 equal' told
+        ml-load --sync "$url" <e.mlr 2>done
+        assert_equal "$(sed 1d told)" "$(sed 1d done)"
+    }
+    both dry
+}
+
+@test "runs: what the source changes goes over, a null does not, but for an end and a deletion taken back" {
+    run='select(.kind != "run" or .run_id != "'$RUN'")'
+    rule "if .run_id == \"$RUN\" and .kind == \"run\" then .status = \"FAILED\" | .end_time = 99 else . end" "" \
+        "SELECT status, end_time FROM runs WHERE run_uuid = '$RUN'" "FAILED|99"
+    rule . "UPDATE runs SET status = 'KILLED', end_time = 7 WHERE run_uuid = '$RUNNING'" \
+        "SELECT status, end_time FROM runs WHERE run_uuid = '$RUNNING'" "RUNNING|"
+    rule . "UPDATE runs SET status = 'KILLED', end_time = 7 WHERE run_uuid = '$RUNNING'" \
+        "SELECT status, end_time FROM runs WHERE run_uuid = '$RUNNING'" "KILLED|7" --prefer target
+    rule "if .run_id == \"$RUN\" and .kind == \"run\" then del(.end_time, .run_name, .start_time) else . end" "" \
+        "SELECT end_time, name, start_time FROM runs WHERE run_uuid = '$RUN'" "1718000067000|deep|1718000060000"
+    rule . "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = 5 WHERE run_uuid = '$RUN'" \
+        "SELECT lifecycle_stage, deleted_time FROM runs WHERE run_uuid = '$RUN'" "active|"
+    rule . "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL WHERE run_uuid = '$DELETED'" \
+        "SELECT lifecycle_stage, deleted_time FROM runs WHERE run_uuid = '$DELETED'" "deleted|1795253358549"
+    rule . "UPDATE runs SET artifact_uri = 's3://b/x', user_id = 'u', source_name = 'n' WHERE run_uuid = '$RUN'" \
+        "SELECT artifact_uri, user_id, source_name FROM runs WHERE run_uuid = '$RUN'" "s3://b/x|u|n"
+}
+
+@test "tags: the source's value goes over, the target's own stay" {
+    rule . "UPDATE tags SET value = 'edited' WHERE key = 'mlflow.source.name'; INSERT INTO tags (run_uuid, key, value) VALUES
+        ('$RUN', 'mine', '1')" \
+        "SELECT DISTINCT key, value FROM tags WHERE key IN ('mine', 'mlflow.source.name') ORDER BY 1" \
+        "mine|1
+mlflow.source.name|train.py"
+    rule . "UPDATE tags SET value = 'edited' WHERE key = 'mlflow.source.name'" \
+        "SELECT DISTINCT value FROM tags WHERE key = 'mlflow.source.name'" edited --prefer target
+    rule . "UPDATE experiment_tags SET value = 'x'; UPDATE logged_model_tags SET tag_value = 'x'; UPDATE
+        registered_model_tags SET value = 'x' WHERE key = 'owner'; UPDATE model_version_tags SET value = 'x' WHERE key =
+        'validated'" \
+        "SELECT (SELECT value FROM experiment_tags WHERE key = 'team'), (SELECT tag_value FROM logged_model_tags), (SELECT
+        value FROM registered_model_tags WHERE key = 'owner'), (SELECT value FROM model_version_tags WHERE key =
+        'validated')" "customer analytics|gbdt|ada|yes"
+}
+
+@test "lists in tags are united, ids in them become the target's" {
+    change='if .kind == "tag" and .key == "mlflow.source.type" then .key = "mlflow.log-model.history" | .value =
+        "[{\"run_id\": \"a\"}, {\"run_id\": \"b\"}]" else . end'
+    rule "$change" "UPDATE tags SET key = 'mlflow.log-model.history', value = '[{\"run_id\": \"b\"}, {\"x\": 1}]' WHERE key =
+        'mlflow.source.type' AND run_uuid = '$RUN'" \
+        "SELECT value FROM tags WHERE key = 'mlflow.log-model.history' AND run_uuid = '$RUN'" \
+        '[{"run_id": "b"}, {"x": 1}, {"run_id": "a"}]'
+    use postgresql
+    edit "if .key == \"_mlflow_experiment_ids\" then .value = \",0,$EXP,\" else . end" >e.mlr
+    sql "UPDATE registered_model_tags SET value = ',77,0,' WHERE key = '_mlflow_experiment_ids'"
+    id=$(sql "SELECT experiment_id FROM experiments WHERE name = 'churn prediction'")
+    sync --prefer target <e.mlr
+    assert_equal "$(sql "SELECT value FROM registered_model_tags WHERE key = '_mlflow_experiment_ids'")" ",77,0,$id,"
+    state >before
+    sync <e.mlr
+    state >after
+    cmp before after
+}
+
+@test "points are added, the greatest latest metric stays" {
+    change="if .kind == \"metric\" and .run_id == \"$RUN\" and .step == 0 then ., (.step = 900 | .timestamp = 9000000000000) else
+        . end | if .kind == \"latest_metric\" and .run_id == \"$RUN\" then .step = 900 | .timestamp = 9000000000000 else . end"
+    for d in sqlite postgresql; do
+        use $d
+        edit "$change" >e.mlr
+        points=$(sql "SELECT count(*) FROM metrics")
+        key=$(sql "SELECT min(key) FROM latest_metrics WHERE run_uuid = '$RUN'")
+        sql "UPDATE latest_metrics SET step = 901, value = 5 WHERE run_uuid = '$RUN' AND key = '$key'"
+        sql "INSERT INTO metrics (run_uuid, key, step, timestamp, value, is_nan) VALUES ('$RUN', 'server', 1, 1, 1, (1 = 0))"
+        sync <e.mlr
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) > $points + 1 FROM metrics" | tr t 1)" 1
+        assert_equal "$(sql "SELECT step, CAST(value AS integer) FROM latest_metrics WHERE run_uuid = '$RUN' AND key = '$key'")" "901|5"
+        assert_equal "$(sql "SELECT DISTINCT step FROM latest_metrics WHERE run_uuid = '$RUN' AND key <> '$key'")" 900
+    done
+}
+
+@test "a NaN counts as 0 where the latest metric is found, a tie stays" {
+    change="if .kind == \"latest_metric\" and .run_id == \"$RUN\" then .value = {\"\$float\": \"nan\"} else . end"
+    rule "$change" "UPDATE latest_metrics SET value = 1 WHERE run_uuid = '$RUN'" \
+        "SELECT DISTINCT CAST(value AS integer) FROM latest_metrics WHERE run_uuid = '$RUN'" 1
+    rule "$change" "UPDATE latest_metrics SET value = 0 WHERE run_uuid = '$RUN'" \
+        "SELECT DISTINCT CAST(value AS integer) FROM latest_metrics WHERE run_uuid = '$RUN'" 0
+}
+
+@test "a param that differs is a conflict, told with both values" {
+    edit "if .kind == \"param\" and .key == \"max_depth\" and .run_id == \"$RUN\" then .value = \"6\" else . end" >e.mlr
+    conflict() {
+        state >before
+        sync <e.mlr
+        assert_status 2
+        assert_contains "$stderr" "Param 'max_depth' in run $RUN: value is '6' in the source and '5' in the target"
+        assert_contains "$stderr" "conflicts: nothing was written"
+        state >after
+        cmp before after
+        sync --on-conflict skip --json <e.mlr
+        assert_status 1
+        assert_equal "$(jq -c '[.kinds.param.conflicts, .conflicts[0].source, .conflicts[0].target]' <<<"$output")" \
+            '[1,"6","5"]'
+        assert_equal "$(sql "SELECT value FROM params WHERE run_uuid = '$RUN' AND key = 'max_depth'")" 5
+    }
+    both conflict
+}
+
+@test "a run under another experiment is a conflict; skipped it is left out with all that belongs to it" {
+    edit "if .kind == \"tag\" and .run_id == \"$RUN\" and .key == \"mlflow.user\" then .value = \"eve\" else . end" >e.mlr
+    moved() {
+        sql "UPDATE runs SET experiment_id = 0 WHERE run_uuid = '$RUN'"
+        state >before
+        sync <e.mlr
+        assert_status 2
+        assert_contains "$stderr" "Run $RUN: experiment_id is"
+        state >after
+        cmp before after
+        sync --on-conflict skip <e.mlr
+        assert_status 1
+        state >after
+        cmp before after
+    }
+    both moved
+}
+
+@test "experiments: name and stage follow their maker by time, the location stays" {
+    rule . "UPDATE experiments SET lifecycle_stage = 'active', last_update_time = last_update_time - 1 WHERE name =
+        'churn-scratch'" "SELECT lifecycle_stage FROM experiments WHERE name = 'churn-scratch'" deleted
+    rule . "UPDATE experiments SET lifecycle_stage = 'active', last_update_time = last_update_time + 1 WHERE name =
+        'churn-scratch'" "SELECT lifecycle_stage FROM experiments WHERE name = 'churn-scratch'" active
+    rule . "UPDATE experiments SET lifecycle_stage = 'active', last_update_time = last_update_time - 1, creation_time = 1 WHERE
+        name = 'churn-scratch'" "SELECT lifecycle_stage FROM experiments WHERE name = 'churn-scratch'" active
+    rule "if .kind == \"experiment\" then del(.last_update_time, .creation_time) else . end" "UPDATE experiments SET
+        lifecycle_stage = 'active', last_update_time = NULL, creation_time = NULL WHERE name = 'churn-scratch'" \
+        "SELECT lifecycle_stage FROM experiments WHERE name = 'churn-scratch'" deleted
+    rule . "UPDATE experiments SET artifact_location = 's3://b'" "SELECT DISTINCT artifact_location FROM experiments" "s3://b"
+}
+
+@test "experiments are found by name; an id that is taken by another becomes a new one" {
+    edit "if .experiment_id == \"$EXP\" then .experiment_id = \"4711\" else . end" >e.mlr
+    by_name() {
+        rows=$(sql "SELECT count(*) FROM experiments")
+        state >before
+        sync <e.mlr
+        assert_status 0
+        state >after
+        cmp before after
+        jq -c "if .experiment_id == \"$EXP\" then .experiment_id = \"77\" else . end |
+            if .kind == \"experiment\" and .experiment_id == \"77\" then .name = \"other\" else . end |
+            if .run_id then .run_id |= \"b\" + .[1:] else . end | if .kind == \"run\" then .run_id |= \"b\" + .[1:] else . end |
+            if .trace_id then .trace_id |= \"tr-b\" + .[4:] else . end |
+            if .model_id then .model_id |= \"m-b\" + .[3:] else . end |
+            if .assessment_id then .assessment_id |= \"a-b\" + .[3:] else . end" s.json |
+            ml-transform --from-json --reseal >f.mlr
+        sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace) VALUES (77, 'taken', 'active', 'default')"
+        sync <f.mlr
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) FROM experiments")" $((rows + 2))
+        assert_equal "$(sql "SELECT name FROM experiments WHERE experiment_id = 77")" taken
+        assert_equal "$(sql "SELECT count(*) FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id WHERE e.name =
+            'other'")" 3
+        assert_equal "$(sql "SELECT count(DISTINCT dataset_uuid) = count(*) FROM datasets" | tr t 1)" 1
+        assert_equal "$(sql "SELECT count(*) FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id JOIN runs r ON
+            r.run_uuid = i.destination_id WHERE r.experiment_id <> d.experiment_id")" 0
+    }
+    both by_name
+}
+
+@test "PostgreSQL's sequence gives new ids, so that the server's next experiment gets its own" {
+    use postgresql
+    for i in 1 2 3; do
+        sql "INSERT INTO experiments (name, lifecycle_stage) VALUES ('server $i', 'active')"
+        jq -c "select(.kind | IN(\"header\", \"trailer\", \"experiment\")) | if .kind == \"experiment\" and .experiment_id == \"$EXP\"
+            then .experiment_id = \"1$i\" | .name = \"job $i\" else select(.kind != \"experiment\") end" s.json |
+            ml-transform --from-json --reseal | ml-load -q --sync "$url"
+    done
+    sql "INSERT INTO experiments (name, lifecycle_stage) VALUES ('last', 'active')"
+    assert_equal "$(sql "SELECT count(*) FROM experiments")" 10
+}
+
+@test "a dataset is found by name and digest, an input by what it joins: the target's ids stay" {
+    rule . "UPDATE inputs SET source_id = 'd' WHERE source_type = 'DATASET'; UPDATE datasets SET dataset_uuid = 'd', dataset_profile
+        = 'p'; UPDATE input_tags SET input_uuid = 'x' || input_uuid; UPDATE inputs SET input_uuid = 'x' || input_uuid" \
+        "SELECT dataset_uuid, dataset_profile, (SELECT count(*) FROM inputs WHERE input_uuid LIKE 'x%'), (SELECT count(*) FROM
+        inputs) FROM datasets" "d|p|4|4"
+}
+
+@test "traces: a state that was reached is not taken back, previews go over, the session too" {
+    change='if .kind == "trace" then .state = "IN_PROGRESS" | .execution_duration = 1 else . end'
+    rule "$change" "" "SELECT status, execution_time_ms FROM trace_info" "OK|136"
+    rule . "UPDATE trace_info SET status = 'IN_PROGRESS', request_preview = 'x', trace_name = 'y', timestamp_ms = 5" \
+        "SELECT status, trace_name, timestamp_ms FROM trace_info" "OK|answer|5"
+    rule . "UPDATE trace_tags SET value = 's3://x' WHERE key = 'mlflow.artifactLocation'; UPDATE trace_request_metadata SET
+        value = 'z' WHERE key = 'mlflow.user'" "SELECT (SELECT value FROM trace_tags), (SELECT value FROM
+        trace_request_metadata WHERE key = 'mlflow.user')" "s3://x|z"
+}
+
+@test "a published day of roll-ups is queued before its traces change" {
+    day=2026-11-21 # of the trace
+    queued() {
+        exp=$(sql "SELECT experiment_id FROM trace_info")
+        sql "INSERT INTO sql_trace_metric_daily_rollups (id, experiment_id, rollup_day, metric_name, grouping_set, sample_count) VALUES
+            (1, $exp, '$day', 'm', 'global', 1), (2, $exp, '2020-01-01', 'm', 'global', 1); UPDATE trace_info SET status = 'ERROR'"
+        sync <s.mlr
+        assert_status 0
+        assert_equal "$(sql "SELECT * FROM sql_trace_rollup_rebuild_queue")" "$exp|$day|trace_metric"
+    }
+    both queued
+}
+
+@test "assessments: the newer row goes over; one that the target overrides is not valid" {
+    rule . "UPDATE assessments SET rationale = 'old', last_updated_timestamp = last_updated_timestamp - 1" \
+        "SELECT rationale FROM assessments WHERE name = 'polite'" "Short and kind."
+    rule . "UPDATE assessments SET rationale = 'new', last_updated_timestamp = last_updated_timestamp + 1" \
+        "SELECT DISTINCT rationale FROM assessments" new
+    rule . "INSERT INTO assessments SELECT 'mine', trace_id, name, assessment_type, 'false', error, created_timestamp,
+        last_updated_timestamp, source_type, source_id, run_id, span_id, rationale, assessment_id, valid, assessment_metadata,
+        experiment_id, trace_timestamp_ms, aggregate_value, is_numeric_value FROM assessments WHERE name = 'polite'; UPDATE
+        assessments SET valid = (1 = 0) WHERE name = 'polite' AND assessment_id <> 'mine'" \
+        "SELECT count(*) FROM assessments WHERE valid = (1 = 1)" 2
+}
+
+@test "logged models: the newer one goes over, never back to PENDING" {
+    rule "if .kind == \"logged_model\" then .status = \"PENDING\" | .last_updated_timestamp += 5 | .model_type = \"t\" else . end" "" \
+        "SELECT status, model_type FROM logged_models" "2|t"
+    rule . "UPDATE logged_models SET status = 3, last_updated_timestamp_ms = last_updated_timestamp_ms + 1" \
+        "SELECT status FROM logged_models" 3
+}
+
+@test "registered models and versions: the newer description, a deletion absorbs, storage locations stay" {
+    rule . "UPDATE registered_models SET description = 'x', last_updated_time = last_updated_time + 1 WHERE name = 'churn'" \
+        "SELECT description FROM registered_models WHERE name = 'churn'" x
+    rule . "UPDATE registered_models SET description = 'x', last_updated_time = last_updated_time - 1 WHERE name = 'churn'" \
+        "SELECT description FROM registered_models WHERE name = 'churn'" "Monthly churn model"
+    rule . "UPDATE model_versions SET current_stage = 'Deleted_Internal', source = 'gone', last_updated_time = 1 WHERE name =
+        'churn'; DELETE FROM registered_model_aliases" \
+        "SELECT current_stage, source, (SELECT count(*) FROM registered_model_aliases) FROM model_versions WHERE name = 'churn'" \
+        "Deleted_Internal|gone|1"
+    rule 'if .kind == "model_version" and .name == "churn" then .current_stage = "Deleted_Internal" | .last_updated_timestamp = 1
+        else . end' "UPDATE model_versions SET storage_location = 's3://x'" "SELECT current_stage, storage_location FROM
+        model_versions WHERE name = 'churn'" "Deleted_Internal|s3://x"
+}
+
+@test "a version whose number is taken by another one is a conflict, or gets the next number, once" {
+    numbers() {
+        sql "UPDATE model_versions SET creation_time = 1 WHERE name = 'churn'"
+        state >before
+        sync <s.mlr
+        assert_status 2
+        assert_contains "$stderr" "Model version 1 in registered model churn: creation_timestamp is '1795253358570' in the source"
+        state >after
+        cmp before after
+        sync --on-conflict renumber <s.mlr
+        assert_status 0
+        assert_equal "$(sql "SELECT version FROM model_versions WHERE name = 'churn' ORDER BY 1")" "1
+2"
+        assert_equal "$(sql "SELECT version FROM registered_model_aliases WHERE name = 'churn'")" 2
+        state >before
+        sync <s.mlr
+        assert_status 0
+        state >after
+        cmp before after
+    }
+    both numbers
+}
+
+@test "the acting tables come only when asked for; natural keys lead to the target's rows" {
+    use sqlite empty
+    ml-schema create -q --release 3.17.2 "sqlite:///$WORK/o.db" || ml-load -q --release 3.17.2 "sqlite:///$WORK/o.db" <s.mlr
+    ml-load -q --sync "sqlite:///$WORK/o.db" <s.mlr
+    sqlite3 o.db "INSERT INTO webhooks (webhook_id, name, url, status, workspace) VALUES ('w', 'n', 'http://x', 'ACTIVE', 'default');
+        INSERT INTO scorers VALUES ((SELECT max(experiment_id) FROM experiments), 'good', 'sc-source');
+        INSERT INTO scorer_versions VALUES ('sc-source', 1, '{}', 1), ('sc-source', 2, '{}', 2)"
+    mldb-dump -q "sqlite:///$WORK/o.db" >o.mlr
+    rows() {
+        sql "INSERT INTO scorers (experiment_id, scorer_name, scorer_id) SELECT max(experiment_id), 'good', 'sc-target' FROM
+            experiments; INSERT INTO scorer_versions (scorer_id, scorer_version, serialized_scorer) VALUES ('sc-target', 1, '[]')"
+        sync <o.mlr
+        assert_status 0
+        assert_contains "$stderr" "1 rows that act by themselves"
+        assert_equal "$(sql "SELECT scorer_id FROM scorers")" sc-target
+        assert_equal "$(sql "SELECT scorer_id, scorer_version, serialized_scorer FROM scorer_versions ORDER BY 2")" \
+            "sc-target|1|[]
+sc-target|2|{}"
+        assert_equal "$(sql "SELECT count(*) FROM webhooks")" 0
+        sync --acting <o.mlr
+        assert_equal "$(sql "SELECT webhook_id FROM webhooks")" w
+        state >before
+        sync --acting <o.mlr
+        state >after
+        cmp before after
+    }
+    both rows
+}
+
+@test "everything goes into one workspace" {
+    workspace() {
+        sync --workspace team-a <s.mlr
+        assert_status 2 # the same runs are in another experiment
+        edit "if .run_id then .run_id |= \"b\" + .[1:] else . end | if .trace_id then .trace_id |= \"tr-b\" + .[4:] else . end |
+            if .model_id then .model_id |= \"m-b\" + .[3:] else . end | if .assessment_id then .assessment_id |= \"a-b\" + .[3:]
+            else . end" >e.mlr
+        sync --workspace team-a <e.mlr
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) FROM experiments WHERE workspace = 'team-a'")" 3
+        assert_equal "$(sql "SELECT name FROM workspaces ORDER BY 1")" "default
+team-a"
+        assert_equal "$(sql "SELECT count(*) FROM registered_models")" 4
+    }
+    both workspace
+}
+
+@test "options make sense together, or are refused" {
+    use sqlite
+    for bad in "--prefer both" "--on-conflict merge" "--export" "--drop-unsupported" "--wide-experiment-ids"; do
+        # shellcheck disable=SC2086
+        run_split ml-load --sync $bad "$url" <s.mlr
+        assert_status 2
+    done
+    for alone in "--prefer source" "--on-conflict skip" "--workspace team" --acting --json; do
+        # shellcheck disable=SC2086
+        run_split ml-load $alone "$url" <s.mlr
+        assert_status 2
+        assert_contains "$stderr" "needs --sync"
+    done
+}
+
+@test "without the right to make temporary tables: a clear error" {
+    use postgresql
+    psql -qX -U postgres -d "$database" -c "REVOKE TEMPORARY ON DATABASE $database FROM PUBLIC" -c "CREATE ROLE no_temp LOGIN" \
+        -c "GRANT ALL ON ALL TABLES IN SCHEMA public TO no_temp"
+    run_split env PGUSER=no_temp ml-load --sync "postgresql:///$database" <s.mlr
+    assert_status 2
+    assert_contains "$stderr" "may not make temporary tables"
+}
+
+@test "a cut stream and a bad reference leave the target as it was" {
+    broken() {
+        state >before
+        head -c 3000 "$BATS_FILE_TMPDIR/s.mlr" >cut.mlr
+        sync <cut.mlr
+        assert_status 2
+        jq -c "select(.kind != \"run\" or .run_id != \"$RUN\")" s.json | ml-transform --from-json --reseal >e.mlr
+        sync <e.mlr
+        assert_status 2
+        assert_contains "$stderr" "is not in the stream"
+        state >after
+        cmp before after
+    }
+    both broken
+}
