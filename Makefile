@@ -26,7 +26,8 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN
 PROGRAMS = mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema ml-migrate
 LIB_SRC  = $(wildcard common/*.c formats/*/*.c migrations/*.c) \
            $(filter-out $(PROGRAMS:%=tools/%.c),$(wildcard tools/*.c))
-LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o
+QUERIES  = $(wildcard formats/*/*.sql)
+LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o $(O)/gen/queries.o
 LIB      = $(O)/libmlruns.a
 BIN      = $(BUILD)/bin
 UNITS    = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/*_test.c))
@@ -46,13 +47,17 @@ $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(O)/gen/migrations.o: $(BUILD)/gen/migrations.c $(O)/flags
+$(O)/gen/%.o: $(BUILD)/gen/%.c $(O)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Wno-overlength-strings -c -o $@ $<
 
 $(BUILD)/gen/migrations.c: migrations $(wildcard migrations/*)
 	@mkdir -p $(@D)
 	sh migrations/embed.sh migrations >$@
+
+$(BUILD)/gen/queries.c: formats/embed.sh $(QUERIES) $(sort $(dir $(QUERIES)))
+	@mkdir -p $(@D)
+	sh formats/embed.sh $(QUERIES) >$@
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@

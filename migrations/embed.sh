@@ -16,7 +16,7 @@ function fail(what) {
 	exit 1
 }
 function quoted(s) {
-	gsub(/\\/, "\\\\", s)
+	gsub(/\\/, "&&", s)
 	gsub(/"/, "\\\"", s)
 	gsub(/\t/, "\\t", s)
 	return "\"" s "\""

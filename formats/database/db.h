@@ -63,7 +63,9 @@ bool db_query_int(struct db *db, const char *sql, int64_t *out, struct err *e);
 bool db_query_text(struct db *db, const char *sql, char **out, struct err *e);
 
 struct db_stmt;
-/* One statement with ?1 ?2 … as parameters in both dialects (rewritten to $1 $2 … for PostgreSQL). NULL on
+/* One statement, whose parameters are ?1 ?2 … in both dialects, or have names, as in the .sql files
+ * (sql_files.h):
+ * `:name` on SQLite, `:'name'` on PostgreSQL, numbered in the order in which they first appear. NULL on
  * error. */
 struct db_stmt *db_prepare(struct db *db, const char *sql, struct err *e);
 /* i from 1. Text must live until the statement is run or reset. BIN is bound as a blob; text that is not

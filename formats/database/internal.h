@@ -4,6 +4,9 @@
 
 #include "formats/database/db.h"
 
+/* The .sql files of this room (sql_files.h). */
+extern const char database_columns_postgresql[], database_columns_sqlite[], database_intruder_postgresql[];
+
 /* The functions of db.h by the same names, for one dialect. */
 struct db_ops {
     struct db *(*open)(const struct db_url *u, enum db_mode mode, struct err *e);

@@ -364,6 +364,49 @@ static bool make_connection(PGconn *conn, const struct db_url *u, struct err *e)
     return false;
 }
 
+/* ---- parameters */
+
+/* The number of the parameter that begins with p, `?1` or `:'name'`; 0 where none does. *text moves past it.
+ * names: those of before, numbered from 1; the new one is added. */
+static int parameter_number(struct sql_piece p, struct sql_text *text, struct sql_text *names, int *n_names)
+{
+    if (sql_is_sign(p, '?') && isdigit((unsigned char)*text->at))
+        return atoi(sql_token(text).text.at);
+    if (!sql_is_sign(p, ':') || *text->at != '\'' || *n_names > MAX_PARAMETERS)
+        return 0;
+    struct sql_text name = sql_token(text).inside;
+    size_t len = (size_t)(name.end - name.at);
+    int i = 0;
+    while (i < *n_names &&
+           ((size_t)(names[i].end - names[i].at) != len || memcmp(names[i].at, name.at, len) != 0))
+        i++;
+    if (i == *n_names)
+        names[(*n_names)++] = name;
+    return i + 1;
+}
+
+/* Rewrites parameters to $1, $2 …; counts them. */
+static char *numbered(const char *sql, int *parameters)
+{
+    struct buf b = {0};
+    struct sql_text text = sql_text(DIALECT_POSTGRESQL, sql), names[MAX_PARAMETERS + 1];
+    struct sql_piece p;
+    int n_names = 0;
+    *parameters = 0;
+    while ((p = sql_token(&text)).kind != SQL_NOTHING) {
+        int n = parameter_number(p, &text, names, &n_names);
+        if (n == 0)
+            continue;
+        buf_add(&b, sql, (size_t)(p.text.at - sql));
+        buf_addf(&b, "$%d", n);
+        sql = text.at;
+        if (n > *parameters)
+            *parameters = n;
+    }
+    buf_adds(&b, sql);
+    return b.data;
+}
+
 /* ---- the session's schema
  *
  * All tables are looked for, and made, in one schema: the first of the user's search_path that is there and
@@ -376,32 +419,14 @@ static bool make_connection(PGconn *conn, const struct db_url *u, struct err *e)
 /* Sessions that read settings and catalogs see nothing but pg_catalog. */
 static const char only_catalog[] = "search_path = pg_catalog, pg_temp";
 
-/* A function or operator in schema $1 of a role that is neither a superuser nor one that this one belongs to,
- * with the name of one of PostgreSQL's and other arguments. */
-static const char intruder_query[] =
-    "WITH trusted AS (SELECT oid FROM pg_roles WHERE rolsuper OR pg_has_role(oid, 'MEMBER'))\n"
-    "SELECT 'function ' || p.oid::regprocedure, p.proowner::regrole FROM pg_proc p\n"
-    "JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname = $1\n"
-    "WHERE p.proowner NOT IN (SELECT oid FROM trusted)\n"
-    "    AND EXISTS (SELECT FROM pg_proc c WHERE c.pronamespace = 'pg_catalog'::regnamespace\n"
-    "        AND c.proname = p.proname)\n"
-    "    AND NOT EXISTS (SELECT FROM pg_proc c WHERE c.pronamespace = 'pg_catalog'::regnamespace\n"
-    "        AND c.proname = p.proname AND c.proargtypes = p.proargtypes)\n"
-    "UNION ALL\n"
-    "SELECT 'operator ' || o.oid::regoperator, o.oprowner::regrole FROM pg_operator o\n"
-    "JOIN pg_namespace n ON n.oid = o.oprnamespace AND n.nspname = $1\n"
-    "WHERE o.oprowner NOT IN (SELECT oid FROM trusted)\n"
-    "    AND EXISTS (SELECT FROM pg_operator c WHERE c.oprnamespace = 'pg_catalog'::regnamespace\n"
-    "        AND c.oprname = o.oprname)\n"
-    "    AND NOT EXISTS (SELECT FROM pg_operator c WHERE c.oprnamespace = 'pg_catalog'::regnamespace\n"
-    "        AND c.oprname = o.oprname AND c.oprleft = o.oprleft AND c.oprright = o.oprright)\n"
-    "LIMIT 1";
-
 /* With nothing but pg_catalog in the path. */
 static bool look_for_intruder(struct postgres_db *db, struct err *e)
 {
     const char *schema = db->schema;
-    PGresult *r = PQexecParams(db->conn, intruder_query, 1, NULL, &schema, NULL, NULL, 0);
+    int parameters;
+    char *sql = numbered(database_intruder_postgresql, &parameters);
+    PGresult *r = PQexecParams(db->conn, sql, parameters, NULL, &schema, NULL, NULL, 0);
+    free(sql);
     bool ok = PQresultStatus(r) == PGRES_TUPLES_OK || failed(&db->base, r, e);
     if (ok && PQntuples(r) > 0) {
         ok = err_set(e, db->base.display,
@@ -501,28 +526,6 @@ static void *postgres_native(struct db *db)
 }
 
 /* ---- statements */
-
-/* Rewrites ?1 to $1; counts the parameters. */
-static char *numbered(const char *sql, int *parameters)
-{
-    struct buf b = {0};
-    struct sql_text text = sql_text(DIALECT_POSTGRESQL, sql);
-    struct sql_piece p;
-    *parameters = 0;
-    while ((p = sql_token(&text)).kind != SQL_NOTHING) {
-        bool parameter = sql_is_sign(p, '?') && isdigit((unsigned char)*text.at);
-        int n = parameter ? atoi(text.at) : 0;
-        if (n <= 0)
-            continue;
-        buf_add(&b, sql, (size_t)(p.text.at - sql));
-        buf_addc(&b, '$');
-        sql = p.text.end;
-        if (n > *parameters)
-            *parameters = n;
-    }
-    buf_adds(&b, sql);
-    return b.data ? b.data : xstrdup("");
-}
 
 static bool is_query(const char *sql)
 {
@@ -925,17 +928,7 @@ const struct db_ops db_postgres_ops = {
     .commit = postgres_commit,
     .rollback = postgres_rollback,
     .backup = postgres_backup,
-    .columns_query = "SELECT a.attname, replace(upper(format_type(a.atttypid, a.atttypmod)), 'CHARACTER "
-                     "VARYING', 'VARCHAR'),\n"
-                     "       a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '',\n"
-                     "       array_position(i.indkey::int2[], a.attnum) + 1\n"
-                     "FROM pg_attribute a\n"
-                     "JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')\n"
-                     "    AND c.relnamespace = quote_ident(current_schema())::regnamespace\n"
-                     "LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum\n"
-                     "LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary\n"
-                     "WHERE c.relname = ?1 AND a.attnum > 0 AND NOT a.attisdropped\n"
-                     "ORDER BY a.attnum",
+    .columns_query = database_columns_postgresql,
     .table_query = "SELECT 1 FROM pg_class WHERE relkind IN ('r', 'p') AND relname = ?1\n"
                    "AND relnamespace = quote_ident(current_schema())::regnamespace",
 };

@@ -546,7 +546,6 @@ const struct db_ops db_sqlite_ops = {
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
     .backup = sqlite_backup_,
-    .columns_query = "SELECT name, type, \"notnull\", dflt_value, hidden IN (2, 3), pk\n"
-                     "FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid",
+    .columns_query = database_columns_sqlite,
     .table_query = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
 };

@@ -9,13 +9,16 @@
 #include "formats/load/load.h"
 #include "formats/load/postgres_structure.h"
 
+/* A .sql file of this room (formats/database/sql_files.h). */
+extern const char load_advance_ids_postgresql[];
+
 struct postgres_sink {
     struct load_sink base;
     struct load_copy *copy;
     bool owner;
     const struct load_table *streamed; /* NULL: none */
     int streamed_keys;                 /* of keys: how many are its own, the first */
-    struct buf list;                   /* of the tables, for SQL: 'a'::regclass, ... */
+    struct buf list;                   /* of the tables, as an array: {a,b} */
     struct load_structure structure;   /* what was dropped */
 };
 
@@ -52,14 +55,22 @@ static void add_names(const struct postgres_sink *k, const char *command, const 
         }
 }
 
+/* Makes the list of the tables that are filled, but one (or NULL). */
+static void list_tables(const struct load_tables *tables, const struct load_table *but, struct buf *list)
+{
+    buf_reset(list);
+    for (int i = 0; i < tables->n; i++)
+        if (tables->items[i].filled && &tables->items[i] != but)
+            buf_addf(list, "%c%s", list->len ? ',' : '{', tables->items[i].name);
+    if (list->len)
+        buf_addc(list, '}');
+}
+
 static bool postgres_begin(struct load_sink *base, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
     struct buf truncate = {0};
-    buf_reset(&k->list);
-    for (int i = 0; i < k->base.tables->n; i++)
-        if (k->base.tables->items[i].filled && &k->base.tables->items[i] != k->streamed)
-            buf_addf(&k->list, "%s'%s'::regclass", k->list.len ? ", " : "", k->base.tables->items[i].name);
+    list_tables(k->base.tables, k->streamed, &k->list);
     add_names(k, "TRUNCATE ", k->streamed, &truncate);
     char *why = NULL;
     bool ok = !k->list.len || find_owner(k, &why, e);
@@ -84,7 +95,7 @@ static enum sink_answer postgres_fill(struct load_sink *base, const struct load_
 static bool postgres_begin_streamed(struct load_sink *base, struct load_table *t, struct err *e)
 {
     struct postgres_sink *k = sink_of(base);
-    buf_addf(&k->list, "'%s'::regclass", t->name);
+    buf_addf(&k->list, "{%s}", t->name);
     char *why = NULL;
     bool ok = find_owner(k, &why, e);
     free(why);
@@ -209,38 +220,18 @@ static void postgres_free(struct load_sink *base)
     free(k);
 }
 
-/* A sequence cannot be set to 0: with experiment 0 alone it stays at its start. setval outlives a transaction
- * that fails, RESTART does not, but only the owner may do that. */
 bool load_advance_ids(const struct load *s, struct db *db, struct err *e)
 {
     const struct load_tables *tables = load_tables(s);
-    struct buf sql = {0};
+    struct buf list = {0};
     if (tables->dialect == DIALECT_SQLITE)
         return true;
-    buf_adds(&sql,
-             "DO $$ DECLARE c record; highest bigint; BEGIN\n"
-             "FOR c IN SELECT a.attrelid::regclass AS t, a.attname AS a, "
-             "pg_get_serial_sequence(a.attrelid::regclass::text, "
-             "a.attname) AS s\n"
-             "    FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN (NULL");
-    for (int i = 0; i < tables->n; i++)
-        if (tables->items[i].filled)
-            buf_addf(&sql, ", '%s'::regclass", tables->items[i].name);
-    buf_adds(
-        &sql,
-        ")\nLOOP\n"
-        "    CONTINUE WHEN c.s IS NULL;\n"
-        "    EXECUTE format('SELECT max(%I) FROM %s', c.a, c.t) INTO highest;\n"
-        "    CONTINUE WHEN highest IS NULL OR highest <= 0;\n"
-        "    IF highest < (SELECT seqmax FROM pg_sequence WHERE seqrelid = c.s::regclass)\n"
-        "        AND pg_has_role((SELECT relowner FROM pg_class WHERE oid = c.s::regclass), 'USAGE') THEN\n"
-        "        EXECUTE format('ALTER SEQUENCE %s RESTART WITH %s', c.s, highest + 1);\n"
-        "    ELSE\n"
-        "        PERFORM setval(c.s, highest);\n"
-        "    END IF;\n"
-        "END LOOP; END $$");
-    bool ok = db_exec(db, buf_str(&sql), e);
-    buf_free(&sql);
+    list_tables(tables, NULL, &list);
+    char *set =
+        xasprintf("SELECT set_config('mlruns_tools.tables', '%s', true)", list.len ? buf_str(&list) : "{}");
+    bool ok = db_exec(db, set, e) && db_exec(db, load_advance_ids_postgresql, e);
+    free(set);
+    buf_free(&list);
     return ok;
 }
 

@@ -22,7 +22,7 @@ struct load_structure {
     struct load_definitions indexes;      /* all others */
 };
 
-/* `tables` is a list for SQL: 'a'::regclass, 'b'::regclass. */
+/* `tables` is an array of the tables, as PostgreSQL writes it: {a,b}. */
 
 /* Why this role cannot drop and make all of it again, malloc'ed; NULL when it can. */
 bool load_structure_obstacle(struct db *db, const char *tables, char **why, struct err *e);

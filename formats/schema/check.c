@@ -5,6 +5,7 @@
 
 #include "formats/database/sql_text.h"
 #include "formats/schema/model.h"
+#include "formats/schema/queries.h"
 #include "formats/schema/shape.h"
 #include "formats/schema/trigger.h"
 
@@ -172,11 +173,7 @@ static const char *relation_of(struct checker *c, const char *table)
     static const char *const queries[] = {
         [DIALECT_SQLITE] =
             "SELECT iif(type = 'table', 'virtual table', type) FROM sqlite_schema WHERE name = ?1",
-        [DIALECT_POSTGRESQL] =
-            "SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN "
-            "'foreign table'\n"
-            "    WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type' ELSE 'relation' END FROM pg_class\n"
-            "WHERE relname = ?1 AND relnamespace = quote_ident(current_schema())::regnamespace",
+        [DIALECT_POSTGRESQL] = schema_relation_postgresql,
     };
     static const char *const known[] = {"view", "materialized view", "foreign table", "virtual table"};
     const char *found = NULL;

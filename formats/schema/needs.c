@@ -41,25 +41,56 @@ static bool is_name(struct sql_piece w)
 
 static const struct sql_piece none = {.kind = SQL_NOTHING};
 
-static void add_word(struct buf *row, struct sql_piece w)
+/* The lists, and their first columns. */
+static const struct {
+    const char *name, *first, *second;
+} lists[SCHEMA_NEEDS] = {
+    [SCHEMA_MADE] = {"made", "name", "tab"},      [SCHEMA_FUNCTIONS] = {"functions", "name", NULL},
+    [SCHEMA_KEYS] = {"keys", "tab", "name"},      [SCHEMA_ADDED] = {"added", "tab", "col"},
+    [SCHEMA_CHANGED] = {"changed", "tab", "col"}, [SCHEMA_GONE] = {"gone", "tab", "name"},
+    [SCHEMA_USED] = {"used", "tab", "by"},        [SCHEMA_WRITTEN] = {"written", "tab", NULL},
+    [SCHEMA_PLPGSQL] = {"plpgsql", NULL, NULL},   [SCHEMA_REPLACED] = {"replaced", "tab", "col"},
+};
+
+static void add_name(struct buf *row, const char *column, struct sql_piece w)
 {
     if (w.kind != SQL_NOTHING)
-        buf_addf(row, "'%.*s'", (int)length(w), w.text.at);
-    else
-        buf_adds(row, "NULL");
+        buf_addf(row, "\"%s\": \"%.*s\", ", column, (int)length(w), w.text.at);
 }
 
-/* more: further columns, each preceded by a comma. */
-static void add_row(const struct reader *r, struct buf *rows, struct sql_piece a, struct sql_piece b,
-                    const char *more)
+/* more: further columns as JSON, each with a comma after it. */
+static void add_row(struct schema_needs *needs, enum schema_need list, struct sql_piece a, struct sql_piece b,
+                    const char *more, int rev)
 {
+    struct buf *rows = &needs->rows[list];
     if ((a.kind != SQL_NOTHING && !is_name(a)) || (b.kind != SQL_NOTHING && !is_name(b)))
         return;
-    buf_adds(rows, ",\n(");
-    add_word(rows, a);
-    buf_adds(rows, ", ");
-    add_word(rows, b);
-    buf_addf(rows, "%s, %d)", more, r->rev);
+    buf_adds(rows, rows->len ? ",\n{" : "{");
+    add_name(rows, lists[list].first, a);
+    add_name(rows, lists[list].second, b);
+    buf_addf(rows, "%s\"n\": %d}", more, rev);
+}
+
+static void add(const struct reader *r, enum schema_need list, struct sql_piece a, struct sql_piece b,
+                const char *more)
+{
+    add_row(r->needs, list, a, b, more, r->rev);
+}
+
+static struct sql_piece piece_of(const char *name)
+{
+    struct sql_text t = sql_text(DIALECT_POSTGRESQL, name ? name : "");
+    return sql_token(&t);
+}
+
+void schema_needs_add_row(struct schema_needs *needs, enum schema_need list, const char *first,
+                          const char *second, const char *how, int rev)
+{
+    struct buf more = {0};
+    if (how)
+        buf_addf(&more, "\"how\": \"%s\", ", how);
+    add_row(needs, list, piece_of(first), piece_of(second), buf_str(&more), rev);
+    buf_free(&more);
 }
 
 static const char *truth(bool b)
@@ -89,11 +120,13 @@ static void add_column(struct reader *r, struct sql_piece column, bool may_be_th
         if (!ended)
             type.end = p.text.end;
     }
-    buf_addf(&more, ", '%.*s', %s, %s", (int)(type.end - type.at), type.at, truth(may_be_there),
-             truth(has_default));
-    add_row(r, &r->needs->added, r->table, column, buf_str(&more));
+    buf_addf(&more, "\"type\": \"%.*s\", \"may_be_there\": %s, \"has_default\": %s, ",
+             (int)(type.end - type.at), type.at, truth(may_be_there), truth(has_default));
+    add(r, SCHEMA_ADDED, r->table, column, buf_str(&more));
     buf_free(&more);
 }
+
+static const char new[] = "\"may_be_there\": false, ", there[] = "\"may_be_there\": true, ";
 
 /* Statements that make relations and functions. */
 static void read_made(struct reader *r)
@@ -105,22 +138,22 @@ static void read_made(struct reader *r)
         r->table = w;
         r->makes = true;
         r->makes_if = !table;
-        add_row(r, &r->needs->made, w, w, table ? ", false" : ", true");
+        add(r, SCHEMA_MADE, w, w, table ? new : there);
     } else if (sql_is(r->words[1], "INDEX") && !sql_is(r->words[2], "DROP")) {
         r->index = true;
-        add_row(r, &r->needs->made, w, none, ", false");
+        add(r, SCHEMA_MADE, w, none, new);
     } else if (sql_is(r->words[1], "ON") && r->index) {
         r->index = false;
-        add_row(r, &r->needs->used, w, none, ", 'OWN'");
+        add(r, SCHEMA_USED, w, none, "\"how\": \"OWN\", ");
     } else if (follows(r, "REPLACE", "FUNCTION"))
-        add_row(r, &r->needs->functions, w, none, "");
+        add(r, SCHEMA_FUNCTIONS, w, none, "");
     else if (sql_is(r->words[2], "CONSTRAINT") && !sql_is(r->words[3], "DROP")) {
-        char more[16];
+        char more[64];
         bool key = sql_is(w, "PRIMARY") || sql_is(w, "UNIQUE");
-        snprintf(more, sizeof more, ", %s, %s", truth(key), truth(r->makes));
-        add_row(r, &r->needs->keys, r->table, r->words[1], more);
+        snprintf(more, sizeof more, "\"has_index\": %s, \"of_new_table\": %s, ", truth(key), truth(r->makes));
+        add(r, SCHEMA_KEYS, r->table, r->words[1], more);
         if (key)
-            add_row(r, &r->needs->made, r->words[1], r->table, r->makes_if ? ", true" : ", false");
+            add(r, SCHEMA_MADE, r->words[1], r->table, r->makes_if ? there : new);
     }
 }
 
@@ -130,22 +163,23 @@ static void read_changed(struct reader *r)
     struct sql_piece w = r->words[0];
     if (follows(r, "ALTER", "TABLE")) {
         r->table = w;
-        add_row(r, &r->needs->used, w, none, ", 'OWN'");
+        add(r, SCHEMA_USED, w, none, "\"how\": \"OWN\", ");
     } else if (follows(r, "DROP", "CONSTRAINT") && !sql_is(w, "IF"))
-        add_row(r, &r->needs->gone, r->table, w, "");
+        add(r, SCHEMA_GONE, r->table, w, "");
     else if (follows(r, "DROP", "INDEX"))
-        add_row(r, &r->needs->gone, none, w, "");
+        add(r, SCHEMA_GONE, none, w, "");
     else if (follows(r, "ADD", "COLUMN") && !sql_is(w, "IF"))
         add_column(r, w, false);
     else if (follows(r, "NOT", "EXISTS") && sql_is(r->words[3], "IF") && !r->makes)
         add_column(r, w, true);
     else if (follows(r, "DROP", "COLUMN"))
-        add_row(r, &r->needs->changed, r->table, w, ", 'drops'");
+        add(r, SCHEMA_CHANGED, r->table, w, "\"how\": \"drops\", ");
     else if (sql_is(w, "TYPE") && sql_is(r->words[2], "COLUMN"))
-        add_row(r, &r->needs->changed, r->table, r->words[1], ", 'changes'");
+        add(r, SCHEMA_CHANGED, r->table, r->words[1], "\"how\": \"changes\", ");
     else if (sql_is(r->words[1], "TO") && sql_is(r->words[3], "COLUMN")) {
-        add_row(r, &r->needs->changed, r->table, r->words[2], ", 'renames'");
-        add_row(r, &r->needs->added, r->table, w, ", '', false, false");
+        add(r, SCHEMA_CHANGED, r->table, r->words[2], "\"how\": \"renames\", ");
+        add(r, SCHEMA_ADDED, r->table, w,
+            "\"type\": \"\", \"may_be_there\": false, \"has_default\": false, ");
     }
 }
 
@@ -155,13 +189,13 @@ static void read_rows(struct reader *r)
     struct sql_piece w = r->words[0];
     bool begins = r->words[2].kind == SQL_NOTHING || sql_is_sign(r->words[2], ';');
     if (sql_is(r->words[1], "REFERENCES"))
-        add_row(r, &r->needs->used, w, r->table, ", 'REFERENCES'");
+        add(r, SCHEMA_USED, w, r->table, "\"how\": \"REFERENCES\", ");
     else if (follows(r, "INSERT", "INTO"))
-        add_row(r, &r->needs->written, w, none, ", 'INSERT'");
+        add(r, SCHEMA_WRITTEN, w, none, "\"how\": \"INSERT\", ");
     else if (follows(r, "DELETE", "FROM"))
-        add_row(r, &r->needs->written, w, none, ", 'DELETE'");
+        add(r, SCHEMA_WRITTEN, w, none, "\"how\": \"DELETE\", ");
     else if (sql_is(r->words[1], "UPDATE") && begins)
-        add_row(r, &r->needs->written, w, none, ", 'UPDATE'");
+        add(r, SCHEMA_WRITTEN, w, none, "\"how\": \"UPDATE\", ");
 }
 
 /* The words it looks for are those that migrations/ uses. What a block of PL/pgSQL does depends on what it
@@ -178,7 +212,7 @@ void schema_needs_add(struct schema_needs *needs, int rev)
             r.table = none;
             r.index = r.makes = r.makes_if = false;
         } else if (w.kind == SQL_STRING && *w.text.at == '$') {
-            add_row(&r, &r.needs->plpgsql, none, none, "");
+            add(&r, SCHEMA_PLPGSQL, none, none, "");
         } else {
             read_made(&r);
             read_changed(&r);
@@ -187,10 +221,14 @@ void schema_needs_add(struct schema_needs *needs, int rev)
     }
 }
 
+void schema_needs_write(const struct schema_needs *needs, enum schema_need list, const char *prefix,
+                        struct buf *out)
+{
+    buf_addf(out, "\"%s%s\": [%s]", prefix, lists[list].name, buf_str(&needs->rows[list]));
+}
+
 void schema_needs_free(struct schema_needs *needs)
 {
-    struct buf *all[] = {&needs->made, &needs->functions, &needs->keys,    &needs->added,  &needs->changed,
-                         &needs->gone, &needs->used,      &needs->written, &needs->plpgsql};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        buf_free(all[i]);
+    for (int i = 0; i < SCHEMA_NEEDS; i++)
+        buf_free(&needs->rows[i]);
 }

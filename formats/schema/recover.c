@@ -4,6 +4,7 @@
 #include "formats/database/sql_text.h"
 #include "formats/schema/internal.h"
 #include "formats/schema/model.h"
+#include "formats/schema/queries.h"
 #include "formats/schema/shape.h"
 
 /* MLflow's own upgrade of a SQLite database commits what it has done of a revision when it is killed or
@@ -266,19 +267,11 @@ static bool may_be_wreck(struct db *db, int rev, bool *may, struct err *e)
  * revision of MLflow's drops from 1.23 on. It refuses every KILLED run, and no upgrade. */
 static bool drop_old_statuses(struct wreck *w, int rev)
 {
-    static const char query[] =
-        "SELECT k.conname FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid\n"
-        "JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = 'status' AND k.conkey = ARRAY[a.attnum]\n"
-        "WHERE k.contype = 'c' AND t.relname = 'runs'\n"
-        "    AND t.relnamespace = quote_ident(current_schema())::regnamespace\n"
-        "    AND pg_get_constraintdef(k.oid) LIKE '%SCHEDULED%' AND pg_get_constraintdef(k.oid) NOT LIKE "
-        "'%KILLED%'\n"
-        "ORDER BY 1";
     char *name = NULL;
     bool ok = true;
     if (!w->repair || rev < REV_KILLED_RUNS)
         return true;
-    while (ok && (ok = db_query_text(w->db, query, &name, w->e)) && name) {
+    while (ok && (ok = db_query_text(w->db, schema_old_statuses_postgresql, &name, w->e)) && name) {
         struct buf sql = {0};
         buf_adds(&sql, "ALTER TABLE runs DROP CONSTRAINT ");
         sql_add_quoted(&sql, '"', name);

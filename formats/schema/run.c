@@ -6,6 +6,7 @@
 #include "common/array.h"
 #include "formats/database/sql_text.h"
 #include "formats/schema/internal.h"
+#include "formats/schema/queries.h"
 #include "formats/schema/user_objects.h"
 
 const struct migration_hook *schema_find_hook(const struct schema_part *part)
@@ -158,17 +159,7 @@ static bool run_revision(struct db *db, int rev, bool wide, struct err *e)
 
 bool schema_widen(struct db *db, struct err *e)
 {
-    static const char sql[] =
-        "DO $$ DECLARE c record; BEGIN\n"
-        "FOR c IN SELECT a.attrelid::regclass AS t, a.attname FROM pg_attribute a JOIN pg_class r ON r.oid = "
-        "a.attrelid\n"
-        "    WHERE a.attname = 'experiment_id' AND a.atttypid = 'integer'::regtype AND r.relkind = 'r'\n"
-        "    AND r.relnamespace = quote_ident(current_schema())::regnamespace AND NOT a.attisdropped\n"
-        "LOOP EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint', c.t, c.attname); END LOOP;\n"
-        "EXECUTE format('ALTER SEQUENCE %s AS bigint', pg_get_serial_sequence('experiments', "
-        "'experiment_id'));\n"
-        "END $$";
-    return db_exec(db, sql, e);
+    return db_exec(db, schema_widen_postgresql, e);
 }
 
 bool schema_is_wide(struct db *db, bool *wide, struct err *e)

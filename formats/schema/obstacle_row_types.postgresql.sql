@@ -1,0 +1,36 @@
+-- Columns elsewhere that have rows of a table in them, be that in an array, a domain, a composite type or the row of a
+-- view: the rows of that table cannot be looked at or made again.
+--   what is in the way, a word that leads to the revision, its rev, what that does; the second and last may be NULL
+--
+-- :'needs' is JSON: what the revisions of an upgrade need, by list (needs.h); {} for none.
+WITH RECURSIVE
+changed AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'changed') AS x (tab text, col text, how text, n int)),
+added AS (
+    SELECT * FROM json_to_recordset(:'needs'::json -> 'added')
+    AS x (tab text, col text, type text, may_be_there boolean, has_default boolean, n int)),
+here AS (SELECT * FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace),
+tabs AS (SELECT *, relname::text AS tab FROM here WHERE relkind IN ('r', 'p')),
+-- a table, its partitions and the tables that inherit from it: they change with it
+family (tab, oid, head) AS (
+    SELECT tab, oid, true FROM tabs
+    UNION SELECT tab, inhrelid, false FROM family JOIN pg_inherits ON inhparent = family.oid),
+rewritten AS (
+    SELECT tab, n FROM changed WHERE how = 'changes' UNION
+    SELECT d.tab, d.n FROM added d WHERE d.has_default AND NOT (d.may_be_there AND EXISTS
+        (SELECT 1 FROM tabs t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = d.col
+            WHERE t.tab = d.tab AND NOT a.attisdropped))),
+types (tab, n, oid) AS (
+    SELECT r.tab, r.n, c.reltype FROM rewritten r JOIN family f ON f.tab = r.tab
+        JOIN pg_class c ON c.oid = f.oid
+    UNION
+    SELECT t.tab, t.n, CASE d.classid WHEN 'pg_type'::regclass THEN d.objid ELSE c.reltype END
+    FROM types t JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = t.oid
+    LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+    WHERE d.classid = 'pg_type'::regclass OR d.objsubid > 0 AND c.relkind IN ('c', 'v', 'f'))
+SELECT format('column %I of table %s has rows of table %I in it', a.attname, c.oid::regclass, t.tab),
+    'which', min(t.n), 'changes'
+FROM types t JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = t.oid
+    AND d.classid = 'pg_class'::regclass AND d.objsubid > 0
+JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p', 'm')
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid
+GROUP BY a.attname, c.oid, t.tab;

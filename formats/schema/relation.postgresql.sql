@@ -1,0 +1,6 @@
+-- What bears a name in the current schema. :'name' is the name.
+--   'view', 'materialized view', 'foreign table', 'sequence', 'type' or 'relation'; no row for nothing
+SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
+    WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type' ELSE 'relation' END
+FROM pg_class
+WHERE relname = :'name' AND relnamespace = quote_ident(current_schema())::regnamespace;
