@@ -172,7 +172,7 @@ static void free_judgement(struct judgement *j)
 
 static struct db *open_database(char **operands, struct options *o, struct db_url *u)
 {
-    struct err e;
+    struct err e = {.what = ""};
     struct db *db = open_operand(&spec, operands, &o->tmpdir, u);
     /* where even that cannot be read the report says so */
     if (schema_read_unknown(db, false, &o->others, &o->warning, &e) && o->warning.len)

@@ -64,7 +64,7 @@ static void take_problem(const struct record *r, const char *name, const char *r
 
 static struct db *open_database(char **operands, struct options *o, struct db_url *u)
 {
-    struct err e;
+    struct err e = {.what = ""};
     struct db *db = open_operand(&spec, operands, &o->tmpdir, u);
     if (!schema_read_unknown(db, true, &o->others, &o->warning, &e))
         err_die(&e);
