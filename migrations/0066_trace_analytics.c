@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "formats/python/text.h"
+#include "common/array.h"
 #include "formats/database/pass.h"
 #include "formats/database/trace_columns.h"
 #include "migrations/migrations.h"
-
-#define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static const char *const *const token_keys = trace_columns + TRACE_COLUMN_TOKENS;
 static const char *const *const cost_keys = trace_columns + TRACE_COLUMN_COSTS;
@@ -89,11 +88,11 @@ static int trace_row(struct pass *p)
     parse_object(&p->json, &costs);
     for (int i = 0; i < TRACE_COSTS; i++)
         values[2 + TRACE_TOKENS + i] = trace_cost(pyjson_get(&p->json, cost_keys[i]));
-    if (!any_value(values, COUNT(values)) && !is_true(&filled))
+    if (!any_value(values, ARRAY_LENGTH(values)) && !is_true(&filled))
         return 0;
-    for (size_t i = 0; i < COUNT(values); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(values); i++)
         db_bind(p->write, (int)i + 1, &values[i]);
-    db_bind(p->write, COUNT(values) + 1, &id);
+    db_bind(p->write, ARRAY_LENGTH(values) + 1, &id);
     return 1;
 }
 
@@ -157,13 +156,13 @@ static int span_row(struct pass *p)
                                         &values[SPAN_COLUMN_PROVIDER], p->cut);
     if (wrong)
         return refuse_dimensions(p, wrong);
-    if (!any_value(values, COUNT(values)) && !is_true(&filled))
+    if (!any_value(values, ARRAY_LENGTH(values)) && !is_true(&filled))
         return 0;
-    for (size_t i = 0; i < COUNT(values); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(values); i++)
         db_bind(p->write, (int)i + 1, &values[i]);
     struct value trace = pass_column(p, 0), span = pass_column(p, 1);
-    db_bind(p->write, COUNT(values) + 1, &trace);
-    db_bind(p->write, COUNT(values) + 2, &span);
+    db_bind(p->write, ARRAY_LENGTH(values) + 1, &trace);
+    db_bind(p->write, ARRAY_LENGTH(values) + 2, &span);
     return 1;
 }
 
@@ -288,7 +287,7 @@ static bool trace_analytics_check(struct db *db, struct err *e)
     bool sqlite = db_dialect(db) == DIALECT_SQLITE;
     if (!has_trace(db, "spans", e) || !has_trace(db, "assessments", e))
         return false;
-    for (size_t i = 0; i < COUNT(columns); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(columns); i++) {
         struct db_columns there;
         if (!db_table_columns(db, columns[i].table, &there, e))
             return false;

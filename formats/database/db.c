@@ -1,3 +1,4 @@
+/* What is the same for all dialects: each call goes to the functions of its own. */
 #include "formats/database/db.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "formats/record/sort_key.h"
+/* Reads a database's records and rows, sorts them into the stream's order, and writes them. */
 #include "formats/database/dump.h"
 
 #include <inttypes.h>
@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "common/array.h"
 #include "common/progress.h"
+#include "common/sort.h"
 #include "formats/database/fetch.h"
 #include "formats/database/row_cursor.h"
 #include "formats/database/sql_text.h"
-#include "common/sort.h"
+#include "formats/record/sort_key.h"
 
 enum {
     STAGE_MEMORY = 16 << 20, /* bytes */
@@ -72,7 +74,7 @@ void dbdump_result_free(struct dbdump_result *r)
     buf_free(&r->unscoped);
 }
 
-/* -- what is selected */
+/* ---- what is selected */
 
 static void add_workspaces(const struct dbdump *d, struct buf *sql, const char *column)
 {
@@ -159,7 +161,7 @@ static bool kind_condition(const struct dbdump *d, const struct kind_desc *k, st
     }
     if (k->kind == KIND_input_tag)
         return add_reference(d, sql, "i.destination_id", FIELD_RUN);
-    for (size_t b = 0; b < sizeof by / sizeof *by; b++) {
+    for (size_t b = 0; b < ARRAY_LENGTH(by); b++) {
         for (int i = 0; i < k->n_fields; i++) {
             if (!(k->fields[i].flags & by[b]) || k->fields[i].column[0] == '\0')
                 continue;
@@ -179,7 +181,7 @@ static bool table_condition(const struct dbdump *d, const struct row_table *t, i
     char column[80];
     if (t->flags & ROW_REST)
         return false;
-    for (size_t b = 0; b < sizeof by / sizeof *by; b++) {
+    for (size_t b = 0; b < ARRAY_LENGTH(by); b++) {
         for (int i = 0; i < row_refs_count; i++) {
             const struct row_ref *ref = &row_refs[i];
             if (strcmp(ref->table, t->name) != 0 || !(ref->flags & by[b]) || ref->by[0])
@@ -206,7 +208,7 @@ static bool table_condition(const struct dbdump *d, const struct row_table *t, i
     return ok;
 }
 
-/* -- order */
+/* ---- order */
 
 static enum phase phase_of(enum kind kind)
 {
@@ -283,7 +285,7 @@ static bool put(struct dbdump *d, const struct record *r, struct err *e)
     return sorter_add(d->stage, d->key.data, d->key.len, data->data, data->len, e);
 }
 
-/* -- reading */
+/* ---- reading */
 
 static bool put_skipped(struct dbdump *d, const char *name, const char *reason, struct err *e)
 {
@@ -520,7 +522,7 @@ struct dbdump *dbdump_read(struct db *db, const struct dbdump_options *o, struct
     return NULL;
 }
 
-/* -- writing */
+/* ---- writing */
 
 static void append_latest(struct dbdump *d, struct wire_counts *counts)
 {

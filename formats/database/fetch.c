@@ -1,3 +1,4 @@
+/* Queries made from entities.def and the catalog, and records made of their rows. */
 #include "formats/database/fetch.h"
 
 #include <float.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 
 struct table {
@@ -23,7 +25,7 @@ struct fetch {
     int n_order[KIND_COUNT], n_identity[KIND_COUNT];
 };
 
-/* -- what a kind is in SQL. The kind's own table has the alias x. */
+/* ---- what a kind is in SQL. The kind's own table has the alias x. */
 
 /* Tables that give a kind's fields beside its own. A row without a partner there is no record of the kind; it
  * is one of kind row (rows.h). */
@@ -96,9 +98,9 @@ static const struct promoted_value promoted_values[] = {
      true,
      "DOUBLE PRECISION"},
 };
-enum { N_PROMOTED = sizeof promoted_values / sizeof *promoted_values };
+enum { N_PROMOTED = ARRAY_LENGTH(promoted_values) };
 
-/* -- the catalog */
+/* ---- the catalog */
 
 static const struct table *find_table(const struct fetch *f, const char *name)
 {
@@ -259,7 +261,7 @@ int fetch_order(const struct fetch *f, enum kind kind, int *fields, int *identit
     return f->n_order[kind];
 }
 
-/* -- cursors */
+/* ---- cursors */
 
 struct fetch_cursor {
     const struct fetch *f;
@@ -290,7 +292,7 @@ static int add_column(struct query *q, const char *sql)
 /* SQL of a field's value. quoted: a buffer for it. NULL: the database does not have it. */
 static const char *field_sql(const struct fetch *f, const struct kind_desc *k, int field, struct buf *quoted)
 {
-    for (size_t i = 0; i < sizeof joined / sizeof *joined; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(joined); i++)
         if (joined[i].kind == k->kind && joined[i].field == field)
             return joined[i].sql;
     const char *column = k->fields[field].column;
@@ -441,7 +443,7 @@ static void add_order(struct query *q, const struct fetch *f, const struct kind_
 static void add_derived(struct query *q, struct fetch_cursor *c)
 {
     struct buf quoted = {0};
-    for (size_t i = 0; i < sizeof derived / sizeof *derived; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(derived); i++) {
         if (derived[i].kind != c->kind->kind || !has_column(c->f->of[c->kind->kind], derived[i].column))
             continue;
         int n = c->n_derived++;
@@ -499,7 +501,7 @@ struct fetch_cursor *fetch_open(const struct fetch *f, enum kind kind, unsigned 
     if (flags & FETCH_DERIVED)
         add_derived(&q, c);
     add_source(&q, f, c->kind, flags);
-    for (size_t i = 0; i < sizeof joins / sizeof *joins; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(joins); i++)
         if (joins[i].kind == kind)
             buf_adds(&q.sql, joins[i].sql);
     add_where(&q, f, c->kind, where);
@@ -522,7 +524,7 @@ void fetch_close(struct fetch_cursor *c)
     free(c);
 }
 
-/* -- values */
+/* ---- values */
 
 static void read_column(struct fetch_cursor *c, int column, struct value *v)
 {
@@ -587,7 +589,7 @@ static void convert(struct fetch_cursor *c, int field, struct value *v)
         float_value(v);
         break;
     case CODEC_MODEL_STATUS:
-        if (v->type == VALUE_INT && v->i >= 0 && v->i < (int64_t)(sizeof model_status / sizeof *model_status))
+        if (v->type == VALUE_INT && v->i >= 0 && v->i < (int64_t)(ARRAY_LENGTH(model_status)))
             *v = value_str(model_status[v->i]);
         else
             id_text(c, field, v);

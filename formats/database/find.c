@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "formats/database/db.h"
 #include "formats/filestore/store.h"
@@ -46,7 +47,7 @@ static bool has_ending(const char *name)
 {
     static const char *const endings[] = {".db", ".db3", ".sqlite", ".sqlite3"};
     const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && i < sizeof endings / sizeof endings[0]; i++)
+    for (size_t i = 0; dot && i < ARRAY_LENGTH(endings); i++)
         if (strcmp(dot, endings[i]) == 0)
             return true;
     return false;

@@ -1,3 +1,4 @@
+/* A signal ends the statement that runs. */
 #include "formats/database/interrupt.h"
 
 #include <libpq-fe.h>

@@ -1,3 +1,4 @@
+/* A new SQLite file: made aside, locked, published. */
 #include "formats/database/new_file.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/io.h"
@@ -40,7 +42,7 @@ static bool check_leftovers(const char *path, struct err *e)
 {
     static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
     bool ok = true;
-    for (size_t i = 0; ok && i < sizeof suffixes / sizeof *suffixes; i++) {
+    for (size_t i = 0; ok && i < ARRAY_LENGTH(suffixes); i++) {
         char *name = xasprintf("%s%s", path, suffixes[i]);
         struct stat st;
         if (lstat(name, &st) == 0) {

@@ -1,3 +1,4 @@
+/* A pass over rows in batches of keys. */
 #include "formats/database/pass.h"
 
 #include "common/progress.h"

@@ -1,3 +1,4 @@
+/* PostgreSQL by libpq. */
 #include <ctype.h>
 #include <errno.h>
 #include <libpq-fe.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/array.h"
 #include "common/arena.h"
 #include "common/buf.h"
 #include "common/secret.h"
@@ -112,7 +114,7 @@ static const char *hint_for(const char *state)
          "the role in the URL needs to own MLflow's tables, or rights on them"},
         {"53100", "the server's disk is full"},
     };
-    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(hints); i++)
         if (strcmp(state, hints[i].state) == 0)
             return hints[i].hint;
     return NULL;
@@ -165,7 +167,7 @@ static enum err_class class_of(PGconn *conn, const PGresult *result)
         return ERR_CONNECTION;
     if (strcmp(state, "57014") == 0 && err_interrupted()) /* query_canceled */
         return ERR_INTERRUPTED;
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(classes); i++)
         if (strncmp(state, classes[i].state, strlen(classes[i].state)) == 0)
             return classes[i].class;
     return ERR_OTHER;
@@ -301,10 +303,10 @@ static enum err_class read_connect_message(char *message, char state[6])
         state[5] = '\0';
         memmove(severity + 8, severity + 15, strlen(severity + 15) + 1);
     }
-    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(states); i++)
         if (strcmp(state, states[i]) == 0)
             return ERR_CONNECTION;
-    for (size_t i = 0; !*state && i < sizeof errors / sizeof *errors; i++)
+    for (size_t i = 0; !*state && i < ARRAY_LENGTH(errors); i++)
         if (strstr(message, strerror(errors[i])))
             return ERR_CONNECTION;
     return !*state && strstr(message, "closed the connection unexpectedly") ? ERR_CONNECTION : ERR_OTHER;

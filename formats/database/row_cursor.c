@@ -1,4 +1,4 @@
-#include "formats/database/trace_columns.h"
+/* Queries of tables without a kind, and records of kind row made of their rows. */
 #include "formats/database/row_cursor.h"
 
 #include <inttypes.h>
@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "formats/database/trace_columns.h"
 
 struct rows_cursor {
     const struct row_table *table;

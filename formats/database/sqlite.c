@@ -1,3 +1,4 @@
+/* SQLite. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

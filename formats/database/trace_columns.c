@@ -1,3 +1,4 @@
+/* MLflow's rules for the columns of traces, spans and assessments. */
 #include "formats/database/trace_columns.h"
 
 #include <math.h>

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/io.h"
 #include "common/secret.h"
@@ -47,7 +48,7 @@ bool db_url_is_database(const char *text)
 const char *db_default_url(void)
 {
     static const char *const variables[] = {"MLFLOW_BACKEND_STORE_URI", "MLFLOW_TRACKING_URI"};
-    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(variables); i++) {
         const char *text = getenv(variables[i]);
         if (text && db_url_is_database(text))
             return text;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/record/value.h"
 
 struct run {
@@ -15,8 +16,6 @@ struct range {
     uint32_t first, last;
 };
 #include "formats/python/unicode_tables.h"
-
-#define COUNT(a) (sizeof(a) / sizeof *(a))
 
 /* ---- characters */
 
@@ -75,7 +74,7 @@ static bool in_ranges(const struct range *r, size_t n, uint32_t c)
 
 static uint32_t lower_char(uint32_t c)
 {
-    for (size_t i = 0; i < COUNT(lower_runs) && lower_runs[i].first <= c; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(lower_runs) && lower_runs[i].first <= c; i++)
         if (c <= lower_runs[i].last && (c - lower_runs[i].first) % (uint32_t)lower_runs[i].step == 0)
             return (uint32_t)((int64_t)c + lower_runs[i].delta);
     return c;
@@ -84,7 +83,7 @@ static uint32_t lower_char(uint32_t c)
 /* The value of a decimal digit of any script; -1 for what is none. */
 static int digit_value(uint32_t c)
 {
-    for (size_t i = 0; i < COUNT(zeros); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(zeros); i++)
         if (c >= zeros[i] && c <= zeros[i] + 9)
             return (int)(c - zeros[i]);
     return -1;
@@ -121,8 +120,8 @@ static bool cased_before(const char *s, size_t at)
     while (at > 0) {
         at = previous(s, at);
         uint32_t c = decode(s + at, 4, &size);
-        if (!in_ranges(case_ignorable, COUNT(case_ignorable), c))
-            return in_ranges(cased, COUNT(cased), c);
+        if (!in_ranges(case_ignorable, ARRAY_LENGTH(case_ignorable), c))
+            return in_ranges(cased, ARRAY_LENGTH(cased), c);
     }
     return false;
 }
@@ -132,8 +131,8 @@ static bool cased_after(const char *s, size_t at, size_t len)
     size_t size;
     for (; at < len; at += size) {
         uint32_t c = decode(s + at, len - at, &size);
-        if (!in_ranges(case_ignorable, COUNT(case_ignorable), c))
-            return in_ranges(cased, COUNT(cased), c);
+        if (!in_ranges(case_ignorable, ARRAY_LENGTH(case_ignorable), c))
+            return in_ranges(cased, ARRAY_LENGTH(cased), c);
     }
     return false;
 }
@@ -232,7 +231,7 @@ static bool is_infinity_or_nan(const char *s)
 {
     static const char *const words[] = {"inf", "infinity", "nan"};
     s += *s == '-' || *s == '+';
-    for (size_t i = 0; i < COUNT(words); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         if (strcasecmp(s, words[i]) == 0)
             return true;
     return false;
@@ -460,7 +459,7 @@ static bool read_word(struct reader *r, struct pyjson_value *v)
         {"NaN", PYJSON_FLOAT}, {"Infinity", PYJSON_FLOAT}, {"-Infinity", PYJSON_FLOAT},
     };
     const char *start = r->p;
-    for (size_t i = 0; i < COUNT(words); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         if (accept(r, words[i].word)) {
             *v = (struct pyjson_value){.type = words[i].type, .s = start, .len = strlen(words[i].word)};
             return true;

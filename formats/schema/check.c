@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/database/sql_text.h"
 #include "formats/schema/model.h"
 #include "formats/schema/queries.h"
@@ -65,7 +66,7 @@ static void find(struct checker *c, const char *fmt, ...)
  * database. */
 static bool is_legacy(const struct checker *c, const struct schema_fact *f, bool missing)
 {
-    for (size_t i = 0; i < sizeof legacies / sizeof *legacies; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(legacies); i++) {
         const struct legacy *l = &legacies[i];
         const char *text = missing ? l->instead : l->fact;
         if (l->dialect == c->dialect && l->first <= c->rev && c->rev <= l->last &&
@@ -87,7 +88,7 @@ static bool key_columns(const struct schema_fact *f, struct sql_text *columns)
 static size_t identity_length(const struct schema_fact *f)
 {
     static const char *const named[] = {"column", "index", "trigger"};
-    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(named); i++)
         if (schema_fact_is(f, named[i])) {
             const char *name = f->text + strlen(named[i]) + 1;
             return (size_t)(name - f->text) + strcspn(name, " ");
@@ -140,7 +141,7 @@ static const struct schema_fact *find_index(const struct schema_shape *s, const 
 /* Tells of a missing index that nothing needs; false for any other fact. */
 static bool is_needless(struct checker *c, const struct schema_fact *f)
 {
-    for (size_t i = 0; i < sizeof needless / sizeof *needless; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(needless); i++) {
         if (find_index(c->expected, needless[i].table, needless[i].index) != f ||
             !find_index(c->real, needless[i].table, needless[i].instead))
             continue;
@@ -184,7 +185,7 @@ static const char *relation_of(struct checker *c, const char *table)
     db_bind(s, 1, &v);
     if (db_step(s, NULL) == 1) {
         db_column(s, 0, &v);
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        for (size_t i = 0; i < ARRAY_LENGTH(known); i++)
             found = value_eqs(&v, known[i]) ? known[i] : found;
     }
     db_finalize(s);
@@ -294,7 +295,7 @@ static bool has_null_column(const struct checker *c, const struct schema_fact *f
 static bool may_refuse_rows(const struct checker *c, const struct schema_fact *f)
 {
     static const char *const refusing[] = {"check", "exclude", "definition", "options", "row"};
-    for (size_t i = 0; i < sizeof refusing / sizeof *refusing; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(refusing); i++)
         if (schema_fact_is(f, refusing[i]))
             return true;
     if (schema_fact_is(f, "column"))

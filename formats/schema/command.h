@@ -39,6 +39,17 @@ schema_command_run schema_command_create, schema_command_current, schema_command
 
 /* ---- for the commands alone: false, NULL or -1 with e filled */
 
+/* The options of commands that wait for a database, into members of these names. */
+#define SCHEMA_OPT_LOCK_TIMEOUT(type)                                                                        \
+    {                                                                                                        \
+        OPT_SIZE, 0, "lock-timeout", "SECONDS", "how long to wait for other programs (default: 300)",        \
+            OPT_AT(type, lock_timeout)                                                                       \
+    }
+#define SCHEMA_OPT_RETRIES(type)                                                                             \
+    {                                                                                                        \
+        OPT_SIZE, 0, "retries", "N", "tries to connect again to a server that is not ready (default: 10)",   \
+            OPT_AT(type, retries)                                                                            \
+    }
 enum { SCHEMA_RETRIES = 10, SCHEMA_LOCK_TIMEOUT = 300 /* s */ }; /* unless options say otherwise */
 
 /* The operand from index first on that names the database, or the default, which is printed. */

@@ -14,10 +14,8 @@ struct options {
 static const struct opt table[] = {
     {OPT_FLAG, 0, "dry-run", NULL, "count the rows and change nothing", OPT_AT(struct options, dry_run)},
     {OPT_FLAG, 'y', "yes", NULL, "do not ask", OPT_AT(struct options, yes)},
-    {OPT_SIZE, 0, "lock-timeout", "SECONDS", "how long to wait for other programs (default: 300)",
-     OPT_AT(struct options, lock_timeout)},
-    {OPT_SIZE, 0, "retries", "N", "tries to connect again to a server that is not ready (default: 10)",
-     OPT_AT(struct options, retries)},
+    SCHEMA_OPT_LOCK_TIMEOUT(struct options),
+    SCHEMA_OPT_RETRIES(struct options),
     {.type = OPT_END},
 };
 static const struct opt_spec spec = {

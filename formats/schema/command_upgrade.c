@@ -19,10 +19,8 @@ static const struct opt table[] = {
      OPT_AT(struct options, dry_run)},
     {OPT_FLAG, 0, "recover", NULL, "first take back what an upgrade of MLflow's has left half done",
      OPT_AT(struct options, recover)},
-    {OPT_SIZE, 0, "lock-timeout", "SECONDS", "how long to wait for other programs (default: 300)",
-     OPT_AT(struct options, lock_timeout)},
-    {OPT_SIZE, 0, "retries", "N", "tries to connect again to a server that is not ready (default: 10)",
-     OPT_AT(struct options, retries)},
+    SCHEMA_OPT_LOCK_TIMEOUT(struct options),
+    SCHEMA_OPT_RETRIES(struct options),
     {.type = OPT_END},
 };
 static const struct opt_spec spec = {

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/array.h"
+
 /* Whether the piece is that word, or a name in quotes, in whatever case. */
 static bool is_named(struct sql_piece p, const char *name)
 {
@@ -52,7 +54,7 @@ static bool is_constraint(struct sql_text definition)
 {
     static const char *const words[] = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"};
     struct sql_piece p = sql_piece(&definition);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         if (sql_is(p, words[i]))
             return true;
     return false;

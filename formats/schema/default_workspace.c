@@ -1,9 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/schema/internal.h"
-
-#define COUNT(a) (sizeof(a) / sizeof *(a))
 
 /* Every table with a workspace, roots before what belongs to them: on PostgreSQL the keys carry a root's
  * change on. */
@@ -65,7 +64,7 @@ static void add_column(struct buf *b, const char *column, bool first)
 static void clash_query(const struct unique *u, struct buf *sql)
 {
     struct buf keys = {0}, joined = {0};
-    for (size_t i = 0; i < COUNT(u->columns) && u->columns[i]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(u->columns) && u->columns[i]; i++) {
         add_column(&keys, u->columns[i], i == 0);
         buf_addf(&joined, "%st.%s = c.%s", i ? " AND " : "", u->columns[i], u->columns[i]);
     }
@@ -95,7 +94,7 @@ static void describe_clash(const struct unique *u, struct db_stmt *s, struct buf
     struct value v;
     int column = 0;
     buf_reset(line);
-    for (size_t i = 0; i < COUNT(u->columns) && u->columns[i]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(u->columns) && u->columns[i]; i++) {
         db_column(s, column++, &v);
         add_value(line, u->columns[i], &v);
     }
@@ -178,7 +177,7 @@ bool schema_move_to_default_workspace(struct db *db, bool really, struct schema_
     }
     if (!check_skills(db, e))
         return false;
-    for (size_t i = 0; i < COUNT(uniques); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(uniques); i++)
         if (!find_clashes(db, &uniques[i], m, e))
             return false;
     if (m->clashes) {
@@ -186,7 +185,7 @@ bool schema_move_to_default_workspace(struct db *db, bool really, struct schema_
         return err_hint(
             e, "rename these resources (deleted ones must be restored first) or delete them for good");
     }
-    for (size_t i = 0; i < COUNT(tables); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(tables); i++)
         if (!move_table(db, tables[i], really, m, e))
             return false;
     return true;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "common/utf8.h"
 #include "formats/database/issue_categories.h"
 #include "formats/database/trace_columns.h"
@@ -117,7 +118,7 @@ enum column_type limits_column_type(enum dialect dialect, const char *declared)
         {"DOUBLE", COLUMN_FLOAT},  {"REAL", COLUMN_FLOAT},   {"BOOLEAN", COLUMN_BOOL},
         {"BLOB", COLUMN_BYTES},    {"BYTEA", COLUMN_BYTES},  {"DATE", COLUMN_DATE},
     };
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(types); i++)
         if (strncmp(declared, types[i].begin, strlen(types[i].begin)) == 0)
             return types[i].type == COLUMN_INT32 && dialect == DIALECT_SQLITE ? COLUMN_INT64 : types[i].type;
     return COLUMN_TEXT;
@@ -175,7 +176,7 @@ static const struct column *find_column(const struct table *t, const char *name,
 
 static const struct word_list *find_words(enum kind kind, int field)
 {
-    for (size_t i = 0; i < sizeof word_lists / sizeof *word_lists; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(word_lists); i++)
         if (word_lists[i].kind == kind && word_lists[i].field == field)
             return &word_lists[i];
     return NULL;
@@ -261,7 +262,7 @@ int limits_kind_since(const struct kind_desc *k)
         {FIELD_TRACE, KIND_trace}, {FIELD_MODEL, KIND_logged_model}, {FIELD_REG, KIND_registered_model}};
     int since = k->since;
     for (int i = 0; i < k->n_fields; i++)
-        for (size_t p = 0; p < sizeof parents / sizeof *parents; p++)
+        for (size_t p = 0; p < ARRAY_LENGTH(parents); p++)
             if ((k->fields[i].flags & parents[p].flag) && (k->fields[i].flags & FIELD_R) &&
                 kinds[parents[p].kind].since > since)
                 since = kinds[parents[p].kind].since;

@@ -1,3 +1,4 @@
+/* The schema of a revision, as databases in memory. */
 #include "formats/schema/model.h"
 
 #include <stdlib.h>

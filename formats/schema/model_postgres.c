@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/database/sql_text.h"
 
 typedef struct sql_text text;
@@ -150,7 +151,7 @@ static const char *take_type(struct model *m, text *t, const char *column, struc
 {
     text begin = *t;
     piece p = sql_piece(t);
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(types); i++) {
         if (!sql_is(p, types[i].declared))
             continue;
         const char *type = types[i].type;
@@ -269,7 +270,7 @@ static bool read_references(struct model *m, text *t, struct buf *fact)
         buf_addf(fact, " REFERENCES %s", target);
     bool ok = target && take_brackets(t, fact);
     free(target);
-    for (size_t i = 0; ok && i < sizeof actions / sizeof *actions; i++)
+    for (size_t i = 0; ok && i < ARRAY_LENGTH(actions); i++)
         if (sql_take(t, actions[i]))
             buf_addf(fact, " %s", actions[i]);
     return ok || unreadable(m, begin.at);
@@ -353,7 +354,7 @@ static bool read_ddl(struct model *m, const char *ddl);
 /* What a block or a query does: see above. */
 static bool read_hidden(struct model *m, text t)
 {
-    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(hidden); i++)
         if (hidden[i].rev == m->rev)
             return read_ddl(m, hidden[i].ddl);
     return unreadable(m, t.at);

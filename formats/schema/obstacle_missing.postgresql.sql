@@ -3,11 +3,9 @@
 --
 -- :'needs' is JSON: what the revisions of an upgrade need, by list (needs.h); {} for none.
 WITH RECURSIVE
-made AS (
-    SELECT * FROM json_to_recordset(:'needs'::json -> 'made')
+made AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'made')
     AS x (name text, tab text, may_be_there boolean, n int)),
-added AS (
-    SELECT * FROM json_to_recordset(:'needs'::json -> 'added')
+added AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'added')
     AS x (tab text, col text, type text, may_be_there boolean, has_default boolean, n int)),
 changed AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'changed') AS x (tab text, col text, how text, n int)),
 gone AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'gone') AS x (tab text, name text, n int)),

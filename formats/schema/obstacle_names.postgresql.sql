@@ -3,21 +3,16 @@
 --
 -- :'needs' is JSON: what the revisions of an upgrade need, by list (needs.h); {} for none.
 WITH RECURSIVE
-made AS (
-    SELECT * FROM json_to_recordset(:'needs'::json -> 'made')
+made AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'made')
     AS x (name text, tab text, may_be_there boolean, n int)),
-known AS (
-    SELECT * FROM json_to_recordset(:'needs'::json -> 'known_made')
+known AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'known_made')
     AS x (name text, tab text, may_be_there boolean, n int)),
 functions AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'functions') AS x (name text, n int)),
-keys AS (
-    SELECT * FROM json_to_recordset(:'needs'::json -> 'keys')
+keys AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'keys')
     AS x (tab text, name text, has_index boolean, of_new_table boolean, n int)),
-known_keys AS (
-    SELECT * FROM json_to_recordset(:'needs'::json -> 'known_keys')
+known_keys AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'known_keys')
     AS x (tab text, name text, has_index boolean, of_new_table boolean, n int)),
-added AS (
-    SELECT * FROM json_to_recordset(:'needs'::json -> 'added')
+added AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'added')
     AS x (tab text, col text, type text, may_be_there boolean, has_default boolean, n int)),
 here AS (SELECT * FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace),
 tabs AS (SELECT *, relname::text AS tab FROM here WHERE relkind IN ('r', 'p')),

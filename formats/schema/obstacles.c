@@ -1,3 +1,5 @@
+/* What would stop an upgrade in the middle: on SQLite a rehearsal on an empty copy of the structure finds it.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -66,10 +66,9 @@ static const struct query {
     const char *text;
     take_finding *take;
 } queries[] = {
-    {schema_obstacle_names_postgresql, take_thing},     {schema_obstacle_dependents_postgresql, take_thing},
-    {schema_obstacle_row_types_postgresql, take_thing}, {schema_obstacle_parents_postgresql, take_thing},
-    {schema_obstacle_missing_postgresql, take_thing},   {schema_obstacle_rights_postgresql, take_thing},
-    {schema_obstacle_writes_postgresql, take_write},
+    {schema_obstacle_names_postgresql, take_thing},  {schema_obstacle_dependents_postgresql, take_thing},
+    {schema_obstacle_tables_postgresql, take_thing}, {schema_obstacle_missing_postgresql, take_thing},
+    {schema_obstacle_rights_postgresql, take_thing}, {schema_obstacle_writes_postgresql, take_write},
 };
 
 static bool ask(struct search *s, const struct query *q, struct err *e)

@@ -1,3 +1,4 @@
+/* Takes back what MLflow's own upgrade has left half done. */
 #include <stdlib.h>
 #include <string.h>
 

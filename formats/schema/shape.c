@@ -1,3 +1,4 @@
+/* A database as facts: their list, how they are read, and what a revision should have. */
 #include "formats/schema/shape.h"
 
 #include <inttypes.h>

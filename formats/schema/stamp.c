@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/schema/internal.h"
 #include "formats/schema/model.h"
 #include "formats/schema/shape.h"
@@ -64,7 +65,7 @@ static const struct {
     {"experiments", "experiment_id", false}, {"runs", "run_uuid", true}, {"tags", "key", false},
     {"metrics", "run_uuid", true},           {"params", "key", false},
 };
-enum { BASE_TABLES = sizeof base_tables / sizeof *base_tables };
+enum { BASE_TABLES = ARRAY_LENGTH(base_tables) };
 
 struct base {
     int there;         /* tables of those names */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/database/sql_text.h"
 
 enum { MAX_LITERALS = 8 };
@@ -90,7 +91,7 @@ static void read_raise(struct trigger *g, struct sql_text t)
 {
     static const char *const tells[] = {"NOTICE", "WARNING", "INFO", "LOG", "DEBUG"};
     struct sql_piece p = sql_piece(&t);
-    for (size_t i = 0; i < sizeof tells / sizeof *tells; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(tells); i++)
         if (sql_is(p, tells[i]))
             return;
     if (!g->on_delete)

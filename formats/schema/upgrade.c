@@ -1,8 +1,10 @@
+/* The way from one revision to a later one: the lock, what is told of it, transactions. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/progress.h"
 #include "formats/schema/internal.h"
 
@@ -94,7 +96,7 @@ static const struct estimate {
 bool schema_estimate(struct db *db, int rev, struct buf *out, struct err *e)
 {
     bool first = true;
-    for (size_t i = 0; i < sizeof estimates / sizeof *estimates; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(estimates); i++) {
         const struct estimate *m = &estimates[i];
         bool there;
         int64_t rows;
@@ -118,7 +120,7 @@ static bool moves_rows(enum dialect dialect, int rev)
 {
     struct buf tables = {0};
     bool moves = false;
-    for (size_t i = 0; i < sizeof estimates / sizeof *estimates && !moves; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(estimates) && !moves; i++)
         moves = estimates[i].rev == rev;
     if (!moves && dialect == DIALECT_SQLITE)
         schema_rebuilt_tables(rev, &tables);

@@ -22,7 +22,7 @@ static struct value column_of(const struct row_entry *entries, int n, const char
     return entry ? entry->v : value_null();
 }
 
-/* -- staging */
+/* ---- staging */
 
 /* Stages r as the part of the record whose key is v->key. */
 static bool stage(struct verify *v, const struct record *r, char part, const struct value *name,
@@ -61,7 +61,7 @@ static int stage_row(struct verify *v, const struct record *r, struct err *e)
         return -1;
     struct value key = column_of(entries, n, "key"),
                  trace = column_of(entries, n, of_span ? "trace_id" : "request_id");
-    if (index_of(of_span ? equiv_cost_keys : equiv_token_keys, &key) < 0)
+    if (index_of(of_span ? equality_cost_keys : equality_token_keys, &key) < 0)
         return 0;
     if (!of_span)
         return stage_of_metadata(v, r, &trace, "mlflow.trace.tokenUsage", PART_METRIC, &key, e) ? 1 : -1;
@@ -87,7 +87,7 @@ int verify_stage_part(struct verify *v, const struct record *r, struct err *e)
                : -1;
 }
 
-/* -- gathering */
+/* ---- gathering */
 
 bool verify_has_parts(const struct verify *v, const struct section *section)
 {
@@ -112,7 +112,7 @@ static bool take_metric(struct verify *v, const struct section *section, const s
         g->sum += isfinite(f) ? f : 0;
         return true;
     }
-    int i = index_of(of_trace ? equiv_token_keys : equiv_cost_keys, &key);
+    int i = index_of(of_trace ? equality_token_keys : equality_cost_keys, &key);
     g->has[i] = true;
     g->numbers[i] = of_trace      ? (is_number ? number : value_null())
                     : isfinite(f) ? value_float(f)
@@ -211,9 +211,9 @@ static bool finish_metadata(struct verify *v, struct record *r, bool whole)
     struct value *value = &r->v[F_trace_request_metadata_value];
     const struct value *key = &r->v[F_trace_request_metadata_key];
     if (value_eqs(key, "mlflow.trace.tokenUsage"))
-        equiv_lay_counts(&v->source_form, value, g->has, g->numbers, &g->text);
+        equality_lay_counts(&v->source_form, value, g->has, g->numbers, &g->text);
     else if (value_eqs(key, "mlflow.trace.cost") && g->gateway && g->costs)
-        g->summed = equiv_add_total(&v->source_form, value, g->sum, &g->text);
+        g->summed = equality_add_total(&v->source_form, value, g->sum, &g->text);
     else if (whole)
         return true;
     return !value_is_null(value);
@@ -240,7 +240,7 @@ int verify_gather(struct verify *v, const struct section *section, const struct 
     return whole;
 }
 
-/* -- spans */
+/* ---- spans */
 
 void verify_expect_span(struct verify *v, struct row_entry *entries, int *n)
 {
@@ -250,18 +250,18 @@ void verify_expect_span(struct verify *v, struct row_entry *entries, int *n)
     const struct row_entry *found = row_entry_find(entries, *n, dimensions, strlen(dimensions));
     struct value columns[2] = {{.type = VALUE_NULL}, {.type = VALUE_NULL}};
     if (found)
-        equiv_dimensions(&v->source_form, &found->v, &columns[0], &columns[1]);
+        equality_dimensions(&v->source_form, &found->v, &columns[0], &columns[1]);
     int kept = 0;
     for (int i = 0; i < *n; i++) {
         struct value name = value_strn(entries[i].column, (uint32_t)entries[i].column_len);
-        int cost = index_of(equiv_cost_keys, &name);
+        int cost = index_of(equality_cost_keys, &name);
         if (&entries[i] != found && (cost < 0 || !g->has[cost]))
             entries[kept++] = entries[i];
     }
-    for (int i = 0; i < EQUIV_COSTS; i++)
+    for (int i = 0; i < EQUALITY_COSTS; i++)
         if (g->has[i] && !value_is_null(&g->numbers[i]))
             entries[kept++] =
-                (struct row_entry){equiv_cost_keys[i], strlen(equiv_cost_keys[i]), g->numbers[i]};
+                (struct row_entry){equality_cost_keys[i], strlen(equality_cost_keys[i]), g->numbers[i]};
     for (int i = 0; i < 2; i++)
         if (!value_is_null(&columns[i]))
             entries[kept++] = (struct row_entry){names[i], strlen(names[i]), columns[i]};

@@ -1,3 +1,4 @@
+/* When two records are equal: each field by its codec, and what a database makes of what a stream says. */
 #include "formats/verify/equality.h"
 
 #include <float.h>
@@ -14,14 +15,14 @@
 
 enum { MAX_TRACE_NAME = 4096, MAX_SESSION = 250, MAX_MODEL = 500 }; /* characters */
 
-void equiv_free(struct equiv *q)
+void equality_free(struct equality *q)
 {
     pyjson_free(&q->json);
     pyjson_free(&q->other);
     buf_free(&q->text);
 }
 
-/* -- the numbers that MLflow keeps of token usage and cost */
+/* ---- the numbers that MLflow keeps of token usage and cost */
 
 /* token_count_or_none(): Decimal(str(value)), integral and within 64 bits. */
 static bool token_count(const struct pyjson_value *v, int64_t *out)
@@ -53,18 +54,18 @@ static bool finite_float(const struct pyjson_value *v, double *out)
     }
 }
 
-/* -- normal forms */
+/* ---- normal forms */
 
-const char *const equiv_token_keys[] = {"input_tokens",
-                                        "output_tokens",
-                                        "total_tokens",
-                                        "cache_read_input_tokens",
-                                        "cache_creation_input_tokens",
-                                        "cache_creation_input_tokens_above_1hr",
-                                        NULL};
-const char *const equiv_cost_keys[] = {"input_cost", "output_cost", "total_cost", NULL};
+const char *const equality_token_keys[] = {"input_tokens",
+                                           "output_tokens",
+                                           "total_tokens",
+                                           "cache_read_input_tokens",
+                                           "cache_creation_input_tokens",
+                                           "cache_creation_input_tokens_above_1hr",
+                                           NULL};
+const char *const equality_cost_keys[] = {"input_cost", "output_cost", "total_cost", NULL};
 
-enum promoted equiv_promoted(const struct record *r)
+enum promoted equality_promoted(const struct record *r)
 {
     if (r->kind->kind == KIND_trace_tag)
         return value_eqs(&r->v[F_trace_tag_key], "mlflow.traceName") ? PROMOTED_NAME : PROMOTED_NONE;
@@ -85,13 +86,13 @@ static void cut(struct value *v, size_t characters)
 
 /* Rewrites token usage or cost as the JSON that MLflow makes of the columns; false when no column would have
  * a value. */
-static bool rewrite_numbers(struct equiv *q, struct value *v, enum promoted which)
+static bool rewrite_numbers(struct equality *q, struct value *v, enum promoted which)
 {
     struct buf *out = &q->text;
     buf_reset(out);
     if (!value_is_text(v) || !pyjson_parse(&q->json, v->s, v->len) || q->json.top.type != PYJSON_OBJECT)
         return false;
-    const char *const *names = which == PROMOTED_USAGE ? equiv_token_keys : equiv_cost_keys;
+    const char *const *names = which == PROMOTED_USAGE ? equality_token_keys : equality_cost_keys;
     for (; *names; names++) {
         const struct pyjson_value *member = pyjson_get(&q->json, *names);
         char number[32];
@@ -114,7 +115,7 @@ static bool rewrite_numbers(struct equiv *q, struct value *v, enum promoted whic
     return true;
 }
 
-bool equiv_normalise(struct equiv *q, struct record *r)
+bool equality_normalise(struct equality *q, struct record *r)
 {
     for (int i = 0; i < r->kind->n_fields; i++) {
         const struct field_desc *f = &r->kind->fields[i];
@@ -135,7 +136,7 @@ bool equiv_normalise(struct equiv *q, struct record *r)
     }
     struct value *v =
         &r->v[r->kind->kind == KIND_trace_tag ? (int)F_trace_tag_value : (int)F_trace_request_metadata_value];
-    enum promoted which = equiv_promoted(r);
+    enum promoted which = equality_promoted(r);
     if (!q->promoted[which])
         return true;
     switch (which) {
@@ -151,9 +152,9 @@ bool equiv_normalise(struct equiv *q, struct record *r)
     }
 }
 
-/* -- comparing */
+/* ---- comparing */
 
-bool equiv_float_same(const struct equiv *q, double source, double target)
+bool equality_float_same(const struct equality *q, double source, double target)
 {
     if (isnan(source) || isnan(target))
         return isnan(source) && isnan(target);
@@ -202,14 +203,14 @@ static bool members_within(const struct pyjson *a, const struct pyjson *b)
 }
 
 /* An assessment's errors: members that are null are as good as absent (AssessmentError.from_dictionary). */
-static bool error_same(struct equiv *q, const struct value *a, const struct value *b)
+static bool error_same(struct equality *q, const struct value *a, const struct value *b)
 {
     return pyjson_parse(&q->json, a->s, a->len) && pyjson_parse(&q->other, b->s, b->len) &&
            q->json.top.type == PYJSON_OBJECT && q->other.top.type == PYJSON_OBJECT &&
            members_within(&q->json, &q->other) && members_within(&q->other, &q->json);
 }
 
-static bool json_same(struct equiv *q, const struct record *r, int field, const struct value *a,
+static bool json_same(struct equality *q, const struct record *r, int field, const struct value *a,
                       const struct value *b)
 {
     if (!value_is_text(a) || !value_is_text(b))
@@ -218,7 +219,7 @@ static bool json_same(struct equiv *q, const struct record *r, int field, const 
            (r->kind->kind == KIND_assessment && field == F_assessment_error && error_same(q, a, b));
 }
 
-bool equiv_same(struct equiv *q, const struct record *source, const struct record *target, int i)
+bool equality_same(struct equality *q, const struct record *source, const struct record *target, int i)
 {
     const struct field_desc *f = &source->kind->fields[i];
     struct value a = source->v[i], b = target->v[i];
@@ -233,7 +234,7 @@ bool equiv_same(struct equiv *q, const struct record *source, const struct recor
     if (f->codec == CODEC_MODEL_METRIC && a.type == VALUE_FLOAT && isnan(a.f))
         a.f = 0.0;
     if (a.type == VALUE_FLOAT && b.type == VALUE_FLOAT)
-        return equiv_float_same(q, a.f, b.f);
+        return equality_float_same(q, a.f, b.f);
     return value_same(&a, &b) || (f->codec == CODEC_JSON && json_same(q, source, i, &a, &b));
 }
 
@@ -246,7 +247,7 @@ static struct value stored_value(const struct field_desc *f, struct value v)
     return v;
 }
 
-bool equiv_duplicate(const struct record *a, const struct record *b)
+bool equality_duplicate(const struct record *a, const struct record *b)
 {
     for (int i = 0; i < a->kind->n_fields; i++) {
         struct value x = stored_value(&a->kind->fields[i], a->v[i]);
@@ -257,7 +258,7 @@ bool equiv_duplicate(const struct record *a, const struct record *b)
     return true;
 }
 
-/* -- derived values */
+/* ---- derived values */
 
 /* assessment_aggregate() of text: 1 for "yes" and 0 for "no", trimmed, in any case; else null. */
 static struct value aggregate_of_text(const char *s, size_t len)
@@ -268,8 +269,8 @@ static struct value aggregate_of_text(const char *s, size_t len)
     return len == 2 && strncasecmp(s, "no", 2) == 0 ? value_float(0.0) : value_null();
 }
 
-void equiv_aggregate(struct equiv *q, const struct value *json, struct value *aggregate,
-                     struct value *numeric)
+void equality_aggregate(struct equality *q, const struct value *json, struct value *aggregate,
+                        struct value *numeric)
 {
     double number;
     *aggregate = value_null();
@@ -291,10 +292,10 @@ void equiv_aggregate(struct equiv *q, const struct value *json, struct value *ag
     }
 }
 
-/* -- what revision 75868b020152 makes of rows from before it */
+/* ---- what revision 75868b020152 makes of rows from before it */
 
 /* The member of a normalised object as text; its length, 0: not there. */
-static size_t member_text(struct equiv *q, const char *key, const char **text)
+static size_t member_text(struct equality *q, const char *key, const char **text)
 {
     const struct pyjson_value *v = pyjson_get(&q->json, key);
     *text = v ? v->s : NULL;
@@ -302,7 +303,7 @@ static size_t member_text(struct equiv *q, const char *key, const char **text)
 }
 
 /* Parses a normalised object; NULL is an empty one. */
-static void parse_normalised(struct equiv *q, const struct value *v)
+static void parse_normalised(struct equality *q, const struct value *v)
 {
     if (!value_is_text(v) || !pyjson_parse(&q->json, v->s, v->len)) {
         q->json.top.type = PYJSON_NULL;
@@ -325,16 +326,16 @@ static void end_object(struct buf *out, struct value *v)
     *v = value_strn(out->data, out->len);
 }
 
-void equiv_lay_counts(struct equiv *q, struct value *usage, const bool *has, const struct value *numbers,
-                      struct buf *out)
+void equality_lay_counts(struct equality *q, struct value *usage, const bool *has,
+                         const struct value *numbers, struct buf *out)
 {
     parse_normalised(q, usage);
     buf_reset(out);
-    for (int i = 0; i < EQUIV_TOKENS; i++) {
+    for (int i = 0; i < EQUALITY_TOKENS; i++) {
         const char *text;
         char repr[32];
         int64_t count;
-        size_t len = member_text(q, equiv_token_keys[i], &text);
+        size_t len = member_text(q, equality_token_keys[i], &text);
         if (has[i]) {
             bool usable = numbers[i].type == VALUE_INT;
             count = usable ? numbers[i].i : 0;
@@ -344,12 +345,12 @@ void equiv_lay_counts(struct equiv *q, struct value *usage, const bool *has, con
             text = repr;
         }
         if (len)
-            add_member(out, equiv_token_keys[i], text, len);
+            add_member(out, equality_token_keys[i], text, len);
     }
     end_object(out, usage);
 }
 
-bool equiv_add_total(struct equiv *q, struct value *cost, double total, struct buf *out)
+bool equality_add_total(struct equality *q, struct value *cost, double total, struct buf *out)
 {
     const char *text;
     char repr[32];
@@ -357,24 +358,24 @@ bool equiv_add_total(struct equiv *q, struct value *cost, double total, struct b
     if (member_text(q, "total_cost", &text))
         return false;
     buf_reset(out);
-    for (int i = 0; equiv_cost_keys[i]; i++) {
-        size_t len = member_text(q, equiv_cost_keys[i], &text);
+    for (int i = 0; equality_cost_keys[i]; i++) {
+        size_t len = member_text(q, equality_cost_keys[i], &text);
         if (len)
-            add_member(out, equiv_cost_keys[i], text, len);
+            add_member(out, equality_cost_keys[i], text, len);
     }
     add_member(out, "total_cost", repr, value_format_float(total, repr));
     end_object(out, cost);
     return true;
 }
 
-bool equiv_costs_near(struct equiv *q, const struct value *a, const struct value *b)
+bool equality_costs_near(struct equality *q, const struct value *a, const struct value *b)
 {
     if (!value_is_text(a) || !value_is_text(b) || !pyjson_parse(&q->json, a->s, a->len) ||
         !pyjson_parse(&q->other, b->s, b->len) || q->json.n_members != q->other.n_members)
         return false;
-    for (int i = 0; equiv_cost_keys[i]; i++) {
-        const struct pyjson_value *x = pyjson_get(&q->json, equiv_cost_keys[i]);
-        const struct pyjson_value *y = pyjson_get(&q->other, equiv_cost_keys[i]);
+    for (int i = 0; equality_cost_keys[i]; i++) {
+        const struct pyjson_value *x = pyjson_get(&q->json, equality_cost_keys[i]);
+        const struct pyjson_value *y = pyjson_get(&q->other, equality_cost_keys[i]);
         double d, f;
         if (!x && !y)
             continue;
@@ -385,7 +386,7 @@ bool equiv_costs_near(struct equiv *q, const struct value *a, const struct value
     return true;
 }
 
-static struct value dimension(struct equiv *q, const char *key)
+static struct value dimension(struct equality *q, const char *key)
 {
     const struct pyjson_value *v = pyjson_get(&q->json, key);
     struct value text = v && v->type == PYJSON_STRING ? value_strn(v->s, v->len) : value_null();
@@ -393,7 +394,8 @@ static struct value dimension(struct equiv *q, const char *key)
     return text;
 }
 
-void equiv_dimensions(struct equiv *q, const struct value *json, struct value *model, struct value *provider)
+void equality_dimensions(struct equality *q, const struct value *json, struct value *model,
+                         struct value *provider)
 {
     bool object = value_is_text(json) && pyjson_parse(&q->json, json->s, json->len);
     if (object && q->json.top.type == PYJSON_STRING) { /* encoded twice */

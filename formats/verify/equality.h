@@ -32,52 +32,54 @@ enum promoted {
     PROMOTED_COUNT
 };
 /* Which of them a record is. */
-enum promoted equiv_promoted(const struct record *r);
+enum promoted equality_promoted(const struct record *r);
 
 /* Token counts and costs by the names that they have in JSON objects, in metrics tables and as columns; ended
  * by NULL. */
-enum { EQUIV_TOKENS = 6, EQUIV_COSTS = 3, EQUIV_SPAN_COLUMNS = 5 };
-extern const char *const equiv_token_keys[EQUIV_TOKENS + 1], *const equiv_cost_keys[EQUIV_COSTS + 1];
+enum { EQUALITY_TOKENS = 6, EQUALITY_COSTS = 3, EQUALITY_SPAN_COLUMNS = 5 };
+extern const char *const equality_token_keys[EQUALITY_TOKENS + 1],
+    *const equality_cost_keys[EQUALITY_COSTS + 1];
 
-struct equiv {
+struct equality {
     enum dialect dialect;
     bool exact;                    /* floats bit for bit */
     bool promoted[PROMOTED_COUNT]; /* the database has columns for it */
     struct pyjson json, other;     /* private, as text */
     struct buf text;
 };
-void equiv_free(struct equiv *q);
+void equality_free(struct equality *q);
 
 /* Brings a record (of either side) into the form in which both sides are compared and reported. Its new
  * strings live until the next call with the same q. false: the database has no place for anything of it. */
-bool equiv_normalise(struct equiv *q, struct record *r);
+bool equality_normalise(struct equality *q, struct record *r);
 
 /* True when field i of both is equal. */
-bool equiv_same(struct equiv *q, const struct record *source, const struct record *target, int i);
+bool equality_same(struct equality *q, const struct record *source, const struct record *target, int i);
 
 /* True when two source records are the same point to a database: all fields alike, -0.0 being 0.0 and
  * infinities the greatest doubles. */
-bool equiv_duplicate(const struct record *a, const struct record *b);
+bool equality_duplicate(const struct record *a, const struct record *b);
 
 /* What MLflow derives from an assessment's value (JSON text): aggregate_value and is_numeric_value
  * (trace_analytics.assessment_aggregate). */
-void equiv_aggregate(struct equiv *q, const struct value *json, struct value *aggregate,
-                     struct value *numeric);
+void equality_aggregate(struct equality *q, const struct value *json, struct value *aggregate,
+                        struct value *numeric);
 
 /* What revision 75868b020152 makes of token usage where there are rows of trace_metrics: a number that
  * has[i], usable or not, counts before the metadata's. *usage (normalised, or NULL) is replaced by out's
  * text; NULL: nothing is left. */
-void equiv_lay_counts(struct equiv *q, struct value *usage, const bool *has, const struct value *numbers,
-                      struct buf *out);
+void equality_lay_counts(struct equality *q, struct value *usage, const bool *has,
+                         const struct value *numbers, struct buf *out);
 /* Adds total_cost to *cost (normalised, or NULL) by out's text; false when it has one. */
-bool equiv_add_total(struct equiv *q, struct value *cost, double total, struct buf *out);
+bool equality_add_total(struct equality *q, struct value *cost, double total, struct buf *out);
 /* True when two normalised costs have the same members, equal within a relative 1e-9. */
-bool equiv_costs_near(struct equiv *q, const struct value *a, const struct value *b);
+bool equality_costs_near(struct equality *q, const struct value *a, const struct value *b);
 /* What it makes of spans.dimension_attributes (JSON text): model_name and model_provider, texts within q, or
  * NULL. */
-void equiv_dimensions(struct equiv *q, const struct value *json, struct value *model, struct value *provider);
+void equality_dimensions(struct equality *q, const struct value *json, struct value *model,
+                         struct value *provider);
 
 /* Double equality as described above. */
-bool equiv_float_same(const struct equiv *q, double source, double target);
+bool equality_float_same(const struct equality *q, double source, double target);
 
 #endif

@@ -67,11 +67,11 @@ struct gathered {
     struct buf key,
         data;        /* of it; the data only once all parts are taken, where the sorter has them in a file */
     struct buf text; /* the value of token usage or cost */
-    bool has[EQUIV_TOKENS];
-    struct value
-        numbers[EQUIV_TOKENS]; /* token counts of trace_metrics, or costs of span_metrics; numbers or NULL */
-    bool gateway;              /* the trace is one of the gateway's */
-    uint64_t costs;            /* spans with a total_cost in span_metrics, and their sum */
+    bool has[EQUALITY_TOKENS];
+    struct value numbers[EQUALITY_TOKENS]; /* token counts of trace_metrics, or costs of span_metrics; numbers
+                                              or NULL */
+    bool gateway;                          /* the trace is one of the gateway's */
+    uint64_t costs;                        /* spans with a total_cost in span_metrics, and their sum */
     double sum;
     bool summed; /* the record's total_cost is that sum, whose last bits depend on the order of the spans */
 };
@@ -81,7 +81,7 @@ struct verify {
     struct verify_options options;
     struct fetch *fetch;
     struct order order[KIND_COUNT];
-    struct equiv source_form, target_form, derived_form;
+    struct equality source_form, target_form, derived_form;
     struct segment *segments;
     size_t n_segments;
     struct sorter *stage;
@@ -111,7 +111,7 @@ struct verify {
     struct arena kept_arena;
 };
 
-/* -- stage.c */
+/* ---- stage.c */
 
 struct section verify_section(const struct kind_desc *k, const struct row_table *t);
 /* Replaces out's content by the key of a normalised record: its section, its identity, the rest of the order.
@@ -120,7 +120,7 @@ size_t verify_key(const struct verify *v, const struct record *r, struct buf *ou
 /* The same for a row: all of it identifies. */
 size_t verify_row_key(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
 
-/* -- sides.c */
+/* ---- sides.c */
 
 /* Takes the source's next distinct record of the section. */
 bool verify_source_next(struct verify *v, const struct section *section, struct err *e);
@@ -138,7 +138,7 @@ bool verify_item_decode(struct verify *v, struct staged *head, struct record *ou
 /* An item with the key of the one before. 1: it is a further point; 0: nothing new; -1: error. */
 int verify_item_again(struct verify *v, const struct staged *head, const struct record *r, struct err *e);
 
-/* -- analytics.c */
+/* ---- analytics.c */
 
 /* Stages r as a part of another record, where it is one: 1 when that is all that is to be staged of it, 0, or
  * -1 on an error. */
@@ -148,10 +148,10 @@ bool verify_has_parts(const struct verify *v, const struct section *section);
  * target should have it; 0: nothing of it is expected there; -1: error. */
 int verify_gather(struct verify *v, const struct section *section, const struct staged *head, struct err *e);
 /* Turns the entries of a source's span into those that the target should have; there is room for
- * EQUIV_SPAN_COLUMNS more. Texts live until the next call. */
+ * EQUALITY_SPAN_COLUMNS more. Texts live until the next call. */
 void verify_expect_span(struct verify *v, struct row_entry *entries, int *n);
 
-/* -- issues.c */
+/* ---- issues.c */
 
 /* Whether the database has what revision 8b6ad64cb8f5 adds to issues. */
 bool verify_finds_categories(struct db *db, bool *out, struct err *e);
@@ -164,7 +164,7 @@ bool verify_is_category_again(const struct verify *v, const struct section *sect
 /* Adds to the entries of r, where it is such an issue, when it was last seen; there is room for one more. */
 void verify_expect_issue(const struct record *r, struct row_entry *entries, int *n);
 
-/* -- match.c */
+/* ---- match.c */
 
 /* memcmp, a beginning before the whole. */
 int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_len);

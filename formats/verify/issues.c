@@ -40,7 +40,7 @@ bool verify_finds_categories(struct db *db, bool *out, struct err *e)
     return true;
 }
 
-/* -- staging */
+/* ---- staging */
 
 struct staging {
     struct verify *v;
@@ -139,7 +139,7 @@ bool verify_stage_categories(struct verify *v, const struct record *r, struct er
     return true;
 }
 
-/* -- comparing */
+/* ---- comparing */
 
 bool verify_is_category_again(const struct verify *v, const struct section *section,
                               const struct staged *head)

@@ -1,3 +1,4 @@
+/* Pairs the records of both sides, and tells what is missing, extra or different. */
 #include <math.h>
 
 #include "formats/stream/json.h"
@@ -9,7 +10,7 @@ int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_le
     return order ? order : (a_len > b_len) - (a_len < b_len);
 }
 
-/* -- the answer */
+/* ---- the answer */
 
 static void emit(struct verify *v, enum verify_verdict verdict, const struct record *r,
                  const struct verify_diff *diffs, int n)
@@ -108,7 +109,7 @@ static bool derived_same(struct verify *v, const struct record *target, const st
     if (target->kind->kind == KIND_logged_model_metric) /* MLflow itself leaves the dataset's id out */
         return value_is_null(&actual) || value_same(&actual, expected);
     if (strcmp(d->column, "aggregate_value") == 0 || strcmp(d->column, "is_numeric_value") == 0) {
-        equiv_aggregate(&v->derived_form, &target->v[F_assessment_value], &aggregate, &numeric);
+        equality_aggregate(&v->derived_form, &target->v[F_assessment_value], &aggregate, &numeric);
         bool is_number = d->column[0] == 'a';
         *expected = is_number ? aggregate : numeric;
         if (actual.type == VALUE_INT)
@@ -128,10 +129,10 @@ static int compare(struct verify *v, const struct record *source, const struct r
     int n = 0;
     for (int i = 0; i < k->n_fields; i++) {
         bool identifies = (k->fields[i].flags & FIELD_K) && k->fields[i].codec != CODEC_METRIC;
-        if (identifies || equiv_same(&v->source_form, source, target, i))
+        if (identifies || equality_same(&v->source_form, source, target, i))
             continue;
         if (v->gathered.summed && k->kind == KIND_trace_request_metadata &&
-            equiv_costs_near(&v->source_form, &source->v[i], &target->v[i]))
+            equality_costs_near(&v->source_form, &source->v[i], &target->v[i]))
             continue;
         diffs[n++] = (struct verify_diff){k->fields[i].name, source->v[i], target->v[i]};
     }
@@ -187,7 +188,7 @@ static int compare_rows(struct verify *v, const struct record *source, struct ve
                         struct err *e)
 {
     const struct row_table *t = row_table_of(source);
-    struct row_entry expected[ROW_MAX_COLUMNS + EQUIV_SPAN_COLUMNS];
+    struct row_entry expected[ROW_MAX_COLUMNS + EQUALITY_SPAN_COLUMNS];
     const struct row_entry *a, *b;
     int n_a = row_decode(v->row_decoder, source, &a, e), n_b, n = 0;
     if (n_a < 0)
@@ -219,7 +220,7 @@ static int compare_rows(struct verify *v, const struct record *source, struct ve
     return n;
 }
 
-/* -- pairing. Records of one identity are one on each side, but for points: those pair where all is equal,
+/* ---- pairing. Records of one identity are one on each side, but for points: those pair where all is equal,
  * both sides going by value; what is left over waits until the identity's end and then pairs in turn, as
  * different. */
 

@@ -38,7 +38,7 @@ void verify_report_free(struct verify_report *report)
     free(report);
 }
 
-/* -- text */
+/* ---- text */
 
 enum { SHOWN_CHARACTERS = 400, BEFORE_DIFFERENCE = 60 };
 
@@ -117,7 +117,7 @@ static void add_text(struct buf *out, const struct verify_failure *f)
     buf_addc(out, '\n');
 }
 
-/* -- JSON */
+/* ---- JSON */
 
 static void add_json_float(struct buf *out, double f)
 {
@@ -193,7 +193,7 @@ static void add_json(struct buf *out, const struct verify_failure *f)
     buf_adds(out, "]}\n");
 }
 
-/* -- the report */
+/* ---- the report */
 
 void verify_report_add(const struct verify_failure *f, void *arg)
 {

@@ -1,3 +1,4 @@
+/* Both sides of the comparison: the staged records, and the rows of the target. */
 #include "common/progress.h"
 #include "formats/verify/internal.h"
 
@@ -64,7 +65,7 @@ int verify_item_again(struct verify *v, const struct staged *head, const struct 
     if (!decode_staged(v->decoder_before, v->before_data.data, v->before_data.len, &head_before, &before, e))
         return -1;
     if (kind_has_trait(r->kind->kind, TRAIT_POINT)) {
-        bool same = equiv_duplicate(r, &before);
+        bool same = equality_duplicate(r, &before);
         v->result->duplicates += same;
         return !same;
     }
@@ -162,7 +163,7 @@ static int target_record(struct verify *v, struct side *s, struct err *e)
     }
     do {
         more = fetch_next(v->cursor, &s->record, e);
-    } while (more > 0 && !equiv_normalise(&v->target_form, &s->record));
+    } while (more > 0 && !equality_normalise(&v->target_form, &s->record));
     if (more > 0)
         s->identity_len = verify_key(v, &s->record, &v->target_key);
     return more;

@@ -80,7 +80,7 @@ bool verify_add(struct verify *v, const struct record *r, struct err *e)
         return part > 0;
     if (v->converts_issues && !verify_stage_categories(v, r, e))
         return false;
-    if (!equiv_normalise(&v->source_form, &form)) {
+    if (!equality_normalise(&v->source_form, &form)) {
         v->unplaced++;
         return true;
     }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "common/progress.h"
 #include "formats/verify/internal.h"
 
@@ -67,21 +68,21 @@ void verify_free(struct verify *v)
     sorter_free(v->stage);
     wire_decoder_free(v->decoder);
     wire_decoder_free(v->decoder_before);
-    equiv_free(&v->source_form);
-    equiv_free(&v->target_form);
-    equiv_free(&v->derived_form);
+    equality_free(&v->source_form);
+    equality_free(&v->target_form);
+    equality_free(&v->derived_form);
     arena_free(&v->kept_arena);
     pyjson_free(&v->categories);
     struct buf *bufs[] = {&v->key,          &v->data,          &v->item_data,    &v->before_key,
                           &v->before_data,  &v->target_key,    &v->group,        &v->name,
                           &v->gathered.key, &v->gathered.data, &v->gathered.text};
-    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(bufs); i++)
         buf_free(bufs[i]);
     free(v->segments);
     free(v);
 }
 
-/* -- what is compared with what */
+/* ---- what is compared with what */
 
 static bool merge_section(struct verify *v, const struct section *section, struct err *e)
 {
@@ -127,7 +128,7 @@ static bool compare_kind(struct verify *v, const struct section *section, struct
     return ok;
 }
 
-/* -- rows of tables that are not known: their key is all that is in them */
+/* ---- rows of tables that are not known: their key is all that is in them */
 
 struct other_side {
     struct verify *v;

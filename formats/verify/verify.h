@@ -1,6 +1,6 @@
 /* A stream's records held against a database: the stream is staged sorted by kind and identity
  * (common/sort.h), then merged with the database's rows in the same order (fetch.h); what pairs is compared
- * field by field (equiv.h). Memory is bounded whatever the size and order of the stream. */
+ * field by field (equality.h). Memory is bounded whatever the size and order of the stream. */
 #ifndef FORMATS_VERIFY_H
 #define FORMATS_VERIFY_H
 

@@ -7,36 +7,37 @@
 
 #include "tests/unit/tap.h"
 
-static struct equiv sqlite = {.dialect = DIALECT_SQLITE};
-static struct equiv postgres = {.dialect = DIALECT_POSTGRESQL};
-static struct equiv exact = {.dialect = DIALECT_SQLITE, .exact = true};
-static struct equiv exact_postgres = {.dialect = DIALECT_POSTGRESQL, .exact = true};
-static struct equiv promoting = {
+static struct equality sqlite = {.dialect = DIALECT_SQLITE};
+static struct equality postgres = {.dialect = DIALECT_POSTGRESQL};
+static struct equality exact = {.dialect = DIALECT_SQLITE, .exact = true};
+static struct equality exact_postgres = {.dialect = DIALECT_POSTGRESQL, .exact = true};
+static struct equality promoting = {
     .dialect = DIALECT_SQLITE,
     .promoted = {
         [PROMOTED_NAME] = true, [PROMOTED_SESSION] = true, [PROMOTED_USAGE] = true, [PROMOTED_COST] = true}};
 
 static void test_floats(void)
 {
-    ok(equiv_float_same(&sqlite, 0.1, 0.1 * (1 + 9e-10)), "within 1e-9");
-    ok(!equiv_float_same(&sqlite, 0.1, 0.1 * (1 + 2e-9)), "beyond 1e-9");
-    ok(!equiv_float_same(&sqlite, 0.05, 0.050000001), "the example of the manual");
-    ok(!equiv_float_same(&sqlite, 0.0, 1e-300), "nothing is close to zero");
-    ok(!equiv_float_same(&exact, 0.1, nextafter(0.1, 1)), "exact: the next double differs");
-    ok(equiv_float_same(&exact, 0.1, 0.1), "exact: the same double");
-    ok(equiv_float_same(&sqlite, NAN, NAN) && equiv_float_same(&exact, NAN, NAN), "NaN equals NaN");
-    ok(!equiv_float_same(&sqlite, NAN, 0.0) && !equiv_float_same(&sqlite, 0.0, NAN), "NaN is no number");
-    ok(equiv_float_same(&exact, INFINITY, DBL_MAX) && equiv_float_same(&exact, -DBL_MAX, -INFINITY),
+    ok(equality_float_same(&sqlite, 0.1, 0.1 * (1 + 9e-10)), "within 1e-9");
+    ok(!equality_float_same(&sqlite, 0.1, 0.1 * (1 + 2e-9)), "beyond 1e-9");
+    ok(!equality_float_same(&sqlite, 0.05, 0.050000001), "the example of the manual");
+    ok(!equality_float_same(&sqlite, 0.0, 1e-300), "nothing is close to zero");
+    ok(!equality_float_same(&exact, 0.1, nextafter(0.1, 1)), "exact: the next double differs");
+    ok(equality_float_same(&exact, 0.1, 0.1), "exact: the same double");
+    ok(equality_float_same(&sqlite, NAN, NAN) && equality_float_same(&exact, NAN, NAN), "NaN equals NaN");
+    ok(!equality_float_same(&sqlite, NAN, 0.0) && !equality_float_same(&sqlite, 0.0, NAN),
+       "NaN is no number");
+    ok(equality_float_same(&exact, INFINITY, DBL_MAX) && equality_float_same(&exact, -DBL_MAX, -INFINITY),
        "an infinity is the greatest double");
-    ok(!equiv_float_same(&sqlite, INFINITY, -INFINITY), "infinities differ by sign");
-    ok(!equiv_float_same(&sqlite, INFINITY, 1e308), "1e308 is no infinity");
-    ok(equiv_float_same(&exact, -0.0, 0.0), "exact: SQLite has no -0.0");
-    ok(equiv_float_same(&postgres, -0.0, 0.0), "-0.0 is close to 0.0");
-    ok(!equiv_float_same(&exact_postgres, -0.0, 0.0), "exact: PostgreSQL has -0.0");
+    ok(!equality_float_same(&sqlite, INFINITY, -INFINITY), "infinities differ by sign");
+    ok(!equality_float_same(&sqlite, INFINITY, 1e308), "1e308 is no infinity");
+    ok(equality_float_same(&exact, -0.0, 0.0), "exact: SQLite has no -0.0");
+    ok(equality_float_same(&postgres, -0.0, 0.0), "-0.0 is close to 0.0");
+    ok(!equality_float_same(&exact_postgres, -0.0, 0.0), "exact: PostgreSQL has -0.0");
 }
 
 /* Normalises metadata or a tag; NULL when it vanishes. */
-static const char *normal(struct equiv *q, enum kind kind, const char *key, const char *value)
+static const char *normal(struct equality *q, enum kind kind, const char *key, const char *value)
 {
     static char text[16384];
     struct record r;
@@ -44,7 +45,7 @@ static const char *normal(struct equiv *q, enum kind kind, const char *key, cons
     r.v[0] = value_str("tr-1");
     r.v[1] = value_str(key);
     r.v[2] = value_str(value);
-    if (!equiv_normalise(q, &r))
+    if (!equality_normalise(q, &r))
         return NULL;
     snprintf(text, sizeof text, "%.*s", (int)r.v[2].len, r.v[2].s);
     return text;
@@ -96,14 +97,14 @@ static void test_promoted(void)
            2 * 250, "a session is cut by characters");
 }
 
-static bool same(struct equiv *q, enum kind kind, int field, struct value a, struct value b)
+static bool same(struct equality *q, enum kind kind, int field, struct value a, struct value b)
 {
     struct record x, y;
     record_init(&x, kind);
     record_init(&y, kind);
     x.v[field] = a;
     y.v[field] = b;
-    return equiv_normalise(q, &x) && equiv_normalise(q, &y) && equiv_same(q, &x, &y, field);
+    return equality_normalise(q, &x) && equality_normalise(q, &y) && equality_same(q, &x, &y, field);
 }
 
 static void test_fields(void)
@@ -185,9 +186,9 @@ static void test_points(void)
 {
     struct record a = point(-0.0), b = point(0.0), c = point(INFINITY), d = point(DBL_MAX), n = point(NAN),
                   n2 = point(NAN);
-    ok(equiv_duplicate(&a, &b) && equiv_duplicate(&c, &d) && equiv_duplicate(&n, &n2),
+    ok(equality_duplicate(&a, &b) && equality_duplicate(&c, &d) && equality_duplicate(&n, &n2),
        "duplicates to a database");
-    ok(!equiv_duplicate(&b, &n) && !equiv_duplicate(&b, &c), "no duplicates");
+    ok(!equality_duplicate(&b, &n) && !equality_duplicate(&b, &c), "no duplicates");
     ok(key_order(-0.0, 0.0) == 0 && key_order(INFINITY, DBL_MAX) == 0, "keys of duplicates are equal");
     ok(key_order(-1, 0) < 0 && key_order(0, NAN) < 0 && key_order(NAN, 1e-300) < 0 &&
            key_order(1, INFINITY) < 0,
@@ -197,7 +198,7 @@ static void test_points(void)
 static void is_aggregate(const char *json, double value, bool numeric)
 {
     struct value text = value_str(json), got, is_numeric;
-    equiv_aggregate(&sqlite, &text, &got, &is_numeric);
+    equality_aggregate(&sqlite, &text, &got, &is_numeric);
     bool right = isnan(value) ? value_is_null(&got) : got.type == VALUE_FLOAT && got.f == value;
     ok(right && is_numeric.type == VALUE_BOOL && is_numeric.b == numeric, "aggregate of %s", json);
 }
@@ -220,8 +221,8 @@ int main(void)
     is_aggregate("[1]", NAN, false);
     is_aggregate("{\"value\": 1}", NAN, false);
     is_aggregate("yes", 1, false);
-    struct equiv *all[] = {&sqlite, &postgres, &exact, &exact_postgres, &promoting};
+    struct equality *all[] = {&sqlite, &postgres, &exact, &exact_postgres, &promoting};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        equiv_free(all[i]);
+        equality_free(all[i]);
     return done_testing();
 }
