@@ -204,7 +204,6 @@ static int load(const struct migration *m, struct programs *p, char **said)
     int result = programs_run(p);
     close(output[1]);
     *said = read_all(output[0]);
-    p->dumps = NULL;
     p->reader = NULL;
     free_dumps(dumps, p->n_dumps);
     command_free(&reader);
@@ -220,7 +219,6 @@ static int verify(const struct migration *m, struct programs *p, bool *differs)
     p->reader_output = -1;
     int status = p->spool ? programs_replay(p->spool, &reader) : programs_run(p);
     *differs = status > EXIT_ANSWER_NO || (p->spool ? status : p->reader_status) != EXIT_DONE;
-    p->dumps = NULL;
     p->reader = NULL;
     free_dumps(dumps, dumps ? p->n_dumps : 0);
     command_free(&reader);
