@@ -1,0 +1,52 @@
+/* What the files of PostgreSQL's dialect share: postgres.c (connections, the session's schema, transactions),
+ * postgres_statement.c and postgres_error.c. */
+#ifndef FORMATS_POSTGRES_H
+#define FORMATS_POSTGRES_H
+
+#include <libpq-fe.h>
+
+#include "formats/database/internal.h"
+
+struct postgres_db {
+    struct db base;
+    PGconn *conn;
+    struct postgres_stmt *streaming; /* whose rows are on their way; NULL: nobody's */
+    unsigned serial;                 /* of the names of statements and cursors */
+    char *schema;                    /* that holds the tables */
+    char *search_path;               /* "search_path = …" for it */
+    bool writing;                    /* in a transaction of postgres_begin_write */
+    uint64_t rows_written;
+};
+
+static inline PGconn *postgres_conn(struct db *db)
+{
+    return ((struct postgres_db *)db)->conn;
+}
+
+/* ---- errors: false with e filled */
+
+/* state: a SQLSTATE, or "". */
+bool postgres_fail_with(const char *where, const char *message, const char *state, enum err_class class,
+                        struct err *e);
+/* result NULL: the failure is the connection's. */
+bool postgres_failed(struct db *db, const PGresult *result, struct err *e);
+/* For PQsetNoticeProcessor. */
+void postgres_say_notice(void *arg, const char *message);
+
+/* ---- statements */
+
+/* The connection, for a statement of its own: the rows that are on their way to another one are taken in
+ * before. */
+PGconn *postgres_idle_conn(struct db *db);
+/* Rewrites parameters to $1, $2 …, malloc'ed; counts them. */
+char *postgres_numbered(const char *sql, int *parameters);
+bool postgres_exec(struct db *db, const char *sql, struct err *e);
+struct db_stmt *postgres_prepare(struct db *db, const char *sql, struct err *e);
+void postgres_bind(struct db_stmt *s, int i, const struct value *v);
+int postgres_step(struct db_stmt *s, struct err *e);
+void postgres_reset(struct db_stmt *s);
+int postgres_column_count(struct db_stmt *s);
+void postgres_column(struct db_stmt *s, int i, struct value *v);
+void postgres_finalize(struct db_stmt *s);
+
+#endif
