@@ -110,6 +110,14 @@ static void describe_staged(struct sync *x, struct sync_table *t)
     t->staged.columns[t->staged.n_columns++] = kind;
 }
 
+/* Where statements take ranges of rows, these are found by an index. */
+static bool add_range_index(struct sync *x, const char *what, const char *table, struct err *e)
+{
+    return !x->dialect->slices ||
+           sync_exec(x, e, "CREATE INDEX %s%s_%s_id ON %s%s_%s (sync_id)", x->dialect->index[0], what, table,
+                     x->dialect->index[1], what, table);
+}
+
 static bool make_staged(struct sync *x, struct sync_table *t, struct err *e)
 {
     struct buf sql = {0};
@@ -130,7 +138,7 @@ static bool make_staged(struct sync *x, struct sync_table *t, struct err *e)
              "changed, "
              "CAST(0 AS bigint) AS kept, CAST(0 AS bigint) AS conflict WHERE 0 = 1",
              x->dialect->create[0], t->t->name, x->dialect->create[1]);
-    ok = ok && db_exec(x->db, buf_str(&sql), e);
+    ok = ok && db_exec(x->db, buf_str(&sql), e) && add_range_index(x, "d", t->t->name, e);
     buf_free(&sql);
     return ok;
 }
@@ -201,6 +209,9 @@ static bool stage_end(struct load_sink *k, uint64_t *collapsed, struct err *e)
         if (!ok)
             return false;
     }
+    for (int i = 0; i < x->n_tables; i++)
+        if (!add_range_index(x, "s", x->tables[i]->t->name, e))
+            return false;
     return true;
 }
 
