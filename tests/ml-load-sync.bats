@@ -527,3 +527,219 @@ team-a"
     }
     both broken
 }
+
+# ---- ticks
+
+# tick [OPTION...]: what has changed in ./tree since the last one; a first one sends everything. Statuses: of the dump in $dumped.
+tick() {
+    since=
+    [ ! -f st ] || since='--since st'
+    # shellcheck disable=SC2086
+    mlruns-dump -q $since --next-state st.new tree >tick.mlr && dumped=0 || dumped=$?
+    run_split ml-load --sync --promote st.new=st "$@" "$url" <tick.mlr
+}
+
+# What was written long enough ago to be sent.
+settled() {
+    find tree -newer "$WORK/mark" -type f -exec touch -d '-10 seconds' {} +
+    touch -d '-11 seconds' "$WORK/mark"
+}
+
+begin_ticks() {
+    rm -rf tree st st.new
+    cp -r "$ROOT/tests/data/mlruns" tree
+    find tree -type f -exec touch -d '-1 hour' {} +
+    touch -d '-30 minutes' mark
+    tick
+    assert_status 0
+    [ -f st ] && [ ! -f st.new ]
+}
+
+run_dir=tree/$EXP/$RUN
+
+@test "ticks bring what has changed; an idle one writes nothing and goes on" {
+    ticks() {
+        begin_ticks
+        state >before
+        tick
+        assert_status 0
+        assert_contains "$stderr" "nothing is to be written"
+        state >after
+        cmp before after
+        printf hello >$run_dir/tags/new
+        echo "1700000000000 3.5 77" >>$run_dir/metrics/loss
+        sed -i 's/^status: .*/status: 4/' $run_dir/meta.yaml
+        sql "UPDATE runs SET name = 'the server renamed it' WHERE run_uuid = '$RUN'; UPDATE tags SET value = 'the server renamed
+            it' WHERE run_uuid = '$RUN' AND key = 'mlflow.runName'; UPDATE tags SET value = 'mine' WHERE key = 'mlflow.user'"
+        settled
+        tick --json
+        assert_status 0
+        assert_equal "$(jq -c '[.kinds.run.changed, .kinds.metric.added, .kinds.tag.added, .kinds.latest_metric.changed]' <<<"$output")" \
+            '[1,1,1,1]'
+        assert_equal "$(sql "SELECT status, name FROM runs WHERE run_uuid = '$RUN'")" "FAILED|the server renamed it"
+        assert_equal "$(sql "SELECT DISTINCT value FROM tags WHERE key = 'mlflow.user'")" mine
+        state >before
+        tick
+        state >after
+        cmp before after
+        # A rename of the source changes the tag, too, and goes over.
+        sed -i 's/^run_name: .*/run_name: again/' $run_dir/meta.yaml
+        printf again >$run_dir/tags/mlflow.runName
+        settled
+        tick
+        assert_equal "$(sql "SELECT name FROM runs WHERE run_uuid = '$RUN'")" again
+    }
+    both ticks empty
+}
+
+@test "the watermark is no part of the data: not dumped, not verified, no content" {
+    hidden() {
+        begin_ticks
+        assert_equal "$(sql "SELECT count(*) FROM experiment_tags WHERE key LIKE 'mlruns-tools.sync.%'")" 1
+        mldb-dump -q "$url" >d.mlr
+        ! ml-transform --json <d.mlr | grep -q mlruns-tools.sync || return 1
+        ml-verify -q "$url" <d.mlr
+    }
+    both hidden empty
+    use sqlite empty
+    jq -c 'select(.kind == "header" or .kind == "trailer" or .experiment_id == "0")' s.json | ml-transform --from-json --reseal >e.mlr
+    ml-load -q --sync "$url" <e.mlr
+    sql "INSERT INTO experiment_tags (key, value, experiment_id) VALUES ('mlruns-tools.sync.x', '1,0', 0)"
+    ml-load -q "$url" <s.mlr
+}
+
+@test "a base that is not the target's is refused: restored, emptied, swapped, two ticks back; one back is taken" {
+    bases() {
+        begin_ticks
+        cp st st1
+        printf a >$run_dir/tags/a
+        settled
+        tick
+        cp st st2
+        printf b >$run_dir/tags/b
+        settled
+        tick
+        cp st2 st # committed, and killed before the promotion
+        tick
+        assert_status 0
+        assert_contains "$stderr" "nothing is to be written"
+        cp st1 st
+        state >before
+        tick
+        assert_status 2
+        assert_contains "$stderr" "base: the stream has what changed since generation 1, the target is at 3"
+        state >after
+        cmp before after
+        cp st2 st
+        printf c >$run_dir/tags/c
+        settled
+        # shellcheck disable=SC2086
+        mlruns-dump -q --since st --next-state st.new tree >delta.mlr
+        run_split ml-load "$url" <delta.mlr # without --sync
+        assert_status 2
+        use "$dialect" # another target
+        run_split ml-load --sync --promote st.new=st "$url" <delta.mlr
+        assert_status 2
+        assert_contains "$stderr" "of which the target knows nothing"
+        use "$dialect" empty
+        run_split ml-load --sync --promote st.new=st "$url" <delta.mlr
+        assert_status 2
+        rm st # a full stream goes on
+        tick
+        assert_status 0
+        printf d >$run_dir/tags/d
+        settled
+        tick
+        assert_status 0
+        assert_equal "$(sql "SELECT value FROM tags WHERE key = 'd'")" d
+    }
+    both bases empty
+}
+
+@test "a stale or foreign state.new is not promoted" {
+    foreign() {
+        begin_ticks
+        mlruns-dump -q --next-state other.new tree >/dev/null
+        printf a >$run_dir/tags/a
+        settled
+        mlruns-dump -q --since st --next-state st.new tree >tick.mlr
+        sum=$(sha256sum st)
+        run_split ml-load --sync --promote other.new=st "$url" <tick.mlr
+        assert_status 2
+        assert_contains "$stderr" "the state is not that of the stream"
+        run_split ml-load --sync --promote none.new=st "$url" <tick.mlr
+        assert_status 2
+        assert_equal "$(sha256sum st)" "$sum"
+        assert_equal "$(sql "SELECT count(*) FROM tags WHERE key = 'a'")" 0
+    }
+    both foreign empty
+}
+
+@test "what was purged in the target stays away; new runs of what is there come" {
+    purged() {
+        begin_ticks
+        for table in tags params metrics latest_metrics; do
+            sql "DELETE FROM $table WHERE run_uuid = '$RUN'"
+        done
+        sql "DELETE FROM logged_model_metrics; DELETE FROM runs WHERE run_uuid = '$RUN'"
+        printf a >$run_dir/tags/a
+        other=tree/$EXP/aa720d04f3e24f11bc736169024f6d03
+        cp -r $run_dir $other
+        sed -i "s/$RUN/aa720d04f3e24f11bc736169024f6d03/" $other/meta.yaml
+        settled
+        tick --json
+        assert_status 0
+        assert_equal "$(jq -c '[.kinds.run.purged, .kinds.run.added, .kinds.tag.purged]' <<<"$output")" '[1,1,1]'
+        assert_equal "$(sql "SELECT count(*) FROM runs WHERE run_uuid = '$RUN'")" 0
+        # Its input is of a dataset that the delta does not hold.
+        assert_equal "$(sql "SELECT count(*) FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id WHERE i.destination_id =
+            'aa720d04f3e24f11bc736169024f6d03'")" 1
+        sql "UPDATE experiments SET name = 'x' WHERE name = 'never'"
+        rm st # a full stream asserts everything
+        tick
+        assert_equal "$(sql "SELECT count(*) FROM runs WHERE run_uuid = '$RUN'")" 1
+    }
+    both purged empty
+}
+
+@test "the map finds experiments whose names have changed on either side, and datasets with other ids" {
+    mapped() {
+        begin_ticks
+        sed -i 's/^name: .*/name: renamed in the source/; s/^last_update_time: .*/last_update_time: 1895253358461/' tree/$EXP/meta.yaml
+        settled
+        tick
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) FROM experiments")" 3
+        assert_equal "$(sql "SELECT name FROM experiments e JOIN runs r ON r.experiment_id = e.experiment_id WHERE r.run_uuid =
+            '$RUN'")" "renamed in the source"
+        sql "UPDATE experiments SET name = 'renamed by the server', last_update_time = 1995253358461 WHERE name = 'renamed in the source'"
+        printf a >$run_dir/tags/a
+        settled
+        tick
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) FROM experiments")" 3
+        assert_equal "$(sql "SELECT value FROM tags WHERE key = 'a'")" a
+    }
+    both mapped empty
+}
+
+@test "what a conflict keeps out is sent again by each tick, until it goes" {
+    unsent() {
+        begin_ticks
+        sql "UPDATE params SET value = 'server' WHERE run_uuid = '$RUN' AND key = 'max_depth'"
+        printf 9 >$run_dir/params/max_depth
+        settled
+        tick --on-conflict skip
+        assert_status 1
+        assert_contains "$stderr" "'9' in the source and 'server' in the target"
+        tick --on-conflict skip
+        assert_status 1
+        sql "UPDATE params SET value = '9' WHERE run_uuid = '$RUN' AND key = 'max_depth'"
+        tick
+        assert_status 0
+        tick
+        assert_status 0
+        assert_equal "$(ml-transform --json <tick.mlr | wc -l)" 2
+    }
+    both unsent empty
+}

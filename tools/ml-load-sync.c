@@ -1,5 +1,6 @@
 /* ml-load --sync: a record stream into a database that lives. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@ void load_tool_check_sync(const struct opt_spec *spec, struct load_tool_options 
                         : o->workspace   ? "--workspace"
                         : o->acting      ? "--acting"
                         : o->json        ? "--json"
+                        : o->promote     ? "--promote"
                                          : NULL;
     if (!o->sync && alone)
         opt_usage_error(spec, "%s needs --sync", alone);
@@ -41,6 +43,9 @@ void load_tool_check_sync(const struct opt_spec *spec, struct load_tool_options 
                         : o->drop_unsupported ? "--drop-unsupported"
                                               : "--export");
     o->target.beside = o->sync;
+    const char *equals = o->promote ? strchr(o->promote, '=') : NULL;
+    if (o->promote && (!equals || equals == o->promote || !equals[1]))
+        opt_usage_error(spec, "--promote must be NEW=STATE, not %s", o->promote);
 }
 
 static void add(struct sync *x, struct workspace *w, const struct record *record)
@@ -58,13 +63,14 @@ static void read_stream(struct sync *x, struct workspace *w)
     const struct record *record;
     struct record row;
     wire_reader_want_whole(r);
+    wire_reader_accept_deltas(r);
     progress_start("Reading", "records", 0);
     for (unsigned n = 0;; n++) {
         if ((n & 1023) == 0 && err_interrupted())
             err_exit_interrupted();
         enum wire_event event = wire_next(r, &record, &e);
         if (event == WIRE_HEADER)
-            sync_segment(x, wire_reader_header(r));
+            load_tool_require(sync_segment(x, wire_reader_header(r), &e), &e);
         progress_add(event == WIRE_RECORD);
         if (event == WIRE_RECORD)
             add(x, w, record);
@@ -91,6 +97,12 @@ int load_tool_sync(const char *url, const struct load_tool_options *o)
                                .dry_run = o->target.dry_run,
                                .json = o->json,
                                .tmpdir = load_target_tmpdir(t)};
+    char *promote = o->promote ? xstrdup(o->promote) : NULL;
+    if (promote) {
+        how.promote_to = strchr(promote, '=') + 1;
+        *strchr(promote, '=') = '\0';
+        how.promote_new = promote;
+    }
     struct workspace *w = o->workspace ? workspace_new(o->workspace, &e) : NULL;
     load_tool_require(!o->workspace || w, &e);
     struct db *db = load_target_open_beside(t, &e);
@@ -103,6 +115,7 @@ int load_tool_sync(const char *url, const struct load_tool_options *o)
     load_tool_require(load_target_publish(t, &e), &e);
     if (!o->target.dry_run)
         err_done(code, "the sync is complete");
+    load_tool_require(sync_promote(x, &e), &e);
     sync_report(x);
     if (o->json) {
         struct buf report = {0};
@@ -113,5 +126,6 @@ int load_tool_sync(const char *url, const struct load_tool_options *o)
     }
     sync_free(x);
     workspace_free(w);
+    free(promote);
     return code;
 }

@@ -45,6 +45,10 @@ static const struct opt table[] = {
      "fail (default): nothing is written; skip what is in conflict; rename\n"
      "experiments or renumber model versions whose names or numbers are taken",
      OPT_AT(struct load_tool_options, on_conflict)},
+    {OPT_STRING, 0, "promote", "NEW=STATE",
+     "after the commit make NEW, the state that mlruns-dump --next-state has\n"
+     "written, STATE, from which --since goes on",
+     OPT_AT(struct load_tool_options, promote)},
     {OPT_STRING, 0, "workspace", "NAME", "put everything into this workspace",
      OPT_AT(struct load_tool_options, workspace)},
     {OPT_FLAG, 0, "acting", NULL, "bring what acts by itself, too: webhooks, jobs, endpoints …",
@@ -60,8 +64,8 @@ static const struct opt_spec spec = {
     .synopsis = "ml-load [--release X.Y[.Z]] [-n|--dry-run] [--drop-unsupported] [--wide-experiment-ids]\n"
                 "        [--export] [--tmpdir DIR] [URL]\n"
                 "ml-load --sync [--prefer source|target] [--on-conflict fail|rename|renumber|skip]\n"
-                "        [--workspace NAME] [--acting] [--json] [--release X.Y[.Z]] [-n|--dry-run]\n"
-                "        [--tmpdir DIR] [URL]",
+                "        [--promote NEW=STATE] [--workspace NAME] [--acting] [--json] [--release X.Y[.Z]]\n"
+                "        [-n|--dry-run] [--tmpdir DIR] [URL]",
     .about = "Loads the record stream on standard input into a database: all of it, or nothing.\n"
              "URL is sqlite:///file.db or postgresql://… (default: $MLFLOW_BACKEND_STORE_URI, "
              "$MLFLOW_TRACKING_URI where it\n"

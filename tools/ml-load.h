@@ -10,7 +10,7 @@ struct load_tool_options {
     bool drop_unsupported;
     bool export;
     bool sync, acting, json;
-    const char *prefer, *on_conflict, *workspace; /* NULL: not given */
+    const char *prefer, *on_conflict, *workspace, *promote; /* NULL: not given */
 };
 
 /* Ends the program with e unless ok. */

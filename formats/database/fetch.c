@@ -9,6 +9,7 @@
 
 #include "common/array.h"
 #include "common/buf.h"
+#include "formats/record/merge_rules.h"
 
 struct table {
     const char *name;
@@ -408,6 +409,10 @@ static void add_where(struct query *q, const struct fetch *f, const struct kind_
     if (k->kind == KIND_prompt || k->kind == KIND_registered_model) {
         add_condition(q, &begun);
         add_prompt_condition(q, f, k->kind == KIND_prompt);
+    }
+    if (k->kind == KIND_experiment_tag) {
+        add_condition(q, &begun);
+        buf_adds(&q->sql, "x.\"key\" NOT LIKE '" MERGE_WATERMARK "%'");
     }
     if (where) {
         add_condition(q, &begun);

@@ -231,7 +231,7 @@ bool load_convert_record(struct load_conversion *c, const struct record *r, stru
         return false;
     if (r->kind->kind == KIND_experiment && !load_stage_name(c->stage, r, e))
         return false;
-    return load_stage_row(c->stage, r->kind->kind, p->table, row, e);
+    return load_stage_row(c->stage, r->kind->kind, record_part(r), p->table, row, e);
 }
 
 void load_conversion_free(struct load_conversion *c)

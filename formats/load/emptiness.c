@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "formats/record/merge_rules.h"
 
 /* Rows that are content. Of a table that is not here every row is. */
 static const char *content_condition(const char *name)
@@ -15,6 +16,7 @@ static const char *content_condition(const char *name)
         {"alembic_version", "0 = 1"},
         {"workspaces", "name <> 'default'"},
         {"experiments", "NOT (experiment_id = 0 AND name = 'Default' AND lifecycle_stage = 'active')"},
+        {"experiment_tags", "key NOT LIKE '" MERGE_WATERMARK "%'"},
         {"scheduler_leases", "0 = 1"},
         {"job_locks", "0 = 1"},
         {"sql_trace_rollup_rebuild_queue", "0 = 1"},

@@ -306,6 +306,7 @@ static int next_row(struct load_row_source *from, const struct value **row, stru
             continue;
         *row = m->p.row;
         from->kind = m->p.head.kind;
+        from->part = (enum record_part)(m->p.head.flags >> ROW_PART);
         return 1;
     }
     return 0;

@@ -14,7 +14,9 @@
 struct load_row_source {
     /* 1: *row is the next one and lives until the next call; 0: the table's end; -1: error, e filled. */
     int (*next)(struct load_row_source *from, const struct value **row, struct err *e);
-    enum kind kind; /* of the row that was given last */
+    /* Of the row that was given last: */
+    enum kind kind;
+    enum record_part part;
 };
 
 enum sink_answer {

@@ -94,15 +94,15 @@ static bool add_row(struct load_stage *s, enum kind kind, const struct load_tabl
     return add(s, &s->data, e);
 }
 
-bool load_stage_row(struct load_stage *s, enum kind kind, struct load_table *t, const struct value *row,
-                    struct err *e)
+bool load_stage_row(struct load_stage *s, enum kind kind, enum record_part part, struct load_table *t,
+                    const struct value *row, struct err *e)
 {
     t->filled = true;
     if (t->streamed) {
         s->problems->report.rows[kind]++;
         return s->problems->report.problems || s->sink->ops->put_streamed(s->sink, row, e);
     }
-    return add_row(s, kind, t, row, 0, e);
+    return add_row(s, kind, t, row, (unsigned)part << ROW_PART, e);
 }
 
 bool load_stage_converted(struct load_stage *s, struct load_table *t, const struct value *row, struct err *e)

@@ -20,7 +20,13 @@ struct load_row_head {
 } __attribute__((packed));
 /* METRIC: a patch that counts before one without it. CONVERTED: a row that is none of the stream's, and gives
  * way to one that is; of several the last stays. */
-enum { ROW_PATCH = 1 << 0, ROW_NEGATIVE_ZERO = 1 << 1, ROW_METRIC = 1 << 2, ROW_CONVERTED = 1 << 3 };
+enum {
+    ROW_PATCH = 1 << 0,
+    ROW_NEGATIVE_ZERO = 1 << 1,
+    ROW_METRIC = 1 << 2,
+    ROW_CONVERTED = 1 << 3,
+    ROW_PART = 4 /* how far an enum record_part is shifted */
+};
 
 /* Columns of a row that another record fills. */
 enum { LOAD_MAX_PATCH = 8 };
@@ -52,9 +58,9 @@ void load_stage_stream_to(struct load_stage *s, struct load_sink *sink);
 
 /* ---- while records come */
 
-/* Takes a row of a table. */
-bool load_stage_row(struct load_stage *s, enum kind kind, struct load_table *t, const struct value *row,
-                    struct err *e);
+/* Takes a row of a table. part: of the record. */
+bool load_stage_row(struct load_stage *s, enum kind kind, enum record_part part, struct load_table *t,
+                    const struct value *row, struct err *e);
 /* The same for a row that a conversion makes (ROW_CONVERTED). */
 bool load_stage_converted(struct load_stage *s, struct load_table *t, const struct value *row, struct err *e);
 /* Takes values that are laid over a row, which they follow. */

@@ -238,6 +238,9 @@ static bool begin_existing(struct load_target *t, struct err *e)
     else
         ok = (!is_sqlite(t) || load_check_unused(t->db, e)) &&
              (t->options.wide_ids ? schema_create_wide : schema_create)(t->db, t->rev, e);
+    bool tags = false; /* what a sync has left of a tick */
+    ok = ok && db_table_exists(t->db, "experiment_tags", &tags, e) &&
+         (!tags || db_exec(t->db, "DELETE FROM experiment_tags", e));
     return ok && db_exec(t->db, "DELETE FROM experiments", e);
 }
 

@@ -203,7 +203,7 @@ bool load_add_untyped(struct load_untyped *u, const struct record *r, struct err
         return false;
     fill_row(&in, t, row);
     int converted = load_convert_metric(u->conversion, r, t, row, e);
-    return converted < 0 ? false : converted > 0 || load_stage_row(u->stage, KIND_row, t, row, e);
+    return converted < 0 ? false : converted > 0 || load_stage_row(u->stage, KIND_row, PART_WHOLE, t, row, e);
 }
 
 /* A fresh database has the default workspace. Where the stream has workspaces, they are all there will be,
@@ -220,7 +220,7 @@ bool load_replace_workspaces(struct load_untyped *u, struct db *db, struct err *
             row[name] = value_str("default");
         if (description >= 0)
             row[description] = value_str("Default workspace for legacy resources");
-        if (!load_stage_row(u->stage, KIND_row, t, row, e))
+        if (!load_stage_row(u->stage, KIND_row, PART_WHOLE, t, row, e))
             return false;
         u->problems->report.rows[KIND_row]--; /* it is none of the stream's */
     }

@@ -52,6 +52,10 @@ extern const int merge_exceptions_count;
 /* True when a list split by commas holds the text. */
 bool merge_listed(const char *list, const struct value *text);
 
+/* What the keys of an experiment's tags begin with in which a sync keeps the generation of a state: no part
+ * of the data, not dumped, not compared, and not what keeps a database from being empty. */
+#define MERGE_WATERMARK "mlruns-tools.sync."
+
 /* -- rows of tables without a kind */
 
 /* The columns, split by commas, by which a row of the table is found before its primary key; NULL: none. */

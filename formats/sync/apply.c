@@ -11,9 +11,8 @@ static void add_range(const struct sync *x, int64_t first, int64_t last, struct 
         buf_addf(out, " AND s.sync_id BETWEEN %lld AND %lld", (long long)first, (long long)last);
 }
 
-/* Parents of a kind's rows, by the field that names them. */
-static const struct sync_table *parent_of(const struct sync *x, const struct sync_table *t,
-                                          const char **column, const char **key)
+const struct sync_table *sync_parent_of(const struct sync *x, const struct sync_table *t, const char **column,
+                                        const char **key)
 {
     static const struct {
         unsigned flag;
@@ -39,7 +38,7 @@ static bool add_fresh(const struct sync *x, const struct sync_table *t, bool fre
 {
     const char *column, *key;
     bool whole = t->points || kind_has_trait(t->kind, TRAIT_PARENT);
-    const struct sync_table *parent = whole ? NULL : parent_of(x, t, &column, &key);
+    const struct sync_table *parent = whole ? NULL : sync_parent_of(x, t, &column, &key);
     if (whole || !parent || sync_find_column(t, column) < 0)
         return whole == fresh;
     buf_addf(

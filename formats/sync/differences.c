@@ -1,4 +1,5 @@
 /* What differs between the stage and the target, by the merge rules: SELECTs alone, into d_NAME. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,6 +174,11 @@ static void add_wins(const struct sync *x, const struct sync_table *t, const str
             buf_addf(out, " AND (s.%s IS NOT NULL OR s.artifact_location = t.artifact_location)",
                      name_of(t, u->maker));
     }
+    if (u->named && x->delta) /* a rename changes both; else the record came for another reason */
+        buf_adds(out, sync_table_named(x, "tags")
+                          ? " AND (s.sync_part = 0 OR s.run_uuid IN (SELECT n.run_uuid FROM @@s_tags "
+                            "n WHERE n.key = 'mlflow.runName'))"
+                          : " AND s.sync_part = 0");
     if (u->absorb)
         buf_addf(out, " AND (t.%s IS NULL OR t.%s <> '%s')", lead, lead, u->absorb);
     buf_addc(out, ')');
@@ -187,6 +193,7 @@ enum bits { BITS_CHANGED, BITS_KEPT, BITS_CONFLICT };
 static void add_bits(const struct sync *x, const struct sync_table *t, enum bits which, struct buf *out)
 {
     bool any = false;
+    bool marks = x->delta && kind_has_trait(t->kind, TRAIT_PARENT);
     buf_addf(out, "CASE WHEN t.%s IS NULL THEN 0 ELSE ", name_of(t, t->t->key[0]));
     for (int i = 0; i < t->n_units; i++) {
         const struct sync_unit *u = &t->units[i];
@@ -202,6 +209,8 @@ static void add_bits(const struct sync *x, const struct sync_table *t, enum bits
             add_wins(x, t, u, out);
             buf_addc(out, ')');
         }
+        if (marks && u->of_fields) /* as they were at the base: what differs is the target's doing */
+            buf_addf(out, " AND s.sync_part <> %d", (int)PART_UNCHANGED);
         buf_addf(out, " THEN %llu ELSE 0 END", 1ull << i);
         any = true;
     }
@@ -330,6 +339,42 @@ static bool hold_aliases(struct sync *x, struct err *e)
     return ok;
 }
 
+/* What a delta takes for known and the target does not have was purged there, and stays away with all that
+ * belongs to it; so do assessments that went with a run that was deleted. */
+static bool find_purged(struct sync *x, const struct sync_table *t, struct err *e)
+{
+    if (!x->delta)
+        return true;
+    if (kind_has_trait(t->kind, TRAIT_PARENT) && t->kind != KIND_dataset && t->kind != KIND_input)
+        return sync_exec(x, e,
+                         "UPDATE @@s_%s SET sync_out = %d WHERE sync_part <> %d AND sync_id IN (SELECT "
+                         "sync_id FROM @@d_%s "
+                         "WHERE added = 1)",
+                         t->t->name, (int)SYNC_OUT_PURGED, (int)PART_WHOLE, t->t->name) &&
+               sync_exec(
+                   x, e,
+                   "DELETE FROM @@d_%s WHERE sync_id IN (SELECT sync_id FROM @@s_%s WHERE sync_out = %d)",
+                   t->t->name, t->t->name, (int)SYNC_OUT_PURGED);
+    if (t->kind == KIND_input)
+        return sync_exec(
+            x, e,
+            "UPDATE @@s_inputs AS s SET sync_out = %d WHERE s.sync_out IS NULL AND s.source_type = 'DATASET' "
+            "AND "
+            "NOT EXISTS (SELECT 1 FROM datasets d WHERE d.dataset_uuid = s.source_id)%s",
+            (int)SYNC_OUT_PURGED,
+            sync_table_named(x, "datasets")
+                ? " AND NOT EXISTS (SELECT 1 FROM @@s_datasets d WHERE d.dataset_uuid = s.source_id)"
+                : "");
+    return t->kind != KIND_assessment ||
+           sync_exec(
+               x, e,
+               "UPDATE @@s_assessments AS s SET sync_out = %d WHERE s.sync_id IN (SELECT d.sync_id FROM "
+               "@@d_assessments d WHERE d.added = 1) AND EXISTS (SELECT 1 FROM runs r WHERE r.run_uuid = "
+               "s.run_id AND "
+               "r.lifecycle_stage = 'deleted')",
+               (int)SYNC_OUT_PURGED);
+}
+
 /* ---- all of it */
 
 /* Rows per statement where statements are to be short. */
@@ -344,6 +389,7 @@ static bool compare_table(struct sync *x, struct sync_table *t, struct err *e)
     for (int64_t first = 1; ok && first <= (int64_t)t->n; first += step)
         ok =
             err_interrupted() ? err_set_interrupted(e) : sync_compare_range(x, t, first, first + step - 1, e);
+    ok = ok && find_purged(x, t, e);
     if (ok && t->kind == KIND_experiment)
         ok = sync_settle_names(x, t, e);
     ok = ok && sync_int(x, &conflicts, e, "SELECT count(*) FROM @@d_%s WHERE conflict <> 0", t->t->name) &&
@@ -354,48 +400,86 @@ static bool compare_table(struct sync *x, struct sync_table *t, struct err *e)
     return ok;
 }
 
+/* What a row counts as, in the order of the columns of the query below. */
+enum {
+    COUNT_ALL = 1,
+    COUNT_ADDED,
+    COUNT_CHANGED,
+    COUNT_KEPT,
+    COUNT_CONFLICT,
+    COUNT_HELD,
+    COUNT_PURGED,
+    COUNT_UNITS
+};
+
+static void add_count(const char *condition, struct buf *out)
+{
+    buf_addf(out, ", coalesce(sum(CASE WHEN %s THEN 1 ELSE 0 END), 0)", condition);
+}
+
+static void add_counts(const struct sync_table *t, struct buf *sql)
+{
+    char condition[128];
+    static const char *const plain[] = {
+        "s.sync_out IS NULL AND d.added = 1", "s.sync_out IS NULL AND d.changed <> 0 AND d.conflict = 0",
+        "s.sync_out IS NULL AND d.changed = 0 AND d.kept <> 0 AND d.conflict = 0"};
+    buf_adds(sql, "SELECT s.sync_kind, count(*)");
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        add_count(plain[i], sql);
+    snprintf(condition, sizeof condition, "s.sync_out = %d OR (s.sync_out IS NULL AND d.conflict <> 0)",
+             (int)SYNC_OUT_CONFLICT);
+    add_count(condition, sql);
+    for (int out = SYNC_OUT_HELD; out <= SYNC_OUT_PURGED; out++) {
+        snprintf(condition, sizeof condition, "s.sync_out = %d", out);
+        add_count(condition, sql);
+    }
+    for (int i = 0; i < t->n_units; i++) {
+        snprintf(condition, sizeof condition, "s.sync_out IS NULL AND (d.changed & %llu) <> 0", 1ull << i);
+        add_count(condition, sql);
+    }
+    buf_addf(sql, " FROM @@s_%s s LEFT JOIN @@d_%s d ON d.sync_id = s.sync_id GROUP BY s.sync_kind",
+             t->t->name, t->t->name);
+}
+
+static void take_counts(struct sync *x, struct sync_table *t, enum kind k, const uint64_t *n)
+{
+    struct sync_counts *c = &x->counts[k];
+    c->added += n[COUNT_ADDED];
+    c->changed += n[COUNT_CHANGED];
+    c->kept += n[COUNT_KEPT];
+    c->conflicts += n[COUNT_CONFLICT];
+    c->held_back += n[COUNT_HELD];
+    c->purged += n[COUNT_PURGED];
+    c->equal += n[COUNT_ALL];
+    for (int i = COUNT_ADDED; i < COUNT_UNITS; i++)
+        c->equal -= n[i];
+    t->n_added += n[COUNT_ADDED];
+    t->n_changed += n[COUNT_CHANGED];
+    t->n_kept += n[COUNT_KEPT];
+    t->n_conflict += n[COUNT_CONFLICT];
+    t->n_held += n[COUNT_HELD];
+    for (int i = 0; i < t->n_units; i++)
+        t->units[i].changed += n[COUNT_UNITS + i];
+}
+
 static bool count_table(struct sync *x, struct sync_table *t, struct err *e)
 {
-    struct buf units = {0};
-    for (int i = 0; i < t->n_units; i++)
-        buf_addf(&units, ", coalesce(sum(CASE WHEN (d.changed & %llu) <> 0 THEN 1 ELSE 0 END), 0)",
-                 1ull << i);
-    struct db_stmt *q =
-        sync_query(x, e,
-                   "SELECT s.sync_kind, count(*), coalesce(sum(CASE WHEN d.added = 1 THEN 1 ELSE 0 END), 0), "
-                   "coalesce(sum(CASE WHEN d.changed <> 0 AND d.conflict = 0 THEN 1 ELSE 0 END), 0), "
-                   "coalesce(sum(CASE WHEN d.changed = "
-                   "0 AND d.kept <> 0 AND d.conflict = 0 THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN "
-                   "d.conflict <> 0 OR s.sync_out "
-                   "= %d THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN s.sync_out > %d THEN 1 ELSE 0 END), "
-                   "0)%s FROM @@s_%s s LEFT "
-                   "JOIN @@d_%s d ON d.sync_id = s.sync_id GROUP BY s.sync_kind",
-                   (int)SYNC_OUT_CONFLICT, (int)SYNC_OUT_CONFLICT, buf_str(&units), t->t->name, t->t->name);
-    buf_free(&units);
+    struct buf sql = {0};
+    add_counts(t, &sql);
+    struct db_stmt *q = sync_query(x, e, "%s", buf_str(&sql));
+    buf_free(&sql);
     int got = q ? 1 : -1;
-    t->n_added = t->n_changed = t->n_kept = t->n_conflict = 0;
+    t->n_added = t->n_changed = t->n_kept = t->n_conflict = t->n_held = 0;
     for (int i = 0; i < t->n_units; i++)
         t->units[i].changed = 0;
     while (q && (got = db_step(q, e)) == 1) {
-        struct value v[7 + SYNC_MAX_UNITS];
-        for (int i = 0; i < 7 + t->n_units; i++) {
-            db_column(q, i, &v[i]);
-            if (v[i].type == VALUE_FLOAT) /* sum() of bigint is numeric */
-                v[i] = value_int((int64_t)v[i].f);
+        uint64_t n[COUNT_UNITS + SYNC_MAX_UNITS];
+        for (int i = 0; i < COUNT_UNITS + t->n_units; i++) {
+            struct value v;
+            db_column(q, i, &v);
+            n[i] = v.type == VALUE_FLOAT ? (uint64_t)v.f : (uint64_t)v.i; /* sum() of bigint is numeric */
         }
-        struct sync_counts *c = &x->counts[v[0].i];
-        c->added += (uint64_t)v[2].i;
-        c->changed += (uint64_t)v[3].i;
-        c->kept += (uint64_t)v[4].i;
-        c->conflicts += (uint64_t)v[5].i;
-        c->held_back += (uint64_t)v[6].i;
-        c->equal += (uint64_t)(v[1].i - v[2].i - v[3].i - v[4].i - v[5].i - v[6].i);
-        t->n_added += (uint64_t)v[2].i;
-        t->n_changed += (uint64_t)v[3].i;
-        t->n_kept += (uint64_t)v[4].i;
-        t->n_conflict += (uint64_t)v[5].i;
-        for (int i = 0; i < t->n_units; i++)
-            t->units[i].changed += (uint64_t)v[7 + i].i;
+        take_counts(x, t, (enum kind)n[0], n);
     }
     db_finalize(q);
     return got == 0;

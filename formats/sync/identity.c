@@ -23,21 +23,57 @@ static int next_row(struct db_stmt *q, int64_t *after, struct err *e)
 
 /* ---- experiments: m_exp has the source's id, src, and the target's, dst */
 
-static bool match_experiments(struct sync *x, struct err *e)
+void sync_add_experiment_key(const struct sync_table *t, const char *id, struct buf *out)
+{
+    buf_addf(out, "CAST(%s AS text) || '/'", id);
+    if (sync_find_column(t, "creation_time") >= 0)
+        buf_adds(out, " || coalesce(CAST(s.creation_time AS text), '')");
+}
+
+/* 0 is 0, then what the state knows, then names; those that a delta takes for known, and that are neither,
+ * were purged, and get ids that nobody has. */
+static bool match_experiments(struct sync *x, bool first, struct err *e)
 {
     const struct sync_table *t = sync_table_named(x, "experiments");
     const char *workspace = sync_find_column(t, "workspace") >= 0 ? "t.workspace = s.workspace AND " : "";
-    return sync_exec(x, e,
-                     "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, s.experiment_id FROM "
-                     "@@s_experiments s "
-                     "WHERE s.experiment_id = 0") &&
-           sync_exec(x, e,
-                     "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM "
-                     "@@s_experiments s "
-                     "JOIN experiments t ON %st.name = s.name WHERE s.experiment_id NOT IN (SELECT src FROM "
-                     "@@m_exp) "
-                     "AND t.experiment_id NOT IN (SELECT dst FROM @@m_exp)",
-                     workspace);
+    const char *open = "s.experiment_id NOT IN (SELECT src FROM @@m_exp)";
+    struct buf key = {0}, known = {0};
+    sync_add_experiment_key(t, "s.experiment_id", &key);
+    buf_addf(&known, "EXISTS (SELECT 1 FROM @@m_state m WHERE m.kind = 'experiment' AND m.key = %s)",
+             buf_str(&key));
+    bool ok =
+        sync_exec(
+            x, e,
+            "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, s.experiment_id FROM @@s_experiments s "
+            "WHERE s.experiment_id = 0 OR s.experiment_id < 0") &&
+        (!first ||
+         sync_exec(x, e,
+                   "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM "
+                   "@@s_experiments s JOIN @@m_state m ON m.kind = 'experiment' AND m.key = %s JOIN "
+                   "experiments t ON CAST(t.experiment_id AS text) = m.value WHERE %s",
+                   buf_str(&key), open)) &&
+        sync_exec(
+            x, e,
+            "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM @@s_experiments s "
+            "JOIN experiments t ON %st.name = s.name WHERE %s AND t.experiment_id NOT IN (SELECT dst FROM "
+            "@@m_exp) AND (s.sync_part = %d OR NOT %s)",
+            workspace, open, (int)PART_WHOLE, buf_str(&known)) &&
+        sync_exec(x, e,
+                  "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, -1000000000 - s.sync_id FROM "
+                  "@@s_experiments s WHERE %s AND s.sync_part <> %d",
+                  open, (int)PART_WHOLE);
+    buf_free(&key);
+    buf_free(&known);
+    return ok;
+}
+
+/* What each of the source's ids is by now. */
+static bool note_origins(struct sync *x, bool first, struct err *e)
+{
+    return first
+               ? sync_exec(x, e, "DELETE FROM @@m_origin") &&
+                     sync_exec(x, e, "INSERT INTO @@m_origin (src, dst) SELECT src, dst FROM @@m_exp")
+               : sync_exec(x, e, "UPDATE @@m_origin AS o SET dst = m.dst FROM @@m_exp m WHERE m.src = o.dst");
 }
 
 /* The source's id where the dialect can keep it and nobody has it, else the target's next. */
@@ -119,11 +155,12 @@ static bool map_experiments(struct sync *x, struct err *e)
     return ok;
 }
 
-static bool identify_experiments(struct sync *x, struct err *e)
+static bool identify_experiments(struct sync *x, bool first, struct err *e)
 {
     if (!sync_table_named(x, "experiments"))
         return true;
-    return match_experiments(x, e) && number_all_new(x, e) && map_experiments(x, e);
+    return match_experiments(x, first, e) && number_all_new(x, e) && note_origins(x, first, e) &&
+           map_experiments(x, e);
 }
 
 /* ---- other ids: m_ids has those of one table, old and new */
@@ -172,11 +209,29 @@ static bool renew_ids(struct sync *x, const struct sync_table *t, const char *id
     return ok;
 }
 
-static bool identify_datasets(struct sync *x, struct err *e)
+/* A delta's inputs may be of datasets that it does not hold: by the state's map, where the target has given
+ * them other ids. Inputs of what is not there are out. */
+static bool find_datasets(struct sync *x, struct err *e)
+{
+    const char *staged = sync_table_named(x, "datasets")
+                             ? " AND NOT EXISTS (SELECT 1 FROM @@s_datasets d WHERE "
+                               "d.dataset_uuid = s.source_id)"
+                             : "";
+    return sync_exec(
+        x, e,
+        "UPDATE @@s_inputs AS s SET source_id = m.value FROM @@m_state m WHERE s.source_type = 'DATASET' AND "
+        "m.kind = 'dataset' AND m.key = s.source_id%s",
+        staged);
+}
+
+static bool identify_datasets(struct sync *x, bool first, struct err *e)
 {
     const struct sync_table *t = sync_table_named(x, "datasets");
+    if (first && sync_table_named(x, "inputs") && !find_datasets(x, e))
+        return false;
     if (t && !(match_ids(x, t, "experiment_id,name,digest", "dataset_uuid", e) &&
                renew_ids(x, t, "dataset_uuid", x->dialect->derived_dataset, e) &&
+               sync_exec(x, e, "INSERT INTO @@m_datasets (src, dst) SELECT src, dst FROM @@m_ids") &&
                map_ids(x, "inputs", "source_id", " AND s.source_type = 'DATASET'", e) &&
                map_ids(x, "logged_model_metrics", "dataset_uuid", "", e) &&
                map_ids(x, "datasets", "dataset_uuid", "", e)))
@@ -253,9 +308,9 @@ static bool judge_assessments(struct sync *x, struct err *e)
                      "assessments o WHERE o.trace_id = s.trace_id AND o.overrides = s.assessment_id)");
 }
 
-bool sync_identify(struct sync *x, struct err *e)
+bool sync_identify(struct sync *x, bool first, struct err *e)
 {
-    return sync_exec(x, e, "DELETE FROM @@m_exp") && identify_experiments(x, e) && identify_datasets(x, e) &&
-           identify_rows(x, e) && sync_identify_versions(x, e) && look_up_all(x, e) &&
-           judge_assessments(x, e) && sync_unite(x, e);
+    return sync_exec(x, e, "DELETE FROM @@m_exp") && identify_experiments(x, first, e) &&
+           identify_datasets(x, first, e) && identify_rows(x, e) && sync_identify_versions(x, e) &&
+           look_up_all(x, e) && judge_assessments(x, e) && sync_unite(x, e);
 }

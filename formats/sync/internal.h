@@ -6,6 +6,7 @@
 #include "formats/load/sink.h"
 #include "formats/record/merge_rules.h"
 #include "formats/record/rows.h"
+#include "formats/state/promote.h"
 #include "formats/sync/dialect.h"
 #include "formats/sync/sync.h"
 
@@ -21,6 +22,8 @@ struct sync_unit {
     int maker; /* column that both sides must have alike; -1: none */
     const char *absorb;
     const char *never, *over;
+    bool of_fields; /* of the entity's own fields, which a delta marks as unchanged or changed */
+    bool named;     /* the run's name: goes over in a delta where the tag with the name is there, too */
     int n_cases;
     struct {
         int by; /* column */
@@ -55,7 +58,14 @@ struct sync_table {
     bool latest; /* the greater of two rows stays */
     bool points; /* rows are inserted or there already, and many */
     uint64_t n;  /* staged rows */
-    uint64_t n_added, n_changed, n_kept, n_conflict;
+    uint64_t n_added, n_changed, n_kept, n_conflict, n_held;
+};
+
+/* What the target remembers of a state: a tag of its experiment 0, else of that with the lowest id. */
+struct sync_watermark {
+    bool there;
+    int64_t generation, previous;
+    int64_t experiment;
 };
 
 struct sync {
@@ -66,8 +76,16 @@ struct sync {
     int rev;
     struct sync_table *tables[LOAD_MAX_TABLES]; /* parents before their children */
     int n_tables;
-    void *filler; /* the dialect's, while the stage is filled */
-    bool from_file_store, delta;
+    void *filler;      /* the dialect's, while the stage is filled */
+    bool delta;        /* the stream has what changed since `base` */
+    char state_id[33]; /* "": the producer keeps no state */
+    bool has_base;
+    int64_t base;
+    unsigned segments;
+    struct state *state; /* state.new; NULL: nothing is promoted */
+    struct state_promotion *promotion;
+    struct sync_watermark watermark;
+    int64_t next_generation; /* that was written; 0: none */
     uint64_t skipped, acting, renamed, renumbered;
     bool any_conflict;
     uint64_t told, n_overwritten; /* conflicts, and overwritten values */
@@ -98,8 +116,25 @@ bool sync_fill_stage(struct sync *x, struct err *e);
 /* ---- rules.c */
 void sync_plan(struct sync *x, struct sync_table *t);
 
+/* ---- ticks.c: streams of a producer that keeps a state, and the target's watermark */
+/* Opens state.new and checks that it is the stream's. */
+bool sync_open_state(struct sync *x, struct err *e);
+/* Puts the state's map into m_state of the stage. */
+bool sync_fill_map(struct sync *x, struct err *e);
+bool sync_read_watermark(struct sync *x, struct err *e);
+/* False with e filled when the target is not what the stream's base says. */
+bool sync_check_base(struct sync *x, struct err *e);
+/* True when a generation is to be written with the rest, or by itself. */
+bool sync_must_mark(const struct sync *x);
+bool sync_write_watermark(struct sync *x, struct err *e);
+/* Before the commit: what the state is to hold after it. */
+bool sync_note_promotion(struct sync *x, struct err *e);
+
 /* ---- identity.c: all ids of the stage become the target's */
-bool sync_identify(struct sync *x, struct err *e);
+bool sync_identify(struct sync *x, bool first, struct err *e);
+/* Appends the key of an experiment in a state's map: the source's id, as SQL, and the time of creation (of
+ * s). */
+void sync_add_experiment_key(const struct sync_table *t, const char *id, struct buf *out);
 /* ---- versions.c: numbers of model versions */
 bool sync_identify_versions(struct sync *x, struct err *e);
 /* ---- unite.c: lists in tags */
@@ -125,6 +160,10 @@ enum sync_part {
     SYNC_CHANGES,   /* rows that are there */
     SYNC_LATEST,    /* latest metrics, new or changed */
 };
+/* The table of the entities that a kind's rows belong to, the column that names them, and their own; NULL:
+ * none has come. */
+const struct sync_table *sync_parent_of(const struct sync *x, const struct sync_table *t, const char **column,
+                                        const char **key);
 /* True when the table has something of the part. */
 bool sync_has_part(const struct sync_table *t, enum sync_part part);
 bool sync_write_part(struct sync *x, struct sync_table *t, enum sync_part part, int64_t first, int64_t last,

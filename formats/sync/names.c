@@ -95,6 +95,13 @@ static bool settle(struct sync *x, const char *ws, const struct clash *c, unsign
     sync_tell_conflict(x, where, "name", &name, &now, buf_str(&what));
     buf_free(&what);
     x->name_conflicts++;
+    int64_t src = c->id;
+    if (x->promotion &&
+        !sync_int(x, &src, e, "SELECT min(src) FROM @@m_origin WHERE dst = %lld", (long long)c->id))
+        return false;
+    int n = snprintf(where, sizeof where, "%lld", (long long)src);
+    if (x->promotion)
+        state_promotion_unsent(x->promotion, KIND_experiment, where, (size_t)n);
     return keep_name(x, c, bit, true, e);
 }
 

@@ -114,7 +114,7 @@ static bool postgres_write(struct sync *x, bool *again, struct err *e)
     bool queued, ok = sync_queue_rollups(x, &queued, e) && write_parts(x, SYNC_ADD_FRESH, e) &&
                       sync_exec(x, e, "SAVEPOINT written");
     for (int tries = 0; ok; tries++) {
-        if (write_more(x, e))
+        if (write_more(x, e) && sync_write_watermark(x, e))
             return db_commit(x->db, e) ? (x->begun = false, true) : false;
         if (err_interrupted() || !is_state(e, part) || tries == MAX_RETRIES)
             break;

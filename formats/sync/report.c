@@ -192,9 +192,11 @@ bool sync_tell(struct sync *x, struct sync_table *t, bool conflicts, struct err 
 
 /* ---- all of it */
 
-static const char *const names[] = {"added", "changed", "equal", "kept", "held_back", "conflicts"};
+enum { COUNTS = 7 };
+static const char *const names[COUNTS] = {"added",     "changed",   "equal", "kept",
+                                          "held_back", "conflicts", "purged"};
 
-static void get_counts(const struct sync_counts *c, uint64_t n[6])
+static void get_counts(const struct sync_counts *c, uint64_t n[COUNTS])
 {
     n[0] = c->added;
     n[1] = c->changed;
@@ -202,6 +204,7 @@ static void get_counts(const struct sync_counts *c, uint64_t n[6])
     n[3] = c->kept;
     n[4] = c->held_back;
     n[5] = c->conflicts;
+    n[6] = c->purged;
 }
 
 void sync_report_json(const struct sync *x, struct buf *out)
@@ -210,14 +213,14 @@ void sync_report_json(const struct sync *x, struct buf *out)
     buf_addf(out, "{\"changed\":%s,\"dry_run\":%s,\"kinds\":{", x->changed ? "true" : "false",
              x->o.dry_run ? "true" : "false");
     for (int k = 0; k < KIND_COUNT; k++) {
-        uint64_t n[6], all = 0;
+        uint64_t n[COUNTS], all = 0;
         get_counts(&x->counts[k], n);
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < COUNTS; i++)
             all += n[i];
         if (!all)
             continue;
         buf_addf(out, "%s\"%s\":{", before, kinds[k].name);
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < COUNTS; i++)
             buf_addf(out, "%s\"%s\":%llu", i ? "," : "", names[i], (unsigned long long)n[i]);
         buf_addc(out, '}');
         before = ",";
@@ -237,17 +240,18 @@ static void report_kinds(const struct sync *x)
 {
     for (int rank = 0; rank < 100; rank++)
         for (int k = 0; k < KIND_COUNT; k++) {
-            uint64_t n[6];
+            uint64_t n[COUNTS];
             struct buf line = {0};
             if (kinds[k].report_rank != rank)
                 continue;
             get_counts(&x->counts[k], n);
-            for (int i = 0; i < 6; i++)
+            for (int i = 0; i < COUNTS; i++)
                 if (n[i])
                     buf_addf(&line, "%s%llu %s", line.len ? ", " : "", (unsigned long long)n[i],
-                             i == 4   ? "held back"
-                             : i == 3 ? "kept (the target's)"
-                             : i == 5 ? n[i] == 1 ? "in conflict" : "in conflict"
+                             i == 3   ? "kept (the target's)"
+                             : i == 4 ? "held back"
+                             : i == 5 ? "in conflict"
+                             : i == 6 ? "purged in the target"
                                       : names[i]);
             if (line.len)
                 err_note("  %s: %s", kinds[k].plural, buf_str(&line));

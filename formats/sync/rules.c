@@ -96,6 +96,8 @@ static void plan_kind(struct sync_table *t, const struct kind_desc *k)
             else
                 put_alone(t, column, m[i].rule);
             struct sync_unit *u = &t->units[t->columns[column].unit];
+            u->of_fields = true;
+            u->named |= k->kind == KIND_run && i == F_run_run_name;
             if (u->rule == MERGE_RULE_NEWER || u->rule == MERGE_RULE_NEWER_OR_EQUAL)
                 u->time = time;
             int companion = k->fields[i].codec == CODEC_METRIC ? sync_find_column(t, "is_nan") : -1;

@@ -162,6 +162,19 @@ static bool write_table(struct sync *x, struct sync_table *t, enum sync_part par
     return true;
 }
 
+/* The last slice. */
+static bool write_watermark(struct sync *x, struct err *e)
+{
+    if (!sync_must_mark(x))
+        return true;
+    if (!db_begin_write(x->db, e))
+        return false;
+    x->begun = true;
+    bool ok = sync_read_watermark(x, e) && sync_write_watermark(x, e) && db_commit(x->db, e);
+    x->begun = !ok;
+    return ok;
+}
+
 /* A slice of its own, where there is something for it. */
 static bool queue_rollups(struct sync *x, struct err *e)
 {
@@ -192,7 +205,7 @@ static bool lite_write(struct sync *x, bool *again, struct err *e)
                 return false;
             else if (*again)
                 return true;
-    return true;
+    return write_watermark(x, e);
 }
 
 static bool lite_restart(struct sync *x, struct err *e)

@@ -106,8 +106,10 @@ static void describe_staged(struct sync *x, struct sync_table *t)
     }
     struct load_column id = {.name = "sync_id", .type = COLUMN_INT64};
     struct load_column kind = {.name = "sync_kind", .type = COLUMN_INT64};
+    struct load_column part = {.name = "sync_part", .type = COLUMN_INT64};
     t->staged.columns[t->staged.n_columns++] = id;
     t->staged.columns[t->staged.n_columns++] = kind;
+    t->staged.columns[t->staged.n_columns++] = part;
 }
 
 /* Where statements take ranges of rows, these are found by an index. */
@@ -128,7 +130,8 @@ static bool make_staged(struct sync *x, struct sync_table *t, struct err *e)
         buf_addf(&sql, wide ? "CAST(%s AS bigint) AS %s, " : "%s, ", name, name);
     }
     buf_addf(&sql,
-             "CAST(0 AS bigint) AS sync_id, CAST(0 AS bigint) AS sync_kind, CAST(0 AS integer) AS sync_out "
+             "CAST(0 AS bigint) AS sync_id, CAST(0 AS bigint) AS sync_kind, CAST(0 AS bigint) AS sync_part, "
+             "CAST(0 AS integer) AS sync_out "
              "FROM %s WHERE 0 = 1",
              t->t->name);
     bool ok = db_exec(x->db, buf_str(&sql), e);
@@ -163,6 +166,7 @@ static int stage_next(struct load_row_source *base, const struct value **row, st
     memcpy(s->row, from, (size_t)n * sizeof *from);
     s->row[n] = value_int((int64_t)++s->t->n);
     s->row[n + 1] = value_int(s->from->kind);
+    s->row[n + 2] = value_int(s->from->part);
     *row = s->row;
     return 1;
 }
@@ -215,6 +219,22 @@ static bool stage_end(struct load_sink *k, uint64_t *collapsed, struct err *e)
     return true;
 }
 
+/* What a delta refers to may be in the target; of what has other ids there identity.c finds out. */
+static int stage_find(struct load_sink *k, enum load_ref ref, const struct value *v, int n, struct err *e)
+{
+    struct sync *x = sync_of(k);
+    bool same_ids = ref == REF_RUN || ref == REF_TRACE || ref == REF_MODEL || ref == REF_REGISTERED;
+    int found = sync_table_named(x, load_refs[ref].table) ? load_sink_find(k, ref, v, n, e) : 0;
+    if (found != 0 || !x->delta)
+        return found;
+    if (!same_ids)
+        return 1;
+    struct load_sink target = {.db = x->db};
+    found = load_sink_find(&target, ref, v, n, e);
+    load_sink_finalize(&target);
+    return found;
+}
+
 static bool stage_finish(struct load_sink *k, struct err *e)
 {
     (void)k, (void)e;
@@ -233,7 +253,7 @@ static const struct load_sink_ops stage_ops = {
     .begin = stage_begin,
     .fill = stage_fill,
     .end = stage_end,
-    .find = load_sink_find,
+    .find = stage_find,
     .sum_cost = load_sink_sum_cost,
     .finish = stage_finish,
     .free = stage_free,
@@ -261,9 +281,10 @@ static bool add_workspaces(struct sync *x, struct err *e)
             continue;
         if (!sync_exec(
                 x, e,
-                "INSERT INTO @@s_workspaces (name, sync_id, sync_kind) SELECT w.workspace, %llu + "
+                "INSERT INTO @@s_workspaces (name, sync_id, sync_kind, sync_part) SELECT w.workspace, %llu + "
                 "row_number() OVER "
-                "(ORDER BY w.workspace), %d FROM (SELECT DISTINCT workspace FROM @@s_%s) w WHERE w.workspace "
+                "(ORDER BY w.workspace), %d, 0 FROM (SELECT DISTINCT workspace FROM @@s_%s) w WHERE "
+                "w.workspace "
                 "NOT IN (SELECT name FROM @@s_workspaces) AND w.workspace NOT IN (SELECT name FROM "
                 "workspaces)",
                 (unsigned long long)w->n, (int)KIND_row, t->t->name))

@@ -33,6 +33,8 @@ void sync_free(struct sync *x)
     if (x->begun)
         db_rollback(x->db);
     load_free(x->load);
+    state_promotion_free(x->promotion);
+    state_close(x->state);
     for (int i = 0; i < x->n_tables; i++) {
         free(x->tables[i]->staged_name);
         free(x->tables[i]);
@@ -44,11 +46,6 @@ void sync_free(struct sync *x)
 
 /* ---- reading */
 
-void sync_segment(struct sync *x, const struct wire_header *h)
-{
-    load_segment(x->load, h);
-}
-
 bool sync_add(struct sync *x, const struct record *r, struct err *e)
 {
     const struct row_table *rows = r->kind->kind == KIND_row ? row_table_of(r) : NULL;
@@ -58,24 +55,38 @@ bool sync_add(struct sync *x, const struct record *r, struct err *e)
         x->acting++;
         return true;
     }
+    if (r->kind->kind == KIND_experiment_tag && value_is_text(&r->v[F_experiment_tag_key]) &&
+        r->v[F_experiment_tag_key].len > strlen(MERGE_WATERMARK) &&
+        memcmp(r->v[F_experiment_tag_key].s, MERGE_WATERMARK, strlen(MERGE_WATERMARK)) == 0)
+        return true; /* of another target */
     x->skipped += r->kind->kind == KIND_skipped;
     return load_add(x->load, r, e);
 }
 
 /* ---- comparing and writing */
 
+/* Ids: of experiments m_exp, from the stage's to the target's, and m_origin, from the source's; of datasets
+ * m_datasets; of other tables' rows m_ids, of one after the other; of model versions m_versions; and what the
+ * state knows of all that. */
 static bool make_maps(struct sync *x, struct err *e)
 {
+    static const struct {
+        const char *name, *columns;
+    } maps[] = {
+        {"m_exp", "CAST(0 AS bigint) AS src, CAST(0 AS bigint) AS dst"},
+        {"m_origin", "CAST(0 AS bigint) AS src, CAST(0 AS bigint) AS dst"},
+        {"m_ids", "CAST('' AS text) AS src, CAST('' AS text) AS dst"},
+        {"m_datasets", "CAST('' AS text) AS src, CAST('' AS text) AS dst"},
+        {"m_versions", "CAST('' AS text) AS name, CAST('' AS text) AS workspace, CAST(0 AS bigint) AS src, "
+                       "CAST(0 AS bigint) "
+                       "AS dst"},
+        {"m_state", "CAST('' AS text) AS kind, CAST('' AS text) AS key, CAST('' AS text) AS value"},
+    };
     const char *const *c = x->dialect->create;
-    return sync_exec(x, e, "%sm_exp%sSELECT CAST(0 AS bigint) AS src, CAST(0 AS bigint) AS dst WHERE 0 = 1",
-                     c[0], c[1]) &&
-           sync_exec(x, e, "%sm_ids%sSELECT CAST('' AS text) AS src, CAST('' AS text) AS dst WHERE 0 = 1",
-                     c[0], c[1]) &&
-           sync_exec(x, e,
-                     "%sm_versions%sSELECT CAST('' AS text) AS name, CAST('' AS text) AS workspace, CAST(0 "
-                     "AS bigint) AS "
-                     "src, CAST(0 AS bigint) AS dst WHERE 0 = 1",
-                     c[0], c[1]);
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        if (!sync_exec(x, e, "%s%s%sSELECT %s WHERE 0 = 1", c[0], maps[i].name, c[1], maps[i].columns))
+            return false;
+    return sync_fill_map(x, e);
 }
 
 static bool tell_all(struct sync *x, bool conflicts, struct err *e)
@@ -108,14 +119,17 @@ static bool judge_conflicts(struct sync *x, struct err *e)
 }
 
 /* Identity, differences, conflicts; then what is to be written. *again: the target has changed meanwhile. */
-static bool attempt(struct sync *x, bool *again, struct err *e)
+static bool attempt(struct sync *x, bool first, bool *again, struct err *e)
 {
     *again = false;
-    if (!sync_identify(x, e) || !sync_compare(x, e) || !judge_conflicts(x, e))
+    if (!sync_identify(x, first, e) || !sync_compare(x, e) || !judge_conflicts(x, e))
         return false;
     if (!x->o.prefer_target && !x->delta && x->n_overwritten == 0 && !tell_all(x, false, e))
         return false;
-    return !x->changed || x->o.dry_run ? x->dialect->end(x, e) : x->dialect->write(x, again, e);
+    if (!sync_note_promotion(x, e))
+        return false;
+    bool write = (x->changed || sync_must_mark(x)) && !x->o.dry_run;
+    return write ? x->dialect->write(x, again, e) : x->dialect->end(x, e);
 }
 
 /* True when the stream had records of which rows come. */
@@ -131,13 +145,15 @@ static bool has_rows(const struct sync *x)
 bool sync_run(struct sync *x, struct err *e)
 {
     bool again = true;
-    if (!load_check(x->load, e))
+    if (!load_check(x->load, e) || !sync_open_state(x, e) || !sync_read_watermark(x, e) ||
+        !sync_check_base(x, e))
         return false;
     if (!has_rows(x))
         return true;
-    bool ok = x->dialect->begin(x, e) && make_maps(x, e) && sync_fill_stage(x, e) && x->dialect->staged(x, e);
+    bool ok = x->dialect->begin(x, e) && sync_read_watermark(x, e) && sync_check_base(x, e) &&
+              make_maps(x, e) && sync_fill_stage(x, e) && x->dialect->staged(x, e);
     for (bool first = true; ok && again; first = false)
-        ok = (first || x->dialect->restart(x, e)) && attempt(x, &again, e);
+        ok = (first || x->dialect->restart(x, e)) && attempt(x, first || !x->dialect->slices, &again, e);
     return ok;
 }
 

@@ -27,12 +27,15 @@ struct sync_options {
     bool dry_run; /* nothing is written, not even to be rolled back */
     bool json;    /* what the report as JSON tells is kept */
     const char *tmpdir;
+    /* state.new of the stream, and what it becomes after the commit; NULL: there is none, or it stays. */
+    const char *promote_new, *promote_to;
 };
 
 struct sync_counts {
     uint64_t added, changed, equal;
     uint64_t kept;      /* the target's value stays, by the rules */
-    uint64_t held_back; /* until the next tick, or because it was purged in the target */
+    uint64_t held_back; /* until the next tick */
+    uint64_t purged;    /* in the target, so that a delta does not bring it back */
     uint64_t conflicts; /* itself, or what it belongs to */
 };
 
@@ -41,11 +44,13 @@ struct sync;
  * it. NULL with e filled. o's texts live as long as the sync. */
 struct sync *sync_new(struct db *db, int rev, const struct sync_options *o, struct err *e);
 /* A segment begins; a record of it. As load_segment() and load_add(). */
-void sync_segment(struct sync *x, const struct wire_header *h);
+bool sync_segment(struct sync *x, const struct wire_header *h, struct err *e);
 bool sync_add(struct sync *x, const struct record *r, struct err *e);
 /* After the stream's last good trailer: compares and writes, and commits. False with e filled: nothing was
  * written, but for whole slices of a SQLite database. */
 bool sync_run(struct sync *x, struct err *e);
+/* After it: the state of the tick becomes that of the next one's base. */
+bool sync_promote(struct sync *x, struct err *e);
 /* True when something was, or in a dry run would be, written. */
 bool sync_changed(const struct sync *x);
 const struct sync_counts *sync_counts(const struct sync *x, enum kind k);

@@ -75,7 +75,7 @@ bool sync_identify_versions(struct sync *x, struct err *e)
     const struct sync_table *t = sync_table_named(x, "model_versions");
     int64_t n;
     if (!t)
-        return true;
+        return true; /* aliases and tags of versions come with these */
     const char *ws = sync_find_column(t, "workspace") >= 0 ? "s.workspace" : "''";
     if (!sync_exec(x, e, "DELETE FROM @@m_versions") || !find_moved(x, t, ws, e) ||
         (x->o.on_conflict == SYNC_RENUMBER && !renumber(x, t, ws, e)) ||
