@@ -20,6 +20,18 @@ dump() {
     output=$(head -c 200 out | tr -d '\0')
 }
 
+# written_while_waiting FROM TO ARGUMENT...: a dump as by `dump`, that finds TO empty and waits; then it gets its content.
+written_while_waiting() {
+    local from=$1 to=$2
+    shift 2
+    stopping sleeps 1 mlruns-dump -q "$@" >out 2>err &
+    pid=$!
+    wait_for ended_or $pid stopped $pid
+    cp "$from" "$to"
+    kill -CONT $pid
+    ended
+}
+
 # Number of records of a kind in ./out that a jq filter takes.
 count() { # KIND [FILTER]
     json out | jq -c "select(.kind == \"$1\") | select(${2:-true})" | wc -l

@@ -5,9 +5,7 @@
 load helpers
 
 setup_file() {
-    start=$(sh "$ROOT/tests/postgres.sh" start)
-    eval "$start"
-    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    start_postgres
     psql -qX -U postgres -d mlflow -c 'CREATE ROLE mallory LOGIN'
     for kind in same better; do
         createdb -E UTF8 -T template0 $kind
@@ -17,7 +15,7 @@ setup_file() {
 }
 
 teardown_file() {
-    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+    stop_postgres
 }
 
 setup() {
@@ -124,19 +122,15 @@ everything() {
     createdb -E UTF8 -T template0 late
     psql -qX -U postgres -d late -c 'GRANT CREATE ON SCHEMA public TO PUBLIC'
     db=late url=postgresql:///late
-    mkfifo gate
-    ml-load "$url" <gate 2>err &
-    pid=$!
-    exec 9>gate
+    begin ml-load "$url"
     head -c 5000 a.mlr >&9
-    until [ "$(psql -qAtX -d mlflow -c "SELECT count(*) FROM pg_stat_activity WHERE datname = 'late'")" = 1 ]; do sleep 0.05; done
+    PGDATABASE=late wait_for any_session "state = 'idle in transaction'"
+    wait_for waits_for_more $pid
     psql -qX -U mallory -d late -c 'CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$'
     tail -c +5001 a.mlr >&9
-    exec 9>&-
-    status=0
-    wait $pid || status=$?
-    assert_equal "$status" 2
-    assert_contains "$(cat err)" "schema public holds function public.lower(character varying) of role mallory"
+    finish
+    assert_status 2
+    assert_contains "$stderr" "schema public holds function public.lower(character varying) of role mallory"
     assert_equal "$(sql late "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")" 0
 }
 

@@ -49,6 +49,104 @@ files_in() {
     [ "$(stat -c %Y "$folder")" -eq 0 ] && echo no || echo yes
 }
 
+# wait_for COMMAND...: until it succeeds. The limit ends a hang and nothing else.
+wait_for() {
+    local limit=$((SECONDS + 300))
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $limit ]; then
+            echo "never: $*" >&2
+            return 1
+        fi
+        sleep 0.02
+    done
+}
+
+# The letter of a process's state as ps shows it (R, S, T, Z …); nothing when it has ended.
+state_of() { # PID
+    sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null
+}
+
+has_ended() { # PID
+    case $(state_of "$1") in '' | Z | X) ;; *) return 1 ;; esac
+}
+
+# What to wait for with a program that may end instead: ended_or PID COMMAND...
+ended_or() {
+    local pid=$1
+    shift
+    "$@" || has_ended "$pid"
+}
+
+# begin COMMAND...: starts a program, $pid, that reads what is written to descriptor 9; what it says goes to ./out and ./err.
+# It is interrupted by SIGINT, which the background otherwise ignores. `finish` ends its input and waits: $status, $stderr.
+begin() {
+    rm -f gate
+    mkfifo gate
+    env --default-signal=INT "$@" <gate >out 2>err &
+    pid=$!
+    exec 9>gate
+}
+
+finish() {
+    exec 9>&-
+    ended
+}
+
+# ended: waits for $pid; $status, $stderr. For a program that a signal ends it goes before `exec 9>&-`.
+ended() {
+    status=0
+    wait "$pid" || status=$?
+    stderr=$(cat err)
+}
+
+# waits_for_more PID: it has taken all that its standard input, a pipe, held, and sleeps.
+waits_for_more() {
+    [ "$(state_of "$1")" = S ] && python3 -c '
+import fcntl, os, sys, termios
+pipe = os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK)
+sys.exit(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) != bytes(4))' "/proc/$1/fd/0" && [ "$(state_of "$1")" = S ]
+}
+
+# stopping IN AT COMMAND...: runs it, so that it stops before a call (stopping.c); `stopped PID` is true then.
+stopping() {
+    local in=$1 at=$2
+    shift 2
+    [ -e "$BATS_FILE_TMPDIR/stopping.so" ] || cc -shared -fPIC -O1 -o "$BATS_FILE_TMPDIR/stopping.so" "$ROOT/tests/stopping.c"
+    ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" STOP_IN=$in STOP_AT=$at \
+        LD_PRELOAD="$BATS_FILE_TMPDIR/stopping.so" exec "$@"
+}
+
+stopped() {
+    [ "$(state_of "$1")" = T ]
+}
+
+# A PostgreSQL server for the tests of a file, in setup_file; `stop_postgres` goes into teardown_file. (Or for one test.)
+start_postgres() {
+    local settings
+    settings=$(sh "$ROOT/tests/postgres.sh" start) || return 1
+    eval "$settings"
+    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+}
+
+stop_postgres() {
+    [ -z "${PGDIR-}" ] || sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+}
+
+# The programs' sessions in $PGDATABASE of which an SQL condition on pg_stat_activity is true: their number, and whether
+# there is one, or none.
+sessions() { # [CONDITION]
+    psql -qAtX -d postgres -c "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'mlruns-tools' AND datname = '$PGDATABASE' AND (${1-true})"
+}
+
+any_session() {
+    [ "$(sessions "$@")" -gt 0 ]
+}
+
+no_session() {
+    [ "$(sessions "$@")" -eq 0 ]
+}
+
 # Assertions that say what they saw.
 assert_status() {
     [ "$status" -eq "$1" ] && return

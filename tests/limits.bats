@@ -8,9 +8,7 @@ RELEASES="1.0 1.4 1.27 2.22 3.2 3.3 3.17.2"
 
 # An empty database of each release, which a dry run leaves as it is.
 setup_file() {
-    start=$(sh "$ROOT/tests/postgres.sh" start)
-    eval "$start"
-    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    start_postgres
     for release in $RELEASES; do
         createdb -E UTF8 -T template0 "r$release"
         ml-schema create -q --release "$release" "postgresql:///r$release"
@@ -18,7 +16,7 @@ setup_file() {
 }
 
 teardown_file() {
-    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+    stop_postgres
 }
 
 setup() {

@@ -7,12 +7,11 @@ load helpers
 setup_file() {
     [ -x /usr/bin/time ] || skip "no /usr/bin/time"
     [ -z "${SANITIZE-}" ] || skip "sanitizers need memory of their own"
-    eval "$("$ROOT/tests/postgres.sh" start)"
-    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    start_postgres
 }
 
 teardown_file() {
-    [ -z "${PGDIR-}" ] || "$ROOT/tests/postgres.sh" stop "$PGDIR"
+    stop_postgres
 }
 
 setup() {

@@ -168,7 +168,7 @@ END
             # a folder's name or a release's as well as any other
             u:geheim*:mlruns-dump* | u:geheim*:"ml-migrate \"\$url"* | u:geheim*:*--release* | u:geheim*:*--fit*) continue ;;
             esac
-            run_split timeout 60 sh -c "$command"
+            run_split timeout 300 sh -c "$command"
             assert_status 2
             case $output$stderr in
             *geheim*) printf '%s\n%s\n%s\n' "$command" "$url" "$output$stderr" >&2; return 1 ;;

@@ -4,13 +4,11 @@
 load helpers
 
 setup_file() {
-    start=$(sh "$ROOT/tests/postgres.sh" start)
-    eval "$start"
-    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    start_postgres
 }
 
 teardown_file() {
-    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+    stop_postgres
 }
 
 setup() {
@@ -267,12 +265,13 @@ END
 
 @test "a row that comes in while ml-load reads is neither lost nor mixed in" {
     ml-schema create -q --release 3.17.2 "$url"
-    run_split ml-load "$url" < <(
-        head -c 3000 a.mlr
-        sleep 0.5
-        sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active')"
-        tail -c +3001 a.mlr
-    )
+    begin ml-load "$url"
+    head -c 3000 a.mlr >&9
+    wait_for any_session # it has looked at the database when it wants more
+    wait_for waits_for_more $pid
+    sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active')"
+    tail -c +3001 a.mlr >&9
+    finish
     assert_status 2
     assert_contains "$stderr" "not empty"
     assert_equal "$(sql 'SELECT name FROM experiments')" mine
@@ -284,9 +283,12 @@ END
     coproc psql -qAtX
     echo "BEGIN; INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active'); SELECT 'in';" >&"${COPROC[1]}"
     read -r _ <&"${COPROC[0]}"
-    exec 7>&"${COPROC[1]}"
-    (sleep 1; echo 'COMMIT;' >&7) &
-    run_split ml-load "$url" <a.mlr
+    begin ml-load "$url"
+    cat a.mlr >&9
+    exec 9>&-
+    wait_for any_session "wait_event_type = 'Lock'"
+    echo 'COMMIT;' >&"${COPROC[1]}"
+    finish
     assert_status 2
     assert_contains "$stderr" "not empty"
     assert_equal "$(sql 'SELECT name FROM experiments')" mine
@@ -295,26 +297,26 @@ END
 
 # Deals ml-load a blow while it copies points; what it leaves is not there.
 strike() { # strike BLOW
-    env --default-signal=INT ml-load -q --wide-experiment-ids "$url" <big.mlr 2>log &
+    stopping copies $((copies / 2)) env --default-signal=INT ml-load -q --wide-experiment-ids "$url" <big.mlr 2>err &
     pid=$!
-    for _ in $(seq 200); do # it writes
-        [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY metrics%' AND state = 'active'")" = 1 ] && break
-    done
+    wait_for stopped $pid
+    any_session "query LIKE 'COPY metrics%' AND state = 'active'"
     eval "$1" >/dev/null
-    status=0
-    wait $pid || status=$?
+    kill -CONT $pid
+    ended
     [ $status -ne 0 ]
     [[ $1 != *INT* ]] || assert_equal $status 130
-    [[ $1 != *terminate* ]] || assert_contains "$(cat log)" "terminating connection"
-    for _ in $(seq 100); do # the server has noticed
-        [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mlruns-tools'")" = 0 ] && break
-        sleep 0.05
-    done
+    [[ $1 != *terminate* ]] || assert_contains "$stderr" "terminating connection"
+    wait_for no_session # the server has noticed
 }
 
 @test "killed, interrupted, or cut off by the server: empty as before, and the same command then works" {
     python3 "$ROOT/tests/mlflow/make_tree.py" --output big --runs 100 --points 300000 >/dev/null
     mlruns-dump -q big >big.mlr
+    createdb -E UTF8 -T template0 whole
+    (STOP_COUNT=copies stopping copies 0 ml-load -q --wide-experiment-ids postgresql:///whole <big.mlr)
+    copies=$(cat copies)
+    [ "$copies" -gt 10 ]
     blows=('kill -9 $pid' 'kill -INT $pid' 'sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \$\$mlruns-tools\$\$"')
     for blow in "${blows[@]}"; do # without a schema points are copied while the stream is read
         strike "$blow"
@@ -337,9 +339,15 @@ strike() { # strike BLOW
     done
     # an empty database, which gets its tables before the stream ends, then one that has them
     for _ in 1 2; do
-        run_split ml-load --release 3.17.2 "$url" < <(head -c 3000 a.mlr; sleep 0.5; tail -c +3001 a.mlr)
-        assert_status 0
-        ml-verify -q "$url" < <(head -c 3000 a.mlr; sleep 0.5; tail -c +3001 a.mlr)
+        for command in 'ml-load --release 3.17.2' 'ml-verify -q'; do
+            # shellcheck disable=SC2086 # words
+            begin $command "$url"
+            head -c 3000 a.mlr >&9
+            wait_for ended_or $pid any_session "clock_timestamp() - state_change > '500 ms' AND wait_event = 'ClientRead'"
+            tail -c +3001 a.mlr >&9 || true
+            finish
+            assert_status 0
+        done
         dropdb --force "$PGDATABASE"
         createdb -E UTF8 -T template0 "$PGDATABASE"
         for limit in idle_in_transaction_session_timeout idle_session_timeout; do

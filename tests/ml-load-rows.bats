@@ -14,14 +14,7 @@ setup() {
 }
 
 teardown() {
-    [ -z "${PGDIR:-}" ] || sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
-}
-
-# start_postgres: a server for the rest of the test.
-start_postgres() {
-    start=$(sh "$ROOT/tests/postgres.sh" start)
-    eval "$start"
-    export PGHOST PGPORT PGUSER PGPASSWORD
+    stop_postgres
 }
 
 lines() {

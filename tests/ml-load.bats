@@ -39,16 +39,6 @@ count() { # DATABASE TABLE [WHERE]
     sqlite3 "$1" "SELECT count(*) FROM $2 ${3+WHERE $3}"
 }
 
-# wait_for COMMAND...: until it is true, 10 s at most.
-wait_for() {
-    for _ in $(seq 100); do
-        "$@" && return
-        sleep 0.1
-    done
-    echo "never true: $*" >&2
-    return 1
-}
-
 @test "a new database: all records, the schema asked for, nothing left beside it" {
     run_split ml-load --release 3.17.2 sqlite:///db/x.db <a.mlr
     assert_status 0
@@ -243,12 +233,12 @@ wait_for() {
 
 @test "rows that appear during the load are left as they are" {
     ml-schema create -q --release 3.17.2 sqlite:///db/x.db
-    run_split ml-load sqlite:///db/x.db < <(
-        head -c 3000 a.mlr
-        sleep 0.5
-        sqlite3 db/x.db "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active')"
-        tail -c +3001 a.mlr
-    )
+    begin ml-load sqlite:///db/x.db
+    head -c 3000 a.mlr >&9
+    wait_for waits_for_more $pid # it has looked at the database
+    sqlite3 db/x.db "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active')"
+    tail -c +3001 a.mlr >&9
+    finish
     assert_status 2
     assert_contains "$stderr" "not empty"
     assert_equal "$(sqlite3 db/x.db 'SELECT name FROM experiments')" mine
@@ -266,17 +256,15 @@ wait_for() {
 }
 
 @test "a second ml-load for the same new database is refused" {
-    mkfifo gate
-    ml-load -q sqlite:///db/x.db <gate &
-    exec 9>gate
-    wait_for test -e db/.x.db.ml-load
-    sleep 0.2
+    begin ml-load -q sqlite:///db/x.db
+    head -c 3000 a.mlr >&9
+    wait_for waits_for_more $pid
     run_split ml-load sqlite:///db/x.db <a.mlr
     assert_status 2
     assert_contains "$stderr" "another ml-load is making this database"
-    cat a.mlr >&9
-    exec 9>&-
-    wait $!
+    tail -c +3001 a.mlr >&9
+    finish
+    assert_status 0
     mlruns-dump -q mlruns | ml-verify -q sqlite:///db/x.db
 }
 
@@ -306,15 +294,13 @@ wait_for() {
 }
 
 @test "killed in the middle: the target is as it was, and the same command then works" {
-    mkfifo gate
-    ml-load -q sqlite:///db/x.db <gate &
-    pid=$!
-    exec 9>gate
+    begin ml-load -q sqlite:///db/x.db
     head -c 5000 a.mlr >&9
-    wait_for test -e db/.x.db.ml-load
-    kill -9 "$pid"
-    wait "$pid" || true
-    exec 9>&-
+    wait_for waits_for_more $pid
+    [ -e db/.x.db.ml-load ]
+    kill -9 $pid
+    finish
+    assert_status 137
     [ ! -e db/x.db ]
     ml-load -q sqlite:///db/x.db <a.mlr
     assert_equal "$(ls -A db)" "x.db"
@@ -325,11 +311,16 @@ wait_for() {
     ml-schema create -q sqlite:///db/old.db
     before=$(fingerprint)
     for target in new old; do
-        run_split timeout --preserve-status -s INT 0.5 ml-load "sqlite:///db/$target.db" < <(head -c 5000 a.mlr; sleep 2)
-        assert_status 130
-        run_split timeout --preserve-status -s TERM 0.5 ml-load "sqlite:///db/$target.db" < <(head -c 5000 a.mlr; sleep 2)
-        assert_status 143
-        assert_equal "$(fingerprint)" "$before"
+        for signal in INT:130 TERM:143; do
+            begin ml-load "sqlite:///db/$target.db"
+            head -c 5000 a.mlr >&9
+            wait_for waits_for_more $pid
+            kill -${signal%:*} $pid
+            ended # though its input has not
+            exec 9>&-
+            assert_status ${signal#*:}
+            assert_equal "$(fingerprint)" "$before"
+        done
     done
 }
 
@@ -405,14 +396,26 @@ wait_for() {
     /usr/bin/time -f '%M' -o memory ml-load -q sqlite:///db/x.db <big.mlr
     [ -n "${SANITIZE-}" ] || [ "$(cat memory)" -lt 65536 ]
     assert_equal "$(count db/x.db metrics)" 200000
-    for delay in 0.1 0.3 0.5; do
-        ml-load -q sqlite:///db/y.db <big.mlr &
-        sleep $delay
-        kill -9 $! || true
-        wait $! || true
-        [ ! -e db/y.db ] || assert_equal "$(count db/y.db metrics)" 200000
+    (STOP_COUNT=writes stopping writes 0 ml-load -q sqlite:///db/y.db <big.mlr)
+    cmp db/x.db db/y.db
+    rm db/y.db
+    writes=$(cat writes)
+    [ "$writes" -gt 100 ]
+    for at in 1 $((writes / 4)) $((writes / 2)) $((writes * 3 / 4)) $((writes - 1)) "$writes"; do
+        stopping writes $at ml-load -q sqlite:///db/y.db <big.mlr &
+        pid=$!
+        wait_for stopped $pid
+        kill -9 $pid
+        status=0
+        wait $pid || status=$?
+        assert_status 137
+        if [ -e db/y.db ]; then # the last calls: it has its name
+            [ $at -ge $((writes - 1)) ]
+            assert_equal "$(count db/y.db metrics)" 200000
+            rm db/y.db
+        fi
     done
-    rm -f db/y.db
     ml-load -q sqlite:///db/y.db <big.mlr
+    assert_equal "$(ls -A db)" "$(printf 'x.db\ny.db')"
     cmp db/x.db db/y.db
 }

@@ -79,7 +79,7 @@ with_failing() { # PROGRAM STATUS [COMMAND]
 # after_load COMMAND: runs it with a pipe for standard output that has a reader until the database is there.
 after_load() {
     mkfifo out
-    { while [ ! -e x.db ]; do sleep 0.05; done; } <out &
+    wait_for test -e x.db <out &
     # The database is published while the reader is still there or not: either way it is complete.
     run_split sh -c "$1 >out"
     wait $!
@@ -211,14 +211,14 @@ after_load() {
 
 @test "an interrupted migration leaves nothing" {
     python3 "$ROOT/tests/mlflow/make_tree.py" --output big --runs 300 --points 300000 >/dev/null
-    run_split timeout --preserve-status -s INT 0.4 ml-migrate --source big
+    setsid env --default-signal=INT ml-migrate --source big >out 2>err &
+    pid=$!
+    wait_for ended_or $pid test -e .mlflow.db.ml-load
+    kill -INT -- -$pid # as a terminal does
+    ended
     assert_status 130
     [ ! -e mlflow.db ]
-    for _ in $(seq 50); do # its programs end by themselves
-        [ -e .mlflow.db.ml-load ] || break
-        sleep 0.1
-    done
-    [ ! -e .mlflow.db.ml-load ]
+    wait_for test ! -e .mlflow.db.ml-load # its programs end by themselves
 }
 
 # A folder with the real programs but mlruns-dump, a script that counts its runs in ./runs and then is the real one.
@@ -402,7 +402,7 @@ EOF
 
 @test "a signal to it alone ends all of its programs, and leaves nothing" {
     mkfifo gate
-    with_failing mlruns-dump 0 "\"$BUILD/bin/mlruns-dump\" -q mlruns | head -c 200; echo \$\$ >gate; exec sleep 60"
+    with_failing mlruns-dump 0 "\"$BUILD/bin/mlruns-dump\" -q mlruns | head -c 200; echo \$\$ >gate; exec sleep infinity"
     bin/ml-migrate --target sqlite:///x.db --verify 2>err &
     pid=$!
     read -r dump <gate

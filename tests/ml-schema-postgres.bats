@@ -4,13 +4,11 @@
 load helpers
 
 setup_file() {
-    start=$(sh "$ROOT/tests/postgres.sh" start)
-    eval "$start"
-    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    start_postgres
 }
 
 teardown_file() {
-    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+    stop_postgres
 }
 
 setup() {

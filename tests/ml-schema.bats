@@ -477,7 +477,7 @@ hold() {
     holder=$!
     exec 6>gate
     echo "BEGIN EXCLUSIVE; SELECT 'held';" >&6
-    until grep -q held held; do sleep 0.01; done
+    wait_for grep -q held held
 }
 
 let_go() {
@@ -493,7 +493,7 @@ waiting() {
     : >said
     "$@" >/dev/null 2>said 6>&- &
     pid=$!
-    until grep -q -- "$text" said || [ ! -d "/proc/$pid" ]; do sleep 0.01; done
+    wait_for ended_or $pid grep -q -- "$text" said
     let_go
     status=0
     wait $pid || status=$?
@@ -1004,7 +1004,7 @@ x.db"
         INSERT INTO metrics (key, value, timestamp, run_uuid, step) SELECT 'k' || (i % 7919), i, i, 'r' || (i % 100), 0 FROM n"
     setsid env --default-signal=INT ml-schema upgrade --to head $db 2>messages &
     pid=$!
-    until grep -q 89d4b8295536 messages; do sleep 0.01; done
+    wait_for ended_or $pid grep -q 89d4b8295536 messages
     kill -INT $pid
     status=0
     wait $pid || status=$?

@@ -4,9 +4,7 @@
 load helpers
 
 setup_file() {
-    start=$(sh "$ROOT/tests/postgres.sh" start)
-    eval "$start"
-    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    start_postgres
     cd "$BATS_FILE_TMPDIR" || return 1
     # ids that fit the columns
     mlruns-dump -q "$ROOT/tests/data/mlruns" | ml-transform --json |
@@ -17,7 +15,7 @@ setup_file() {
 }
 
 teardown_file() {
-    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+    stop_postgres
 }
 
 setup() {

@@ -4,9 +4,7 @@
 load helpers
 
 setup_file() {
-    start=$(sh "$ROOT/tests/postgres.sh" start)
-    eval "$start"
-    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    start_postgres
     cd "$BATS_FILE_TMPDIR" || return 1
     # ids that fit the columns
     mlruns-dump -q "$ROOT/tests/data/mlruns" | ml-transform --json |
@@ -15,7 +13,7 @@ setup_file() {
 }
 
 teardown_file() {
-    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+    stop_postgres
 }
 
 setup() {
@@ -151,19 +149,13 @@ same_report() { # OPTION...
     for command in 'mldb-dump -q "$1" >out' 'ml-verify -q "$1" <a.mlr >out'; do
         sh -c "exec $command" sh "$url" &
         pid=$!
-        for _ in $(seq 100); do
-            [ "$(psql -qAtX -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mlruns-tools' AND state = 'active'")" = 0 ] || break
-        done
+        wait_for ended_or $pid any_session "state = 'active' AND query NOT LIKE '%pg_%'" # rows, not catalogs
         kill -TERM $pid # SIGINT is ignored by what a script runs in the background
         status=0
         wait $pid || status=$?
-        [ $status -eq 143 ]
+        assert_status 143
         [ ! -s out ]
-        for _ in $(seq 20); do
-            [ "$(psql -qAtX -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mlruns-tools'")" = 0 ] && break
-            sleep 0.1
-        done
-        assert_equal "$(psql -qAtX -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mlruns-tools'")" 0
+        wait_for no_session
     done
 }
 

@@ -485,9 +485,8 @@ sweep() { # NAME=VALUE...: see failing_calls.c
     done
     cp mlruns/$EXP/meta.yaml saved
     : >mlruns/$EXP/meta.yaml
-    (sleep 0.15 && cp saved mlruns/$EXP/meta.yaml) &
-    dump --shard 0/2 mlruns
-    wait
+    touch -d '1 hour' mlruns/$EXP/meta.yaml
+    written_while_waiting saved mlruns/$EXP/meta.yaml --shard 0/2 mlruns
     assert_status 0
     assert_equal "$(source_id)" "$source"
 }

@@ -1,8 +1,13 @@
 """What the Python tests share: TAP, the programs under test, environments with real MLflow."""
 
+import atexit
+import functools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -84,6 +89,54 @@ def run(arguments, **options):
 
 def tool(name, *arguments, **options):
     return run([BIN / name, *arguments], **options)
+
+
+# Waiting: for what is waited for, however long it takes.
+
+
+def wait_until(condition, what):
+    """Returns when condition() is true. The limit ends a hang and nothing else."""
+    limit = time.monotonic() + 300
+    while not condition():
+        if time.monotonic() > limit:
+            raise RuntimeError("never: " + what)
+        time.sleep(0.02)
+
+
+def read_until(text, lines):
+    """What lines (a process's stderr) gives, up to the line that holds the text, or to its end."""
+    said = ""
+    for line in lines:
+        said += line
+        if text in line:
+            break
+    return said
+
+
+@functools.lru_cache(None)
+def stopping_library():
+    folder = tempfile.mkdtemp(prefix="mlruns-tools-stopping.")
+    atexit.register(shutil.rmtree, folder)
+    library = os.path.join(folder, "stopping.so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, ROOT / "tests" / "stopping.c"], check=True)
+    return library
+
+
+def stopping(at, count=None, calls="writes"):
+    """Variables of a program's environment, so that it stops before a call (tests/stopping.c). It ends with this process."""
+    asan = [word for word in (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0") if word]
+    variables = {"LD_PRELOAD": stopping_library(), "STOP_IN": calls, "STOP_AT": str(at), "ASAN_OPTIONS": ":".join(asan)}
+    return {**variables, "STOP_COUNT": str(count)} if count else variables
+
+
+def has_stopped(process):
+    """Waits until a Popen has stopped, or ended, which is false."""
+
+    def state():
+        return Path("/proc/%d/stat" % process.pid).read_text().rsplit(")", 1)[1].split()[0]
+
+    wait_until(lambda: process.poll() is not None or state() == "T", "a call to stop before")
+    return process.returncode is None
 
 
 # Their MLflow opens no file store by itself any more: they write databases only.

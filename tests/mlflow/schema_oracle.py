@@ -7,8 +7,9 @@ import csv
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from harness import wait_until
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -125,13 +126,14 @@ class Postgres:
         """The server's own autovacuum may be at work there; a role that is no superuser cannot end it, only wait."""
         import psycopg2
 
-        for _ in range(100):
+        def dropped():
             try:
                 cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-                return
             except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ObjectInUse):
-                time.sleep(0.1)
-        raise RuntimeError(f"database {name} stays in use")
+                return False
+            return True
+
+        wait_until(dropped, f"database {name} out of use")
 
     def create(self, name, template=None):
         """Makes the database anew, a copy of another where template names one; returns its URL."""

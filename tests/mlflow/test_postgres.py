@@ -24,7 +24,7 @@ from pathlib import Path
 
 import compare_stores
 import expected_transform as expected
-from harness import BIN, ENVIRONMENT, HERE, ROOT, Tap, python_of, run, tool, versions
+from harness import BIN, ENVIRONMENT, HERE, ROOT, Tap, has_stopped, python_of, run, stopping, tool, versions, wait_until
 from test_transform import Tree, id_map, transform
 
 NEWEST = "3.17.2"
@@ -249,67 +249,71 @@ def kill_and_cut(tap, tree, work):
     url = Cluster.create("killed")
     make_schemas(work, [url])
     before = dumped("killed")
-    start = time.monotonic()
-    with open(stream, "rb") as source:
-        done = tool("ml-load", "-q", "--dry-run", url, stdin=source)
-    whole = 2 * (time.monotonic() - start)
-    tap.ok(done.returncode == 0, "a dry run", done.stderr)
+    writes = whole_load(stream, "killed", work)
     ended = 0
     for number in range(10):
-        with open(stream, "rb") as source:
-            load = subprocess.Popen(
-                [BIN / "ml-load", "-q", url], stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT
-            )
-        time.sleep(whole * (number + 1) / 12)
+        load = start_load(stream, url, stopping(writes * (number + 1) // 12))
+        if not has_stopped(load):
+            break
         if number % 2:
             load.send_signal(signal.SIGKILL)
         else:
             sql("killed", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mlruns-tools'", "postgres")
-        if load.wait(60) == 0:  # it was faster
-            break
-        ended += 1
-        wait_for_end("killed")
+            load.send_signal(signal.SIGCONT)
+        load.communicate()
+        ended += load.returncode == (2 if number % 2 == 0 else -signal.SIGKILL)
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mlruns-tools'"
+        wait_until(lambda: sql("killed", query) == ["0"], "a server that has noticed")
         if dumped("killed") != before:
             tap.ok(False, "after end %d the target is as it was" % number)
             return
-    tap.ok(ended >= 3, "ended by SIGKILL and by pg_terminate_backend %d times, the target is as it was" % ended, ended)
-    if load.returncode:
-        with open(stream, "rb") as source:
-            done = tool("ml-load", "-q", url, stdin=source)
-        tap.ok(done.returncode == 0, "the same command then works", done.stderr)
+    tap.ok(ended == 10, "ended by SIGKILL and by pg_terminate_backend 10 times, the target is as it was", ended)
+    with open(stream, "rb") as source:
+        done = tool("ml-load", "-q", url, stdin=source)
+    tap.ok(done.returncode == 0, "the same command then works", done.stderr)
     with open(stream, "rb") as source:
         done = tool("ml-verify", "-q", url, stdin=source)
     tap.ok(done.returncode == 0, "and all is there", done.stdout[-2000:])
 
 
-def wait_for_end(database):
-    """Until the server has noticed."""
-    for _ in range(200):
-        if sql(database, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mlruns-tools'") == ["0"]:
-            return
-        time.sleep(0.05)
+def start_load(stream, url, variables):
+    with open(stream, "rb") as source:
+        return subprocess.Popen(
+            [BIN / "ml-load", "-q", url], stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**ENVIRONMENT, **variables}
+        )
+
+
+def whole_load(stream, template, work):
+    """The number of calls by which ml-load writes, into a copy of a database."""
+    run(["createdb", "-T", template, "whole"], check=True)
+    load = start_load(stream, "postgresql:///whole", stopping(0, work / "writes"))
+    error = load.communicate()[1].decode()
+    run(["dropdb", "whole"], check=True)
+    if load.returncode:
+        raise RuntimeError(error)
+    return int((work / "writes").read_text())
 
 
 def race(tap, tree, work):
-    """Another session writes a row while ml-load starts: it is there in the end, and ml-load has loaded all or nothing."""
+    """Another session writes a row while ml-load is at work: it is there in the end, and ml-load has loaded all or nothing."""
     stream, _ = shortened(tree, work)
     seen = set()
     make_schemas(work, [Cluster.create("empty")])
+    writes = whole_load(stream, "empty", work)
     for number in range(8):
         name = "race%d" % number
         run(["createdb", "-T", "empty", name], check=True)
-        url = "postgresql:///" + name
-        start = time.monotonic()
         query = "INSERT INTO experiments (name, lifecycle_stage, artifact_location) VALUES ('mine', 'active', './x')"
-        with open(stream, "rb") as source:
-            load = subprocess.Popen([BIN / "ml-load", "-q", url], stdin=source, stderr=subprocess.PIPE, env=ENVIRONMENT)
-        if number:  # the first finds out how long it takes
-            time.sleep(whole * number / 8)
-        else:
-            load.wait(60)
-            whole = time.monotonic() - start
-        inserted = sql(name, query) is not None
-        error = load.communicate(timeout=60)[1].decode()
+        load = start_load(stream, "postgresql:///" + name, stopping(1 + writes * number // 8))
+        if not has_stopped(load):
+            tap.ok(False, "a race", load.communicate()[1].decode())
+            return
+        insert = subprocess.Popen(["psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", name, "-c", query], env=ENVIRONMENT)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = '%s' AND wait_event_type = 'Lock'" % name
+        wait_until(lambda: insert.poll() is not None or sql("postgres", waiting) == ["1"], "a row that is in, or waits for ml-load")
+        load.send_signal(signal.SIGCONT)
+        inserted = insert.wait() == 0
+        error = load.communicate()[1].decode()
         mine = sql(name, "SELECT count(*) FROM experiments WHERE name = 'mine'")
         runs = int(sql(name, "SELECT count(*) FROM runs")[0])
         refused = load.returncode == 2 and "not empty" in error and runs == 0

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -22,6 +21,7 @@ oracle.use_mlflow("3.17.2")
 import logging  # noqa: E402
 import warnings  # noqa: E402
 
+from harness import has_stopped, read_until, stopping, wait_until  # noqa: E402
 from schema_fill import Filler, content  # noqa: E402
 from schema_structure import differences, postgres_structure, sqlite_structure  # noqa: E402
 
@@ -34,8 +34,9 @@ if os.environ.get("SANITIZE"):
     os.environ["ASAN_OPTIONS"] = "detect_leaks=0"  # what is killed frees nothing
 
 
-def start(url):
-    return subprocess.Popen([oracle.PROGRAM, "upgrade", "--to", "head", url], stderr=subprocess.PIPE, text=True)
+def start(url, variables=None):
+    environment = {**os.environ, **(variables or {})}
+    return subprocess.Popen([oracle.PROGRAM, "upgrade", "--to", "head", url], stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def without_clock(rows):
@@ -111,25 +112,25 @@ def result(side):
 
 
 def whole_upgrade(side):
-    """Its time in seconds."""
+    """The number of calls by which it writes; a transaction takes in more revisions on a fast machine."""
     side.reset()
-    begun = time.monotonic()
-    start(side.url).communicate()
-    return time.monotonic() - begun
+    with tempfile.NamedTemporaryFile("r") as count:
+        start(side.url, stopping(0, count.name)).communicate()
+        return int(count.read())
 
 
 def kills(side):
     fill(side, 5)
-    usual = min(whole_upgrade(side) for _ in range(3))
+    writes = whole_upgrade(side)
     wanted = result(side)
     rng = random.Random(5)
     problems, killed, tries = [], 0, 0
     while killed < KILLS and tries < 4 * KILLS:
         tries += 1
         side.reset()
-        upgrade = start(side.url)
-        time.sleep(rng.uniform(0, usual))
-        upgrade.send_signal(signal.SIGKILL)
+        upgrade = start(side.url, stopping(rng.randint(1, writes)))
+        if has_stopped(upgrade):
+            upgrade.send_signal(signal.SIGKILL)
         upgrade.communicate()
         killed += upgrade.returncode == -signal.SIGKILL
         current = oracle.run("current", side.url)
@@ -140,7 +141,7 @@ def kills(side):
         structure, rows = result(side)
         problems += [f"kill {tries}: {line}" for line in differences(structure, wanted[0])]
         problems += [f"kill {tries}: rows of {t} differ" for t in wanted[1] if rows.get(t) != wanted[1][t]]
-    problems += [] if killed == KILLS else [f"only {killed} of {tries} were still running when they were killed"]
+    problems += [] if killed == KILLS else [f"only {killed} of {tries} were stopped to be killed"]
     tap.check(f"{killed} kills: each time a second run completes ({side.name}, {tries} tried)", problems)
 
 
@@ -521,14 +522,14 @@ def no_schema(server):
 
 
 def late_server(server):
-    """The server is down, and starts three seconds after the upgrade."""
+    """The server is down, and starts when the upgrade has found that out."""
     script = str(oracle.ROOT / "tests" / "postgres.sh")
     url = server.create("late")
     subprocess.run(["sh", script, "halt", server.settings["PGDIR"]], check=True)
     upgrade = start(url)
-    time.sleep(3)
+    message = read_until("trying again in", upgrade.stderr)
     subprocess.run(["sh", script, "resume", server.settings["PGDIR"]], check=True)
-    message = upgrade.communicate()[1]
+    message += upgrade.communicate()[1]
     problems = [] if upgrade.returncode == 0 and "trying again in" in message else [message]
     tap.check("a server that starts late is waited for", problems)
     wrong = url.replace(server.settings["PGPASSWORD"], "wrong-password")
@@ -692,14 +693,14 @@ def superuser(server, name="postgres"):
 
 
 def too_many_connections(server):
-    """The role's only connection is taken when the upgrade begins, and given back a second later."""
+    """The role's only connection is taken when the upgrade begins, and given back when it has said so."""
     url = server.create("crowd")
     with server.cursor("postgres"):  # before the limit, and kept
         boss = superuser(server)
         boss.cursor().execute("ALTER ROLE mlflow CONNECTION LIMIT 1")
         upgrade = start(url)
-        time.sleep(1)
-    message = upgrade.communicate()[1]
+        message = read_until("trying again in", upgrade.stderr)
+    message += upgrade.communicate()[1]
     boss.cursor().execute("ALTER ROLE mlflow CONNECTION LIMIT -1")
     boss.close()
     problems = [] if upgrade.returncode == 0 and "too many connections" in message and "trying again in" in message else [message]
@@ -724,13 +725,13 @@ def connections_closed(server):
         # A holder of the lock lets the upgrade be ended while it waits.
         cursor.execute("SELECT pg_advisory_lock(2026, hashtext(current_schema()))")
         upgrade = start(url)
-        while (line := upgrade.stderr.readline()) and "waiting for" not in line:
-            pass
-        for _ in range(100):  # until the server has the statement that waits, which the signal is to end
+        read_until("waiting for", upgrade.stderr)
+
+        def waits():  # the server has the statement, which the signal is to end
             cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            if cursor.fetchone()[0]:
-                break
-            time.sleep(0.1)
+            return cursor.fetchone()[0]
+
+        wait_until(waits, "an upgrade that waits for the lock")
         upgrade.send_signal(signal.SIGTERM)
         upgrade.communicate()
     problems += [] if upgrade.returncode == 128 + signal.SIGTERM else [f"exit {upgrade.returncode} after SIGTERM"]
@@ -738,9 +739,7 @@ def connections_closed(server):
     problems += [line for line in said.splitlines() if "unexpected EOF" in line or "reset by peer" in line]
     if subprocess.run([sys.executable, "-c", SILENT_LEAVE, url.replace("+psycopg2", "")]).returncode != 9:
         problems.append("the client that does not take leave has not run")
-    time.sleep(0.5)
-    if "unexpected EOF" not in log.read_text()[begun + len(said) :]:
-        problems.append("the server notes nobody who does not take leave")
+    wait_until(lambda: "unexpected EOF" in log.read_text()[begun + len(said) :], "a note on who does not take leave")
     boss.cursor().execute("ALTER ROLE mlflow RESET log_min_messages")
     boss.close()
     tap.check("connections are always closed (postgresql)", problems)
