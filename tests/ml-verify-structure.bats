@@ -279,3 +279,84 @@ Structure: NOT CHECKED: "
     assert_status 2
     assert_equal "$(sha256sum a.db)" "$before"
 }
+
+# besides TABLE TYPE VALUE: gives each table of $u a column, and every row a value in it.
+besides() {
+    cat <<END
+ALTER TABLE "$1" ADD COLUMN zz_besides $2;
+UPDATE "$1" SET zz_besides = $3;
+END
+}
+
+@test "a column besides, in any table of a database whose revision is not known: its values travel, or a warning names it" {
+    fresh
+    python3 "$ROOT/tests/fill_tables.py" a.db
+    sqlite3 a.db "INSERT INTO inputs (input_uuid, source_type, source_id, destination_type, destination_id, step) VALUES ('rest', 'X', 'x', 'Y', 'y', 0)"
+    mldb-dump -q --with-secrets sqlite:///a.db >full.mlr
+    dropdb "$PGDATABASE"
+    createdb -E UTF8 -T template0 "$PGDATABASE"
+    ml-load -q --release 3.17.2 postgresql:/// <full.mlr
+    tables=$(sqlite3 a.db "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'alembic_version'")
+    [ "$(echo "$tables" | wc -l)" -gt 50 ]
+    {
+        echo "UPDATE alembic_version SET version_num = '0123456789ab';"
+        for table in $tables; do besides "$table" TEXT "'besides $table'"; done
+    } >besides.sql
+    psql -qX -v ON_ERROR_STOP=1 -f besides.sql
+    sqlite3 a.db <besides.sql
+    for u in sqlite:///a.db postgresql:///; do
+        run_split sh -c "mldb-dump --with-secrets $u >b.mlr"
+        assert_status 0
+        ml-transform --json <b.mlr >b.json
+        for table in $tables; do
+            case $u in
+            sqlite*) rows=$(sqlite3 a.db "SELECT count(*) FROM \"$table\"") ;;
+            *) rows=$(psql -qAtX -c "SELECT count(*) FROM \"$table\"") ;;
+            esac
+            [ "$rows" -gt 0 ]
+            there=$(grep -c "\"zz_besides\":\"besides $table\"" b.json || true)
+            [ "$there" -eq "$rows" ] || assert_contains "$stderr" " $table (zz_besides)"
+            [ "$there" -eq "$rows" ] || echo "$table" >>named
+        done
+        # the tables of which a stream has some rows as rows, and some not
+        assert_equal "$(sort -u named | xargs)" "input_tags inputs"
+        assert_contains "$stderr" "; not read: input_tags (zz_besides), inputs (zz_besides)"
+        for option in --data-only --exact; do
+            run_split ml-verify $option $u <b.mlr
+            assert_status 0
+            assert_contains "$output" "Data: SUCCESS"
+            assert_contains "$stderr" "; not read: input_tags (zz_besides), inputs (zz_besides)"
+        done
+    done
+    sqlite3 a.db "UPDATE assessments SET zz_besides = 'other' WHERE assessment_id = (SELECT min(assessment_id) FROM assessments)"
+    run_split ml-verify --data-only sqlite:///a.db <b.mlr
+    assert_status 1
+}
+
+@test "a database of a revision that is not known: odd names, wide tables, tables without a key" {
+    fresh
+    for sql in "UPDATE alembic_version SET version_num = '0123456789ab'" 'CREATE TABLE "we""ird, one" (a INTEGER, "b,c" TEXT, "S E L" TEXT)' \
+        "INSERT INTO \"we\"\"ird, one\" VALUES (1, 'two', 'three')" 'ALTER TABLE runs ADD COLUMN "b,""c" TEXT' "UPDATE runs SET \"b,\"\"c\" = 'nine'" \
+        "CREATE TABLE wide ($(seq -s ', ' -f 'c%g INTEGER' 70))" "INSERT INTO wide VALUES ($(seq -s ', ' 70))"; do
+        sqlite3 a.db "$sql"
+        psql -qX -v ON_ERROR_STOP=1 -c "$sql"
+    done
+    sqlite3 a.db "CREATE TABLE p AS SELECT *, 7 AS mood FROM params; DROP TABLE params; ALTER TABLE p RENAME TO params"
+    psql -qX -c "ALTER TABLE params DROP CONSTRAINT param_pk" -c "ALTER TABLE params ADD mood int" -c "UPDATE params SET mood = 7"
+    runs=$(sqlite3 a.db 'SELECT count(*) FROM runs') params=$(sqlite3 a.db 'SELECT count(*) FROM params')
+    for u in sqlite:///a.db postgresql:///; do
+        run_split sh -c "mldb-dump $u >b.mlr"
+        assert_status 0
+        assert_contains "$stderr" "; not read: wide (c65,c66,c67,c68,c69,c70)"
+        ml-transform --json <b.mlr | jq -c 'select(.kind == "row") | [.table, .values]' >rows
+        grep -qxF '["we\"ird, one",{"a":1,"b,c":"two","S E L":"three"}]' rows
+        assert_equal "$(grep -c '"b,\\"c":"nine"' rows)" "$runs"
+        assert_equal "$(grep -c '^\["params",{"mood":7}]' rows)" "$params"
+        assert_equal "$(grep '^."wide"' rows | jq -c '.[1] | length')" 64
+        ml-verify -q --data-only $u <b.mlr >report
+    done
+    sqlite3 a.db "DELETE FROM params WHERE rowid = (SELECT min(rowid) FROM params)" # one of several equal rows, too
+    run_split ml-verify -q --data-only sqlite:///a.db <b.mlr
+    assert_status 1
+    assert_contains "$output" "FAILED: Row 'params'"
+}

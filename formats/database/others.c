@@ -4,21 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool others_add(struct others *o, struct db *db, const char *table, const char *columns, struct err *e)
+static void add_column(struct other_table *t, const char *name)
+{
+    t->columns = xrealloc(t->columns, (t->n_columns + 1) * sizeof *t->columns);
+    t->columns[t->n_columns++] = xstrdup(name);
+}
+
+bool others_add(struct others *o, struct db *db, const char *table, const char *const *columns, size_t n,
+                struct err *e)
 {
     struct db_columns all;
     const struct db_column_info *of_key[DB_MAX_KEY];
-    struct buf key = {0};
     if (!db_table_columns(db, table, &all, e))
         return false;
-    int n = db_columns_key(&all, of_key);
-    for (int i = 0; i < n && i < DB_MAX_KEY; i++)
-        buf_addf(&key, "%s%s", key.len ? "," : "", of_key[i]->name);
+    int n_key = db_columns_key(&all, of_key);
+    struct other_table t = {.name = xstrdup(table)};
+    for (int i = 0; columns && i < n_key && i < DB_MAX_KEY; i++)
+        add_column(&t, of_key[i]->name);
+    t.n_key = t.n_columns;
+    for (size_t i = 0; columns && i < n; i++)
+        add_column(&t, columns[i]);
     db_columns_free(&all);
     o->items = xrealloc(o->items, (o->n + 1) * sizeof *o->items);
-    o->items[o->n++] =
-        (struct other_table){xstrdup(table), columns ? xstrdup(columns) : NULL, xstrdup(buf_str(&key))};
-    buf_free(&key);
+    o->items[o->n++] = t;
     return true;
 }
 
@@ -26,8 +34,9 @@ void others_free(struct others *o)
 {
     for (size_t i = 0; i < o->n; i++) {
         free(o->items[i].name);
+        for (size_t c = 0; c < o->items[i].n_columns; c++)
+            free(o->items[i].columns[c]);
         free(o->items[i].columns);
-        free(o->items[i].key);
     }
     free(o->items);
     *o = (struct others){0};
@@ -44,23 +53,12 @@ bool others_has_table(const struct others *o, const char *table)
 static bool read_table(const struct other_table *t, struct db *db, others_take *take, void *arg,
                        struct err *e)
 {
-    struct row_table table = {.name = t->name, .key = t->key, .parent = "", .link = ""};
-    struct buf where = {0}, only = {0};
     struct record r;
-    if (t->columns) {
-        buf_addf(&only, "%s,%s", t->key, t->columns);
-        const char *p = t->columns;
-        for (size_t len; (len = row_next_column(&p)) > 0; p += len)
-            buf_addf(&where, "%sx.\"%.*s\" IS NOT NULL", where.len ? " OR " : "", (int)len, p);
-    }
-    struct rows_cursor *c = rows_open_other(db, &table, t->columns ? buf_str(&only) : NULL,
-                                            where.len ? buf_str(&where) : NULL, e);
+    struct rows_cursor *c = rows_open_other(db, t, e);
     int more = c ? 1 : -1;
     while (more > 0 && (more = rows_next(c, &r, e)) > 0)
         more = take(&r, arg, e) ? 1 : -1;
     rows_close(c);
-    buf_free(&where);
-    buf_free(&only);
     return more == 0;
 }
 

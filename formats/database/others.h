@@ -8,14 +8,16 @@
 struct others {
     struct other_table {
         char *name;
-        char *columns; /* split by commas; NULL: all, the table is not known */
-        char *key;     /* columns of its primary key, split by commas; "" for none */
+        char **columns; /* those of its primary key, and after them those besides; NULL: all, the table is not
+                           known */
+        size_t n_key, n_columns;
     } * items;
     size_t n;
 };
 
-/* Adds a table, or columns of one; the texts are copied. */
-bool others_add(struct others *o, struct db *db, const char *table, const char *columns, struct err *e);
+/* Adds a table, or n columns of one (columns not NULL); the texts are copied. */
+bool others_add(struct others *o, struct db *db, const char *table, const char *const *columns, size_t n,
+                struct err *e);
 void others_free(struct others *o);
 bool others_has_table(const struct others *o, const char *table); /* as a whole */
 

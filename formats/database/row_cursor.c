@@ -1,5 +1,6 @@
 /* Queries of tables without a kind, and records of kind row made of their rows. */
 #include "formats/database/row_cursor.h"
+#include "formats/database/others.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,9 +22,10 @@ struct rows_cursor {
     struct buf numbers; /* text of numbers in JSON columns */
     struct buf values;
     uint64_t secrets;
-    const char *only;   /* columns, split by commas; NULL: all */
-    bool untyped;       /* columns may hold anything: SQLite */
-    const char *misfit; /* column of the current row */
+    const struct other_table *other; /* of a table that is not known, or columns besides; else NULL */
+    struct row_table other_rows;     /* the table, then */
+    bool untyped;                    /* columns may hold anything: SQLite */
+    const char *misfit;              /* column of the current row */
 };
 
 static bool type_begins(const struct db_column_info *c, const char *type)
@@ -75,13 +77,30 @@ static bool is_prepopulated(const struct rows_cursor *c, const char *column)
     return false;
 }
 
+/* Whether it is one of the columns of c->other, from the given one on. */
+static bool is_other(const struct rows_cursor *c, const char *column, size_t from)
+{
+    for (size_t i = from; i < c->other->n_columns; i++)
+        if (strcmp(c->other->columns[i], column) == 0)
+            return true;
+    return false;
+}
+
 static bool is_wanted(const struct rows_cursor *c, const char *column)
 {
-    const char *p = c->only;
-    for (size_t len; p && (len = row_next_column(&p)) > 0; p += len)
-        if (strlen(column) == len && memcmp(column, p, len) == 0)
-            return true;
-    return !c->only;
+    return !c->other || !c->other->columns || is_other(c, column, 0);
+}
+
+/* The name as SQL has it in both dialects. */
+static void add_name(struct buf *sql, const char *name)
+{
+    buf_addc(sql, '"');
+    for (; *name; name++) {
+        buf_addc(sql, *name);
+        if (*name == '"')
+            buf_addc(sql, '"');
+    }
+    buf_addc(sql, '"');
 }
 
 static void add_columns(struct buf *sql, struct rows_cursor *c)
@@ -90,10 +109,28 @@ static void add_columns(struct buf *sql, struct rows_cursor *c)
         const char *name = c->columns.items[i].name;
         if (c->columns.items[i].generated || is_prepopulated(c, name) || !is_wanted(c, name))
             continue;
-        buf_addf(sql, "%sx.\"%s\"", c->n ? ", " : "SELECT ", c->columns.items[i].name);
+        buf_adds(sql, c->n ? ", x." : "SELECT x.");
+        add_name(sql, name);
         c->of[c->n++] = i;
     }
-    buf_addf(sql, " FROM \"%s\" x", c->table->name);
+    buf_adds(sql, " FROM ");
+    add_name(sql, c->table->name);
+    buf_adds(sql, " x");
+}
+
+/* Of the columns besides one is not null. */
+static void add_not_null(struct buf *sql, const struct rows_cursor *c)
+{
+    const char *before = " WHERE x.";
+    for (int i = 0; i < c->n; i++) {
+        const char *name = c->columns.items[c->of[i]].name;
+        if (!is_other(c, name, c->other->n_key))
+            continue;
+        buf_adds(sql, before);
+        add_name(sql, name);
+        buf_adds(sql, " IS NOT NULL");
+        before = " OR x.";
+    }
 }
 
 /* Opens c, which says which rows and columns; NULL when that fails, and c is freed. Conditions may be NULL.
@@ -109,6 +146,8 @@ static struct rows_cursor *open_cursor(struct rows_cursor *c, struct db *db, con
             buf_addf(&sql, " WHERE (%s)", rest);
         if (where)
             buf_addf(&sql, " %s (%s)", rest ? "AND" : "WHERE", where);
+        if (c->other && c->other->columns)
+            add_not_null(&sql, c);
         if (ordered)
             add_order(&sql, c, db_dialect(db));
         c->stmt = db_prepare(db, buf_str(&sql), e);
@@ -131,14 +170,14 @@ struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned
     return open_cursor(c, db, t->flags & ROW_REST ? rest_condition(t) : NULL, where, flags & ROWS_ORDERED, e);
 }
 
-struct rows_cursor *rows_open_other(struct db *db, const struct row_table *t, const char *only,
-                                    const char *where, struct err *e)
+struct rows_cursor *rows_open_other(struct db *db, const struct other_table *t, struct err *e)
 {
     struct rows_cursor *c = xcalloc(1, sizeof *c);
-    c->table = t;
-    c->only = only;
+    c->other = t;
+    c->other_rows = (struct row_table){.name = t->name, .key = "", .parent = "", .link = ""};
+    c->table = &c->other_rows;
     c->with_secrets = true;
-    return open_cursor(c, db, NULL, where, false, e);
+    return open_cursor(c, db, NULL, NULL, false, e);
 }
 
 void rows_close(struct rows_cursor *c)

@@ -13,10 +13,10 @@ struct rows_cursor;
  */
 struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned flags, const char *where,
                               struct err *e);
-/* Rows of a table that is not known, or of one that is with these columns only (split by commas; NULL: all).
- * Values are as they are, against whatever type. t, only: live as long as the cursor. */
-struct rows_cursor *rows_open_other(struct db *db, const struct row_table *t, const char *only,
-                                    const char *where, struct err *e);
+/* Rows of a table that is not known; of one that is those in which a column besides is not null. Values are
+ * as they are, against whatever type. t lives as long as the cursor. */
+struct other_table;
+struct rows_cursor *rows_open_other(struct db *db, const struct other_table *t, struct err *e);
 /* 1: out is the next record, which lives until the next call; 0: no more; -1: error. */
 int rows_next(struct rows_cursor *c, struct record *out, struct err *e);
 /* The current row's entries, nulls left out. */

@@ -37,36 +37,73 @@ static bool mark_all(struct column *columns, size_t n, struct err *e)
 struct found {
     struct db *db;
     struct others *others;
-    struct buf *names;
+    struct buf *read; /* names of what is read as rows, and of what is not read */
+    struct buf *unread;
     struct err *e;
 };
 
-static bool give(struct found *f, const char *table, const char *columns)
+static void name_columns(struct buf *names, const char *table, const char *const *columns, size_t n)
 {
-    buf_addf(f->names, "%s%s", f->names->len ? ", " : "", table);
-    if (columns)
-        buf_addf(f->names, " (%s)", columns);
-    return others_add(f->others, f->db, table, columns, f->e);
+    buf_addf(names, "%s%s", names->len ? ", " : "", table);
+    for (size_t i = 0; i < n; i++)
+        buf_addf(names, "%s%s", i ? "," : " (", columns[i]);
+    buf_adds(names, n ? ")" : "");
+}
+
+/* Names the columns that a row, which has ROW_MAX_COLUMNS values at most, has no room for. */
+static bool name_beyond(struct found *f, const char *table)
+{
+    struct db_columns all;
+    if (!db_table_columns(f->db, table, &all, f->e))
+        return false;
+    const char **beyond = xcalloc((size_t)all.n + 1, sizeof *beyond);
+    size_t n = 0, n_beyond = 0;
+    for (int i = 0; i < all.n; i++)
+        if (!all.items[i].generated && n++ >= ROW_MAX_COLUMNS)
+            beyond[n_beyond++] = all.items[i].name;
+    if (n_beyond)
+        name_columns(f->unread, table, beyond, n_beyond);
+    free(beyond);
+    db_columns_free(&all);
+    return true;
+}
+
+/* n columns besides those that are known. The rows of a table that is no kind's have them anyway; not so
+ * those of a table (REST) of which most rows are of a kind. */
+static bool give_columns(struct found *f, const char *table, const char *const *columns, size_t n)
+{
+    const struct row_table *t = row_table_by_name(table, strlen(table));
+    size_t room = ROW_MAX_COLUMNS - DB_MAX_KEY;
+    if (n == 0)
+        return true;
+    if (t && !(t->flags & ROW_REST))
+        return name_beyond(f, table);
+    size_t fit = t ? 0 : n < room ? n : room;
+    if (fit < n)
+        name_columns(f->unread, table, columns + fit, n - fit);
+    if (fit == 0)
+        return true;
+    name_columns(f->read, table, columns, fit);
+    return others_add(f->others, f->db, table, columns, fit, f->e);
 }
 
 /* Gives a table's columns, which stand side by side: all of them where none is known. */
 static bool give_table(const struct column *columns, size_t n, struct found *f)
 {
-    struct buf names = {0};
-    bool known = false;
-    for (size_t i = 0; i < n; i++) {
-        known |= columns[i].known;
+    const char **besides = xcalloc(n, sizeof *besides);
+    size_t n_besides = 0;
+    for (size_t i = 0; i < n; i++)
         if (!columns[i].known)
-            buf_addf(&names, "%s%s", names.len ? "," : "", columns[i].name);
+            besides[n_besides++] = columns[i].name;
+    const char *table = columns[0].table;
+    bool ok;
+    if (n_besides < n) {
+        ok = give_columns(f, table, besides, n_besides);
+    } else {
+        name_columns(f->read, table, NULL, 0);
+        ok = name_beyond(f, table) && others_add(f->others, f->db, table, NULL, 0, f->e);
     }
-    /* rows of a table that is no kind's have all columns anyway */
-    bool whole = row_table_by_name(columns[0].table, strlen(columns[0].table)) != NULL;
-    bool ok = true;
-    if (!known)
-        ok = give(f, columns[0].table, NULL);
-    else if (names.len && !whole)
-        ok = give(f, columns[0].table, buf_str(&names));
-    buf_free(&names);
+    free(besides);
     return ok;
 }
 
@@ -97,19 +134,22 @@ bool schema_read_unknown(struct db *db, bool strict, struct others *others, stru
                          struct err *e)
 {
     struct schema_state s;
-    struct buf names = {0};
-    struct found f = {db, others, &names, e};
+    struct buf read = {0}, unread = {0};
+    struct found f = {db, others, &read, &unread, e};
     int rev;
     bool ok = schema_state_read(db, &s, strict ? e : NULL), unknown = ok && s.kind == SCHEMA_STATE_UNKNOWN;
     if (unknown) {
         ok = find_strangers(&f);
         schema_state_describe(&s, warning);
         buf_adds(warning, "; what that has is read as always");
-        if (names.len)
-            buf_addf(warning, ", and as rows: %s", buf_str(&names));
+        if (read.len)
+            buf_addf(warning, ", and as rows: %s", buf_str(&read));
+        if (unread.len)
+            buf_addf(warning, "; not read: %s", buf_str(&unread));
     }
     schema_state_free(&s);
-    buf_free(&names);
+    buf_free(&read);
+    buf_free(&unread);
     if (unknown)
         return ok;
     return !strict || (ok && schema_rev_of(db, &rev, e));
