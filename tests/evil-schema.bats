@@ -134,6 +134,137 @@ everything() {
     assert_equal "$(sql late "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")" 0
 }
 
+# filled: a new database, $db and $url, with MLflow's tables of 3.2, empty, and the functions of evil_parts.sql.
+filled() {
+    db=t${BATS_TEST_NUMBER}_$((n++)) PGDATABASE=$db
+    export PGDATABASE
+    createdb -E UTF8 -T template0 "$db"
+    url=postgresql:///$db
+    ml-schema create -q --release 3.2 "$url"
+    as postgres "$(cat "$ROOT/tests/evil_parts.sql")"
+}
+
+as() { # ROLE SQL
+    echo "$2" | psql -qAtX -v ON_ERROR_STOP=1 -U "$1"
+}
+
+# refused_code PART FUNCTION COMMAND...: each command names both and changes nothing; no function is called.
+refused_code() {
+    local part=$1 function=$2 command
+    shift 2
+    before=$(pg_dump "$db" | grep -v restrict | sha256sum)
+    for command; do
+        # shellcheck disable=SC2086 # words
+        run_split $command "$url" <a.mlr
+        assert_status 2
+        assert_contains "$stderr" ": $part calls function $function of role mallory, which would run with your rights"
+        assert_contains "$stderr" "hint: look at it: \\sf $function in psql; then give it to the table's owner: ALTER FUNCTION $function OWNER TO mlflow; or do without it: "
+    done
+    assert_equal "$(pg_dump "$db" | grep -v restrict | sha256sum)" "$before"
+    assert_equal "$(sql "$db" 'SELECT is_called FROM evil.calls')" f
+}
+
+@test "a trigger that calls another role's function: each command that writes, or plans to, refuses; those that read go on" {
+    filled
+    as mallory 'CREATE TRIGGER audit BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION evil.row()'
+    refused_code "trigger audit of table public.runs" 'evil."row"()' ml-load 'ml-load -n' 'ml-load --wide-experiment-ids' \
+        'ml-schema upgrade -q --to head' 'ml-schema upgrade -q --recover --to head' 'ml-schema upgrade -q --dry-run --to head' \
+        'ml-schema migrate-to-default-workspace --yes' 'ml-schema migrate-to-default-workspace --dry-run'
+    mldb-dump -q "$url" >empty.mlr
+    ml-verify -q --data-only "$url" <empty.mlr >report
+    ml-schema check --release 3.2 "$url" >report || [ $? -eq 1 ]
+    for command in current history; do ml-schema $command "$url" >report; done
+    assert_equal "$(sql "$db" 'SELECT is_called FROM evil.calls')" f
+}
+
+@test "what calls another role's function where rows are written is refused, and named; handed over or taken away it is no matter" {
+    filled
+    while IFS='|' read -r role sql part function undo; do
+        as "$role" "$sql"
+        refused_code "$part" "$function" ml-load 'ml-schema upgrade -q --to head'
+        hint=${stderr##*do without it: }
+        if [ "$undo" = hint ]; then # what the hint says
+            as mlflow "$hint"
+        else
+            as postgres "$undo"
+        fi
+        run_split ml-load -n "$url" <a.mlr
+        assert_status 0
+    done <<'END'
+mallory|CREATE TRIGGER "An audit" BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION evil.row()|trigger "An audit" of table public.runs|evil."row"()|hint
+mallory|CREATE TRIGGER emptied AFTER TRUNCATE ON metrics EXECUTE FUNCTION evil.statement()|trigger emptied of table public.metrics|evil.statement()|hint
+mallory|CREATE CONSTRAINT TRIGGER late AFTER INSERT ON alembic_version DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION evil.row()|trigger late of table public.alembic_version|evil."row"()|hint
+mallory|CREATE TRIGGER cond BEFORE UPDATE ON runs FOR EACH ROW WHEN (evil.good(NEW.run_uuid)) EXECUTE FUNCTION suppress_redundant_updates_trigger()|trigger cond of table public.runs|evil.good(text)|hint
+mlflow|CREATE RULE note AS ON INSERT TO runs DO ALSO SELECT evil.text()|rule note of table public.runs|evil.text()|hint
+mlflow|CREATE RULE note AS ON INSERT TO runs DO ALSO INSERT INTO evil.audit VALUES (NEW.run_uuid)|trigger watch of table evil.audit|evil."row"()|DROP RULE note ON runs
+mlflow|ALTER TABLE tags ALTER value SET DEFAULT evil.text()|column value of table public.tags|evil.text()|hint
+mlflow|CREATE FUNCTION mine() RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT evil.text(); END; ALTER TABLE tags ALTER value SET DEFAULT mine()|column value of table public.tags|evil.text()|hint
+mlflow|ALTER TABLE params ADD shown text GENERATED ALWAYS AS (evil.same(value)) STORED|column shown of table public.params|evil.same(text)|hint
+mlflow|ALTER TABLE experiments ADD CONSTRAINT fine CHECK (evil.good(name)) NOT VALID|constraint fine of table public.experiments|evil.good(text)|hint
+mlflow|ALTER TABLE experiments ADD CONSTRAINT fine CHECK (name OPERATOR(evil.===) 'x')|constraint fine of table public.experiments|evil.equal(text,text)|hint
+mlflow|CREATE INDEX "By name" ON experiments (evil.same(name))|index "By name" of table public.experiments|evil.same(text)|hint
+mlflow|CREATE INDEX noted ON tags (key) WHERE evil.good(value)|index noted of table public.tags|evil.good(text)|hint
+mlflow|ALTER TABLE tags ADD more evil.name[]|column more of table public.tags|evil.good(text)|ALTER TABLE tags DROP more
+mlflow|CREATE TABLE old_runs () INHERITS (runs); GRANT ALL ON SCHEMA evil TO mlflow; CREATE TRIGGER a BEFORE UPDATE ON old_runs FOR EACH ROW EXECUTE FUNCTION evil.row()|trigger a of table public.old_runs|evil."row"()|DROP TABLE old_runs
+mallory|CREATE TRIGGER audit BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION evil.row()|trigger audit of table public.runs|evil."row"()|ALTER FUNCTION evil.row() OWNER TO mlflow
+END
+    run_split ml-load "$url" <a.mlr
+    assert_status 0
+    assert_equal "$(sql "$db" 'SELECT is_called FROM evil.calls')" t
+}
+
+@test "functions of the owner, of a superuser, of PostgreSQL's own are called; what is not MLflow's, or switched off, is not asked about" {
+    filled
+    as mallory 'CREATE TRIGGER off BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION evil.row()'
+    as mlflow 'ALTER TABLE runs DISABLE TRIGGER off;
+        CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+        CREATE TRIGGER own BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION own();
+        CREATE TRIGGER same BEFORE UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+        CREATE INDEX lowered ON experiments (lower(name))'
+    as postgres 'CREATE FUNCTION boss() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+        CREATE TRIGGER boss BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION boss();
+        CREATE ROLE bob; CREATE TABLE bobs (a int); ALTER TABLE bobs OWNER TO bob;
+        CREATE TRIGGER a BEFORE INSERT ON bobs FOR EACH ROW EXECUTE FUNCTION evil.row()'
+    # a role that this one belongs to
+    as postgres 'CREATE ROLE staff; GRANT staff TO mlflow; ALTER FUNCTION evil.statement() OWNER TO staff;
+        GRANT USAGE ON SCHEMA evil TO staff; CREATE TRIGGER staff BEFORE INSERT ON runs EXECUTE FUNCTION evil.statement()'
+    ml-schema upgrade -q --to 3.17.2 "$url"
+    ml-load -q "$url" <a.mlr
+    ml-verify -q --data-only "$url" <a.mlr >report
+}
+
+@test "a trigger that appears during a load is not run" {
+    filled
+    begin ml-load "$url"
+    head -c 5000 a.mlr >&9
+    wait_for any_session
+    wait_for waits_for_more $pid
+    as mallory 'CREATE TRIGGER audit BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION evil.row()'
+    tail -c +5001 a.mlr >&9
+    finish
+    assert_status 2
+    assert_contains "$stderr" "trigger audit of table public.runs calls function evil.\"row\"() of role mallory"
+    assert_equal "$(sql "$db" 'SELECT is_called FROM evil.calls')" f
+    assert_equal "$(sql "$db" 'SELECT count(*) FROM experiments')" 0
+}
+
+@test "a policy that would keep rows back without a word is an error" {
+    filled
+    as postgres 'DROP SCHEMA evil CASCADE; CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader'
+    ml-load -q "$url" <a.mlr
+    mldb-dump -q "$url" >all.mlr
+    PGUSER=reader mldb-dump -q "$url" | cmp - all.mlr
+    as mlflow "ALTER TABLE runs ENABLE ROW LEVEL SECURITY; CREATE POLICY failed ON runs USING (status = 'FAILED')"
+    for command in mldb-dump 'ml-verify --data-only' ml-verify; do
+        # shellcheck disable=SC2086 # words
+        PGUSER=reader run_split $command "$url" <all.mlr
+        assert_status 2
+        assert_contains "$stderr" 'query would be affected by row-level security policy for table "runs"'
+        assert_contains "$stderr" "hint: their owner sees all rows, and a role with BYPASSRLS does"
+    done
+    mldb-dump -q "$url" | cmp - all.mlr # as the owner
+}
+
 @test "the script of ml-schema sql works in the first schema of the path alone" {
     for kind in same better; do
         trapped $kind

@@ -230,6 +230,11 @@ bool db_commit(struct db *db, struct err *e)
     return db->ops->commit(db, e);
 }
 
+bool db_check_writes(struct db *db, struct err *e)
+{
+    return !db->ops->check_writes || db->ops->check_writes(db, e);
+}
+
 void db_rollback(struct db *db)
 {
     db->ops->rollback(db);

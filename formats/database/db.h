@@ -95,6 +95,11 @@ bool db_begin_or_tell(struct db *db, int timeout, bool (*begin)(struct db *, str
 /* Class ERR_COMMIT: nobody knows whether the transaction is committed. ERR_BUSY, on SQLite: it is still open,
  * and can be tried again. */
 bool db_commit(struct db *db, struct err *e);
+/* PostgreSQL: false where writing rows into MLflow's tables would run functions of a role that owns neither
+ * the table nor is trusted (postgres_trust.h). Opening to write, db_begin_write and db_commit look for them
+ * too; this is for what only plans to write, and for after the tables are locked, when nobody adds to them
+ * any more. */
+bool db_check_writes(struct db *db, struct err *e);
 void db_rollback(struct db *db); /* no open transaction is fine */
 
 struct db_column_info {

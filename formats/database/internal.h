@@ -5,7 +5,8 @@
 #include "formats/database/db.h"
 
 /* The .sql files of this room (sql_files.h). */
-extern const char database_columns_postgresql[], database_columns_sqlite[], database_intruder_postgresql[];
+extern const char database_columns_postgresql[], database_columns_sqlite[], database_intruder_postgresql[],
+    database_foreign_code_postgresql[];
 
 /* The functions of db.h by the same names, for one dialect. */
 struct db_ops {
@@ -29,6 +30,7 @@ struct db_ops {
     bool (*begin_write)(struct db *db, struct err *e);
     bool (*commit)(struct db *db, struct err *e);
     void (*rollback)(struct db *db);
+    bool (*check_writes)(struct db *db, struct err *e); /* NULL: nothing to check */
     bool (*backup)(struct db *db, const char *file, struct err *e);
     /* One row per column: name, declared type, not null (0, 1), default, generated (0, 1), and a number by
      * which the columns of the primary key sort (else NULL or 0). Its only parameter is the table. */

@@ -10,6 +10,7 @@
 #include "common/array.h"
 #include "common/buf.h"
 #include "common/secret.h"
+#include "formats/database/postgres_trust.h"
 
 /* ---- connections */
 
@@ -142,32 +143,11 @@ static bool make_connection(PGconn *conn, const struct db_url *u, struct err *e)
  * (CVE-2018-1058), and temporary tables come last. pg_catalog, which is not named, comes first, so nothing
  * takes the place of a function or operator of PostgreSQL's own with the same arguments; but in a schema in
  * which others may create, one whose arguments fit better would be chosen, and run with our rights. It is
- * looked for before the schema enters the path, and again where a transaction that writes begins and ends. */
+ * looked for before the schema enters the path, and again where a transaction that writes begins and ends;
+ * there what triggers and their like would run is looked for, too. */
 
 /* Sessions that read settings and catalogs see nothing but pg_catalog. */
 static const char only_catalog[] = "search_path = pg_catalog, pg_temp";
-
-/* With nothing but pg_catalog in the path. */
-static bool look_for_intruder(struct postgres_db *db, struct err *e)
-{
-    const char *schema = db->schema;
-    int parameters;
-    char *sql = postgres_numbered(database_intruder_postgresql, &parameters);
-    PGresult *r = PQexecParams(db->conn, sql, parameters, NULL, &schema, NULL, NULL, 0);
-    free(sql);
-    bool ok = PQresultStatus(r) == PGRES_TUPLES_OK || postgres_failed(&db->base, r, e);
-    if (ok && PQntuples(r) > 0) {
-        ok = err_set(e, db->base.display,
-                     "schema %s holds %s of role %s, which could run in the place of PostgreSQL's own",
-                     schema, PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1));
-        err_hint(e,
-                 "drop it, and leave others no right to create there: REVOKE CREATE ON SCHEMA %s FROM "
-                 "PUBLIC; or take a schema of your own: ?options=-csearch_path%%3DNAME in the URL",
-                 schema);
-    }
-    PQclear(r);
-    return ok;
-}
 
 /* SET, or within a transaction SET LOCAL. */
 static bool set(struct db *db, const char *how, const char *setting, struct err *e)
@@ -178,11 +158,19 @@ static bool set(struct db *db, const char *how, const char *setting, struct err 
     return ok;
 }
 
-/* Looks for an intruder, and lets the session, or with SET LOCAL the transaction, look for tables. */
-static bool enter_schema(struct postgres_db *db, const char *how, struct err *e)
+/* Looks for what others have put there, where it `writes` also for what they would have run, and lets the
+ * session, or with SET LOCAL the transaction, look for tables. */
+static bool enter_schema(struct postgres_db *db, const char *how, bool writes, struct err *e)
 {
-    return set(&db->base, how, only_catalog, e) && look_for_intruder(db, e) &&
+    return set(&db->base, how, only_catalog, e) && postgres_check_schema(&db->base, db->schema, e) &&
+           (!writes || postgres_check_code(&db->base, db->schema, e)) &&
            set(&db->base, how, db->search_path, e);
+}
+
+static bool postgres_check_writes(struct db *db, struct err *e)
+{
+    PGTransactionStatusType status = PQtransactionStatus(postgres_idle_conn(db));
+    return enter_schema((struct postgres_db *)db, status == PQTRANS_INTRANS ? "SET LOCAL" : "SET", true, e);
 }
 
 /* Finds the schema to work in. */
@@ -209,18 +197,22 @@ static bool find_schema(struct postgres_db *db, struct err *e)
 }
 
 /* What the user, the database or the server may have set otherwise. A load waits for its stream as long as it
- * takes; not every server knows each of the limits. */
+ * takes; not every server knows each of the limits. Queries of
+ * catalogs look larger than they are: compiling them takes seconds. A policy of row-level security that would
+ * keep rows back without a word is an error. */
 static bool set_up(struct postgres_db *db, enum db_mode mode, struct err *e)
 {
     static const char settings[] =
         "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout',\n"
         "    'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout');\n"
+        "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit';\n"
         "SET standard_conforming_strings = on; SET bytea_output = hex; SET extra_float_digits = 3;\n"
-        "SET lock_timeout = 5000";
+        "SET lock_timeout = 5000; SET row_security = off";
     static const char read_only[] = "SET default_transaction_read_only = on";
     return find_schema(db, e) && set(&db->base, "SET", only_catalog, e) &&
            postgres_exec(&db->base, settings, e) &&
-           (mode != DB_READ || postgres_exec(&db->base, read_only, e)) && enter_schema(db, "SET", e);
+           (mode != DB_READ || postgres_exec(&db->base, read_only, e)) &&
+           enter_schema(db, "SET", mode != DB_READ, e);
 }
 
 static struct db *postgres_open(const struct db_url *u, enum db_mode mode, struct err *e)
@@ -228,6 +220,7 @@ static struct db *postgres_open(const struct db_url *u, enum db_mode mode, struc
     if (!check_conninfo(u, e))
         return NULL;
     struct postgres_db *db = xcalloc(1, sizeof *db);
+    db->base.ops = &db_postgres_ops;
     db->base.display = u->display; /* for messages; db_open gives it its own */
     const char *keys[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
     const char *values[] = {u->conninfo, "mlruns-tools", "UTF8", NULL};
@@ -273,7 +266,7 @@ static bool postgres_begin_write(struct db *db, struct err *e)
     struct postgres_db *p = (struct postgres_db *)db;
     if (!postgres_exec(db, "BEGIN", e))
         return false;
-    p->writing = enter_schema(p, "SET LOCAL", e);
+    p->writing = enter_schema(p, "SET LOCAL", true, e);
     if (!p->writing)
         postgres_rollback(db);
     return p->writing;
@@ -282,7 +275,7 @@ static bool postgres_begin_write(struct db *db, struct err *e)
 static bool postgres_commit(struct db *db, struct err *e)
 {
     struct postgres_db *p = (struct postgres_db *)db;
-    if (p->writing && !enter_schema(p, "SET LOCAL", e))
+    if (p->writing && !enter_schema(p, "SET LOCAL", true, e))
         return false;
     p->writing = false;
     bool lost_before = PQstatus(p->conn) == CONNECTION_BAD;
@@ -319,6 +312,7 @@ const struct db_ops db_postgres_ops = {
     .begin_write = postgres_begin_write,
     .commit = postgres_commit,
     .rollback = postgres_rollback,
+    .check_writes = postgres_check_writes,
     .backup = postgres_backup,
     .columns_query = database_columns_postgresql,
     .table_query = "SELECT 1 FROM pg_class WHERE relkind IN ('r', 'p') AND relname = ?1\n"

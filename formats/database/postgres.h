@@ -1,5 +1,5 @@
 /* What the files of PostgreSQL's dialect share: postgres.c (connections, the session's schema, transactions),
- * postgres_statement.c and postgres_error.c. */
+ * postgres_statement.c, postgres_error.c and postgres_trust.c (what others have put there). */
 #ifndef FORMATS_POSTGRES_H
 #define FORMATS_POSTGRES_H
 
@@ -38,8 +38,6 @@ void postgres_say_notice(void *arg, const char *message);
 /* The connection, for a statement of its own: the rows that are on their way to another one are taken in
  * before. */
 PGconn *postgres_idle_conn(struct db *db);
-/* Rewrites parameters to $1, $2 …, malloc'ed; counts them. */
-char *postgres_numbered(const char *sql, int *parameters);
 bool postgres_exec(struct db *db, const char *sql, struct err *e);
 struct db_stmt *postgres_prepare(struct db *db, const char *sql, struct err *e);
 void postgres_bind(struct db_stmt *s, int i, const struct value *v);

@@ -19,7 +19,7 @@ static void add_one_line(struct buf *b, const char *message)
             buf_adds(b, "; ");
 }
 
-static const char *hint_for(const char *state)
+static const char *hint_for(const char *message, const char *state)
 {
     static const struct {
         const char *state, *hint;
@@ -30,6 +30,8 @@ static const char *hint_for(const char *state)
          "the role in the URL needs to own MLflow's tables, or rights on them"},
         {"53100", "the server's disk is full"},
     };
+    if (strstr(message, "row-level security"))
+        return "their owner sees all rows, and a role with BYPASSRLS does";
     for (size_t i = 0; i < ARRAY_LENGTH(hints); i++)
         if (strcmp(state, hints[i].state) == 0)
             return hints[i].hint;
@@ -47,7 +49,7 @@ bool postgres_fail_with(const char *where, const char *message, const char *stat
     err_classify(e, class);
     if (e)
         snprintf(e->sqlstate, sizeof e->sqlstate, "%s", state);
-    const char *hint = hint_for(state);
+    const char *hint = hint_for(message, state);
     return hint ? err_hint(e, "%s", hint) : false;
 }
 

@@ -138,7 +138,7 @@ static int parameter_number(struct sql_piece p, struct sql_text *text, struct sq
 }
 
 /* Rewrites parameters to $1, $2 …; counts them. */
-char *postgres_numbered(const char *sql, int *parameters)
+static char *numbered(const char *sql, int *parameters)
 {
     struct buf b = {0};
     struct sql_text text = sql_text(DIALECT_POSTGRESQL, sql), names[MAX_PARAMETERS + 1];
@@ -174,7 +174,7 @@ struct db_stmt *postgres_prepare(struct db *db, const char *sql, struct err *e)
 {
     struct postgres_stmt *s = xcalloc(1, sizeof *s);
     s->base.db = db;
-    s->sql = postgres_numbered(sql, &s->n_parameters);
+    s->sql = numbered(sql, &s->n_parameters);
     s->query = is_query(s->sql);
     snprintf(s->name, sizeof s->name, "ml_%u", ((struct postgres_db *)db)->serial++);
     s->parameters = xcalloc((size_t)s->n_parameters + 1, sizeof *s->parameters);

@@ -1,6 +1,7 @@
 /* Queries of tables without a kind, and records of kind row made of their rows. */
 #include "formats/database/row_cursor.h"
 #include "formats/database/others.h"
+#include "formats/database/sql_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -91,18 +92,6 @@ static bool is_wanted(const struct rows_cursor *c, const char *column)
     return !c->other || !c->other->columns || is_other(c, column, 0);
 }
 
-/* The name as SQL has it in both dialects. */
-static void add_name(struct buf *sql, const char *name)
-{
-    buf_addc(sql, '"');
-    for (; *name; name++) {
-        buf_addc(sql, *name);
-        if (*name == '"')
-            buf_addc(sql, '"');
-    }
-    buf_addc(sql, '"');
-}
-
 static void add_columns(struct buf *sql, struct rows_cursor *c)
 {
     for (int i = 0; i < c->columns.n && c->n < ROW_MAX_COLUMNS; i++) {
@@ -110,11 +99,11 @@ static void add_columns(struct buf *sql, struct rows_cursor *c)
         if (c->columns.items[i].generated || is_prepopulated(c, name) || !is_wanted(c, name))
             continue;
         buf_adds(sql, c->n ? ", x." : "SELECT x.");
-        add_name(sql, name);
+        sql_add_quoted(sql, '"', name);
         c->of[c->n++] = i;
     }
     buf_adds(sql, " FROM ");
-    add_name(sql, c->table->name);
+    sql_add_quoted(sql, '"', c->table->name);
     buf_adds(sql, " x");
 }
 
@@ -127,7 +116,7 @@ static void add_not_null(struct buf *sql, const struct rows_cursor *c)
         if (!is_other(c, name, c->other->n_key))
             continue;
         buf_adds(sql, before);
-        add_name(sql, name);
+        sql_add_quoted(sql, '"', name);
         buf_adds(sql, " IS NOT NULL");
         before = " OR x.";
     }

@@ -215,7 +215,7 @@ static bool lock_tables(struct load_target *t, struct err *e)
     for (char **name = t->tables; *name; name++)
         buf_addf(&sql, "%s\"%s\"", name == t->tables ? "" : ", ", *name);
     buf_adds(&sql, " IN ACCESS EXCLUSIVE MODE");
-    bool ok = db_exec(t->db, buf_str(&sql), e);
+    bool ok = db_exec(t->db, buf_str(&sql), e) && db_check_writes(t->db, e);
     buf_free(&sql);
     return ok;
 }

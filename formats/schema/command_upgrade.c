@@ -132,7 +132,7 @@ static bool try_upgrade(struct schema_command *c, const char *text, int to, cons
         return false;
     db_rollback(c->db);
     return look_for_wreck(c->db, false, e) && read_rev(c->db, to, &rev, e) && print_plan(c->db, rev, to, e) &&
-           look_for_obstacles(c->db, rev, to, e);
+           db_check_writes(c->db, e) && look_for_obstacles(c->db, rev, to, e);
 }
 
 /* All that comes before the first change, but for what --recover takes back. */
