@@ -167,7 +167,7 @@ refused_code() {
 @test "a trigger that calls another role's function: each command that writes, or plans to, refuses; those that read go on" {
     filled
     as mallory 'CREATE TRIGGER audit BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION evil.row()'
-    refused_code "trigger audit of table public.runs" 'evil."row"()' ml-load 'ml-load -n' 'ml-load --wide-experiment-ids' \
+    refused_code "trigger audit of table public.runs" 'evil."row"()' ml-load 'ml-load -n' 'ml-load --wide-experiment-ids' 'ml-load --sync' 'ml-load --sync -n' \
         'ml-schema upgrade -q --to head' 'ml-schema upgrade -q --recover --to head' 'ml-schema upgrade -q --dry-run --to head' \
         'ml-schema migrate-to-default-workspace --yes' 'ml-schema migrate-to-default-workspace --dry-run'
     mldb-dump -q "$url" >empty.mlr
