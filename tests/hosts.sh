@@ -102,7 +102,7 @@ CONF
     host a 1
     host b 5
     for name in a b; do
-        for _ in $(seq 100); do
+        for _ in $(seq 6000); do # ends a hang and nothing else
             grep -q 'Server listening' "$dir/$name.log" && break
             sleep 0.05
         done
