@@ -28,9 +28,12 @@ enum {
     OID_INT8 = 20,
     OID_INT2 = 21,
     OID_INT4 = 23,
+    OID_TEXT = 25,
     OID_OID = 26,
+    OID_JSON = 114,
     OID_FLOAT4 = 700,
     OID_FLOAT8 = 701,
+    OID_BPCHAR = 1042,
     OID_VARCHAR = 1043,
     OID_NUMERIC = 1700
 };
@@ -369,18 +372,71 @@ static bool fetch_more(struct postgres_stmt *s, struct err *e)
     return true;
 }
 
+/* Whether the cursor's rows are to be asked for in their binary form: they hold a bytea, which as text takes
+ * twice its bytes, so that the server could not send one of more than half of 1 GiB. Not where another type's
+ * binary form is not known here. 1, 0 or -1: error. */
+static int wants_binary(struct postgres_stmt *s, struct err *e)
+{
+    PGresult *r = PQdescribePortal(postgres_idle_conn(s->base.db), s->name);
+    bool has_bytea = false, known = true;
+    if (PQresultStatus(r) != PGRES_COMMAND_OK) {
+        postgres_failed(s->base.db, r, e);
+        PQclear(r);
+        return -1;
+    }
+    for (int i = 0; i < PQnfields(r); i++) {
+        switch (PQftype(r, i)) {
+        case OID_BYTEA:
+            has_bytea = true;
+            break;
+        case OID_BOOL:
+        case OID_INT2:
+        case OID_INT4:
+        case OID_INT8:
+        case OID_FLOAT8:
+        case OID_TEXT:
+        case OID_VARCHAR:
+        case OID_BPCHAR:
+        case OID_JSON:
+            break;
+        default:
+            known = false;
+        }
+    }
+    PQclear(r);
+    return has_bytea && known;
+}
+
+static bool declare(struct postgres_stmt *s, bool binary, struct err *e)
+{
+    char *sql = xasprintf("DECLARE %s NO SCROLL %sCURSOR FOR %s", s->name, binary ? "BINARY " : "", s->sql);
+    s->cursor = postgres_exec(s->base.db, sql, e);
+    free(sql);
+    return s->cursor;
+}
+
+static void close_cursor(struct postgres_stmt *s)
+{
+    char *sql = xasprintf("CLOSE %s", s->name);
+    postgres_exec(s->base.db, sql, NULL);
+    free(sql);
+    s->cursor = false;
+}
+
 /* A query without parameters inside a transaction may have many rows: it is read through a cursor, a few at a
- * time. What has parameters is a look-up that is run often. */
+ * time. What has parameters is a look-up that is run often, for a row or two of small values. */
 static bool start(struct postgres_stmt *s, struct err *e)
 {
     PGconn *conn = postgres_conn(s->base.db);
     s->running = true;
     if (!s->query || s->n_parameters > 0 || PQtransactionStatus(conn) != PQTRANS_INTRANS)
         return prepare_once(s, e) && accept_result(s, run_bound(s, NULL), e);
-    char *sql = xasprintf("DECLARE %s NO SCROLL CURSOR FOR %s", s->name, s->sql);
-    s->cursor = postgres_exec(s->base.db, sql, e);
-    free(sql);
-    return s->cursor && request(s, e);
+    int binary = declare(s, false, e) ? wants_binary(s, e) : -1;
+    if (binary > 0) {
+        close_cursor(s);
+        binary = declare(s, true, e) ? 1 : -1;
+    }
+    return binary >= 0 && request(s, e);
 }
 
 void postgres_reset(struct db_stmt *stmt)
@@ -390,11 +446,8 @@ void postgres_reset(struct db_stmt *stmt)
     PGresult *r;
     while ((r = next_result(s)))
         PQclear(r);
-    if (s->cursor && PQtransactionStatus(conn) == PQTRANS_INTRANS) {
-        char *sql = xasprintf("CLOSE %s", s->name);
-        postgres_exec(stmt->db, sql, NULL);
-        free(sql);
-    }
+    if (s->cursor && PQtransactionStatus(conn) == PQTRANS_INTRANS)
+        close_cursor(s);
     s->cursor = s->running = false;
     s->asked = 0;
     s->row_most = 0;
@@ -445,6 +498,38 @@ static struct value bytea_value(struct arena *a, const char *text, size_t len)
     return (struct value){.type = VALUE_BIN, .len = (uint32_t)n, .s = bytes};
 }
 
+static uint64_t big_endian(const char *bytes, size_t len)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n = n << 8 | (unsigned char)bytes[i];
+    return n;
+}
+
+/* A value in its binary form, of the types that wants_binary() knows. */
+static struct value binary_value(Oid type, const char *bytes, size_t len)
+{
+    uint64_t bits = big_endian(bytes, len < 8 ? len : 8);
+    double f;
+    switch (type) {
+    case OID_BOOL:
+        return value_bool(bits != 0);
+    case OID_INT2:
+        return value_int((int16_t)bits);
+    case OID_INT4:
+        return value_int((int32_t)bits);
+    case OID_INT8:
+        return value_int((int64_t)bits);
+    case OID_FLOAT8:
+        memcpy(&f, &bits, sizeof f);
+        return value_float(f);
+    case OID_BYTEA:
+        return (struct value){.type = VALUE_BIN, .len = (uint32_t)len, .s = bytes};
+    default:
+        return value_text(bytes, len);
+    }
+}
+
 void postgres_column(struct db_stmt *stmt, int i, struct value *v)
 {
     struct postgres_stmt *s = stmt_of(stmt);
@@ -453,6 +538,10 @@ void postgres_column(struct db_stmt *stmt, int i, struct value *v)
         return;
     const char *text = PQgetvalue(s->result, s->row, i);
     size_t len = (size_t)PQgetlength(s->result, s->row, i);
+    if (PQfformat(s->result, i) == 1) {
+        *v = binary_value(PQftype(s->result, i), text, len);
+        return;
+    }
     switch (PQftype(s->result, i)) {
     case OID_BOOL:
         *v = value_bool(*text == 't');
