@@ -231,14 +231,39 @@ static bool pack_object(const msgpack_object *o, msgpack_packer *pk, struct err 
     return true;
 }
 
-static bool map_value(struct wire_decoder *d, const msgpack_object *o, struct value *v, struct err *e)
+/* Bytes that are expected, instead of a copy of them. */
+struct expected {
+    const char *at, *end;
+    bool same;
+};
+
+static int expect(void *arg, const char *data, size_t len)
 {
-    struct buf *out = &d->maps[d->n_maps++];
+    struct expected *x = arg;
+    x->same = x->same && len <= (size_t)(x->end - x->at) && memcmp(x->at, data, len) == 0;
+    x->at += x->same ? len : 0;
+    return 0;
+}
+
+/* raw: where the map's bytes begin, before end. As a rule they are canonical, and are the value; others are
+ * packed again, in d. */
+static bool map_value(struct wire_decoder *d, const msgpack_object *o, const char *raw, const char *end,
+                      struct value *v, struct err *e)
+{
+    struct expected x = {raw, end, true};
     msgpack_packer pk;
+    msgpack_packer_init(&pk, &x, expect);
+    if (!pack_object(o, &pk, e))
+        return false;
+    *v = (struct value){.type = VALUE_MAP, .len = (uint32_t)(x.at - raw), .s = raw};
+    if (x.same)
+        return true;
+    struct buf *out = &d->maps[d->n_maps++];
     pack_begin(&pk, out);
     if (!pack_object(o, &pk, e))
         return false;
-    *v = (struct value){.type = VALUE_MAP, .len = (uint32_t)out->len, .s = out->data};
+    v->len = (uint32_t)out->len;
+    v->s = out->data;
     return true;
 }
 
@@ -250,11 +275,14 @@ static void widen(const struct field_desc *f, struct value *v)
         *v = value_float((double)v->i);
 }
 
-static bool decode_field(struct wire_decoder *d, const struct field_desc *f, const msgpack_object *o,
-                         struct value *v, struct err *e)
+/* member: of the record, whose value follows its key; end: of the record's bytes. */
+static bool decode_field(struct wire_decoder *d, const struct field_desc *f, const msgpack_object_kv *member,
+                         const char *end, struct value *v, struct err *e)
 {
     struct err inner;
-    bool good = o->type == MSGPACK_OBJECT_MAP ? map_value(d, o, v, &inner) : scalar(o, v, &inner);
+    const msgpack_object *o = &member->val;
+    const char *raw = member->key.via.str.ptr + member->key.via.str.size;
+    bool good = o->type == MSGPACK_OBJECT_MAP ? map_value(d, o, raw, end, v, &inner) : scalar(o, v, &inner);
     if (!good)
         return err_set(e, NULL, "field '%s': %s", f->name, inner.what);
     widen(f, v);
@@ -262,8 +290,8 @@ static bool decode_field(struct wire_decoder *d, const struct field_desc *f, con
 }
 
 /* The fields behind `kind`. They usually stand in the order of the list, so the next one is tried first. */
-static bool decode_fields(struct wire_decoder *d, const msgpack_object_map *map, struct record *out,
-                          const struct wire_tolerance *t, struct err *e)
+static bool decode_fields(struct wire_decoder *d, const msgpack_object_map *map, const char *end,
+                          struct record *out, const struct wire_tolerance *t, struct err *e)
 {
     const struct kind_desc *kind = out->kind;
     uint32_t seen = 0;
@@ -288,7 +316,7 @@ static bool decode_fields(struct wire_decoder *d, const msgpack_object_map *map,
         if (seen & UINT32_C(1) << f)
             return err_set(e, NULL, "field '%s' is given twice", kind->fields[f].name);
         seen |= UINT32_C(1) << f;
-        if (!decode_field(d, &kind->fields[f], &map->ptr[i].val, &out->v[f], e))
+        if (!decode_field(d, &kind->fields[f], &map->ptr[i], end, &out->v[f], e))
             return false;
         next = f + 1;
     }
@@ -326,7 +354,7 @@ enum wire_decode_result wire_decode_tolerant(struct wire_decoder *d, const char 
         return WIRE_DECODE_BAD;
     }
     record_init(out, d->last->kind);
-    return decode_fields(d, map, out, t, e) ? WIRE_DECODE_RECORD : WIRE_DECODE_BAD;
+    return decode_fields(d, map, data + len, out, t, e) ? WIRE_DECODE_RECORD : WIRE_DECODE_BAD;
 }
 
 struct wire_decoder *wire_decoder_new(void)
