@@ -95,13 +95,14 @@ all_programs() {
     all_programs 1 400000000
 }
 
-@test "large rows of other tables, a database to a database" {
-    size=20000000
+# large_rows N BYTES: rows of other tables, N of that size, through every program.
+large_rows() {
+    size=$2
     {
         printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
         echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
         echo '{"kind":"row","table":"evaluation_datasets","values":{"dataset_id":"d","name":"d"}}'
-        for i in 1 2 3 4 5; do
+        for i in $(seq "$1"); do
             printf '{"kind":"row","table":"evaluation_dataset_records","values":{"dataset_record_id":"r%d","dataset_id":"d","input_hash":"%d","inputs":"{\\"q\\": \\"' $i $i
             head -c $size /dev/zero | tr '\0' x
             printf '\\"}"}}\n'
@@ -109,12 +110,36 @@ all_programs() {
     } >rows.jsonl
     bounded $size ml-transform --from-json --reseal <rows.jsonl >rows.mlr
     bounded $size ml-transform --json <rows.mlr >/dev/null
+    bounded $size ml-transform --merge --renumber-experiments --workspace=team-a <rows.mlr >/dev/null
     psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
+    rm -f rows.db
     for url in sqlite:///rows.db "postgresql:///memory?host=$PGHOST&port=$PGPORT"; do
         bounded $size ml-load -q --release 3.17 "$url" <rows.mlr
         bounded $size ml-verify -q "$url" <rows.mlr >report
         bounded $size mldb-dump -q "$url" >dump.mlr
     done
+}
+
+@test "large rows of other tables, a database to a database" {
+    large_rows 5 20000000
+    [ -z "${DEEP-}" ] || large_rows 1 300000000
+}
+
+@test "large bytes in PostgreSQL, which as text would be more than it sends" {
+    size=20000000
+    [ -z "${DEEP-}" ] || size=700000000
+    psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
+    url="postgresql:///memory?host=$PGHOST&port=$PGPORT"
+    ml-schema create "$url" 2>/dev/null
+    psql -qX -d memory -c "INSERT INTO secrets (secret_id, secret_name, encrypted_value, wrapped_dek, kek_version, masked_value, created_at, last_updated_at)
+        VALUES ('s', 'n', convert_to(repeat('x', $size), 'UTF8'), '\\x00ff', -1, '{}', 1, 9007199254740993)"
+    bounded $size mldb-dump -q --with-secrets "$url" >bytes.mlr
+    bounded $size ml-verify -q "$url" <bytes.mlr >report
+    bounded $size ml-load -q sqlite:///bytes.db <bytes.mlr
+    assert_equal "$(sqlite3 bytes.db 'SELECT length(encrypted_value), hex(wrapped_dek), kek_version, last_updated_at FROM secrets')" "$size|00FF|-1|9007199254740993"
+    psql -q -d mlflow -c 'DROP DATABASE memory' -c 'CREATE DATABASE memory'
+    bounded $size ml-load -q "$url" <bytes.mlr
+    ml-verify -q "$url" <bytes.mlr >report
 }
 
 @test "a record's length that lies costs nothing, and one beyond the limit is an error" {

@@ -93,5 +93,8 @@ bool verify_add(struct verify *v, const struct record *r, struct err *e)
     buf_reset(data);
     buf_add(data, &head, sizeof head);
     wire_encode(&form, data);
-    return sorter_add(v->stage, v->key.data, v->key.len, data->data, data->len, e);
+    bool ok = sorter_add(v->stage, v->key.data, v->key.len, data->data, data->len, e);
+    buf_trim(data);
+    buf_trim(&v->key);
+    return ok;
 }
