@@ -1,14 +1,11 @@
-/* Queries made from entities.def and the catalog, and records made of their rows. */
-#include "formats/database/fetch.h"
+/* Queries made from entities.def and the catalog. */
+#include "formats/database/fetch_cursor.h"
 
-#include <float.h>
-#include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/array.h"
-#include "common/buf.h"
 #include "formats/record/merge_rules.h"
 
 struct table {
@@ -73,17 +70,6 @@ static const struct {
      " AND d.digest = x.dataset_digest)"},
 };
 
-/* What trace_info keeps in columns, and the tag or metadata as which MLflow's API gives it. Several columns
- * make a JSON object with their names as keys (compatibility_metadata_from_columns in MLflow's
- * trace_analytics.py). */
-enum { MAX_PROMOTED_COLUMNS = 6 };
-struct promoted_value {
-    enum kind kind;
-    const char *key;
-    const char *columns[MAX_PROMOTED_COLUMNS + 1];
-    bool object;
-    const char *part_type; /* SQL type of an object's columns */
-};
 static const struct promoted_value promoted_values[] = {
     {KIND_trace_tag, "mlflow.traceName", {"trace_name"}, false, NULL},
     {KIND_trace_request_metadata, "mlflow.trace.session", {"session_id"}, false, NULL},
@@ -264,21 +250,6 @@ int fetch_order(const struct fetch *f, enum kind kind, int *fields, int *identit
 
 /* ---- cursors */
 
-struct fetch_cursor {
-    const struct fetch *f;
-    const struct kind_desc *kind;
-    struct db_stmt *stmt;          /* NULL: there is no table */
-    int column[RECORD_MAX_FIELDS]; /* of the result; -1: none */
-    int is_nan;                    /* column of the result; -1: none */
-    int object;                    /* first column of the parts of promoted objects; -1: none */
-    char ids[RECORD_MAX_FIELDS][24];
-    struct buf json; /* a promoted object */
-    int n_derived;
-    int derived_column[FETCH_MAX_DERIVED]; /* of the result: actual, then expected where there is a look-up */
-    bool looked_up[FETCH_MAX_DERIVED];
-    struct fetch_derived derived[FETCH_MAX_DERIVED];
-};
-
 struct query {
     struct buf sql;
     int columns; /* of the result so far */
@@ -315,9 +286,8 @@ static bool has_columns_of(const struct fetch *f, const struct promoted_value *p
     return true;
 }
 
-/* The next promoted value of the kind that this database has, after p (NULL: the first); NULL: no more. */
-static const struct promoted_value *next_promoted(const struct fetch *f, enum kind kind,
-                                                  const struct promoted_value *p)
+const struct promoted_value *fetch_next_promoted(const struct fetch *f, enum kind kind,
+                                                 const struct promoted_value *p)
 {
     for (p = p ? p + 1 : promoted_values; p < promoted_values + N_PROMOTED; p++)
         if (p->kind == kind && has_columns_of(f, p))
@@ -341,7 +311,7 @@ static void add_parts_of_arm(struct buf *sql, const struct fetch *f, enum kind k
 {
     const struct promoted_value *p = NULL;
     int part = 0;
-    while ((p = next_promoted(f, kind, p))) {
+    while ((p = fetch_next_promoted(f, kind, p))) {
         for (int i = 0; p->object && p->columns[i]; i++) {
             if (mine)
                 buf_addf(sql, ", %s", p == mine ? p->columns[i] : "NULL");
@@ -354,13 +324,13 @@ static void add_parts_of_arm(struct buf *sql, const struct fetch *f, enum kind k
 /* The kind's table, or the union of it and the columns of trace_info that hold the same. */
 static void add_source(struct query *q, const struct fetch *f, const struct kind_desc *k, unsigned flags)
 {
-    const struct promoted_value *p = next_promoted(f, k->kind, NULL);
+    const struct promoted_value *p = fetch_next_promoted(f, k->kind, NULL);
     if (!p) {
         buf_addf(&q->sql, " FROM %s x", k->table);
         return;
     }
     struct buf keys = {0}, arms = {0};
-    for (; p; p = next_promoted(f, k->kind, p)) {
+    for (; p; p = fetch_next_promoted(f, k->kind, p)) {
         buf_addf(&keys, "%s'%s'", keys.len ? ", " : "", p->key);
         buf_addf(&arms, " UNION ALL SELECT request_id, '%s', %s", p->key, p->object ? "NULL" : p->columns[0]);
         add_parts_of_arm(&arms, f, k->kind, p);
@@ -482,7 +452,7 @@ static void add_parts(struct query *q, struct fetch_cursor *c)
 {
     const struct promoted_value *p = NULL;
     int part = 0;
-    while ((p = next_promoted(c->f, c->kind->kind, p))) {
+    while ((p = fetch_next_promoted(c->f, c->kind->kind, p))) {
         for (int i = 0; p->object && p->columns[i]; i++) {
             char name[16];
             snprintf(name, sizeof name, "x.p%d", part++);
@@ -527,179 +497,4 @@ void fetch_close(struct fetch_cursor *c)
     db_finalize(c->stmt);
     buf_free(&c->json);
     free(c);
-}
-
-/* ---- values */
-
-static void read_column(struct fetch_cursor *c, int column, struct value *v)
-{
-    db_column(c->stmt, column, v);
-    if (v->type == VALUE_BIN && db_column_is_blob(c->stmt, column)) /* no column of a kind is for bytes */
-        v->type = VALUE_ALIEN;
-}
-
-static const char *const model_status[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
-
-/* A number in an INTEGER column, which records have as text. */
-static void id_text(struct fetch_cursor *c, int field, struct value *v)
-{
-    if (value_is_text(v))
-        v->type = VALUE_ALIEN;
-    if (v->type != VALUE_INT)
-        return;
-    snprintf(c->ids[field], sizeof c->ids[field], "%" PRId64, v->i);
-    *v = value_str(c->ids[field]);
-}
-
-/* A number in a FLOAT column; SQLAlchemyStore writes the greatest doubles for infinities. */
-static void float_value(struct value *v)
-{
-    if (v->type == VALUE_INT)
-        *v = value_float((double)v->i);
-    if (v->type == VALUE_FLOAT && fabs(v->f) == DBL_MAX)
-        v->f = v->f > 0 ? INFINITY : -INFINITY;
-}
-
-/* A metric's value by its companion is_nan. */
-static void apply_is_nan(struct fetch_cursor *c, struct value *v)
-{
-    static const char column[] = "is_nan";
-    struct value nan;
-    db_column(c->stmt, c->is_nan, &nan);
-    if (nan.type == VALUE_INT && (nan.i == 0 || nan.i == 1))
-        nan = value_bool(nan.i == 1);
-    if (nan.type == VALUE_BOOL && nan.b)
-        *v = value_float(NAN);
-    else if (nan.type != VALUE_BOOL && nan.type != VALUE_NULL)
-        *v = (struct value){.type = VALUE_ALIEN, .len = sizeof column - 1, .s = column};
-}
-
-static void convert(struct fetch_cursor *c, int field, struct value *v)
-{
-    switch (c->kind->fields[field].codec) {
-    case CODEC_ID:
-        id_text(c, field, v);
-        break;
-    case CODEC_BOOL:
-        if (v->type == VALUE_INT && (v->i == 0 || v->i == 1))
-            *v = value_bool(v->i == 1);
-        break;
-    case CODEC_METRIC:
-        float_value(v);
-        if (c->is_nan >= 0)
-            apply_is_nan(c, v);
-        break;
-    case CODEC_MODEL_METRIC:
-    case CODEC_REAL:
-        float_value(v);
-        break;
-    case CODEC_MODEL_STATUS:
-        if (v->type == VALUE_INT && v->i >= 0 && v->i < (int64_t)(ARRAY_LENGTH(model_status)))
-            *v = value_str(model_status[v->i]);
-        else
-            id_text(c, field, v);
-        break;
-    case CODEC_NONE: /* of another table */
-        if (c->kind->fields[field].flags & FIELD_EXP)
-            id_text(c, field, v);
-        break;
-    default:
-        break;
-    }
-}
-
-/* What a column holds that this database does not have. */
-static struct value absent(const struct kind_desc *k, int field)
-{
-    if (k->fields[field].flags & FIELD_WS)
-        return value_str("default");
-    if (k->kind == KIND_metric && field == F_metric_step)
-        return value_int(0); /* what revision 1 fills it with */
-    return value_null();
-}
-
-/* Adds a column of a promoted object to its JSON. False when it holds something against its type. */
-static bool add_part(struct buf *json, const struct promoted_value *p, int part, const struct value *v)
-{
-    bool is_real = strcmp(p->part_type, "BIGINT") != 0;
-    char number[32];
-    if (value_is_null(v))
-        return true;
-    if (v->type == VALUE_INT)
-        snprintf(number, sizeof number, "%" PRId64, v->i);
-    else if (v->type == VALUE_FLOAT && is_real)
-        value_format_float(v->f, number);
-    else
-        return false;
-    if (v->type == VALUE_INT || isfinite(v->f))
-        buf_addf(json, "%s\"%s\": %s", json->len ? ", " : "{", p->columns[part], number);
-    return true;
-}
-
-/* Makes the JSON of token usage or cost of its columns, where the row comes from them. */
-static void object_value(struct fetch_cursor *c, const struct value *key, struct value *out)
-{
-    const struct promoted_value *p = NULL;
-    const char *alien = NULL;
-    int column = c->object;
-    if (!value_is_null(out))
-        return;
-    while ((p = next_promoted(c->f, c->kind->kind, p))) {
-        bool mine = p->object && value_eqs(key, p->key);
-        if (mine)
-            buf_reset(&c->json);
-        for (int i = 0; p->object && p->columns[i]; i++, column++) {
-            struct value v;
-            db_column(c->stmt, column, &v);
-            if (mine && !add_part(&c->json, p, i, &v))
-                alien = p->columns[i];
-        }
-        if (alien) {
-            *out = (struct value){.type = VALUE_ALIEN, .len = (uint32_t)strlen(alien), .s = alien};
-            return;
-        }
-        if (mine) {
-            buf_adds(&c->json, c->json.len ? "}" : "{}");
-            *out = value_strn(c->json.data, c->json.len);
-            return;
-        }
-    }
-}
-
-static void read_derived(struct fetch_cursor *c)
-{
-    for (int i = 0; i < c->n_derived; i++) {
-        struct fetch_derived *d = &c->derived[i];
-        read_column(c, c->derived_column[i], &d->actual);
-        d->expected = value_null();
-        if (c->looked_up[i])
-            db_column(c->stmt, c->derived_column[i] + 1, &d->expected);
-    }
-}
-
-int fetch_next(struct fetch_cursor *c, struct record *out, struct err *e)
-{
-    int more = c->stmt ? db_step(c->stmt, e) : 0;
-    if (more <= 0)
-        return more;
-    out->kind = c->kind;
-    for (int i = 0; i < c->kind->n_fields; i++) {
-        if (c->column[i] < 0) {
-            out->v[i] = absent(c->kind, i);
-            continue;
-        }
-        read_column(c, c->column[i], &out->v[i]);
-        if (!value_is_null(&out->v[i]) || c->is_nan >= 0)
-            convert(c, i, &out->v[i]);
-    }
-    if (c->object >= 0)
-        object_value(c, &out->v[F_trace_request_metadata_key], &out->v[F_trace_request_metadata_value]);
-    read_derived(c);
-    return 1;
-}
-
-const struct fetch_derived *fetch_derived(const struct fetch_cursor *c, int *n)
-{
-    *n = c->n_derived;
-    return c->derived;
 }

@@ -1,8 +1,9 @@
-/* SQLite. */
+/* SQLite: connections, statements, transactions. */
+#include "formats/database/sqlite.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,31 +12,10 @@
 
 #include "common/buf.h"
 #include "common/file.h"
-#include "formats/database/internal.h"
-#include "formats/database/new_file.h"
 
 #if SQLITE_VERSION_NUMBER < 3037000
 #error "SQLite 3.37 or newer is needed: the migrations drop columns, and rows are counted with 64 bits"
 #endif
-
-struct sqlite_db {
-    struct db base;
-    sqlite3 *handle;
-    sqlite3_stmt *undo;             /* ROLLBACK, prepared while there is memory; NULL in what only reads */
-    int running;                    /* calls of SQLite that run statements */
-    struct sqlite_stmt *statements; /* those that are open */
-};
-struct sqlite_stmt {
-    struct db_stmt base;
-    sqlite3_stmt *handle;
-    int bind_code; /* why a value could not be bound: SQLITE_NOMEM, SQLITE_TOOBIG; or 0 */
-    struct sqlite_stmt *next, *previous;
-};
-
-static sqlite3 *handle_of(struct db *db)
-{
-    return ((struct sqlite_db *)db)->handle;
-}
 
 /* What a git clone has in the place of a large file, until Git LFS fetches it. */
 static bool is_lfs_pointer(sqlite3 *h)
@@ -72,9 +52,9 @@ static enum err_class class_of(int code)
     }
 }
 
-static bool failed(struct db *db, const char *where, struct err *e)
+bool sqlite_failed(struct db *db, const char *where, struct err *e)
 {
-    sqlite3 *h = handle_of(db);
+    sqlite3 *h = sqlite_handle(db);
     int code = sqlite3_errcode(h);
     err_set(e, where, "%s", sqlite3_errmsg(h));
     err_classify(e, class_of(code));
@@ -106,13 +86,13 @@ static bool failed(struct db *db, const char *where, struct err *e)
 static void sqlite_rollback(struct db *db)
 {
     sqlite3_stmt *undo = ((struct sqlite_db *)db)->undo;
-    if (!handle_of(db) || sqlite3_get_autocommit(handle_of(db)))
+    if (!sqlite_handle(db) || sqlite3_get_autocommit(sqlite_handle(db)))
         return;
     if (undo) {
         sqlite3_step(undo);
         sqlite3_reset(undo);
     } else
-        sqlite3_exec(handle_of(db), "ROLLBACK", NULL, NULL, NULL);
+        sqlite3_exec(sqlite_handle(db), "ROLLBACK", NULL, NULL, NULL);
 }
 
 static void sqlite_close(struct db *db)
@@ -123,7 +103,7 @@ static void sqlite_close(struct db *db)
     if (db->abandoned && !own->running) /* a statement left open keeps the file open, and its journal */
         for (struct sqlite_stmt *open = own->statements; open; open = open->next)
             sqlite3_finalize(open->handle);
-    sqlite3_close_v2(handle_of(db));
+    sqlite3_close_v2(sqlite_handle(db));
     free(db);
 }
 
@@ -254,8 +234,8 @@ static int open_to_write(struct sqlite_db *db, const struct db_url *u, enum db_m
 
 static bool sqlite_probe(struct db *db, struct err *e)
 {
-    int code = sqlite3_exec(handle_of(db), "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
-    return code == SQLITE_OK || failed(db, db->display, e);
+    int code = sqlite3_exec(sqlite_handle(db), "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+    return code == SQLITE_OK || sqlite_failed(db, db->display, e);
 }
 
 /* A locked file is opened all the same: the statements wait, and the probe tells. */
@@ -266,7 +246,7 @@ static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, struct 
     struct sqlite_db *db = xcalloc(1, sizeof *db);
     int code = mode == DB_READ ? open_to_read(db, u) : open_to_write(db, u, mode);
     if (code != SQLITE_OK) {
-        failed(&db->base, u->display, e);
+        sqlite_failed(&db->base, u->display, e);
         sqlite_close(&db->base);
         return NULL;
     }
@@ -278,12 +258,12 @@ static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, struct 
 
 static void sqlite_lock_timeout(struct db *db, int ms)
 {
-    sqlite3_busy_timeout(handle_of(db), ms);
+    sqlite3_busy_timeout(sqlite_handle(db), ms);
 }
 
 static void *sqlite_native(struct db *db)
 {
-    return handle_of(db);
+    return sqlite_handle(db);
 }
 
 static bool sqlite_exec_(struct db *db, const char *sql, struct err *e)
@@ -294,20 +274,20 @@ static bool sqlite_exec_(struct db *db, const char *sql, struct err *e)
     own->running--;
     if (code == SQLITE_OK)
         return true;
-    return failed(db, db->display, e);
+    return sqlite_failed(db, db->display, e);
 }
 
 static uint64_t sqlite_rows_written(struct db *db)
 {
-    return (uint64_t)sqlite3_total_changes64(handle_of(db));
+    return (uint64_t)sqlite3_total_changes64(sqlite_handle(db));
 }
 
 static struct db_stmt *sqlite_prepare_(struct db *db, const char *sql, struct err *e)
 {
     struct sqlite_db *own = (struct sqlite_db *)db;
     struct sqlite_stmt *s = xcalloc(1, sizeof *s);
-    if (sqlite3_prepare_v2(handle_of(db), sql, -1, &s->handle, NULL) != SQLITE_OK) {
-        failed(db, db->display, e);
+    if (sqlite3_prepare_v2(sqlite_handle(db), sql, -1, &s->handle, NULL) != SQLITE_OK) {
+        sqlite_failed(db, db->display, e);
         free(s);
         return NULL;
     }
@@ -370,7 +350,7 @@ static int sqlite_step_(struct db_stmt *s, struct err *e)
     if (code == SQLITE_ROW)
         return 1;
     if (code != SQLITE_DONE)
-        failed(s->db, s->db->display, e);
+        sqlite_failed(s->db, s->db->display, e);
     sqlite3_reset(h);
     return code == SQLITE_DONE ? 0 : -1;
 }
@@ -438,7 +418,7 @@ static bool sqlite_begin_read(struct db *db, struct err *e)
         return false;
     if (sqlite_exec_(db, "SELECT count(*) FROM sqlite_schema", e))
         return true;
-    sqlite3_exec(handle_of(db), "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_exec(sqlite_handle(db), "ROLLBACK", NULL, NULL, NULL);
     return false;
 }
 
@@ -450,80 +430,6 @@ static bool sqlite_begin_write(struct db *db, struct err *e)
 static bool sqlite_commit(struct db *db, struct err *e)
 {
     return sqlite_exec_(db, "COMMIT", e);
-}
-
-/* Copies all pages of a database into the main one of another connection. */
-static bool copy_pages(struct sqlite_db *from, struct sqlite_db *to, struct err *e)
-{
-    sqlite3_backup *b = sqlite3_backup_init(to->handle, "main", from->handle, "main");
-    if (b) {
-        int code;
-        do
-            code = sqlite3_backup_step(b, 4096);
-        while (code == SQLITE_OK && !err_interrupted());
-        sqlite3_backup_finish(b);
-        if (err_interrupted())
-            return err_set_interrupted(e);
-    }
-    return sqlite3_errcode(to->handle) == SQLITE_OK || failed(&to->base, to->base.display, e);
-}
-
-static bool copy_into(struct db *db, struct new_file *f, const char *file, struct err *e)
-{
-    struct db *copy = new_file_open(f, file, e);
-    bool ok = copy && copy_pages((struct sqlite_db *)db, (struct sqlite_db *)copy, e);
-    db_close(copy);
-    return ok;
-}
-
-static void remove_copy(void *f)
-{
-    new_file_remove(f);
-}
-
-/* The copy's group may be another one than that of the database. */
-static bool shut_out_others(const struct new_file *f, const struct stat *source, struct err *e)
-{
-    struct stat copy;
-    if (fstat(f->fd, &copy) == 0 &&
-        (copy.st_gid == source->st_gid || fchmod(f->fd, copy.st_mode & 0707) == 0))
-        return true;
-    return err_set(e, f->aside, "%s", strerror(errno));
-}
-
-/* path: of the file to be made, resolved. */
-static bool back_up(struct db *db, char *path, const char *file, struct err *e)
-{
-    const char *from = sqlite3_db_filename(handle_of(db), "main");
-    struct stat source;
-    struct new_file f;
-    if (stat(from, &source) != 0)
-        return err_set(e, from, "%s", strerror(errno));
-    char *dir = file_dirname(path);
-    bool ok = new_file_begin(&f, path, dir, source.st_mode & 0777, e);
-    free(dir);
-    if (!ok)
-        return false;
-    err_cleanup_push(remove_copy, &f);
-    ok = shut_out_others(&f, &source, e) && copy_into(db, &f, file, e) && new_file_publish(&f, e);
-    err_cleanup_pop();
-    new_file_remove(&f);
-    new_file_free(&f);
-    return ok;
-}
-
-static bool sqlite_backup_(struct db *db, const char *file, struct err *e)
-{
-    if (access(file, F_OK) == 0) {
-        err_set(e, file, "the file is there already");
-        return err_hint(e, "a backup never replaces a file; name another or remove this one");
-    }
-    char *path = new_file_resolve(file);
-    if (!path)
-        return err_set(e, file, "cannot be made: %s", strerror(errno));
-    bool ok = back_up(db, path, file, e);
-    free(path);
-    return ok;
 }
 
 const struct db_ops db_sqlite_ops = {
@@ -546,7 +452,7 @@ const struct db_ops db_sqlite_ops = {
     .begin_write = sqlite_begin_write,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
-    .backup = sqlite_backup_,
+    .backup = sqlite_backup,
     .columns_query = database_columns_sqlite,
     .table_query = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
 };

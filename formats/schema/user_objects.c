@@ -54,11 +54,10 @@ static struct sql_text copied_columns(int rev, const char *table)
     struct sql_text text = text_of(rev), list;
     char *insert = xasprintf("INSERT INTO %s%s", new_prefix, table);
     while (sql_statement(&text, &list)) {
-        struct sql_text rest;
         if (!sql_take(&list, insert) || sql_piece(&list).kind != SQL_GROUP || !sql_take(&list, "SELECT"))
             continue;
         struct sql_piece p;
-        rest = list;
+        struct sql_text rest = list;
         while ((p = sql_piece(&rest)).kind != SQL_NOTHING && !sql_is(p, "FROM"))
             ;
         list.end = p.text.at;

@@ -43,7 +43,7 @@ static void compare(struct db *db, bool wide)
             err_die(&e);
         struct buf name = {0};
         buf_addf(&name, "revision %s%s", schema_revisions[i].revision, wide ? " with wide ids" : "");
-        ok(same_as_server(db, i, wide), buf_str(&name));
+        ok(same_as_server(db, i, wide), "%s", buf_str(&name));
         buf_free(&name);
     }
     db_rollback(db);

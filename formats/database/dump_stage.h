@@ -1,0 +1,31 @@
+/* What dump.c, which reads and sorts, and dump_write.c, which writes, share. */
+#ifndef FORMATS_DBDUMP_STAGE_H
+#define FORMATS_DBDUMP_STAGE_H
+
+#include "common/buf.h"
+#include "common/sort.h"
+#include "formats/database/dump.h"
+#include "formats/database/fetch.h"
+
+/* Latest metrics of a database from before MLflow kept them: its points come sorted, the latest of each key
+ * last. */
+struct latest {
+    struct wire_decoder *decoder; /* NULL: the database has them */
+    bool have;
+    struct record best;     /* a metric */
+    struct buf run_id, key; /* its texts */
+};
+
+struct dbdump {
+    struct db *db;
+    const struct dbdump_options *o;
+    struct dbdump_result *result;
+    struct fetch *fetch;
+    struct sorter *stage;
+    struct buf key, data;
+    struct buf scope; /* SELECT of the ids of the experiments wanted; empty: all */
+    uint64_t id[2];   /* of the content, whatever its order */
+    struct latest latest;
+};
+
+#endif

@@ -1,0 +1,134 @@
+/* Writes the sorted records, and the latest metrics where the database has none. */
+#include "formats/database/dump_stage.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { WRITE_CHUNK = 64 << 10 };
+
+static void append_latest(struct dbdump *d, struct wire_counts *counts)
+{
+    const struct record *m = &d->latest.best;
+    struct record r;
+    if (!d->latest.have)
+        return;
+    record_init(&r, KIND_latest_metric);
+    r.v[F_latest_metric_run_id] = value_text(d->latest.run_id.data, d->latest.run_id.len);
+    r.v[F_latest_metric_key] = value_text(d->latest.key.data, d->latest.key.len);
+    r.v[F_latest_metric_step] = m->v[F_metric_step];
+    r.v[F_latest_metric_timestamp] = m->v[F_metric_timestamp];
+    r.v[F_latest_metric_value] = m->v[F_metric_value];
+    wire_encode(&r, &d->data);
+    counts->n[KIND_latest_metric]++;
+    d->result->counts.n[KIND_latest_metric]++;
+    d->latest.have = false;
+}
+
+static void keep_text(struct buf *out, const struct value *v)
+{
+    buf_reset(out);
+    buf_add(out, v->s, v->len);
+}
+
+static bool is_text(const struct buf *b, const struct value *v)
+{
+    return b->len == v->len && (v->len == 0 || memcmp(b->data, v->s, v->len) == 0);
+}
+
+/* At the greatest step and time the greatest value counts; NaN is 0 there and gives way to a 0 (revision
+ * 89d4b8295536, which made the table, leaves no choice between these two: SqlAlchemyStore keeps the first).
+ */
+static bool loses_to_best(const struct record *best, const struct record *r)
+{
+    const struct value *x = &best->v[F_metric_value], *y = &r->v[F_metric_value];
+    return best->v[F_metric_step].i == r->v[F_metric_step].i &&
+           best->v[F_metric_timestamp].i == r->v[F_metric_timestamp].i && isnan(y->f) && x->f == 0;
+}
+
+/* Sees every record that is written, and puts the latest metrics in front of what follows a key's last point.
+ */
+static bool follow_latest(struct dbdump *d, const struct sort_entry *item, struct wire_counts *counts,
+                          struct err *e)
+{
+    struct latest *l = &d->latest;
+    struct record r;
+    if (!l->decoder)
+        return true;
+    if ((unsigned char)item->data[0] != KIND_metric) {
+        append_latest(d, counts);
+        return true;
+    }
+    if (!wire_decode(l->decoder, item->data + 1, item->data_len - 1, &r, e))
+        return false;
+    bool same = l->have && is_text(&l->run_id, &r.v[F_metric_run_id]) && is_text(&l->key, &r.v[F_metric_key]);
+    if (same && loses_to_best(&l->best, &r))
+        return true;
+    if (!same)
+        append_latest(d, counts);
+    keep_text(&l->run_id, &r.v[F_metric_run_id]);
+    keep_text(&l->key, &r.v[F_metric_key]);
+    l->best = r; /* its numbers */
+    l->have = true;
+    return true;
+}
+
+static bool hand_over(struct dbdump *d, struct wire_writer *w, struct wire_counts *counts, struct err *e)
+{
+    bool ok = wire_write_encoded(w, d->data.data, d->data.len, counts) || err_copy(e, wire_writer_error(w));
+    buf_reset(&d->data);
+    memset(counts, 0, sizeof *counts);
+    return err_interrupted() ? err_set_interrupted(e) : ok;
+}
+
+/* A record that the sorter has in its file goes on in pieces; a point of a metric is needed whole. */
+static bool write_large(struct dbdump *d, struct wire_writer *w, const struct sort_entry *item,
+                        struct wire_counts *counts, struct err *e)
+{
+    struct buf piece = {0};
+    struct sort_entry whole = *item;
+    bool ok = sorter_read(d->stage, item, 0, 1, &piece, e);
+    unsigned char kind = ok ? (unsigned char)piece.data[0] : 0;
+    if (ok && d->latest.decoder) {
+        ok = kind != KIND_metric || sorter_read(d->stage, item, 0, item->data_len, &piece, e);
+        whole.data = piece.data;
+        ok = ok && follow_latest(d, &whole, counts, e);
+    }
+    ok = ok && hand_over(d, w, counts, e);
+    for (size_t at = 1, n; ok && at < item->data_len; at += n) {
+        n = item->data_len - at < WRITE_CHUNK ? item->data_len - at : WRITE_CHUNK;
+        counts->n[kind] += at == 1;
+        ok = sorter_read(d->stage, item, at, n, &d->data, e) && hand_over(d, w, counts, e);
+    }
+    buf_free(&piece);
+    return ok;
+}
+
+bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
+{
+    struct wire_counts counts = {0};
+    struct sort_entry item;
+    char source[33];
+    snprintf(source, sizeof source, "%016" PRIx64 "%016" PRIx64, d->id[0], d->id[1]);
+    if (!wire_write_header(w, source, 0, 1))
+        return err_copy(e, wire_writer_error(w));
+    int more = sorter_finish(d->stage, e) ? 1 : -1;
+    buf_reset(&d->data);
+    while (more > 0 && (more = sorter_next(d->stage, &item, e)) > 0) {
+        if (item.data) {
+            if (!follow_latest(d, &item, &counts, e))
+                return false;
+            counts.n[(unsigned char)item.data[0]]++;
+            buf_add(&d->data, item.data + 1, item.data_len - 1);
+            if (d->data.len >= WRITE_CHUNK && !hand_over(d, w, &counts, e))
+                return false;
+        } else if (!write_large(d, w, &item, &counts, e)) {
+            return false;
+        }
+    }
+    if (more < 0)
+        return false;
+    append_latest(d, &counts);
+    return hand_over(d, w, &counts, e) && (wire_write_trailer(w) || err_copy(e, wire_writer_error(w)));
+}
