@@ -343,12 +343,17 @@ END
     done
     sqlite3 a.db "CREATE TABLE p AS SELECT *, 7 AS mood FROM params; DROP TABLE params; ALTER TABLE p RENAME TO params"
     psql -qX -c "ALTER TABLE params DROP CONSTRAINT param_pk" -c "ALTER TABLE params ADD mood int" -c "UPDATE params SET mood = 7"
+    # rows of a partition are the table's
+    psql -qX -c "CREATE TABLE events (id int, a text) PARTITION BY RANGE (id)" -c "CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (0) TO (9)" \
+        -c "INSERT INTO events VALUES (1, 'x')"
     runs=$(sqlite3 a.db 'SELECT count(*) FROM runs') params=$(sqlite3 a.db 'SELECT count(*) FROM params')
     for u in sqlite:///a.db postgresql:///; do
         run_split sh -c "mldb-dump $u >b.mlr"
         assert_status 0
         assert_contains "$stderr" "; not read: wide (c65,c66,c67,c68,c69,c70)"
         ml-transform --json <b.mlr | jq -c 'select(.kind == "row") | [.table, .values]' >rows
+        [[ $u = sqlite* ]] || assert_equal "$(grep '^."events' rows)" '["events",{"id":1,"a":"x"}]'
+        refute_contains "$stderr" events_1
         grep -qxF '["we\"ird, one",{"a":1,"b,c":"two","S E L":"three"}]' rows
         assert_equal "$(grep -c '"b,\\"c":"nine"' rows)" "$runs"
         assert_equal "$(grep -c '^\["params",{"mood":7}]' rows)" "$params"

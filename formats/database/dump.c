@@ -423,7 +423,8 @@ static bool find_foreign_tables(struct dbdump *d, struct err *e)
         db_dialect(d->db) == DIALECT_SQLITE
             ? "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
               " ORDER BY name"
-            : "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename";
+            : "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
+              " AND relnamespace = quote_ident(current_schema())::regnamespace ORDER BY relname";
     struct db_stmt *s = db_prepare(d->db, sql, e);
     int more = s ? 1 : -1;
     while (more > 0 && (more = db_step(s, e)) > 0) {

@@ -87,6 +87,36 @@ static bool give_columns(struct found *f, const char *table, const char *const *
     return others_add(f->others, f->db, table, columns, fit, f->e);
 }
 
+/* Whether the table's rows are those of another one, too. */
+static bool is_partition(struct db *db, const char *table, bool *out, struct err *e)
+{
+    *out = false;
+    if (db_dialect(db) == DIALECT_SQLITE)
+        return true;
+    struct value name = value_str(table);
+    struct db_stmt *s = db_prepare(db,
+                                   "SELECT 1 FROM pg_class WHERE relispartition AND relname = :'table'"
+                                   " AND relnamespace = quote_ident(current_schema())::regnamespace",
+                                   e);
+    if (s)
+        db_bind(s, 1, &name);
+    int row = s ? db_step(s, e) : -1;
+    db_finalize(s);
+    *out = row > 0;
+    return row >= 0;
+}
+
+static bool give_whole(struct found *f, const char *table)
+{
+    bool partition;
+    if (!is_partition(f->db, table, &partition, f->e))
+        return false;
+    if (partition)
+        return true;
+    name_columns(f->read, table, NULL, 0);
+    return name_beyond(f, table) && others_add(f->others, f->db, table, NULL, 0, f->e);
+}
+
 /* Gives a table's columns, which stand side by side: all of them where none is known. */
 static bool give_table(const struct column *columns, size_t n, struct found *f)
 {
@@ -96,13 +126,7 @@ static bool give_table(const struct column *columns, size_t n, struct found *f)
         if (!columns[i].known)
             besides[n_besides++] = columns[i].name;
     const char *table = columns[0].table;
-    bool ok;
-    if (n_besides < n) {
-        ok = give_columns(f, table, besides, n_besides);
-    } else {
-        name_columns(f->read, table, NULL, 0);
-        ok = name_beyond(f, table) && others_add(f->others, f->db, table, NULL, 0, f->e);
-    }
+    bool ok = n_besides == n ? give_whole(f, table) : give_columns(f, table, besides, n_besides);
     free(besides);
     return ok;
 }
