@@ -71,7 +71,7 @@ $(BIN)/linked-$(notdir $(O)): FORCE
 $(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(O)/tools/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
 $(BIN)/ml-transform: $(O)/tools/ml-transform-options.o
-$(BIN)/mlruns-dump: $(O)/tools/mlruns-dump-roots.o $(O)/tools/mlruns-dump-options.o $(O)/tools/mlruns-dump-tick.o
+$(BIN)/mlruns-dump: $(O)/tools/mlruns-dump-roots.o $(O)/tools/mlruns-dump-options.o $(O)/tools/tick.o
 
 units: $(UNITS:%=$(BUILD)/unit/%)
 $(UNITS:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(O)/tests/unit/%.o $(LIB) $(BIN)/linked-$(notdir $(O))

@@ -497,7 +497,7 @@ assert_idle() {
     cp -r mlruns other
     run_split mlruns-dump --since state --next-state state.new other
     assert_status 2
-    assert_contains "$stderr" "the state is of the file store $(pwd -P)/mlruns, not of $(pwd -P)/other"
+    assert_contains "$stderr" "the state is of the source $(pwd -P)/mlruns, not of $(pwd -P)/other"
     run_split mlruns-dump --since state --next-state state.new --relocate mlruns
     assert_status 2
     assert_contains "$stderr" "of other options"

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -14,14 +15,16 @@
 #include "formats/database/dump.h"
 #include "formats/schema/schema.h"
 #include "formats/stream/wire.h"
+#include "formats/database/tick.h"
 #include "tools/database.h"
+#include "tools/tick.h"
 
 struct options {
     struct others others; /* of a revision that is not known */
     struct buf warning;
     struct opt_list experiments, workspaces;
     bool registry, with_secrets, skip_malformed, no_warnings;
-    const char *tmpdir;
+    const char *tmpdir, *since, *next_state;
 };
 
 static const struct opt table[] = {
@@ -38,6 +41,12 @@ static const struct opt table[] = {
      OPT_AT(struct options, skip_malformed)},
     {OPT_FLAG, 0, "no-warnings", NULL, "errors only: for a second reading of what was warned of",
      OPT_AT(struct options, no_warnings)},
+    {OPT_STRING, 0, "since", "STATE",
+     "SQLite: only what has changed since the tick that STATE is of;\neverything if there is no such file so "
+     "far",
+     OPT_AT(struct options, since)},
+    {OPT_STRING, 0, "next-state", "FILE", "SQLite: write the state for the next tick to FILE",
+     OPT_AT(struct options, next_state)},
     {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the database)",
      OPT_AT(struct options, tmpdir)},
     {.type = OPT_END},
@@ -86,52 +95,162 @@ static void print_notes(const struct dbdump_result *r)
     }
 }
 
-int main(int argc, char **argv)
+static void check_options(const struct options *o)
 {
-    static struct options o = {.tmpdir = NULL};
-    struct db_url u;
-    struct err e;
-    struct dbdump_result result;
-    malloc_setup();
-    err_program_set(argv[0]);
-    io_claim_standard_files();
-    int first = opt_parse(&spec, argc, argv, &o);
-    err_warnings_set(!o.no_warnings);
     if (isatty(STDOUT_FILENO))
         opt_usage_error(&spec, "the record stream is binary: redirect standard output");
-    err_catch_signals();
-    struct db *db = open_database(argv + first, &o, &u);
+    if (o->since && !o->next_state)
+        opt_usage_error(&spec, "--since goes with --next-state");
+    if (o->since && strcmp(o->since, o->next_state) == 0)
+        opt_usage_error(&spec, "--since and --next-state must be two files");
+}
+
+/* What every tick of a state must have been asked alike; malloc'ed. */
+static char *text_of(const struct options *o)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < o->experiments.len; i++)
+        buf_addf(&text, "--experiment %s ", o->experiments.items[i]);
+    for (size_t i = 0; i < o->workspaces.len; i++)
+        buf_addf(&text, "--workspace %s ", o->workspaces.items[i]);
+    buf_addf(&text, "%s%s", o->registry ? "--registry " : "", o->with_secrets ? "--with-secrets " : "");
+    return text.data ? text.data : xstrdup("");
+}
+
+/* Begins a tick once its header's source is known. */
+static void start_tick(struct tick *t, const struct db_url *u, const struct options *o, struct wire_header *h)
+{
+    char *options = text_of(o), *real = xrealpath(u->path);
+    tick_start(t, u->display, real ? real : u->path, options, h->source);
+    tick_header(t, h);
+    free(options);
+    free(real);
+}
+
+static void finish(struct wire_writer *w)
+{
+    struct err e;
+    if (!wire_write_trailer(w))
+        err_die(wire_writer_error(w));
+    if (!wire_writer_close(w, &e))
+        err_die(&e);
+}
+
+/* A tick of a file that has not changed: nothing is read. */
+static void write_idle(struct tick *t, struct dbtick *d, const struct db_url *u, const struct options *o)
+{
+    struct wire_header h;
+    struct err e;
+    wire_header_init(&h, state_head(t->old)->stream, 0, 1);
+    start_tick(t, u, o, &h);
+    struct wire_writer *w = wire_writer_new(STDOUT_FILENO, "standard output");
+    if (!wire_write_header_copy(w, &h))
+        err_die(wire_writer_error(w));
+    if (!dbtick_keep(d, t->next, &e))
+        err_die(&e);
+    tick_commit(t);
+    finish(w);
+}
+
+static void print_gone(const struct dbtick *t, const struct db_url *u)
+{
+    struct buf text = {0};
+    for (int k = 0; k < KIND_COUNT; k++)
+        if (dbtick_gone(t, (enum kind)k))
+            buf_addf(&text, "%s%s %" PRIu64, text.len ? ", " : "", kinds[k].plural,
+                     dbtick_gone(t, (enum kind)k));
+    if (text.len)
+        err_note("%s: gone since the last tick, which is not passed on: %s", u->display, buf_str(&text));
+    buf_free(&text);
+}
+
+static void write_all(struct dbdump *d, struct tick *t, struct dbtick *changes, const struct db_url *u,
+                      const struct options *o)
+{
+    struct wire_header h;
+    struct err e;
+    dbdump_header(d, &h);
+    if (t)
+        start_tick(t, u, o, &h);
+    struct wire_writer *w = wire_writer_new(STDOUT_FILENO, "standard output");
+    if ((t && !dbtick_settle(changes, t->next, &e)) || !dbdump_write(d, &h, w, &e))
+        err_die(&e);
+    if (t) {
+        tick_commit(t);
+        print_gone(changes, u);
+    }
+    finish(w);
+}
+
+/* Reads the database and writes it, or what of it has changed. Returns the number of problems. */
+static uint64_t dump(char **operands, struct options *o, struct db_url *u, struct tick *t,
+                     struct dbtick **changes)
+{
+    struct dbdump_result result;
+    struct err e;
+    struct db *db = open_database(operands, o, u);
+    if (t && u->dialect != DIALECT_SQLITE)
+        opt_usage_error(&spec, "--next-state is for SQLite files: a server's tables have no marks of change");
+    if (t && !(*changes = dbtick_new(u->path, t->old, t->reading.began, o->tmpdir, &e)))
+        err_die(&e);
+    if (t && dbtick_is_idle(*changes)) {
+        write_idle(t, *changes, u, o);
+        return 0;
+    }
     struct dbdump_options how = {
-        .experiments = o.experiments.items,
-        .n_experiments = o.experiments.len,
-        .workspaces = o.workspaces.items,
-        .n_workspaces = o.workspaces.len,
-        .registry = o.registry,
-        .with_secrets = o.with_secrets,
-        .tmpdir = o.tmpdir,
+        .experiments = o->experiments.items,
+        .n_experiments = o->experiments.len,
+        .workspaces = o->workspaces.items,
+        .n_workspaces = o->workspaces.len,
+        .registry = o->registry,
+        .with_secrets = o->with_secrets,
+        .tmpdir = o->tmpdir,
         .problem = take_problem,
-        .arg = &o,
-        .others = &o.others,
-        .skip_malformed = o.skip_malformed,
+        .arg = o,
+        .others = &o->others,
+        .skip_malformed = o->skip_malformed,
+        .tick = *changes,
     };
     progress_start("reading", "records", 0);
     struct dbdump *d = dbdump_read(db, &how, &result, &e);
     progress_end();
     if (!d)
         err_die(&e);
-    if (result.problems && !o.skip_malformed) {
-        err_print(u.display, "%" PRIu64 " records are against MLflow's types", result.problems);
+    if (result.problems && !o->skip_malformed) {
+        err_print(u->display, "%" PRIu64 " records are against MLflow's types", result.problems);
         err_print_hint("mend them, or leave them out with --skip-malformed");
         exit(EXIT_TROUBLE);
     }
-    struct wire_writer *w = wire_writer_new(STDOUT_FILENO, "standard output");
-    if (!dbdump_write(d, w, &e) || !wire_writer_close(w, &e))
-        err_die(&e);
+    write_all(d, t, *changes, u, o);
     print_notes(&result);
+    uint64_t problems = result.problems;
     dbdump_free(d);
     dbdump_result_free(&result);
+    return problems;
+}
+
+int main(int argc, char **argv)
+{
+    static struct options o = {.tmpdir = NULL};
+    static struct tick tick;
+    struct dbtick *changes = NULL;
+    struct db_url u;
+    malloc_setup();
+    err_program_set(argv[0]);
+    io_claim_standard_files();
+    int first = opt_parse(&spec, argc, argv, &o);
+    err_warnings_set(!o.no_warnings);
+    check_options(&o);
+    err_catch_signals();
+    if (o.next_state) {
+        tick_open(&tick, o.since, o.next_state);
+        o.skip_malformed = true; /* stops no tick */
+    }
+    uint64_t problems = dump(argv + first, &o, &u, o.next_state ? &tick : NULL, &changes);
+    dbtick_free(changes);
+    tick_close(&tick);
     others_free(&o.others);
     buf_free(&o.warning);
     db_url_free(&u);
-    return result.problems ? EXIT_ANSWER_NO : EXIT_DONE;
+    return problems ? EXIT_ANSWER_NO : EXIT_DONE;
 }

@@ -14,7 +14,7 @@
 #include "formats/stream/wire.h"
 #include "tools/mlruns-dump-options.h"
 #include "tools/mlruns-dump-roots.h"
-#include "tools/mlruns-dump-tick.h"
+#include "tools/tick.h"
 
 /* What the readers hand over, one at a time. */
 struct dump {
@@ -185,11 +185,12 @@ static void start(struct dump *d, const struct mlruns_selection *selection)
     mlruns_source(d->store, selection, source);
     wire_header_init(&h, source, (int64_t)selection->shard, (int64_t)selection->shards);
     if (d->tick) {
-        char *options = options_text(d->options);
+        char *options = options_text(d->options), *real = mlruns_real_path(d->store);
 
-        tick_start(d->tick, d->store, options, source);
+        tick_start(d->tick, mlruns_path(d->store), real, options, source);
         tick_header(d->tick, &h);
         free(options);
+        free(real);
     }
     wire_write_header_copy(d->out, &h);
 }

@@ -9,23 +9,13 @@
 #include "common/array.h"
 #include "common/progress.h"
 #include "formats/database/row_cursor.h"
+#include "formats/database/tick.h"
 #include "formats/database/sql_text.h"
 #include "formats/record/sort_key.h"
 
 enum {
     STAGE_MEMORY = 16 << 20, /* bytes */
     MAX_DEPTH = 4,           /* of tables that belong to others */
-};
-
-/* The parts of the stream, in order. */
-enum phase {
-    PHASE_EXPERIMENTS,
-    PHASE_RUNS,
-    PHASE_TRACES,
-    PHASE_MODELS,
-    PHASE_REGISTRY,
-    PHASE_ROWS,
-    PHASE_SKIPPED
 };
 
 void dbdump_free(struct dbdump *d)
@@ -253,6 +243,12 @@ static bool put(struct dbdump *d, const struct record *r, struct err *e)
     wire_encode(r, data);
     for (int i = 0; i < 2; i++)
         d->id[i] += XXH3_64bits_withSeed(data->data, data->len, (XXH64_hash_t)i);
+    if (d->o->tick) { /* its identity goes with it, behind its bytes */
+        struct id_key id;
+        if (!dbtick_see(d->o->tick, r, &d->key, data->data, data->len, &id, e))
+            return false;
+        buf_add(data, &id, sizeof id);
+    }
     d->result->counts.n[r->kind->kind]++;
     progress_add(1);
     if (err_interrupted())
@@ -286,7 +282,9 @@ static bool kind_problem(struct dbdump *d, const struct record *r, const struct 
 {
     struct buf name = {0};
     record_describe(r, &name);
-    bool ok = problem(d, r, buf_str(&name), why->what, e);
+    make_key(r, &d->key);
+    bool ok = (!d->o->tick || dbtick_see_malformed(d->o->tick, r, &d->key, e)) &&
+              problem(d, r, buf_str(&name), why->what, e);
     buf_free(&name);
     return ok;
 }
@@ -369,7 +367,9 @@ static bool row_problem(struct dbdump *d, const struct row_table *t, const struc
     buf_adds(&name, "Row ");
     row_describe(t, entries, n, &name);
     snprintf(why, sizeof why, "column '%s' is against its type", rows_misfit(c));
-    bool ok = problem(d, r, buf_str(&name), why, e);
+    make_row_key(t, entries, n, &d->key);
+    bool ok = (!d->o->tick || dbtick_see_malformed(d->o->tick, r, &d->key, e)) &&
+              problem(d, r, buf_str(&name), why, e);
     buf_free(&name);
     return ok;
 }

@@ -21,6 +21,7 @@ struct dbdump_options {
     void *arg;
     const struct others *others; /* read too, for a revision that is not known; or NULL */
     bool skip_malformed;         /* such records become `skipped` ones */
+    struct dbtick *tick;         /* of a sync: see tick.h; or NULL */
 };
 
 struct dbdump_result {
@@ -36,8 +37,11 @@ struct dbdump;
  * result. */
 struct dbdump *dbdump_read(struct db *db, const struct dbdump_options *o, struct dbdump_result *out,
                            struct err *e);
-/* Writes header, records and trailer. */
-bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e);
+/* The header of what was read, to which a tick adds its state. */
+void dbdump_header(const struct dbdump *d, struct wire_header *h);
+/* Writes header and records, of a tick that is not the first those that changed (dbtick_settle comes before);
+ * the trailer is the caller's. */
+bool dbdump_write(struct dbdump *d, const struct wire_header *h, struct wire_writer *w, struct err *e);
 void dbdump_free(struct dbdump *d); /* NULL is fine */
 void dbdump_result_free(struct dbdump_result *r);
 

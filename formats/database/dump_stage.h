@@ -16,6 +16,17 @@ struct latest {
     struct buf run_id, key; /* its texts */
 };
 
+/* The parts of the stream, in order. */
+enum phase {
+    PHASE_EXPERIMENTS,
+    PHASE_RUNS,
+    PHASE_TRACES,
+    PHASE_MODELS,
+    PHASE_REGISTRY,
+    PHASE_ROWS,
+    PHASE_SKIPPED
+};
+
 struct dbdump {
     struct db *db;
     const struct dbdump_options *o;

@@ -1,5 +1,6 @@
 /* Writes the sorted records, and the latest metrics where the database has none. */
 #include "formats/database/dump_stage.h"
+#include "formats/database/tick.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -47,6 +48,12 @@ static bool loses_to_best(const struct record *best, const struct record *r)
            best->v[F_metric_timestamp].i == r->v[F_metric_timestamp].i && isnan(y->f) && x->f == 0;
 }
 
+/* A staged record is its kind, its encoding, and in a tick its identity, of so many bytes. */
+static size_t tail_len(const struct dbdump *d)
+{
+    return d->o->tick ? sizeof(struct id_key) : 0;
+}
+
 /* Sees every record that is written, and puts the latest metrics in front of what follows a key's last point.
  */
 static bool follow_latest(struct dbdump *d, const struct sort_entry *item, struct wire_counts *counts,
@@ -60,7 +67,7 @@ static bool follow_latest(struct dbdump *d, const struct sort_entry *item, struc
         append_latest(d, counts);
         return true;
     }
-    if (!wire_decode(l->decoder, item->data + 1, item->data_len - 1, &r, e))
+    if (!wire_decode(l->decoder, item->data + 1, item->data_len - 1 - tail_len(d), &r, e))
         return false;
     bool same = l->have && is_text(&l->run_id, &r.v[F_metric_run_id]) && is_text(&l->key, &r.v[F_metric_key]);
     if (same && loses_to_best(&l->best, &r))
@@ -88,6 +95,7 @@ static bool write_large(struct dbdump *d, struct wire_writer *w, const struct so
 {
     struct buf piece = {0};
     struct sort_entry whole = *item;
+    size_t end = item->data_len - tail_len(d);
     bool ok = sorter_read(d->stage, item, 0, 1, &piece, e);
     unsigned char kind = ok ? (unsigned char)piece.data[0] : 0;
     if (ok && d->latest.decoder) {
@@ -96,8 +104,8 @@ static bool write_large(struct dbdump *d, struct wire_writer *w, const struct so
         ok = ok && follow_latest(d, &whole, counts, e);
     }
     ok = ok && hand_over(d, w, counts, e);
-    for (size_t at = 1, n; ok && at < item->data_len; at += n) {
-        n = item->data_len - at < WRITE_CHUNK ? item->data_len - at : WRITE_CHUNK;
+    for (size_t at = 1, n; ok && at < end; at += n) {
+        n = end - at < WRITE_CHUNK ? end - at : WRITE_CHUNK;
         counts->n[kind] += at == 1;
         ok = sorter_read(d->stage, item, at, n, &d->data, e) && hand_over(d, w, counts, e);
     }
@@ -105,30 +113,61 @@ static bool write_large(struct dbdump *d, struct wire_writer *w, const struct so
     return ok;
 }
 
-bool dbdump_write(struct dbdump *d, struct wire_writer *w, struct err *e)
+/* A record of a delta: written if it is new or has changed, or goes before such ones. */
+static bool write_changed(struct dbdump *d, struct wire_writer *w, const struct sort_entry *item,
+                          struct wire_counts *counts, struct err *e)
+{
+    struct sort_entry whole = *item;
+    struct buf large = {0};
+    struct id_key id;
+    if (!item->data && !sorter_read(d->stage, item, 0, item->data_len, &large, e))
+        return false;
+    whole.data = item->data ? item->data : large.data;
+    size_t end = item->data_len - sizeof id;
+    memcpy(&id, whole.data + end, sizeof id);
+    unsigned char kind = (unsigned char)whole.data[0];
+    bool wanted = kind == KIND_skipped || dbtick_change(d->o->tick, id) != DBTICK_SAME;
+    bool alone = (unsigned char)item->key[0] >= PHASE_ROWS;
+    bool ok =
+        (!wanted || follow_latest(d, &whole, counts, e)) &&
+        dbtick_write(d->o->tick, (enum kind)kind, id, alone, whole.data + 1, end - 1, &d->data, counts, e);
+    buf_free(&large);
+    return ok && (d->data.len < WRITE_CHUNK || hand_over(d, w, counts, e));
+}
+
+static bool write_whole(struct dbdump *d, struct wire_writer *w, const struct sort_entry *item,
+                        struct wire_counts *counts, struct err *e)
+{
+    if (!item->data)
+        return write_large(d, w, item, counts, e);
+    if (!follow_latest(d, item, counts, e))
+        return false;
+    counts->n[(unsigned char)item->data[0]]++;
+    buf_add(&d->data, item->data + 1, item->data_len - 1 - tail_len(d));
+    return d->data.len < WRITE_CHUNK || hand_over(d, w, counts, e);
+}
+
+void dbdump_header(const struct dbdump *d, struct wire_header *h)
+{
+    char source[33];
+    snprintf(source, sizeof source, "%016" PRIx64 "%016" PRIx64, d->id[0], d->id[1]);
+    wire_header_init(h, source, 0, 1);
+}
+
+bool dbdump_write(struct dbdump *d, const struct wire_header *h, struct wire_writer *w, struct err *e)
 {
     struct wire_counts counts = {0};
     struct sort_entry item;
-    char source[33];
-    snprintf(source, sizeof source, "%016" PRIx64 "%016" PRIx64, d->id[0], d->id[1]);
-    if (!wire_write_header(w, source, 0, 1))
+    bool delta = d->o->tick && dbtick_is_delta(d->o->tick);
+    if (!wire_write_header_copy(w, h))
         return err_copy(e, wire_writer_error(w));
     int more = sorter_finish(d->stage, e) ? 1 : -1;
     buf_reset(&d->data);
-    while (more > 0 && (more = sorter_next(d->stage, &item, e)) > 0) {
-        if (item.data) {
-            if (!follow_latest(d, &item, &counts, e))
-                return false;
-            counts.n[(unsigned char)item.data[0]]++;
-            buf_add(&d->data, item.data + 1, item.data_len - 1);
-            if (d->data.len >= WRITE_CHUNK && !hand_over(d, w, &counts, e))
-                return false;
-        } else if (!write_large(d, w, &item, &counts, e)) {
+    while (more > 0 && (more = sorter_next(d->stage, &item, e)) > 0)
+        if (!(delta ? write_changed : write_whole)(d, w, &item, &counts, e))
             return false;
-        }
-    }
     if (more < 0)
         return false;
     append_latest(d, &counts);
-    return hand_over(d, w, &counts, e) && (wire_write_trailer(w) || err_copy(e, wire_writer_error(w)));
+    return hand_over(d, w, &counts, e);
 }

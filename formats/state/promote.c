@@ -17,6 +17,9 @@ struct state_promotion {
     struct spill *spill;
     struct idmap *unsent;
     bool mapped; /* something was added to the map */
+    bool looked, of_database;
+    bool failed; /* error says why */
+    struct err error;
     struct buf key, value, item;
 };
 
@@ -51,9 +54,33 @@ static struct id_key unit_key(enum kind kind, const char *id, size_t len)
     return id_key((unsigned)kind, &v, 1);
 }
 
+/* Whether the state is of a database, which has no units by which to mark what was not sent. */
+static bool is_of_database(struct state_promotion *p)
+{
+    struct state_cursor c;
+    struct state_unit u;
+    if (!p->looked) {
+        p->looked = true;
+        state_cursor_init(&c, p->state);
+        p->of_database = state_unit_next(&c, &u, &p->error) > 0 && u.kind == KIND_row;
+        state_cursor_free(&c);
+    }
+    return p->of_database;
+}
+
 void state_promotion_unsent(struct state_promotion *p, enum kind kind, const char *id, size_t len)
 {
-    idmap_add(p->unsent, unit_key(kind == KIND_prompt ? KIND_registered_model : kind, id, len), 1);
+    enum kind unit = kind == KIND_prompt ? KIND_registered_model : kind;
+    struct buf key = {0};
+    if (!is_of_database(p)) {
+        idmap_add(p->unsent, unit_key(unit, id, len), 1);
+        return;
+    }
+    buf_add(&key, kinds[unit].name, strlen(kinds[unit].name) + 1);
+    buf_add(&key, id, len);
+    struct state_map_entry m = {{STATE_UNSENT_KIND, strlen(STATE_UNSENT_KIND)}, {key.data, key.len}, {"", 0}};
+    p->failed |= !state_promotion_map(p, &m, &p->error);
+    buf_free(&key);
 }
 
 /* -- the map: entries of the state and those added, in one order */
@@ -183,6 +210,10 @@ bool state_promotion_commit(struct state_promotion *p, uint64_t generation, cons
 {
     struct state_head head = *state_head(p->state);
     bool same = head.generation == generation && !p->mapped && idmap_len(p->unsent) == 0;
+    if (p->failed) {
+        *e = p->error;
+        return false;
+    }
     if (same) /* as it is after an idle tick */
         return state_rename(p->state, path, e);
     head.generation = generation;

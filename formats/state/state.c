@@ -149,7 +149,7 @@ static const struct {
     char letter;
 } unit_kinds[] = {
     {KIND_experiment, 'e'},       {KIND_run, 'r'}, {KIND_trace, 't'}, {KIND_logged_model, 'l'},
-    {KIND_registered_model, 'm'},
+    {KIND_registered_model, 'm'}, {KIND_row, 'd'},
 };
 enum { N_UNIT_KINDS = sizeof unit_kinds / sizeof unit_kinds[0] };
 
@@ -553,15 +553,23 @@ bool state_write_copy(struct state_writer *w, struct state_cursor *c, uint64_t f
 
 bool state_write_map_of(struct state_writer *w, const struct state *s, struct err *e)
 {
+    static const char unsent[] = STATE_UNSENT_KIND;
     struct state_cursor c;
     struct state_map_entry entry;
-    int got;
+    struct buf item = {0};
+    bool ok = true;
+    int got = 0;
     state_cursor_init(&c, s);
-    while ((got = state_map_next(&c, &entry, e)) > 0)
-        ;
-    bool ok = got == 0 && state_write_copy(w, &c, s->first, c.next, e);
+    while (ok && (got = state_map_next(&c, &entry, e)) > 0) {
+        if (entry.kind.len == strlen(unsent) && memcmp(entry.kind.s, unsent, entry.kind.len) == 0)
+            continue;
+        buf_reset(&item);
+        state_encode_map(&item, &entry);
+        ok = state_write(w, item.data, item.len, e);
+    }
+    buf_free(&item);
     state_cursor_free(&c);
-    return ok;
+    return ok && got == 0;
 }
 
 bool state_rename(const struct state *s, const char *path, struct err *e)

@@ -76,6 +76,10 @@ struct state_map_entry {
 /* 1: the next entry, whose texts live until the next call; 0: the end; -1: error. */
 int state_map_next(struct state_cursor *c, struct state_map_entry *out, struct err *e);
 
+/* The kind of the entries by which units of a database's state are marked as not sent: key: the owner's kind,
+ * NUL, its id. Only the next tick has them. */
+#define STATE_UNSENT_KIND "unsent"
+
 /* A unit: what the producer reads and sends as one, with all that is in it: an experiment with tags and
  * datasets, a run, a trace, a logged model, a registered model (or prompt) with its versions. */
 enum state_unit_flag {
@@ -84,7 +88,8 @@ enum state_unit_flag {
 };
 struct state_unit {
     unsigned flags;
-    enum kind kind;        /* experiment, run, trace, logged_model or registered_model */
+    enum kind kind;        /* experiment, run, trace, logged_model, registered_model; row: a database's, see
+                              database/tick.h */
     struct state_text key; /* its place in the walk: units are sorted by memcmp of their keys */
     struct state_text id;  /* run_id, …, name of a registered model */
     uint64_t from;         /* its place in the file */
@@ -137,7 +142,7 @@ bool state_write(struct state_writer *w, const void *data, size_t len, struct er
 /* Appends the items of s from `from` on up to `to`. */
 bool state_write_copy(struct state_writer *w, struct state_cursor *c, uint64_t from, uint64_t to,
                       struct err *e);
-/* Appends all map entries of s as they are. */
+/* Appends the map of s, but for STATE_UNSENT_KIND. */
 bool state_write_map_of(struct state_writer *w, const struct state *s, struct err *e);
 /* Gives a state that is whole another name, in place of what had it. */
 bool state_rename(const struct state *s, const char *path, struct err *e);

@@ -1,5 +1,5 @@
-/* A tick of a sync in mlruns-dump. */
-#include "tools/mlruns-dump-tick.h"
+/* A tick of a sync in a program that dumps. */
+#include "tools/tick.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,18 +43,19 @@ static void drop_next(void *arg)
     t->next = NULL;
 }
 
-void tick_start(struct tick *t, const struct mlruns *store, const char *options, const char *stream_source)
+void tick_start(struct tick *t, const char *name, const char *where, const char *options,
+                const char *stream_source)
 {
     struct err e;
-    t->store = store;
-    t->source = mlruns_real_path(store);
+    t->name = name;
+    t->source = xstrdup(where);
     t->options = xstrdup(options);
     t->head = (struct state_head){.time = t->reading.began, .source = t->source, .options = t->options};
     snprintf(t->head.stream, sizeof t->head.stream, "%s", stream_source);
     if (t->old) {
         const struct state_head *old = state_head(t->old);
         if (strcmp(old->source, t->source) != 0)
-            other_state(t, "the file store", old->source, t->source);
+            other_state(t, "the source", old->source, t->source);
         if (strcmp(old->options, options) != 0)
             other_state(t, "other options:", old->options, options);
         t->head.generation = old->generation;
@@ -96,7 +97,7 @@ static void copy_state(void *ctx, uint64_t from, uint64_t to)
 
 static void say(const struct tick *t, uint64_t n, const char *path, const char *reason, const char *rest)
 {
-    char *where = xasprintf("%s/%s", mlruns_path(t->store), path);
+    char *where = xasprintf("%s/%s", t->name, path);
     if (n <= MAX_TOLD)
         err_note("%s: %s%s", where, reason, rest);
     else
@@ -131,10 +132,9 @@ void tick_commit(struct tick *t)
     if (!state_next_commit(t->next, &e))
         err_die(&e);
     if (t->held > 0)
-        err_note("%s: %" PRIu64 " held back for the next tick", mlruns_path(t->store), t->held);
+        err_note("%s: %" PRIu64 " held back for the next tick", t->name, t->held);
     if (t->gone > 0)
-        err_note("%s: %" PRIu64 " gone since the last tick, which is not passed on", mlruns_path(t->store),
-                 t->gone);
+        err_note("%s: %" PRIu64 " gone since the last tick, which is not passed on", t->name, t->gone);
 }
 
 void tick_close(struct tick *t)

@@ -1,0 +1,187 @@
+#!/usr/bin/env bats
+# mldb-dump --since: SQLite files that go on growing. Ticks have a clock of their own (tests/later.c).
+
+load helpers
+
+setup_file() {
+    "${CC:-cc}" -shared -fPIC -O1 -o "$BATS_FILE_TMPDIR/later.so" "$ROOT/tests/later.c" -ldl
+}
+
+setup() {
+    work
+    ml-load -q --release 3.17 sqlite:///m.db <"$ROOT/tests/data/streams/1.0-database.mlr"
+    DELTAS=
+    N=0
+    LATER=600
+    RUN=2e0c8ec1303343bbb3b00caf2717ea34
+}
+
+at() { # SECONDS COMMAND...
+    local seconds=$1
+    shift
+    env LD_PRELOAD="$BATS_FILE_TMPDIR/later.so" ASAN_OPTIONS=verify_asan_link_order=0 LATER="$seconds" "$@"
+}
+
+tick() { # [ARGUMENT...]
+    status=0
+    LATER=$((LATER + 300))
+    at $LATER mldb-dump -v --since state --next-state state.new "$@" sqlite:///m.db >tick.mlr 2>err || status=$?
+    stderr=$(cat err)
+    [ $status -eq 2 ] || promote
+}
+
+promote() {
+    mv state.new state
+    N=$((N + 1))
+    cp tick.mlr tick-$N.mlr
+    DELTAS="$DELTAS tick-$N.mlr"
+}
+
+sent() { # PROGRAM
+    ml-transform -q --json <tick.mlr | jq -r "select(.kind != \"header\" and .kind != \"trailer\") | $1" | sort | xargs -d '\n'
+}
+
+kinds_sent() {
+    sent '.kind + (if .partial then ":" + .partial else "" end)'
+}
+
+assert_whole() {
+    python3 "$ROOT/tests/apply_deltas.py" $DELTAS >made
+    mldb-dump -q sqlite:///m.db >full.mlr
+    python3 "$ROOT/tests/apply_deltas.py" full.mlr >wanted
+    cmp made wanted || { diff made wanted >&2; false; }
+}
+
+@test "the first tick is a whole of format 1, the second empty" {
+    tick
+    assert_status 0
+    mldb-dump -q sqlite:///m.db >plain.mlr
+    cmp <(ml-transform --json <plain.mlr | sed '1d;$d') <(ml-transform --json <tick.mlr | sed '1d;$d')
+    assert_equal "$(ml-transform --json <tick.mlr | head -1 | jq -c '[.format, .base]')" "[1,null]"
+    tick
+    assert_equal "$(kinds_sent)" ""
+    assert_equal "$(ml-transform --json <tick.mlr | head -1 | jq -c '[.format, .base]')" "[2,0]"
+}
+
+@test "what changed: rows, points, parents with their marks; what did not is not sent" {
+    tick
+    sqlite3 m.db "UPDATE tags SET value = 'v' WHERE key = 'mlflow.runName' AND run_uuid = '$RUN'"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:unchanged run:unchanged tag"
+    sqlite3 m.db "UPDATE runs SET end_time = 1 WHERE run_uuid = '$RUN';
+        INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ('new', 1, 1, '$RUN', 1, 0);
+        INSERT INTO latest_metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ('new', 1, 1, '$RUN', 1, 0)"
+    tick
+    assert_equal "$(kinds_sent)" "experiment:unchanged latest_metric metric run:changed"
+    sqlite3 m.db "UPDATE experiments SET name = 'renamed' WHERE experiment_id = 537708342419121040;
+        INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace) VALUES (99, 'new', 'active', 'default');
+        INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage, status, start_time, user_id) VALUES ('fresh', 99, 'active', 'RUNNING', 1, 'u');
+        INSERT INTO params VALUES ('p', 'v', 'fresh');
+        UPDATE model_versions SET description = 'd' WHERE version = 1;
+        UPDATE spans SET content = '{}'; UPDATE scorer_versions SET serialized_scorer = '[]'"
+    tick
+    assert_equal "$(sent 'select(.kind == "experiment") | "\(.experiment_id) \(.partial)"')" "537708342419121040 changed 99 null"
+    assert_equal "$(sent 'select(.kind == "run") | "\(.run_id) \(.partial)"')" "fresh null"
+    assert_equal "$(sent 'select(.kind == "row") | .table')" "scorer_versions spans"
+    assert_equal "$(sent 'select(.kind == "trace") | .partial')" unchanged
+    assert_whole
+    tick
+    assert_equal "$(kinds_sent)" ""
+}
+
+@test "what is gone is counted by kind, and not passed on; what comes back is sent again" {
+    tick
+    sqlite3 m.db "PRAGMA foreign_keys = ON; CREATE TABLE kept AS SELECT * FROM params; DELETE FROM params"
+    tick
+    assert_equal "$(kinds_sent)" ""
+    assert_contains "$stderr" "gone since the last tick, which is not passed on: Params 8"
+    sqlite3 m.db "INSERT INTO params SELECT * FROM kept WHERE run_uuid = '$RUN'; DROP TABLE kept"
+    tick
+    sent .kind | tr ' ' '\n' | grep -qx param
+}
+
+@test "rows written again as they were, a vacuum and another time are no changes" {
+    tick
+    sqlite3 m.db "UPDATE tags SET value = value; VACUUM"
+    tick
+    assert_equal "$(kinds_sent)" ""
+    touch m.db
+    tick
+    assert_equal "$(kinds_sent)" ""
+}
+
+@test "a commit in WAL mode leaves the file as it is, and is noticed" {
+    tick
+    python3 - "$RUN" <<'END' &
+import sqlite3, sys, time, os
+db = sqlite3.connect("m.db", isolation_level=None)
+db.execute("PRAGMA journal_mode = WAL")
+db.execute("PRAGMA wal_autocheckpoint = 0")
+db.execute("INSERT INTO tags VALUES ('wal', '1', ?)", (sys.argv[1],))
+open("ready", "w").close()
+while not os.path.exists("go"): time.sleep(0.01)
+db.execute("UPDATE tags SET value = '2' WHERE key = 'wal'")
+open("done", "w").close()
+while not os.path.exists("end"): time.sleep(0.01)
+END
+    writer=$!
+    while [ ! -e ready ]; do sleep 0.01; done
+    tick
+    assert_equal "$(sent 'select(.kind == "tag") | .value')" 1
+    tick
+    assert_equal "$(kinds_sent)" ""
+    touch -r m.db stamp
+    touch go
+    while [ ! -e done ]; do sleep 0.01; done
+    [ ! m.db -nt stamp ]
+    tick
+    assert_equal "$(sent 'select(.kind == "tag") | .value')" 2
+    touch end
+    wait $writer
+    tick
+    assert_equal "$(kinds_sent)" ""
+    assert_whole
+}
+
+@test "racy: a commit just before a tick is looked at again by the next" {
+    sqlite3 m.db "UPDATE tags SET value = 'a' WHERE key = 'mlflow.runName'"
+    LATER=-300
+    tick
+    cp -p m.db stamp
+    sqlite3 m.db "UPDATE tags SET value = 'b' WHERE key = 'mlflow.runName'"
+    touch -r stamp m.db
+    tick
+    sent 'select(.kind == "tag") | .value' | tr ' ' '\n' | grep -qx b
+    assert_whole
+}
+
+@test "what is against MLflow's types stops no tick; exit 1, and it is sent once it is mended" {
+    tick
+    sqlite3 m.db "UPDATE runs SET start_time = 'never' WHERE run_uuid = '$RUN'"
+    tick
+    assert_status 1
+    sent .kind | tr ' ' '\n' | grep -qx skipped
+    refute_contains "$stderr" "gone since"
+    sqlite3 m.db "UPDATE runs SET start_time = 5 WHERE run_uuid = '$RUN'"
+    tick
+    assert_status 0
+    assert_equal "$(sent 'select(.kind == "run") | "\(.run_id) \(.start_time) \(.partial)"')" "$RUN 5 changed"
+    refute_contains "$stderr" "gone since"
+    assert_whole
+}
+
+@test "options: a state is of one file and one selection; PostgreSQL has no marks of change" {
+    tick
+    cp m.db other.db
+    run_split mldb-dump --since state --next-state state.new sqlite:///other.db
+    assert_status 2
+    assert_contains "$stderr" "the state is of the source"
+    run_split mldb-dump --since state --next-state state.new --experiment 0 sqlite:///m.db
+    assert_status 2
+    assert_contains "$stderr" "of other options"
+    run_split mldb-dump --since state sqlite:///m.db
+    assert_status 2
+    run_split mldb-dump --since s --next-state s sqlite:///m.db
+    assert_status 2
+    [ ! -e state.new ]
+}
