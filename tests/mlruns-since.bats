@@ -3,6 +3,7 @@
 # that what was written a moment ago has settled or not.
 
 load helpers
+ALL=${DEEP-} # which the next one takes for the name of a run
 load dump_helpers
 
 setup_file() {
@@ -520,4 +521,59 @@ assert_idle() {
         json tick.mlr | sed 1d >tick.$jobs
     done
     cmp <(jq -c 'del(.checksum)' tick.1) <(jq -c 'del(.checksum)' tick.4)
+}
+
+@test "a storm: whatever is done to a tree between ticks, they make what a full dump gives, and an idle tick follows" {
+    storms=3
+    [ -z "$ALL" ] || storms=100
+    for ((seed = 1; seed <= storms; seed++)); do
+        rm -rf mlruns state tick-*.mlr
+        copy_tree
+        DELTAS=
+        LATER=600
+        tick
+        for ((i = 0; i < 12; i++)); do
+            python3 "$ROOT/tests/change_tree.py" mlruns $((seed * 1000 + i)) $((i % 4 * 3))
+            tick --jobs $((i % 3 + 1))
+            assert_status 0
+        done
+        assert_whole || { echo "seed $seed" >&2; false; }
+        assert_idle
+    done
+}
+
+@test "experiments that move to .trash and back while they are read: nothing is lost, nothing is said to be gone" {
+    for i in 1 2 3 4 5 6 7 8; do
+        cp -r "mlruns/$EXP/$SHALLOW" "mlruns/$EXP/b$(printf '%031d' $i)"
+        sed -i "s/$SHALLOW/b$(printf '%031d' $i)/" "mlruns/$EXP/b$(printf '%031d' $i)/meta.yaml"
+    done
+    mkdir -p mlruns/.trash
+    tick
+    python3 - "$EXP" <<'END' &
+import os, sys, time
+a, b = f"mlruns/{sys.argv[1]}", f"mlruns/.trash/{sys.argv[1]}"
+while not os.path.exists("stop"):
+    os.rename(a, b)
+    time.sleep(0.001)
+    os.rename(b, a)
+    time.sleep(0.001)
+END
+    mover=$!
+    for ((k = 0; k < 20; k++)); do
+        for r in "mlruns/$EXP"/b* "mlruns/.trash/$EXP"/b*; do
+            { echo -n $k >"$r/tags/k"; } 2>/dev/null || true
+        done
+        tick
+        [ $status -lt 2 ]
+        refute_contains "$stderr" "gone since"
+        refute_contains "$stderr" "not an experiment"
+    done
+    touch stop
+    wait $mover
+    for r in "mlruns/$EXP"/b*; do echo -n last >"$r/tags/k"; done
+    tick
+    assert_status 0
+    tick
+    assert_whole
+    assert_idle
 }

@@ -44,6 +44,7 @@ struct experiment {
     bool twin;          /* deleted, with the id of an active one, and no new id */
     bool unread;        /* a twin whose creation time can't be read */
     bool known;         /* the state of the last tick has it */
+    bool read_deleted;  /* it lay in .trash when it was read; it may move later */
     bool sent;          /* of a tick: its record is in the stream */
     bool unset;         /* its record could not be made when it was wanted for what is in it */
     struct buf context; /* that record, until it is sent */

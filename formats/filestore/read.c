@@ -359,6 +359,7 @@ static bool next_experiment(struct reading *r, struct reader *reader)
             continue;
         set_unit(reader, x->trouble ? UNIT_UNREADABLE : UNIT_EXPERIMENT, x, "", "", x->type);
         reader->unit.listed = UNIT_EXPERIMENT;
+        x->read_deleted = x->deleted;
         reader->unit.trouble = x->trouble;
         if (x->trouble_at)
             buf_addf(&reader->unit_path, "/%s", x->trouble_at);
@@ -525,7 +526,7 @@ static bool make_context(struct reader *reader)
 
     pthread_mutex_lock(&reader->reading->context_lock);
     if (!x->sent && !x->context.len && !x->unset) {
-        unit.deleted = reader->unit.deleted;
+        unit.deleted = x->read_deleted;
         w->out = &quiet;
         buf_reset(&w->scratch);
         buf_addf(&w->scratch, "%s%s", unit.deleted ? TRASH "/" : "", x->id);
