@@ -142,6 +142,41 @@ large_rows() {
     ml-verify -q "$url" <bytes.mlr >report
 }
 
+@test "YAML: large texts, and files of many values, which one thread reads at a time" {
+    size=25000000
+    [ -z "${DEEP-}" ] || size=150000000
+    python3 - $size <<'PY'
+import os, sys
+size = int(sys.argv[1])
+os.makedirs("mlruns/0/datasets/d")
+open("mlruns/0/meta.yaml", "w").write("artifact_location: /x/0\nexperiment_id: '0'\nlifecycle_stage: active\nname: Default\n")
+with open("mlruns/0/datasets/d/meta.yaml", "w") as f:
+    f.write("name: n\ndigest: d\nsource_type: t\nsource: s\nprofile: \"")
+    for left in range(size, 0, -1 << 20):
+        f.write("x\\n" * (min(left, 1 << 20) // 3))
+    f.write("\"\n")
+for i in range(64):
+    os.makedirs(f"mlruns/0/r{i}")
+    open(f"mlruns/0/r{i}/meta.yaml", "w").write(
+        f"artifact_uri: /x/0/r{i}\nexperiment_id: '0'\nlifecycle_stage: active\nrun_id: r{i}\nrun_name: n\nstart_time: 1\n"
+        "status: 3\nuser_id: u\ntags: [" + "a," * 90000 + "a]\n")
+PY
+    for jobs in 1 64; do
+        bounded $size mlruns-dump -q --jobs $jobs mlruns >$jobs.mlr
+        cmp 1.mlr $jobs.mlr
+    done
+    rm -r mlruns/0/datasets
+    for jobs in 1 64; do
+        bounded 180000 mlruns-dump -q --jobs $jobs mlruns >$jobs.mlr
+        cmp 1.mlr $jobs.mlr
+    done
+    assert_equal "$(ml-transform --json <1.mlr | tail -1 | jq .counts.run)" 64
+    sed -i 's/a]/a,a,a,a,a,a,a,a,a,a,&/; s/a,a,a,a,/[a,a],[a,a],/g' mlruns/0/r7/meta.yaml
+    run_split mlruns-dump -q mlruns
+    assert_status 2
+    assert_contains "$stderr" "mlruns/0/r7/meta.yaml:9: more than 100000 values"
+}
+
 @test "a record's length that lies costs nothing, and one beyond the limit is an error" {
     lie() { # BYTES of a text, of which 3 are there
         python3 - "$1" <<'PY'

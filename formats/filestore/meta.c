@@ -8,7 +8,11 @@
 
 #include "formats/filestore/internal.h"
 
-enum { RETRIES = 2, FRESH_SECONDS = 10 };
+enum {
+    RETRIES = 2,
+    FRESH_SECONDS = 10,
+    MANY_VALUES = 256 << 10, /* bytes of values, from which on there must be room for them */
+};
 
 /* True when the file was changed a moment ago, so that an empty one may be on its way to be written. */
 static bool is_fresh(int dir, const char *name)
@@ -34,6 +38,7 @@ static enum meta_state read_once(struct walker *w, struct yaml_reader *y, int di
 {
     struct yaml_error e;
     struct stat st;
+    size_t values;
 
     /* the entry's type is not known here: a file that is not there is the caller's matter, a link to nowhere
      * is not */
@@ -41,6 +46,9 @@ static enum meta_state read_once(struct walker *w, struct yaml_reader *y, int di
         return META_MISSING;
     if (!file_read(w, dir, name, DT_UNKNOWN, YAML_COPIES))
         return META_BAD;
+    values = yaml_values_within(buf_str(&w->file), w->file.len) * YAML_VALUE_SIZE;
+    if (values > MANY_VALUES && w->large)
+        w->large(w, values);
     *meta = yaml_parse(y, buf_str(&w->file), w->file.len, &e);
     if (*meta)
         return META_GOOD;

@@ -673,6 +673,8 @@ static void *reader_run(void *arg)
         reader->walker.out = &slot_of(r, reader->number)->out;
         read_unit(reader);
         buf_trim(&reader->walker.file);
+        yaml_reader_trim(reader->walker.yaml);
+        yaml_reader_trim(reader->walker.other_yaml);
         finish_unit(r, reader->number);
     }
     if (r->tick)

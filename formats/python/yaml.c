@@ -15,8 +15,7 @@
 #include "formats/record/value.h"
 
 enum {
-    MAX_DEPTH = 200,      /* levels of lists and maps */
-    MAX_VALUES = 1000000, /* in one document */
+    MAX_DEPTH = 200, /* levels of lists and maps */
     MAX_ANCHORS = 1000,
     MAX_JSON =
         64 << 20, /* bytes of a value written as JSON: aliases can make it much larger than the document */
@@ -49,6 +48,13 @@ struct yaml_reader {
 struct yaml_reader *yaml_reader_new(void)
 {
     return xcalloc(1, sizeof(struct yaml_reader));
+}
+
+void yaml_reader_trim(struct yaml_reader *r)
+{
+    arena_reset(&r->arena);
+    buf_trim(&r->scratch);
+    r->root = NULL;
 }
 
 void yaml_reader_free(struct yaml_reader *r)
@@ -371,8 +377,8 @@ static struct yaml_value *new_value(struct yaml_reader *r, const yaml_event_t *e
 {
     struct yaml_value *v;
 
-    if (++r->n_values > MAX_VALUES) {
-        fail(r->error, (unsigned)event->start_mark.line + 1, "more than %d values", MAX_VALUES);
+    if (++r->n_values > YAML_MAX_VALUES) {
+        fail(r->error, (unsigned)event->start_mark.line + 1, "more than %d values", YAML_MAX_VALUES);
         return NULL;
     }
     v = arena_alloc(&r->arena, sizeof *v);
@@ -578,6 +584,16 @@ static bool skip_mark(const char **text, size_t *len, struct yaml_error *e)
         *len -= sizeof utf8 - 1;
     }
     return true;
+}
+
+size_t yaml_values_within(const char *text, size_t len)
+{
+    size_t n = 1;
+
+    for (const char *p = text; p < text + len; p++)
+        n += *p == '\n' || *p == '\r' || *p == ',' || *p == ':' || *p == '[' || *p == '{' || *p == '-' ||
+             *p == '?';
+    return n < YAML_MAX_VALUES ? n : YAML_MAX_VALUES;
 }
 
 const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, size_t len, struct yaml_error *e)

@@ -53,12 +53,20 @@ struct yaml_error {
     char what[256];
 };
 
+enum {
+    YAML_MAX_VALUES = 100000, /* in one document, keys among them */
+    YAML_VALUE_SIZE = 128,    /* bytes that a value takes at most, besides its text */
+};
+/* How many values a text may hold at most, by the characters that part them. */
+size_t yaml_values_within(const char *text, size_t len);
+
 struct yaml_reader;
 struct yaml_reader *yaml_reader_new(void);
 /* Parses a text of one document. The values live until the next call; an empty text is a NULL value. On a
  * failure the result is NULL and e filled. */
 const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, size_t len,
                                     struct yaml_error *e);
+void yaml_reader_trim(struct yaml_reader *r); /* ends the values, so that they take no memory */
 void yaml_reader_free(struct yaml_reader *r);
 
 /* The value of a key; NULL when v is no map or has no such key. */
