@@ -9,6 +9,7 @@ of the command.
 """
 
 import argparse
+import glob
 import os
 import shlex
 import shutil
@@ -261,7 +262,33 @@ def bench_growth(args, cwd, runs, points):
     return bench_load(args, cwd)
 
 
-PARTS = ["dump", "load", "verify", "pipeline", "transform", "postgresql", "schema"]
+def bench_since(args, cwd):
+    """Ticks of a sync; their clock goes some minutes ahead, so that what was just written counts as settled."""
+    print("since")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", "later.so", os.path.join(ROOT, "tests/later.c"), "-ldl"], cwd=cwd, check=True)
+    later = "LD_PRELOAD=$PWD/later.so LATER=%d mlruns-dump -q --since state --next-state state.new mlruns"
+    remove(cwd, "since.db", "state", "state.new")
+    first = run(f"{later % 600} | ml-load -q --sync --promote state.new=state sqlite:///since.db", cwd)
+    show("first tick, mlruns-dump | ml-load --sync", first)
+    idle = "mlruns-dump -q --since state --next-state state.new mlruns | cat >/dev/null"
+    ours, find = pair(args, cwd, ("idle tick, mlruns-dump --since", idle),
+                      ("find -printf '%s %T@ %C@ %i\\n'", "find mlruns -printf '%s %T@ %C@ %i\\n' | cat >/dev/null"))
+    ratio("wall, to find", ours.wall / find.wall, "at most 1.5")
+    ratio("cpu, to find", ours.cpu / find.cpu, "at most 1.5")
+    remove(cwd, "full.db")
+    full = run("mlruns-dump -q mlruns | ml-load -q sqlite:///full.db", cwd)
+    show("mlruns-dump | ml-load", full)
+    files = sorted(glob.glob(os.path.join(cwd, "mlruns", "*", "*", "metrics", "*")))
+    runs = sorted({os.path.dirname(f) for f in files})
+    for folder in runs[::100]:
+        with open(sorted(glob.glob(os.path.join(folder, "*")))[0], "a") as f:
+            f.write("1800000000000 0.5 1000000\n")
+    tick = run(f"{later % 1200} | ml-load -q --sync --promote state.new=state sqlite:///since.db", cwd)
+    show(f"a tick, {len(runs[::100])} of {len(runs)} runs changed", tick)
+    ratio("wall, to the full dump and load", tick.wall / full.wall, "at most 0.1")
+
+
+PARTS = ["dump", "since", "load", "verify", "pipeline", "transform", "postgresql", "schema"]
 
 
 def main():
