@@ -154,19 +154,36 @@ assert_idle() {
     [ ! -e opened ] || { cat opened >&2; false; }
 }
 
-@test "racy: the same size, mtime and inode, written again within the clock's tick, is noticed" {
+@test "racy: written again within the clock's tick, so that size, times and inode are as they were: noticed by the next" {
+    export COARSE=1
     tick
+    at=$LATER
     echo -n aa >"$RUN/tags/racy"
     cp -p "$RUN/tags/racy" stamp
-    # a tick at once: what changed a moment ago is not trusted
-    LATER=-297
+    LATER=-297 # at once: what changed a moment ago is not trusted
     tick
     assert_equal "$(sent 'select(.kind == "tag") | .value')" aa
     echo -n bb >"$RUN/tags/racy"
     touch -r stamp "$RUN/tags/racy"
-    LATER=300
+    LATER=$at
     tick
     assert_equal "$(sent 'select(.kind == "tag") | .value')" bb
+    assert_whole
+    assert_idle
+    # long after that it is trusted, whatever it says
+    echo -n cc >"$RUN/tags/racy"
+    touch -r stamp "$RUN/tags/racy"
+    assert_idle
+}
+
+@test "size, mtime and inode as they were, but not the ctime: a change" {
+    tick
+    cp -p "$RUN/meta.yaml" stamp
+    sed 's/^status: ./status: 5/' stamp >other
+    cat other >"$RUN/meta.yaml"
+    touch -r stamp "$RUN/meta.yaml"
+    tick
+    assert_equal "$(sent 'select(.kind == "run") | .status')" KILLED
     assert_whole
 }
 
@@ -574,6 +591,42 @@ END
     tick
     assert_status 0
     tick
+    assert_whole
+    assert_idle
+}
+
+@test "calls that fail: nothing is taken for gone, nothing is lost, and the tick after says what they hid" {
+    "${CC:-cc}" -shared -fPIC -o failing.so "$ROOT/tests/failing_calls.c" -ldl -lpthread
+    tick
+    step=37
+    [ -z "$ALL" ] || step=1
+    calls=1000
+    for ((call = 3; call < calls; call += step)); do
+        echo -n $call >"$RUN/tags/call"
+        echo "1700000000000 1 $call" >>"$RUN/metrics/calls"
+        echo -n $call >"mlruns/$EXP/traces/$TRACE/tags/call"
+        echo -n $call >"mlruns/models/$(ls mlruns/models | head -1)/tags/call"
+        LATER=$((LATER + 300))
+        rm -f failed
+        status=0
+        env LD_PRELOAD="$PWD/failing.so $BATS_FILE_TMPDIR/later.so" ASAN_OPTIONS=verify_asan_link_order=0 LATER=$LATER \
+            FAIL_TREE="$(pwd -P)/mlruns" FAIL_LOG="$PWD/failed" FAIL_CALL=$call FAIL_WITH=13 FAIL_AGAIN=path \
+            mlruns-dump -v --jobs 1 --since state --next-state state.new ./mlruns >tick.mlr 2>err || status=$?
+        [ -e failed ] || break # there are not so many calls
+        if grep 'gone since' err >&2; then echo "call $call: $(cat failed)" >&2; false; fi
+        if [ $status -eq 0 ]; then # what failed was not needed
+            grep -q 'warning\|left for the next tick' err || [ "$(json tick.mlr | grep -c '"key":"call"')" -eq 3 ]
+        fi
+        [ $status -eq 2 ] || promote
+        if [ $((call % 5)) -eq 0 ]; then
+            tick
+            assert_status 0
+            assert_whole
+        fi
+    done
+    [ $call -gt 100 ]
+    tick
+    assert_status 0
     assert_whole
     assert_idle
 }

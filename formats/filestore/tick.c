@@ -1,6 +1,7 @@
 /* A unit of a tick: what has changed of it, and what is noted for the next tick. */
 #include "formats/filestore/tick.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -256,7 +257,8 @@ static void look_at_file(struct tick_reader *t, int dir, const char *name)
 {
     struct stat st;
 
-    t->seen = look(dir, name, &st) == 0 && S_ISREG(st.st_mode);
+    t->trouble = look(dir, name, &st);
+    t->seen = !t->trouble && S_ISREG(st.st_mode);
     if (!t->seen)
         return;
     int64_t mtime = ns_of(st.st_mtim), ctime = ns_of(st.st_ctim);
@@ -317,6 +319,12 @@ bool tick_enter(struct walker *w, int dir, const char *name)
         return true;
     if (is_as_it_was(w, dir, name)) {
         put(w, &w->tick->was);
+        return false;
+    }
+    if (w->tick->trouble && w->tick->trouble != ENOENT) {
+        problem(w, 0, "%s", look_error(w->tick->trouble));
+        if (w->tick->met)
+            put(w, &w->tick->was);
         return false;
     }
     open_file(w, dir);

@@ -43,9 +43,10 @@ struct tick_reader { /* of one thread */
     struct buf record;
     /* the file that is being looked at, unless !open */
     bool open;
-    bool seen; /* it could be looked at, and now is filled */
-    bool met;  /* the state has it, as was */
-    bool hold; /* it is left for the next tick */
+    int trouble; /* when it was looked at: 0 or an error */
+    bool seen;   /* it could be looked at, and now is filled */
+    bool met;    /* the state has it, as was */
+    bool hold;   /* it is left for the next tick */
     int dir;
     struct buf path; /* below the unit */
     struct state_file now, was;

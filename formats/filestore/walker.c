@@ -342,7 +342,11 @@ static void visit_dir(struct walker *w, int dir, size_t i,
     if (!error && (fd = dir_open(dir, name)) < 0)
         error = errno;
     if (error) {
-        problem(w, 0, "%s", look_error(error));
+        tick_unlisted(w);
+        if (error == ENOENT && w->tick)
+            tick_note_held(w, "is not there");
+        else
+            problem(w, 0, "%s", look_error(error));
         return;
     }
     fn(w, fd, name, ctx);
