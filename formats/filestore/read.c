@@ -371,6 +371,30 @@ static bool next_experiment(struct reading *r, struct reader *reader)
     return false;
 }
 
+/* Lists a folder of an experiment, "" for its own, whichever way that moves meanwhile. 0 or an error; ENOENT:
+ * the experiment is not there. */
+static int open_content(struct reading *r, const struct experiment *x, const char *folder)
+{
+    char path[512];
+    int dir, error = 0;
+
+    close_listing(r);
+    snprintf(path, sizeof path, "%s%s", experiment_prefix(x), x->id);
+    dir = dir_open(r->m->root, path);
+    if (dir < 0)
+        return errno;
+    r->dir = *folder ? dir_open(dir, folder) : dir;
+    if (r->dir < 0)
+        error = errno == ENOENT ? 0 : errno;
+    else
+        error = names_list(&r->names, r->dir, r->chunk);
+    if (*folder)
+        close(dir);
+    if (error)
+        close_listing(r);
+    return error;
+}
+
 /* Opens the listing of a folder of an experiment; the unit says so where it can't be. In a tick an experiment
  * that is no longer where it was is looked for where it is then, once. */
 static int list_content(struct reading *r, struct reader *reader, struct experiment *x, enum unit_kind kind,
@@ -381,7 +405,7 @@ static int list_content(struct reading *r, struct reader *reader, struct experim
     for (int try = 0; try < 2; try++) {
         set_unit(reader, UNIT_UNREADABLE, x, folder, "", DT_DIR);
         reader->unit.listed = kind;
-        error = open_listing(r, x, buf_str(&reader->unit_path));
+        error = r->tick ? open_content(r, x, folder) : open_listing(r, x, buf_str(&reader->unit_path));
         if (error != ENOENT || !r->tick)
             return error;
         x->deleted = !x->deleted;

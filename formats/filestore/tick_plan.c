@@ -2,6 +2,7 @@
 #include "formats/filestore/tick_plan.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,8 @@ struct tick_plan {
     bool failed; /* error says why */
     struct err error;
     struct buf key;
+    struct buf missed; /* id of the experiment that was looked for last since no listing had it */
+    bool is_missed;    /* it is there all the same */
 };
 
 /* -- the state's units */
@@ -58,6 +61,7 @@ void tick_plan_free(struct tick_plan *p)
         return;
     state_cursor_free(&p->cursor);
     buf_free(&p->key);
+    buf_free(&p->missed);
     free(p);
 }
 
@@ -172,6 +176,25 @@ static void path_of(const struct state_unit *u, const struct experiment *x, stru
     }
 }
 
+/* An experiment that moves to .trash or back may be in neither when they are listed. */
+static bool was_missed(struct tick_plan *p)
+{
+    const char *id = key_id(p->next.key);
+    char path[512];
+    struct stat st;
+
+    if (!id)
+        return false;
+    if (p->missed.len == 0 || strcmp(buf_str(&p->missed), id) != 0) {
+        buf_reset(&p->missed);
+        buf_adds(&p->missed, id);
+        snprintf(path, sizeof path, TRASH "/%s", id);
+        p->is_missed = look(p->m->root, id, &st) != ENOENT || look(p->m->root, path, &st) != ENOENT ||
+                       look(p->m->root, id, &st) != ENOENT;
+    }
+    return p->is_missed;
+}
+
 /* The walk has no unit where the state has its next one. */
 static void pass_over(struct tick_plan *p, struct output *out)
 {
@@ -180,7 +203,7 @@ static void pass_over(struct tick_plan *p, struct output *out)
     struct buf path = {0};
     struct old_unit old;
 
-    if (x && x->bad) { /* nothing in it was looked for */
+    if (x ? x->bad : was_missed(p)) { /* nothing in it was looked for */
         old = take(p);
         output_copy(out, old.from, old.to);
         return;
