@@ -512,6 +512,53 @@ team-a"
     assert_contains "$stderr" "may not make temporary tables"
 }
 
+@test "PostgreSQL: a row that the server has locked makes the sync take its last part back and try again" {
+    use postgresql
+    edit "if .run_id == \"$RUN\" and .kind == \"run\" then .status = \"FAILED\" else . end" >e.mlr
+    lines=$(wc -l <"$PGDIR/log")
+    mkfifo commands
+    psql -qAtX "$database" <commands >/dev/null &
+    server=$!
+    exec 9>commands
+    echo "BEGIN; UPDATE runs SET name = 'the server is at it' WHERE run_uuid = '$RUN';" >&9
+    until [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE datname = '$database' AND state = 'idle in transaction'")" = 1 ]; do
+        kill -0 $server
+    done
+    ml-load --sync --prefer source "$url" <e.mlr 2>err &
+    loader=$!
+    until tail -n "+$lines" "$PGDIR/log" | grep -q 'due to lock timeout'; do
+        kill -0 $loader
+    done
+    echo "COMMIT;" >&9
+    exec 9>&-
+    wait $server
+    wait $loader
+    assert_equal "$(sql "SELECT status FROM runs WHERE run_uuid = '$RUN'")" FAILED
+    ! tail -n "+$lines" "$PGDIR/log" | grep -q deadlock
+}
+
+@test "two syncs of one database at a time: everything is there once" {
+    edit "if .run_id then .run_id |= \"b\" + .[1:] else . end | if .trace_id then .trace_id |= \"tr-b\" + .[4:] else . end |
+        if .model_id then .model_id |= \"m-b\" + .[3:] else . end | if .assessment_id then .assessment_id |= \"a-b\" + .[3:]
+        else . end" >e.mlr
+    together() {
+        for i in 1 2 3; do
+            ml-load -q --sync "$url" <s.mlr &
+            pids[i]=$!
+            ml-load -q --sync "$url" <e.mlr &
+            pids[i + 3]=$!
+        done
+        for pid in "${pids[@]}"; do
+            wait "$pid"
+        done
+        assert_equal "$(sql "SELECT count(*) FROM runs")" 8
+        assert_equal "$(sql "SELECT count(*) FROM experiments")" 3
+        assert_equal "$(sql "SELECT count(*) FROM registered_models")" 2
+        assert_equal "$(sql "SELECT count(*) FROM inputs")" 8
+    }
+    both together
+}
+
 @test "a cut stream and a bad reference leave the target as it was" {
     broken() {
         state >before
@@ -742,4 +789,85 @@ run_dir=tree/$EXP/$RUN
         assert_equal "$(ml-transform --json <tick.mlr | wc -l)" 2
     }
     both unsent empty
+}
+
+# ---- ml-verify --subset
+
+# subset STATUS [OPTION...]: of s.mlr, or of $stream.
+subset() {
+    wanted=$1
+    shift
+    run_split ml-verify --data-only --subset "$@" "$url" <"${stream-s.mlr}"
+    assert_status "$wanted"
+}
+
+@test "--subset: what the stream has is there; what the database has besides, and keeps by the rules, is counted" {
+    holds() {
+        subset 0
+        sql "INSERT INTO tags (run_uuid, key, value) VALUES ('$RUN', 'mine', '1'); INSERT INTO metrics (run_uuid, key, step, timestamp,
+            value, is_nan) VALUES ('$RUN', 'loss', 999, 1, 1, (1 = 0)); UPDATE latest_metrics SET step = 999 WHERE run_uuid = '$RUN' AND
+            key = 'loss'; UPDATE runs SET artifact_uri = 's3://b' WHERE run_uuid = '$RUN'; UPDATE registered_models SET description =
+            'newer', last_updated_time = last_updated_time + 1 WHERE name = 'churn'; UPDATE trace_tags SET value = 's3://t' WHERE key =
+            'mlflow.artifactLocation'; UPDATE model_versions SET current_stage = 'Deleted_Internal', source = 'gone' WHERE name =
+            'churn'; DELETE FROM registered_model_aliases WHERE name = 'churn'"
+        subset 0
+        assert_contains "$stderr" "aliases wait for their version"
+        run_split ml-verify --data-only "$url" <s.mlr
+        assert_status 1
+    }
+    both holds
+}
+
+@test "--subset tells what a sync has not brought" {
+    lacks() { # SQL
+        use "$dialect"
+        sql "$1"
+        subset 1
+    }
+    all() {
+        lacks "DELETE FROM metrics WHERE run_uuid = '$RUN' AND key = 'loss' AND step = 0"
+        lacks "UPDATE latest_metrics SET step = -1 WHERE run_uuid = '$RUN'"
+        lacks "UPDATE tags SET value = 'x' WHERE key = 'mlflow.source.name'"
+        lacks "UPDATE params SET value = 'x' WHERE run_uuid = '$RUN'"
+        lacks "UPDATE runs SET end_time = 5 WHERE run_uuid = '$RUNNING'"
+        lacks "UPDATE assessments SET rationale = 'x', last_updated_timestamp = 1"
+        lacks "UPDATE registered_models SET description = 'older', last_updated_time = 1 WHERE name = 'churn'"
+        lacks "DELETE FROM registered_model_aliases WHERE name = 'churn'"
+        lacks "UPDATE trace_info SET status = 'ERROR'"
+        lacks "UPDATE registered_model_tags SET value = ',' WHERE key = '_mlflow_experiment_ids'"
+        lacks "UPDATE runs SET experiment_id = 0 WHERE run_uuid = '$RUN'"
+    }
+    both all
+}
+
+@test "--subset finds experiments and rows by what the state and natural keys say" {
+    after_ticks() {
+        begin_ticks
+        sql "UPDATE experiments SET name = 'renamed by the server', last_update_time = 1995253358461 WHERE name = 'churn prediction';
+            UPDATE tags SET value = 'edited' WHERE key = 'mlflow.source.name'"
+        printf a >$run_dir/tags/a
+        settled
+        tick
+        mlruns-dump -q tree >whole.mlr
+        stream=whole.mlr
+        subset 1
+        subset 0 --use-state st
+        sql "DELETE FROM tags WHERE key = 'a'"
+        subset 1 --use-state st
+        stream=tick.mlr # a delta
+        subset 2
+    }
+    both after_ticks empty
+    ml-load -q --sync "sqlite:///$WORK/o.db" <"$BATS_FILE_TMPDIR/s.mlr"
+    sqlite3 o.db "INSERT INTO scorers VALUES ((SELECT max(experiment_id) FROM experiments), 'good', 'sc-source');
+        INSERT INTO scorer_versions VALUES ('sc-source', 1, '{}', 1)"
+    mldb-dump -q "sqlite:///$WORK/o.db" >o.mlr
+    stream=o.mlr
+    scorers() {
+        sql "INSERT INTO scorers (experiment_id, scorer_name, scorer_id) SELECT max(experiment_id), 'good', 'sc-target' FROM experiments"
+        subset 1
+        ml-load -q --sync "$url" <o.mlr
+        subset 0
+    }
+    both scorers
 }

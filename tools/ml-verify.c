@@ -11,6 +11,7 @@
 #include "common/progress.h"
 #include "formats/database/interrupt.h"
 #include "formats/verify/report.h"
+#include "formats/state/state.h"
 #include "formats/verify/verify.h"
 #include "formats/schema/schema.h"
 #include "formats/stream/wire.h"
@@ -19,7 +20,8 @@
 struct options {
     struct others others; /* of a revision that is not known */
     struct buf warning;
-    bool exact, json, data_only;
+    bool exact, json, data_only, subset;
+    const char *use_state;
     uint64_t max_failures;
     const char *tmpdir;
 };
@@ -30,6 +32,14 @@ static const struct opt table[] = {
     {OPT_FLAG, 0, "json", NULL, "print a JSON object per failure, then one with the counts",
      OPT_AT(struct options, json)},
     {OPT_FLAG, 0, "data-only", NULL, "leave out the database's structure", OPT_AT(struct options, data_only)},
+    {OPT_FLAG, 0, "subset", NULL,
+     "the database may hold more than the stream, and by the rules of\n"
+     "ml-load --sync also other values",
+     OPT_AT(struct options, subset)},
+    {OPT_STRING, 0, "use-state", "STATE",
+     "with --subset: the state of the ticks that brought the stream; ids as\n"
+     "it has them, and edits of the database stay",
+     OPT_AT(struct options, use_state)},
     {OPT_SIZE, 0, "max-failures", "N", "show at most N failures; all are counted (default: show all)",
      OPT_AT(struct options, max_failures)},
     {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the database)",
@@ -37,7 +47,8 @@ static const struct opt table[] = {
     {.type = OPT_END},
 };
 static const struct opt_spec spec = {
-    .synopsis = "ml-verify [--exact] [--json] [--data-only] [--max-failures N] [--tmpdir DIR] [URL]",
+    .synopsis = "ml-verify [--exact] [--json] [--data-only] [--subset [--use-state STATE]]\n"
+                "          [--max-failures N] [--tmpdir DIR] [URL]",
     .about =
         "Reads a record stream from standard input and compares it with MLflow's tracking database, every\n"
         "field of every entity, in both directions: what is missing, what differs, what is there beside it.\n"
@@ -50,7 +61,7 @@ static const struct opt_spec spec = {
               "not be read.",
 };
 
-static void print_notes(const struct verify_result *r, uint64_t skipped)
+static void print_notes(const struct verify_result *r, const struct subset *subset, uint64_t skipped)
 {
     if (skipped)
         err_warn("the stream", "its producer left %" PRIu64 " entities out; those are not verified", skipped);
@@ -66,6 +77,12 @@ static void print_notes(const struct verify_result *r, uint64_t skipped)
         err_note("%" PRIu64
                  " tables that MLflow's server fills by itself, or of secrets, are not the stream's",
                  r->server_tables);
+    if (r->besides || subset)
+        err_note("%" PRIu64 " records of the database are not the stream's; %" PRIu64
+                 " values differ as the rules of a sync leave them",
+                 r->besides, subset ? subset_kept(subset) : 0);
+    if (r->waiting)
+        err_note("%" PRIu64 " aliases wait for their version", r->waiting);
     if (r->default_experiment)
         err_note(
             "the database has an empty experiment Default, which MLflow's server adds; the stream has none");
@@ -170,6 +187,33 @@ static void free_judgement(struct judgement *j)
     buf_free(&j->why);
 }
 
+/* What a sync may leave to the database; NULL without --subset. */
+static struct subset *make_subset(struct db *db, const struct options *o)
+{
+    struct err e;
+    struct subset *s = o->subset ? subset_new(db, o->use_state, o->tmpdir) : NULL;
+    struct state *state = o->use_state ? state_open(o->use_state, NULL, &e) : NULL;
+    struct state_cursor c;
+    struct state_map_entry m;
+    int got = 0;
+    if (o->use_state && !state)
+        err_die(&e);
+    if (!state)
+        return s;
+    state_cursor_init(&c, state);
+    while ((got = state_map_next(&c, &m, &e)) == 1) {
+        const struct kind_desc *k = kind_by_name(m.kind.s, m.kind.len);
+        struct value key = value_strn(m.key.s, m.key.len), value = value_strn(m.value.s, m.value.len);
+        if (k)
+            subset_know(s, k->kind, &key, &value);
+    }
+    if (got < 0)
+        err_die(&e);
+    state_cursor_free(&c);
+    state_close(state);
+    return s;
+}
+
 static struct db *open_database(char **operands, struct options *o, struct db_url *u)
 {
     struct err e = {.what = ""};
@@ -191,12 +235,15 @@ int main(int argc, char **argv)
     err_program_set(argv[0]);
     io_claim_standard_files();
     int first = opt_parse(&spec, argc, argv, &o);
+    if (o.use_state && !o.subset)
+        opt_usage_error(&spec, "--use-state needs --subset");
     if (isatty(STDIN_FILENO))
         opt_usage_error(&spec, "a record stream is expected on standard input, as from mlruns-dump");
     err_catch_signals();
     struct db *db = open_database(argv + first, &o, &u);
     struct verify_report *report = verify_report_new(o.json, o.max_failures, o.tmpdir);
     struct verify_options how = {.others = o.others.n ? &o.others : NULL,
+                                 .subset = make_subset(db, &o),
                                  .exact = o.exact,
                                  .tmpdir = o.tmpdir,
                                  .failure = verify_report_add,
@@ -214,8 +261,9 @@ int main(int argc, char **argv)
     judge(db, o.data_only, &structure);
     if (!verify_report_print(report, &result, &structure.structure, skipped, &e))
         err_die(&e);
-    print_notes(&result, skipped);
+    print_notes(&result, how.subset, skipped);
     verify_free(v);
+    subset_free(how.subset);
     verify_report_free(report);
     others_free(&o.others);
     buf_free(&o.warning);

@@ -122,6 +122,7 @@ static bool judge_conflicts(struct sync *x, struct err *e)
 static bool attempt(struct sync *x, bool first, bool *again, struct err *e)
 {
     *again = false;
+    x->renamed = x->renumbered = 0;
     if (!sync_identify(x, first, e) || !sync_compare(x, e) || !judge_conflicts(x, e))
         return false;
     if (!x->o.prefer_target && !x->delta && x->n_overwritten == 0 && !tell_all(x, false, e))

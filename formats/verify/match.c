@@ -89,12 +89,18 @@ void verify_passed(struct verify *v, const struct record *r)
 
 void verify_missing(struct verify *v, const struct record *r)
 {
+    if (v->options.subset && subset_waits(v->options.subset, r)) {
+        v->result->waiting++;
+        return;
+    }
     emit(v, VERIFY_MISSING, r, NULL, 0);
 }
 
 void verify_extra(struct verify *v, const struct record *r)
 {
-    if (is_untouched_default(v, r))
+    if (v->options.subset)
+        v->result->besides++;
+    else if (is_untouched_default(v, r))
         v->result->default_experiment = true;
     else if (!is_plain_workspace(v, r))
         emit(v, VERIFY_EXTRA, r, NULL, 0);
@@ -133,6 +139,8 @@ static int compare(struct verify *v, const struct record *source, const struct r
             continue;
         if (v->gathered.summed && k->kind == KIND_trace_request_metadata &&
             equality_costs_near(&v->source_form, &source->v[i], &target->v[i]))
+            continue;
+        if (v->options.subset && subset_allows(v->options.subset, source, target, i))
             continue;
         diffs[n++] = (struct verify_diff){k->fields[i].name, source->v[i], target->v[i]};
     }
@@ -237,7 +245,7 @@ static void keep(struct verify *v, int which)
     const struct side *s = which == SOURCE ? &v->source : &v->target;
     if (v->n_kept[which] == MAX_KEPT) {
         if (which == SOURCE)
-            emit(v, VERIFY_MISSING, &s->record, NULL, 0);
+            verify_missing(v, &s->record);
         else
             verify_extra(v, &s->record);
         return;
@@ -307,7 +315,7 @@ static void settle_kept(struct verify *v)
     pair_kept(v, ANY);
     for (int i = 0; i < v->n_kept[SOURCE]; i++)
         if (!v->kept[SOURCE][i].paired)
-            emit(v, VERIFY_MISSING, &v->kept[SOURCE][i].record, NULL, 0);
+            verify_missing(v, &v->kept[SOURCE][i].record);
     for (int i = 0; i < v->n_kept[TARGET]; i++)
         if (!v->kept[TARGET][i].paired)
             verify_extra(v, &v->kept[TARGET][i].record);
@@ -320,11 +328,28 @@ static bool in_group(const struct verify *v, const struct side *s)
     return s->have && verify_compare_bytes(s->key, s->identity_len, v->group.data, v->group.len) == 0;
 }
 
+/* Of a subset: a row that differs, and that the rules leave to the target, is equal. */
+static int compare_row_sides(struct verify *v, struct verify_diff *diffs, struct err *e)
+{
+    int n = compare_rows(v, &v->source.record, diffs, e), n_a, n_b;
+    if (n <= 0 || !v->options.subset)
+        return n;
+    const struct row_table *t = row_table_of(&v->source.record);
+    const char *time = t ? merge_updated(t->name) : NULL;
+    const struct row_entry *a, *b = rows_entries(v->rows, &n_b);
+    n_a = row_decode(v->row_decoder, &v->source.record, &a, e);
+    if (!t || n_a < 0)
+        return t ? -1 : n;
+    const struct row_entry *x = time ? row_entry_find(a, n_a, time, strlen(time)) : NULL,
+                           *y = time ? row_entry_find(b, n_b, time, strlen(time)) : NULL;
+    return subset_allows_row(v->options.subset, t, x ? &x->v : NULL, y ? &y->v : NULL) ? 0 : n;
+}
+
 static int compare_sides(struct verify *v, struct verify_diff *diffs, struct err *e)
 {
     int n_derived;
     if (v->rows)
-        return compare_rows(v, &v->source.record, diffs, e);
+        return compare_row_sides(v, diffs, e);
     const struct fetch_derived *derived = fetch_derived(v->cursor, &n_derived);
     return compare(v, &v->source.record, &v->target.record, derived, n_derived, diffs);
 }

@@ -71,10 +71,17 @@ static bool make_source_row_key(struct verify *v, const struct record *r, struct
 
 bool verify_add(struct verify *v, const struct record *r, struct err *e)
 {
-    struct record form = *r;
+    struct record form = *r, mapped;
     bool is_row = r->kind->kind == KIND_row;
     if (!kind_is_entity(r->kind) && !is_row)
         return true;
+    if (v->options.subset) {
+        int goes_on = subset_map(v->options.subset, &form, e);
+        if (goes_on <= 0)
+            return goes_on == 0;
+        mapped = form;
+        r = &mapped;
+    }
     int part = v->converts ? verify_stage_part(v, r, e) : 0;
     if (part != 0)
         return part > 0;

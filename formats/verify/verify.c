@@ -208,7 +208,7 @@ static bool compare_table(struct verify *v, const struct section *section, struc
         v->result->server_tables += v->target.have;
     else
         ok = ok && merge_section(v, section, e) &&
-             (strcmp(t->name, "workspaces") != 0 || verify_default_workspace(v, e));
+             (strcmp(t->name, "workspaces") != 0 || v->options.subset || verify_default_workspace(v, e));
     rows_close(v->rows);
     v->rows = NULL;
     return ok;

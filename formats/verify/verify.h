@@ -9,6 +9,7 @@
 #include "formats/record/record.h"
 #include "formats/database/row_cursor.h"
 #include "formats/stream/wire.h"
+#include "formats/verify/subset.h"
 
 enum verify_verdict { VERIFY_DIFFERENT, VERIFY_MISSING, VERIFY_EXTRA };
 
@@ -30,6 +31,8 @@ struct verify_failure {
 struct verify_options {
     const struct others
         *others; /* of the target: compared with the source's rows of tables that are not known; or NULL */
+    struct subset
+        *subset; /* the target may hold more, and what the rules of merging leave to it; NULL: all is equal */
     bool exact;  /* floats bit for bit, instead of within a relative 1e-9 */
     const char *tmpdir; /* where the stream is staged when it does not fit into memory */
     void (*failure)(const struct verify_failure *f,
@@ -48,6 +51,8 @@ struct verify_result {
     uint64_t server_tables;  /* tables with rows in the target that are MLflow's own, or secret, and not the
                                 source's */
     uint64_t underived;      /* latest metrics, where the database is too old to have them */
+    uint64_t besides;        /* records that the target has besides, of a subset */
+    uint64_t waiting;        /* aliases whose version is not there, of a subset */
     bool default_experiment; /* the target has an untouched Default experiment that the source has not */
 };
 
