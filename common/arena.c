@@ -1,3 +1,4 @@
+/* Allocates small pieces from blocks that are freed together. */
 #include "common/arena.h"
 
 #include <stdalign.h>
@@ -49,7 +50,7 @@ void arena_reset(struct arena *a)
         a->head = b->next;
         free(b);
     }
-    if (a->head && a->head->size > BLOCK_SIZE) { /* one for something large is not kept */
+    if (a->head && a->head->size > BLOCK_SIZE) { /* a block for a large piece is not kept */
         free(a->head);
         a->head = NULL;
     }

@@ -8,12 +8,12 @@
 struct arena_block;
 struct arena {
     struct arena_block *head; /* blocks in use, newest first */
-    size_t used;              /* bytes used of the newest block */
+    size_t used;              /* bytes used in the newest block */
 };
 
 void *arena_alloc(struct arena *a, size_t size);               /* aligned for any type, not zeroed */
-char *arena_strndup(struct arena *a, const char *s, size_t n); /* NUL is added */
-void arena_reset(struct arena *a);                             /* all pieces are gone; keeps one block */
+char *arena_strndup(struct arena *a, const char *s, size_t n); /* adds a NUL */
+void arena_reset(struct arena *a);                             /* frees all pieces; keeps one block */
 void arena_free(struct arena *a);
 
 #endif

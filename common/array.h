@@ -1,4 +1,4 @@
-/* Arrays whose length the compiler knows. */
+/* The length of an array, which must not be a pointer: a constant expression. */
 #ifndef COMMON_ARRAY_H
 #define COMMON_ARRAY_H
 

@@ -1,3 +1,4 @@
+/* Grows byte buffers, and wraps malloc so that it never returns NULL. */
 #include "common/buf.h"
 
 #include <errno.h>
@@ -80,7 +81,7 @@ void buf_fit(struct buf *b, size_t len)
 {
     if (b->cap > BUF_KEPT && b->cap / 2 > len)
         buf_free(b);
-    b->len = 0; /* nothing to be copied */
+    b->len = 0; /* nothing to copy */
     if (b->cap <= len) {
         buf_free(b);
         buf_reserve(b, len);
@@ -116,7 +117,7 @@ const char *buf_str(const struct buf *b)
 
 void malloc_setup(void)
 {
-    mallopt(M_MMAP_THRESHOLD, 256 << 10); /* else it grows with what is freed */
+    mallopt(M_MMAP_THRESHOLD, 256 << 10); /* fixed, or it would grow with freed blocks */
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
     mallopt(M_ARENA_MAX, 4);
 }

@@ -1,3 +1,4 @@
+/* Prints messages, runs clean-up functions and ends the program. */
 #include "common/err.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/printable.h"
 #include "common/progress.h"
 #include "common/secret.h"
@@ -23,7 +25,7 @@ static struct {
 } cleanups[MAX_CLEANUPS];
 static int n_cleanups;
 
-/* Once what was asked for is done: what that is, and the exit code. */
+/* Set by err_done(): what was completed, and the exit code. */
 static struct {
     const char *what;
     int code;
@@ -113,7 +115,7 @@ void err_warnings_set(bool on)
     no_warnings = !on;
 }
 
-/* Writes to standard error. A reader that has gone is no failure of the program: messages are then lost. */
+/* Writes to standard error. Failures are ignored: the messages are lost. */
 static void put_line(const char *line, size_t len)
 {
     progress_clear();
@@ -125,7 +127,7 @@ static void put_line(const char *line, size_t len)
     }
 }
 
-/* A message that is being put together; `cut` when there was no more room. */
+/* A message under construction; cut: it did not fit. */
 struct line {
     char text[MAX_MESSAGE];
     size_t len;
@@ -151,16 +153,17 @@ static void add_without_secrets(struct line *l, const char *text)
     add_printable(l, text + from, strlen(text + from));
 }
 
-/* One write(2) a message, so that programs of a pipeline do not mix their lines. Every part may hold what
- * others wrote, so all goes out in its printable form, without passwords: a message is one line, and only
- * text. What does not fit is replaced by an ellipsis. No memory is asked for: a message may be about that. */
+/* One write(2) per message, so that the programs of a pipeline do not mix their lines. Every part may hold
+ * untrusted text, so all of it is printed in printable form, without passwords: a message is one line of
+ * text. What does not fit is replaced by an ellipsis. Allocates nothing: the message may be "out of
+ * memory". */
 static void put_message(const char *where, const char *label, const char *text)
 {
     static const char end[] = "...\n";
     struct line l = {.len = 0};
     bool has_where = where && where[0];
     const char *const parts[] = {program, ": ", has_where ? where : "", has_where ? ": " : "", label, text};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(parts); i++)
         add_without_secrets(&l, parts[i]);
     const char *tail = l.cut ? end : end + strlen(end) - 1;
     if (l.cut && l.len > sizeof l.text - sizeof end)
@@ -235,7 +238,7 @@ void err_done(int code, const char *what)
     done.what = what;
 }
 
-/* Ends the program because of a failure that put_fatal has reported. */
+/* Exits after a failure that put_fatal has reported. */
 static _Noreturn void exit_failed(void)
 {
     exit(done.what ? done.code : EXIT_TROUBLE);
@@ -330,7 +333,7 @@ void err_exit_broken_pipe(void)
 {
     sigset_t pipe_only;
     if (done.what)
-        die("standard output", "nobody reads it any more");
+        die("standard output", "closed by its reader");
     run_cleanups();
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&pipe_only);
@@ -351,9 +354,9 @@ static void on_signal(int sig)
 
 void err_catch_signals(void)
 {
-    struct sigaction sa = {.sa_handler = on_signal}; /* no SA_RESTART: a blocked read must return */
+    struct sigaction sa = {.sa_handler = on_signal}; /* no SA_RESTART: a blocking read must return */
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(signals); i++) {
         struct sigaction old;
         if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
             continue; /* nohup and background jobs of sh */
@@ -377,6 +380,6 @@ void err_exit_interrupted(void)
     if (done.what)
         exit(done.code);
     if (sig != SIGUSR1)
-        put_message(NULL, "", sig == SIGINT ? "interrupted" : "ended by a signal");
+        put_message(NULL, "", sig == SIGINT ? "interrupted" : "terminated by a signal");
     exit(sig == SIGINT ? EXIT_INTERRUPTED : 128 + sig);
 }

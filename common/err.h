@@ -1,12 +1,11 @@
-/* Messages and exit codes, the same for every program.
+/* Messages and exit codes, common to all programs.
  *
  * A message is one line on stderr, `program: where: what`, where `where` is a file with its line, a record
- * with its kind and key, or a database object; then, where there is one, a line `program: hint: ...`. All
- * functions that print are safe to call from several threads: a message is one write(2). Every part may hold
- * text of others: what is not printable goes out as \xNN (printable.h), so no name and no value can begin a
- * line or reach the terminal as an escape sequence, and passwords are hidden (secret.h). Where standard error
- * cannot be written, messages are lost, and nothing else.
- */
+ * with its kind and key, or a database object; an optional second line is `program: hint: ...`. All functions
+ * that print are thread-safe: a message is one write(2). Every part may hold untrusted text: unprintable
+ * bytes are shown as \xNN (printable.h), so that no name or value can begin a line or reach the terminal as
+ * an escape sequence, and passwords are hidden (secret.h). If standard error cannot be written to, messages
+ * are lost, and the program continues. */
 #ifndef COMMON_ERR_H
 #define COMMON_ERR_H
 
@@ -18,9 +17,9 @@
 
 /* Exit codes as diff(1) has them; never 255, on which xargs stops. */
 enum {
-    EXIT_DONE = 0,      /* it is done, they are equal */
+    EXIT_DONE = 0,      /* success, no differences */
     EXIT_ANSWER_NO = 1, /* verification differs, schema behind, records left out on request */
-    EXIT_TROUBLE = 2,   /* nothing was done, and a message says why */
+    EXIT_TROUBLE = 2,   /* failure, reported in a message; the target is unchanged */
     EXIT_INTERRUPTED = 130
 };
 
@@ -67,10 +66,10 @@ bool err_set_interrupted(struct err *e);
 void err_program_set(const char *argv0);
 const char *err_program(void);
 
-/* How much is said: -1 quiet (errors only), 0 usual, 1 verbose. */
+/* Verbosity: -1 quiet (errors and warnings only), 0 normal, 1 verbose. */
 void err_level_set(int level);
 int err_level(void);
-/* false: err_warn prints nothing, for a second reading of what was warned of already. */
+/* false: err_warn prints nothing, for a second dump of the same source. */
 void err_warnings_set(bool on);
 
 void err_report(const struct err *e);                                      /* always printed */
@@ -93,22 +92,21 @@ _Noreturn void err_die(const struct err *e);
 _Noreturn void die(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);
 _Noreturn void die_hint(const char *hint, const char *where, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* What was asked for is done and stays so, and `what` says it ("the database is complete"; it must live as
- * long as the program). From now on nothing is an error: a failure that ends the program, for want of memory
- * or of a reader, is reported as a warning, followed by `what`, and the exit code is `code`. */
+/* Call this when the program's task is complete and permanent, as `what` says ("the database is complete";
+ * must live as long as the program). From then on a fatal failure, such as lack of memory or a closed pipe,
+ * is reported as a warning, followed by `what`, and the exit code is `code`. */
 void err_done(int code, const char *what);
 
 /* Functions that run, last added first, when the program ends through exit(), die() or a caught
- * SIGINT/SIGTERM/SIGHUP (see err_catch_signals). At most 16. They must only do what leaves the target as it
- * was: unlink, roll back. */
+ * SIGINT/SIGTERM/SIGHUP (see err_catch_signals). At most 16. They may only undo: unlink, roll back. */
 void err_cleanup_push(void (*fn)(void *), void *arg);
-void err_cleanup_pop(void); /* forgets the last one without running it */
+void err_cleanup_pop(void); /* removes the last one without running it */
 
-/* Lets a write that cannot be made (a pipe without a reader, a file at its size limit) fail with EPIPE or
- * EFBIG, where SIGPIPE and SIGXFSZ would end the program without a message and without its clean-up. */
+/* Makes writes to a pipe without a reader or a file at its size limit fail with EPIPE or EFBIG; SIGPIPE and
+ * SIGXFSZ would end the program without a message and without clean-up. */
 void err_survive_writes(void);
-/* Ends a program whose output nobody reads any more: cleans up, then ends as SIGPIPE would have, without a
- * word. */
+/* Ends a program whose standard output was closed by its reader: cleans up, then silently ends as by
+ * SIGPIPE. */
 _Noreturn void err_exit_broken_pipe(void);
 
 /* Makes SIGINT, SIGTERM, SIGHUP and SIGUSR1 set a flag instead of killing. Long loops of the

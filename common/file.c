@@ -1,3 +1,4 @@
+/* Reads, writes and publishes files, and creates temporary ones. */
 #include "common/file.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 
 #include "common/io.h"
 
-/* Reads from an open descriptor to its end; 0 or an errno value. */
+/* Reads from an open descriptor to the end; returns 0 or an errno value. */
 static int read_to_end(int fd, size_t max, struct buf *b)
 {
     for (;;) {
@@ -79,7 +80,7 @@ bool file_publish(const char *from, const char *to, struct err *e)
     return true;
 failed:;
     int saved = errno;
-    err_set(e, to, "cannot put the new file in place: %s", strerror(saved));
+    err_set(e, to, "cannot rename the new file: %s", strerror(saved));
     errno = saved;
     return false;
 }
@@ -90,7 +91,7 @@ static bool cannot_write(const char *path, struct err *e)
 }
 
 /* Writes to a descriptor, which it closes. */
-/* As fclose() does; also where fd is no file's. */
+/* Like fclose(), also if fd is not that of a regular file. */
 static bool write_and_close(int fd, bool (*put)(void *arg, FILE *f), void *arg, bool sync)
 {
     FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
@@ -134,7 +135,7 @@ bool file_write(const char *path, bool (*put)(void *arg, FILE *f), void *arg, st
 int file_nameless(const char *dir, struct err *e)
 {
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) { /* a file system without nameless files */
+    if (fd < 0) { /* a file system without O_TMPFILE */
         char *name = xasprintf("%s/.mlruns-tools.XXXXXX", dir);
         fd = mkostemp(name, O_CLOEXEC);
         if (fd >= 0)
@@ -143,7 +144,7 @@ int file_nameless(const char *dir, struct err *e)
     }
     if (fd >= 0)
         return fd;
-    err_set(e, dir, "cannot make a temporary file here: %s", strerror(errno));
+    err_set(e, dir, "cannot create a temporary file here: %s", strerror(errno));
     err_hint(e, "--tmpdir names another directory for temporary files");
     return -1;
 }

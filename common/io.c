@@ -1,3 +1,4 @@
+/* Reads and writes byte streams completely, with the rules for standard files. */
 #include "common/io.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@ enum { WRITER_BUFFER = 256 * 1024, READER_BUFFER = 256 * 1024 };
 
 /* -- writing */
 
-/* offset -1: where the descriptor stands. */
+/* offset -1: at the descriptor's position. */
 static bool write_whole(int fd, const char *p, size_t len, off_t offset)
 {
     while (len > 0) {
@@ -44,8 +45,7 @@ bool io_write_failed(struct err *e, const char *where, const char *what)
     int error = errno;
     if (error == EINTR && err_interrupted())
         return err_set_interrupted(e);
-    err_set(e, where, "%s: %s", what,
-            error == EBADF ? "it is closed, or not open for writing" : strerror(error));
+    err_set(e, where, "%s: %s", what, error == EBADF ? "closed, or not open for writing" : strerror(error));
     return err_classify(e, error == EPIPE ? ERR_READER_GONE : ERR_OTHER);
 }
 
@@ -94,7 +94,7 @@ bool io_writer_close(struct io_writer *w, struct err *e)
     return !w->failed || err_copy(e, &w->error);
 }
 
-/* Each is opened the wrong way round, so that whoever uses it learns that it is not there. */
+/* Each is opened in the opposite mode, so that using it is an error. */
 void io_claim_standard_files(void)
 {
     err_survive_writes();
@@ -102,12 +102,11 @@ void io_claim_standard_files(void)
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
             continue;
         if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-            die("/dev/null", "cannot be opened in place of a standard file that is closed: %s",
-                strerror(errno));
+            die("/dev/null", "cannot be opened in place of a closed standard stream: %s", strerror(errno));
     }
 }
 
-/* What must be wrong with stdout, or 0. */
+/* An errno value for an unusable stdout, or 0. */
 static int stdout_error(void)
 {
     struct pollfd p = {.fd = STDOUT_FILENO};
@@ -122,8 +121,8 @@ bool io_stdout_has_reader(void)
     return stdout_error() == 0;
 }
 
-/* Sets errno for an error of stdout that an earlier call met, of which stdio keeps the fact alone: `last` is
- * that of the last call that failed. */
+/* Sets errno for an earlier error on stdout, of which stdio keeps only the flag; `last` is the errno of the
+ * last call that failed. */
 static void find_lost_error(int last)
 {
     int error = stdout_error();
@@ -169,8 +168,8 @@ void io_reader_init(struct io_reader *r, int fd, const char *name)
     r->data = r->base;
 }
 
-/* Makes room behind what is unread, which moves to the front; at most twice as much as there was, so that a
- * length that lies costs nothing. Room for something large is given back when it has been used. */
+/* Makes room after the unread bytes, which are moved to the front; at most doubles the buffer, so that a
+ * forged length costs nothing. A large buffer is freed after use. */
 static void make_room(struct io_reader *r, size_t need)
 {
     if (r->data != r->base)
@@ -213,7 +212,7 @@ int io_fill(struct io_reader *r, size_t need, struct err *e)
             return -1;
         }
         err_set(e, r->name, "cannot read: %s",
-                errno == EBADF ? "it is closed, or not open for reading" : strerror(errno));
+                errno == EBADF ? "closed, or not open for reading" : strerror(errno));
         return -1;
     }
 }

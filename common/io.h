@@ -17,7 +17,7 @@ struct io_writer {
     int fd;
     const char *name; /* for messages, e.g. "standard output" */
     struct buf buf;
-    uint64_t total; /* bytes handed over so far, buffered ones included */
+    uint64_t total; /* bytes written so far, buffered ones included */
     bool failed;
     struct err error;
 };
@@ -28,7 +28,7 @@ bool io_flush(struct io_writer *w);
 /* Flushes, closes fd and frees. false with e filled: one of these, or a write before, has failed. */
 bool io_writer_close(struct io_writer *w, struct err *e);
 
-/* Reads into a growing window: [data, data + len) is what is there and unread. */
+/* A reader with a growing window: [data, data + len) are the unread bytes in memory. */
 struct io_reader {
     int fd;
     const char *name;
@@ -41,8 +41,8 @@ struct io_reader {
 };
 
 void io_reader_init(struct io_reader *r, int fd, const char *name);
-/* Reads more behind what is unread. need: how many unread bytes are wanted in all, as far as is known; 0:
- * any. 1: more came, 0: end of file, -1: error, e filled. Moves data. */
+/* Reads more bytes after the unread ones. need: the total of unread bytes wanted, if known; 0: any. Returns
+ * 1: got more, 0: end of file, -1: error, e filled. Moves data. */
 int io_fill(struct io_reader *r, size_t need, struct err *e);
 void io_consume(struct io_reader *r, size_t n);
 void io_reader_free(struct io_reader *r); /* does not close fd */
@@ -50,14 +50,13 @@ void io_reader_free(struct io_reader *r); /* does not close fd */
 /* Fills e for a write that has failed with errno, what being "cannot write" or longer: class ERR_READER_GONE
  * (EPIPE), ERR_INTERRUPTED or ERR_OTHER. Returns false. */
 bool io_write_failed(struct err *e, const char *where, const char *what);
-/* Whole writes to a descriptor, and at an offset of a file; false with errno set. */
+/* Complete writes to a descriptor, and at an offset of a file; false with errno set. */
 bool io_write_all(int fd, const void *data, size_t len);
 bool io_write_at(int fd, const void *data, size_t len, uint64_t offset);
 
-/* Takes the numbers of standard input, output and error where they are closed, lest a database's socket or
- * file get one of them: early in main(). Reading such an input or writing to such an output is an error as on
- * any closed file; messages are lost. From then on a failed write is an error, not a signal
- * (err_survive_writes). */
+/* Occupies the descriptors of standard input, output and error that are closed, so that no database socket or
+ * file gets one of them. Call it early in main(). Using such a stream is an error as with a closed one;
+ * messages are lost. Failed writes are errors from then on, not signals (err_survive_writes). */
 void io_claim_standard_files(void);
 /* Whether stdout is open for writing and, where it is a pipe, still has a reader. */
 bool io_stdout_has_reader(void);

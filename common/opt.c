@@ -1,3 +1,4 @@
+/* Parses options and prints the help from one table. */
 #include "common/opt.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
@@ -27,14 +29,14 @@ struct common {
 static const struct opt common_options[] = {
     {OPT_FLAG, 'h', "help", NULL, "print this help and exit", OPT_AT(struct common, help)},
     {OPT_FLAG, 'V', "version", NULL, "print the version and exit", OPT_AT(struct common, version)},
-    {OPT_FLAG, 'q', "quiet", NULL, "say nothing but errors", OPT_AT(struct common, quiet)},
-    {OPT_FLAG, 'v', "verbose", NULL, "say more", OPT_AT(struct common, verbose)},
+    {OPT_FLAG, 'q', "quiet", NULL, "print errors and warnings only", OPT_AT(struct common, quiet)},
+    {OPT_FLAG, 'v', "verbose", NULL, "print more details", OPT_AT(struct common, verbose)},
     {OPT_STRING, 0, "progress", "WHEN", "show a progress line: auto (on a terminal), always, never",
      OPT_AT(struct common, progress)},
     {.type = OPT_END},
 };
 
-/* The program's own options and the common ones, as one row to look through. */
+/* The program's own options followed by the common ones. */
 static const struct opt *nth_option(const struct opt_spec *spec, size_t i)
 {
     size_t own = 0;
@@ -118,7 +120,7 @@ static void store(const struct opt_spec *spec, const struct opt *o, const char *
         errno = 0;
         unsigned long long n = strtoull(arg, &end, 10);
         if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || errno != 0)
-            opt_usage_error(spec, "--%s: '%s' is not a number", o->name, arg);
+            opt_usage_error(spec, "--%s must be a number, not '%s'", o->name, arg);
         *(uint64_t *)dest = n;
         break;
     case OPT_END:
@@ -148,7 +150,7 @@ static void apply_common(const struct opt_spec *spec, const struct common *c)
     else if (strcmp(c->progress, "never") == 0)
         progress_mode_set(PROGRESS_NEVER);
     else if (strcmp(c->progress, "auto") != 0)
-        opt_usage_error(spec, "--progress: '%s' is none of auto, always, never", c->progress);
+        opt_usage_error(spec, "--progress must be one of auto, always, never, not '%s'", c->progress);
 }
 
 int opt_parse(const struct opt_spec *spec, int argc, char **argv, void *options)
@@ -156,7 +158,7 @@ int opt_parse(const struct opt_spec *spec, int argc, char **argv, void *options)
     struct common common = {.progress = NULL};
     struct option longs[MAX_OPTIONS + 1];
     char shorts[2 * MAX_OPTIONS + 2];
-    size_t n = count_options(spec), n_own = n - (sizeof common_options / sizeof *common_options - 1), s = 0;
+    size_t n = count_options(spec), n_own = n - (ARRAY_LENGTH(common_options) - 1), s = 0;
     memset(longs, 0, sizeof longs);
     if (n > MAX_OPTIONS)
         die(NULL, "too many options in the table");
@@ -180,7 +182,8 @@ int opt_parse(const struct opt_spec *spec, int argc, char **argv, void *options)
     for (int c; (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
         if (c == '?' || c == ':') {
             const char *given = optind > 0 && optind <= argc ? argv[optind - 1] : "";
-            opt_usage_error(spec, c == ':' ? "option '%s' needs an argument" : "unknown option '%s'", given);
+            opt_usage_error(spec, c == ':' ? "option '%s' requires an argument" : "unknown option '%s'",
+                            given);
         }
         size_t i = c >= LONG_ONLY ? (size_t)(c - LONG_ONLY) : 0;
         while (c < LONG_ONLY && nth_option(spec, i)->short_name != c)
@@ -198,7 +201,7 @@ void opt_usage_error(const struct opt_spec *spec, const char *fmt, ...)
     va_start(ap, fmt);
     buf_vaddf(&text, fmt, ap);
     va_end(ap);
-    char *shown = secret_mask(buf_str(&text), NULL); /* the argument may be a URL in a wrong place */
+    char *shown = secret_mask(buf_str(&text), NULL); /* the argument may be a misplaced URL */
     err_print(NULL, "%s", shown);
     free(shown);
     buf_free(&text);

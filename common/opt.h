@@ -1,7 +1,6 @@
-/* Options: one table is the parser and the help. Every program has -h/--help, -V/--version, -q/--quiet,
- * -v/--verbose and
- * --progress=auto|always|never besides its own. Parsing is getopt_long's: `--` ends options, `-` is an
- * operand. */
+/* Options: one table drives the parser and the help. In addition to its own options every program has
+ * -h/--help, -V/--version, -q/--quiet, -v/--verbose and --progress=auto|always|never. Parsing is that of
+ * getopt_long: `--` ends the options, `-` is an operand. */
 #ifndef COMMON_OPT_H
 #define COMMON_OPT_H
 
@@ -31,7 +30,7 @@ struct opt {
     const char *help; /* one or more lines, split by \n */
     size_t at;        /* of the value in the struct of options that opt_parse() fills: OPT_AT */
 };
-/* A member of a struct as the place of an option's value. */
+/* The member of a struct that holds an option's value. */
 #define OPT_AT(type, member) offsetof(type, member)
 
 struct opt_spec {
@@ -42,14 +41,13 @@ struct opt_spec {
     const char *epilog;        /* printed last in the help; NULL: none */
 };
 
-/* Parses argv into *options, the struct that the table's OPT_AT name, which holds the defaults before (NULL
- * where the table has no options); prints help or version and exits where asked to, sets the message level
- * and progress mode. Returns the index in argv of the first operand (argv is permuted as getopt_long does).
- * A wrong option ends the program with a message, the usage line and exit 2. For subcommands pass argv from
- * the subcommand on. */
+/* Parses argv into *options, a struct of the type in the table's OPT_AT, initialised with the defaults (NULL
+ * if the table has no options); handles --help and --version, sets the message level and progress mode.
+ * Returns the index in argv of the first operand (argv is permuted as by getopt_long). A wrong option is a
+ * usage error. For subcommands pass argv from the subcommand on. */
 int opt_parse(const struct opt_spec *spec, int argc, char **argv, void *options);
 
-/* Ends the program: message, usage lines, exit 2. */
+/* Exits with code 2 after printing the message and the usage. */
 _Noreturn void opt_usage_error(const struct opt_spec *spec, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

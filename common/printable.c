@@ -1,10 +1,11 @@
-/* Text of others as a terminal may show it. */
+/* Converts untrusted text to a form that is safe to print. */
 #include "common/printable.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "common/utf8.h"
 
 /* The longest printable form of a character: four bytes, each as \xNN. */
@@ -22,14 +23,14 @@ static bool may_be_shown(const unsigned char *s, size_t n)
     uint32_t c = n == 1 ? s[0] : s[0] & (0xFFu >> (n + 1));
     for (size_t i = 1; i < n; i++)
         c = c << 6 | (s[i] & 0x3F);
-    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(hidden); i++)
         if (c >= hidden[i].first && c <= hidden[i].last)
             return false;
     return true;
 }
 
-/* Writes the form of the first character of text, len > 0, into out; *n bytes. Returns the character's
- * length, in bytes. */
+/* Writes the printable form of the first character of text, len > 0, into out, *n bytes. Returns the
+ * character's length in bytes. */
 static size_t next_form(const char *text, size_t len, char out[LONGEST], size_t *n)
 {
     static const char digits[] = "0123456789abcdef";

@@ -1,4 +1,4 @@
-/* Other programs: found, started with their standard files, waited for. */
+/* Finds, starts and waits for other programs. */
 #include "common/process.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 enum { MAX_RUNNING = 8 };
 
-/* Read by the signal handler; 0 is a free place. */
+/* Read by the signal handler; 0 is a free slot. */
 static volatile pid_t running[MAX_RUNNING];
 
 static bool is_program(const char *path)
@@ -25,7 +25,7 @@ static bool is_program(const char *path)
     return access(path, X_OK) == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* dir/name where it is a program, else NULL; malloc'ed. */
+/* Returns dir/name, malloc'ed, if it is executable, else NULL. */
 static char *program_in(const char *dir, size_t len, const char *name)
 {
     char *path = len ? xasprintf("%.*s/%s", (int)len, dir, name) : xasprintf("./%s", name);
@@ -60,16 +60,16 @@ char *process_find(const char *argv0, const char *name, struct err *e)
     if (!found)
         found = program_on_path(name);
     if (!found)
-        err_set(e, NULL, "%s is neither in the folder of this program nor on PATH", name);
+        err_set(e, NULL, "%s is neither in the directory of this program nor on PATH", name);
     return found;
 }
 
 bool process_pipe(int fds[2], struct err *e)
 {
-    return pipe2(fds, O_CLOEXEC) == 0 || err_set(e, NULL, "cannot make a pipe: %s", strerror(errno));
+    return pipe2(fds, O_CLOEXEC) == 0 || err_set(e, NULL, "cannot create a pipe: %s", strerror(errno));
 }
 
-/* Standard files as asked for, SIGPIPE as usual. 0 or an errno value. */
+/* Starts argv with the given standard files and the default SIGPIPE. Returns 0 or an errno value. */
 static int spawn(pid_t *pid, char *const argv[], int in, int out)
 {
     extern char **environ;
@@ -111,7 +111,7 @@ bool process_start(struct process *p, char *const argv[], int in, int out, struc
     while (place < MAX_RUNNING && running[place])
         place++;
     if (place == MAX_RUNNING)
-        return err_set(e, p->name, "too many programs run already");
+        return err_set(e, p->name, "too many programs are running");
     if (err_interrupted()) {
         err_set(e, p->name, "not started: interrupted");
         return err_classify(e, ERR_INTERRUPTED);
@@ -121,7 +121,7 @@ bool process_start(struct process *p, char *const argv[], int in, int out, struc
         return err_set(e, argv[0], "cannot be run: %s", strerror(error));
     p->pid = pid;
     running[place] = pid;
-    if (err_interrupted()) /* the signal came while it was not yet in the list */
+    if (err_interrupted()) /* the signal arrived before it was in the list */
         kill(pid, SIGTERM);
     return true;
 }

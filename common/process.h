@@ -1,5 +1,4 @@
-/* Other programs: found, started with their standard files, waited for. At most 8 run at a time; not
- * thread-safe. */
+/* Finds, starts and waits for other programs. At most 8 run at a time; not thread-safe. */
 #ifndef COMMON_PROCESS_H
 #define COMMON_PROCESS_H
 
@@ -8,8 +7,8 @@
 
 #include "common/err.h"
 
-/* The program `name` of the folder that this one was called from (argv0 with a slash), else of the folder
- * that its executable lies in, else of $PATH; malloc'ed. NULL with e filled: it is nowhere. */
+/* The path of program `name`, malloc'ed: looked for in the directory of argv0 if that has a slash, else in
+ * the directory of this program's executable, then on $PATH. NULL with e filled if it is not found. */
 char *process_find(const char *argv0, const char *name, struct err *e);
 
 /* A pipe, both ends closed on exec. */
@@ -18,22 +17,22 @@ bool process_pipe(int fds[2], struct err *e);
 struct process {
     const char *name; /* for messages; borrowed */
     pid_t pid;        /* 0: not running */
-    int status;       /* once it has ended: its exit status, or 128 + the signal that ended it */
+    int status;       /* after the end: its exit status, or 128 + the signal that killed it */
 };
 
-/* Starts argv[0], a path, with `in` and `out` as standard input and output (-1: this program's own). SIGPIPE
- * is as usual in it, whatever it is here. p->name is argv[0]'s last component. After a caught signal nothing
- * is started (e filled). */
+/* Starts argv[0], a path, with `in` and `out` as standard input and output (-1: this program's own). It has
+ * the default SIGPIPE, whatever is set here. p->name is the last component of argv[0]. After a caught signal
+ * nothing is started (e filled). */
 bool process_start(struct process *p, char *const argv[], int in, int out, struct err *e);
 
-/* Waits for its end; returns p->status. 0 at once where it was never started. */
+/* Waits for its end; returns p->status, or 0 if it was never started. */
 int process_wait(struct process *p);
 
-/* Ends it by SIGUSR1 and waits: a program of this suite then leaves its target as it was and says nothing
- * (err_catch_signals), since what failed is elsewhere. */
+/* Ends it with SIGUSR1 and waits: a program of this suite then leaves its target unchanged and prints nothing
+ * (err_catch_signals), since another program failed. */
 void process_end_quietly(struct process *p);
 
-/* Async-signal-safe: passes SIGTERM on to all that run. For err_signal_hook_set. */
+/* Sends SIGTERM to all running programs; async-signal-safe, for err_signal_hook_set. */
 void process_stop_all(void);
 
 #endif

@@ -1,3 +1,4 @@
+/* Draws the progress line. */
 #include "common/progress.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* Passwords hidden in messages. */
+/* Finds and masks passwords in messages. */
 #include "common/secret.h"
 
 #include <ctype.h>
@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/array.h"
 #include "common/io.h"
 
 static bool is_word(char c)
@@ -13,14 +14,13 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-/* Length of the name of a secret parameter that begins at s, as it is written there, escapes and all; or 0.
- */
+/* Length of the name of a secret parameter at s, as written there with its escapes; or 0. */
 static size_t secret_name(const char *s)
 {
     static const char *const names[] = {"password",           "passwd",           "pwd",
                                         "sslpassword",        "scram_client_key", "scram_server_key",
                                         "oauth_client_secret"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
         const char *p = s;
         for (const char *n = names[i]; *n; n++) {
             char c = *p;
@@ -42,8 +42,7 @@ static size_t secret_name(const char *s)
     return 0;
 }
 
-/* The value behind a parameter's name that ends at p, `=` and blanks around it included; NULL: it has none.
- */
+/* The value of a parameter whose name ends at p, after `=` with optional blanks; NULL: it has none. */
 static const char *value_of(const char *p)
 {
     p += strspn(p, " \t");
@@ -67,7 +66,7 @@ static size_t value_length(const char *p, bool in_query)
     return n + (p[n] == '\'');
 }
 
-/* Where a word ends that is a URL in a text. */
+/* The characters that end a URL within a text. */
 static const char word_ends[] = " \t\n\"'";
 
 /* The first `:` of a word, escaped or not, before its path; *len is its length. NULL: none. */
@@ -81,15 +80,15 @@ static const char *find_colon(const char *s, size_t *len)
     return NULL;
 }
 
-/* The end of a port that begins at s, which another host, the path or nothing follows; NULL: it is none. */
+/* The end of a port at s that is followed by another host, the path or nothing; NULL: it is not a port. */
 static const char *end_of_port(const char *s)
 {
     size_t n = strspn(s, "0123456789");
     return n <= 5 && (s[n] == '\0' || strchr(",/?#:", s[n]) || strchr(word_ends, s[n])) ? s + n : NULL;
 }
 
-/* Of hosts without an `@`: what follows one of them and is not a port, which begins a password whose host is
- * missing. NULL: nothing. */
+/* In hosts without an `@`: the text after one of them that is not a port, so begins a password with no host
+ * after it. NULL: none. */
 static const char *find_after_host(const char *s)
 {
     for (;;) {
@@ -104,20 +103,20 @@ static const char *find_after_host(const char *s)
     }
 }
 
-/* Whether the scheme that ends at p, in text, is one of a database server. */
+/* Whether the scheme ending at p in text is that of a database server. */
 static bool is_server(const char *text, const char *p)
 {
     static const char *const servers[] = {"postgres", "mysql", "mariadb", "mssql", "oracle", "cockroachdb"};
     while (p > text && (isalnum((unsigned char)p[-1]) || strchr("+_.-", p[-1])))
         p--;
-    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(servers); i++)
         if (strncmp(p, servers[i], strlen(servers[i])) == 0)
             return true;
     return false;
 }
 
-/* The password of an authority that begins at s, as RFC 3986 delimits it; of a server's URL also one that no
- * host follows. */
+/* The password in an authority at s, delimited as in RFC 3986; in a server's URL also one without a host
+ * after it. */
 static bool find_in_authority(const char *s, bool server, const char **start, size_t *len)
 {
     size_t n = strcspn(s, "/?# \t\n\"'"), escape = 0;
@@ -168,8 +167,8 @@ static void hide(struct buf *hidden, const char *s, size_t len)
     free(plain);
 }
 
-/* All that may be a password between the first `:` of rest and its last `@`, whatever is between them; where
- * a scheme was before it, also what no `@` follows. */
+/* Everything between the first `:` of rest and its last `@` may be a password; after a scheme also what no
+ * `@` follows. */
 static bool find_before_host(const char *rest, bool has_scheme, const char **start, size_t *len)
 {
     const char *at = strrchr(rest, '@'), *end = strchr(rest, ':'), *escaped = strcasestr(rest, "%3a");
@@ -225,7 +224,7 @@ static bool is_part(const char *s, size_t len, const struct buf *hidden)
     return false;
 }
 
-/* Length of something hidden that s begins with, as a whole; or 0. */
+/* Length of a whole hidden string at the beginning of s; or 0. */
 static size_t begins_with_hidden(const char *s, const struct buf *hidden)
 {
     size_t most = 0;

@@ -1,4 +1,4 @@
-/* Passwords in URLs and connection strings, which no message may show. */
+/* Passwords in URLs and connection strings, to be masked in messages. */
 #ifndef COMMON_SECRET_H
 #define COMMON_SECRET_H
 
@@ -7,16 +7,16 @@
 
 #include "common/buf.h"
 
-/* Finds the next password of a text at or after `from`: what stands between `:` and `@` before the host of a
- * URL (scheme://user:HERE@host), and the value of a parameter of libpq's that holds a secret (?password=HERE,
- * password = 'HERE'). False: there is none. Needs no memory. */
+/* Finds the next password in a text at or after `from`: the part between `:` and `@` before the host of a URL
+ * (scheme://user:HERE@host), or the value of a secret libpq parameter (?password=HERE, password = 'HERE').
+ * Returns false if there is none. Allocates nothing. */
 bool secret_find(const char *text, size_t from, size_t *start, size_t *len);
-/* A text that is, or holds, one URL or connection string of whatever form, well-formed or not, with *** for
- * all that may be a password: rather too much than too little. malloc'ed. What was hidden is appended to
- * hidden (NULL: not asked for), each followed by a NUL, as it stands and with its escapes decoded. */
+/* Returns, malloc'ed, a text that is or contains one URL or connection string, well-formed or not, with ***
+ * for everything that may be a password: rather too much than too little. The masked strings are appended to
+ * hidden (NULL: not wanted), each followed by a NUL, both verbatim and with escapes decoded. */
 char *secret_mask(const char *text, struct buf *hidden);
-/* A message about that text, which may quote parts of it: each quoted part that is part of what was hidden,
- * and each part of 4 bytes or more that is all of it, becomes ***. malloc'ed. */
+/* Returns, malloc'ed, a message about that text that may quote parts of it: each quoted part of a hidden
+ * string, and each whole hidden string of 4 bytes or more, becomes ***. */
 char *secret_mask_quoted(const char *message, const struct buf *hidden);
 
 #endif

@@ -1,3 +1,4 @@
+/* Sorts entries in memory and, beyond that, by merging sorted runs on disk. */
 #include "common/sort.h"
 
 #include <errno.h>
@@ -11,24 +12,24 @@
 #include "common/file.h"
 #include "common/io.h"
 
-/* An entry, in memory as in a run: its two lengths, its key, its data. What is large lies in the file of
- * values: then the length's ELSEWHERE bit is set, and there are 8 bytes with its offset there: behind the
- * first KEY_KEPT bytes of a key, in the place of data. */
+/* An entry, in memory and in a run: its two lengths, its key, its data. Large keys and data are stored in the
+ * file of values: then the length's ELSEWHERE bit is set, and 8 bytes with the offset there follow the first
+ * KEY_KEPT bytes of a key, or replace the data. */
 struct head {
     uint32_t key_len, data_len;
 };
 #define ELSEWHERE (UINT32_C(1) << 31)
 
 enum {
-    FAN_IN = 128,         /* runs that are merged at once */
-    READ_SIZE = 64 << 10, /* bytes of a run that are read at once */
+    FAN_IN = 128,         /* runs merged in one pass */
+    READ_SIZE = 64 << 10, /* bytes of a run per read */
     WRITE_SIZE = 256 << 10,
     KEY_KEPT = 4 << 10,   /* bytes */
-    DATA_KEPT = 16 << 10, /* bytes of data that stay with the key in a run */
+    DATA_KEPT = 16 << 10, /* bytes of data stored with the key in a run */
     COMPARE_SIZE = 16 << 10,
 };
 
-/* An entry as it lies there. */
+/* An entry, parsed. */
 struct view {
     const char *key, *data; /* data: NULL when elsewhere */
     uint32_t key_len, data_len;
@@ -37,14 +38,14 @@ struct view {
 };
 
 struct run {
-    uint64_t pos, end; /* what is still to be read of the file */
+    uint64_t pos, end; /* the part of the file still to be read */
     char *buf;
-    size_t len, used, cap; /* bytes in buf, bytes of them already given out, room */
+    size_t len, used, cap; /* bytes in buf, of which used have been consumed; capacity */
     struct view entry;
 };
 
 struct file {
-    int fd; /* -1: not made yet */
+    int fd; /* -1: not created yet */
     uint64_t size;
     struct run *runs;
     size_t n_runs;
@@ -53,20 +54,20 @@ struct file {
 struct batch {
     char *arena;
     size_t used;    /* bytes of the arena */
-    uint32_t *refs; /* where the entries begin in the arena, in units of 4 bytes */
+    uint32_t *refs; /* offsets of the entries in the arena, in units of 4 bytes */
     uint32_t *spare;
     size_t n_refs, cap_refs;
 };
 
-/* Large values, in the order in which they came. Both threads add to them. */
+/* Large values, in order of arrival. Both threads append to them. */
 struct values {
     pthread_mutex_t lock;
-    int fd; /* -1: not made yet */
+    int fd; /* -1: not created yet */
     uint64_t size;
 };
 
-/* While one batch is filled, a thread sorts and writes the other: file, out, spilled and unreadable are its
- * own until it is joined. */
+/* While one batch is filled, a thread sorts and writes the other: file, out, spilled and unreadable belong to
+ * it until it is joined. */
 struct sorter {
     const char *dir;
     size_t memory; /* of a batch */
@@ -80,11 +81,11 @@ struct sorter {
     struct values values;
     bool unreadable; /* a comparison failed, and read_error says why */
     struct err read_error;
-    struct buf key;  /* a large one that is given out */
-    size_t next_ref; /* when all is in memory */
+    struct buf key;  /* a large key being returned */
+    size_t next_ref; /* if everything is in memory */
     size_t heap[FAN_IN];
     size_t n_heap;
-    bool given; /* the entry of the run at the heap's top was given out */
+    bool given; /* the entry of the run at the top of the heap was returned */
 };
 
 struct sorter *sorter_new(const char *dir, size_t memory)
@@ -138,7 +139,7 @@ uint64_t sorter_spilled(const struct sorter *s)
     return s->spilled + s->values.size;
 }
 
-/* ---- files */
+/* -- files */
 
 static bool open_file(const char *dir, struct file *f, struct err *e)
 {
@@ -149,13 +150,12 @@ static bool open_file(const char *dir, struct file *f, struct err *e)
 static bool write_failed(const struct sorter *s, struct err *e)
 {
     err_set(e, s->dir, "cannot write a temporary file here: %s", strerror(errno));
-    return err_hint(e, "--tmpdir names another directory; the space needed is about that of the stream");
+    return err_hint(e, "--tmpdir names another directory; the files take about as much space as the stream");
 }
 
 static bool read_failed(const struct sorter *s, int error, struct err *e)
 {
-    return err_set(e, s->dir, "cannot read a temporary file here: %s",
-                   error ? strerror(error) : "it is shorter than it was written");
+    return err_set(e, s->dir, "cannot read a temporary file here: %s", error ? strerror(error) : "truncated");
 }
 
 /* Reads len bytes. */
@@ -174,7 +174,7 @@ static bool read_at(const struct sorter *s, int fd, char *to, size_t len, uint64
     return true;
 }
 
-/* Adds to the file of values. */
+/* Appends to the file of values. */
 static bool put_value(struct sorter *s, const char *data, size_t len, uint64_t *at, struct err *e)
 {
     struct values *v = &s->values;
@@ -187,7 +187,7 @@ static bool put_value(struct sorter *s, const char *data, size_t len, uint64_t *
     return v->fd >= 0 && (io_write_at(v->fd, data, len, *at) || write_failed(s, e));
 }
 
-/* ---- entries */
+/* -- entries */
 
 static uint64_t offset_at(const char *p)
 {
@@ -196,7 +196,7 @@ static uint64_t offset_at(const char *p)
     return at;
 }
 
-/* The bytes that an entry with this head takes, and what there are of its key. */
+/* The stored size of an entry with this head. */
 static size_t stored_size(const struct head *h)
 {
     size_t key = h->key_len & ELSEWHERE ? KEY_KEPT + sizeof(uint64_t) : h->key_len;
@@ -228,7 +228,7 @@ static struct head head_of(const struct view *x)
                          x->data_len | (x->data ? 0 : ELSEWHERE)};
 }
 
-/* The parts of an entry in turn. */
+/* Passes the parts of an entry to put() in turn. */
 static void put_parts(const struct view *x, void (*put)(void *to, const void *part, size_t len), void *to)
 {
     struct head h = head_of(x);
@@ -247,7 +247,7 @@ static int compare_lengths(uint32_t a, uint32_t b)
     return (a > b) - (a < b);
 }
 
-/* Of two large keys, what follows the bytes that are kept. A failure is found by check_readable(). */
+/* Compares the rest of two large keys, after the stored prefix. check_readable() reports failures. */
 static int compare_elsewhere(struct sorter *s, const struct view *a, const struct view *b)
 {
     char x[COMPARE_SIZE], y[COMPARE_SIZE];
@@ -279,7 +279,7 @@ static int compare_views(struct sorter *s, const struct view *a, const struct vi
     return both ? compare_elsewhere(s, a, b) : compare_lengths(a->key_len, b->key_len);
 }
 
-/* ---- sorting in memory */
+/* -- sorting in memory */
 
 static struct view entry_at(const struct batch *b, uint32_t ref)
 {
@@ -292,7 +292,7 @@ static int compare_refs(struct sorter *s, const struct batch *b, uint32_t first,
     return compare_views(s, &x, &y);
 }
 
-/* The end of the ascending stretch that begins at `from`. */
+/* The end of the ascending sequence that begins at `from`. */
 static size_t stretch_end(struct sorter *s, const struct batch *b, size_t from)
 {
     size_t i = from + 1;
@@ -311,8 +311,7 @@ static void merge_stretches(struct sorter *s, const struct batch *b, const uint3
     memcpy(to + k + (middle - i), from + j, (end - j) * sizeof *to);
 }
 
-/* Merge sort that begins with the ascending stretches which are there: a stream brings a run's points by key
- * and time. */
+/* A natural merge sort: a stream has a run's points in order of key and time. */
 static void sort_refs(struct sorter *s, struct batch *b)
 {
     if (b->n_refs < 2)
@@ -342,7 +341,7 @@ static void sort_refs(struct sorter *s, struct batch *b)
     free(ends);
 }
 
-/* ---- runs */
+/* -- runs */
 
 static bool flush_out(struct sorter *s, struct file *f, struct err *e)
 {
@@ -359,7 +358,7 @@ static void put_in_buf(void *out, const void *part, size_t len)
     buf_add(out, part, len);
 }
 
-/* Adds an entry to a run, large data to the file of values. */
+/* Appends an entry to a run, and large data to the file of values. */
 static bool put_entry(struct sorter *s, struct file *f, const struct view *entry, struct err *e)
 {
     struct view x = *entry;
@@ -417,7 +416,7 @@ static bool join_spill(struct sorter *s, struct err *e)
     return s->spill_ok;
 }
 
-/* Has what was filled written by a thread, which leaves signals to the others. */
+/* Starts a thread, with signals blocked, that writes the filled batch. */
 static bool spill(struct sorter *s, struct err *e)
 {
     sigset_t all, before;
@@ -433,7 +432,7 @@ static bool spill(struct sorter *s, struct err *e)
     return s->running || write_batch(s, e);
 }
 
-/* An entry that is larger than all the memory is a run of its own. */
+/* An entry larger than the memory becomes a separate run. */
 static bool spill_one(struct sorter *s, const struct view *x, struct err *e)
 {
     if (!join_spill(s, e) || (s->file.fd < 0 && !open_file(s->dir, &s->file, e)))
@@ -450,7 +449,7 @@ static void put_in_arena(void *to, const void *part, size_t len)
     *at += len;
 }
 
-/* Adds an entry to the batch, which has the room. */
+/* Adds an entry to the batch, which has room for it. */
 static void fill(struct batch *b, const struct view *x, size_t size)
 {
     char *at = b->arena + b->used;
@@ -487,7 +486,7 @@ bool sorter_add(struct sorter *s, const void *key, size_t key_len, const void *d
     }
     struct head h = head_of(&x);
     size_t size = (stored_size(&h) + 3) & ~(size_t)3;
-    /* An entry costs its bytes and its place in two lists. */
+    /* An entry takes its bytes and a slot in two lists. */
     if (b->used + size + (b->n_refs + 1) * 2 * sizeof *b->refs > s->memory) {
         if (b->n_refs && !spill(s, e))
             return false;
@@ -500,9 +499,9 @@ bool sorter_add(struct sorter *s, const void *key, size_t key_len, const void *d
     return true;
 }
 
-/* ---- merging */
+/* -- merging */
 
-/* Makes `need` unread bytes of the run lie in its buffer. */
+/* Ensures that `need` unread bytes of the run are in its buffer. */
 static bool run_fill(const struct sorter *s, int fd, struct run *r, size_t need, struct err *e)
 {
     size_t left = r->len - r->used;
@@ -532,7 +531,7 @@ static bool run_fill(const struct sorter *s, int fd, struct run *r, size_t need,
     return true;
 }
 
-/* Takes the next entry of a run. 1, 0 at its end, -1 on error. */
+/* Reads the next entry of a run. Returns 1, 0 at its end, -1 on error. */
 static int run_next(const struct sorter *s, int fd, struct run *r, struct err *e)
 {
     if (r->used == r->len && r->pos == r->end)
@@ -572,7 +571,7 @@ static void heap_sink(struct sorter *s, size_t i)
     s->heap[i] = moved;
 }
 
-/* Begins to merge n runs from `first` on. */
+/* Begins to merge n runs, starting with `first`. */
 static bool merge_begin(struct sorter *s, size_t first, size_t n, struct err *e)
 {
     s->n_heap = 0;
@@ -613,7 +612,7 @@ static int merge_next(struct sorter *s, struct view *out, struct err *e)
     return 1;
 }
 
-/* Makes fewer and longer runs of too many, in a new file. */
+/* Merges the runs into fewer, longer ones in a new file. */
 static bool merge_pass(struct sorter *s, struct err *e)
 {
     struct file longer = {.fd = -1};

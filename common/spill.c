@@ -20,14 +20,14 @@ enum {
 };
 
 struct frame {
-    uint64_t page; /* its number + 1; 0: none */
-    uint64_t used; /* when */
+    uint64_t page; /* page number + 1; 0: none */
+    uint64_t used; /* time of last use */
     bool dirty;
 };
 
 struct spill {
     const char *dir;
-    int fd; /* -1: not made yet */
+    int fd; /* -1: not created yet */
     uint64_t size;
     uint64_t written; /* pages from here on were never written: they are 0 */
     size_t in_memory; /* bytes of spill_memory() */
@@ -94,13 +94,13 @@ static void read_page(struct spill *s, uint64_t page, char *data)
         if (n < 0 && errno != EINTR)
             refuse_to_read(s, strerror(errno));
         if (n == 0)
-            refuse_to_read(s, "it was cut");
+            refuse_to_read(s, "truncated");
         got += n > 0 ? (size_t)n : 0;
     }
     memset(data + got, 0, SPILL_PAGE - got);
 }
 
-/* The page's frame, or the one of its set that was used longest ago. */
+/* The page's frame, or the least recently used one of its set. */
 static struct frame *frame_for(struct frame set[WAYS], uint64_t page)
 {
     struct frame *oldest = set;

@@ -20,7 +20,7 @@ enum {
     SPILL_MEMORY = 24 << 20, /* bytes that spill_memory() gives */
 };
 
-/* dir: where the file is made when it is needed; it must live as long as the spill. Never NULL. */
+/* dir: the directory for the file, if it is needed; must live as long as the spill. Never returns NULL. */
 struct spill *spill_new(const char *dir);
 void spill_free(struct spill *s); /* NULL is fine */
 

@@ -1,4 +1,4 @@
-/* Bytes kept aside, compressed (zstd), in a nameless file. */
+/* Stores a byte stream, compressed by zstd, in an unnamed file. */
 #include "common/spool.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ enum { LEVEL = 1 }; /* faster than the stream is made; a stream of metrics becom
 struct spool {
     char *dir; /* for messages */
     int fd;
-    bool ended; /* the frame is whole */
+    bool ended; /* the frame is complete */
     uint64_t size;
     ZSTD_CCtx *packer;
     ZSTD_DCtx *unpacker;
@@ -39,7 +39,7 @@ struct spool *spool_new(const char *dir, struct err *e)
     if (s->fd >= 0 && (!s->packer || !s->unpacker))
         err_set(e, dir, "out of memory");
     else if (s->fd >= 0 && ZSTD_isError(ZSTD_CCtx_setParameter(s->packer, ZSTD_c_compressionLevel, LEVEL)))
-        err_set(e, dir, "zstd cannot be set up");
+        err_set(e, dir, "cannot initialise zstd");
     else if (s->fd >= 0)
         return s;
     spool_free(s);
@@ -117,7 +117,7 @@ bool spool_copy(struct spool *s, int fd, struct err *e)
             return false;
         at += (uint64_t)n;
     }
-    return expected == 0 || err_set(e, s->dir, "a temporary file was cut");
+    return expected == 0 || err_set(e, s->dir, "a temporary file was truncated");
 }
 
 uint64_t spool_size(const struct spool *s)

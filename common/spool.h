@@ -1,4 +1,5 @@
-/* Bytes kept aside, compressed (zstd), in a nameless file: written once, then read as often as need be. */
+/* A byte stream stored in an unnamed file, compressed by zstd: written once, then read any number of
+ * times. */
 #ifndef COMMON_SPOOL_H
 #define COMMON_SPOOL_H
 
@@ -10,18 +11,18 @@
 
 struct spool;
 
-/* A new one in a folder; NULL with e filled. */
+/* Creates a spool in a directory; NULL with e filled. */
 struct spool *spool_new(const char *dir, struct err *e);
 void spool_free(struct spool *s); /* NULL is fine */
 
-/* Adds bytes. A full disk is an error that names the folder. */
+/* Appends bytes. On a full disk the error names the directory. */
 bool spool_write(struct spool *s, const void *data, size_t len, struct err *e);
 
 /* Ends writing; then writes all of it to fd. false with e filled: the spool cannot be read, or fd not
  * written, class ERR_READER_GONE where it is a pipe whose reader has gone. */
 bool spool_copy(struct spool *s, int fd, struct err *e);
 
-/* Bytes that the file takes. */
+/* The size of the file in bytes. */
 uint64_t spool_size(const struct spool *s);
 
 #endif

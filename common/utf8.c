@@ -1,3 +1,4 @@
+/* Checks and measures UTF-8. */
 #include "common/utf8.h"
 
 #include <stdint.h>

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Length of the well-formed UTF-8 sequence that begins text, len > 0; 0 when it begins with none. */
+/* Length of the well-formed UTF-8 sequence at the beginning of text, len > 0; 0 if there is none. */
 size_t utf8_sequence(const char *text, size_t len);
-/* True for well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
+/* Whether s is well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
 bool utf8_valid(const char *s, size_t len);
 /* Number of code points of well-formed UTF-8. */
 size_t utf8_length(const char *s, size_t len);

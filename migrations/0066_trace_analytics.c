@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/python/text.h"
 #include "common/array.h"
 #include "formats/database/pass.h"

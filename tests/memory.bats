@@ -195,7 +195,7 @@ PY
         lie $bytes >lie.mlr
         run_split sh -c 'ulimit -v 60000; exec ml-transform --validate <lie.mlr'
         assert_status 2
-        [ $bytes -lt 1000000000 ] && what="the stream was cut in the middle of a record" || what="longer than 1000000000 bytes"
+        [ $bytes -lt 1000000000 ] && what="the stream is truncated in the middle of a record" || what="longer than 1000000000 bytes"
         assert_contains "$stderr" "$what"
     done
 }

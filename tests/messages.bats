@@ -96,7 +96,7 @@ with sqlite3.connect(sys.argv[1]) as db:
 PY
     done
     run_split mldb-dump sqlite:///x.db
-    assert_contains "$stderr" 'tables x\x0aml-load: forged\x1b'
+    assert_contains "$stderr" 'tracking schema: x\x0aml-load: forged\x1b'
     for command in 'ml-schema check sqlite:///x.db' 'ml-schema upgrade --dry-run --to head sqlite:///old.db' \
         'ml-schema upgrade --to head sqlite:///old.db' 'mldb-dump sqlite:///x.db >out'; do
         run_split sh -c "$command"

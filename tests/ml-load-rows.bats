@@ -169,7 +169,7 @@ old_db() {
     old_db
     run_split ml-load --release 3.17.2 sqlite:///b.db <old.mlr
     assert_status 0
-    assert_contains "$stderr" "MLflow uses this database once you say:"
+    assert_contains "$stderr" "to make MLflow use this database:"
     refute_contains "$stderr" "./mlruns"
     assert_contains "$stderr" "5 rows of span_metrics and trace_metrics went into columns"
     assert_contains "$stderr" "1 token count differs between trace_metrics and the trace's metadata"

@@ -77,7 +77,7 @@ count() { # DATABASE TABLE [WHERE]
     assert_status 0
     assert_contains "$stderr" "keep file://$PWD/mlruns/: it has 1 artifact location"
     assert_contains "$stderr" "hint: to move them: cp -a $PWD/mlruns/. /NEW, and load again through ml-transform --rewrite-uri 'file://$PWD/mlruns=file:///NEW'"
-    assert_contains "$stderr" "schema dc11669786a5: 3.17.0 to 3.17.2, and no other, opens this database"
+    assert_contains "$stderr" "schema dc11669786a5: only MLflow 3.17.0 to 3.17.2 can open this database"
     assert_contains "$stderr" "export MLFLOW_TRACKING_URI=sqlite:///$PWD/db/x.db"
     run_split ml-load -q --release 3.17 sqlite:///db/y.db <b.mlr
     assert_equal "$stderr" ""
@@ -108,7 +108,7 @@ count() { # DATABASE TABLE [WHERE]
         VALUES (0, 'Default', './elsewhere', 'active', 1)"
     run_split ml-load sqlite:///db/x.db <a.mlr
     assert_status 0
-    assert_contains "$stderr" "schema b7e2c1a4d9f3: 3.16.0"
+    assert_contains "$stderr" "schema b7e2c1a4d9f3: only MLflow 3.16.0"
     assert_equal "$(ls -A db)" "x.db"
     assert_equal "$(count db/x.db experiments "artifact_location = './elsewhere'")" 0
     assert_equal "$(sqlite3 db/x.db 'PRAGMA integrity_check')" ok

@@ -187,7 +187,7 @@ after_load() {
     mkdir tools
     run_split env PATH="$PWD/tools" alone/ml-migrate
     assert_status 2
-    assert_contains "$stderr" "mlruns-dump is neither in the folder of this program nor on PATH"
+    assert_contains "$stderr" "mlruns-dump is neither in the directory of this program nor on PATH"
     run_split env PATH="$PWD/tools" "$BUILD/bin/ml-migrate" # and no sh is needed
     assert_status 0
     rm mlflow.db
@@ -316,7 +316,7 @@ EOF
         run_split ml-migrate mlruns sqlite:///x.db $options --rewrite-uri nonsense
         assert_status 2
         assert_contains "$stderr" "ml-transform: "
-        refute_contains "$stderr" cut
+        refute_contains "$stderr" truncated
         refute_contains "$stderr" signal
         run_split ml-migrate mlruns sqlite:///nowhere/x.db $options
         assert_status 2
@@ -371,7 +371,7 @@ EOF
     assert_equal "$(sqlite3 all.db 'SELECT name FROM experiments ORDER BY name')" "$(printf 'job %s\n' 1 2 3 4)"
     run_split ml-migrate --find out/.git --target sqlite:///none.db
     assert_status 2
-    assert_contains "$stderr" "no file store and no SQLite file of MLflow below it"
+    assert_contains "$stderr" "no file store and no MLflow SQLite file found below it"
 }
 
 @test "--find names what it cannot look into, and stops" {

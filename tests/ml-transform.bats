@@ -124,7 +124,7 @@ END
         ml-transform --validate -q <$f.mlr
     done
     assert_contains "$(ml-transform --from-json <edited.json 2>&1 >/dev/null)" "checksum"
-    assert_contains "$(ml-transform --from-json <fewer.json 2>&1 >/dev/null)" "8 records of kind 'param', there are 0"
+    assert_contains "$(ml-transform --from-json <fewer.json 2>&1 >/dev/null)" "8 records of kind 'param', but there are 0"
     assert_contains "$(ml-transform --from-json <untrailed.json 2>&1 >/dev/null)" "trailer line is missing"
     ml-transform --from-json --reseal <untrailed.json | cmp - a.mlr
     # two segments, the first without its trailer
@@ -132,7 +132,7 @@ END
     cat a.mlr a.mlr | cmp - two.mlr
     run_split ml-transform --from-json < <(cat untrailed.json a.json)
     assert_status 2
-    assert_contains "$stderr" "a header inside of a segment"
+    assert_contains "$stderr" "a header within a segment"
 }
 
 @test "--from-json names line and field of what is wrong" {
@@ -144,18 +144,18 @@ END
     }
     bad '{"kind":"param","run_id":"r","key":"k","value":"v"' "column"
     bad '[1]' "not a JSON object"
-    bad '{"run_id":"r"}' 'there is no "kind"'
+    bad '{"run_id":"r"}' 'missing "kind"'
     bad '{"kind":"planet"}' "unknown kind 'planet'"
     bad '{"kind":"param","run_id":"r","key":"k","value":"v","color":1}' "has no field 'color'"
     bad '{"kind":"param","run_id":"r","key":"k"}' "Param 'k' in run r: field 'value' is missing"
     bad '{"kind":"param","run_id":"r","key":"k","value":1}' "field 'value' must be text, not an integer"
     bad '{"kind":"param","run_id":"r","key":"k","key":"l","value":"v"}' "duplicate"
-    bad '{"kind":"metric","run_id":"r","key":"k","step":1.5,"timestamp":1,"value":1}' "field 'step': a number with a fraction"
+    bad '{"kind":"metric","run_id":"r","key":"k","step":1.5,"timestamp":1,"value":1}' "field 'step': must be an integer, not a number with a fraction"
     bad '{"kind":"metric","run_id":"r","key":"k","step":9007199254740993,"timestamp":1,"value":1}' '{"$int":"..."}'
-    bad '{"kind":"metric","run_id":"r","key":"k","step":1,"timestamp":1,"value":{"$float":"1,5"}}' "is no float"
-    bad '{"kind":"metric","run_id":"r","key":"k","step":{"$int":"1e5"},"timestamp":1,"value":1}' "no 64-bit integer"
+    bad '{"kind":"metric","run_id":"r","key":"k","step":1,"timestamp":1,"value":{"$float":"1,5"}}' "is not a float"
+    bad '{"kind":"metric","run_id":"r","key":"k","step":{"$int":"1e5"},"timestamp":1,"value":1}' "not a 64-bit integer"
     bad '{"kind":"param","run_id":"r","key":"k","value":{"$bytes":"a"}}' "not base64"
-    bad '{"kind":"param","run_id":"r","key":"k","value":{"a":1}}' "no object can be"
+    bad '{"kind":"param","run_id":"r","key":"k","value":{"a":1}}' "unexpected object"
     bad '{"kind":"param","run_id":"r","key":"k","value":"\ud800"}' "column"
     bad '{"kind":"header","format":3,"minor":0,"producer":"x","source":"x","shard":0,"shards":1}' "format 3"
 }
@@ -163,7 +163,7 @@ END
 @test "--from-json: no header, nothing at all, a binary stream" {
     run_split ml-transform --from-json <<<'{"kind":"param","run_id":"r","key":"k","value":"v"}'
     assert_status 2
-    assert_contains "$stderr" "begins with a header line"
+    assert_contains "$stderr" "must begin with a header line"
     run_split ml-transform --from-json </dev/null
     assert_status 2
     assert_contains "$stderr" "empty"
@@ -198,7 +198,7 @@ END
     head -c 6000 a.mlr >cut.mlr
     run_split ml-transform --json <cut.mlr
     assert_status 2
-    assert_contains "$stderr" "cut"
+    assert_contains "$stderr" "truncated"
     printf '%s\n' "$output" | ml-transform --from-json --reseal >saved.mlr
     ml-transform --json <saved.mlr >saved.json
     ml-transform --json <a.mlr >a.json
@@ -225,14 +225,14 @@ END
 @test "what follows a trailer must be a segment" {
     run_split ml-transform < <(cat a.mlr; echo)
     assert_status 2
-    assert_contains "$stderr" "behind a trailer"
+    assert_contains "$stderr" "after a trailer"
 }
 
 @test "a newer major version is refused, in a stream and in JSON" {
     ml-transform --json <a.mlr | sed '1s/"format":1/"format":3/' >new.json
     run_split ml-transform --from-json <new.json
     assert_status 2
-    assert_contains "$stderr" "a newer mlruns-tools wrote it"
+    assert_contains "$stderr" "it was written by a newer mlruns-tools"
     python3 -c 'import sys; d = open("a.mlr", "rb").read(); sys.stdout.buffer.write(d.replace(b"format\x01", b"format\x03", 1))' >new.mlr
     run_split ml-transform <new.mlr
     assert_status 2
@@ -252,7 +252,7 @@ END
     run_split ml-transform --validate <a.mlr
     assert_status 0
     assert_equal "$output" ""
-    assert_contains "$stderr" "every reference is met"
+    assert_contains "$stderr" "all references resolve"
     stream >orphan.mlr <<'END'
 {"kind":"experiment","experiment_id":"1","name":"x","lifecycle_stage":"active"}
 {"kind":"run","run_id":"r1","experiment_id":"2","lifecycle_stage":"active"}
@@ -264,7 +264,7 @@ END
     run_split ml-transform --validate <orphan.mlr
     assert_status 1
     assert_contains "$stderr" "Run r1: experiment 2 is not in the stream"
-    assert_contains "$stderr" "Run r2: run r2 is given twice"
+    assert_contains "$stderr" "Run r2: duplicate run r2"
     assert_contains "$stderr" "Param 'k' in run gone: run gone is not in the stream"
     assert_contains "$stderr" "registered model m is not in the stream"
     refute_contains "$stderr" "elsewhere"
@@ -396,7 +396,7 @@ is_selected() {
 @test "what is asked for by name must be there" {
     run_split ml-transform --run nobody <a.mlr
     assert_status 2
-    assert_contains "$stderr" "--run nobody: there is none in the stream"
+    assert_contains "$stderr" "--run nobody: not found in the stream"
     assert_equal "$output" ""
 }
 
@@ -501,7 +501,7 @@ rewritten() {
     printf '1\t2\n3\t2\n' >map.tsv
     run_split ml-transform --renumber-experiments --use-id-map map.tsv <a.mlr
     assert_status 2
-    assert_contains "$stderr" "map.tsv:2: two experiments get the number 2"
+    assert_contains "$stderr" "map.tsv:2: duplicate new id 2"
     run_split ml-transform --renumber-experiments --use-id-map absent.tsv <a.mlr
     assert_status 2
     for wrong in "--renumber-experiments=0" "--renumber-experiments=x" "--id-map f" "--renumber-experiments=3000000000"; do
@@ -521,7 +521,7 @@ rewritten() {
     assert_equal "$(jq -r 'select(.kind == "model_version" and .version == 1).source' new.json | xargs)" "models:/m-1 dummy-source"
     run_split ml-transform --rename-model nobody=x --json < <(zoo)
     assert_status 1
-    assert_contains "$stderr" "--rename-model nobody=x: there is none of that name"
+    assert_contains "$stderr" "--rename-model nobody=x: not found in the stream"
 }
 
 @test "changes go together" {
@@ -547,7 +547,7 @@ other=ffeeddccbbaa99887766554433221100
     assert_equal "$(ml-transform --json <whole.mlr | jq -r .kind | uniq | head -n 6 | xargs)" "header experiment experiment_tag dataset experiment run"
     run_split ml-transform --merge < <(cat a.mlr a.mlr)
     assert_status 2
-    assert_contains "$stderr" "given twice"
+    assert_contains "$stderr" "duplicate shard"
     run_split ml-transform --merge < <(mlruns-dump -q --shard 0/2 "$ROOT/tests/data/mlruns")
     assert_status 2
     assert_contains "$stderr" "shard 1/2"
@@ -564,7 +564,7 @@ END
     cat a1.mlr b.mlr >both.mlr
     run_split ml-transform --merge <both.mlr
     assert_status 2
-    assert_contains "$stderr" "Experiment 7: its name is that of another experiment with another id"
+    assert_contains "$stderr" "Experiment 7: its name is also that of an experiment with another id"
     assert_contains "$stderr" "--on-conflict=rename"
     assert_equal "$output" ""
     ml-transform --merge --on-conflict=rename --json <both.mlr >r.json
@@ -622,14 +622,14 @@ END
     for how in fail rename merge; do
         run_split ml-transform --merge --on-conflict $how <both.mlr
         assert_status 2
-        assert_contains "$stderr" "Experiment 1: one source gives this id to two experiments"
+        assert_contains "$stderr" "Experiment 1: one source has two experiments with this id"
         assert_contains "$stderr" "mlruns-dump --renumber-trash"
         assert_equal "$output" ""
     done
     { jq -nc '{kind: "experiment", experiment_id: "1", name: "n", lifecycle_stage: "active"} | ., .'; } | stream >same.mlr
     run_split ml-transform --merge <same.mlr
     assert_status 2
-    assert_contains "$stderr" "Experiment 1: is given twice by one source"
+    assert_contains "$stderr" "Experiment 1: duplicate in one source"
     # nor in its shards
     shard() { # I NAME
         printf '{"kind":"header","format":1,"minor":0,"producer":"hand","source":"%s","shard":%s,"shards":2}\n' $other "$1"
@@ -637,7 +637,7 @@ END
     }
     run_split ml-transform --merge < <({ shard 0 a && shard 1 b; } | ml-transform --from-json --reseal)
     assert_status 2
-    assert_contains "$stderr" "Experiment 1: one source gives this id to two experiments"
+    assert_contains "$stderr" "Experiment 1: one source has two experiments with this id"
     { shard 0 a && shard 1 a; } | ml-transform --from-json --reseal | ml-transform -q --merge >whole.mlr
 }
 
@@ -652,7 +652,7 @@ END
     cat a1.mlr b.mlr >both.mlr
     run_split ml-transform --merge <both.mlr
     assert_status 2
-    assert_contains "$stderr" "Experiment 1: its id is that of another experiment with another name"
+    assert_contains "$stderr" "Experiment 1: its id is also that of an experiment with another name"
     ml-transform --merge --on-conflict=rename --json <both.mlr >r.json
     assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name]' r.json | xargs)" '[1,one] [2,two] [3,uno]'
     assert_equal "$(jq -r 'select(.run_id == "r9").experiment_id' r.json)" 3
@@ -667,7 +667,7 @@ END
         ml-transform --json <a1.mlr | sed "1s/00112233445566778899aabbccddeeff/$other/; $change" | ml-transform --from-json --reseal >b.mlr
         run_split ml-transform --merge < <(cat a1.mlr b.mlr)
         assert_status 2
-        assert_contains "$stderr" "two sources have it, and they differ"
+        assert_contains "$stderr" "two sources have it, and it or its parts differ"
         assert_contains "$stderr" "1 clashes"
     done
 }
@@ -694,7 +694,7 @@ END
     stream $other >p.mlr <<<'{"kind":"prompt","name":"clf"}'
     run_split ml-transform --merge --on-conflict=merge < <(cat a1.mlr p.mlr)
     assert_status 2
-    assert_contains "$stderr" "one source has a model of this name, another a prompt"
+    assert_contains "$stderr" "it is a model in one source and a prompt in another"
 }
 
 # The zoo with rows of other tables, as a database has them.
@@ -808,7 +808,7 @@ END
     refute_contains "$output" '"kind":"trailer"'
     assert_contains "$stderr" "request_preview has no column in this schema; the first release with it is MLflow 3.2.0"
     assert_contains "$stderr" "MLflow 2.22.5 has no table for it; the first that has one is 3.0.0"
-    assert_contains "$stderr" "do not fit into MLflow 2.22.5 on sqlite"
+    assert_contains "$stderr" "do not fit MLflow 2.22.5 on sqlite"
     # what does fit there can be loaded there, and the other way round
     ml-transform --kind metric --kind param --kind tag --kind experiment_tag <a.mlr | ml-transform --fit sqlite --release 2.22 >old.mlr
     ml-load -q --release 2.22 "sqlite:///$PWD/old.db" <old.mlr
@@ -831,7 +831,7 @@ END
     assert_contains "$stderr" "Experiment 3000000000: experiment_id: the id does not fit the 32-bit columns"
     assert_contains "$stderr" "--renumber-experiments"
     assert_contains "$stderr" "Param 'long' in run r1: value: 8001 characters are more than the 8000 of the column value"
-    assert_contains "$stderr" "--truncate cuts it"
+    assert_contains "$stderr" "--truncate truncates it"
     refute_contains "$stderr" "Param 'fits'"
     assert_contains "$stderr" "Param 'nul' in run r1: value: the text holds a NUL character"
     assert_contains "$stderr" "Param 'bytes' in run r1: value: the text is not UTF-8"
@@ -845,7 +845,7 @@ END
     ml-transform --json <wide.mlr | grep -v '"nul"\|"bytes"\|0000000","value"' | sed 's/"artifact_uri":"[^"]*"/"artifact_uri":"s3:\/\/b"/' | ml-transform --from-json --reseal >cure.mlr
     run_split ml-transform --renumber-experiments --fit postgresql --release 3.17.2 --truncate --json <cure.mlr
     assert_status 0
-    assert_contains "$stderr" "Params: value: 1 cut"
+    assert_contains "$stderr" "Params: value: 1 truncated"
     assert_equal "$(jq -c 'select(.kind == "param") | [.key, (.value | length)]' <<<"$output" | xargs)" '[long,8000] [fits,8000]'
     for wrong in "--fit oracle" "--truncate" "--release 3.1" "--fit sqlite --release 9.9"; do
         # shellcheck disable=SC2086
@@ -860,12 +860,12 @@ END
     assert_equal "$(ls -A tmp)" ""
     run_split bash -c 'cat a.mlr | ml-transform --lifecycle active --tmpdir absent'
     assert_status 2
-    assert_contains "$stderr" "absent: cannot make a temporary file"
+    assert_contains "$stderr" "absent: cannot create a temporary file"
     head -c 9000 a.mlr >cut.mlr
     for way in "cat cut.mlr |" "<cut.mlr"; do
         run_split bash -c "$way ml-transform --merge"
         assert_status 2
-        assert_contains "$stderr" cut
+        assert_contains "$stderr" truncated
     done
 }
 

@@ -229,7 +229,7 @@ verify_records() { # OPTION...
     stream <records >a.mlr
     run_split ml-verify sqlite:///a.db <a.mlr
     assert_status 0
-    assert_contains "$stderr" "left 1 entities out"
+    assert_contains "$stderr" "1 entities were left out by its producer"
     run_split ml-verify -v sqlite:///a.db <a.mlr
     assert_contains "$stderr" "0/abc/meta.yaml"
 }

@@ -196,10 +196,10 @@ fill_other_tables() {
     cp whole.db a.db
     edit "UPDATE params SET value = CAST(value AS BLOB) WHERE key = 'max_depth'"
     dump
-    assert_contains "$stderr" "Param 'max_depth' in run $(edit "SELECT min(run_uuid) FROM params WHERE key = 'max_depth'"): field 'value' is against its column's type"
+    assert_contains "$stderr" "Param 'max_depth' in run $(edit "SELECT min(run_uuid) FROM params WHERE key = 'max_depth'"): field 'value' has a value of the wrong type"
     run_split ml-verify -q sqlite:///a.db <a.mlr
     assert_status 1
-    assert_contains "$output" "(against its column's type)"
+    assert_contains "$output" "(not of its column's type)"
 }
 
 @test "text in columns of numbers, numbers that are no truth values, bytes and text in each other's place" {
@@ -217,15 +217,15 @@ fill_other_tables() {
         verify a.db
         assert_status 1
     done <<'EOT'
-runs SET experiment_id = 'abc'|field 'experiment_id' is against its column's type
-logged_models SET status = 'READY'|field 'status' is against its column's type
-metrics SET is_nan = 'yes'|field 'value' is against its column's type
-metrics SET is_nan = 2|field 'value' is against its column's type
+runs SET experiment_id = 'abc'|field 'experiment_id' has a value of the wrong type
+logged_models SET status = 'READY'|field 'status' has a value of the wrong type
+metrics SET is_nan = 'yes'|field 'value' has a value of the wrong type
+metrics SET is_nan = 2|field 'value' has a value of the wrong type
 metrics SET value = 'much'|field 'value' must be a float, not text
 metrics SET step = 1.5|field 'step' must be an integer, not a float
-trace_info SET input_tokens = 'some'|field 'value' is against its column's type
-trace_info SET input_tokens = 1.5|field 'value' is against its column's type
-trace_info SET total_cost = x'31'|field 'value' is against its column's type
+trace_info SET input_tokens = 'some'|field 'value' has a value of the wrong type
+trace_info SET input_tokens = 1.5|field 'value' has a value of the wrong type
+trace_info SET total_cost = x'31'|field 'value' has a value of the wrong type
 assessments SET valid = 2|field 'valid' must be a boolean, not an integer
 scorer_versions SET scorer_version = 'first'|column 'scorer_version' is against its type
 jobs SET progress = x'7b7d'|column 'progress' is against its type

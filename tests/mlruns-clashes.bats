@@ -54,8 +54,8 @@ make_twins() {
     make_twins
     dump mlruns
     assert_status 2
-    assert_contains "$stderr" "mlruns/.trash/1: its id is that of the active experiment in mlruns/1 too"
-    assert_contains "$stderr" "mlruns/.trash/2: its id is that of the active experiment in mlruns/2 too"
+    assert_contains "$stderr" "mlruns/.trash/1: its id is also that of the active experiment in mlruns/1"
+    assert_contains "$stderr" "mlruns/.trash/2: its id is also that of the active experiment in mlruns/2"
     refute_contains "$stderr" "mlruns/.trash/3"
     assert_contains "$stderr" "hint: --renumber-trash"
     run_split ml-load -q sqlite:///cut.db <out
@@ -63,7 +63,7 @@ make_twins() {
     [ ! -e cut.db ]
     dump --check mlruns
     assert_status 1
-    assert_contains "$stderr" "mlruns/.trash/1: its id is that of the active experiment in mlruns/1 too"
+    assert_contains "$stderr" "mlruns/.trash/1: its id is also that of the active experiment in mlruns/1"
     assert_contains "$stderr" "hint: --renumber-trash"
     # only what is asked for is looked at
     dump --experiment 3 mlruns
@@ -71,8 +71,8 @@ make_twins() {
     dump --skip-malformed mlruns
     assert_status 1
     assert_equal "$(json out | jq -c 'select(.kind == "skipped") | [.path, .reason]')" \
-        '[".trash/1","its id is that of the active experiment in 1 too"]
-[".trash/2","its id is that of the active experiment in 2 too"]'
+        '[".trash/1","its id is also that of the active experiment in 1"]
+[".trash/2","its id is also that of the active experiment in 2"]'
     assert_equal "$(json out | jq -r 'select(.kind == "run") | .run_id')" 11111111111111111111111111111111
 }
 
@@ -83,7 +83,7 @@ make_twins() {
     rm -r mlruns/1/1*
     mkdir -p mlruns/.trash/2/artifacts
     dump --skip-malformed mlruns
-    refute_contains "$stderr" "its id is that of"
+    refute_contains "$stderr" "its id is also that of"
     assert_equal "$(json out | jq -r 'select(.kind == "experiment") | .name' | xargs)" "dead second third"
 }
 
@@ -91,7 +91,7 @@ make_twins() {
     make_twins
     run_split mlruns-dump --renumber-trash --jobs 1 mlruns
     assert_status 0
-    assert_contains "$stderr" "mlruns/.trash/1: the experiment becomes 1"
+    assert_contains "$stderr" "mlruns/.trash/1: the experiment gets the id 1"
     dump --renumber-trash --jobs 1 mlruns
     assert_status 0
     assert_equal "$stderr" ""
@@ -163,7 +163,7 @@ make_twins() {
     dump --renumber-trash mlruns
     assert_status 2
     assert_contains "$stderr" "mlruns/.trash/1/meta.yaml:2: "
-    refute_contains "$stderr" "its id is that of"
+    refute_contains "$stderr" "its id is also that of"
     dump --renumber-trash --skip-malformed mlruns
     assert_status 1
     assert_equal "$(json out | jq -r 'select(.kind == "experiment") | .name' | sort | xargs)" "alive second second of old third"
@@ -188,7 +188,7 @@ make_twins() {
     experiment "mlruns/$id" "$id" taken
     dump --renumber-trash mlruns
     assert_status 2
-    assert_contains "$stderr" ".trash/1: its new id $id is that of another experiment"
+    assert_contains "$stderr" ".trash/1: its new id $id is also that of another experiment"
     assert_equal "$(wc -c <out)" 0
 }
 
@@ -199,8 +199,8 @@ make_twins() {
     experiment mlruns/4 4 other
     dump --check mlruns
     assert_status 1
-    assert_contains "$stderr" "mlruns/.trash/2: its name 'churn' is that of the experiment in mlruns/1 too"
-    assert_contains "$stderr" "mlruns/3: its name 'churn' is that of the experiment in mlruns/1 too"
+    assert_contains "$stderr" "mlruns/.trash/2: its name 'churn' is also that of the experiment in mlruns/1"
+    assert_contains "$stderr" "mlruns/3: its name 'churn' is also that of the experiment in mlruns/1"
     assert_contains "$stderr" "2 problems"
     assert_equal "$(grep -c "ml-transform --merge --on-conflict rename" err)" 1
     # the stream can hold them, ml-load says the same, and the cure works

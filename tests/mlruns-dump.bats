@@ -130,7 +130,7 @@ setup() {
     [ "$(json out | grep -v '"kind":"\(header\|trailer\)"')" = "$(json before | grep -v '"kind":"\(header\|trailer\)"')" ]
     meta=mlruns/$EXP/meta.yaml
     iconv -f UTF-8 -t UTF-16 "$meta" >wide && mv wide "$meta"
-    assert_malformed "$EXP/meta.yaml:1" "UTF-16, where MLflow reads UTF-8"
+    assert_malformed "$EXP/meta.yaml:1" "UTF-16, but MLflow reads UTF-8"
 }
 
 @test "MLflow 1.x: numeric ids, run_uuid, two columns, no creation times, the run's name in its tag" {
@@ -272,22 +272,22 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     mkdir more && printf x >more/hidden && ln -s ../../more a-run/params/linked
     dump mlruns
     assert_status 0
-    assert_contains "$stderr" "params/linked: warning: a link to a folder"
+    assert_contains "$stderr" "params/linked: warning: a link to a directory"
     cmp out before
 }
 
-@test "links in a loop are refused by name" {
+@test "a loop of symbolic links are refused by name" {
     copy_tree
     ln -s . mlruns/loop
-    assert_malformed loop "leads back"
+    assert_malformed loop "one of its parent directories"
     rm mlruns/loop
     ln -s . mlruns/$EXP/loop
-    assert_malformed $EXP/loop "leads back"
+    assert_malformed $EXP/loop "one of its parent directories"
     rm mlruns/$EXP/loop
     ln -s self mlruns/$EXP/$DEEP/params/self
     assert_malformed $EXP/$DEEP/params/self "loop"
     ln -sf nowhere mlruns/$EXP/$DEEP/params/self
-    assert_malformed $EXP/$DEEP/params/self "leads nowhere"
+    assert_malformed $EXP/$DEEP/params/self "a dangling link"
 }
 
 @test "a pipe among the params does not block" {
@@ -315,7 +315,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     printf 'name: a\n  b: [' >$meta
     assert_malformed $EXP/meta.yaml:2 "mapping values are not allowed"
     printf -- '- a\n' >$meta
-    assert_malformed $EXP/meta.yaml:1 "a list instead of a map"
+    assert_malformed $EXP/meta.yaml:1 "expected a map, found a list"
     printf 'experiment_id: "1"\nname: caf\351\n' >$meta
     assert_malformed $EXP/meta.yaml:2 "UTF-8"
 }
@@ -336,7 +336,7 @@ line_of() { # FILE KEY
     f=$EXP/meta.yaml
     field $f 's/^name: .*/name: null/' "$(line_of $f name)" "name is null"
     field $f 's/^name: .*/name: [a]/' "$(line_of $f name)" "expected text, found a list"
-    field $f 's/^lifecycle_stage: .*/lifecycle_stage: gone/' "$(line_of $f lifecycle_stage)" "neither active nor deleted"
+    field $f 's/^lifecycle_stage: .*/lifecycle_stage: gone/' "$(line_of $f lifecycle_stage)" "must be active or deleted"
     field $f 's/^creation_time: .*/creation_time: 1.5/' "$(line_of $f creation_time)" "creation_time: expected an integer, found a float"
     field $f 's/^creation_time: .*/creation_time: 2024-01-02/' "$(line_of $f creation_time)" "found a date"
     field $f 's/^creation_time: .*/creation_time: 1:30/' "$(line_of $f creation_time)" "base 60"
@@ -351,11 +351,11 @@ line_of() { # FILE KEY
     : >mlruns/$d/meta.yaml
     assert_malformed $d/meta.yaml empty
     assert_equal "$(count input) $(count skipped)" "0 3"
-    assert_contains "$stderr" "has no dataset ${d##*/} that can be read"
+    assert_contains "$stderr" "has no readable dataset ${d##*/}"
     rm -r mlruns/$EXP/datasets
     dump mlruns
     assert_status 2
-    assert_contains "$stderr" "has no dataset"
+    assert_contains "$stderr" "has no readable dataset"
     # model inputs need no datasets folder
     assert_equal "$(dump --skip-malformed mlruns; count model_input)" 1
 }
@@ -377,15 +377,15 @@ line_of() { # FILE KEY
     cp mlruns/$f saved
     : >mlruns/$f
     m=$(cd mlruns && echo $EXP/models/*/metrics/test_auc)
-    assert_malformed "$m:1" "no run $DEEP that can be read"
+    assert_malformed "$m:1" "no readable run $DEEP"
     assert_equal "$(count logged_model) $(count logged_model_metric)" "1 0"
     cp saved mlruns/$f
     # mlflow gc takes a model and leaves what refers to it
     rm -r mlruns/$EXP/models
     dump mlruns
     assert_status 0
-    assert_contains "$stderr" "$(cd mlruns && grep -l 'source_type: MODEL' $EXP/*/inputs/*/meta.yaml):3: warning: source_id: there is no logged model"
-    assert_contains "$stderr" "destination_id: there is no logged model"
+    assert_contains "$stderr" "$(cd mlruns && grep -l 'source_type: MODEL' $EXP/*/inputs/*/meta.yaml):3: warning: source_id: there is no readable logged model"
+    assert_contains "$stderr" "destination_id: there is no readable logged model"
     assert_equal "$(count model_input) $(count model_output) $(count input)" "1 1 2"
     # a model of another experiment is there
     rm -rf mlruns
@@ -424,7 +424,7 @@ line_of() { # FILE KEY
     field $f 's/^status: .*/status: 99/' "$(line_of $f status)" "status: expected an integer from 1 to 5, found 99"
     field $f 's/^status: .*/status: null/' "$(line_of $f status)" "status: "
     field $f 's/^status: .*/status: FINISHED/' "$(line_of $f status)" "status: "
-    field $f 's/^lifecycle_stage: .*/lifecycle_stage: paused/' "$(line_of $f lifecycle_stage)" "neither active nor deleted"
+    field $f 's/^lifecycle_stage: .*/lifecycle_stage: paused/' "$(line_of $f lifecycle_stage)" "must be active or deleted"
     field $f "s/^run_id: .*/run_id: $SHALLOW/" "$(line_of $f run_id)" "but the path says $DEEP"
     field $f "s/^experiment_id: .*/experiment_id: '0'/" "$(line_of $f experiment_id)" "but the path says $EXP"
     field $f 's/^start_time: .*/start_time: 1.0/' "$(line_of $f start_time)" "found a float"
@@ -463,14 +463,14 @@ line_of() { # FILE KEY
     copy_tree
     m=$EXP/$DEEP/metrics/cut
     printf '1 1 1\n2 0.' >mlruns/$m
-    assert_malformed $m:2 "was cut"
+    assert_malformed $m:2 "is truncated"
     printf '1' >mlruns/$m
-    assert_malformed $m:1 "was cut"
+    assert_malformed $m:1 "is truncated"
     printf '1 1\n2 2' >mlruns/$m # as old as its columns: whole
     dump mlruns
     assert_status 0
     head -c 70000 /dev/zero | tr '\0' 7 >mlruns/$m
-    assert_malformed $m:1 "more than 64 KiB"
+    assert_malformed $m:1 "longer than 64 KiB"
 }
 
 @test "an empty metric file, with which MLflow reads no metric of its run or model, is named" {
@@ -480,7 +480,7 @@ line_of() { # FILE KEY
         dump mlruns
         whole=$(json out | grep -v '"kind":"\(header\|trailer\)"')
         : >"mlruns/$m"
-        assert_malformed "$m" "the metric's file is empty"
+        assert_malformed "$m" "metric file is empty"
         assert_equal "$(json out | grep -v '"kind":"\(header\|trailer\|skipped\)"')" "$whole"
         assert_equal "$(count skipped)" 1
     done
@@ -488,8 +488,8 @@ line_of() { # FILE KEY
 
 @test "inputs and outputs" {
     i=$(cd "$ROOT/tests/data/mlruns" && grep -l 'source_type: DATASET' $EXP/$DEEP/inputs/*/meta.yaml)
-    field "$i" 's/^source_type: .*/source_type: TABLE/' "$(line_of "$i" source_type)" "neither DATASET nor MODEL"
-    field "$i" 's/^source_id: .*/source_id: ..\/x/' "$(line_of "$i" source_id)" "has no dataset ../x"
+    field "$i" 's/^source_type: .*/source_type: TABLE/' "$(line_of "$i" source_type)" "source_type must be DATASET or MODEL"
+    field "$i" 's/^source_id: .*/source_id: ..\/x/' "$(line_of "$i" source_id)" "has no readable dataset ../x"
     rm -rf mlruns
     copy_tree
     sed -i '/^tags:/,$d' "mlruns/$i"
@@ -505,7 +505,7 @@ line_of() { # FILE KEY
 
 @test "traces" {
     f=$EXP/traces/$TRACE/trace_info.yaml
-    field $f 's/^state: .*/state: DONE/' "$(line_of $f state)" "state: unknown: DONE"
+    field $f 's/^state: .*/state: DONE/' "$(line_of $f state)" "unknown state: DONE"
     field $f 's/^request_time: .*/request_time: yesterday/' "$(line_of $f request_time)" "request_time: expected a time"
     field $f 's/^request_time: .*/request_time: 1700000000000/' "$(line_of $f request_time)" "request_time: expected a time"
     field $f 's/^trace_id: .*/trace_id: tr-1/' "$(line_of $f trace_id)" "but the path says"
@@ -526,10 +526,10 @@ line_of() { # FILE KEY
 
 @test "assessments" {
     f=$(cd "$ROOT/tests/data/mlruns" && grep -l '^assessment_name: polite' $EXP/traces/*/assessments/*)
-    field "$f" 's/^  value: .*/  value: 2024-01-02/' $(($(line_of "$f" feedback) + 1)) "a date can't be written as JSON"
+    field "$f" 's/^  value: .*/  value: 2024-01-02/' $(($(line_of "$f" feedback) + 1)) "a date cannot be written as JSON"
     field "$f" 's/^create_time: .*/create_time: 5/' "$(line_of "$f" create_time)" "create_time"
-    field "$f" 's/^  source_type: .*/  source_type: GUESS/' $(($(line_of "$f" source) + 2)) "source_type: unknown: GUESS"
-    field "$f" 's/^feedback:/feedbak:/' 1 "none of feedback, expectation and issue"
+    field "$f" 's/^  source_type: .*/  source_type: GUESS/' $(($(line_of "$f" source) + 2)) "unknown source_type: GUESS"
+    field "$f" 's/^feedback:/feedbak:/' 1 "feedback, expectation and issue are all missing"
     field "$f" 's/^valid: .*/valid: 1/' "$(line_of "$f" valid)" "valid: expected a boolean"
     e=$(cd "$ROOT/tests/data/mlruns" && grep -l '^assessment_name: facts' $EXP/traces/*/assessments/*)
     field "$e" "s/^    value: .*/    value: '{'/" $(($(line_of "$e" expectation) + 3)) "not JSON"
@@ -568,7 +568,7 @@ line_of() { # FILE KEY
     rm -rf mlruns
     copy_tree
     printf latest >mlruns/models/churn/aliases/champion
-    assert_malformed models/churn/aliases/champion:1 "not the number of a version: latest"
+    assert_malformed models/churn/aliases/champion:1 "not a version number: latest"
     printf 9 >mlruns/models/churn/aliases/champion
     assert_malformed models/churn/aliases/champion:1 "version 9, which is missing"
     mkdir mlruns/models/churn/version-x
@@ -733,7 +733,7 @@ $OLD"
     [ ! -s out ]
     if command -v script >/dev/null; then
         script -qec "mlruns-dump -q $ROOT/tests/data/mlruns" /dev/null >tty </dev/null && false
-        assert_contains "$(cat tty)" "not for terminals"
+        assert_contains "$(cat tty)" "not written to a terminal"
     fi
 }
 

@@ -179,7 +179,7 @@ $EXP"
             dump $option $dir
             assert_status 2
             [ ! -s out ]
-            assert_contains "$stderr" "$dir: no file store"
+            assert_contains "$stderr" "$dir: not a file store"
             assert_contains "$stderr" "meta.yaml"
             assert_contains "$stderr" ".trash"
             assert_contains "$stderr" "$dir/mlruns"
@@ -210,7 +210,7 @@ $EXP"
     ln -s ../nowhere dir/mlruns
     dump dir
     assert_status 2
-    assert_contains "$stderr" "dir/mlruns: a link that leads nowhere"
+    assert_contains "$stderr" "dir/mlruns: a dangling link"
     rm dir/mlruns
     mkdir dir/mlruns && chmod 0 dir/mlruns
     dump dir
@@ -253,7 +253,7 @@ $EXP"
     grep -q "^mlruns-dump: mlruns/.trash/notes: warning: .*empty" err
     grep -q "^mlruns-dump: mlruns/lost+found: warning: .*empty" err
     grep -q "^mlruns-dump: mlruns/more: warning: not an experiment" err
-    grep -q "^mlruns-dump: mlruns/$GONE: warning: .*a run's folder with artifacts only" err
+    grep -q "^mlruns-dump: mlruns/$GONE: warning: .*the directory of a run, with only artifacts" err
     grep -q "^mlruns-dump: mlruns/mlartifacts: warning: .*artifacts" err
     grep -q "^mlruns-dump: mlruns/7: warning: .*artifacts" err
     grep -q "^mlruns-dump: mlruns/.trash/8: warning: .*artifacts" err
@@ -284,7 +284,7 @@ $EXP"
     dump mlruns
     assert_status 0
     cmp out before
-    assert_contains "$stderr" "mlruns/backup: warning: a file store"
+    assert_contains "$stderr" "mlruns/backup: warning: another file store"
     assert_contains "$stderr" "mlruns-dump mlruns/backup"
     assert_contains "$stderr" "mlruns-dump mlruns/.trash/mlruns"
     assert_contains "$stderr" "mlruns-dump mlruns/empty"
@@ -327,7 +327,7 @@ dangling() {
     ln -s "$WORK/unmounted/place" "mlruns/$1"
 }
 
-@test "a link that leads nowhere is named wherever a folder of the store may be" {
+@test "a dangling link is named wherever a folder of the store may be" {
     model=$(basename "$ROOT"/tests/data/mlruns/$EXP/models/*)
     input=$(basename "$(cd "$ROOT/tests/data/mlruns" && echo $EXP/$DEEP/inputs/* | cut -d' ' -f1)")
     for path in $EXP .trash .trash/$OLD models $EXP/tags $EXP/datasets $EXP/traces $EXP/models $EXP/$DEEP $EXP/$DEEP/params \
@@ -342,7 +342,7 @@ dangling() {
         dump mlruns
         assert_status 2
         assert_contains "$stderr" "mlruns/$path: "
-        assert_contains "$stderr" "leads nowhere"
+        assert_contains "$stderr" "a dangling link"
         dump --check mlruns
         [ $path = .trash ] || assert_status 1
     done
@@ -426,7 +426,7 @@ preload() {
         dangling $path
         AS="$FAIL FAIL_NO_TYPE=1" dump mlruns
         assert_status 2
-        assert_contains "$stderr" "mlruns/$path: a link that leads nowhere"
+        assert_contains "$stderr" "mlruns/$path: a dangling link"
     done
 }
 

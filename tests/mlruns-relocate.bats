@@ -70,12 +70,12 @@ relocated() {
         assert_status 0
         assert_equal "$(json | jq -r '.artifact_uri // empty')" "$uri"
         assert_equal "$(json | jq -r '.artifact_location // empty')" file:///custom
-        assert_contains "$stderr" "Experiments: artifact_location: 0 relocated, 1 left as they are"
+        assert_contains "$stderr" "Experiments: artifact_location: 0 relocated, 1 unchanged"
         case $uri in
         runs:*) refute_contains "$stderr" "Runs: artifact_uri" ;; # no place at all
-        *) assert_contains "$stderr" "Runs: artifact_uri: 0 relocated, 1 left as they are" ;;
+        *) assert_contains "$stderr" "Runs: artifact_uri: 0 relocated, 1 unchanged" ;;
         esac
-        refute_contains "$stderr" "relocated from"
+        refute_contains "$stderr" "artifact URIs from"
     done
     # a backslash is a letter of a file's name where the path is not of Windows
     tree_with '/data\7\abc\artifacts' file:///custom
@@ -107,9 +107,9 @@ relocated() {
     # all else is what it was
     diff <(sed 1d before | grep -v '"trailer"' | sed "s|$HOME_OF_TREE|s3://bucket/runs|g") \
         <(sed 1d after | grep -v '"trailer"' | sed "s|$HOME_OF_TREE|s3://bucket/runs|g")
-    assert_contains "$stderr" "Datasets: source: 1 relocated, 0 left as they are"
-    assert_contains "$stderr" "Model Versions: source: 1 relocated, 0 left as they are"
-    assert_contains "$stderr" "relocated from $HOME_OF_TREE (12)"
+    assert_contains "$stderr" "Datasets: source: 1 relocated, 0 unchanged"
+    assert_contains "$stderr" "Model Versions: source: 1 relocated, 0 unchanged"
+    assert_contains "$stderr" "relocated 12 artifact URIs from $HOME_OF_TREE (12)"
     # the registry alone says the same, and so do shards and any number of threads
     dump -q --relocate=s3://bucket/runs --registry mlruns
     assert_equal "$(json | jq -r 'select(.kind == "model_version" and .name == "churn") | .source')" s3://bucket/runs/$EXP/$DEEP/artifacts/model
@@ -120,7 +120,7 @@ relocated() {
     dump --relocate=s3://bucket/runs mlruns
     assert_equal "$(json | jq -r 'select(.kind == "model_version" and .name == "churn") | .source')" \
         "$HOME_OF_TREE/$EXP/00000000000000000000000000000000/artifacts/model"
-    assert_contains "$stderr" "Model Versions: source: 0 relocated, 1 left as they are"
+    assert_contains "$stderr" "Model Versions: source: 0 relocated, 1 unchanged"
 }
 
 @test "several roots at once, each counted" {
@@ -135,12 +135,12 @@ relocated() {
     printf "experiment_id: '7'\nname: n\nartifact_location: %s/mlruns/7\n" "file://$PWD" >mlruns/7/meta.yaml
     dump mlruns
     assert_status 0
-    assert_contains "$stderr" "mlruns: 6 of its artifact URIs say that it lies elsewhere: file:///D:/work/mlruns (2), /a (1), /b (1), file:../mlruns (1), file:C:\\work\\mlruns (1)"
+    assert_contains "$stderr" "mlruns: 6 of its artifact URIs name another location: file:///D:/work/mlruns (2), /a (1), /b (1), file:../mlruns (1), file:C:\\work\\mlruns (1)"
     refute_contains "$stderr" " ./mlruns (1)" # it is here, seen from this folder
     assert_equal "$(grep -c -- --relocate err)" 1
     dump --relocate mlruns
-    assert_contains "$stderr" "mlruns: 7 artifact URIs were relocated from file:///D:/work/mlruns (2), ./mlruns (1), /a (1), /b (1), file:../mlruns (1), ..."
-    assert_contains "$stderr" "Runs: artifact_uri: 7 relocated, 1 left as they are"
+    assert_contains "$stderr" "mlruns: relocated 7 artifact URIs from file:///D:/work/mlruns (2), ./mlruns (1), /a (1), /b (1), file:../mlruns (1), ..."
+    assert_contains "$stderr" "Runs: artifact_uri: 7 relocated, 1 unchanged"
     assert_equal "$(json | jq -r '.artifact_uri // empty' | grep -c "^file://$PWD/mlruns/7/r[0-9]/artifacts$")" 7
 }
 
@@ -154,7 +154,7 @@ relocated() {
     assert_status 0
     assert_equal "$(json | jq -r '.artifact_uri // empty')" "$here/7/abc/artifacts"
     assert_equal "$(json | jq -r '.artifact_location // empty')" "$here/7"
-    assert_contains "$stderr" "relocated from "
+    assert_contains "$stderr" "artifact URIs from "
     # what follows the root of a plain path has no %XX, and in a file: URI it has
     mkdir -p mlruns/models/m/version-1 mlruns/models/m/version-2
     for v in 1 2; do printf 'name: m\nversion: %s\n' $v >mlruns/models/m/version-$v/meta.yaml; done
@@ -181,15 +181,15 @@ mlflow-artifacts:/7/abc/artifacts/50% of"
     done
     dump --relocate mlruns
     assert_equal "$(json | jq -r '.artifact_uri // empty')" "file://$PWD/mlruns/7/abc/artifacts"
-    refute_contains "$stderr" "relocated from"
+    refute_contains "$stderr" "artifact URIs from"
     mkdir copy
     cp -r mlruns copy
     dump copy
-    assert_contains "$stderr" "copy/mlruns: 2 of its artifact URIs say that it lies elsewhere: file://$PWD/mlruns (2)"
-    assert_contains "$stderr" "hint: MLflow looks for artifacts there; with --relocate they say file://$PWD/copy/mlruns"
+    assert_contains "$stderr" "copy/mlruns: 2 of its artifact URIs name another location: file://$PWD/mlruns (2)"
+    assert_contains "$stderr" "hint: MLflow looks for artifacts there; --relocate makes them point to file://$PWD/copy/mlruns"
     dump --check copy
     assert_status 0
-    assert_contains "$stderr" "hint: MLflow looks for artifacts there; with --relocate they say file://$PWD/copy/mlruns"
+    assert_contains "$stderr" "hint: MLflow looks for artifacts there; --relocate makes them point to file://$PWD/copy/mlruns"
     dump -q copy
     assert_equal "$stderr" ""
     dump -q --relocate copy

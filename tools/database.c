@@ -1,13 +1,14 @@
-/* The database that a program reads. */
+/* Opens the database that a program reads. */
 #include "tools/database.h"
 
 #include "formats/database/interrupt.h"
 
-struct db *open_operand(const struct opt_spec *spec, char **operands, const char **tmpdir, struct db_url *u)
+struct db *database_open_operand(const struct opt_spec *spec, char **operands, const char **tmpdir,
+                                 struct db_url *u)
 {
-    struct err e;
+    struct err e = {.what = ""};
     if (operands[0] && operands[1])
-        opt_usage_error(spec, "one database URL is enough: %s", operands[1]);
+        opt_usage_error(spec, "extra operand '%s'", operands[1]);
     struct db *db = db_open_for_program(operands[0], tmpdir, u, &e);
     if (!db)
         err_die(&e);

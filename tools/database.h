@@ -5,8 +5,9 @@
 #include "common/opt.h"
 #include "formats/database/db.h"
 
-/* Opens the database that the operands name, of which there is one or none (db_open_for_program()); ends the
- * program where that fails. */
-struct db *open_operand(const struct opt_spec *spec, char **operands, const char **tmpdir, struct db_url *u);
+/* Opens the database named by the operands, at most one, or the default (db_open_for_program()); exits with a
+ * message on failure. */
+struct db *database_open_operand(const struct opt_spec *spec, char **operands, const char **tmpdir,
+                                 struct db_url *u);
 
 #endif

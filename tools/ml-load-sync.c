@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/io.h"
 #include "common/progress.h"
 #include "formats/stream/wire.h"
@@ -15,7 +16,7 @@ static enum sync_on_conflict policy_of(const struct opt_spec *spec, const char *
 {
     static const char *const words[] = {
         [SYNC_FAIL] = "fail", [SYNC_RENAME] = "rename", [SYNC_RENUMBER] = "renumber", [SYNC_SKIP] = "skip"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         if (!word || strcmp(word, words[i]) == 0)
             return (enum sync_on_conflict)i;
     if (spec)

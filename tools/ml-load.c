@@ -1,4 +1,4 @@
-/* ml-load: a record stream into an empty database, all or nothing. */
+/* ml-load: loads a record stream into an empty database, all or nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,9 +16,9 @@
 
 static const struct opt table[] = {
     {OPT_STRING, 0, "release", "X.Y[.Z]",
-     "make the schema of this MLflow release (default: that of the mlflow\n"
-     "on PATH, else the newest one that can be installed); an existing\n"
-     "database keeps the schema that it has",
+     "create the schema of this MLflow release (default: that of the mlflow\n"
+     "on PATH, else the newest installable one); an existing database\n"
+     "keeps its schema",
      OPT_AT(struct load_tool_options, target.release)},
     {OPT_FLAG, 'n', "dry-run", NULL, "check every record against the target and count; change nothing",
      OPT_AT(struct load_tool_options, target.dry_run)},
@@ -26,12 +26,12 @@ static const struct opt table[] = {
      "leave out what the target cannot hold, count it, and exit with 1",
      OPT_AT(struct load_tool_options, drop_unsupported)},
     {OPT_FLAG, 0, "wide-experiment-ids", NULL,
-     "PostgreSQL: make the columns of experiment ids 64 bits wide; only\n"
-     "ml-schema can upgrade such a database from then on",
+     "PostgreSQL: make the columns of experiment ids 64 bits wide; from\n"
+     "then on only ml-schema can upgrade the database",
      OPT_AT(struct load_tool_options, target.wide_ids)},
     {OPT_FLAG, 0, "export", NULL,
-     "print the command that makes MLflow use the database to standard\n"
-     "output, too",
+     "also print the command that makes MLflow use the database to\n"
+     "standard output",
      OPT_AT(struct load_tool_options, export)},
     {OPT_FLAG, 0, "sync", NULL,
      "bring what is new or changed into a database that may be in use, by\n"
@@ -55,7 +55,7 @@ static const struct opt table[] = {
      OPT_AT(struct load_tool_options, acting)},
     {OPT_FLAG, 0, "json", NULL, "print the report to standard output as JSON",
      OPT_AT(struct load_tool_options, json)},
-    {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: beside the target)",
+    {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: that of the target)",
      OPT_AT(struct load_tool_options, target.tmpdir)},
     {.type = OPT_END},
 };
@@ -95,13 +95,13 @@ struct load_target *load_tool_open_target(const char *url, const struct load_too
     err_cleanup_push(free_target, t);
     const struct db_url *u = load_target_url(t);
     if (o->target.wide_ids && u->dialect == DIALECT_SQLITE)
-        die(u->display, "--wide-experiment-ids: SQLite's ids have 64 bits already");
+        die(u->display, "--wide-experiment-ids: SQLite's ids are 64 bits wide already");
     if (!url)
         err_note("no URL given: %s", u->display);
     db_url_warn(u);
     if (isatty(STDIN_FILENO))
         die_hint("mlruns-dump ./mlruns | ml-load sqlite:///mlflow.db", "standard input",
-                 "a terminal, not a record stream");
+                 "record stream not read from a terminal");
     load_tool_require(load_target_look(t, &why, &e), &e);
     if (why.len)
         err_note("schema: that of %s", buf_str(&why));
@@ -150,13 +150,13 @@ static void say_how_to_open(const struct load_target *t, const struct load_tool_
     char *plain = load_target_uri(t);
     buf_add_shell_word(&uri, plain);
     schema_releases_of(rev, &releases);
-    err_note("schema %s: %s, and no other, opens this database (ml-schema upgrade takes it further)",
+    err_note("schema %s: only MLflow %s can open this database (ml-schema upgrade makes it newer)",
              schema_revisions[rev].revision, buf_str(&releases));
     buf_free(&releases);
     if (o->target.wide_ids)
-        err_note("experiment ids have 64 bits here: upgrade this database by ml-schema alone, MLflow's own "
-                 "`db upgrade` fails");
-    err_note("MLflow uses this database once you say:");
+        err_note("experiment ids are 64 bits wide: upgrade this database with ml-schema only; MLflow's own "
+                 "`db upgrade` fails on it");
+    err_note("to make MLflow use this database:");
     err_note("  export MLFLOW_TRACKING_URI=%s", buf_str(&uri));
     if (o->export) {
         printf("export MLFLOW_TRACKING_URI=%s\n", buf_str(&uri));
@@ -175,9 +175,9 @@ int main(int argc, char **argv)
     io_claim_standard_files();
     int first = opt_parse(&spec, argc, argv, &o);
     if (argc - first > 1)
-        opt_usage_error(&spec, "one URL, please: %s is one too many", argv[first + 1]);
+        opt_usage_error(&spec, "extra operand '%s'", argv[first + 1]);
     if (o.export && !io_stdout_has_reader())
-        die("standard output", "cannot write: it is closed, or nobody reads it");
+        die("standard output", "cannot write: closed, or a pipe without a reader");
     err_catch_signals();
     load_tool_check_sync(&spec, &o);
     if (o.sync)
@@ -187,14 +187,13 @@ int main(int argc, char **argv)
     load_tool_require(s, &e);
     read_stream(s);
     load_tool_require(load_target_write(t, s, &e), &e);
-    err_verbose("%llu MiB went through a temporary file", (unsigned long long)(load_spilled(s) >> 20));
+    err_verbose("%llu MiB were written to a temporary file", (unsigned long long)(load_spilled(s) >> 20));
     load_tool_require(load_target_publish(t, &e), &e);
     int code = load_report_dropped(load_report(s)) ? EXIT_ANSWER_NO : EXIT_DONE;
     if (!o.target.dry_run)
         err_done(code, "the database is complete");
 
-    err_note(o.target.dry_run ? "dry run: nothing was written; it would be loaded into %s:"
-                              : "loaded into %s:",
+    err_note(o.target.dry_run ? "dry run: nothing was written; would be loaded into %s:" : "loaded into %s:",
              load_target_url(t)->display);
     load_report_print(load_report(s));
     if (!o.target.dry_run)

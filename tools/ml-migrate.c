@@ -1,4 +1,5 @@
-/* ml-migrate: mlruns-dump or mldb-dump | ml-load, and with --verify | ml-verify. Nothing but the pipeline. */
+/* ml-migrate: runs mlruns-dump or mldb-dump | ml-load, and ml-verify with --verify. Nothing but the
+ * pipeline. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,36 +31,37 @@ static const struct opt table[] = {
      OPT_AT(struct options, find)},
     {OPT_STRING, 0, "target", "URL", "the database (default: sqlite:///mlflow.db)",
      OPT_AT(struct options, target)},
-    {OPT_STRING, 0, "release", "X.Y[.Z]", "make the schema of this MLflow release",
+    {OPT_STRING, 0, "release", "X.Y[.Z]", "create the schema of this MLflow release",
      OPT_AT(struct options, release)},
-    {OPT_FLAG, 0, "verify", NULL, "then compare every field with what was read (ml-verify)",
+    {OPT_FLAG, 0, "verify", NULL, "afterwards compare every field with the source (ml-verify)",
      OPT_AT(struct options, verify)},
     {OPT_FLAG, 0, "reread", NULL,
      "with --verify: read the source a second time instead of keeping\na compressed copy of the stream",
      OPT_AT(struct options, reread)},
     {OPT_FLAG, 'n', "dry-run", NULL, "check everything, write nothing", OPT_AT(struct options, dry_run)},
-    {OPT_STRING, 'j', "jobs", "N", "reader threads (default: as many as processors)",
+    {OPT_STRING, 'j', "jobs", "N", "number of reader threads (default: the number of processors)",
      OPT_AT(struct options, jobs)},
     {OPT_OPTARG, 0, "relocate", "URI",
-     "the file store was moved: rewrite the URIs that point to its old\nplace to URI (default: where it is "
-     "now)",
+     "the file store was moved: make the URIs that point to its old\n"
+     "location point to URI (default: its current location)",
      OPT_AT(struct options, relocate)},
     {OPT_LIST, 0, "rewrite-uri", "OLD=NEW", "rewrite artifact URIs (may be repeated; see ml-transform)",
      OPT_AT(struct options, rewrite_uri)},
-    {OPT_FLAG, 0, "renumber-trash", NULL, "give deleted experiments whose id an active one has another id",
+    {OPT_FLAG, 0, "renumber-trash", NULL, "give deleted experiments whose id is in use a new one",
      OPT_AT(struct options, renumber_trash)},
-    {OPT_OPTARG, 0, "renumber-experiments", "START", "give all experiments new ids, from START (1) on",
-     OPT_AT(struct options, renumber)},
-    {OPT_STRING, 0, "on-conflict", "HOW", "of two experiments of one name: fail (default), rename, or merge",
+    {OPT_OPTARG, 0, "renumber-experiments", "START",
+     "give all experiments new ids, counting from START (default: 1)", OPT_AT(struct options, renumber)},
+    {OPT_STRING, 0, "on-conflict", "HOW", "if two experiments share a name: fail (default), rename, or merge",
      OPT_AT(struct options, on_conflict)},
-    {OPT_FLAG, 0, "renumber-versions", NULL, "give model versions whose number is taken the next free one",
+    {OPT_FLAG, 0, "renumber-versions", NULL, "give model versions whose number is taken the next free number",
      OPT_AT(struct options, renumber_versions)},
-    {OPT_FLAG, 0, "skip-malformed", NULL, "leave out what is damaged in the source, name it, and exit with 1",
+    {OPT_FLAG, 0, "skip-malformed", NULL,
+     "leave out and report what is damaged in the source, and exit with 1",
      OPT_AT(struct options, skip_malformed)},
     {OPT_FLAG, 0, "drop-unsupported", NULL,
      "leave out what the target cannot hold, count it, and exit with 1",
      OPT_AT(struct options, drop_unsupported)},
-    {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the target)",
+    {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: that of the target)",
      OPT_AT(struct options, tmpdir)},
     {.type = OPT_END},
 };
@@ -72,7 +74,7 @@ static const struct opt_spec spec = {
     .epilog = "Example: ml-migrate ./mlruns sqlite:///mlflow.db --verify",
 };
 
-/* One migration: what was asked for, and the sources. */
+/* One migration: its options and sources. */
 struct migration {
     const char *argv0;
     struct options options;
@@ -113,7 +115,7 @@ static void free_dumps(struct command *commands, size_t n)
     free(commands);
 }
 
-/* False where the stream goes on as it is. */
+/* Returns false where the stream is passed on unchanged. */
 static bool transform_command(const struct migration *m, const char *tmpdir, struct command *c)
 {
     bool merge = m->sources.n > 1 || m->options.on_conflict || m->options.renumber_versions;
@@ -153,7 +155,7 @@ static struct command verify_command(const struct migration *m)
 
 /* -- the run */
 
-/* All that ml-load has written to its standard output. */
+/* Returns all that ml-load wrote to its standard output. */
 static char *read_all(int fd)
 {
     struct buf b = {0};
@@ -169,7 +171,7 @@ static char *read_all(int fd)
     return b.data;
 }
 
-/* Where the copy of the stream lies: the folder asked for, else that of the target. */
+/* The directory for the copy of the stream: the one given by --tmpdir, else that of the target. */
 static char *temporary_folder(const struct migration *m)
 {
     struct db_url u;
@@ -187,11 +189,11 @@ static void print_export(const char *text)
     if (!line)
         return;
     if (fputs(line, stdout) == EOF || fflush(stdout) != 0)
-        err_warn("standard output", "the export cannot be written; the database is complete");
+        err_warn("standard output", "cannot write the export command; the database is complete");
 }
 
-/* Runs dumps, transform and ml-load; what that has said goes to *said, malloc'ed. */
-static int load(const struct migration *m, struct programs *p, char **said)
+/* Runs dumps, transform and ml-load; *text receives the standard output of ml-load, malloc'ed. */
+static int load(const struct migration *m, struct programs *p, char **text)
 {
     struct command *dumps = dump_commands(m, false), reader = load_command(m);
     struct err e;
@@ -203,14 +205,14 @@ static int load(const struct migration *m, struct programs *p, char **said)
     p->reader_output = output[1];
     int result = programs_run(p);
     close(output[1]);
-    *said = read_all(output[0]);
+    *text = read_all(output[0]);
     p->reader = NULL;
     free_dumps(dumps, p->n_dumps);
     command_free(&reader);
     return result;
 }
 
-/* Compares the target with what was kept, or with what is read again; *differs: no export then. */
+/* Compares the target with the copy of the stream, or with a second dump; sets *differs. */
 static int verify(const struct migration *m, struct programs *p, bool *differs)
 {
     struct command *dumps = p->spool ? NULL : dump_commands(m, true), reader = verify_command(m);
@@ -227,7 +229,7 @@ static int verify(const struct migration *m, struct programs *p, bool *differs)
 
 static int migrate(const struct migration *m)
 {
-    char *dir = temporary_folder(m), *said = NULL;
+    char *dir = temporary_folder(m), *text = NULL;
     bool keep = m->options.verify && !m->options.reread && !m->options.dry_run, differs = false;
     struct command transform = {.n = 0};
     struct programs p = {.n_dumps = m->sources.n};
@@ -236,25 +238,25 @@ static int migrate(const struct migration *m)
         p.transform = &transform;
     if (keep && !(p.spool = spool_new(dir, &e)))
         err_die(&e);
-    int result = load(m, &p, &said);
+    int result = load(m, &p, &text);
     bool loaded = result <= EXIT_ANSWER_NO && !m->options.dry_run;
     if (loaded && keep)
-        err_verbose("%llu MiB of the stream were kept for ml-verify",
+        err_verbose("kept a compressed copy of the stream: %llu MiB",
                     (unsigned long long)(spool_size(p.spool) >> 20));
     if (loaded && m->options.verify) {
         int status = verify(m, &p, &differs);
         result = differs ? status : result;
     }
     if (loaded && !differs)
-        print_export(said);
+        print_export(text);
     spool_free(p.spool);
     command_free(&transform);
-    free(said);
+    free(text);
     free(dir);
     return result;
 }
 
-/* The sources named, and those found. */
+/* Collects the sources given on the command line and those found by --find. */
 static void collect(struct migration *m, const char *operand)
 {
     if (operand)
@@ -264,7 +266,7 @@ static void collect(struct migration *m, const char *operand)
     for (size_t i = 0; i < m->options.find.len; i++)
         sources_find(&m->sources, m->options.find.items[i]);
     if (m->sources.incomplete && !m->options.skip_malformed)
-        die_hint("--skip-malformed goes on without", NULL, "not all of the sources can be read");
+        die_hint("--skip-malformed continues without them", NULL, "not all of the sources can be read");
     if (m->sources.n == 0)
         sources_add(&m->sources, "./mlruns");
     sources_print(&m->sources);
@@ -277,15 +279,13 @@ int main(int argc, char **argv)
     err_program_set(argv[0]);
     int first = opt_parse(&spec, argc, argv, &m.options);
     if (argc - first > 2)
-        opt_usage_error(&spec, "more than a source and a target");
+        opt_usage_error(&spec, "extra operand '%s'", argv[first + 2]);
     if (argc - first == 2 && m.options.target)
-        opt_usage_error(&spec, "both an operand and --target name a target");
-    if (argc - first == 2)
-        m.options.target = argv[first + 1];
-    if (!m.options.target)
-        m.options.target = "sqlite:///mlflow.db";
-    if (fcntl(STDOUT_FILENO, F_GETFD) < 0) /* nothing is begun whose end could not be told */
-        die(NULL, "standard output: it is closed");
+        opt_usage_error(&spec, "the target is given both as an operand and by --target");
+    if (argc - first == 2 || !m.options.target)
+        m.options.target = argc - first == 2 ? argv[first + 1] : "sqlite:///mlflow.db";
+    if (fcntl(STDOUT_FILENO, F_GETFD) < 0) /* do not begin what could not be reported at the end */
+        die(NULL, "standard output: closed");
     io_claim_standard_files();
     err_survive_writes();
     err_catch_signals();

@@ -1,6 +1,7 @@
-/* ml-schema: MLflow's database schema, made and looked at. */
+/* ml-schema: creates, upgrades, checks and shows MLflow's database schema. */
 #include <string.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
@@ -31,7 +32,7 @@ static const struct opt_spec spec = {
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    static struct schema_command c; /* for as long as the program runs */
+    static struct schema_command c; /* lives as long as the program */
     struct err e;
     int code = command->run(&c, argc, argv, &e);
     if (code == EXIT_TROUBLE)
@@ -46,11 +47,11 @@ int main(int argc, char **argv)
     err_program_set(argv[0]);
     io_claim_standard_files();
     err_catch_signals();
-    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+    for (size_t i = 0; argc > 1 && i < ARRAY_LENGTH(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return run(&commands[i], argc - 1, argv + 1);
     int first = opt_parse(&spec, argc, argv, NULL);
     if (first < argc)
-        opt_usage_error(&spec, "no such command: %s", argv[first]);
-    opt_usage_error(&spec, "which command?");
+        opt_usage_error(&spec, "unknown command '%s'", argv[first]);
+    opt_usage_error(&spec, "a command is required");
 }

@@ -1,10 +1,11 @@
-/* What ml-transform's options mean. */
+/* The options of ml-transform, parsed into a pipeline. */
 #include "tools/ml-transform-options.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "formats/schema/schema.h"
 
 #define AT(member) OPT_AT(struct options, member)
@@ -12,41 +13,42 @@
 static const struct opt table[] = {
     {OPT_FLAG, 0, "json", NULL, "write JSON Lines instead of a record stream", AT(json)},
     {OPT_FLAG, 0, "from-json", NULL, "read JSON Lines instead of a record stream", AT(from_json)},
-    {OPT_FLAG, 0, "reseal", NULL, "with --from-json: make the trailers anew, for lines edited by hand",
+    {OPT_FLAG, 0, "reseal", NULL, "with --from-json: recompute the trailers, for lines edited by hand",
      AT(reseal)},
-    {OPT_FLAG, 0, "summary", NULL, "write tables of what is in the stream instead", AT(summary)},
+    {OPT_FLAG, 0, "summary", NULL, "write a summary of the stream instead", AT(summary)},
     {OPT_FLAG, 0, "validate", NULL, "write nothing; check the stream and its references", AT(validate)},
     {OPT_STRING, 0, "head", "N", "keep the first N records", AT(head)},
     {OPT_LIST, 0, "experiment", "ID|NAME", "keep this experiment (repeatable)", AT(experiments)},
     {OPT_LIST, 0, "run", "ID", "keep this run (repeatable)", AT(runs)},
     {OPT_LIST, 0, "status", "STATUS", "keep runs of this status (repeatable)", AT(statuses)},
-    {OPT_STRING, 0, "lifecycle", "STAGE", "keep what is active, or deleted", AT(lifecycle)},
-    {OPT_LIST, 0, "tag", "KEY=VALUE", "keep runs and traces with this tag (repeatable: with all of them)",
+    {OPT_STRING, 0, "lifecycle", "STAGE", "keep what is active or what is deleted", AT(lifecycle)},
+    {OPT_LIST, 0, "tag", "KEY=VALUE", "keep runs and traces with this tag (if repeated: with all of them)",
      AT(tags)},
-    {OPT_STRING, 0, "since", "TIME", "keep runs and traces from this time on", AT(since)},
-    {OPT_STRING, 0, "until", "TIME", "keep runs and traces before this time", AT(until)},
-    {OPT_LIST, 0, "kind", "KIND", "keep records of this kind, and their parents (repeatable)", AT(kinds)},
-    {OPT_LIST, 0, "exclude-kind", "KIND", "leave out this kind, and its children (repeatable)",
+    {OPT_STRING, 0, "since", "TIME", "keep runs and traces started at this time or later", AT(since)},
+    {OPT_STRING, 0, "until", "TIME", "keep runs and traces started before this time", AT(until)},
+    {OPT_LIST, 0, "kind", "KIND", "keep records of this kind and their parents (repeatable)", AT(kinds)},
+    {OPT_LIST, 0, "exclude-kind", "KIND", "leave out this kind and its children (repeatable)",
      AT(excluded_kinds)},
-    {OPT_LIST, 0, "rewrite-uri", "OLD=NEW", "put NEW before artifact URIs in the place of OLD (repeatable)",
+    {OPT_LIST, 0, "rewrite-uri", "OLD=NEW", "replace the prefix OLD of artifact URIs by NEW (repeatable)",
      AT(uri_rules)},
-    {OPT_FLAG, 0, "strict-uri", NULL, "exit 1 if a URI matched no --rewrite-uri", AT(strict_uri)},
-    {OPT_OPTARG, 0, "renumber-experiments", "START", "give experiments small ids, from START on (default: 1)",
-     AT(renumber_from)},
-    {OPT_STRING, 0, "id-map", "FILE", "write old and new ids of experiments to FILE", AT(id_map)},
+    {OPT_FLAG, 0, "strict-uri", NULL, "exit with 1 if a URI matched no --rewrite-uri", AT(strict_uri)},
+    {OPT_OPTARG, 0, "renumber-experiments", "START",
+     "give experiments small ids, counting from START (default: 1)", AT(renumber_from)},
+    {OPT_STRING, 0, "id-map", "FILE", "write the old and new ids of experiments to FILE", AT(id_map)},
     {OPT_STRING, 0, "use-id-map", "FILE", "take the new ids from FILE, as --id-map wrote it", AT(use_id_map)},
-    {OPT_LIST, 0, "rename-experiment", "ID|NAME=NEW", "give an experiment another name (repeatable)",
+    {OPT_LIST, 0, "rename-experiment", "ID|NAME=NEW", "rename an experiment (repeatable)",
      AT(experiment_names)},
-    {OPT_LIST, 0, "rename-model", "OLD=NEW", "give a registered model or prompt another name (repeatable)",
+    {OPT_LIST, 0, "rename-model", "OLD=NEW", "rename a registered model or prompt (repeatable)",
      AT(model_names)},
     {OPT_STRING, 0, "workspace", "NAME", "put everything into this workspace", AT(workspace)},
-    {OPT_FLAG, 0, "merge", NULL, "make one segment of those of several sources", AT(merge)},
+    {OPT_FLAG, 0, "merge", NULL, "merge the segments of several sources into one", AT(merge)},
     {OPT_STRING, 0, "on-conflict", "HOW", "with --merge: fail (default), rename, or merge", AT(on_conflict)},
     {OPT_FLAG, 0, "renumber-versions", NULL,
-     "with --merge: model versions whose number is taken get the next", AT(renumber_versions)},
-    {OPT_STRING, 0, "fit", "DIALECT", "name what sqlite or postgresql cannot hold", AT(fit)},
-    {OPT_STRING, 0, "release", "X.Y[.Z]", "with --fit: of this MLflow (default: as ml-load)", AT(release)},
-    {OPT_FLAG, 0, "truncate", NULL, "with --fit: cut texts that are too long, where nothing is lost but text",
+     "with --merge: give model versions whose number is taken the next one", AT(renumber_versions)},
+    {OPT_STRING, 0, "fit", "DIALECT", "report what sqlite or postgresql cannot hold", AT(fit)},
+    {OPT_STRING, 0, "release", "X.Y[.Z]", "with --fit: in this MLflow release (default: as ml-load)",
+     AT(release)},
+    {OPT_FLAG, 0, "truncate", NULL, "with --fit: truncate texts that are too long, where only text is lost",
      AT(truncate)},
     {OPT_FLAG, 0, "wide-experiment-ids", NULL, "with --fit postgresql: for ml-load --wide-experiment-ids",
      AT(wide_ids)},
@@ -56,8 +58,8 @@ static const struct opt table[] = {
 
 static const struct opt_spec spec = {
     .synopsis = "ml-transform [OPTION]...",
-    .about = "Reads a record stream from standard input, writes one to standard output, changed as the "
-             "options say.",
+    .about = "Reads a record stream from standard input, changes it as the options say, and writes it to "
+             "standard output.",
     .options = table,
     .epilog =
         "Exit status: 0 done; 1 --validate found wrong references, or --strict-uri or a --rename found\n"
@@ -68,11 +70,11 @@ static int64_t parse_number(const char *text, const char *option, int64_t max)
 {
     int64_t n;
     if (!value_parse_int(text, strlen(text), &n) || n < 0 || n > max)
-        opt_usage_error(&spec, "--%s: '%s' is not a number from 0 to %" PRId64, option, text, max);
+        opt_usage_error(&spec, "--%s must be a number from 0 to %" PRId64, option, max);
     return n;
 }
 
-/* Hands each value of an option to what understands it. */
+/* Passes each value of an option to add(). */
 static void each(const struct opt_list *list, const char *option, void *to,
                  bool (*add)(void *to, const char *value, struct err *e))
 {
@@ -121,7 +123,7 @@ static struct select *make_select(struct options *o, struct spill *spill)
     };
     struct select *x = select_new(spill);
     size_t n = 0;
-    for (size_t i = 0; i < sizeof criteria / sizeof criteria[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(criteria); i++) {
         each(criteria[i].list, criteria[i].option, x, criteria[i].add);
         n += criteria[i].list->len;
     }
@@ -135,26 +137,27 @@ static struct merge *make_merge(const struct options *o, struct spill *spill)
 {
     static const char *const policies[] = {"fail", "rename", "merge"};
     if (!o->merge && (o->on_conflict || o->renumber_versions))
-        opt_usage_error(&spec, "--on-conflict and --renumber-versions go with --merge");
+        opt_usage_error(&spec, "--on-conflict and --renumber-versions require --merge");
     if (!o->merge)
         return NULL;
     for (int i = 0; i < 3; i++)
         if (!o->on_conflict || strcmp(o->on_conflict, policies[i]) == 0)
             return merge_new((enum merge_policy)i, o->renumber_versions, spill);
-    opt_usage_error(&spec, "--on-conflict: '%s' is none of fail, rename, merge", o->on_conflict);
+    opt_usage_error(&spec, "--on-conflict must be one of fail, rename, merge, not '%s'", o->on_conflict);
 }
 
 static struct renumber *make_renumber(const struct options *o, struct spill *spill)
 {
     struct err e;
     if (!o->renumber_from && (o->id_map || o->use_id_map))
-        opt_usage_error(&spec, "--id-map and --use-id-map go with --renumber-experiments");
+        opt_usage_error(&spec, "--id-map and --use-id-map require --renumber-experiments");
     if (!o->renumber_from)
         return NULL;
     int64_t start =
         o->renumber_from[0] ? parse_number(o->renumber_from, "renumber-experiments", INT32_MAX) : 1;
     if (start == 0)
-        opt_usage_error(&spec, "--renumber-experiments: 0 is the id of the Default experiment");
+        opt_usage_error(&spec,
+                        "--renumber-experiments: START must not be 0, the id of the Default experiment");
     struct renumber *x = renumber_new(start, spill);
     if (o->use_id_map && !renumber_load(x, o->use_id_map, &e))
         err_die(&e);
@@ -197,7 +200,7 @@ static const struct schema_release *choose_release(const char *name)
     if (!r)
         err_die(&e);
     if (!name)
-        err_note("--fit for MLflow %s: %s", r->release, buf_str(&why));
+        err_note("--fit: release %s: %s", r->release, buf_str(&why));
     buf_free(&why);
     return r;
 }
@@ -206,14 +209,14 @@ static struct fit *make_fit(struct options *o)
 {
     struct err e;
     if (!o->fit && (o->release || o->truncate || o->wide_ids))
-        opt_usage_error(&spec, "--release, --truncate and --wide-experiment-ids go with --fit");
+        opt_usage_error(&spec, "--release, --truncate and --wide-experiment-ids require --fit");
     if (!o->fit)
         return NULL;
     bool postgres = strcmp(o->fit, "postgresql") == 0;
     if (!postgres && strcmp(o->fit, "sqlite") != 0)
-        opt_usage_error(&spec, "--fit: '%s' is neither sqlite nor postgresql", o->fit);
+        opt_usage_error(&spec, "--fit must be sqlite or postgresql, not '%s'", o->fit);
     if (!postgres && o->wide_ids)
-        opt_usage_error(&spec, "--wide-experiment-ids: SQLite's ids have 64 bits already");
+        opt_usage_error(&spec, "--wide-experiment-ids: SQLite's ids are 64 bits wide already");
     const struct fit_options options = {.dialect = postgres ? DIALECT_POSTGRESQL : DIALECT_SQLITE,
                                         .release = choose_release(o->release),
                                         .truncate = o->truncate,
@@ -229,16 +232,15 @@ static void check(const struct options *o, int argc, char **argv, int first)
 {
     bool silent = o->validate || o->summary;
     if (first < argc)
-        opt_usage_error(&spec, "unexpected operand '%s': the stream is read from standard input",
-                        argv[first]);
+        opt_usage_error(&spec, "extra operand '%s': the stream is read from standard input", argv[first]);
     if (o->reseal && !o->from_json)
-        opt_usage_error(&spec, "--reseal goes with --from-json");
+        opt_usage_error(&spec, "--reseal requires --from-json");
     if (o->json && silent)
-        opt_usage_error(&spec, "--json writes the records, --validate and --summary do not");
+        opt_usage_error(&spec, "--json cannot be combined with --validate or --summary");
     if (isatty(STDIN_FILENO))
-        opt_usage_error(&spec, "standard input is a terminal");
+        opt_usage_error(&spec, "standard input: record stream not read from a terminal");
     if (!silent && !o->json && isatty(STDOUT_FILENO))
-        opt_usage_error(&spec, "standard output is a terminal: --json makes it readable");
+        opt_usage_error(&spec, "standard output: record stream not written to a terminal (use --json)");
 }
 
 void options_parse(struct options *o, struct pipeline *p, int argc, char **argv)

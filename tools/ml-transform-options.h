@@ -1,4 +1,4 @@
-/* The options of ml-transform, and the steps that they ask for. */
+/* The options of ml-transform and the pipeline that they select. */
 #ifndef TOOLS_ML_TRANSFORM_OPTIONS_H
 #define TOOLS_ML_TRANSFORM_OPTIONS_H
 
@@ -16,13 +16,13 @@ struct options {
     const char *workspace;
     bool merge, renumber_versions;
     const char *on_conflict;
-    const char *fit, *release; /* release: of MLflow, chosen where it was not given */
+    const char *fit, *release; /* release: of MLflow; filled with the default where not given */
     bool truncate, wide_ids;
     const char *tmpdir;
 };
 
-/* Fills o from the command line, and p with what it asks for. Ends the program, as opt_parse() does, when the
- * options are wrong. */
+/* Fills o from the command line, and p with the steps it selects. Like opt_parse(), exits on wrong
+ * options. */
 void options_parse(struct options *o, struct pipeline *p, int argc, char **argv);
 
 #endif

@@ -1,5 +1,4 @@
-/* ml-transform: what people need between a dump and a load: the JSON view and back, a look at a stream, and
- * changes to it. */
+/* ml-transform: shows, checks and changes a record stream, and converts it to JSON Lines and back. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,16 +14,16 @@ static void report_reference(const char *where, const char *what)
     err_print(where, "%s", what);
 }
 
-/* The exit code. */
+/* Returns the exit code. */
 static int report_references(const struct pipeline *p)
 {
     uint64_t wrong = ref_check_end(p->refs, report_reference);
     if (wrong > 0)
-        err_print(NULL, "%" PRIu64 " entities are missing or given twice", wrong);
+        err_print(NULL, "%" PRIu64 " entities are missing or duplicate", wrong);
     else
         err_note("%" PRIu64 " records in %" PRIu64 " segments: %s", p->records, p->segments,
-                 ref_check_has_delta(p->refs) ? "whole, as deltas are; references are not checked"
-                                              : "whole, and every reference is met");
+                 ref_check_has_delta(p->refs) ? "complete, a delta, whose references are not checked"
+                                              : "complete, all references resolve");
     return wrong > 0 ? EXIT_ANSWER_NO : EXIT_DONE;
 }
 
@@ -35,12 +34,12 @@ static void report_numbers(struct renumber *x, const char *id_map)
         err_die(&e);
     if (renumber_count(x) == 0)
         return;
-    err_note("%" PRIu64 " experiments have another id%s%s", renumber_count(x), id_map ? ", see " : "",
+    err_note("%" PRIu64 " experiments got a new id%s%s", renumber_count(x), id_map ? ", see " : "",
              id_map ? id_map : "");
-    err_note("permissions in a server's auth database name experiments by id: they must be granted anew");
+    err_note("permissions in a server's auth database refer to experiments by id: grant them again");
 }
 
-/* What was done and found; the exit code. */
+/* Reports what was done and found; returns the exit code. */
 static int finish(struct pipeline *p, const struct options *o)
 {
     int code = EXIT_DONE;
@@ -57,14 +56,15 @@ static int finish(struct pipeline *p, const struct options *o)
     if (p->relocate && relocate_report(p->relocate) > 0 && o->strict_uri)
         code = EXIT_ANSWER_NO;
     if (p->workspace && strcmp(o->workspace, "default") != 0)
-        err_note("with more than the default workspace MLflow's server starts with --enable-workspaces only");
+        err_note(
+            "with more than the default workspace, MLflow's server must be started with --enable-workspaces");
     if (p->fit)
         fit_report(p->fit);
     if (p->refs && report_references(p) != EXIT_DONE)
         code = EXIT_ANSWER_NO;
     if (p->fit && fit_problems(p->fit) > 0) {
         pipeline_give_up(p);
-        die(NULL, "%" PRIu64 " values do not fit into MLflow %s on %s: the stream is not closed",
+        die(NULL, "%" PRIu64 " values do not fit MLflow %s on %s: the stream was left without a trailer",
             fit_problems(p->fit), o->release, o->fit);
     }
     struct err e;
@@ -77,7 +77,7 @@ static int finish(struct pipeline *p, const struct options *o)
 
 int main(int argc, char **argv)
 {
-    static struct options o; /* for as long as the program runs */
+    static struct options o; /* lives as long as the program */
     static struct pipeline p;
     struct err e;
     malloc_setup();

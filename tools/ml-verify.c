@@ -1,4 +1,4 @@
-/* ml-verify: holds a record stream against a database, field by field, both ways. */
+/* ml-verify: compares a record stream with a database, field by field, in both directions. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 #include "tools/database.h"
 
 struct options {
-    struct others others; /* of a revision that is not known */
+    struct others others; /* of an unknown revision */
     struct buf warning;
     bool exact, json, data_only, subset;
     const char *use_state;
@@ -31,7 +31,8 @@ static const struct opt table[] = {
      OPT_AT(struct options, exact)},
     {OPT_FLAG, 0, "json", NULL, "print a JSON object per failure, then one with the counts",
      OPT_AT(struct options, json)},
-    {OPT_FLAG, 0, "data-only", NULL, "leave out the database's structure", OPT_AT(struct options, data_only)},
+    {OPT_FLAG, 0, "data-only", NULL, "do not check the database's structure",
+     OPT_AT(struct options, data_only)},
     {OPT_FLAG, 0, "subset", NULL,
      "the database may hold more than the stream, and by the rules of\n"
      "ml-load --sync also other values",
@@ -42,7 +43,7 @@ static const struct opt table[] = {
      OPT_AT(struct options, use_state)},
     {OPT_SIZE, 0, "max-failures", "N", "show at most N failures; all are counted (default: show all)",
      OPT_AT(struct options, max_failures)},
-    {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the database)",
+    {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: that of the database)",
      OPT_AT(struct options, tmpdir)},
     {.type = OPT_END},
 };
@@ -51,9 +52,10 @@ static const struct opt_spec spec = {
                 "          [--max-failures N] [--tmpdir DIR] [URL]",
     .about =
         "Reads a record stream from standard input and compares it with MLflow's tracking database, every\n"
-        "field of every entity, in both directions: what is missing, what differs, what is there beside it.\n"
-        "The database's structure is judged too, against its own revision: what MLflow would refuse, or\n"
-        "lose rows by. That needs no right but SELECT, and makes nothing.\n"
+        "field of every entity, in both directions: what is missing, what differs, what is only in the "
+        "database.\n"
+        "The database's structure is checked too, against its own revision: whatever MLflow would refuse or\n"
+        "lose rows to. This needs no privilege but SELECT and writes nothing.\n"
         "URL is sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database; by\n"
         "default $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.",
     .options = table,
@@ -64,18 +66,19 @@ static const struct opt_spec spec = {
 static void print_notes(const struct verify_result *r, const struct subset *subset, uint64_t skipped)
 {
     if (skipped)
-        err_warn("the stream", "its producer left %" PRIu64 " entities out; those are not verified", skipped);
+        err_warn("the stream", "%" PRIu64 " entities were left out by its producer and are not verified",
+                 skipped);
     if (r->duplicates)
-        err_note("%" PRIu64 " points of the stream are exact duplicates, which a database holds once",
+        err_note("%" PRIu64 " points of the stream are exact duplicates, of which a database stores one",
                  r->duplicates);
     if (r->unplaced)
-        err_note("%" PRIu64 " values of trace metadata have no form that this schema keeps", r->unplaced);
+        err_note("%" PRIu64 " values of trace metadata cannot be stored in this schema", r->unplaced);
     if (r->underived)
         err_note("this schema is older than latest_metrics: %" PRIu64 " of them are not compared",
                  r->underived);
     if (r->server_tables)
         err_note("%" PRIu64
-                 " tables that MLflow's server fills by itself, or of secrets, are not the stream's",
+                 " tables that MLflow's server fills itself, or that hold secrets, are not in the stream",
                  r->server_tables);
     if (r->besides || subset)
         err_note("%" PRIu64 " records of the database are not the stream's; %" PRIu64
@@ -85,7 +88,7 @@ static void print_notes(const struct verify_result *r, const struct subset *subs
         err_note("%" PRIu64 " aliases wait for their version", r->waiting);
     if (r->default_experiment)
         err_note(
-            "the database has an empty experiment Default, which MLflow's server adds; the stream has none");
+            "the database has an empty experiment Default, as MLflow's server adds it; the stream has none");
 }
 
 /* -- reading */
@@ -111,7 +114,7 @@ static uint64_t read_stream(struct verify *v)
     struct wire_reader *r = wire_reader_new(STDIN_FILENO, "standard input");
     const struct record *record;
     uint64_t skipped = 0;
-    struct err e;
+    struct err e = {.what = ""};
     wire_reader_want_whole(r);
     progress_start("reading", "records", 0);
     for (;;) {
@@ -217,8 +220,8 @@ static struct subset *make_subset(struct db *db, const struct options *o)
 static struct db *open_database(char **operands, struct options *o, struct db_url *u)
 {
     struct err e = {.what = ""};
-    struct db *db = open_operand(&spec, operands, &o->tmpdir, u);
-    /* where even that cannot be read the report says so */
+    struct db *db = database_open_operand(&spec, operands, &o->tmpdir, u);
+    /* an error here shows up in the report */
     if (schema_read_unknown(db, false, &o->others, &o->warning, &e) && o->warning.len)
         err_warn(u->display, "%s", buf_str(&o->warning));
     return db;
@@ -226,9 +229,9 @@ static struct db *open_database(char **operands, struct options *o, struct db_ur
 
 int main(int argc, char **argv)
 {
-    static struct db_url u; /* for as long as the program runs, like what follows */
+    static struct db_url u; /* these live as long as the program */
     static struct options o = {.max_failures = UINT64_MAX};
-    struct err e;
+    struct err e = {.what = ""};
     struct verify_result result;
     struct judgement structure = {0};
     malloc_setup();
@@ -238,7 +241,7 @@ int main(int argc, char **argv)
     if (o.use_state && !o.subset)
         opt_usage_error(&spec, "--use-state needs --subset");
     if (isatty(STDIN_FILENO))
-        opt_usage_error(&spec, "a record stream is expected on standard input, as from mlruns-dump");
+        opt_usage_error(&spec, "standard input: record stream not read from a terminal");
     err_catch_signals();
     struct db *db = open_database(argv + first, &o, &u);
     struct verify_report *report = verify_report_new(o.json, o.max_failures, o.tmpdir);

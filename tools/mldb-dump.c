@@ -20,7 +20,7 @@
 #include "tools/tick.h"
 
 struct options {
-    struct others others; /* of a revision that is not known */
+    struct others others; /* of an unknown revision */
     struct buf warning;
     struct opt_list experiments, workspaces;
     bool registry, with_secrets, skip_malformed, no_warnings;
@@ -28,18 +28,18 @@ struct options {
 };
 
 static const struct opt table[] = {
-    {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated); no model registry then",
+    {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated), without the model registry",
      OPT_AT(struct options, experiments)},
-    {OPT_FLAG, 0, "registry", NULL, "the model registry besides the experiments named",
+    {OPT_FLAG, 0, "registry", NULL, "also the model registry, with --experiment",
      OPT_AT(struct options, registry)},
     {OPT_LIST, 0, "workspace", "NAME", "only what is in this workspace (may be repeated)",
      OPT_AT(struct options, workspaces)},
-    {OPT_FLAG, 0, "with-secrets", NULL, "secrets and webhooks' passwords too, as they are",
+    {OPT_FLAG, 0, "with-secrets", NULL, "include secrets and webhooks' passwords, as stored",
      OPT_AT(struct options, with_secrets)},
     {OPT_FLAG, 0, "skip-malformed", NULL,
-     "leave out what is against MLflow's types, and say so in the stream",
+     "leave out records with values of the wrong type, and say so in the stream",
      OPT_AT(struct options, skip_malformed)},
-    {OPT_FLAG, 0, "no-warnings", NULL, "errors only: for a second reading of what was warned of",
+    {OPT_FLAG, 0, "no-warnings", NULL, "print no warnings, as for a second dump of the same source",
      OPT_AT(struct options, no_warnings)},
     {OPT_STRING, 0, "since", "STATE",
      "SQLite: only what has changed since the tick that STATE is of;\neverything if there is no such file so "
@@ -47,7 +47,7 @@ static const struct opt table[] = {
      OPT_AT(struct options, since)},
     {OPT_STRING, 0, "next-state", "FILE", "SQLite: write the state for the next tick to FILE",
      OPT_AT(struct options, next_state)},
-    {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the database)",
+    {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: that of the database)",
      OPT_AT(struct options, tmpdir)},
     {.type = OPT_END},
 };
@@ -57,8 +57,9 @@ static const struct opt_spec spec = {
              "URL is sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database; by\n"
              "default $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.",
     .options = table,
-    .epilog = "Exit status: 0 all was written; 1 something was left out (--skip-malformed); 2 trouble, the\n"
-              "stream has no trailer then.",
+    .epilog =
+        "Exit status: 0 everything was written; 1 something was left out (--skip-malformed); 2 trouble, and\n"
+        "the stream has no trailer.",
 };
 
 static void take_problem(const struct record *r, const char *name, const char *reason, void *arg)
@@ -74,7 +75,7 @@ static void take_problem(const struct record *r, const char *name, const char *r
 static struct db *open_database(char **operands, struct options *o, struct db_url *u)
 {
     struct err e = {.what = ""};
-    struct db *db = open_operand(&spec, operands, &o->tmpdir, u);
+    struct db *db = database_open_operand(&spec, operands, &o->tmpdir, u);
     if (!schema_read_unknown(db, true, &o->others, &o->warning, &e))
         err_die(&e);
     if (o->warning.len)
@@ -85,20 +86,21 @@ static struct db *open_database(char **operands, struct options *o, struct db_ur
 static void print_notes(const struct dbdump_result *r)
 {
     if (r->foreign.len)
-        err_note("left out, as they are not MLflow's tracking schema: the tables %s", buf_str(&r->foreign));
+        err_note("left out these tables, which are not in MLflow's tracking schema: %s",
+                 buf_str(&r->foreign));
     if (r->unscoped.len)
-        err_note("left out, as nothing in them tells an experiment or workspace: the tables %s",
+        err_note("left out these tables, whose rows belong to no experiment or workspace: %s",
                  buf_str(&r->unscoped));
     if (r->secrets) {
         err_warn(NULL, "%" PRIu64 " secrets were left out", r->secrets);
-        err_print_hint("--with-secrets writes them, as they are, into the stream");
+        err_print_hint("--with-secrets writes them to the stream, as stored");
     }
 }
 
 static void check_options(const struct options *o)
 {
     if (isatty(STDOUT_FILENO))
-        opt_usage_error(&spec, "the record stream is binary: redirect standard output");
+        opt_usage_error(&spec, "standard output: record stream not written to a terminal");
     if (o->since && !o->next_state)
         opt_usage_error(&spec, "--since goes with --next-state");
     if (o->since && strcmp(o->since, o->next_state) == 0)
@@ -217,8 +219,8 @@ static uint64_t dump(char **operands, struct options *o, struct db_url *u, struc
     if (!d)
         err_die(&e);
     if (result.problems && !o->skip_malformed) {
-        err_print(u->display, "%" PRIu64 " records are against MLflow's types", result.problems);
-        err_print_hint("mend them, or leave them out with --skip-malformed");
+        err_print(u->display, "%" PRIu64 " records have values of the wrong type", result.problems);
+        err_print_hint("repair them, or leave them out with --skip-malformed");
         exit(EXIT_TROUBLE);
     }
     write_all(d, t, *changes, u, o);

@@ -1,3 +1,4 @@
+/* Collects and prints the roots of a store's artifact URIs. */
 #include "tools/mlruns-dump-roots.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@ void roots_print_field(const struct roots *r, const struct kind_desc *kind, int 
                        uint64_t left)
 {
     if (r->relocating)
-        err_note("%s: %s: %llu relocated, %llu left as they are", kind->plural, kind->fields[field].name,
+        err_note("%s: %s: %llu relocated, %llu unchanged", kind->plural, kind->fields[field].name,
                  (unsigned long long)n, (unsigned long long)left);
 }
 
@@ -30,12 +31,12 @@ void roots_print(struct roots *r, const struct mlruns *store)
     struct err e;
 
     if (r->elsewhere && r->relocating) {
-        err_note("%s: %llu artifact URIs were relocated from %s", path, (unsigned long long)r->elsewhere,
+        err_note("%s: relocated %llu artifact URIs from %s", path, (unsigned long long)r->elsewhere,
                  buf_str(&r->text));
     } else if (r->elsewhere && err_level() >= 0 && (place = mlruns_place(store, &e))) {
-        err_note("%s: %llu of its artifact URIs say that it lies elsewhere: %s", path,
+        err_note("%s: %llu of its artifact URIs name another location: %s", path,
                  (unsigned long long)r->elsewhere, buf_str(&r->text));
-        err_print_hint("MLflow looks for artifacts there; with --relocate they say %s", place);
+        err_print_hint("MLflow looks for artifacts there; --relocate makes them point to %s", place);
     }
     free(place);
     buf_free(&r->text);

@@ -1,4 +1,5 @@
-/* What mlruns-dump says of the URIs of a store: where they say that it lies, and what became of them. */
+/* What mlruns-dump reports about a store's artifact URIs: the roots they name, and how many were
+ * relocated. */
 #ifndef TOOLS_MLRUNS_DUMP_ROOTS_H
 #define TOOLS_MLRUNS_DUMP_ROOTS_H
 
@@ -10,16 +11,16 @@
 
 struct roots {          /* zero-initialise it */
     bool relocating;    /* --relocate */
-    uint64_t elsewhere; /* URIs that say that the store lies elsewhere */
-    struct buf text;    /* what they say */
-    int n;              /* roots in it */
+    uint64_t elsewhere; /* URIs that name another location of the store */
+    struct buf text;    /* the roots they name */
+    int n;              /* number of roots, those beyond MAX_SHOWN too */
 };
 
-/* As mlruns_sink wants it; root NULL: others. */
+/* As mlruns_sink's root; NULL: all others. */
 void roots_add(struct roots *r, const char *root, uint64_t n, bool here);
 void roots_print_field(const struct roots *r, const struct kind_desc *kind, int field, uint64_t n,
                        uint64_t left);
-/* Prints a message for all of them, none where there is nothing to say, and forgets them. */
+/* Prints one message for all of them, if any, and frees them. */
 void roots_print(struct roots *r, const struct mlruns *store);
 
 #endif

@@ -1,4 +1,4 @@
-/* mlruns-dump: a file store of MLflow (mlruns/) as a record stream. */
+/* mlruns-dump: writes an MLflow file store (mlruns/) as a record stream. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,21 +16,21 @@
 #include "tools/mlruns-dump-roots.h"
 #include "tools/tick.h"
 
-/* What the readers hand over, one at a time. */
+/* State of the callbacks, which mlruns_read() calls one at a time. */
 struct dump {
     const struct options *options;
     const struct mlruns *store;
     struct wire_writer *out; /* NULL: --check */
     struct wire_counts counts;
     uint64_t problems;
-    bool same_names;   /* among the problems */
+    bool same_names;   /* a problem is experiments of one name */
     struct tick *tick; /* NULL: all is written, and no state */
     struct roots roots;
 };
 
 static bool is_writing(const struct dump *d)
 {
-    /* after the first problem the stream can't become a whole any more; the rest is read for its problems */
+    /* after the first problem the stream cannot be completed; the rest is read to report its problems */
     return d->out && (d->options->skip_malformed || d->tick || d->problems == 0);
 }
 
@@ -74,7 +74,7 @@ static void on_warning(void *ctx, const char *path, const char *reason)
     free(where);
 }
 
-/* Only --check: a stream can hold them, and a transform cure them. */
+/* For --check only: a stream can hold them, and ml-transform can rename them. */
 static void on_same_name(void *ctx, const char *path, const char *other, const char *name)
 {
     struct dump *d = ctx;
@@ -82,15 +82,16 @@ static void on_same_name(void *ctx, const char *path, const char *other, const c
 
     d->problems++;
     d->same_names = true;
-    err_print(where, "its name '%s' is that of the experiment in %s too", name, other_path);
+    err_print(where, "its name '%s' is also that of the experiment in %s", name, other_path);
     free(where);
     free(other_path);
 }
 
 static void on_renumbered(void *ctx, const char *path, const char *id)
 {
-    err_note("%s/%s: the experiment becomes %s; its files stay here, as its URIs say with --relocate alone",
-             mlruns_path(ctx), path, id);
+    err_note(
+        "%s/%s: the experiment gets the id %s; its files stay here, but its URIs say so only with --relocate",
+        mlruns_path(ctx), path, id);
 }
 
 static void on_root(void *ctx, const char *root, uint64_t n, bool here)
@@ -123,7 +124,7 @@ static void print_list(const struct mlruns *store)
     io_close_stdout();
 }
 
-/* "3 experiments, 12 runs, ...": what was read, by kind. */
+/* Prints the number of records of each kind: "Experiments 3, Runs 12, ...". */
 static void print_summary(const struct dump *d)
 {
     struct buf text = {0};
@@ -161,14 +162,14 @@ static int finish(struct dump *d)
         err_print(mlruns_path(d->store), "%llu problem%s", (unsigned long long)d->problems,
                   d->problems == 1 ? "" : "s");
     if (d->same_names)
-        err_print_hint("ml-transform --merge --on-conflict rename, before ml-load, gives all but one of each "
-                       "name another one, deleted experiments first");
+        err_print_hint("`ml-transform --merge --on-conflict rename`, before ml-load, renames all but one of "
+                       "each name, deleted experiments first");
     if (mlruns_has_twins(d->store))
         err_print_hint(
-            "--renumber-trash gives deleted experiments with the id of an active one an id of their own");
+            "--renumber-trash gives deleted experiments that share an id with an active one a new id");
     if (whole || !d->out)
         return EXIT_ANSWER_NO;
-    err_print_hint("mend them, or leave them out with --skip-malformed; the stream was not completed");
+    err_print_hint("repair them, or leave them out with --skip-malformed; the stream is incomplete");
     return EXIT_TROUBLE;
 }
 
@@ -180,7 +181,7 @@ static void start(struct dump *d, const struct mlruns_selection *selection)
 
     if (isatty(STDOUT_FILENO))
         die_hint("redirect it to a file, or pipe it to ml-load, ml-verify or ml-transform --json",
-                 "standard output", "a record stream is not for terminals");
+                 "standard output", "record stream not written to a terminal");
     d->out = wire_writer_new(STDOUT_FILENO, "standard output");
     mlruns_source(d->store, selection, source);
     wire_header_init(&h, source, (int64_t)selection->shard, (int64_t)selection->shards);
@@ -243,7 +244,7 @@ int main(int argc, char **argv)
         return EXIT_TROUBLE;
     }
     err_note("reading the file store %s", mlruns_path(store));
-    if (o.list || (!o.registry && !o.experiments.len)) /* who asks for a part has been told of the rest */
+    if (o.list || (!o.registry && !o.experiments.len)) /* for a part of the store these would be repeated */
         mlruns_warnings(store, on_folder);
     if (o.renumber_trash && !mlruns_renumber_trash(store, on_renumbered, store, &e))
         err_die(&e);

@@ -1,4 +1,4 @@
-/* Programs of the suite, joined by pipes. */
+/* Runs programs of the suite joined by pipes. */
 #include "tools/programs.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/io.h"
 #include "common/process.h"
@@ -17,8 +18,8 @@
 
 void command_word(struct command *c, const char *word)
 {
-    if (c->n == sizeof c->words / sizeof c->words[0] - 1)
-        die(NULL, "too many options for %s", c->words[0]);
+    if (c->n == ARRAY_LENGTH(c->words) - 1)
+        die(NULL, "too many arguments for %s", c->words[0]);
     c->words[c->n++] = xstrdup(word);
     c->words[c->n] = NULL;
 }
@@ -71,7 +72,7 @@ struct command command_new(const char *argv0, const char *program)
 struct tee {
     pthread_t thread;
     bool running;
-    int in, out; /* in is the thread's to close */
+    int in, out; /* the thread closes in */
     struct spool *spool;
     bool failed; /* to be read after the join */
     struct err error;
@@ -100,18 +101,18 @@ static void *tee_run(void *arg)
             break;
     }
     free(data);
-    close(t->in); /* what writes to it ends by SIGPIPE */
+    close(t->in); /* whoever writes to it gets SIGPIPE */
     return NULL;
 }
 
 /* -- joined */
 
-/* One run: the programs, and for each pipe the end that is written to. -1: none, or closed. */
+/* One run: the programs, and the write end of each pipe; -1: none, or closed. */
 struct joined {
     struct process dump, transform, reader;
     struct tee tee;
     int to_reader, to_tee, to_transform;
-    int head; /* the one of them that the dumps write to; not a descriptor of its own */
+    int head; /* the one that the dumps write to; a copy, never closed */
 };
 
 static void close_end(int *fd)
@@ -121,7 +122,7 @@ static void close_end(int *fd)
     *fd = -1;
 }
 
-/* A pipe to a program that is started; its writing end goes to *to. */
+/* Starts a program that reads from a new pipe, whose write end is stored in *to. */
 static bool start_reading(struct process *p, const struct command *c, int output, int *to, struct err *e)
 {
     int fds[2];
@@ -201,8 +202,8 @@ static bool end_tee(struct joined *j)
     return !j->tee.failed;
 }
 
-/* Ends all that runs, after a failure. What ended by SIGPIPE is not the cause: its reader is, which has said
- * why or is about to. */
+/* Ends all running programs after a failure. A program killed by SIGPIPE is not the cause: its reader is,
+ * which has reported why or is about to. */
 static int give_up(struct joined *j, int result, int status)
 {
     bool explained = status != 128 + SIGPIPE;
@@ -228,11 +229,11 @@ static int give_up(struct joined *j, int result, int status)
     if (explained)
         return result;
     if (is_good(status))
-        err_print(NULL, "%s ended before the stream did", j->reader.name);
+        err_print(NULL, "%s exited before the end of the stream", j->reader.name);
     return worse(result, is_good(status) ? EXIT_TROUBLE : status);
 }
 
-/* Each stage in turn: it ends, and only where it ended well the next one may see the end of its input. */
+/* Waits for each stage in turn; only if it succeeded may the next one see the end of its input. */
 static int finish(const struct programs *p, struct joined *j)
 {
     int result = EXIT_DONE, status;

@@ -55,7 +55,7 @@ void sources_find(struct sources *s, const char *dir)
     if (!find_sources(dir, add_source, report_unreadable, s, &e))
         err_die(&e);
     if (s->n == before && !s->incomplete)
-        die(dir, "no file store and no SQLite file of MLflow below it");
+        die(dir, "no file store and no MLflow SQLite file found below it");
 }
 
 void sources_free(struct sources *s)

@@ -14,15 +14,15 @@ struct source {
 struct sources {
     struct source *items;
     size_t n;
-    bool incomplete; /* something below a folder of sources_find cannot be read; each has been named */
+    bool incomplete; /* sources_find could not read everything; each such path has been reported */
 };
 
-/* Adds a location of the command line: a regular file is a SQLite database, all else that is not a database
- * URL is a file store. */
+/* Adds a location from the command line: a regular file is a SQLite database; anything else that is not a
+ * database URL is a file store. */
 void sources_add(struct sources *s, const char *location);
-/* Adds every file store and every SQLite file of MLflow below dir. Dies when there is none. */
+/* Adds every file store and every MLflow SQLite file below dir. Exits with a message when there is none. */
 void sources_find(struct sources *s, const char *dir);
-/* Names them on standard error where there is more than one; without passwords. */
+/* Lists them on standard error if there is more than one; without passwords. */
 void sources_print(const struct sources *s);
 void sources_free(struct sources *s);
 

@@ -1,5 +1,5 @@
-/* Experiments that share an id or a name. MLflow keeps both apart, but hands move folders, and experiments of
- * MLflow 1.x, numbered from 1 in each store, are put together. */
+/* Finds experiments that share an id or a name. MLflow prevents both, but directories get moved by hand, and
+ * stores of MLflow 1.x, which number experiments from 1, get combined. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static const char *folder_of(const struct experiment *x, char path[PATH_SIZE])
 
 /* -- ids */
 
-/* False when there is no meta.yaml; what can't be looked at counts as one. */
+/* False if there is no meta.yaml; an unreadable one counts as present. */
 static bool has_meta(const struct mlruns *m, const struct experiment *x)
 {
     char folder[PATH_SIZE], path[PATH_SIZE + 16];
@@ -32,11 +32,11 @@ static bool has_meta(const struct mlruns *m, const struct experiment *x)
     int error;
 
     snprintf(path, sizeof path, "%s/" META_FILE, folder_of(x, folder));
-    error = look(m->root, path, &st);
+    error = folder_stat(m->root, path, &st);
     return error != ENOENT && error != ENOTDIR;
 }
 
-void find_twins(struct mlruns *m)
+void clash_find_twins(struct mlruns *m)
 {
     for (size_t i = 1; i < m->n; i++) {
         const struct experiment *active = &m->experiments[i - 1];
@@ -54,40 +54,41 @@ bool mlruns_has_twins(const struct mlruns *m)
     return false;
 }
 
-void problem_of_unread(struct walker *w, int dir)
+void clash_report_unread(struct walker *w, int dir)
 {
-    size_t back = path_down(w, META_FILE);
+    size_t back = walker_path_down(w, META_FILE);
     const struct yaml_value *meta;
 
     if (meta_read(w, w->yaml, dir, META_FILE, &meta) != META_BAD)
-        problem(w, 0, "could not be read a moment ago: the experiment has no id of its own");
-    path_back(w, back);
+        walker_problem(w, 0, "could not be read: the experiment got no new id");
+    walker_path_back(w, back);
 }
 
-void problem_of_twin(struct walker *w, const struct unit *unit)
+void clash_report_twin(struct walker *w, const struct unit *unit)
 {
-    static const char what[] = "its id is that of the active experiment in";
+    static const char what[] = "its id is also that of the active experiment in";
     struct buf *notes = &w->out->notes, reason = {0};
     struct record r;
 
     buf_addc(notes, 'p');
     buf_add(notes, buf_str(&w->path), w->path.len + 1);
-    buf_addf(notes, "%s %s/%s too", what, w->store->path, unit->experiment);
+    buf_addf(notes, "%s %s/%s", what, w->store->path, unit->experiment);
     buf_addc(notes, '\0');
-    buf_addf(&reason, "%s %s too", what, unit->experiment); /* a stream does not say where the store lies */
+    buf_addf(&reason, "%s %s", what, unit->experiment); /* a stream does not contain the store's location */
     record_init(&r, KIND_skipped);
     r.v[F_skipped_path] = value_text(buf_str(&w->path), w->path.len);
     r.v[F_skipped_reason] = value_text(buf_str(&reason), reason.len);
-    emit(w, &r);
+    walker_emit(w, &r);
     buf_free(&reason);
 }
 
-/* Reads the experiment's meta.yaml; NULL when it can't be read, which is said where the experiment is. */
+/* Reads the experiment's meta.yaml; NULL if it is unreadable, which is reported when the experiment is
+ * read. */
 static const struct yaml_value *quiet_meta(struct walker *w, const struct experiment *x)
 {
     char path[PATH_SIZE];
     const struct yaml_value *meta;
-    int dir = dir_open(w->root, folder_of(x, path));
+    int dir = folder_open(w->root, folder_of(x, path));
     bool good = dir >= 0 && meta_read(w, w->yaml, dir, META_FILE, &meta) == META_GOOD;
 
     if (dir >= 0)
@@ -95,7 +96,7 @@ static const struct yaml_value *quiet_meta(struct walker *w, const struct experi
     return good ? meta : NULL;
 }
 
-struct quiet { /* a walker whose problems nobody hears */
+struct quiet { /* a walker whose problems are discarded */
     struct walker w;
     struct output out;
 };
@@ -112,7 +113,7 @@ static void quiet_free(struct quiet *q)
     output_free(&q->out);
 }
 
-/* NULL when the creation time can't be read. */
+/* NULL if the creation time is unreadable. */
 static char *derive_id(const struct mlruns *m, const struct experiment *x)
 {
     const uint64_t first = 1000000000000000000;
@@ -162,21 +163,22 @@ bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char 
         buf_addf(&changes, "%s=%s ", path, x->new_id);
         if (is_taken(m, x)) {
             buf_free(&changes);
-            err_set(e, m->path, "%s: its new id %s is that of another experiment", path, x->new_id);
-            return err_hint(e, "rename one of the two folders, and the experiment_id in its meta.yaml");
+            err_set(e, m->path, "%s: its new id %s is also that of another experiment", path, x->new_id);
+            return err_hint(
+                e, "rename one of the two directories and change the experiment_id in its meta.yaml");
         }
         if (note)
             note(ctx, path, x->new_id);
     }
     if (changes.len)
-        source_extend(m, buf_str(&changes));
+        store_extend_source(m, buf_str(&changes));
     buf_free(&changes);
     return true;
 }
 
 /* -- names */
 
-/* By name, of one name an active one first. */
+/* By name; for equal names active ones first. */
 static int compare_names(const void *a, const void *b)
 {
     const struct experiment *x = *(const struct experiment *const *)a,
@@ -188,7 +190,7 @@ static int compare_names(const void *a, const void *b)
         return x->name.low < y->name.low ? -1 : 1;
     if (x->deleted != y->deleted)
         return (int)x->deleted - (int)y->deleted;
-    return x < y ? -1 : x > y; /* both are of one array */
+    return x < y ? -1 : x > y; /* both are in one array */
 }
 
 static bool has_name(const struct experiment *x, const struct id_key *name)
@@ -206,11 +208,11 @@ static void report_same_name(const struct mlruns *m, const struct mlruns_sink *s
     quiet_init(&q, m);
     name = yaml_get(quiet_meta(&q.w, x), "name");
     sink->same_name(sink->ctx, folder_of(x, path), folder_of(other, other_path),
-                    name && name->text ? shown(name->text, name->len) : "");
+                    name && name->text ? walker_shown(name->text, name->len) : "");
     quiet_free(&q);
 }
 
-void report_same_names(const struct mlruns *m, const bool *chosen, const struct mlruns_sink *sink)
+void clash_report_same_names(const struct mlruns *m, const bool *chosen, const struct mlruns_sink *sink)
 {
     const struct experiment **sorted = xmalloc((m->n + 1) * sizeof *sorted), *first = NULL;
     size_t n = 0;

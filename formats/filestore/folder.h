@@ -1,6 +1,6 @@
-/* Looks at folders and their entries. What can't be looked at is never taken for absent: ENOENT means that
- * there is nothing of the name; a link that leads nowhere, as to a place that is not mounted, is an error of
- * its own. What network file systems give once (EIO, ESTALE) is tried again. */
+/* Access to folders and their entries. An unreadable entry is never taken for absent: ENOENT means that the
+ * name does not exist; a dangling link, e.g. into a file system that is not mounted, is a different error.
+ * Transient errors of network file systems (EIO, ESTALE) are retried. */
 #ifndef FORMATS_FILESTORE_FOLDER_H
 #define FORMATS_FILESTORE_FOLDER_H
 
@@ -14,38 +14,38 @@
 #include "common/buf.h"
 
 enum {
-    CHUNK_SIZE = 64 << 10,  /* bytes read at once from metric files and folders */
-    DANGLING_LINK = 0x7000, /* beside the errno values: a link that leads nowhere */
+    CHUNK_SIZE = 64 << 10,  /* bytes per read from metric files and folders */
+    DANGLING_LINK = 0x7000, /* in addition to errno values: a dangling link */
 };
 
-/* What an error of the functions below says: strerror's text, or what DANGLING_LINK is. Never freed. */
-const char *look_error(int error);
+/* The message of an error of the functions below: strerror's text, or that of DANGLING_LINK. Never freed. */
+const char *folder_error(int error);
 
-/* What the path is, through links. 0 or an error; ENOENT: nothing is there. */
-int look(int at, const char *path, struct stat *st);
-/* What is open at fd. 0 or an error. */
-int look_at_open(int fd, struct stat *st);
-/* Whether an entry of a listed folder is a folder, through links, as os.path.isdir says; type is the one
- * listed. 0 or an error; ENOENT: it is no longer there. */
-int entry_is_dir(int dir, const char *name, unsigned char type, bool *is_dir);
-/* The type of an entry that was listed as DT_UNKNOWN, itself and not what a link leads to; DT_REG when it is
- * no longer there, and DT_UNKNOWN when it can't be looked at: opening it gives the reason. */
-unsigned char entry_type(int dir, const char *name);
+/* stat(2). Returns 0 or an error; ENOENT: the path does not exist. */
+int folder_stat(int at, const char *path, struct stat *st);
+/* fstat(2). Returns 0 or an error. */
+int folder_fstat(int fd, struct stat *st);
+/* Whether an entry of a listed folder is a folder, following links like os.path.isdir; type is the listed
+ * one. Returns 0 or an error; ENOENT: it disappeared. */
+int folder_entry_is_dir(int dir, const char *name, unsigned char type, bool *is_dir);
+/* The type of an entry listed as DT_UNKNOWN, without following links; DT_REG if it disappeared, DT_UNKNOWN on
+ * an error: opening it gives the reason. */
+unsigned char folder_entry_type(int dir, const char *name);
 /* Opens a folder; -1 with errno set to an error. */
-int dir_open(int at, const char *path);
+int folder_open(int at, const char *path);
 /* open(2) for reading; -1 with errno set to an error. */
-int file_open_at(int at, const char *path);
+int folder_open_file(int at, const char *path);
 /* read(2) at a position. */
-ssize_t file_read_at(int fd, void *data, size_t len, uint64_t offset);
+ssize_t folder_read_at(int fd, void *data, size_t len, uint64_t offset);
 
 /* -- sorted names of a folder */
 
 struct name_entry {
-    uint32_t offset;    /* into text */
+    uint32_t offset;    /* offset in text */
     unsigned char type; /* DT_DIR, DT_REG, DT_LNK, ...; DT_UNKNOWN is looked up */
 };
 
-struct names { /* a stack: lists of nested folders lie behind one another */
+struct names { /* a stack: the lists of nested folders follow one another */
     struct buf text;
     struct name_entry *items;
     size_t n, cap;
@@ -55,12 +55,12 @@ struct names_mark {
     size_t n, text_len;
 };
 
-struct names_mark names_mark(const struct names *names);
-void names_release(struct names *names, struct names_mark mark); /* forgets what was listed since */
+struct names_mark folder_names_mark(const struct names *names);
+void folder_names_release(struct names *names, struct names_mark mark); /* removes what was added since */
 /* Adds the names of a folder, sorted by bytes, to those there are. 0 or an error, EFBIG for more than 4 GiB
  * of names. chunk has CHUNK_SIZE bytes. */
-int names_list(struct names *names, int fd, char *chunk);
-const char *names_at(const struct names *names, size_t i); /* until the next names_list */
-void names_free(struct names *names);
+int folder_names_list(struct names *names, int fd, char *chunk);
+const char *folder_names_at(const struct names *names, size_t i); /* valid until the next names_list */
+void folder_names_free(struct names *names);
 
 #endif

@@ -1,4 +1,4 @@
-/* meta.yaml files and their like: read, checked, and made into the fields of a record. */
+/* Reads meta.yaml and similar files, checks them and fills the fields of a record. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ enum {
     MANY_VALUES = 256 << 10, /* bytes of values, from which on there must be room for them */
 };
 
-/* True when the file was changed a moment ago, so that an empty one may be on its way to be written. */
+/* Whether the file was just modified, so that an empty one may still be being written. */
 static bool is_fresh(int dir, const char *name)
 {
     struct stat st;
@@ -40,11 +40,10 @@ static enum meta_state read_once(struct walker *w, struct yaml_reader *y, int di
     struct stat st;
     size_t values;
 
-    /* the entry's type is not known here: a file that is not there is the caller's matter, a link to nowhere
-     * is not */
+    /* the type of the entry is unknown here: a missing file is left to the caller, a dangling link is not */
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
         return META_MISSING;
-    if (!file_read(w, dir, name, DT_UNKNOWN, YAML_COPIES))
+    if (!walker_read_file(w, dir, name, DT_UNKNOWN, YAML_COPIES))
         return META_BAD;
     values = yaml_values_within(buf_str(&w->file), w->file.len) * YAML_VALUE_SIZE;
     if (values > MANY_VALUES && w->large)
@@ -52,7 +51,7 @@ static enum meta_state read_once(struct walker *w, struct yaml_reader *y, int di
     *meta = yaml_parse(y, buf_str(&w->file), w->file.len, &e);
     if (*meta)
         return META_GOOD;
-    problem(w, e.line, "%s", shown(e.what, strlen(e.what)));
+    walker_problem(w, e.line, "%s", walker_shown(e.what, strlen(e.what)));
     return META_BAD;
 }
 
@@ -64,10 +63,10 @@ enum meta_state meta_read(struct walker *w, struct yaml_reader *y, int dir, cons
     for (int i = 1; state == META_GOOD && (*meta)->kind == YAML_IS_NULL && meta_wait(dir, name, i); i++)
         state = read_once(w, y, dir, name, meta);
     if (state == META_GOOD && (*meta)->kind == YAML_IS_NULL) {
-        problem(w, 0, "empty");
+        walker_problem(w, 0, "empty");
         state = META_BAD;
     } else if (state == META_GOOD && (*meta)->kind != YAML_IS_MAP) {
-        problem(w, (*meta)->line, "%s instead of a map", yaml_kind_name((*meta)->kind));
+        walker_problem(w, (*meta)->line, "expected a map, found %s", yaml_kind_name((*meta)->kind));
         state = META_BAD;
     }
     return state;
@@ -81,8 +80,8 @@ static bool fill_int(struct walker *w, const struct yaml_value *v, const char *k
         *out = value_int(v->i);
         return true;
     }
-    problem(w, v->line, "%s: expected an integer, found %s%s%s%s", key, yaml_kind_name(v->kind), why,
-            v->text ? ": " : "", v->text ? shown(v->text, v->len) : "");
+    walker_problem(w, v->line, "%s: expected an integer, found %s%s%s%s", key, yaml_kind_name(v->kind), why,
+                   v->text ? ": " : "", v->text ? walker_shown(v->text, v->len) : "");
     return false;
 }
 
@@ -92,7 +91,7 @@ static bool fill_field(struct walker *w, const struct meta_field *f, const struc
     if (f->how == META_INT)
         return fill_int(w, v, f->key, out);
     if (!v->text) {
-        problem(w, v->line, "%s: expected text, found %s", f->key, yaml_kind_name(v->kind));
+        walker_problem(w, v->line, "%s: expected text, found %s", f->key, yaml_kind_name(v->kind));
         return false;
     }
     if (f->how != META_WORKSPACE || strcmp(v->text, "default") != 0)
@@ -111,7 +110,7 @@ bool meta_fill(struct walker *w, const struct yaml_value *meta, const struct met
             if (!fill_field(w, f, v, &r->v[f->field]))
                 return false;
         } else if (r->kind->fields[f->field].flags & FIELD_R) {
-            problem(w, v ? v->line : 0, "%s is %s", f->key, v ? "null" : "missing");
+            walker_problem(w, v ? v->line : 0, "%s is %s", f->key, v ? "null" : "missing");
             return false;
         }
     }
@@ -134,14 +133,14 @@ bool meta_is(struct walker *w, const struct yaml_value *meta, const char *key, c
 
     if (!v || v->kind == YAML_IS_NULL) {
         if (required)
-            problem(w, v ? v->line : 0, "%s is %s", key, v ? "null" : "missing");
+            walker_problem(w, v ? v->line : 0, "%s is %s", key, v ? "null" : "missing");
         return !required;
     }
     id = meta_id(v, scratch);
     if (value_eqs(&id, want))
         return true;
-    problem(w, v->line, "%s is %s, but the path says %s", key, shown(id.s, id.len),
-            shown(want, strlen(want)));
+    walker_problem(w, v->line, "%s is %s, but the path says %s", key, walker_shown(id.s, id.len),
+                   walker_shown(want, strlen(want)));
     return false;
 }
 
@@ -153,8 +152,8 @@ const char *meta_lifecycle(struct walker *w, const struct yaml_value *meta)
         return "active";
     if (v->text && strcmp(v->text, "deleted") == 0)
         return "deleted";
-    problem(w, v->line, "lifecycle_stage: neither active nor deleted: %s",
-            v->text ? shown(v->text, v->len) : yaml_kind_name(v->kind));
+    walker_problem(w, v->line, "lifecycle_stage must be active or deleted, not %s",
+                   v->text ? walker_shown(v->text, v->len) : yaml_kind_name(v->kind));
     return NULL;
 }
 
@@ -165,8 +164,9 @@ const char *meta_word(struct walker *w, const struct yaml_value *v, const char *
         return words[absent - first];
     if (v->kind == YAML_IS_INT && !v->big && v->i >= first && v->i - first < n)
         return words[v->i - first];
-    problem(w, v->line, "%s: expected an integer from %lld to %lld, found %s", key, (long long)first,
-            (long long)(first + n - 1), v->text ? shown(v->text, v->len) : yaml_kind_name(v->kind));
+    walker_problem(w, v->line, "%s: expected an integer from %lld to %lld, found %s", key, (long long)first,
+                   (long long)(first + n - 1),
+                   v->text ? walker_shown(v->text, v->len) : yaml_kind_name(v->kind));
     return NULL;
 }
 
@@ -193,7 +193,7 @@ static bool take_char(const char **p, const char *end, char c)
     return true;
 }
 
-/* Days from 1970-01-01 in the Gregorian calendar; false when there is no such day. */
+/* Days since 1970-01-01 in the Gregorian calendar; false if there is no such day. */
 static bool days_of(int64_t year, int64_t month, int64_t day, int64_t *days)
 {
     static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -240,7 +240,7 @@ static bool take_zone(const char **p, const char *end, int64_t *minutes)
     return true;
 }
 
-bool parse_time(const char *s, size_t len, int64_t *ms)
+bool meta_parse_time(const char *s, size_t len, int64_t *ms)
 {
     const char *p = s, *end = s + len;
     int64_t year, month, day, hour, minute, second, fraction, zone, days;

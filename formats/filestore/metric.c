@@ -1,4 +1,4 @@
-/* Metric files: one point a line, read in chunks, since they have no limit. */
+/* Reads metric files, one point per line, in chunks, since their size is unlimited. */
 #include <float.h>
 #include <math.h>
 #include <errno.h>
@@ -12,19 +12,19 @@
 struct line_reader {
     struct walker *w;
     int fd;
-    uint64_t offset;   /* in the file, of what is read next */
-    uint64_t number;   /* of the current line, from 1 */
-    size_t start, end; /* of what is unread in w->chunk */
+    uint64_t offset;   /* file offset of the next read */
+    uint64_t number;   /* number number of the current line, from 1 */
+    size_t start, end; /* the unread part of w->chunk */
     bool eof;
-    bool failed; /* to be read, which has been told */
-    bool torn;   /* the current line has no newline: it is the file's last, and may have been cut */
+    bool failed; /* a read failed, and was reported */
+    bool torn;   /* the current line has no newline: it is the last and may be truncated */
     /* of a tick: up to where all lines could be read */
     uint64_t good_end, good_lines;
     uint64_t problems; /* before the current line */
     bool bad;          /* a line could not be read */
 };
 
-/* Reads more behind what is unread. false at the end of the file and on an error, which is reported. */
+/* Reads more after the unread part. false at the end of the file and on an error, which is reported. */
 static bool more(struct line_reader *in)
 {
     char *chunk = in->w->chunk;
@@ -33,9 +33,9 @@ static bool more(struct line_reader *in)
     memmove(chunk, chunk + in->start, in->end - in->start);
     in->end -= in->start;
     in->start = 0;
-    n = file_read_at(in->fd, chunk + in->end, CHUNK_SIZE - in->end, in->offset);
+    n = folder_read_at(in->fd, chunk + in->end, CHUNK_SIZE - in->end, in->offset);
     if (n < 0) {
-        problem(in->w, 0, "%s", look_error(errno));
+        walker_problem(in->w, 0, "%s", folder_error(errno));
         in->failed = true;
     }
     if (n <= 0) {
@@ -47,7 +47,7 @@ static bool more(struct line_reader *in)
     return true;
 }
 
-/* Skips the rest of a line that doesn't fit. */
+/* Skips the rest of a line that does not fit. */
 static void skip_line(struct line_reader *in)
 {
     char *newline = NULL;
@@ -75,7 +75,7 @@ static const char *next_line(struct line_reader *in, size_t *len)
         }
         if (in->end - in->start == CHUNK_SIZE) {
             in->number++;
-            problem(in->w, in->number, "a line of more than %d KiB", CHUNK_SIZE >> 10);
+            walker_problem(in->w, in->number, "a line longer than %d KiB", CHUNK_SIZE >> 10);
             skip_line(in);
             continue;
         }
@@ -90,13 +90,13 @@ static const char *next_line(struct line_reader *in, size_t *len)
     }
 }
 
-/* A line's columns: split at each blank, as str.split(" ") does after strip(). */
+/* A line's columns: split at each space, like str.split(" ") after strip(). */
 enum { MAX_COLUMNS = 4 };
 struct columns {
     const char *at[MAX_COLUMNS];
     size_t len[MAX_COLUMNS];
-    size_t n;         /* of all columns */
-    const char *rest; /* what follows the fourth column and its blank; NULL: nothing */
+    size_t n;         /* number of columns */
+    const char *rest; /* the text after the fourth column and its space; NULL: none */
     const char *end;
 };
 
@@ -139,9 +139,9 @@ static bool take_int(struct line_reader *in, const struct columns *c, size_t i, 
     enum number result = python_int(c->at[i], c->len[i], out);
 
     if (result != NUMBER_GOOD)
-        problem(in->w, in->number, "%s of the metric %s: %s", what,
-                result == NUMBER_TOO_LARGE ? "does not fit 64 bits" : "is not an integer",
-                shown(c->at[i], c->len[i]));
+        walker_problem(in->w, in->number, "%s of the metric %s: %s", what,
+                       result == NUMBER_TOO_LARGE ? "does not fit 64 bits" : "is not an integer",
+                       walker_shown(c->at[i], c->len[i]));
     return result == NUMBER_GOOD;
 }
 
@@ -150,14 +150,15 @@ struct point {
     double value;
 };
 
-/* Timestamp, value, and step where there is a third column. */
+/* Timestamp, value, and step if there is a third column. */
 static bool take_point(struct line_reader *in, const struct columns *c, struct point *p)
 {
     p->step = 0;
     if (!take_int(in, c, 0, "timestamp", &p->timestamp))
         return false;
     if (python_float(c->at[1], c->len[1], &p->value) != NUMBER_GOOD) {
-        problem(in->w, in->number, "value of the metric is not a number: %s", shown(c->at[1], c->len[1]));
+        walker_problem(in->w, in->number, "value of the metric is not a number: %s",
+                       walker_shown(c->at[1], c->len[1]));
         return false;
     }
     return c->n < 3 || take_int(in, c, 2, "step", &p->step);
@@ -167,7 +168,7 @@ static bool open_lines(struct walker *w, struct line_reader *in, int dir, const 
                        unsigned char type)
 {
     *in = (struct line_reader){.w = w};
-    in->fd = file_open(w, dir, name, type);
+    in->fd = walker_open_file(w, dir, name, type);
     if (in->fd < 0)
         return false;
     tick_metric_begin(w, in->fd, &in->offset, &in->number);
@@ -191,11 +192,11 @@ static const char *next_whole_line(struct line_reader *in, size_t *len)
     return line && in->torn && in->w->tick ? NULL : line;
 }
 
-/* A file without a line: MLflow reads no other metric of its run either. */
+/* Reports an empty file: MLflow then reads no other metric of the run either. */
 static void close_lines(struct line_reader *in)
 {
     if (in->number == 0 && !in->failed)
-        problem(in->w, 0, "the metric's file is empty");
+        walker_problem(in->w, 0, "metric file is empty");
     tick_metric_end(in->w, in->fd, in->good_end, in->good_lines, in->bad || in->failed, in->torn);
     close(in->fd);
 }
@@ -235,8 +236,8 @@ static void latest_update(struct latest *l, const struct point *p)
     *l = (struct latest){.any = true, .point = *p, .rank = rank};
 }
 
-/* A last line without its newline was cut if it has fewer columns than the three that every MLflow since 1.0
- * writes, or than the two of MLflow before, of which the line above it tells. */
+/* A last line without newline is truncated if it has fewer columns than the three that every MLflow since 1.0
+ * writes, or than the two of older ones, as shown by the line above it. */
 static bool is_cut(const struct line_reader *in, const struct columns *c, size_t above)
 {
     return in->torn && c->n < (above == 2 ? 2 : 3);
@@ -248,26 +249,26 @@ static bool run_point(struct line_reader *in, const char *line, size_t len, size
 
     split(line, len, &c);
     if (c.n == 1 && c.len[0] == 0) {
-        problem(in->w, in->number, "blank metric line");
+        walker_problem(in->w, in->number, "blank metric line");
         return false;
     }
     if (is_cut(in, &c, *columns)) {
-        problem(in->w, in->number, "the last line was cut: %s", shown(line, len));
+        walker_problem(in->w, in->number, "the last line is truncated: %s", walker_shown(line, len));
         return false;
     }
     if (c.n < 2) {
-        problem(in->w, in->number, "a metric line of one column: %s", shown(line, len));
+        walker_problem(in->w, in->number, "metric line with a single column: %s", walker_shown(line, len));
         return false;
     }
     *columns = c.n;
     if (!take_point(in, &c, p))
         return false;
     if (in->torn)
-        warning(in->w, in->number, "the last line has no newline; it is taken as it is");
+        walker_warning(in->w, in->number, "the last line has no newline; read as complete");
     return true;
 }
 
-/* The key of a run's or model's metric lies in the walker's path, which no one changes while its file is
+/* The key of a run's or model's metric points into the walker's path, which does not change while its file is
  * read. */
 static void run_metric(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
                        void *ctx)
@@ -291,7 +292,7 @@ static void run_metric(struct walker *w, int dir, const char *name, unsigned cha
         r->v[F_metric_step] = value_int(p.step);
         r->v[F_metric_timestamp] = value_int(p.timestamp);
         r->v[F_metric_value] = value_float(p.value);
-        emit(w, r);
+        walker_emit(w, r);
     }
     close_lines(&in);
     if (!latest.any)
@@ -302,17 +303,18 @@ static void run_metric(struct walker *w, int dir, const char *name, unsigned cha
     last.v[F_latest_metric_step] = value_int(latest.point.step);
     last.v[F_latest_metric_timestamp] = value_int(latest.point.timestamp);
     last.v[F_latest_metric_value] = value_float(latest.point.value);
-    emit(w, &last);
+    walker_emit(w, &last);
 }
 
-void read_run_metrics(struct walker *w, int dir, struct record *r)
+void metric_read_run(struct walker *w, int dir, struct record *r)
 {
-    each_file(w, dir, "metrics", run_metric, r);
+    walker_each_file(w, dir, "metrics", run_metric, r);
 }
 
 /* -- logged models */
 
-/* TIMESTAMP VALUE STEP RUN_ID [DATASET_NAME DATASET_DIGEST]; the name may hold blanks, the digest may not. */
+/* TIMESTAMP VALUE STEP RUN_ID [DATASET_NAME DATASET_DIGEST]; the name may contain spaces, the digest may
+ * not. */
 struct model_walk {
     const struct unit *unit;
     struct record *r;
@@ -327,15 +329,17 @@ static bool model_point(struct line_reader *in, const char *line, size_t len, co
 
     split(line, len, &c);
     if (c.n != 4 && c.n < 6) {
-        problem(in->w, in->number, "%s of a model has %zu columns instead of 4 or 6: %s",
-                in->torn ? "the last metric line, which was cut," : "a metric line", c.n, shown(line, len));
+        walker_problem(in->w, in->number, "%s of a model has %zu columns instead of 4 or 6: %s",
+                       in->torn ? "the last metric line, which is truncated," : "a metric line", c.n,
+                       walker_shown(line, len));
         return false;
     }
     if (!take_point(in, &c, &p))
         return false;
     r->v[F_logged_model_metric_run_id] = value_text(c.at[3], c.len[3]);
-    if (!run_is_readable(in->w, walk->unit, &r->v[F_logged_model_metric_run_id])) {
-        problem(in->w, in->number, "the experiment has no run %s that can be read", shown(c.at[3], c.len[3]));
+    if (!reference_has_run(in->w, walk->unit, &r->v[F_logged_model_metric_run_id])) {
+        walker_problem(in->w, in->number, "the experiment has no readable run %s",
+                       walker_shown(c.at[3], c.len[3]));
         return false;
     }
     r->v[F_logged_model_metric_timestamp] = value_int(p.timestamp);
@@ -366,13 +370,13 @@ static void model_metric(struct walker *w, int dir, const char *name, unsigned c
     walk->r->v[F_logged_model_metric_key] = value_text(key, strlen(key));
     while ((line = next_whole_line(&in, &len)))
         if (model_point(&in, line, len, walk))
-            emit(w, walk->r);
+            walker_emit(w, walk->r);
     close_lines(&in);
 }
 
-void read_model_metrics(struct walker *w, int dir, const struct unit *unit, struct record *r)
+void metric_read_model(struct walker *w, int dir, const struct unit *unit, struct record *r)
 {
     struct model_walk walk = {.unit = unit, .r = r};
 
-    each_file(w, dir, "metrics", model_metric, &walk);
+    walker_each_file(w, dir, "metrics", model_metric, &walk);
 }

@@ -1,14 +1,15 @@
-/* Logged models of an experiment; the model registry, whose prompts are registered models with a tag. */
+/* Reads logged models of an experiment, and the model registry, in which prompts are registered models with a
+ * tag. */
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "formats/filestore/internal.h"
 #include "formats/filestore/tick.h"
 
 #define META_FILE      "meta.yaml"
 #define VERSION_PREFIX "version-"
-#define N_OF(a)        (sizeof(a) / sizeof(a)[0])
 
 /* -- logged models */
 
@@ -30,16 +31,16 @@ static bool logged_fill(struct walker *w, const struct yaml_value *meta, const s
 
     if (!meta_is(w, meta, "model_id", unit->name, true) ||
         !meta_is(w, meta, "experiment_id", unit->experiment, true) || !(stage = meta_lifecycle(w, meta)) ||
-        !(status = meta_word(w, yaml_get(meta, "status"), "status", statuses, 0, N_OF(statuses), 2)))
+        !(status = meta_word(w, yaml_get(meta, "status"), "status", statuses, 0, ARRAY_LENGTH(statuses), 2)))
         return false;
     r->v[F_logged_model_model_id] = value_text(unit->name, strlen(unit->name));
     r->v[F_logged_model_experiment_id] = unit_experiment_id(unit);
     r->v[F_logged_model_status] = value_str(status);
     r->v[F_logged_model_lifecycle_stage] = value_str(stage);
-    return meta_fill(w, meta, logged_fields, N_OF(logged_fields), r);
+    return meta_fill(w, meta, logged_fields, ARRAY_LENGTH(logged_fields), r);
 }
 
-bool logged_model_check(struct walker *w, int dir, const struct unit *unit)
+bool model_check_logged(struct walker *w, int dir, const struct unit *unit)
 {
     const struct yaml_value *meta;
     struct record r;
@@ -48,33 +49,32 @@ bool logged_model_check(struct walker *w, int dir, const struct unit *unit)
     return meta_read(w, w->other_yaml, dir, META_FILE, &meta) == META_GOOD && logged_fill(w, meta, unit, &r);
 }
 
-/* A metric goes into the experiment of the run that logs it: when that is not the model's own, MLflow makes a
- * folder of the model's name there, with nothing else in it. */
+/* A metric is stored in the experiment of the run that logs it: if that is not the model's own, MLflow
+ * creates a folder with the model's name there, with nothing else in it. */
 static bool is_of_other_experiment(struct walker *w, int dir, const struct unit *unit, const struct value *id)
 {
     static const char *const others[] = {"params", "tags", NULL};
 
-    return !has_folder(dir, others) && logged_model_is_readable(w, unit, id);
+    return !walker_has_folder(dir, others) && reference_has_logged_model(w, unit, id);
 }
 
-/* False when there is no model, or none that can be read; *elsewhere: it is another experiment's, and has
- * metrics here. */
+/* False if there is no readable model; *elsewhere: it belongs to another experiment and has metrics here. */
 static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit, bool *elsewhere)
 {
     static const char *const signs[] = {"metrics", "params", "tags", NULL};
     struct value id = value_text(unit->name, strlen(unit->name));
     const struct yaml_value *meta;
-    size_t back = path_down(w, META_FILE);
+    size_t back = walker_path_down(w, META_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
     struct record r;
     bool good;
 
     record_init(&r, KIND_logged_model);
     *elsewhere = state == META_MISSING && is_of_other_experiment(w, dir, unit, &id);
-    if (state == META_MISSING && !*elsewhere && has_folder(dir, signs))
-        problem(w, 0, "missing: the logged model can't be read");
+    if (state == META_MISSING && !*elsewhere && walker_has_folder(dir, signs))
+        walker_problem(w, 0, "missing: the logged model cannot be read");
     good = state == META_GOOD && logged_fill(w, meta, unit, &r);
-    path_back(w, back);
+    walker_path_back(w, back);
     if (good)
         tick_emit(w, &r, false);
     if (*elsewhere)
@@ -82,7 +82,7 @@ static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit
     return good;
 }
 
-void read_logged_model(struct walker *w, int dir, const struct unit *unit)
+void model_read_logged(struct walker *w, int dir, const struct unit *unit)
 {
     struct value id = value_text(unit->name, strlen(unit->name)), experiment = unit_experiment_id(unit);
     struct record r;
@@ -94,16 +94,16 @@ void read_logged_model(struct walker *w, int dir, const struct unit *unit)
         record_init(&r, KIND_logged_model_param);
         r.v[F_logged_model_param_model_id] = id;
         r.v[F_logged_model_param_experiment_id] = experiment;
-        each_value(w, dir, "params", &r, F_logged_model_param_key, F_logged_model_param_value);
+        walker_each_value(w, dir, "params", &r, F_logged_model_param_key, F_logged_model_param_value);
         record_init(&r, KIND_logged_model_tag);
         r.v[F_logged_model_tag_model_id] = id;
         r.v[F_logged_model_tag_experiment_id] = experiment;
-        each_value(w, dir, "tags", &r, F_logged_model_tag_key, F_logged_model_tag_value);
+        walker_each_value(w, dir, "tags", &r, F_logged_model_tag_key, F_logged_model_tag_value);
     }
     record_init(&r, KIND_logged_model_metric);
     r.v[F_logged_model_metric_model_id] = id;
     r.v[F_logged_model_metric_experiment_id] = experiment;
-    read_model_metrics(w, dir, unit, &r);
+    metric_read_model(w, dir, unit, &r);
 }
 
 /* -- model registry */
@@ -137,21 +137,21 @@ static const struct meta_field version_fields[] = {
     {"storage_location", F_model_version_storage_location, META_TEXT},
 };
 
-/* What versions, tags and aliases take from their model. */
+/* The fields that versions, tags and aliases take from their model. */
 struct model {
     struct value name, workspace;
     char workspace_text[256];
 };
 
-/* MLflow compares the tag's value with "true" in lower case. false when it can't be read, which is reported:
- * then nothing of the model is known for what it is. */
+/* MLflow compares the tag's value with "true" in lower case. false if it is unreadable, which is reported:
+ * then the kind of the model is unknown. */
 static bool find_kind(struct walker *w, int dir, bool *prompt)
 {
-    enum tag_state state = tag_read(w, dir, "mlflow.prompt.is_prompt");
+    enum tag_state state = walker_read_tag(w, dir, "mlflow.prompt.is_prompt");
 
     *prompt = state == TAG_READ && w->file.len == 4 && strcasecmp(buf_str(&w->file), "true") == 0;
     if (w->tick && state == TAG_READ && w->file.len == 0) { /* it may be on its way to be written */
-        problem(w, 0, "the tag mlflow.prompt.is_prompt is empty: a model or a prompt?");
+        walker_problem(w, 0, "the tag mlflow.prompt.is_prompt is empty: a model or a prompt?");
         state = TAG_UNREADABLE;
     }
     return state != TAG_UNREADABLE;
@@ -161,21 +161,21 @@ static bool emit_registered(struct walker *w, int dir, const struct unit *unit, 
 {
     bool prompt, known = find_kind(w, dir, &prompt), good;
     const struct yaml_value *meta;
-    size_t back = path_down(w, META_FILE);
+    size_t back = walker_path_down(w, META_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
     struct record r;
     const struct value *workspace = &r.v[F_registered_model_workspace];
 
     record_init(&r, prompt ? KIND_prompt : KIND_registered_model);
     if (state == META_MISSING)
-        problem(w, 0, "missing: the registered model and all its versions can't be read");
+        walker_problem(w, 0, "missing: the registered model and all its versions cannot be read");
     good = state == META_GOOD && meta_is(w, meta, "name", unit->name, true) &&
-           meta_fill(w, meta, registered_fields, N_OF(registered_fields), &r);
+           meta_fill(w, meta, registered_fields, ARRAY_LENGTH(registered_fields), &r);
     if (good && workspace->len >= sizeof model->workspace_text) {
-        problem(w, 0, "workspace: too long");
+        walker_problem(w, 0, "workspace: too long");
         good = false;
     }
-    path_back(w, back);
+    walker_path_back(w, back);
     if (!good || !known)
         return false;
     if (!value_is_null(workspace)) { /* it must outlive the YAML text */
@@ -187,7 +187,7 @@ static bool emit_registered(struct walker *w, int dir, const struct unit *unit, 
     return true;
 }
 
-/* The number in a folder's name version-N. */
+/* The number in the folder name version-N. */
 static bool version_of(const char *name, int64_t *version)
 {
     name += strlen(VERSION_PREFIX);
@@ -202,16 +202,17 @@ static bool version_fill(struct walker *w, int dir, const struct model *model, i
     char name[1024];
 
     if (state == META_MISSING)
-        problem(w, 0, "missing: the version can't be read");
+        walker_problem(w, 0, "missing: the version cannot be read");
     if (state != META_GOOD)
         return false;
     memcpy(name, model->name.s, model->name.len); /* a folder's name: at most 255 bytes */
     name[model->name.len] = '\0';
-    if (!meta_is(w, meta, "name", name, true) || !meta_fill(w, meta, version_fields, N_OF(version_fields), r))
+    if (!meta_is(w, meta, "name", name, true) ||
+        !meta_fill(w, meta, version_fields, ARRAY_LENGTH(version_fields), r))
         return false;
     if (r->v[F_model_version_version].i != version) {
-        problem(w, yaml_get(meta, "version")->line, "version is %lld, but the path says %lld",
-                (long long)r->v[F_model_version_version].i, (long long)version);
+        walker_problem(w, yaml_get(meta, "version")->line, "version is %lld, but the path says %lld",
+                       (long long)r->v[F_model_version_version].i, (long long)version);
         return false;
     }
     if (!yaml_get(meta, "status")) /* MLflow's default */
@@ -230,24 +231,24 @@ static void read_version(struct walker *w, int dir, const char *name, void *ctx)
     bool good;
 
     if (!version_of(name, &version)) {
-        problem(w, 0, "the folder's name holds no version number");
+        walker_problem(w, 0, "the directory name has no version number");
         return;
     }
     record_init(&r, KIND_model_version);
-    back = path_down(w, META_FILE);
+    back = walker_path_down(w, META_FILE);
     tick_enter_anyway(w, dir, META_FILE);
     good = version_fill(w, dir, model, version, &r);
     if (good)
         tick_emit(w, &r, true);
     tick_leave(w);
-    path_back(w, back);
+    walker_path_back(w, back);
     if (good) {
         buf_add(&w->versions, &version, sizeof version);
         record_init(&tag, KIND_model_version_tag);
         tag.v[F_model_version_tag_name] = model->name;
         tag.v[F_model_version_tag_workspace] = model->workspace;
         tag.v[F_model_version_tag_version] = value_int(version);
-        each_value(w, dir, "tags", &tag, F_model_version_tag_key, F_model_version_tag_value);
+        walker_each_value(w, dir, "tags", &tag, F_model_version_tag_key, F_model_version_tag_value);
         tick_inner_end(w);
     } else {
         tick_unlisted(w);
@@ -262,7 +263,7 @@ static bool has_version(const struct walker *w, int64_t version)
     return false;
 }
 
-/* An alias is a file that holds the number of a version that is there. */
+/* An alias is a file with the number of an existing version. */
 static void read_alias(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
                        void *ctx)
 {
@@ -270,15 +271,16 @@ static void read_alias(struct walker *w, int dir, const char *name, unsigned cha
     struct record r;
     int64_t version;
 
-    if (!file_read(w, dir, name, type, VALUE_COPIES) || tick_pass(w, false))
+    if (!walker_read_file(w, dir, name, type, VALUE_COPIES) || tick_pass(w, false))
         return;
     if (python_int(buf_str(&w->file), w->file.len, &version) != NUMBER_GOOD) {
-        problem(w, 1, "the alias is not the number of a version: %s", shown(buf_str(&w->file), w->file.len));
+        walker_problem(w, 1, "the alias is not a version number: %s",
+                       walker_shown(buf_str(&w->file), w->file.len));
         return;
     }
     if (!has_version(w, version)) {
-        problem(w, 1, "the alias leads to version %lld, which is missing or can't be read",
-                (long long)version);
+        walker_problem(w, 1, "the alias points to version %lld, which is missing or unreadable",
+                       (long long)version);
         return;
     }
     record_init(&r, KIND_registered_model_alias);
@@ -286,10 +288,10 @@ static void read_alias(struct walker *w, int dir, const char *name, unsigned cha
     r.v[F_registered_model_alias_workspace] = model->workspace;
     r.v[F_registered_model_alias_alias] = value_text(key, strlen(key));
     r.v[F_registered_model_alias_version] = value_int(version);
-    emit(w, &r);
+    walker_emit(w, &r);
 }
 
-void read_registered_model(struct walker *w, int dir, const struct unit *unit)
+void model_read_registered(struct walker *w, int dir, const struct unit *unit)
 {
     struct model model = {0};
     struct record tag;
@@ -299,8 +301,8 @@ void read_registered_model(struct walker *w, int dir, const struct unit *unit)
     record_init(&tag, KIND_registered_model_tag);
     tag.v[F_registered_model_tag_name] = model.name;
     tag.v[F_registered_model_tag_workspace] = model.workspace;
-    each_value(w, dir, "tags", &tag, F_registered_model_tag_key, F_registered_model_tag_value);
+    walker_each_value(w, dir, "tags", &tag, F_registered_model_tag_key, F_registered_model_tag_value);
     buf_reset(&w->versions);
-    each_dir(w, dir, ".", VERSION_PREFIX, read_version, &model);
-    each_file(w, dir, "aliases", read_alias, &model);
+    walker_each_dir(w, dir, ".", VERSION_PREFIX, read_version, &model);
+    walker_each_file(w, dir, "aliases", read_alias, &model);
 }

@@ -1,4 +1,4 @@
-/* Which folder is the file store, and what a folder in it is that has no meta.yaml. */
+/* Finds the folder that is the file store, and classifies folders without meta.yaml. */
 #include "formats/filestore/place.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "formats/filestore/folder.h"
 #include "formats/filestore/internal.h"
 
@@ -16,8 +17,8 @@
 enum sign {
     SIGN_EXPERIMENT = 1 << 0, /* or a registered model: the folder is a store */
     SIGN_TRASH = 1 << 1,
-    SIGN_NESTED = 1 << 2, /* a folder mlruns */
-    SIGN_DATA = 1 << 3,   /* of an experiment or of a run, which the folder would be */
+    SIGN_NESTED = 1 << 2, /* a folder named mlruns */
+    SIGN_DATA = 1 << 3,   /* data of an experiment or of a run */
     SIGN_ARTIFACTS = 1 << 4,
     SIGN_RUN_ARTIFACTS = 1 << 5,
     SIGN_ANYTHING = 1 << 6,
@@ -26,10 +27,10 @@ enum sign {
 struct probe {
     struct names names;
     char *chunk;
-    const char *entry;   /* of the folder that is judged */
+    const char *entry;   /* entry of the folder being judged */
     unsigned enough;     /* any of these signs ends the search */
-    unsigned signs;      /* found */
-    struct buf failures; /* "ENTRY NUL reason NUL" for each that could not be looked at */
+    unsigned signs;      /* signs found */
+    struct buf failures; /* "ENTRY NUL reason NUL" for each unreadable entry */
 };
 
 static void probe_init(struct probe *p)
@@ -39,17 +40,16 @@ static void probe_init(struct probe *p)
 
 static void probe_free(struct probe *p)
 {
-    names_free(&p->names);
+    folder_names_free(&p->names);
     free(p->chunk);
     buf_free(&p->failures);
 }
 
-/* Something that may be absent could not be looked at. ENOTDIR: the folder of a path is none, so it is
- * absent. */
+/* Records an unreadable entry. ENOTDIR means that it is absent: its parent is not a folder. */
 static void not_seen(struct probe *p, int error)
 {
     if (error != ENOENT && error != ENOTDIR)
-        buf_addf(&p->failures, "%s%c%s%c", p->entry, '\0', look_error(error), '\0');
+        buf_addf(&p->failures, "%s%c%s%c", p->entry, '\0', folder_error(error), '\0');
 }
 
 static bool is_number(const char *s)
@@ -74,7 +74,7 @@ static bool has_below(struct probe *p, int dir, const char *name, const char *co
         int error;
 
         snprintf(path, sizeof path, "%s/%s", name, *folders);
-        error = look(dir, path, &st);
+        error = folder_stat(dir, path, &st);
         if (error)
             not_seen(p, error);
         else if (S_ISDIR(st.st_mode))
@@ -83,12 +83,12 @@ static bool has_below(struct probe *p, int dir, const char *name, const char *co
     return false;
 }
 
-/* Calls test with each entry of the folder `name` of dir, but for hidden ones, until it says yes. */
+/* Calls test with each non-hidden entry of the folder `name` of dir, until it returns true. */
 static bool any_below(struct probe *p, int dir, const char *name,
                       bool (*test)(struct probe *p, int dir, const char *name))
 {
-    struct names_mark mark = names_mark(&p->names);
-    int fd = dir_open(dir, name), error = fd < 0 ? errno : names_list(&p->names, fd, p->chunk);
+    struct names_mark mark = folder_names_mark(&p->names);
+    int fd = folder_open(dir, name), error = fd < 0 ? errno : folder_names_list(&p->names, fd, p->chunk);
     size_t end = p->names.n;
     bool yes = false;
 
@@ -97,10 +97,10 @@ static bool any_below(struct probe *p, int dir, const char *name,
     for (size_t i = mark.n; i < end && !yes; i++) {
         char entry[256];
 
-        snprintf(entry, sizeof entry, "%s", names_at(&p->names, i));
+        snprintf(entry, sizeof entry, "%s", folder_names_at(&p->names, i));
         yes = entry[0] != '.' && test(p, fd, entry);
     }
-    names_release(&p->names, mark);
+    folder_names_release(&p->names, mark);
     if (fd >= 0)
         close(fd);
     return yes;
@@ -118,7 +118,7 @@ enum meta_of {
     META_UNREADABLE,
 };
 
-/* Whether a line begins with the key; so it does in what MLflow writes. */
+/* Whether a line begins with the key, as in files that MLflow writes. */
 static bool has_key(const char *text, size_t len, const char *key)
 {
     const char *end = text + len;
@@ -143,12 +143,12 @@ static enum meta_of meta_of(struct probe *p, int dir, const char *folder)
     int fd, error;
 
     snprintf(path, sizeof path, "%s/meta.yaml", folder);
-    fd = file_open_at(dir, path);
+    fd = folder_open_file(dir, path);
     if (fd < 0) {
         not_seen(p, errno);
         return errno == ENOENT || errno == ENOTDIR ? META_OF_NONE : META_UNREADABLE;
     }
-    n = file_read_at(fd, p->chunk, CHUNK_SIZE, 0);
+    n = folder_read_at(fd, p->chunk, CHUNK_SIZE, 0);
     error = errno;
     close(fd);
     if (n < 0 && error != EISDIR) {
@@ -157,7 +157,7 @@ static enum meta_of meta_of(struct probe *p, int dir, const char *folder)
     }
     if (n < 0)
         return META_OF_OTHER;
-    /* runs and logged models name their experiment, too */
+    /* runs and logged models have experiment_id, too */
     if (has_key(p->chunk, (size_t)n, "run_id") || has_key(p->chunk, (size_t)n, "run_uuid"))
         return META_OF_RUN;
     if (has_key(p->chunk, (size_t)n, "model_id"))
@@ -167,7 +167,7 @@ static enum meta_of meta_of(struct probe *p, int dir, const char *folder)
     return has_key(p->chunk, (size_t)n, "creation_timestamp") ? META_OF_REGISTERED_MODEL : META_OF_OTHER;
 }
 
-/* -- what lies in a folder's folders */
+/* -- the contents of subfolders */
 
 static const char *const run_signs[] = {"metrics", "params", "tags", NULL};
 
@@ -198,7 +198,7 @@ static bool is_trace(struct probe *p, int dir, const char *name)
     int error;
 
     snprintf(path, sizeof path, "%s/trace_info.yaml", name);
-    error = look(dir, path, &st);
+    error = folder_stat(dir, path, &st);
     if (error)
         not_seen(p, error);
     return !error || has_below(p, dir, name, signs);
@@ -235,12 +235,12 @@ static bool has_artifacts(struct probe *p, int dir, const char *name)
 
 /* -- signs of a folder */
 
-/* What MLflow gives a name of its own; false for all others. */
+/* Judges names that are reserved by MLflow; false for all others. */
 static bool judge_reserved(struct probe *p, int dir, const char *name)
 {
     static const struct {
         const char *name;
-        bool (*is_data)(struct probe *p, int dir, const char *name); /* NULL: its being there says it */
+        bool (*is_data)(struct probe *p, int dir, const char *name); /* NULL: its existence suffices */
         enum sign sign;
     } reserved[] = {
         {"artifacts", NULL, SIGN_RUN_ARTIFACTS},
@@ -255,7 +255,7 @@ static bool judge_reserved(struct probe *p, int dir, const char *name)
     };
     bool found = false;
 
-    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(reserved); i++) {
         if (strcmp(name, reserved[i].name) != 0)
             continue;
         if (!reserved[i].is_data ||
@@ -277,7 +277,7 @@ static void judge_other(struct probe *p, int dir, const char *name)
              (is_number(name) && (of != META_OF_NONE || any_below(p, dir, name, is_run))))
         p->signs |= SIGN_EXPERIMENT;
     else if (!(p->enough & SIGN_DATA))
-        return; /* is it a store? is all that is asked */
+        return; /* the only question is whether it is a store */
     else if (of == META_OF_NONE && has_below(p, dir, name, run_signs))
         p->signs |= SIGN_DATA;
     else if (has_artifacts(p, dir, name) || any_below(p, dir, name, has_artifacts))
@@ -293,10 +293,10 @@ static void judge_entry(struct probe *p, int dir, const char *name, unsigned cha
     if (name[0] == '.' && strcmp(name, TRASH) != 0)
         return;
     p->signs |= SIGN_ANYTHING;
-    error = entry_is_dir(dir, name, type, &is_dir);
+    error = folder_entry_is_dir(dir, name, type, &is_dir);
     if (error) {
         not_seen(p, error);
-        if (is_number(name)) /* the reader says what is wrong with it */
+        if (is_number(name)) /* the reader reports what is wrong with it */
             p->signs |= SIGN_EXPERIMENT;
     } else if (is_dir && strcmp(name, TRASH) == 0) {
         p->signs |= SIGN_TRASH;
@@ -305,18 +305,18 @@ static void judge_entry(struct probe *p, int dir, const char *name, unsigned cha
     }
 }
 
-/* Collects the signs of a folder, until one of those in `enough` is found. 0 or an error. */
+/* Collects the signs of a folder, until one of those in `enough` is found. Returns 0 or an error. */
 static int judge(struct probe *p, int dir, unsigned enough)
 {
     struct names names = {0};
-    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : names_list(&names, dir, p->chunk);
+    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : folder_names_list(&names, dir, p->chunk);
 
     p->enough = enough;
     p->signs = 0;
     buf_reset(&p->failures);
     for (size_t i = 0; i < names.n && !(p->signs & enough); i++)
-        judge_entry(p, dir, names_at(&names, i), names.items[i].type);
-    names_free(&names);
+        judge_entry(p, dir, folder_names_at(&names, i), names.items[i].type);
+    folder_names_free(&names);
     if (!error && lseek(dir, 0, SEEK_SET) < 0)
         error = errno;
     return error;
@@ -332,7 +332,7 @@ bool place_judge(int dir, enum holds *holds, struct buf *failed)
     error = judge(&p, dir, SIGN_DATA);
     known = !error && (p.failures.len == 0 || (p.signs & (SIGN_DATA | SIGN_EXPERIMENT)));
     if (error) {
-        buf_addf(failed, "%s", look_error(error));
+        buf_addf(failed, "%s", folder_error(error));
     } else if (!known) {
         const char *entry = buf_str(&p.failures);
 
@@ -367,7 +367,7 @@ static char *path_in(const char *path, const char *name)
     return xasprintf("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", name);
 }
 
-/* The folder above, by the path alone; malloc'ed. */
+/* The parent folder, by the path alone; malloc'ed. */
 static char *path_above(const char *path)
 {
     size_t len = strlen(path);
@@ -404,7 +404,7 @@ void place_command(struct buf *b, const char *path)
     buf_add_shell_word(b, path);
 }
 
-/* "ENTRY: reason" of what could not be looked at, as warnings of the folder. */
+/* Adds warnings "ENTRY: reason" for unreadable entries. */
 static void warn_of_failures(const struct probe *p, const char *path, struct buf *warnings)
 {
     const char *at = buf_str(&p->failures), *end = at + p->failures.len;
@@ -413,14 +413,14 @@ static void warn_of_failures(const struct probe *p, const char *path, struct buf
         const char *reason = at + strlen(at) + 1;
         char *entry = path_in(path, at);
 
-        buf_addf(warnings, "%s%c%s: it is not known whether it is an experiment; " NESTED " is read%c", entry,
-                 '\0', reason, '\0');
+        buf_addf(warnings, "%s%c%s: cannot determine whether it is an experiment; " NESTED " is read%c",
+                 entry, '\0', reason, '\0');
         free(entry);
         at = reason + strlen(reason) + 1;
     }
 }
 
-/* Hints at the store, or at what else is there. */
+/* Fills the hint with the likely store or database. */
 static bool hint_at_store(struct probe *p, int dir, const char *path, struct err *e)
 {
     enum meta_of of = meta_of(p, dir, ".");
@@ -430,19 +430,19 @@ static bool hint_at_store(struct probe *p, int dir, const char *path, struct err
 
     if (of == META_OF_RUN) {
         place_command(&command, top);
-        err_hint(e, "this is a run of a file store: %s", buf_str(&command));
+        err_hint(e, "this is a run in a file store: %s", buf_str(&command));
     } else if (of == META_OF_EXPERIMENT) {
         place_command(&command, is_called(above, TRASH) ? top : above);
-        err_hint(e, "this is an experiment of a file store: %s", buf_str(&command));
-    } else if (look(dir, "mlflow.db", &st) == 0 && S_ISREG(st.st_mode)) {
+        err_hint(e, "this is an experiment in a file store: %s", buf_str(&command));
+    } else if (folder_stat(dir, "mlflow.db", &st) == 0 && S_ISREG(st.st_mode)) {
         char *db = path_in(path, "mlflow.db"), *url = xasprintf("sqlite:///%s", db);
 
         buf_add_shell_word(&command, url);
-        err_hint(e, "there is a database: mldb-dump %s", buf_str(&command));
+        err_hint(e, "to dump the database in it: mldb-dump %s", buf_str(&command));
         free(db);
         free(url);
     } else {
-        err_hint(e, "name the folder that holds the experiments' folders");
+        err_hint(e, "pass the directory that contains the experiment directories");
     }
     free(above);
     free(top);
@@ -458,21 +458,21 @@ static bool no_store(struct probe *p, int dir, const char *path, struct err *e)
     if (*failed) {
         char *entry = path_in(path, failed);
 
-        err_set(e, entry, "%s: it is not known whether %s is a file store", failed + strlen(failed) + 1,
+        err_set(e, entry, "%s: cannot determine whether %s is a file store", failed + strlen(failed) + 1,
                 path);
         free(entry);
     } else {
         err_set(e, path,
-                "no file store: no experiment (a folder whose meta.yaml has experiment_id, or a numbered "
-                "folder with "
-                "meta.yaml or runs), no registered model in " MODELS ", no " TRASH ", and no %s",
+                "not a file store: no experiment (a directory whose meta.yaml has experiment_id, or a "
+                "numbered directory with meta.yaml or runs), no registered model in " MODELS ", no " TRASH
+                ", and no %s",
                 nested);
     }
     free(nested);
     return hint_at_store(p, dir, path, e);
 }
 
-/* Takes the folder mlruns of a folder that is no store itself: what may be one all the same is named. */
+/* Warns, when the nested mlruns is chosen, of entries of the outer folder that may be experiments. */
 static void take_nested(struct probe *p, int dir, const char *path, const char *nested, struct buf *warnings)
 {
     warn_of_failures(p, path, warnings);
@@ -481,24 +481,24 @@ static void take_nested(struct probe *p, int dir, const char *path, const char *
         char *trash = path_in(path, TRASH);
 
         buf_addf(warnings,
-                 "%s%cdeleted experiments, which are not read: the store is %s, unless that is moved away%c",
+                 "%s%cthese deleted experiments are not read: the store is %s, unless that is moved away%c",
                  trash, '\0', nested, '\0');
         free(trash);
     }
 }
 
-/* The descriptor of mlruns in a folder that has no experiment, or the folder's own when it is a store without
- * any; -1 with e filled: neither. */
+/* Returns the descriptor of mlruns in a folder without experiments, or of the folder if it is an empty store;
+ * -1 with e filled: neither. */
 static int find_other(struct probe *p, int dir, const char *path, const char *nested, bool *is_nested,
                       struct err *e)
 {
-    int fd = dir_open(dir, NESTED), error = fd < 0 ? errno : 0;
+    int fd = folder_open(dir, NESTED), error = fd < 0 ? errno : 0;
 
     *is_nested = fd >= 0;
     if (fd >= 0)
         return fd;
     if (error != ENOENT && error != ENOTDIR)
-        err_set(e, nested, "%s", look_error(error));
+        err_set(e, nested, "%s", folder_error(error));
     else if (p->signs & SIGN_TRASH || is_called(path, NESTED))
         return dir;
     else
@@ -508,16 +508,16 @@ static int find_other(struct probe *p, int dir, const char *path, const char *ne
 
 int place_find(const char *path, char **found, struct buf *warnings, struct err *e)
 {
-    int dir = dir_open(AT_FDCWD, path), fd = -1, error;
+    int dir = folder_open(AT_FDCWD, path), fd = -1, error;
     char *nested = path_in(path, NESTED);
     bool is_nested = false;
     struct probe p;
 
     probe_init(&p);
     if (dir < 0) {
-        err_set(e, path, "%s", look_error(errno));
+        err_set(e, path, "%s", folder_error(errno));
     } else if ((error = judge(&p, dir, SIGN_EXPERIMENT))) {
-        err_set(e, path, "%s", look_error(error));
+        err_set(e, path, "%s", folder_error(error));
     } else if (p.signs & SIGN_EXPERIMENT) {
         fd = dir;
     } else {

@@ -1,5 +1,5 @@
-/* Reading a file store: threads take units in order, and hand over what they read in the same order. The one
- * whose unit is next hands over as it reads; the others fill a buffer, and wait for their turn when it is
+/* Reads a file store: threads take units in order and deliver their records in the same order. The thread
+ * with the next unit delivers as it reads; the others fill a buffer and wait for their turn when it is
  * full. */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,12 +11,13 @@
 
 #include <xxhash.h>
 
+#include "common/array.h"
 #include "formats/filestore/tick_plan.h"
 
 enum {
-    HELD_BACK = 8 << 20,   /* bytes that all units together may hold back */
-    SLOT_SIZE = 256 << 10, /* and one of them, at most */
-    LARGE_HELD = 8 << 20,  /* bytes that large files may take in all units but the one whose turn it is */
+    HELD_BACK = 8 << 20,   /* bytes that all units together may buffer */
+    SLOT_SIZE = 256 << 10, /* bytes that one unit may buffer */
+    LARGE_HELD = 8 << 20,  /* bytes for large files in all units but the next one */
     SLOTS_PER_JOB = 4,
     MAX_SLOTS = 64,
     MAX_JOBS = 64,
@@ -28,8 +29,8 @@ enum listing { LIST_RUNS, LIST_TRACES, LIST_MODELS, LIST_END };
 struct slot {
     struct output out;
     struct experiment *of; /* of a tick: whose record goes before what is in it */
-    size_t large;          /* bytes for large files, of LARGE_HELD */
-    bool done;             /* may be handed over when its turn comes */
+    size_t large;          /* its bytes of LARGE_HELD */
+    bool done;             /* completely read */
 };
 
 struct reading {
@@ -41,14 +42,14 @@ struct reading {
     bool failed;            /* the state can't be read: error says why */
     struct err error;
     pthread_mutex_t context_lock; /* of the experiments' contexts */
-    struct uri_tally *tally;      /* of the threads that have ended; NULL: URIs are not looked at */
+    struct uri_tally *tally;      /* of finished threads; NULL: URIs are not examined */
 
-    /* the plan: what is read next */
+    /* the plan: the next unit to read */
     pthread_mutex_t plan_lock;
     enum phase phase;
     size_t experiment;
     enum listing listing;
-    struct names names; /* of the folder that is being read */
+    struct names names; /* names of the folder being read */
     size_t next_name;
     int dir; /* that folder; -1: none */
     char *chunk;
@@ -57,11 +58,11 @@ struct reading {
     /* the turns */
     pthread_mutex_t turn_lock;
     pthread_cond_t turn_changed;
-    uint64_t turn; /* number of the unit that is handed over */
+    uint64_t turn; /* number of the unit being delivered */
     struct slot *slots;
     size_t n_slots;
-    size_t slot_size; /* bytes */
-    size_t large;     /* of all slots */
+    size_t slot_size; /* bytes per slot */
+    size_t large;     /* sum sum of all slots */
 };
 
 struct reader { /* a thread */
@@ -71,7 +72,7 @@ struct reader { /* a thread */
     struct unit unit;
     struct buf unit_path;
     char name[256];
-    uint64_t number; /* of the unit */
+    uint64_t number; /* number of the unit */
 };
 
 /* -- turns */
@@ -152,7 +153,7 @@ static struct slot *slot_of(struct reading *r, uint64_t number)
     return &r->slots[number % r->n_slots];
 }
 
-/* Hands over what the slot, whose turn it is, has. */
+/* Delivers the records of a slot, whose turn it is. */
 static void hand_over_slot(struct reading *r, struct slot *slot)
 {
     hand_over(r, &slot->out, slot->of);
@@ -166,7 +167,7 @@ static void hand_over_slot(struct reading *r, struct slot *slot)
     pthread_mutex_unlock(&r->turn_lock);
 }
 
-/* The buffer of the unit that is being read is full. */
+/* Called when the buffer of the unit being read is full. */
 static void on_full(struct walker *w)
 {
     struct reader *reader = w->full_ctx;
@@ -175,8 +176,7 @@ static void on_full(struct walker *w)
     hand_over_slot(reader->reading, slot_of(reader->reading, reader->number));
 }
 
-/* A large file waits until there is room for it. The unit whose turn it is never waits, so that there will
- * be: what it reads is in memory once. */
+/* Waits until there is room for a large file. The next unit never waits, since it makes room. */
 static void on_large(struct walker *w, size_t bytes)
 {
     struct reader *reader = w->full_ctx;
@@ -192,11 +192,11 @@ static void on_large(struct walker *w, size_t bytes)
         bytes = 0;
     }
     pthread_mutex_unlock(&r->turn_lock);
-    if (bytes) /* what it holds back makes room first */
+    if (bytes) /* deliver the buffer first, to make room */
         hand_over_slot(r, slot);
 }
 
-/* A unit has been read: hands over it and those behind it that were waiting for it, if it is its turn. */
+/* Marks a unit as read; if it is its turn, delivers it and the units after it that were waiting. */
 static void finish_unit(struct reading *r, uint64_t number)
 {
     struct slot *slot = slot_of(r, number);
@@ -215,11 +215,11 @@ static void finish_unit(struct reading *r, uint64_t number)
     pthread_mutex_unlock(&r->turn_lock);
 }
 
-/* Waits until no more than `behind` units are taken and not handed over. */
-static void wait_for_room(struct reading *r, uint64_t behind)
+/* Waits until at most `pending` units are taken and not delivered. */
+static void wait_for_room(struct reading *r, uint64_t pending)
 {
     pthread_mutex_lock(&r->turn_lock);
-    while (r->n_taken - r->turn > behind)
+    while (r->n_taken - r->turn > pending)
         pthread_cond_wait(&r->turn_changed, &r->turn_lock);
     pthread_mutex_unlock(&r->turn_lock);
 }
@@ -235,7 +235,7 @@ static bool is_reserved(const char *name)
 {
     static const char *const reserved[] = {"tags", "datasets", "traces", "models"};
 
-    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(reserved); i++)
         if (strcmp(name, reserved[i]) == 0)
             return true;
     return false;
@@ -246,7 +246,7 @@ static void close_listing(struct reading *r)
     if (r->dir >= 0)
         close(r->dir);
     r->dir = -1;
-    names_release(&r->names, (struct names_mark){0});
+    folder_names_release(&r->names, (struct names_mark){0});
     r->next_name = 0;
 }
 
@@ -255,14 +255,14 @@ static const char *experiment_prefix(const struct experiment *x)
     return x && x->deleted ? TRASH "/" : "";
 }
 
-/* Lists a folder of the plan, of an experiment x or of the store. 0 or an error; one that is not there is
- * empty, if the experiment is still where it was. */
+/* Lists a folder of the plan, of an experiment x or of the store. Returns 0 or an error; a missing one is
+ * empty if the experiment still exists. */
 static int open_listing(struct reading *r, const struct experiment *x, const char *path)
 {
     int error;
 
     close_listing(r);
-    r->dir = dir_open(r->m->root, path);
+    r->dir = folder_open(r->m->root, path);
     if (r->dir < 0) {
         char meta[512];
         struct stat st;
@@ -270,15 +270,15 @@ static int open_listing(struct reading *r, const struct experiment *x, const cha
         if (errno != ENOENT || !x)
             return errno == ENOENT ? 0 : errno;
         snprintf(meta, sizeof meta, "%s%s/meta.yaml", experiment_prefix(x), x->id);
-        return look(r->m->root, meta, &st);
+        return folder_stat(r->m->root, meta, &st);
     }
-    error = names_list(&r->names, r->dir, r->chunk);
+    error = folder_names_list(&r->names, r->dir, r->chunk);
     if (error)
         close_listing(r);
     return error;
 }
 
-/* Makes the unit for a folder. */
+/* Initialises the unit for a folder. */
 static void set_unit(struct reader *reader, enum unit_kind kind, struct experiment *x, const char *in,
                      const char *name, unsigned char type)
 {
@@ -301,8 +301,8 @@ static void set_unit(struct reader *reader, enum unit_kind kind, struct experime
         buf_addf(&reader->unit_path, "/%s", name);
 }
 
-/* A folder whose name begins with a dot is something else's, as .git, if it has no meta.yaml: MLflow's own
- * names never begin so. An error stands for what can't be known. */
+/* A hidden folder without meta.yaml does not belong to the store, like .git: MLflow's own names never begin
+ * with a dot. Returns 0 or an error. */
 static int hidden_is_unit(int dir, const char *name, bool *is_unit)
 {
     char path[512];
@@ -310,40 +310,40 @@ static int hidden_is_unit(int dir, const char *name, bool *is_unit)
     int error;
 
     snprintf(path, sizeof path, "%s/meta.yaml", name);
-    error = look(dir, path, &st);
+    error = folder_stat(dir, path, &st);
     *is_unit = error == 0;
     return error == ENOENT || error == ENOTDIR ? 0 : error;
 }
 
-int is_unit(int dir, const char *name, unsigned char type, bool *yes)
+int unit_is_candidate(int dir, const char *name, unsigned char type, bool *yes)
 {
-    int error = entry_is_dir(dir, name, type, yes);
+    int error = folder_entry_is_dir(dir, name, type, yes);
 
     if (name[0] != '.' || (!error && !*yes))
         return error;
     return error == DANGLING_LINK ? 0 : error ? error : hidden_is_unit(dir, name, yes);
 }
 
-/* The next unit of an open listing; false at its end. */
+/* Takes the next unit of an open listing; false at its end. */
 static bool next_name(struct reading *r, struct reader *reader, enum unit_kind kind, struct experiment *x,
                       const char *in)
 {
     while (r->next_name < r->names.n) {
         size_t i = r->next_name++;
-        const char *name = names_at(&r->names, i);
+        const char *name = folder_names_at(&r->names, i);
         unsigned char type = r->names.items[i].type;
         bool yes;
         int error;
 
         if ((kind == UNIT_RUN && is_reserved(name)) || !in_shard(r->selection, name))
             continue;
-        error = is_unit(r->dir, name, type, &yes);
+        error = unit_is_candidate(r->dir, name, type, &yes);
         if (!error && !yes)
             continue;
         set_unit(reader, error ? UNIT_UNREADABLE : kind, x, in, name, type);
         reader->unit.listed = kind;
         if (error)
-            reader->unit.trouble = look_error(error);
+            reader->unit.trouble = folder_error(error);
         return true;
     }
     close_listing(r);
@@ -380,14 +380,14 @@ static int open_content(struct reading *r, const struct experiment *x, const cha
 
     close_listing(r);
     snprintf(path, sizeof path, "%s%s", experiment_prefix(x), x->id);
-    dir = dir_open(r->m->root, path);
+    dir = folder_open(r->m->root, path);
     if (dir < 0)
         return errno;
-    r->dir = *folder ? dir_open(dir, folder) : dir;
+    r->dir = *folder ? folder_open(dir, folder) : dir;
     if (r->dir < 0)
         error = errno == ENOENT ? 0 : errno;
     else
-        error = names_list(&r->names, r->dir, r->chunk);
+        error = folder_names_list(&r->names, r->dir, r->chunk);
     if (*folder)
         close(dir);
     if (error)
@@ -415,8 +415,8 @@ static int list_content(struct reading *r, struct reader *reader, struct experim
     return error;
 }
 
-/* The next run, trace or logged model. r->dir tells whether a folder is open; a listing that failed becomes a
- * unit that says so, for the message to come in its turn. */
+/* Takes the next run, trace or logged model. A failed listing becomes a unit, so that the error is reported
+ * in order. */
 static bool next_content(struct reading *r, struct reader *reader)
 {
     static const struct {
@@ -437,7 +437,7 @@ static bool next_content(struct reading *r, struct reader *reader)
             if (r->dir < 0) {
                 error = list_content(r, reader, x, kind, folder);
                 if (error) {
-                    reader->unit.trouble = look_error(error);
+                    reader->unit.trouble = folder_error(error);
                     r->listing++;
                     return true;
                 }
@@ -458,7 +458,7 @@ static bool next_registered(struct reading *r, struct reader *reader)
         reader->unit.listed = UNIT_REGISTERED_MODEL;
         error = open_listing(r, NULL, MODELS);
         if (error) {
-            reader->unit.trouble = look_error(error);
+            reader->unit.trouble = folder_error(error);
             r->phase = PHASE_END;
             return true;
         }
@@ -474,7 +474,7 @@ static bool plan_next(struct reading *r, struct reader *reader)
     if (r->phase == PHASE_EXPERIMENTS) {
         if (r->selection->tracking && next_experiment(r, reader))
             return true;
-        wait_for_room(r, 0); /* which experiments can be read is known when all have been */
+        wait_for_room(r, 0); /* wait until it is known which experiments are readable */
         r->phase = r->selection->tracking ? PHASE_CONTENTS : PHASE_REGISTRY;
     }
     if (r->phase == PHASE_CONTENTS) {
@@ -509,30 +509,29 @@ static bool take_unit(struct reading *r, struct reader *reader)
 
 /* -- readers */
 
-/* What is wrong with the folder of a unit that has been opened: a link may lead back to a folder that holds
- * it. NULL: nothing. */
+/* Returns the problem of a link that leads to one of its parents; NULL: none. */
 static const char *find_loop(struct walker *w, int fd, const struct unit *unit)
 {
-    static const char loop[] = "a link that leads back to a folder it lies in";
+    static const char loop[] = "a link to one of its parent directories";
     struct stat here, above;
     int error;
 
     if (unit->type != DT_LNK && unit->type != DT_UNKNOWN)
         return NULL;
-    error = look_at_open(fd, &here);
+    error = folder_fstat(fd, &here);
     if (!error)
-        error = look_at_open(w->root, &above);
+        error = folder_fstat(w->root, &above);
     if (error)
-        return look_error(error);
+        return folder_error(error);
     if (here.st_dev == above.st_dev && here.st_ino == above.st_ino)
         return loop;
     if (!unit->experiment || unit->kind == UNIT_EXPERIMENT)
         return NULL;
     buf_reset(&w->scratch);
     buf_addf(&w->scratch, "%s%s", unit->deleted ? TRASH "/" : "", unit->experiment);
-    error = look(w->root, buf_str(&w->scratch), &above);
+    error = folder_stat(w->root, buf_str(&w->scratch), &above);
     if (error)
-        return look_error(error);
+        return folder_error(error);
     return here.st_dev == above.st_dev && here.st_ino == above.st_ino ? loop : NULL;
 }
 
@@ -558,14 +557,14 @@ static bool make_context(struct reader *reader)
         x->unset = fd < 0 || !experiment_fill(w, fd, &unit, &r);
         if (!x->unset) {
             record_set_part(&r, PART_UNCHANGED);
-            emit(w, &r);
+            walker_emit(w, &r);
             buf_add(&x->context, quiet.data.data, quiet.data.len);
         }
         if (fd >= 0)
             close(fd);
         output_free(&quiet);
         w->out = out;
-        path_back(w, back);
+        walker_path_back(w, back);
     }
     bool good = x->sent || x->context.len;
     pthread_mutex_unlock(&reader->reading->context_lock);
@@ -588,7 +587,7 @@ static void read_unreadable(struct walker *w, const struct unit *unit)
         hold_unit(w, unit, "is not there");
         return;
     }
-    problem(w, 0, "%s", unit->trouble);
+    walker_problem(w, 0, "%s", unit->trouble);
     if (unit->known_from)
         output_copy(w->out, unit->known_from, unit->known_to);
 }
@@ -620,11 +619,11 @@ static void read_changed(struct reader *reader, int fd,
 static void read_unit(struct reader *reader)
 {
     static void (*const readers[])(struct walker *, int, const struct unit *) = {
-        [UNIT_EXPERIMENT] = read_experiment,
-        [UNIT_RUN] = read_run,
-        [UNIT_TRACE] = read_trace,
-        [UNIT_LOGGED_MODEL] = read_logged_model,
-        [UNIT_REGISTERED_MODEL] = read_registered_model,
+        [UNIT_EXPERIMENT] = run_read_experiment,
+        [UNIT_RUN] = run_read,
+        [UNIT_TRACE] = trace_read,
+        [UNIT_LOGGED_MODEL] = model_read_logged,
+        [UNIT_REGISTERED_MODEL] = model_read_registered,
     };
     const struct unit *unit = &reader->unit;
     struct walker *w = &reader->walker;
@@ -634,7 +633,7 @@ static void read_unit(struct reader *reader)
     w->unit = unit;
     buf_reset(&w->path);
     buf_add(&w->path, buf_str(&reader->unit_path), reader->unit_path.len);
-    names_release(&w->names, (struct names_mark){0});
+    folder_names_release(&w->names, (struct names_mark){0});
     if (unit->kind == UNIT_UNREADABLE) {
         read_unreadable(w, unit);
         return;
@@ -644,13 +643,13 @@ static void read_unit(struct reader *reader)
         hold_unit(w, unit, "is not there");
         return;
     }
-    trouble = fd < 0 ? look_error(errno) : find_loop(w, fd, unit);
+    trouble = fd < 0 ? folder_error(errno) : find_loop(w, fd, unit);
     if (!trouble && w->tick) {
         read_changed(reader, fd, readers[unit->kind]);
     } else if (!trouble) {
         readers[unit->kind](w, fd, unit);
     } else {
-        problem(w, 0, "%s", trouble);
+        walker_problem(w, 0, "%s", trouble);
         if (unit->kind == UNIT_EXPERIMENT)
             *unit->bad = true;
         if (unit->known_from)
@@ -663,9 +662,9 @@ static void read_unit(struct reader *reader)
 static void add_tally(struct reading *r, struct uri_tally *t)
 {
     pthread_mutex_lock(&r->turn_lock);
-    tally_add(r->tally, t);
+    relocate_tally_add(r->tally, t);
     pthread_mutex_unlock(&r->turn_lock);
-    tally_free(t);
+    relocate_tally_free(t);
 }
 
 static void end_tick_reader(struct reading *r, struct tick_reader *t)
@@ -688,7 +687,7 @@ static void *reader_run(void *arg)
     reader->walker.full = on_full;
     reader->walker.large = on_large;
     reader->walker.full_ctx = reader;
-    reader->walker.tally = r->tally ? tally_new() : NULL;
+    reader->walker.tally = r->tally ? relocate_tally_new() : NULL;
     if (r->tick) {
         tick_reader_init(&reader->tick, r->selection->tick);
         reader->walker.tick = &reader->tick;
@@ -721,7 +720,7 @@ static void run_readers(struct reading *r, unsigned jobs)
     if (jobs > 1)
         while (n < jobs && pthread_create(&threads[n], NULL, reader_run, &readers[n]) == 0)
             n++;
-    if (n == 0) /* one job, or a machine that gives no thread */
+    if (n == 0) /* one job, or no thread could be created */
         reader_run(&readers[0]);
     for (unsigned i = 0; i < n; i++)
         pthread_join(threads[i], NULL);
@@ -743,7 +742,7 @@ static bool choose_experiments(struct mlruns *m, const struct mlruns_selection *
         }
         if (!found) {
             err_set(e, m->path, "no experiment %s", s->experiments[i]);
-            return err_hint(e, "mlruns-dump --list names those that are there");
+            return err_hint(e, "mlruns-dump --list prints the existing ones");
         }
     }
     return true;
@@ -791,22 +790,22 @@ bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, con
         r.n_slots = jobs == 1 ? 1 : jobs * SLOTS_PER_JOB > MAX_SLOTS ? MAX_SLOTS : jobs * SLOTS_PER_JOB;
         r.slot_size = HELD_BACK / r.n_slots < SLOT_SIZE ? HELD_BACK / r.n_slots : SLOT_SIZE;
         r.slots = xcalloc(r.n_slots, sizeof *r.slots);
-        r.tally = sink->root ? tally_new() : NULL;
+        r.tally = sink->root ? relocate_tally_new() : NULL;
         r.tick = selection->tick ? tick_plan_new(m, selection->tick) : NULL;
         run_readers(&r, jobs);
         good = end_tick(&r, e);
         if (r.tally) {
-            tally_report(m, r.tally, sink);
-            tally_free(r.tally);
+            relocate_tally_report(m, r.tally, sink);
+            relocate_tally_free(r.tally);
         }
         if (sink->same_name)
-            report_same_names(m, r.chosen, sink);
+            clash_report_same_names(m, r.chosen, sink);
         for (size_t i = 0; i < r.n_slots; i++)
             output_free(&r.slots[i].out);
         free(r.slots);
         free(r.chunk);
         close_listing(&r);
-        names_free(&r.names);
+        folder_names_free(&r.names);
     }
     free(r.chosen);
     return good;

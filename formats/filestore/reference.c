@@ -1,5 +1,4 @@
-/* References within a file store whose other end may be gone or unreadable: a database refuses the rows that
- * hold them. */
+/* Checks references within a file store: a database refuses rows whose target is missing or unreadable. */
 #include <string.h>
 #include <unistd.h>
 
@@ -7,8 +6,8 @@
 
 #include "formats/filestore/internal.h"
 
-/* Whether the folder of an entity is there and its YAML file can be read; what is wrong with it is said where
- * it is read itself. The last answers are kept, as most points of a model are of one run. */
+/* Whether the folder of an entity exists and its YAML file is readable; problems are reported when the entity
+ * itself is read. The last answers are cached, since most points of a model have one run. */
 static bool is_readable(struct walker *w, const struct unit *unit, const char *folder,
                         bool (*check)(struct walker *w, int dir, const struct unit *unit))
 {
@@ -33,7 +32,7 @@ static bool is_readable(struct walker *w, const struct unit *unit, const char *f
     return v->good;
 }
 
-/* Makes an id the name of a folder; false when it can be none. */
+/* Converts an id to the name of a folder; false if it cannot be one. */
 static bool folder_of(const struct value *id, char name[256])
 {
     if (id->len == 0 || id->len > 255 || id->s[0] == '.' || memchr(id->s, '/', id->len) ||
@@ -44,7 +43,7 @@ static bool folder_of(const struct value *id, char name[256])
     return true;
 }
 
-bool run_is_readable(struct walker *w, const struct unit *from, const struct value *id)
+bool reference_has_run(struct walker *w, const struct unit *from, const struct value *id)
 {
     char name[256];
     struct unit unit = {.experiment = from->experiment, .deleted = from->deleted, .name = name};
@@ -52,18 +51,18 @@ bool run_is_readable(struct walker *w, const struct unit *from, const struct val
     return folder_of(id, name) && is_readable(w, &unit, "", run_check);
 }
 
-bool logged_model_is_readable(struct walker *w, const struct unit *from, const struct value *id)
+bool reference_has_logged_model(struct walker *w, const struct unit *from, const struct value *id)
 {
     char name[256];
     struct unit unit = {.experiment = from->experiment, .deleted = from->deleted, .name = name};
 
     if (!folder_of(id, name))
         return false;
-    if (is_readable(w, &unit, "models/", logged_model_check))
+    if (is_readable(w, &unit, "models/", model_check_logged))
         return true;
     for (size_t i = 0; i < mlruns_experiment_count(w->store); i++)
         if (mlruns_experiment_place(w->store, i, &unit) &&
-            is_readable(w, &unit, "models/", logged_model_check))
+            is_readable(w, &unit, "models/", model_check_logged))
             return true;
     return false;
 }

@@ -1,6 +1,6 @@
-/* Where the URIs of a store say that it lies. A tree is written in one place and read in another: moved,
- * cloned, of another system. The root of a URI is what stands before the part that repeats a place in the
- * tree. */
+/* Finds the roots of a store's artifact URIs and relocates them. A tree is often read in another location
+ * than it was written: moved, cloned, from another system. The root of a URI is the part before the path of
+ * an entity in the tree. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,38 +14,38 @@
 #include "formats/record/uri.h"
 
 enum {
-    MAX_URI = 64 << 10, /* bytes; what is longer is no place of artifacts */
-    MAX_ROOTS = 64,     /* different ones are counted one by one */
-    ROOT_SIZE = 1024,   /* bytes of one that are kept */
+    MAX_URI = 64 << 10, /* bytes; longer texts are not artifact URIs */
+    MAX_ROOTS = 64,     /* different roots that are counted separately */
+    ROOT_SIZE = 1024,   /* bytes kept of a root */
 };
 
 struct root {
     struct id_key key;
     char *text;
-    uint64_t n; /* URIs that have it */
+    uint64_t n; /* number of URIs with it */
 };
 
-/* What the URIs that one thread has read are. */
+/* The counts of URIs that one thread has read. */
 struct uri_tally {
     struct root roots[MAX_ROOTS];
     size_t n_roots;
-    uint64_t n_more; /* URIs with still other roots */
+    uint64_t n_more; /* URIs with further roots */
     struct {
         uint64_t relocated, left;
     } fields[KIND_COUNT][RECORD_MAX_FIELDS];
 };
 
-/* -- the URI that is looked at */
+/* -- the current URI */
 
 struct located {
-    const char *s; /* as it is written */
+    const char *s; /* the original text */
     size_t len;
-    bool file;          /* with the scheme file:, in which %XX is a byte */
-    bool windows;       /* \ parts as / does */
+    bool file;          /* it has the scheme file:, so %XX is a byte */
+    bool windows;       /* \ is a separator like / */
     struct buf path;    /* decoded, each run of separators one / */
-    struct buf offsets; /* uint32_t: where in s each byte of path comes from */
-    size_t place;       /* offset in path of the part that repeats a place in the tree */
-    const char *trash;  /* what belongs before that part, and is not there */
+    struct buf offsets; /* uint32_t: the offset in s of each byte of path */
+    size_t place;       /* offset in path of the entity's path in the tree */
+    const char *trash;  /* prefix that is missing before that part */
     struct buf text;
 };
 
@@ -57,7 +57,7 @@ static size_t offset_of(const struct located *u, size_t i)
     return offset;
 }
 
-/* The byte at s[i], decoded; *used is how many stand for it. */
+/* The byte at s[i], decoded; *used is the number of bytes read. */
 static char byte_at(const struct located *u, size_t i, size_t *used)
 {
     char c = u->s[i];
@@ -68,7 +68,7 @@ static char byte_at(const struct located *u, size_t i, size_t *used)
     return u->windows && c == '\\' ? '/' : c;
 }
 
-/* Takes a URI apart. False when it is none of a local file: only these are in the tree. */
+/* Parses a URI. False if it is not that of a local file: only these can be in the tree. */
 static bool local_uri(struct located *u, const char *s, size_t len)
 {
     struct uri form = uri_of(s, len);
@@ -98,7 +98,7 @@ static bool local_uri(struct located *u, const char *s, size_t len)
 
 /* -- places in the tree */
 
-/* Whether the path ends with the place, at a whole name. */
+/* Whether the path ends with the place, at a name boundary. */
 static bool ends_with(struct located *u, const char *place, size_t len)
 {
     size_t end = u->path.len;
@@ -111,7 +111,7 @@ static bool ends_with(struct located *u, const char *place, size_t len)
     return u->place == 0 || u->path.data[u->place - 1] == '/';
 }
 
-/* The place of the unit itself below .trash, as MLflow lays it out, where a record of this kind says it. */
+/* The path of the unit, without .trash, in MLflow's layout, as in the URI of a record of this kind. */
 static bool place_of_unit(const struct unit *unit, enum kind kind, struct buf *out)
 {
     if (!unit->experiment)
@@ -135,8 +135,8 @@ static bool place_of_unit(const struct unit *unit, enum kind kind, struct buf *o
     }
 }
 
-/* Finds the unit's own place at the URI's end. That of a deleted experiment is said without .trash, where its
- * folder lies until it is restored; one that was given an id of its own can't be, and stays there. */
+/* Finds the unit's own place at the URI's end. URIs of a deleted experiment do not contain .trash, where its
+ * folder is until it is restored; one that got a new id cannot be restored and stays there. */
 static bool find_own_place(struct located *u, const struct unit *unit)
 {
     const size_t skip = strlen(TRASH "/");
@@ -163,8 +163,8 @@ static bool name_is(const struct buf *path, size_t from, const char *name)
     return from < end && end - from == len && memcmp(path->data + from, name, len) == 0;
 }
 
-/* The length of what follows an experiment's folder in the path at `from` if it is RUN, models/MODEL or
- * traces/TRACE with the folder of its artifacts behind it; else 0. */
+/* The length of RUN, models/MODEL or traces/TRACE at `from`, after an experiment's folder, if its artifact
+ * folder follows; else 0. */
 static size_t unit_below(const struct buf *path, size_t from)
 {
     size_t end = name_end(path, from);
@@ -174,7 +174,7 @@ static size_t unit_below(const struct buf *path, size_t from)
     return end < path->len && name_is(path, end + 1, "artifacts") ? end - from : 0;
 }
 
-/* The place begins with the folder of experiment x, at `from`, or with the .trash before it. */
+/* Sets the place to begin with the folder of experiment x, at `from`, or with the .trash before it. */
 static void take_place(struct located *u, const struct experiment *x, size_t from)
 {
     const size_t skip = strlen(TRASH "/");
@@ -187,7 +187,7 @@ static void take_place(struct located *u, const struct experiment *x, size_t fro
         u->trash = TRASH "/";
 }
 
-/* The first experiment whose id is not before the text in the order of bytes. */
+/* The first experiment whose id is not bytewise less than the text. */
 static size_t experiment_first(const struct mlruns *m, const char *s, size_t len)
 {
     size_t low = 0, high = m->n;
@@ -204,7 +204,7 @@ static size_t experiment_first(const struct mlruns *m, const char *s, size_t len
     return low;
 }
 
-/* Whether the experiment whose folder the path names at [from, end) has the unit that follows it. */
+/* Whether the experiment with the folder name at [from, end) has the unit that follows it. */
 static bool has_unit(struct walker *w, struct located *u, size_t from, size_t end)
 {
     size_t below = unit_below(&u->path, end + 1), n = mlruns_experiment_count(w->store);
@@ -219,7 +219,7 @@ static bool has_unit(struct walker *w, struct located *u, size_t from, size_t en
         buf_reset(&u->text);
         buf_addf(&u->text, "%s%s/", x->deleted ? TRASH "/" : "", x->id);
         buf_add(&u->text, u->path.data + end + 1, below);
-        error = look(w->root, buf_str(&u->text), &st);
+        error = folder_stat(w->root, buf_str(&u->text), &st);
         if (error != ENOENT && error != ENOTDIR) {
             take_place(u, x, from);
             return true;
@@ -241,7 +241,7 @@ static bool find_any_place(struct walker *w, struct located *u)
 
 /* -- roots */
 
-/* Bytes of s before the place and the separator that leads to it. */
+/* Bytes of s before the place and the separator in front of it. */
 static size_t root_length(const struct located *u)
 {
     return u->place ? offset_of(u, u->place - 1) : 0;
@@ -275,8 +275,8 @@ static void add_encoded(struct buf *out, char c)
         buf_addf(out, "%%%02X", (unsigned char)c);
 }
 
-/* Appends the URI with the new root. What follows the root stays as it was written, but a path in a file: URI
- * has its bytes as %XX, and others have not. */
+/* Appends the URI with the new root. The rest is kept verbatim, but converted between file: URIs, with %XX,
+ * and paths, without. */
 static void add_relocated(const struct mlruns *m, const struct located *u, struct buf *out)
 {
     bool to_file = strncasecmp(m->relocate_to, "file:", 5) == 0;
@@ -326,18 +326,18 @@ static bool visit_uri(void *arg, const struct uri_place *at, const char *s, size
     return m->relocate_to != NULL;
 }
 
-void place_uris(struct walker *w, struct record *r)
+void relocate_uris(struct walker *w, struct record *r)
 {
     arena_reset(&w->uris);
     uris_edit(r, visit_uri, w, &w->uris);
 }
 
-struct located *located_new(void)
+struct located *relocate_located_new(void)
 {
     return xcalloc(1, sizeof(struct located));
 }
 
-void located_free(struct located *u)
+void relocate_located_free(struct located *u)
 {
     if (!u)
         return;
@@ -349,19 +349,19 @@ void located_free(struct located *u)
 
 /* -- the report */
 
-struct uri_tally *tally_new(void)
+struct uri_tally *relocate_tally_new(void)
 {
     return xcalloc(1, sizeof(struct uri_tally));
 }
 
-void tally_free(struct uri_tally *t)
+void relocate_tally_free(struct uri_tally *t)
 {
     for (size_t i = 0; i < t->n_roots; i++)
         free(t->roots[i].text);
     free(t);
 }
 
-void tally_add(struct uri_tally *t, const struct uri_tally *other)
+void relocate_tally_add(struct uri_tally *t, const struct uri_tally *other)
 {
     for (size_t i = 0; i < other->n_roots; i++)
         count_root(t, other->roots[i].text, strlen(other->roots[i].text), other->roots[i].n);
@@ -382,7 +382,8 @@ static int compare_roots(const void *a, const void *b)
     return x->n != y->n ? (x->n < y->n ? 1 : -1) : strcmp(x->text, y->text);
 }
 
-/* Whether the root is the store's folder, however it is called; from the current folder, if it is relative.
+/* Whether the root is the store's folder, under whatever name; a relative one is relative to the current
+   directory.
  */
 static bool is_here(const struct mlruns *m, const char *root)
 {
@@ -406,7 +407,7 @@ static bool is_here(const struct mlruns *m, const char *root)
     return same;
 }
 
-void tally_report(const struct mlruns *m, struct uri_tally *t, const struct mlruns_sink *sink)
+void relocate_tally_report(const struct mlruns *m, struct uri_tally *t, const struct mlruns_sink *sink)
 {
     uint64_t more = t->n_more;
 
@@ -455,13 +456,13 @@ bool mlruns_relocate(struct mlruns *m, const char *to, struct err *e)
             return err_set(e, to, "not UTF-8");
         if (!uri_scheme(to, len) && *form.p != '/' && !form.drive)
             return err_set(e, to, "must be a URI or an absolute path");
-        /* a slash at the end says nothing, unless it is the root's */
+        /* ignore a trailing slash, unless it is the root */
         while (len > 1 && to[len - 1] == '/' && !strchr(":/", to[len - 2]))
             len--;
         m->relocate_to = xstrndup(to, len);
     }
     what = xasprintf("relocated to %s", m->relocate_to);
-    source_extend(m, what);
+    store_extend_source(m, what);
     free(what);
     return true;
 }

@@ -1,14 +1,14 @@
-/* Experiments with tags and datasets; runs with all that belongs to them. */
+/* Reads experiments with their tags and datasets, and runs with all their parts. */
 #include <string.h>
 #include <unistd.h>
 
 #include <xxhash.h>
 
+#include "common/array.h"
 #include "formats/filestore/internal.h"
 #include "formats/filestore/tick.h"
 
 #define META_FILE "meta.yaml"
-#define N_OF(a)   (sizeof(a) / sizeof(a)[0])
 
 /* -- datasets */
 
@@ -21,30 +21,30 @@ static const struct meta_field dataset_fields[] = {
     {"profile", F_dataset_profile, META_TEXT},
 };
 
-/* Reads the YAML file of a dataset's folder, whose path w->path is. */
+/* Reads the YAML file of the dataset's folder at w->path. */
 static bool dataset_fill(struct walker *w, struct yaml_reader *y, int dir, struct record *r)
 {
     const struct yaml_value *meta;
-    size_t back = path_down(w, META_FILE);
+    size_t back = walker_path_down(w, META_FILE);
     enum meta_state state = meta_read(w, y, dir, META_FILE, &meta);
     bool good = false;
 
     record_init(r, KIND_dataset);
     if (state == META_MISSING)
-        problem(w, 0, "missing");
+        walker_problem(w, 0, "missing");
     else if (state == META_GOOD)
-        good = meta_fill(w, meta, dataset_fields, N_OF(dataset_fields), r);
-    path_back(w, back);
+        good = meta_fill(w, meta, dataset_fields, ARRAY_LENGTH(dataset_fields), r);
+    walker_path_back(w, back);
     return good;
 }
 
 /* What was read of a folder's meta.yaml, the last that was: whether it is to be passed over. */
 static bool pass_meta(struct walker *w)
 {
-    size_t back = path_down(w, META_FILE);
+    size_t back = walker_path_down(w, META_FILE);
     bool pass = tick_pass(w, false);
 
-    path_back(w, back);
+    walker_path_back(w, back);
     return pass;
 }
 
@@ -56,12 +56,12 @@ static void read_dataset(struct walker *w, int dir, const char *name, void *ctx)
     (void)name;
     if (dataset_fill(w, w->yaml, dir, &r) && !pass_meta(w)) {
         r.v[F_dataset_experiment_id] = unit_experiment_id(unit);
-        emit(w, &r);
+        walker_emit(w, &r);
     }
 }
 
-/* The name and digest of a dataset that an input refers to by its folder; most runs of an experiment share
- * theirs, so the last ones are kept. NULL when it can't be read. */
+/* The name and digest of a dataset that an input refers to by its folder; the last ones are cached, since
+ * most runs of an experiment share them. NULL if it is unreadable. */
 static const struct dataset_name *dataset_look_up(struct walker *w, const struct unit *unit,
                                                   const struct value *folder)
 {
@@ -83,7 +83,7 @@ static const struct dataset_name *dataset_look_up(struct walker *w, const struct
     buf_reset(&d->name);
     buf_reset(&d->digest);
     fd = unit_dir_open(w, unit, buf_str(&d->path));
-    /* what is wrong with the dataset has been said where the experiment was read */
+    /* problems of the dataset were reported with the experiment */
     w->out = &quiet;
     d->good = fd >= 0 && dataset_fill(w, w->other_yaml, fd, &r);
     w->out = out;
@@ -115,7 +115,8 @@ static struct id_key experiment_name(const struct record *r)
     return id_key(0, parts, 2);
 }
 
-/* The stage in meta.yaml must be one, but the folder decides: MLflow 1.x only moves it to .trash. */
+/* The stage in meta.yaml must be valid, but the location decides: MLflow 1.x only moves the folder to
+ * .trash. */
 bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct record *r)
 {
     const struct yaml_value *meta;
@@ -123,15 +124,15 @@ bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct 
     switch (meta_read(w, w->yaml, dir, META_FILE, &meta)) {
     case META_GOOD:
         break;
-    case META_MISSING: /* what has none of an experiment's data is not read at all */
-        problem(w, 0, "missing: the experiment and all that is in it can't be read");
+    case META_MISSING: /* a folder without data of an experiment is not read at all */
+        walker_problem(w, 0, "missing: the experiment and everything in it cannot be read");
         return false;
     default:
         return false;
     }
     record_init(r, KIND_experiment);
     if (!meta_is(w, meta, "experiment_id", unit->experiment, true) || !meta_lifecycle(w, meta) ||
-        !meta_fill(w, meta, experiment_fields, N_OF(experiment_fields), r))
+        !meta_fill(w, meta, experiment_fields, ARRAY_LENGTH(experiment_fields), r))
         return false;
     r->v[F_experiment_experiment_id] = unit_experiment_id(unit);
     r->v[F_experiment_lifecycle_stage] = value_str(unit->deleted ? "deleted" : "active");
@@ -149,27 +150,27 @@ static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
     return true;
 }
 
-void read_experiment(struct walker *w, int dir, const struct unit *unit)
+void run_read_experiment(struct walker *w, int dir, const struct unit *unit)
 {
     size_t back;
     struct record tag;
 
     if (unit->twin || unit->unread) {
         if (unit->twin)
-            problem_of_twin(w, unit);
+            clash_report_twin(w, unit);
         else
-            problem_of_unread(w, dir);
+            clash_report_unread(w, dir);
         *unit->bad = true;
         return;
     }
-    back = path_down(w, META_FILE);
+    back = walker_path_down(w, META_FILE);
     *unit->bad = !emit_experiment(w, dir, unit);
-    path_back(w, back);
+    walker_path_back(w, back);
     if (*unit->bad)
         return;
     record_init(&tag, KIND_experiment_tag);
     tag.v[F_experiment_tag_experiment_id] = unit_experiment_id(unit);
-    each_value(w, dir, "tags", &tag, F_experiment_tag_key, F_experiment_tag_value);
+    walker_each_value(w, dir, "tags", &tag, F_experiment_tag_key, F_experiment_tag_value);
     each_meta(w, dir, "datasets", read_dataset, (void *)unit);
 }
 
@@ -191,13 +192,13 @@ static void emit_input_tags(struct walker *w, const struct yaml_value *tags, con
     r.v[F_input_tag_dataset_digest] = input->v[F_input_dataset_digest];
     for (const struct yaml_item *item = tags->first; item; item = item->next) {
         if (!item->value->text || item->value->kind == YAML_IS_NULL) {
-            problem(w, item->key->line, "tags: the value of %s is %s", shown(item->key->text, item->key->len),
-                    yaml_kind_name(item->value->kind));
+            walker_problem(w, item->key->line, "tags: the value of %s is %s",
+                           walker_shown(item->key->text, item->key->len), yaml_kind_name(item->value->kind));
             continue;
         }
         r.v[F_input_tag_key] = value_strn(item->key->text, item->key->len);
         r.v[F_input_tag_value] = value_strn(item->value->text, item->value->len);
-        emit(w, &r);
+        walker_emit(w, &r);
     }
 }
 
@@ -211,14 +212,14 @@ static void emit_dataset_input(struct walker *w, const struct unit *unit, const 
     struct record r;
 
     if (!tags || tags->kind != YAML_IS_MAP) {
-        problem(w, tags ? tags->line : 0, "tags: expected a map, found %s",
-                tags ? yaml_kind_name(tags->kind) : "none");
+        walker_problem(w, tags ? tags->line : 0, "tags: expected a map, found %s",
+                       tags ? yaml_kind_name(tags->kind) : "none");
         return;
     }
     dataset = dataset_look_up(w, unit, &folder);
     if (!dataset) {
-        problem(w, source->line, "source_id: the experiment has no dataset %s that can be read",
-                shown(folder.s, folder.len));
+        walker_problem(w, source->line, "source_id: the experiment has no readable dataset %s",
+                       walker_shown(folder.s, folder.len));
         return;
     }
     record_init(&r, KIND_input);
@@ -227,20 +228,20 @@ static void emit_dataset_input(struct walker *w, const struct unit *unit, const 
     r.v[F_input_dataset_name] = value_text(buf_str(&dataset->name), dataset->name.len);
     r.v[F_input_dataset_digest] = value_text(buf_str(&dataset->digest), dataset->digest.len);
     r.v[F_input_step] = value_int(0);
-    emit(w, &r);
+    walker_emit(w, &r);
     emit_input_tags(w, tags, &r);
 }
 
-/* `mlflow gc` removes a logged model and leaves what refers to it, in a file store and in a database alike.
+/* `mlflow gc` removes a logged model but not the references to it, in a file store and in a database alike.
  */
 static void say_if_model_is_gone(struct walker *w, const struct unit *unit, const struct yaml_value *id,
                                  const char *field)
 {
     struct value text = value_text(id->text, id->len);
 
-    if (!logged_model_is_readable(w, unit, &text))
-        warning(w, id->line, "%s: there is no logged model %s that can be read; the reference is kept", field,
-                shown(id->text, id->len));
+    if (!reference_has_logged_model(w, unit, &text))
+        walker_warning(w, id->line, "%s: there is no readable logged model %s; the reference is kept", field,
+                       walker_shown(id->text, id->len));
 }
 
 static void emit_model_input(struct walker *w, const struct unit *unit, const struct yaml_value *source)
@@ -253,33 +254,33 @@ static void emit_model_input(struct walker *w, const struct unit *unit, const st
     r.v[F_model_input_model_id] = meta_id(source, scratch);
     r.v[F_model_input_step] = value_int(0);
     say_if_model_is_gone(w, unit, source, "source_id");
-    emit(w, &r);
+    walker_emit(w, &r);
 }
 
 static void read_input(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
-    size_t back = path_down(w, META_FILE);
+    size_t back = walker_path_down(w, META_FILE);
     const struct yaml_value *meta, *type, *source;
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
 
     (void)name;
     if (state == META_MISSING)
-        problem(w, 0, "missing");
+        walker_problem(w, 0, "missing");
     if (state == META_GOOD && !tick_pass(w, false)) {
         type = yaml_get(meta, "source_type");
         source = yaml_get(meta, "source_id");
         if (!source || !source->text || source->len == 0 || source->kind == YAML_IS_NULL)
-            problem(w, source ? source->line : 0, "source_id is %s", source ? "no id" : "missing");
+            walker_problem(w, source ? source->line : 0, "source_id is %s", source ? "no id" : "missing");
         else if (text_is(type, "DATASET"))
             emit_dataset_input(w, unit, meta, source);
         else if (text_is(type, "MODEL"))
             emit_model_input(w, unit, source);
         else
-            problem(w, type ? type->line : 0, "source_type: neither DATASET nor MODEL: %s",
-                    type && type->text ? shown(type->text, type->len) : "none");
+            walker_problem(w, type ? type->line : 0, "source_type must be DATASET or MODEL, not %s",
+                           type && type->text ? walker_shown(type->text, type->len) : "none");
     }
-    path_back(w, back);
+    walker_path_back(w, back);
 }
 
 static const struct meta_field output_fields[] = {
@@ -291,17 +292,17 @@ static void emit_model_output(struct walker *w, const struct unit *unit, const s
                               const struct record *r)
 {
     if (value_is_null(&r->v[F_model_output_step])) {
-        problem(w, 0, "step is missing");
+        walker_problem(w, 0, "step is missing");
         return;
     }
     say_if_model_is_gone(w, unit, yaml_get(meta, "destination_id"), "destination_id");
-    emit(w, r);
+    walker_emit(w, r);
 }
 
 static void read_output(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
-    size_t back = path_down(w, META_FILE);
+    size_t back = walker_path_down(w, META_FILE);
     const struct yaml_value *meta, *type;
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
     struct record r;
@@ -309,17 +310,17 @@ static void read_output(struct walker *w, int dir, const char *name, void *ctx)
     (void)name;
     record_init(&r, KIND_model_output);
     if (state == META_MISSING)
-        problem(w, 0, "missing");
+        walker_problem(w, 0, "missing");
     if (state == META_GOOD && !tick_pass(w, false)) {
         type = yaml_get(meta, "destination_type");
         if (!text_is(type, "MODEL_OUTPUT")) {
-            problem(w, type ? type->line : 0, "destination_type is not MODEL_OUTPUT");
-        } else if (meta_fill(w, meta, output_fields, N_OF(output_fields), &r)) {
+            walker_problem(w, type ? type->line : 0, "destination_type must be MODEL_OUTPUT");
+        } else if (meta_fill(w, meta, output_fields, ARRAY_LENGTH(output_fields), &r)) {
             r.v[F_model_output_run_id] = value_text(unit->name, strlen(unit->name));
             emit_model_output(w, unit, meta, &r);
         }
     }
-    path_back(w, back);
+    walker_path_back(w, back);
 }
 
 /* -- runs */
@@ -336,7 +337,7 @@ static const struct meta_field run_fields[] = {
     {"source_version", F_run_source_version, META_TEXT},
 };
 
-/* A run that was not given a name has it in `name` (MLflow 1.x) or in its tag mlflow.runName; so MLflow reads
+/* If run_name is missing, the name is in `name` (MLflow 1.x) or in the tag mlflow.runName, as MLflow reads
  * it. */
 static void find_run_name(struct walker *w, int dir, const struct yaml_value *meta, struct value *name)
 {
@@ -346,7 +347,7 @@ static void find_run_name(struct walker *w, int dir, const struct yaml_value *me
         return;
     if (old && old->text && old->kind != YAML_IS_NULL && old->len)
         *name = value_strn(old->text, old->len);
-    else if (tag_read(w, dir, "mlflow.runName") == TAG_READ)
+    else if (walker_read_tag(w, dir, "mlflow.runName") == TAG_READ)
         *name = value_text(buf_str(&w->file), w->file.len);
 }
 
@@ -358,22 +359,23 @@ static bool run_fill(struct walker *w, const struct yaml_value *meta, const stru
     const struct yaml_value *source = yaml_get(meta, "source_type");
     const char *status, *stage, *word = NULL;
 
-    /* up to 1.x the id was run_uuid alone */
+    /* up to 1.x the id was only in run_uuid */
     if (!meta_is(w, meta, yaml_get(meta, "run_uuid") && !yaml_get(meta, "run_id") ? "run_uuid" : "run_id",
                  unit->name, true) ||
         !meta_is(w, meta, "experiment_id", unit->experiment, true) || !(stage = meta_lifecycle(w, meta)) ||
-        !(status = meta_word(w, yaml_get(meta, "status"), "status", statuses, 1, N_OF(statuses), 1)) ||
-        !meta_fill(w, meta, run_fields, N_OF(run_fields), r))
+        !(status =
+              meta_word(w, yaml_get(meta, "status"), "status", statuses, 1, ARRAY_LENGTH(statuses), 1)) ||
+        !meta_fill(w, meta, run_fields, ARRAY_LENGTH(run_fields), r))
         return false;
     if (source && source->kind != YAML_IS_NULL &&
-        !(word = meta_word(w, source, "source_type", sources, 1, N_OF(sources), 4)))
+        !(word = meta_word(w, source, "source_type", sources, 1, ARRAY_LENGTH(sources), 4)))
         return false;
-    /* MLflow can't make a run without these, and a database that holds one fails every search of its
-     * experiment */
-    for (size_t i = 0; i < N_OF(run_fields); i++) {
+    /* MLflow never writes a run without these, and in a database it would make every search of its experiment
+     * fail */
+    for (size_t i = 0; i < ARRAY_LENGTH(run_fields); i++) {
         if ((run_fields[i].field == F_run_user_id || run_fields[i].field == F_run_start_time) &&
             value_is_null(&r->v[run_fields[i].field])) {
-            problem(w, 0, "%s is null or missing", run_fields[i].key);
+            walker_problem(w, 0, "%s is null or missing", run_fields[i].key);
             return false;
         }
     }
@@ -395,20 +397,20 @@ bool run_check(struct walker *w, int dir, const struct unit *unit)
     return meta_read(w, w->other_yaml, dir, META_FILE, &meta) == META_GOOD && run_fill(w, meta, unit, &r);
 }
 
-/* A folder without meta.yaml that has none of a run's folders is no run: MLflow passes it over, too.
- * Artifacts of a server that keeps its runs in a database lie so. */
+/* A folder without meta.yaml and without any of a run's subfolders is not a run, and MLflow ignores it, too.
+ * A server with a database stores artifacts in such folders. */
 static void run_without_meta(struct walker *w, int dir)
 {
     static const char *const signs[] = {"metrics", "params", "tags", NULL};
 
-    if (has_folder(dir, signs))
-        problem(w, 0, "missing: the run can't be read");
+    if (walker_has_folder(dir, signs))
+        walker_problem(w, 0, "missing: the run cannot be read");
 }
 
 static bool emit_run(struct walker *w, int dir, const struct unit *unit)
 {
     const struct yaml_value *meta;
-    size_t back = path_down(w, META_FILE);
+    size_t back = walker_path_down(w, META_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
     struct record r;
     bool good;
@@ -417,7 +419,7 @@ static bool emit_run(struct walker *w, int dir, const struct unit *unit)
     if (state == META_MISSING)
         run_without_meta(w, dir);
     good = state == META_GOOD && run_fill(w, meta, unit, &r);
-    path_back(w, back);
+    walker_path_back(w, back);
     if (good) {
         find_run_name(w, dir, meta, &r.v[F_run_run_name]);
         tick_emit(w, &r, false);
@@ -425,7 +427,7 @@ static bool emit_run(struct walker *w, int dir, const struct unit *unit)
     return good;
 }
 
-void read_run(struct walker *w, int dir, const struct unit *unit)
+void run_read(struct walker *w, int dir, const struct unit *unit)
 {
     struct value id = value_text(unit->name, strlen(unit->name));
     struct record r;
@@ -434,13 +436,13 @@ void read_run(struct walker *w, int dir, const struct unit *unit)
         return;
     record_init(&r, KIND_param);
     r.v[F_param_run_id] = id;
-    each_value(w, dir, "params", &r, F_param_key, F_param_value);
+    walker_each_value(w, dir, "params", &r, F_param_key, F_param_value);
     record_init(&r, KIND_metric);
     r.v[F_metric_run_id] = id;
-    read_run_metrics(w, dir, &r);
+    metric_read_run(w, dir, &r);
     record_init(&r, KIND_tag);
     r.v[F_tag_run_id] = id;
-    each_value(w, dir, "tags", &r, F_tag_key, F_tag_value);
+    walker_each_value(w, dir, "tags", &r, F_tag_key, F_tag_value);
     each_meta(w, dir, "inputs", read_input, (void *)unit);
     each_meta(w, dir, "outputs", read_output, (void *)unit);
 }

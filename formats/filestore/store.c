@@ -1,4 +1,4 @@
-/* A file store: where it is, and which experiments it has. */
+/* Opens a file store and lists its experiments. */
 #include "formats/filestore/store.h"
 
 #include <errno.h>
@@ -85,7 +85,7 @@ static char *location_path(const char *location, struct err *e)
 
     if (strncmp(p, "file:", 5) != 0) {
         if (strstr(p, "://")) {
-            err_set(e, location, "not a folder: a file store is a path or a file: URL");
+            err_set(e, location, "not a directory: a file store is a path or a file: URL");
             err_hint(e, "mldb-dump reads databases");
             return NULL;
         }
@@ -94,7 +94,7 @@ static char *location_path(const char *location, struct err *e)
     p += 5;
     if (strncmp(p, "//", 2) == 0) {
         p += 2;
-        p += strcspn(p, "/"); /* a host, which MLflow passes over */
+        p += strcspn(p, "/"); /* a host, which MLflow ignores */
     }
     path = xstrdup(p);
     if (*path == '\0' || io_percent_decode(path) < 0) {
@@ -107,12 +107,12 @@ static char *location_path(const char *location, struct err *e)
 
 /* -- which experiments it has */
 
-/* The store's folder, or one in it, can't be read. */
+/* Fills e: the store's folder, or one in it, is unreadable. */
 static bool store_error(const struct mlruns *m, const char *folder, int error, struct err *e)
 {
     char *path = folder ? xasprintf("%s/%s", m->path, folder) : xstrdup(m->path);
 
-    err_set(e, path, "%s", look_error(error));
+    err_set(e, path, "%s", folder_error(error));
     free(path);
     return false;
 }
@@ -135,26 +135,26 @@ static struct experiment *add_experiment(struct mlruns *m, const char *id, unsig
     return &m->experiments[m->n++];
 }
 
-/* MLflow takes every folder for an experiment. What can't be looked at may be one. */
+/* MLflow takes every folder for an experiment. An unreadable entry may be one. */
 static bool list_experiments(struct mlruns *m, struct walker *w, int dir, bool deleted, struct err *e)
 {
     int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : 0;
 
-    names_release(&w->names, (struct names_mark){0});
+    folder_names_release(&w->names, (struct names_mark){0});
     if (!error)
-        error = names_list(&w->names, dir, w->chunk);
+        error = folder_names_list(&w->names, dir, w->chunk);
     if (error)
         return store_error(m, deleted ? TRASH : NULL, error, e);
     for (size_t i = 0; i < w->names.n; i++) {
-        const char *name = names_at(&w->names, i);
+        const char *name = folder_names_at(&w->names, i);
         unsigned char type = w->names.items[i].type;
         bool yes;
 
         if (!deleted && (strcmp(name, TRASH) == 0 || strcmp(name, MODELS) == 0))
             continue;
-        error = is_unit(dir, name, type, &yes);
+        error = unit_is_candidate(dir, name, type, &yes);
         if (error)
-            add_experiment(m, name, type, deleted)->trouble = xstrdup(look_error(error));
+            add_experiment(m, name, type, deleted)->trouble = xstrdup(folder_error(error));
         else if (yes)
             add_experiment(m, name, type, deleted);
     }
@@ -174,17 +174,17 @@ static void set_trouble(struct experiment *x, const char *at, const char *text)
     x->trouble_at = at ? xstrdup(at) : NULL;
 }
 
-/* Reads meta.yaml into w->file. 0, EFBIG when it is larger than any that can be read, or an error. */
+/* Reads meta.yaml into w->file. Returns 0, EFBIG if it is too large, or an error. */
 static int read_meta(const struct mlruns *m, struct walker *w, const char *path)
 {
-    int fd = file_open_at(m->root, path), error;
+    int fd = folder_open_file(m->root, path), error;
     ssize_t n;
 
     buf_reset(&w->file);
     if (fd < 0)
         return errno;
     do {
-        n = file_read_at(fd, w->chunk, CHUNK_SIZE, w->file.len);
+        n = folder_read_at(fd, w->chunk, CHUNK_SIZE, w->file.len);
         error = n < 0 ? errno : 0;
         if (n > 0)
             buf_add(&w->file, w->chunk, (size_t)n);
@@ -198,28 +198,28 @@ static bool is_blank(const struct buf *b)
     return strspn(buf_str(b), " \t\r\n") == b->len;
 }
 
-/* A folder without meta.yaml is an experiment that is damaged, or something else, of which a warning says
- * what it is: then false. */
+/* Classifies a folder without meta.yaml: a damaged experiment, or something else: then a warning says what,
+ * and false is returned. */
 static bool judge_folder(struct mlruns *m, struct experiment *x)
 {
     static const char *const texts[] = {
-        [HOLDS_NOTHING] = "not an experiment: an empty folder",
-        [HOLDS_OTHER] = "not an experiment: no meta.yaml, and nothing of a run, trace or model",
-        [HOLDS_ARTIFACTS] = "not an experiment: artifacts only, as of runs that a server keeps in a database",
-        [HOLDS_RUN_ARTIFACTS] = "not an experiment: a run's folder with artifacts only",
-        [HOLDS_STORE] = "a file store of its own, which is not read here; to read it: ",
+        [HOLDS_NOTHING] = "not an experiment: an empty directory",
+        [HOLDS_OTHER] = "not an experiment: no meta.yaml, and no run, trace or model",
+        [HOLDS_ARTIFACTS] = "not an experiment: only artifacts, like those of a server with a database",
+        [HOLDS_RUN_ARTIFACTS] = "not an experiment: the directory of a run, with only artifacts",
+        [HOLDS_STORE] = "another file store, which is not read here; to read it: ",
     };
     char *path = experiment_path(x, ""), *full = xasprintf("%s/%s", m->path, path);
-    int fd = dir_open(m->root, path);
+    int fd = folder_open(m->root, path);
     struct buf failed = {0};
     struct stat here, root;
     enum holds holds = HOLDS_DATA;
 
     if (fd < 0)
-        set_trouble(x, NULL, look_error(errno));
-    else if (look_at_open(fd, &here) == 0 && look_at_open(m->root, &root) == 0 &&
+        set_trouble(x, NULL, folder_error(errno));
+    else if (folder_fstat(fd, &here) == 0 && folder_fstat(m->root, &root) == 0 &&
              here.st_dev == root.st_dev && here.st_ino == root.st_ino)
-        ; /* a link in a loop, which is said where it is read */
+        ; /* a loop of links, which is reported when it is read */
     else if (!place_judge(fd, &holds, &failed))
         set_trouble(x, NULL, buf_str(&failed));
     if (!x->trouble && holds != HOLDS_DATA) {
@@ -236,8 +236,8 @@ static bool judge_folder(struct mlruns *m, struct experiment *x)
     return x->trouble || holds == HOLDS_DATA;
 }
 
-/* Adds an experiment's id and meta.yaml to the hash of the source; false for a folder that is none. One whose
- * file can't be read is left out of the stream, for the source would be another one. */
+/* Adds an experiment's id and meta.yaml to the hash of the source; false for a folder that is not an
+ * experiment. One with an unreadable file is left out of the stream, since the source would differ. */
 static bool survey(struct mlruns *m, struct walker *w, struct experiment *x, XXH3_state_t *state)
 {
     char *path = experiment_path(x, "meta.yaml");
@@ -249,7 +249,7 @@ static bool survey(struct mlruns *m, struct walker *w, struct experiment *x, XXH
     if (error == ENOENT && !x->trouble)
         is_one = judge_folder(m, x);
     else if (error && error != ENOENT && error != EFBIG && error != EISDIR)
-        set_trouble(x, "meta.yaml", look_error(error));
+        set_trouble(x, "meta.yaml", folder_error(error));
     free(path);
     if (!is_one)
         return false;
@@ -271,7 +271,8 @@ static void hash_hex(XXH128_hash_t hash, char out[33])
         snprintf(out + 2 * i, 3, "%02x", digest.digest[i]);
 }
 
-/* Finds the source: the hash of all experiments' ids and meta.yaml files. Folders that are no experiments go.
+/* Computes the source: the hash of all experiments' ids and meta.yaml files. Removes folders that are not
+   experiments.
  */
 static void survey_all(struct mlruns *m, struct walker *w, const struct state *known)
 {
@@ -295,7 +296,7 @@ static void survey_all(struct mlruns *m, struct walker *w, const struct state *k
     XXH3_freeState(state);
 }
 
-void source_extend(struct mlruns *m, const char *what)
+void store_extend_source(struct mlruns *m, const char *what)
 {
     char *text = xasprintf("%s %s", m->source, what);
 
@@ -329,7 +330,7 @@ void mlruns_source(const struct mlruns *m, const struct mlruns_selection *select
     free(ids);
 }
 
-/* Sorts the experiments, and drops those that were listed twice. */
+/* Sorts the experiments and removes duplicates. */
 static void sort_experiments(struct mlruns *m)
 {
     size_t n = 0;
@@ -345,13 +346,13 @@ static void sort_experiments(struct mlruns *m)
     m->n = n;
 }
 
-/* The active experiments are listed before and after the deleted ones: one that is restored or deleted in the
- * meantime is found in one place at least, and where it no longer is, that is said. */
+/* The active experiments are listed before and after the deleted ones, so that one that is restored or
+ * deleted meanwhile is found at least once; its old place is reported as missing. */
 static bool scan(struct mlruns *m, const struct state *known, struct err *e)
 {
     struct output out = {0};
     struct walker w;
-    int trash = dir_open(m->root, TRASH), error = trash < 0 ? errno : 0;
+    int trash = folder_open(m->root, TRASH), error = trash < 0 ? errno : 0;
     bool good;
 
     walker_init(&w, m, m->root, &out);
@@ -366,7 +367,7 @@ static bool scan(struct mlruns *m, const struct state *known, struct err *e)
         tick_drop_moved(m);
         good = good && tick_find_known(m, known, e);
     }
-    find_twins(m);
+    clash_find_twins(m);
     if (good)
         survey_all(m, &w, known);
     walker_free(&w);
@@ -432,9 +433,9 @@ struct mlruns *mlruns_open_known(const char *location, const struct state *state
     if (!path || !known)
         return path ? mlruns_open(location, e) : NULL;
     m->path = known;
-    m->root = dir_open(AT_FDCWD, known);
+    m->root = folder_open(AT_FDCWD, known);
     if (m->root < 0)
-        err_set(e, known, "%s", look_error(errno));
+        err_set(e, known, "%s", folder_error(errno));
     else if (scan(m, state, e))
         return m;
     mlruns_close(m);

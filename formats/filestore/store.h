@@ -1,8 +1,8 @@
-/* MLflow's file store (the folder `mlruns`) read as records: experiments with tags and datasets first, then
- * of each experiment its runs, traces and logged models, then the model registry; all in the order of their
- * names' bytes, so that two readings of one tree give the same records, whatever the number of threads.
+/* Reads MLflow's file store (the folder `mlruns`) as records: first experiments with tags and datasets, then
+ * the runs, traces and logged models of each experiment, then the model registry; all in bytewise order of
+ * their names, so that reading a tree twice gives the same records, whatever the number of threads.
  *
- * Links are followed as MLflow's own reader does: to an experiment's, run's, trace's or model's folder and to
+ * Links are followed as by MLflow's own reader: to an experiment's, run's, trace's or model's folder and to
  * single files, never to folders below params, metrics and tags. Nothing is ever written. */
 #ifndef FORMATS_MLRUNS_H
 #define FORMATS_MLRUNS_H
@@ -17,36 +17,36 @@
 
 struct mlruns;
 
-/* Whether the folder is a file store itself: what mlruns_open takes without looking for an mlruns in it. The
- * descriptor stays open. */
+/* Whether the folder itself is a file store, which mlruns_open would take without looking for mlruns in it.
+ * The descriptor stays open. */
 bool mlruns_is_store(int dir);
 
-/* Opens the store at a path or file: URL and lists its experiments: the folder itself when it holds
- * experiments or registered models, else the folder `mlruns` in it, else the folder itself when it is a store
- * without experiments: has .trash or is called mlruns. NULL with e filled when there is none. */
+/* Opens the store at a path or file: URL and lists its experiments: the folder itself if it has experiments
+ * or registered models, else the folder `mlruns` in it, else the folder itself if it is an empty store: has
+ * .trash or is named mlruns. NULL with e filled if there is none. */
 struct mlruns *mlruns_open(const char *location, struct err *e);
 /* The same for a tick of a sync after the first: what the state knows is not read to find the store. It must
  * lie where it lay. */
 struct state;
 struct mlruns *mlruns_open_known(const char *location, const struct state *state, struct err *e);
 void mlruns_close(struct mlruns *m);
-/* The folder that was chosen, as given or with /mlruns added. */
+/* The chosen folder, as given or with /mlruns appended. */
 const char *mlruns_path(const struct mlruns *m);
-/* Calls fn with each folder, with its path, that is not read since it is no experiment, or that could not be
- * looked at when the store was searched for, and what it is. */
+/* Calls fn with the path and a description of each folder that is not read as it is not an experiment, or was
+ * unreadable when the store was looked for. */
 void mlruns_warnings(const struct mlruns *m, void (*fn)(const char *path, const char *text));
-/* Experiments, active and deleted, in the order of their ids' bytes; an id that is active and deleted comes
- * twice. */
+/* Experiments, active and deleted, in bytewise order of their ids; an id that is both active and deleted is
+ * listed twice. */
 size_t mlruns_experiment_count(const struct mlruns *m);
 const char *mlruns_experiment_id(const struct mlruns *m, size_t i);
 
-/* Deleted experiments with the id of an active one: a stream could not tell their records apart. Each is a
- * problem, until it gets an id of its own. */
+/* Whether there are deleted experiments with the id of an active one, whose records a stream could not
+ * distinguish. Each is a problem, until it gets a new id. */
 bool mlruns_has_twins(const struct mlruns *m);
-/* Gives each of them an id of its own, derived from the old one and the experiment's creation time alone, so
- * that it is the same in every dump and every shard: a number of 19 digits, where MLflow's have at most 18.
- * Calls note for each, if given, with its folder below the store and the new id. false with e filled when the
- * new id is another experiment's. */
+/* Gives each of them a new id, derived only from the old one and the experiment's creation time, so that it
+ * is the same in every dump and every shard: a number of 19 digits, while MLflow's have at most 18. Calls
+ * note for each, unless NULL, with its folder relative to the store and the new id. false with e filled if
+ * the new id is in use. */
 bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char *path, const char *id),
                            void *ctx, struct err *e);
 
@@ -54,21 +54,21 @@ bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char 
 char *mlruns_real_path(const struct mlruns *m);
 /* The store's real path as a file: URI, malloc'ed; NULL with e filled. */
 char *mlruns_place(const struct mlruns *m, struct err *e);
-/* From now on URIs that say where the store lies say that it lies at `to`, a URI or an absolute path, or,
- * where that is "", where it does. Each URI of a local file is asked: an experiment's, run's, trace's or
- * logged model's own must end with its place in the tree, the source of a version or a dataset must hold the
- * place of artifacts that are in the tree; what stands before that place is replaced, and other URIs stay.
- * Deleted experiments are said to lie where they lay before, which is where they are restored; those that got
- * another id can't be, and are said to lie in .trash. false with e filled for a `to` that is neither. */
+/* Relocates from now on the URIs that point into the store to `to`, a URI or an absolute path, or, if "", to
+ * the store's actual location. A URI of a local file points into the store if, for an experiment, run, trace
+ * or logged model, it ends with the entity's path in the tree, or, for the source of a version or a dataset,
+ * it contains the path of artifacts in the tree; the part before that path is replaced, and other URIs are
+ * kept. URIs of deleted experiments name the location before the deletion, where they are restored to; those
+ * that got a new id cannot be restored and are located in .trash. false with e filled for an invalid `to`. */
 bool mlruns_relocate(struct mlruns *m, const char *to, struct err *e);
 
 struct mlruns_selection {
-    const char *const *experiments; /* ids; an experiment not named is left out */
+    const char *const *experiments; /* ids of the experiments to read */
     size_t n_experiments;           /* 0: all, if `tracking` */
-    bool tracking;                  /* experiments and what is in them */
+    bool tracking;                  /* experiments and their contents */
     bool registry;                  /* registered models and prompts */
-    uint64_t shard, shards; /* runs, traces, models whose id's hash is shard modulo shards; 0 of 1: all */
-    unsigned jobs;          /* reader threads, at least 1 */
+    uint64_t shard, shards;         /* runs, traces, models with id hash % shards == shard; 0 of 1: all */
+    unsigned jobs;                  /* reader threads, at least 1 */
     const struct mlruns_tick *tick; /* NULL: all is read */
 };
 
@@ -81,30 +81,30 @@ struct mlruns_tick {
     int64_t began; /* ns since the epoch, before the store was opened */
 };
 
-/* The stream's source id, 32 hex digits, from the ids and meta.yaml files of all experiments and from the
- * selection of experiments and registry: the same for every shard of a selection, wherever the tree lies;
- * another one for another selection, so that streams of single experiments put together are no shards given
- * twice. */
+/* The stream's source id, 32 hex digits, computed from the ids and meta.yaml files of all experiments and
+ * from the selection of experiments and registry: the same for every shard of a selection, whatever the
+ * tree's location; different for another selection, so that combined streams of single experiments are not
+ * duplicate shards. */
 void mlruns_source(const struct mlruns *m, const struct mlruns_selection *selection, char out[33]);
 
-/* What reading gives. The functions are called by one thread at a time, in an order that depends on the tree
- * alone. */
+/* Receives what is read. The functions are called by one thread at a time, in an order that depends only on
+ * the tree. */
 struct mlruns_sink {
-    /* Whole encoded records, `skipped` among them for what is malformed. */
+    /* Encoded records, including `skipped` ones for malformed files. */
     void (*records)(void *ctx, const char *data, size_t len, const struct wire_counts *counts);
-    /* Something that can't be read as MLflow would: path is below the store, with `:LINE` where a line is
-     * meant. Called before the records that follow it. */
+    /* A problem: something that MLflow could not read either. path is relative to the store, with `:LINE` if
+     * it concerns a line. Called before the records that follow it. */
     void (*problem)(void *ctx, const char *path, const char *reason);
-    /* Something odd that loses nothing. */
+    /* Something odd that causes no loss. */
     void (*warning)(void *ctx, const char *path, const char *reason);
-    /* The experiment in path has the name of the one in other, both below the store; name: as messages show
-     * it. Called last. NULL: not looked for. */
+    /* The experiment at path has the name of the one at other, both relative to the store; name is printable.
+     * Called last. NULL: not checked. */
     void (*same_name)(void *ctx, const char *path, const char *other, const char *name);
-    /* What URIs say of the store's place; called last, once for each root that n URIs have, the most frequent
-     * first. here: it is the store's folder. root NULL: of n URIs, which have still others. NULL: URIs are
-     * not looked at; needed for mlruns_relocate, as is the next. */
+    /* A root of artifact URIs, used by n URIs; called last, the most frequent first. here: it is the store's
+     * folder. root NULL: n URIs have further roots. NULL: URIs are not examined; required for
+     * mlruns_relocate, like the next. */
     void (*root)(void *ctx, const char *root, uint64_t n, bool here);
-    /* How many URIs of a field got another root, and how many say nothing of the store's place. */
+    /* How many URIs of a field were relocated, and how many were kept. */
     void (*relocated)(void *ctx, const struct kind_desc *kind, int field, uint64_t n, uint64_t left);
     /* Of a tick. Items of the next state, in order: those given, and those of the old one from one place to
      * another (state_write_copy). */
@@ -118,7 +118,7 @@ struct mlruns_sink {
     void *ctx;
 };
 
-/* Reads the selection. false with e filled when it names an experiment that is not there. */
+/* Reads the selection. false with e filled if a selected experiment does not exist. */
 bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, const struct mlruns_sink *sink,
                  struct err *e);
 

@@ -257,7 +257,7 @@ static void look_at_file(struct tick_reader *t, int dir, const char *name)
 {
     struct stat st;
 
-    t->trouble = look(dir, name, &st);
+    t->trouble = folder_stat(dir, name, &st);
     t->seen = !t->trouble && S_ISREG(st.st_mode);
     if (!t->seen)
         return;
@@ -322,7 +322,7 @@ bool tick_enter(struct walker *w, int dir, const char *name)
         return false;
     }
     if (w->tick->trouble && w->tick->trouble != ENOENT) {
-        problem(w, 0, "%s", look_error(w->tick->trouble));
+        walker_problem(w, 0, "%s", folder_error(w->tick->trouble));
         if (w->tick->met)
             put(w, &w->tick->was);
         return false;
@@ -347,7 +347,7 @@ static bool may_settle(const struct tick_reader *t)
 
     if (t->seen)
         return is_young(t->now.mtime, UNEASY);
-    return look_at_open(t->dir, &st) == 0 && is_young(ns_of(st.st_mtim), RACY);
+    return folder_fstat(t->dir, &st) == 0 && is_young(ns_of(st.st_mtim), RACY);
 }
 
 static void put_held(struct walker *w)
@@ -443,7 +443,7 @@ static uint64_t tail_hash(int fd, uint64_t offset)
 {
     char bytes[TAIL];
     size_t want = offset < TAIL ? (size_t)offset : TAIL;
-    ssize_t n = file_read_at(fd, bytes, want, offset - want);
+    ssize_t n = folder_read_at(fd, bytes, want, offset - want);
 
     return n == (ssize_t)want ? XXH3_64bits_withSeed(bytes, want, offset) | 1 : 0;
 }
@@ -518,7 +518,7 @@ void tick_emit(struct walker *w, struct record *r, bool inner)
     struct tick_parent *parent;
 
     if (!t) {
-        emit(w, r);
+        walker_emit(w, r);
         return;
     }
     parent = inner ? &t->inner : &t->own;
@@ -530,7 +530,7 @@ void tick_emit(struct walker *w, struct record *r, bool inner)
     parent->idle = t->met && t->was.hash == t->now.hash;
     record_set_part(r, !t->met || !t->was.hash ? PART_WHOLE : parent->idle ? PART_UNCHANGED : PART_CHANGED);
     parent->before = mark_of(w->out);
-    emit(w, r);
+    walker_emit(w, r);
     parent->after = w->out->data.len;
     t->mark = mark_of(w->out); /* what went wrong on the way to it did not keep it from being read */
 }
@@ -566,9 +566,9 @@ void tick_begin(struct walker *w, int dir, const struct unit *unit)
     t->own.idle = t->inner.idle = false;
     buf_reset(&t->chunk);
     open_old(t, unit);
-    back = path_down(w, own);
+    back = walker_path_down(w, own);
     tick_enter_anyway(w, dir, own);
-    path_back(w, back);
+    walker_path_back(w, back);
 }
 
 void tick_end(struct walker *w, const struct unit *unit)
@@ -579,9 +579,9 @@ void tick_end(struct walker *w, const struct unit *unit)
 
     if (!t->good) { /* nothing of it is sent, and what is known of it stays */
         if (failed && may_settle(t) && take_back(w->out, &t->mark)) {
-            path_down(w, parts[unit->kind][0].name);
+            walker_path_down(w, parts[unit->kind][0].name);
             tick_note_held(w, t->seen ? "can't be read, and was changed a moment ago" : "is not there");
-            path_back(w, back);
+            walker_path_back(w, back);
         }
         t->open = false;
         if (unit->known_from)
@@ -609,25 +609,25 @@ static void compare_file(struct walker *w, int dir, const char *name, unsigned c
     if (t->differs)
         return;
     t->differs = !t->has_old || t->old.path.len != len || memcmp(t->old.path.s, path, len) != 0 ||
-                 !is_settled(&t->old) || look(dir, name, &st) != 0 || !is_same(&t->old, &st);
+                 !is_settled(&t->old) || folder_stat(dir, name, &st) != 0 || !is_same(&t->old, &st);
     if (!t->differs)
         next_old(t);
 }
 
 static void compare_meta(struct walker *w, int dir, const char *name, void *ctx)
 {
-    size_t back = path_down(w, "meta.yaml");
+    size_t back = walker_path_down(w, "meta.yaml");
 
     (void)name;
     compare_file(w, dir, "meta.yaml", DT_REG, "", ctx);
-    path_back(w, back);
+    walker_path_back(w, back);
 }
 
 static void compare_version(struct walker *w, int dir, const char *name, void *ctx)
 {
     compare_meta(w, dir, name, ctx);
     if (!w->tick->differs)
-        each_file(w, dir, "tags", compare_file, ctx);
+        walker_each_file(w, dir, "tags", compare_file, ctx);
 }
 
 static void compare_part(struct walker *w, int dir, const struct part *part)
@@ -636,18 +636,18 @@ static void compare_part(struct walker *w, int dir, const struct part *part)
 
     switch (part->shape) {
     case SHAPE_FILE:
-        back = path_down(w, part->name);
+        back = walker_path_down(w, part->name);
         compare_file(w, dir, part->name, DT_REG, "", NULL);
-        path_back(w, back);
+        walker_path_back(w, back);
         break;
     case SHAPE_TREE:
-        each_file(w, dir, part->name, compare_file, NULL);
+        walker_each_file(w, dir, part->name, compare_file, NULL);
         break;
     case SHAPE_METAS:
-        each_dir(w, dir, part->name, "", compare_meta, NULL);
+        walker_each_dir(w, dir, part->name, "", compare_meta, NULL);
         break;
     case SHAPE_VERSIONS:
-        each_dir(w, dir, ".", part->name, compare_version, NULL);
+        walker_each_dir(w, dir, ".", part->name, compare_version, NULL);
         break;
     }
 }
@@ -658,7 +658,7 @@ static bool has_part(const struct names *names, size_t first, size_t end, const 
     size_t len = strlen(part->name) + (part->shape != SHAPE_VERSIONS);
 
     for (size_t i = first; i < end; i++)
-        if (strncmp(names_at(names, i), part->name, len) == 0)
+        if (strncmp(folder_names_at(names, i), part->name, len) == 0)
             return true;
     return false;
 }
@@ -667,14 +667,14 @@ bool tick_differs(struct walker *w, int dir, const struct unit *unit)
 {
     struct tick_reader *t = w->tick;
     struct output quiet = {0}, *out = w->out;
-    struct names_mark mark = names_mark(&w->names);
+    struct names_mark mark = folder_names_mark(&w->names);
     size_t end;
 
     if (!unit->old_from)
         return true;
     t->base = w->path.len + 1;
     t->comparing = true;
-    t->differs = names_list(&w->names, dir, w->chunk) != 0 || lseek(dir, 0, SEEK_SET) < 0;
+    t->differs = folder_names_list(&w->names, dir, w->chunk) != 0 || lseek(dir, 0, SEEK_SET) < 0;
     end = w->names.n;
     open_old(t, unit);
     w->out = &quiet;
@@ -682,7 +682,7 @@ bool tick_differs(struct walker *w, int dir, const struct unit *unit)
         if (has_part(&w->names, mark.n, end, part))
             compare_part(w, dir, part);
     w->out = out;
-    names_release(&w->names, mark);
+    folder_names_release(&w->names, mark);
     t->comparing = false;
     t->differs = t->differs || t->has_old || quiet.problems;
     output_free(&quiet);

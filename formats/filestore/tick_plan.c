@@ -118,7 +118,7 @@ static bool is_there(const struct mlruns *m, const struct experiment *x)
 {
     char *path = xasprintf("%s%s", x->deleted ? TRASH "/" : "", x->id);
     struct stat st;
-    bool there = look(m->root, path, &st) != ENOENT;
+    bool there = folder_stat(m->root, path, &st) != ENOENT;
 
     free(path);
     return there;
@@ -189,8 +189,9 @@ static bool was_missed(struct tick_plan *p)
         buf_reset(&p->missed);
         buf_adds(&p->missed, id);
         snprintf(path, sizeof path, TRASH "/%s", id);
-        p->is_missed = look(p->m->root, id, &st) != ENOENT || look(p->m->root, path, &st) != ENOENT ||
-                       look(p->m->root, id, &st) != ENOENT;
+        p->is_missed = folder_stat(p->m->root, id, &st) != ENOENT ||
+                       folder_stat(p->m->root, path, &st) != ENOENT ||
+                       folder_stat(p->m->root, id, &st) != ENOENT;
     }
     return p->is_missed;
 }

@@ -1,15 +1,15 @@
-/* Traces of both layouts (V2 of MLflow 2.14 to 2.x, V3 of 3.x) and their assessments. */
+/* Reads traces of both layouts (V2 of MLflow 2.14 to 2.x, V3 of 3.x) and their assessments. */
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "formats/stream/json.h"
 #include "formats/filestore/internal.h"
 #include "formats/filestore/tick.h"
 
 #define INFO_FILE  "trace_info.yaml"
 #define SOURCE_RUN "mlflow.assessment.sourceRunId"
-#define N_OF(a)    (sizeof(a) / sizeof(a)[0])
 
 static bool text_is_one_of(const struct yaml_value *v, const char *const *words)
 {
@@ -19,21 +19,21 @@ static bool text_is_one_of(const struct yaml_value *v, const char *const *words)
     return false;
 }
 
-/* A time in RFC 3339, quoted or not, into ms. */
+/* Converts an RFC 3339 time, quoted or not, to ms. */
 static bool fill_time(struct walker *w, const struct yaml_value *map, const char *key, struct value *out)
 {
     const struct yaml_value *v = yaml_get(map, key);
     int64_t ms;
 
-    if (v && (v->kind == YAML_IS_TEXT || v->kind == YAML_IS_TIME) && parse_time(v->text, v->len, &ms)) {
+    if (v && (v->kind == YAML_IS_TEXT || v->kind == YAML_IS_TIME) && meta_parse_time(v->text, v->len, &ms)) {
         *out = value_int(ms);
         return true;
     }
     if (!v)
-        problem(w, 0, "%s is missing", key);
+        walker_problem(w, 0, "%s is missing", key);
     else
-        problem(w, v->line, "%s: expected a time as '2024-01-31T12:00:00.000Z', found %s", key,
-                v->text ? shown(v->text, v->len) : yaml_kind_name(v->kind));
+        walker_problem(w, v->line, "%s: expected a time as '2024-01-31T12:00:00.000Z', found %s", key,
+                       v->text ? walker_shown(v->text, v->len) : yaml_kind_name(v->kind));
     return false;
 }
 
@@ -50,14 +50,14 @@ static const struct meta_field assessment_fields[] = {
     {"overrides", F_assessment_overrides, META_TEXT},
 };
 
-/* A value as JSON, appended to out; false after reporting. */
+/* Appends a value as JSON; false after reporting. */
 static bool to_json(struct walker *w, const struct yaml_value *v, const char *key, struct buf *out)
 {
     struct yaml_error e;
 
     if (yaml_to_json(v, out, &e))
         return true;
-    problem(w, e.line, "%s: %s", key, e.what);
+    walker_problem(w, e.line, "%s: %s", key, e.what);
     return false;
 }
 
@@ -68,18 +68,18 @@ static bool fill_source(struct walker *w, const struct yaml_value *meta, struct 
                             *id = yaml_get(source, "source_id");
 
     if (!source || source->kind != YAML_IS_MAP || !type || !type->text) {
-        problem(w, source ? source->line : 0, "source: expected a map with source_type, found %s",
-                source ? yaml_kind_name(source->kind) : "none");
+        walker_problem(w, source ? source->line : 0, "source: expected a map with source_type, found %s",
+                       source ? yaml_kind_name(source->kind) : "none");
         return false;
     }
-    /* MLflow takes any case, and AI_JUDGE for LLM_JUDGE */
-    for (size_t i = 0; i < N_OF(types); i++)
+    /* MLflow ignores case and reads AI_JUDGE as LLM_JUDGE */
+    for (size_t i = 0; i < ARRAY_LENGTH(types); i++)
         if (strcasecmp(type->text, types[i]) == 0)
             r->v[F_assessment_source_type] = value_str(types[i]);
     if (strcasecmp(type->text, "AI_JUDGE") == 0)
         r->v[F_assessment_source_type] = value_str("LLM_JUDGE");
     if (value_is_null(&r->v[F_assessment_source_type])) {
-        problem(w, type->line, "source_type: unknown: %s", shown(type->text, type->len));
+        walker_problem(w, type->line, "unknown source_type: %s", walker_shown(type->text, type->len));
         return false;
     }
     if (!id) /* MLflow's default, which it does not write */
@@ -89,7 +89,7 @@ static bool fill_source(struct walker *w, const struct yaml_value *meta, struct 
     return true;
 }
 
-/* {"error_code", "error_message", "stack_trace"} of a feedback; members that are absent are null. */
+/* {"error_code", "error_message", "stack_trace"} of a feedback; absent members are null. */
 static bool fill_error(struct walker *w, const struct yaml_value *feedback, struct record *r)
 {
     static const char *const members[] = {"error_code", "error_message", "stack_trace"};
@@ -99,12 +99,12 @@ static bool fill_error(struct walker *w, const struct yaml_value *feedback, stru
     if (!error || error->kind == YAML_IS_NULL || (error->kind == YAML_IS_MAP && !error->first))
         return true;
     if (error->kind != YAML_IS_MAP || !yaml_get(error, "error_code")) {
-        problem(w, error->line, "error: expected a map with error_code, found %s",
-                yaml_kind_name(error->kind));
+        walker_problem(w, error->line, "error: expected a map with error_code, found %s",
+                       yaml_kind_name(error->kind));
         return false;
     }
     buf_reset(out);
-    for (size_t i = 0; i < N_OF(members); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(members); i++) {
         buf_addf(out, "%s\"%s\": ", i ? ", " : "{", members[i]);
         v = yaml_get(error, members[i]);
         if (!v)
@@ -117,7 +117,7 @@ static bool fill_error(struct walker *w, const struct yaml_value *feedback, stru
     return true;
 }
 
-/* The value of an expectation: as it is, or JSON text where it is a list or a map. null is none. */
+/* The value of an expectation: verbatim, or JSON text if it is a list or a map. null is invalid. */
 static bool expectation_to_json(struct walker *w, const struct yaml_value *expectation)
 {
     const struct yaml_value *v = yaml_get(expectation, "value"),
@@ -129,18 +129,20 @@ static bool expectation_to_json(struct walker *w, const struct yaml_value *expec
     } else {
         text = yaml_get(serialized, "value");
         if (!text || !text->text) {
-            problem(w, expectation->line, "expectation: neither value nor serialized_value");
+            walker_problem(w, expectation->line, "expectation: value and serialized_value are both missing");
             return false;
         }
         v = text;
         if (!json_normalise(text->text, text->len, &w->json)) {
-            problem(w, text->line, "serialized_value: not JSON: %s", shown(text->text, text->len));
+            walker_problem(w, text->line, "serialized_value: not JSON: %s",
+                           walker_shown(text->text, text->len));
             return false;
         }
     }
     if (strcmp(buf_str(&w->json), "null") != 0)
         return true;
-    problem(w, v->line, "expectation: the value is null, with which MLflow fails the search of all traces");
+    walker_problem(w, v->line,
+                   "expectation: the value is null, which makes every search of traces in MLflow fail");
     return false;
 }
 
@@ -149,7 +151,7 @@ static bool feedback_to_json(struct walker *w, const struct yaml_value *feedback
     const struct yaml_value *v = yaml_get(feedback, "value");
 
     if (!v) {
-        problem(w, feedback->line, "feedback: value is missing");
+        walker_problem(w, feedback->line, "feedback: value is missing");
         return false;
     }
     return to_json(w, v, "value", &w->json) && fill_error(w, feedback, r);
@@ -160,7 +162,7 @@ static bool issue_to_json(struct walker *w, const struct yaml_value *issue)
     const struct yaml_value *name = yaml_get(issue, "issue_name");
 
     if (!name || !name->text || name->kind == YAML_IS_NULL) {
-        problem(w, issue->line, "issue: issue_name is missing");
+        walker_problem(w, issue->line, "issue: issue_name is missing");
         return false;
     }
     buf_adds(&w->json, "{\"issue_name\": ");
@@ -174,7 +176,7 @@ static bool has_items(const struct yaml_value *v)
     return v && v->kind == YAML_IS_MAP && v->first;
 }
 
-/* The first of expectation, feedback and issue that is there, in MLflow's order. */
+/* The first of expectation, feedback and issue that is present, in MLflow's order. */
 static bool fill_value(struct walker *w, const struct yaml_value *meta, struct record *r)
 {
     const struct yaml_value *expectation = yaml_get(meta, "expectation"),
@@ -193,7 +195,7 @@ static bool fill_value(struct walker *w, const struct yaml_value *meta, struct r
         type = "issue";
         good = issue_to_json(w, issue);
     } else {
-        problem(w, meta->line, "none of feedback, expectation and issue");
+        walker_problem(w, meta->line, "feedback, expectation and issue are all missing");
         return false;
     }
     r->v[F_assessment_assessment_type] = value_str(type);
@@ -206,20 +208,21 @@ static bool fill_valid(struct walker *w, const struct yaml_value *meta, struct r
     const struct yaml_value *v = yaml_get(meta, "valid");
 
     if (v && v->kind != YAML_IS_BOOL && v->kind != YAML_IS_NULL) {
-        problem(w, v->line, "valid: expected a boolean, found %s", yaml_kind_name(v->kind));
+        walker_problem(w, v->line, "valid: expected a boolean, found %s", yaml_kind_name(v->kind));
         return false;
     }
     r->v[F_assessment_valid] = value_bool(!v || v->kind == YAML_IS_NULL || v->b);
     return true;
 }
 
-/* metadata, and the run that it names. */
+/* metadata, and the run that it refers to. */
 static bool fill_metadata(struct walker *w, const struct yaml_value *meta, struct record *r)
 {
     const struct yaml_value *metadata = yaml_get(meta, "metadata"), *run = yaml_get(meta, "run_id");
 
     if (metadata && metadata->kind != YAML_IS_NULL && metadata->kind != YAML_IS_MAP) {
-        problem(w, metadata->line, "metadata: expected a map, found %s", yaml_kind_name(metadata->kind));
+        walker_problem(w, metadata->line, "metadata: expected a map, found %s",
+                       yaml_kind_name(metadata->kind));
         return false;
     }
     if (yaml_get(metadata, SOURCE_RUN))
@@ -247,7 +250,7 @@ static void read_assessment(struct walker *w, int dir, const char *name, unsigne
     struct record r;
 
     (void)type;
-    /* MLflow makes nothing else here, and looks into no folder */
+    /* MLflow writes nothing else here, and reads no subfolders */
     if (len < sizeof ending || len >= sizeof id || strchr(key, '/') ||
         strcmp(key + len - strlen(ending), ending) != 0)
         return;
@@ -256,7 +259,7 @@ static void read_assessment(struct walker *w, int dir, const char *name, unsigne
     record_init(&r, KIND_assessment);
     if (meta_read(w, w->yaml, dir, name, &meta) != META_GOOD || tick_pass(w, false) ||
         !meta_is(w, meta, "assessment_id", id, false) || !meta_is(w, meta, "trace_id", trace, false) ||
-        !meta_fill(w, meta, assessment_fields, N_OF(assessment_fields), &r) ||
+        !meta_fill(w, meta, assessment_fields, ARRAY_LENGTH(assessment_fields), &r) ||
         !fill_time(w, meta, "create_time", &r.v[F_assessment_create_time]) ||
         !fill_time(w, meta, "last_update_time", &r.v[F_assessment_last_update_time]) ||
         !fill_source(w, meta, &r) || !fill_value(w, meta, &r) || !fill_valid(w, meta, &r) ||
@@ -264,12 +267,12 @@ static void read_assessment(struct walker *w, int dir, const char *name, unsigne
         return;
     r.v[F_assessment_assessment_id] = value_text(id, strlen(id));
     r.v[F_assessment_trace_id] = value_text(trace, strlen(trace));
-    emit(w, &r);
+    walker_emit(w, &r);
 }
 
 /* -- traces */
 
-/* -- MLflow 3.x; the experiment is the folder's, and must be the one that the file names. */
+/* -- MLflow 3.x; the experiment in the file must be that of the folder. */
 static const struct meta_field v3_fields[] = {
     {"execution_duration_ms", F_trace_execution_duration, META_INT},
     {"client_request_id", F_trace_client_request_id, META_TEXT},
@@ -287,10 +290,10 @@ static bool fill_state(struct walker *w, const struct yaml_value *meta, const ch
         return true;
     }
     if (!v)
-        problem(w, 0, "%s is missing", key);
+        walker_problem(w, 0, "%s is missing", key);
     else
-        problem(w, v->line, "%s: unknown: %s", key,
-                v->text ? shown(v->text, v->len) : yaml_kind_name(v->kind));
+        walker_problem(w, v->line, "unknown %s: %s", key,
+                       v->text ? walker_shown(v->text, v->len) : yaml_kind_name(v->kind));
     return false;
 }
 
@@ -303,7 +306,8 @@ static bool fill_v3(struct walker *w, const struct yaml_value *meta, const struc
     return meta_is(w, meta, "trace_id", unit->name, true) &&
            meta_is(w, place, "experiment_id", unit->experiment, false) &&
            fill_time(w, meta, "request_time", &r->v[F_trace_request_time]) &&
-           fill_state(w, meta, "state", states, r) && meta_fill(w, meta, v3_fields, N_OF(v3_fields), r);
+           fill_state(w, meta, "state", states, r) &&
+           meta_fill(w, meta, v3_fields, ARRAY_LENGTH(v3_fields), r);
 }
 
 /* -- MLflow 2.x */
@@ -319,26 +323,27 @@ static bool fill_v2(struct walker *w, const struct yaml_value *meta, const struc
 
     if (!meta_is(w, meta, "request_id", unit->name, true) ||
         !meta_is(w, meta, "experiment_id", unit->experiment, true) ||
-        !fill_state(w, meta, "status", states, r) || !meta_fill(w, meta, v2_fields, N_OF(v2_fields), r))
+        !fill_state(w, meta, "status", states, r) ||
+        !meta_fill(w, meta, v2_fields, ARRAY_LENGTH(v2_fields), r))
         return false;
     if (value_eqs(&r->v[F_trace_state], "TRACE_STATUS_UNSPECIFIED"))
         r->v[F_trace_state] = value_str("STATE_UNSPECIFIED");
     return true;
 }
 
-/* A folder without the file may hold the spans of a trace that a database knows. */
+/* A folder without the file may contain the spans of a trace that is in a database. */
 static void trace_without_info(struct walker *w, int dir)
 {
     static const char *const signs[] = {"request_metadata", "tags", "assessments", NULL};
 
-    if (has_folder(dir, signs))
-        problem(w, 0, "missing: the trace can't be read");
+    if (walker_has_folder(dir, signs))
+        walker_problem(w, 0, "missing: the trace cannot be read");
 }
 
 static bool emit_trace(struct walker *w, int dir, const struct unit *unit)
 {
     const struct yaml_value *meta;
-    size_t back = path_down(w, INFO_FILE);
+    size_t back = walker_path_down(w, INFO_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, INFO_FILE, &meta);
     struct record r;
     bool good = false;
@@ -348,7 +353,7 @@ static bool emit_trace(struct walker *w, int dir, const struct unit *unit)
         trace_without_info(w, dir);
     else if (state == META_GOOD)
         good = yaml_get(meta, "request_id") ? fill_v2(w, meta, unit, &r) : fill_v3(w, meta, unit, &r);
-    path_back(w, back);
+    walker_path_back(w, back);
     if (good) {
         r.v[F_trace_trace_id] = value_text(unit->name, strlen(unit->name));
         r.v[F_trace_experiment_id] = unit_experiment_id(unit);
@@ -357,7 +362,7 @@ static bool emit_trace(struct walker *w, int dir, const struct unit *unit)
     return good;
 }
 
-void read_trace(struct walker *w, int dir, const struct unit *unit)
+void trace_read(struct walker *w, int dir, const struct unit *unit)
 {
     struct value id = value_text(unit->name, strlen(unit->name));
     struct assessment_place place = {.unit = unit};
@@ -367,9 +372,10 @@ void read_trace(struct walker *w, int dir, const struct unit *unit)
         return;
     record_init(&r, KIND_trace_tag);
     r.v[F_trace_tag_trace_id] = id;
-    each_value(w, dir, "tags", &r, F_trace_tag_key, F_trace_tag_value);
+    walker_each_value(w, dir, "tags", &r, F_trace_tag_key, F_trace_tag_value);
     record_init(&r, KIND_trace_request_metadata);
     r.v[F_trace_request_metadata_trace_id] = id;
-    each_value(w, dir, "request_metadata", &r, F_trace_request_metadata_key, F_trace_request_metadata_value);
-    each_file(w, dir, "assessments", read_assessment, &place);
+    walker_each_value(w, dir, "request_metadata", &r, F_trace_request_metadata_key,
+                      F_trace_request_metadata_value);
+    walker_each_file(w, dir, "assessments", read_assessment, &place);
 }

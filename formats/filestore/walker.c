@@ -1,5 +1,4 @@
-/* Walks of a file store: whole small files, folders of values, and what to do about those that can't be
- * read. */
+/* Walks a file store: reads small files and folders of values, and reports unreadable ones. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,10 +17,10 @@ void walker_init(struct walker *w, const struct mlruns *store, int root, struct 
     *w = (struct walker){.store = store, .root = root, .out = out, .limit = SIZE_MAX};
     w->yaml = yaml_reader_new();
     w->other_yaml = yaml_reader_new();
-    /* aligned for the folder entries that are read into it */
+    /* aligned for the directory entries read into it */
     w->chunk = xmalloc(CHUNK_SIZE + 1);
     w->datasets = xcalloc(DATASET_CACHE_SIZE, sizeof *w->datasets);
-    w->located = located_new();
+    w->located = relocate_located_new();
     w->verdicts = xcalloc(VERDICT_CACHE_SIZE, sizeof *w->verdicts);
 }
 
@@ -35,7 +34,7 @@ void walker_free(struct walker *w)
     buf_free(&w->versions);
     yaml_reader_free(w->yaml);
     yaml_reader_free(w->other_yaml);
-    names_free(&w->names);
+    folder_names_free(&w->names);
     free(w->chunk);
     for (int i = 0; i < DATASET_CACHE_SIZE; i++) {
         buf_free(&w->datasets[i].path);
@@ -46,7 +45,7 @@ void walker_free(struct walker *w)
     for (int i = 0; i < VERDICT_CACHE_SIZE; i++)
         buf_free(&w->verdicts[i].path);
     free(w->verdicts);
-    located_free(w->located);
+    relocate_located_free(w->located);
     arena_free(&w->uris);
 }
 
@@ -64,7 +63,7 @@ void output_free(struct output *out)
     buf_free(&out->state);
 }
 
-size_t path_down(struct walker *w, const char *name)
+size_t walker_path_down(struct walker *w, const char *name)
 {
     size_t len = w->path.len;
 
@@ -74,25 +73,25 @@ size_t path_down(struct walker *w, const char *name)
     return len;
 }
 
-void path_back(struct walker *w, size_t len)
+void walker_path_back(struct walker *w, size_t len)
 {
     buf_truncate(&w->path, len);
 }
 
-void emit(struct walker *w, const struct record *r)
+void walker_emit(struct walker *w, const struct record *r)
 {
     size_t before = w->out->data.len;
     struct record placed;
 
     if (w->tally && uris_in(r->kind)) {
         placed = *r;
-        place_uris(w, &placed);
+        relocate_uris(w, &placed);
         r = &placed;
     }
     wire_encode(r, &w->out->data);
     if (w->out->data.len - before > WIRE_MAX_RECORD) {
         buf_truncate(&w->out->data, before);
-        problem(w, 0, "the record would be longer than %zu bytes", WIRE_MAX_RECORD);
+        walker_problem(w, 0, "the record would be longer than %zu bytes", WIRE_MAX_RECORD);
         return;
     }
     w->out->counts.n[r->kind->kind]++;
@@ -119,10 +118,10 @@ static void note(struct walker *w, char type, uint64_t line, const char *fmt, va
     record_init(&r, KIND_skipped);
     r.v[F_skipped_path] = value_text(notes->data + path, reason - path - 1);
     r.v[F_skipped_reason] = value_text(notes->data + reason, notes->len - reason - 1);
-    emit(w, &r);
+    walker_emit(w, &r);
 }
 
-void problem(struct walker *w, uint64_t line, const char *fmt, ...)
+void walker_problem(struct walker *w, uint64_t line, const char *fmt, ...)
 {
     va_list ap;
 
@@ -132,7 +131,7 @@ void problem(struct walker *w, uint64_t line, const char *fmt, ...)
     va_end(ap);
 }
 
-void warning(struct walker *w, uint64_t line, const char *fmt, ...)
+void walker_warning(struct walker *w, uint64_t line, const char *fmt, ...)
 {
     va_list ap;
 
@@ -141,7 +140,7 @@ void warning(struct walker *w, uint64_t line, const char *fmt, ...)
     va_end(ap);
 }
 
-const char *shown(const char *s, size_t len)
+const char *walker_shown(const char *s, size_t len)
 {
     enum { MOST = 60 };
     static _Thread_local char buffers[4][MOST * 4 + sizeof "..."];
@@ -150,45 +149,45 @@ const char *shown(const char *s, size_t len)
     size_t n = len < MOST ? len : MOST;
 
     while (n < len && n > MOST - 3 && (s[n] & 0xC0) == 0x80)
-        n--; /* a character is shown whole or not */
+        n--; /* never split a character */
     printable_into(out, MOST * 4 + 1, s, n);
     return n < len ? strcat(out, "...") : out;
 }
 
 /* -- files */
 
-int file_open(struct walker *w, int dir, const char *name, unsigned char type)
+int walker_open_file(struct walker *w, int dir, const char *name, unsigned char type)
 {
     struct stat st;
     int fd, error;
 
     if (type != DT_REG && type != DT_LNK && type != DT_UNKNOWN) {
-        problem(w, 0, "not a regular file");
+        walker_problem(w, 0, "not a regular file");
         return -1;
     }
-    fd = file_open_at(dir, name);
+    fd = folder_open_file(dir, name);
     if (fd < 0) {
         if (errno == ENOENT && type == DT_REG)
-            warning(w, 0, "was listed, but is no longer there: is the tree being written?");
+            walker_warning(w, 0, "disappeared after it was listed: is the tree being modified?");
         else
-            problem(w, 0, "%s", look_error(errno));
+            walker_problem(w, 0, "%s", folder_error(errno));
         return -1;
     }
     if (type == DT_REG)
         return fd;
-    error = look_at_open(fd, &st);
+    error = folder_fstat(fd, &st);
     if (error)
-        problem(w, 0, "%s", look_error(error));
+        walker_problem(w, 0, "%s", folder_error(error));
     else if (!S_ISREG(st.st_mode))
-        problem(w, 0, "not a regular file");
+        walker_problem(w, 0, "not a regular file");
     else
         return fd;
     close(fd);
     return -1;
 }
 
-/* Reads all of fd into w->file and closes it. 0 or an errno value. The size that it has now is where a large
- * one is likely to end; a file that grows meanwhile is read all the same. */
+/* Reads all of fd into w->file and closes it. Returns 0 or an errno value. The current size is only a hint
+ * for large files; a growing file is read to its end. */
 static int read_whole(struct walker *w, int fd, unsigned copies)
 {
     struct buf *b = &w->file;
@@ -203,7 +202,7 @@ static int read_whole(struct walker *w, int fd, unsigned copies)
     }
     do {
         buf_reserve(b, CHUNK_SIZE);
-        n = file_read_at(fd, b->data + b->len, b->cap - b->len - 1, b->len);
+        n = folder_read_at(fd, b->data + b->len, b->cap - b->len - 1, b->len);
         if (n > 0)
             b->len += (size_t)n;
     } while (n > 0 && b->len <= VALUE_MAX_SIZE);
@@ -214,42 +213,43 @@ static int read_whole(struct walker *w, int fd, unsigned copies)
     return (int)n;
 }
 
-bool file_read(struct walker *w, int dir, const char *name, unsigned char type, unsigned copies)
+bool walker_read_file(struct walker *w, int dir, const char *name, unsigned char type, unsigned copies)
 {
-    int fd = file_open(w, dir, name, type), error;
+    int fd = walker_open_file(w, dir, name, type), error;
 
     if (fd < 0)
         return false;
     error = read_whole(w, fd, copies);
     if (error == EFBIG)
-        problem(w, 0, "larger than %d bytes, which is more than a record can hold", (int)VALUE_MAX_SIZE);
+        walker_problem(w, 0, "larger than %d bytes, the limit of a record", (int)VALUE_MAX_SIZE);
     else if (error)
-        problem(w, 0, "%s", look_error(error));
+        walker_problem(w, 0, "%s", folder_error(error));
     return error == 0;
 }
 
 /* -- walks */
 
-/* Opens and lists the folder `name` below dir; its path is w->path. -1: nothing to walk, reported if need be.
+/* Opens and lists the folder `name` below dir; its path is w->path. -1: nothing to walk, reported if it is an
+   error.
  */
 static int list_below(struct walker *w, int dir, const char *name)
 {
-    int fd = dir_open(dir, name), error;
+    int fd = folder_open(dir, name), error;
 
     if (fd < 0) {
         error = errno;
         if (error != ENOENT)
             tick_unlisted(w);
         if (error == ENOTDIR)
-            problem(w, 0, "not a folder");
+            walker_problem(w, 0, "not a directory");
         else if (error != ENOENT)
-            problem(w, 0, "%s", look_error(error));
+            walker_problem(w, 0, "%s", folder_error(error));
         return -1;
     }
-    error = names_list(&w->names, fd, w->chunk);
+    error = folder_names_list(&w->names, fd, w->chunk);
     if (error) {
         tick_unlisted(w);
-        problem(w, 0, "%s", look_error(error));
+        walker_problem(w, 0, "%s", folder_error(error));
         close(fd);
         return -1;
     }
@@ -259,7 +259,7 @@ static int list_below(struct walker *w, int dir, const char *name)
 struct file_walk {
     void (*fn)(struct walker *w, int dir, const char *name, unsigned char type, const char *key, void *ctx);
     void *ctx;
-    size_t base; /* of the key in the path */
+    size_t base; /* offset offset offset of the key in the path */
     int depth;
 };
 
@@ -276,30 +276,30 @@ static void walk_file(struct walker *w, int dir, const char *name, unsigned char
 
 static void walk_entry(struct walker *w, int dir, size_t i, struct file_walk *walk)
 {
-    const char *name = names_at(&w->names, i);
+    const char *name = folder_names_at(&w->names, i);
     unsigned char type = w->names.items[i].type;
     bool is_dir;
 
     if (tick_is_hidden(w, name)) {
-        warning(w, 0, "a hidden file, which is not taken for a key");
+        walker_warning(w, 0, "a hidden file, which is not taken for a key");
         return;
     }
     if (type == DT_UNKNOWN)
-        type = entry_type(dir, name);
-    /* a link that can't be followed is no folder for MLflow either: it is opened as a file, which fails */
-    if (type == DT_LNK && entry_is_dir(dir, name, type, &is_dir) == 0 && is_dir)
-        warning(w, 0, "a link to a folder, which MLflow does not follow here");
+        type = folder_entry_type(dir, name);
+    /* a dangling link is not a folder for MLflow either: it is opened as a file, which fails */
+    if (type == DT_LNK && folder_entry_is_dir(dir, name, type, &is_dir) == 0 && is_dir)
+        walker_warning(w, 0, "a link to a directory, which MLflow does not follow here");
     else if (type != DT_DIR)
         walk_file(w, dir, name, type, walk);
     else if (walk->depth == KEY_MAX_DEPTH)
-        problem(w, 0, "more than %d folders deep", KEY_MAX_DEPTH);
+        walker_problem(w, 0, "more than %d directories deep", KEY_MAX_DEPTH);
     else
         walk_files(w, dir, name, walk);
 }
 
 static void walk_files(struct walker *w, int dir, const char *name, struct file_walk *walk)
 {
-    struct names_mark mark = names_mark(&w->names);
+    struct names_mark mark = folder_names_mark(&w->names);
     int fd = list_below(w, dir, name);
     size_t end = w->names.n;
 
@@ -307,75 +307,75 @@ static void walk_files(struct walker *w, int dir, const char *name, struct file_
         return;
     walk->depth++;
     for (size_t i = mark.n; i < end; i++) {
-        size_t back = path_down(w, names_at(&w->names, i));
+        size_t back = walker_path_down(w, folder_names_at(&w->names, i));
 
         walk_entry(w, fd, i, walk);
-        path_back(w, back);
+        walker_path_back(w, back);
     }
     walk->depth--;
-    names_release(&w->names, mark);
+    folder_names_release(&w->names, mark);
     close(fd);
 }
 
-void each_file(struct walker *w, int dir, const char *sub,
-               void (*fn)(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
-                          void *ctx),
-               void *ctx)
+void walker_each_file(struct walker *w, int dir, const char *sub,
+                      void (*fn)(struct walker *w, int dir, const char *name, unsigned char type,
+                                 const char *key, void *ctx),
+                      void *ctx)
 {
-    size_t back = path_down(w, sub);
+    size_t back = walker_path_down(w, sub);
     struct file_walk walk = {.fn = fn, .ctx = ctx, .base = w->path.len + 1};
 
     walk_files(w, dir, sub, &walk);
-    path_back(w, back);
+    walker_path_back(w, back);
 }
 
-/* Calls fn with an entry of a folder, when that is a folder. Its path is w->path. */
+/* Calls fn with an entry of a folder, if that is a folder. Its path is w->path. */
 static void visit_dir(struct walker *w, int dir, size_t i,
                       void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
 {
-    const char *name = names_at(&w->names, i);
+    const char *name = folder_names_at(&w->names, i);
     bool is_dir;
-    int error = entry_is_dir(dir, name, w->names.items[i].type, &is_dir), fd = -1;
+    int error = folder_entry_is_dir(dir, name, w->names.items[i].type, &is_dir), fd = -1;
 
     if (!error && !is_dir)
         return;
-    if (!error && (fd = dir_open(dir, name)) < 0)
+    if (!error && (fd = folder_open(dir, name)) < 0)
         error = errno;
     if (error) {
         tick_unlisted(w);
         if (error == ENOENT && w->tick)
             tick_note_held(w, "is not there");
         else
-            problem(w, 0, "%s", look_error(error));
+            walker_problem(w, 0, "%s", folder_error(error));
         return;
     }
     fn(w, fd, name, ctx);
     close(fd);
 }
 
-void each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
-              void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
+void walker_each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
+                     void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
 {
-    struct names_mark mark = names_mark(&w->names);
+    struct names_mark mark = folder_names_mark(&w->names);
     bool itself = strcmp(sub, ".") == 0;
-    size_t back = itself ? w->path.len : path_down(w, sub);
+    size_t back = itself ? w->path.len : walker_path_down(w, sub);
     int fd = list_below(w, dir, sub);
     size_t end = w->names.n;
 
     for (size_t i = mark.n; fd >= 0 && i < end; i++) {
         size_t up;
 
-        if (strncmp(names_at(&w->names, i), prefix, strlen(prefix)) != 0 ||
-            tick_is_hidden(w, names_at(&w->names, i)))
+        if (strncmp(folder_names_at(&w->names, i), prefix, strlen(prefix)) != 0 ||
+            tick_is_hidden(w, folder_names_at(&w->names, i)))
             continue;
-        up = path_down(w, names_at(&w->names, i));
+        up = walker_path_down(w, folder_names_at(&w->names, i));
         visit_dir(w, fd, i, fn, ctx);
-        path_back(w, up);
+        walker_path_back(w, up);
     }
-    names_release(&w->names, mark);
+    folder_names_release(&w->names, mark);
     if (fd >= 0)
         close(fd);
-    path_back(w, back);
+    walker_path_back(w, back);
 }
 
 struct meta_walk {
@@ -386,16 +386,16 @@ struct meta_walk {
 static void visit_meta(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct meta_walk *walk = ctx;
-    size_t back = path_down(w, "meta.yaml");
+    size_t back = walker_path_down(w, "meta.yaml");
     bool wanted = tick_enter(w, dir, "meta.yaml");
 
-    path_back(w, back);
+    walker_path_back(w, back);
     if (!wanted)
         return;
     walk->fn(w, dir, name, walk->ctx);
-    back = path_down(w, "meta.yaml");
+    back = walker_path_down(w, "meta.yaml");
     tick_leave(w);
-    path_back(w, back);
+    walker_path_back(w, back);
 }
 
 void each_meta(struct walker *w, int dir, const char *sub,
@@ -403,7 +403,7 @@ void each_meta(struct walker *w, int dir, const char *sub,
 {
     struct meta_walk walk = {.fn = fn, .ctx = ctx};
 
-    each_dir(w, dir, sub, "", visit_meta, &walk);
+    walker_each_dir(w, dir, sub, "", visit_meta, &walk);
 }
 
 struct value_walk {
@@ -416,41 +416,41 @@ static void emit_value(struct walker *w, int dir, const char *name, unsigned cha
 {
     const struct value_walk *walk = ctx;
 
-    if (!file_read(w, dir, name, type, VALUE_COPIES) ||
+    if (!walker_read_file(w, dir, name, type, VALUE_COPIES) ||
         tick_pass(w, walk->r->kind->kind == KIND_param || walk->r->kind->kind == KIND_logged_model_param))
         return;
     walk->r->v[walk->key] = value_text(key, strlen(key));
     walk->r->v[walk->value] = value_text(buf_str(&w->file), w->file.len);
-    emit(w, walk->r);
+    walker_emit(w, walk->r);
 }
 
-void each_value(struct walker *w, int dir, const char *sub, struct record *r, int key, int value)
+void walker_each_value(struct walker *w, int dir, const char *sub, struct record *r, int key, int value)
 {
     struct value_walk walk = {.r = r, .key = key, .value = value};
 
-    each_file(w, dir, sub, emit_value, &walk);
+    walker_each_file(w, dir, sub, emit_value, &walk);
 }
 
 int unit_dir_open(const struct walker *w, const struct unit *unit, const char *path)
 {
     static const char trash[] = TRASH "/";
     size_t len = sizeof trash - 1;
-    int fd = dir_open(w->root, path);
+    int fd = folder_open(w->root, path);
     char *other;
 
     if (fd >= 0 || errno != ENOENT || !w->tick || !unit->experiment)
         return fd;
     other = strncmp(path, trash, len) == 0 ? xstrdup(path + len) : xasprintf("%s%s", trash, path);
-    fd = dir_open(w->root, other);
+    fd = folder_open(w->root, other);
     free(other);
     return fd;
 }
 
-bool has_folder(int dir, const char *const *names)
+bool walker_has_folder(int dir, const char *const *names)
 {
     for (; *names; names++) {
         bool is_dir;
-        int error = entry_is_dir(dir, *names, DT_UNKNOWN, &is_dir);
+        int error = folder_entry_is_dir(dir, *names, DT_UNKNOWN, &is_dir);
 
         if (is_dir || (error && error != ENOENT))
             return true;
@@ -458,26 +458,27 @@ bool has_folder(int dir, const char *const *names)
     return false;
 }
 
-enum tag_state tag_read(struct walker *w, int dir, const char *key)
+enum tag_state walker_read_tag(struct walker *w, int dir, const char *key)
 {
-    size_t back = path_down(w, "tags");
+    size_t back = walker_path_down(w, "tags");
     struct buf path = {0};
     struct stat st;
     enum tag_state state = TAG_ABSENT;
-    int error = look(dir, "tags", &st);
+    int error = folder_stat(dir, "tags", &st);
 
     if (!error && S_ISDIR(st.st_mode)) {
-        path_down(w, key);
+        walker_path_down(w, key);
         buf_addf(&path, "tags/%s", key);
-        error = look(dir, buf_str(&path), &st);
+        error = folder_stat(dir, buf_str(&path), &st);
         if (!error && S_ISREG(st.st_mode))
-            state = file_read(w, dir, buf_str(&path), DT_UNKNOWN, VALUE_COPIES) ? TAG_READ : TAG_UNREADABLE;
+            state = walker_read_file(w, dir, buf_str(&path), DT_UNKNOWN, VALUE_COPIES) ? TAG_READ
+                                                                                       : TAG_UNREADABLE;
     }
     if (error && error != ENOENT) {
-        problem(w, 0, "%s", look_error(error));
+        walker_problem(w, 0, "%s", folder_error(error));
         state = TAG_UNREADABLE;
     }
     buf_free(&path);
-    path_back(w, back);
+    walker_path_back(w, back);
     return state;
 }

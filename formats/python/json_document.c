@@ -1,3 +1,7 @@
+/* Rewrites JSON documents as Python's json module would. jansson rejects input that json.loads accepts (NaN,
+ * lone surrogates, integers beyond 64 bits), and a tree would round numbers, so text is rewritten to text in
+ * one pass. */
+#include "common/array.h"
 #include "formats/stream/json.h"
 
 #include <math.h>
@@ -6,16 +10,11 @@
 
 #include "common/utf8.h"
 
-/* JSON documents in values, as Python's json module sees them.
- *
- * jansson refuses what json.loads takes (NaN, lone surrogates, integers beyond 64 bits) and a tree would
- * round them, so this rewrites text to text in one pass. */
-
-/* json.loads raises RecursionError somewhere near 1,000 levels. */
+/* json.loads raises RecursionError at about 1,000 levels. */
 enum { MAX_DOCUMENT_DEPTH = 900 };
 
-/* A member of an object in the output: [start, colon) is its key, [start, end) all of it, without what
- * separates it. */
+/* A member of an object in the output: [start, colon) is its key, [start, end) all of it, without
+ * separators. */
 struct member {
     size_t start, colon, end;
     size_t order;
@@ -24,9 +23,9 @@ struct member {
 struct normaliser {
     const char *p, *end;
     struct buf *out;
-    bool sorted; /* by key, for comparing; else as they came */
+    bool sorted; /* by key, for comparisons; else in input order */
     int depth;
-    struct buf members; /* a stack of struct member: those of the open objects */
+    struct buf members; /* a stack of struct member, of the open objects */
     struct buf scratch;
 };
 
@@ -99,8 +98,7 @@ static bool take_hex4(struct normaliser *n, uint32_t *unit)
     return true;
 }
 
-/* Behind the backslash. Surrogates come out as they went in, two escapes in a row being the pair that they
- * are. */
+/* Handles an escape, after the backslash. Surrogates are kept: two adjacent escapes form a pair. */
 static bool take_escape(struct normaliser *n)
 {
     static const char names[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
@@ -168,7 +166,7 @@ static void add_float(double f, struct buf *out)
         buf_add(out, text, value_format_float(f, text));
 }
 
-/* Integers stay the digits that they are, of any length; "-0" is the integer 0. */
+/* Integers of any length are kept verbatim; "-0" is the integer 0. */
 static bool take_number(struct normaliser *n)
 {
     const char *start = n->p, *p = start;
@@ -247,7 +245,8 @@ static int by_order(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order);
 }
 
-/* Of equal keys the first place and the last value stay. m is sorted by key; returns how many are left. */
+/* Removes duplicate keys, keeping the first position and the last value. m is sorted by key; returns the
+ * number of members left. */
 static size_t drop_equal_keys(struct member *m, size_t count, const char *text)
 {
     size_t kept = 0;
@@ -262,8 +261,8 @@ static size_t drop_equal_keys(struct member *m, size_t count, const char *text)
     return kept;
 }
 
-/* Puts the members of the object that ends here in order. first: of them on the stack; body: where their text
- * begins. */
+/* Sorts the members of the completed object. first: index of the first one on the stack; body: start of their
+ * text. */
 static void finish_object(struct normaliser *n, size_t first, size_t body)
 {
     struct member *m = (struct member *)(void *)n->members.data + first;
@@ -348,7 +347,7 @@ static bool take_value(struct normaliser *n)
         return take_string(n);
     if (*n->p == '{' || *n->p == '[')
         return take_nested(n);
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
         if (take(n, words[i])) {
             buf_adds(n->out, words[i]);
             return true;

@@ -1,3 +1,4 @@
+/* Parses numbers as Python's int() and float() do. */
 #include "formats/python/number.h"
 
 #include <ctype.h>
@@ -8,11 +9,9 @@
 
 #include "common/buf.h"
 
-enum {
-    NUMBER_MAX_LEN = 400
-}; /* bytes of a number with underscores or blanks; longer is no number anybody wrote */
+enum { NUMBER_MAX_LEN = 400 }; /* maximum bytes of a number with underscores or white space */
 
-/* What int() and float() strip; ASCII's separators, which str.strip() takes too, are not among it. */
+/* White space that int() and float() strip; unlike for str.strip(), without ASCII's separators. */
 static bool is_blank(char c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r');
@@ -28,7 +27,7 @@ static void strip(const char **s, size_t *len)
         --*len;
 }
 
-/* Copies a number without its underscores, which may stand between two digits only. NUL is no part of a
+/* Copies a number without underscores, which are valid only between two digits. NUL is not part of a
  * number. */
 static bool drop_underscores(const char *s, size_t len, char out[NUMBER_MAX_LEN + 1])
 {
@@ -57,7 +56,7 @@ enum number python_int(const char *s, size_t len, int64_t *out)
     bool negative;
     int64_t n = 0;
 
-    /* by far the most: up to 18 digits */
+    /* the common case: up to 18 digits */
     if (len >= 1 && len <= 18) {
         size_t i = 0;
 
@@ -78,7 +77,7 @@ enum number python_int(const char *s, size_t len, int64_t *out)
         p++;
     if (*p == '\0' || p[strspn(p, "0123456789")] != '\0')
         return NUMBER_BAD;
-    for (; *p; p++) /* negative, since that side holds one number more */
+    for (; *p; p++) /* negative, as the range is larger by one */
         if (__builtin_mul_overflow(n, (int64_t)10, &n) || __builtin_sub_overflow(n, (int64_t)(*p - '0'), &n))
             return NUMBER_TOO_LARGE;
     if (!negative && n == INT64_MIN)
@@ -87,8 +86,8 @@ enum number python_int(const char *s, size_t len, int64_t *out)
     return NUMBER_GOOD;
 }
 
-/* Decimal numbers of at most 15 digits and small powers of ten are exact in one operation; most others are
- * left to strtod. */
+/* Decimal numbers of at most 15 digits and small powers of ten are exact in one operation; most others need
+ * strtod. */
 static bool quick_float(const char *s, size_t len, double *out)
 {
     static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
@@ -116,7 +115,7 @@ static bool quick_float(const char *s, size_t len, double *out)
     return true;
 }
 
-/* digits, one dot, an exponent: what float() takes besides inf and nan. */
+/* Digits, one dot, an exponent: the syntax of float() except inf and nan. */
 static bool is_decimal(const char *p)
 {
     size_t whole = strspn(p, "0123456789"), fraction = 0;

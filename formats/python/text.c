@@ -1,3 +1,4 @@
+/* Python's str methods, numbers from text, and json.loads, as MLflow's data migrations use them. */
 #include "formats/python/text.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@ struct range {
 
 /* ---- characters */
 
-/* The character at s and its length in bytes; a byte that begins none stands for itself. */
+/* Decodes the character at s; an invalid byte stands for itself. */
 static uint32_t decode(const char *s, size_t len, size_t *size)
 {
     const unsigned char *p = (const unsigned char *)s;
@@ -80,7 +81,7 @@ static uint32_t lower_char(uint32_t c)
     return c;
 }
 
-/* The value of a decimal digit of any script; -1 for what is none. */
+/* The value of a decimal digit of any script; -1 for other characters. */
 static int digit_value(uint32_t c)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(zeros); i++)
@@ -89,7 +90,7 @@ static int digit_value(uint32_t c)
     return -1;
 }
 
-/* ---- str */
+/* -- str */
 
 static size_t previous(const char *s, size_t end)
 {
@@ -142,9 +143,9 @@ void py_lower(const char *s, size_t len, struct buf *out)
     size_t size;
     for (size_t i = 0; i < len; i += size) {
         uint32_t c = decode(s + i, len - i, &size);
-        if (c == 0x3a3) /* a sigma that ends a word */
+        if (c == 0x3a3) /* a sigma at the end of a word */
             add_char(out, cased_before(s, i) && !cased_after(s, i + size, len) ? 0x3c2 : 0x3c3);
-        else if (c == 0x130) { /* the one character whose lower case is two */
+        else if (c == 0x130) { /* the only character with two characters as lower case */
             add_char(out, 'i');
             add_char(out, 0x307);
         } else
@@ -152,10 +153,9 @@ void py_lower(const char *s, size_t len, struct buf *out)
     }
 }
 
-/* ---- numbers */
+/* -- numbers */
 
-/* Digits of all scripts as ASCII ones, white space at both ends gone; any other character that is not ASCII
- * becomes `?`. */
+/* Converts digits of all scripts to ASCII and strips white space; other non-ASCII characters become `?`. */
 static void ascii_number(const char *s, size_t len, struct buf *out)
 {
     size_t size;
@@ -167,7 +167,7 @@ static void ascii_number(const char *s, size_t len, struct buf *out)
     }
 }
 
-/* Takes the underscores out; false when one does not stand between digits and must. */
+/* Removes underscores; false if one is not between digits although required. */
 static bool drop_underscores(struct buf *b, bool between_digits)
 {
     size_t n = 0;
@@ -221,7 +221,7 @@ static bool parse_number(const char *s, struct number *n)
         const char *first = s + (*s == '-' || *s == '+');
         if (!digits(first))
             return false;
-        n->exponent = strtoll(s, &end, 10); /* saturates: far out of range either way */
+        n->exponent = strtoll(s, &end, 10); /* saturates, far out of range */
         s = end;
     }
     return *s == '\0';
@@ -237,8 +237,8 @@ static bool is_infinity_or_nan(const char *s)
     return false;
 }
 
-/* ASCII's four separators, U+001C to U+001F, are white space to str.strip() and to Decimal(), but never to
- * float(), whatever stands beside them. */
+/* ASCII's four separators, U+001C to U+001F, are white space for str.strip() and Decimal(), but not for
+ * float(). */
 static bool has_separators(const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++)
@@ -262,7 +262,7 @@ bool py_float(const char *s, size_t len, double *out)
     return ok;
 }
 
-/* whole.fraction * 10^exponent as an integer, if it is one of 64 bits. */
+/* whole.fraction * 10^exponent, if it is a 64-bit integer. */
 static bool integer_of(const struct number *n, int64_t *out)
 {
     size_t total = n->n_whole + n->n_fraction;
@@ -278,8 +278,8 @@ static bool integer_of(const struct number *n, int64_t *out)
     *out = 0;
     if (!significant)
         return true;
-    /* Digits after the decimal point that is moved by the exponent must be zeros, and at most 19 may stand
-     * before it. */
+    /* After shifting the decimal point by the exponent, digits after it must be zeros, with at most 19 before
+     * it. */
     if (n->exponent > 1000000 || n->exponent < -1000000)
         return false;
     int64_t point = (int64_t)n->n_whole + n->exponent;
@@ -310,14 +310,14 @@ bool py_integer(const char *s, size_t len, int64_t *out)
     return ok;
 }
 
-/* ---- JSON */
+/* -- JSON */
 
 enum { MAX_INT_DIGITS = 4300 }; /* sys.get_int_max_str_digits() */
 
 struct reader {
     const char *p, *end;
     struct pyjson *d;
-    struct buf text; /* of the string that is being read */
+    struct buf text; /* the string being read */
 };
 
 static void skip_space(struct reader *r)
@@ -362,7 +362,7 @@ static bool is_low(uint32_t c)
     return c >= 0xdc00 && c < 0xe000;
 }
 
-/* After `\u`: one character, of two escapes where they are a pair. */
+/* Reads one character after `\u`, from two escapes if they are a pair. */
 static bool read_unicode(struct reader *r, bool *surrogate)
 {
     uint32_t c, low;
@@ -418,8 +418,7 @@ static size_t digits_at(const struct reader *r, const char *p)
     return n;
 }
 
-/* -?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)? ; what follows, if it is no fraction or exponent, is left for the
- * caller. */
+/* -?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)? ; anything after that is left to the caller. */
 static bool read_number(struct reader *r, struct pyjson_value *v)
 {
     const char *start = r->p, *p = r->p;
@@ -467,7 +466,7 @@ static bool read_word(struct reader *r, struct pyjson_value *v)
     return false;
 }
 
-/* A value that is no object and no array. */
+/* Reads a value other than an object or array. */
 static bool read_scalar(struct reader *r, struct pyjson_value *v)
 {
     *v = (struct pyjson_value){0};
@@ -478,7 +477,7 @@ static bool read_scalar(struct reader *r, struct pyjson_value *v)
     return read_word(r, v) || read_number(r, v);
 }
 
-/* Makes a value that was read last outlive the next one. */
+/* Makes the last value outlive the next one. */
 static struct pyjson_value kept(struct reader *r, struct pyjson_value v)
 {
     if (v.type == PYJSON_STRING)
@@ -498,7 +497,7 @@ static void add_member(struct reader *r, struct pyjson_value key, struct pyjson_
     d->members[d->n_members++] = (struct pyjson_member){key, value};
 }
 
-/* `"key" :` before a member of an object. */
+/* Reads `"key" :`. */
 static bool read_key(struct reader *r, struct pyjson_value *key)
 {
     skip_space(r);
@@ -508,8 +507,7 @@ static bool read_key(struct reader *r, struct pyjson_value *key)
     return accept(r, ":");
 }
 
-/* Reads a whole document with a stack of open brackets in place of recursion, so that no depth is too great.
- */
+/* Reads a whole document, with a stack of open brackets instead of recursion, so that depth is unlimited. */
 static bool read_document(struct reader *r, struct buf *open)
 {
     struct pyjson *d = r->d;
@@ -542,7 +540,7 @@ static bool read_document(struct reader *r, struct buf *open)
             else if (open->len == 1)
                 add_member(r, key, kept(r, v));
         }
-        /* A value has ended: close what ends with it, or go on to the next one. */
+        /* After a value: close what ends with it, or continue with the next one. */
         for (;;) {
             skip_space(r);
             if (open->len == 0)

@@ -1,8 +1,8 @@
-/* Properties of characters as Python 3.11 has them (Unicode 14.0), read from its str.lower(), str.isspace()
- * and unicodedata.decimal(). Included by pytext.c alone. */
+/* Properties of characters in Python 3.11 (Unicode 14.0), generated from its str.lower(), str.isspace() and
+ * unicodedata.decimal(). Included by text.c only. */
 /* clang-format off */
 
-/* Lower case of a single character: first, last, step, what is added. */
+/* Lower case of a single character: first, last, step, offset. */
 static const struct run lower_runs[] = {
     {0x41, 0x5A, 1, 32}, {0xC0, 0xD6, 1, 32}, {0xD8, 0xDE, 1, 32}, {0x100, 0x12E, 2, 1},
     {0x132, 0x136, 2, 1}, {0x139, 0x147, 2, 1}, {0x14A, 0x176, 2, 1}, {0x178, 0x178, 1, -121},
@@ -55,7 +55,7 @@ static const struct run lower_runs[] = {
     {0x16E40, 0x16E5F, 1, 32}, {0x1E900, 0x1E921, 1, 34},
 };
 
-/* Characters that make a sigma before or behind them part of a word (Unicode's Cased, those below apart). */
+/* Characters that make an adjacent sigma part of a word (Unicode's Cased, except those below). */
 static const struct range cased[] = {
     {0x41, 0x5A}, {0x61, 0x7A}, {0xAA, 0xAA}, {0xB5, 0xB5}, {0xBA, 0xBA}, {0xC0, 0xD6}, {0xD8, 0xF6},
     {0xF8, 0x1BA}, {0x1BC, 0x1BF}, {0x1C4, 0x293}, {0x295, 0x2AF}, {0x370, 0x373}, {0x376, 0x377},
@@ -88,7 +88,7 @@ static const struct range cased[] = {
     {0x1E900, 0x1E943}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189},
 };
 
-/* Characters that are passed over in looking for one (Case_Ignorable). */
+/* Characters that are skipped when looking for one (Case_Ignorable). */
 static const struct range case_ignorable[] = {
     {0x27, 0x27}, {0x2E, 0x2E}, {0x3A, 0x3A}, {0x5E, 0x5E}, {0x60, 0x60}, {0xA8, 0xA8}, {0xAD, 0xAD},
     {0xAF, 0xAF}, {0xB4, 0xB4}, {0xB7, 0xB8}, {0x2B0, 0x36F}, {0x374, 0x375}, {0x37A, 0x37A},

@@ -1,3 +1,4 @@
+/* Builds YAML values from libyaml's events by the rules of PyYAML. */
 #include "formats/python/yaml.h"
 
 #include <ctype.h>
@@ -11,20 +12,20 @@
 #include <yaml.h>
 
 #include "common/arena.h"
+#include "common/array.h"
 #include "formats/stream/json.h"
 #include "formats/record/value.h"
 
 enum {
     MAX_DEPTH = 200, /* levels of lists and maps */
     MAX_ANCHORS = 1000,
-    MAX_JSON =
-        64 << 20, /* bytes of a value written as JSON: aliases can make it much larger than the document */
+    MAX_JSON = 64 << 20, /* bytes of a value as JSON: aliases can make it much larger than the document */
 };
 
-struct level { /* a list or map that is being read */
+struct level { /* a list or map being read */
     struct yaml_value *value;
     struct yaml_item *last;
-    struct yaml_value *key; /* MAP: read, its value is next */
+    struct yaml_value *key; /* MAP: the key whose value is next */
     size_t n;               /* items so far */
 };
 
@@ -80,8 +81,8 @@ static bool fail(struct yaml_error *e, unsigned line, const char *fmt, ...)
     return false;
 }
 
-/* -- resolution of plain scalars: the patterns of PyYAML's resolver, each function one of them. A pattern
- * eats from p and returns where it stopped, NULL when it doesn't match. */
+/* -- resolution of plain scalars: one function for each pattern of PyYAML's resolver. It matches at p and
+ * returns the end of the match, or NULL. */
 
 static const char *eat_class(const char *p, const char *set)
 {
@@ -199,7 +200,7 @@ static bool is_time(const char *text)
 
     if (!p || !(p = eat_digits(p, 1, 2, '-')) || !(day = eat_digits(p, 1, 2, 0)))
         return false;
-    if (*day == '\0') /* a date alone: two digits each */
+    if (*day == '\0') /* only a date: two digits each */
         return strlen(text) == 10;
     if (*day == 'T' || *day == 't')
         p = day + 1;
@@ -211,7 +212,7 @@ static bool is_time(const char *text)
         p = eat_class(p + 1, DIGITS);
     else if (*p == '\0')
         return true;
-    /* blanks alone may not follow: the text of a plain scalar has none at its end */
+    /* a plain scalar has no trailing blanks */
     return is_zone_or_end(p);
 }
 
@@ -242,8 +243,7 @@ static const char *without_underscores(struct yaml_reader *r, const char *text)
     return buf_str(&r->scratch);
 }
 
-/* Adds a digit group to n: n * base + digit; false when that is beyond 64 bits. The sum is kept negative,
- * since that side holds one number more. */
+/* n = n * base + digit; false on overflow of 64 bits. n is kept negative, as the range is larger by one. */
 static bool append_digit(int64_t *n, int base, int digit)
 {
     return !__builtin_mul_overflow(*n, (int64_t)base, n) && !__builtin_sub_overflow(*n, (int64_t)digit, n);
@@ -254,7 +254,7 @@ static int digit_of(char c)
     return c <= '9' ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
 }
 
-/* Sets the value of an INT; false when it has no digits ("0x_"), which Python refuses. */
+/* Sets the value of an INT; false if it has no digits ("0x_"), which is an error in Python. */
 static bool set_int(struct yaml_reader *r, struct yaml_value *v)
 {
     const char *s = without_underscores(r, v->text);
@@ -311,13 +311,13 @@ static void set_float(struct yaml_reader *r, struct yaml_value *v)
     v->f *= sign;
 }
 
-/* Gives v, whose text is set, the kind that PyYAML finds for the plain text. */
+/* Sets the kind of v, whose text is set, as PyYAML resolves plain text. */
 static bool resolve_plain(struct yaml_reader *r, struct yaml_value *v, bool is_key)
 {
     const char *s = v->text;
 
     v->kind = YAML_IS_TEXT;
-    if (strlen(s) != v->len) /* holds a NUL */
+    if (strlen(s) != v->len) /* contains a NUL */
         return true;
     if (is_null(s)) {
         v->kind = YAML_IS_NULL;
@@ -333,14 +333,14 @@ static bool resolve_plain(struct yaml_reader *r, struct yaml_value *v, bool is_k
     } else if (is_time(s)) {
         v->kind = YAML_IS_TIME;
     } else if (strcmp(s, "<<") == 0) {
-        return fail(r->error, v->line, "an unquoted << (a merge key) is not understood");
+        return fail(r->error, v->line, "an unquoted << (a merge key) is not supported");
     } else if (strcmp(s, "=") == 0 && !is_key) {
-        return fail(r->error, v->line, "an unquoted = is no value");
+        return fail(r->error, v->line, "an unquoted = is not a value");
     }
     return true;
 }
 
-/* A scalar with a tag: `!` and !!str make it text; the other types of YAML are found in its text. */
+/* Resolves a scalar with a tag: `!` and !!str make it text; the other YAML types must match its text. */
 static bool resolve_tagged(struct yaml_reader *r, struct yaml_value *v, const char *tag, bool is_key)
 {
     static const struct {
@@ -356,7 +356,7 @@ static bool resolve_tagged(struct yaml_reader *r, struct yaml_value *v, const ch
     if (strcmp(tag, "!") == 0)
         return true;
     if (strncmp(tag, prefix, sizeof prefix - 1) == 0) {
-        for (size_t i = 0; i < sizeof tags / sizeof tags[0]; i++) {
+        for (size_t i = 0; i < ARRAY_LENGTH(tags); i++) {
             if (strcmp(tag + sizeof prefix - 1, tags[i].name) != 0)
                 continue;
             if (tags[i].kind == YAML_IS_TEXT)
@@ -368,7 +368,7 @@ static bool resolve_tagged(struct yaml_reader *r, struct yaml_value *v, const ch
             return true;
         }
     }
-    return fail(r->error, v->line, "the tag %.100s is not understood", tag);
+    return fail(r->error, v->line, "the tag %.100s is not supported", tag);
 }
 
 /* -- building the tree */
@@ -395,7 +395,7 @@ static bool wants_key(const struct yaml_reader *r)
     return top && top->value->kind == YAML_IS_MAP && !top->key;
 }
 
-/* Puts a value where the document has it: the root, an item, a key or the value of the last key. */
+/* Adds a value to the tree: as the root, an item, a key or the value of the last key. */
 static bool place(struct yaml_reader *r, struct yaml_value *v, unsigned line)
 {
     struct level *top;
@@ -408,7 +408,7 @@ static bool place(struct yaml_reader *r, struct yaml_value *v, unsigned line)
     top = &r->levels[r->depth - 1];
     if (wants_key(r)) {
         if (!v->text)
-            return fail(r->error, line, "a list or map can't be a key");
+            return fail(r->error, line, "a list or map cannot be a key");
         top->key = v;
         return true;
     }
@@ -463,10 +463,10 @@ static bool on_alias(struct yaml_reader *r, const yaml_event_t *event)
         if (strcmp(r->anchors[i - 1].name, name) == 0)
             v = r->anchors[i - 1].value;
     if (!v)
-        return fail(r->error, line, "the alias %.100s has no anchor", name);
+        return fail(r->error, line, "undefined alias %.100s", name);
     for (int i = 0; i < r->depth; i++)
         if (r->levels[i].value == v)
-            return fail(r->error, line, "the alias %.100s is a part of itself", name);
+            return fail(r->error, line, "recursive alias %.100s", name);
     return place(r, (struct yaml_value *)v, line);
 }
 
@@ -480,9 +480,9 @@ static bool on_start(struct yaml_reader *r, const yaml_event_t *event, enum yaml
     if (!v)
         return false;
     if (tag && !implicit && strcmp((const char *)tag, is_map ? YAML_MAP_TAG : YAML_SEQ_TAG) != 0)
-        return fail(r->error, v->line, "the tag %.100s is not understood", (const char *)tag);
+        return fail(r->error, v->line, "the tag %.100s is not supported", (const char *)tag);
     if (r->depth == MAX_DEPTH)
-        return fail(r->error, v->line, "more than %d levels", MAX_DEPTH);
+        return fail(r->error, v->line, "nested deeper than %d levels", MAX_DEPTH);
     if (!remember_anchor(r, is_map ? event->data.mapping_start.anchor : event->data.sequence_start.anchor,
                          v) ||
         !place(r, v, v->line))
@@ -496,7 +496,7 @@ static bool same_key(const struct yaml_value *a, const struct yaml_value *b)
     return a->kind == b->kind && a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
 }
 
-/* Of equal keys the last one's value counts, at the place of the first: what a Python dict makes of them. */
+/* Removes duplicate keys as a Python dict does: the last value at the first position. */
 static void drop_equal_keys(struct yaml_reader *r, const struct level *level)
 {
     struct yaml_item **table, *before = NULL;
@@ -508,7 +508,7 @@ static void drop_equal_keys(struct yaml_reader *r, const struct level *level)
         size *= 2;
     table = arena_alloc(&r->arena, size * sizeof(struct yaml_item *));
     memset(table, 0, size * sizeof(struct yaml_item *));
-    /* the items are this reader's own, const only for those who get them */
+    /* the reader owns the items, which are const only for its users */
     for (struct yaml_item *item = (struct yaml_item *)level->value->first; item;
          item = (struct yaml_item *)item->next) {
         size_t slot = XXH3_64bits(item->key->text, item->key->len) & (size - 1);
@@ -552,7 +552,7 @@ static bool on_event(struct yaml_reader *r, const yaml_event_t *event)
     }
 }
 
-/* libyaml says why it gave up: with a mark, or, of bytes that are no text, with their offset. */
+/* libyaml reports an error with a mark or, for invalid bytes, with their offset. */
 static void parser_error(const yaml_parser_t *parser, const char *text, size_t len, struct yaml_error *e)
 {
     unsigned line = (unsigned)parser->problem_mark.line + 1;
@@ -563,7 +563,7 @@ static void parser_error(const yaml_parser_t *parser, const char *text, size_t l
             line += text[i] == '\n';
     }
     fail(e, line, "%s%s%s", parser->context ? parser->context : "", parser->context ? ": " : "",
-         parser->problem ? parser->problem : "no YAML");
+         parser->problem ? parser->problem : "not YAML");
 }
 
 static bool has_mark(const char *text, size_t len, const char *mark)
@@ -571,14 +571,13 @@ static bool has_mark(const char *text, size_t len, const char *mark)
     return len >= strlen(mark) && memcmp(text, mark, strlen(mark)) == 0;
 }
 
-/* Steps over a byte order mark. libyaml would read UTF-16 too; MLflow, which decodes the file as UTF-8
- * before, would not. */
+/* Skips a byte order mark. libyaml would read UTF-16 too, but MLflow decodes the file as UTF-8 first. */
 static bool skip_mark(const char **text, size_t *len, struct yaml_error *e)
 {
     static const char utf8[] = "\xef\xbb\xbf";
 
     if (has_mark(*text, *len, "\xff\xfe") || has_mark(*text, *len, "\xfe\xff"))
-        return fail(e, 1, "the text is UTF-16, where MLflow reads UTF-8");
+        return fail(e, 1, "the text is UTF-16, but MLflow reads UTF-8");
     if (has_mark(*text, *len, utf8)) {
         *text += sizeof utf8 - 1;
         *len -= sizeof utf8 - 1;
@@ -616,7 +615,7 @@ const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, siz
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     while (good && !end) {
         if (!yaml_parser_parse(&parser, &event)) {
-            if (parser.error == YAML_MEMORY_ERROR || parser.error == YAML_NO_ERROR) /* some say nothing */
+            if (parser.error == YAML_MEMORY_ERROR || parser.error == YAML_NO_ERROR) /* some have no message */
                 xnomem("");
             parser_error(&parser, text, len, e);
             good = false;
@@ -685,11 +684,11 @@ static bool scalar_to_json(const struct yaml_value *v, struct buf *out, struct y
         json_quote_ascii(v->text, v->len, out);
         return true;
     default:
-        return fail(e, v->line, "%s can't be written as JSON", yaml_kind_name(v->kind));
+        return fail(e, v->line, "%s cannot be written as JSON", yaml_kind_name(v->kind));
     }
 }
 
-/* Keys of JSON are text: json.dumps writes what is none as the JSON of it, in quotes. */
+/* Keys in JSON are text: json.dumps writes other keys as quoted JSON. */
 static bool key_to_json(const struct yaml_value *key, struct buf *out, struct yaml_error *e)
 {
     bool is_text = key->kind == YAML_IS_TEXT;

@@ -14,7 +14,7 @@ struct id_key id_key(unsigned space, const struct value *parts, int n)
     char small[256];
     size_t len = 0;
     const char *data = small;
-    /* Usually one short id: no memory is asked for. */
+    /* Usually one short id: allocates nothing. */
     if (n == 1 && value_is_text(&parts[0]) && parts[0].len < sizeof small - 1) {
         small[len++] = (char)space;
         memcpy(small + len, parts[0].s, parts[0].len);

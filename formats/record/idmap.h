@@ -11,7 +11,7 @@ struct id_key {
     uint64_t low, high;
 };
 
-/* The identity of n values in turn, within a space (an experiment and a run of the same id differ). */
+/* The identity of n values within a space (an experiment and a run with the same id differ). */
 struct id_key id_key(unsigned space, const struct value *parts, int n);
 
 struct idmap;

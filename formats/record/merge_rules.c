@@ -13,6 +13,7 @@
     [F_##k##_COUNT] = {MERGE_RULE_NONE, 0}                                                                   \
     }                                                                                                        \
     ;
+#include "common/array.h"
 #include "formats/entities.def"
 
 /* Kinds with a rule for each field: the lines are counted where the kind is an entity. */
@@ -59,7 +60,7 @@ const struct merge_exception merge_exceptions[] = {
     {KIND_##k, MERGE_CASE_MAKER, F_##k##_##f, MERGE_RULE_NONE, F_##k##_##by, NULL, NULL},
 #include "formats/entities.def"
 };
-const int merge_exceptions_count = sizeof merge_exceptions / sizeof *merge_exceptions;
+const int merge_exceptions_count = ARRAY_LENGTH(merge_exceptions);
 
 bool merge_listed(const char *list, const struct value *text)
 {
@@ -82,7 +83,7 @@ static const struct {
 
 const char *merge_natural_key(const char *table)
 {
-    for (size_t i = 0; i < sizeof naturals / sizeof *naturals; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(naturals); i++)
         if (strcmp(naturals[i].table, table) == 0)
             return naturals[i].columns;
     return NULL;
@@ -97,7 +98,7 @@ static const struct {
 
 const char *merge_updated(const char *table)
 {
-    for (size_t i = 0; i < sizeof updates / sizeof *updates; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(updates); i++)
         if (strcmp(updates[i].table, table) == 0)
             return updates[i].column;
     return NULL;
@@ -107,4 +108,4 @@ const struct merge_link merge_links[] = {
 #define LINK(table_, column_, to_) {#table_, #column_, #to_},
 #include "formats/entities.def"
 };
-const int merge_links_count = sizeof merge_links / sizeof *merge_links;
+const int merge_links_count = ARRAY_LENGTH(merge_links);

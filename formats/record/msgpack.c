@@ -1,3 +1,4 @@
+/* Packs and unpacks single values by msgpack-c. */
 #include "formats/record/msgpack.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* The tables of kinds and fields, expanded from entities.def, and what is derived from them. */
 #include "formats/record/record.h"
 
 #include <stdio.h>
@@ -5,7 +6,7 @@
 
 #include "common/printable.h"
 
-/* The words that entities.def uses for flags. */
+/* The flags as entities.def spells them. */
 enum {
     K = FIELD_K,
     R = FIELD_R,
@@ -184,7 +185,7 @@ bool record_validate(const struct record *r, struct err *e)
             if (f->flags & FIELD_R)
                 return invalid(r, e, f->name, "is missing", "");
         } else if (v->type == VALUE_ALIEN) {
-            return invalid(r, e, f->name, "is against its column's type", "");
+            return invalid(r, e, f->name, "has a value of the wrong type", "");
         } else if (!fits(v, f->type)) {
             char what[64];
             snprintf(what, sizeof what, "must be %s, not ", field_type_word(f->type));
@@ -194,7 +195,7 @@ bool record_validate(const struct record *r, struct err *e)
     return true;
 }
 
-/* -- names for people */
+/* -- names for messages */
 
 static void describe_text(const struct value *v, struct buf *out)
 {
@@ -230,7 +231,7 @@ void value_describe(const struct value *v, struct buf *out)
         break;
     case VALUE_ALIEN:
         describe_text(v, out);
-        buf_adds(out, " (against its column's type)");
+        buf_adds(out, " (not of its column's type)");
         break;
     case VALUE_MAP:
         buf_addf(out, "a map of %u bytes", v->len);
@@ -238,7 +239,7 @@ void value_describe(const struct value *v, struct buf *out)
     }
 }
 
-/* The first field that has one of the flags; NULL when there is none. */
+/* The first field with one of the flags; NULL if there is none. */
 static const struct value *flagged(const struct record *r, unsigned flag)
 {
     for (int i = 0; i < r->kind->n_fields; i++)

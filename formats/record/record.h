@@ -1,7 +1,7 @@
-/* A record: its kind's descriptor and its values. Kinds and fields come from entities.def.
+/* A record: the descriptor of its kind and its values. Kinds and fields come from entities.def.
  *
- * Memory: a record owns nothing. Who gives a record out (reader, fetch) says how long its strings live; for
- * readers it is one rule: a record and its strings live until the next record is asked for. */
+ * Memory: a record owns nothing. Its producer (reader, fetch) documents how long its strings live; for
+ * readers the rule is: a record and its strings live until the next one is read. */
 #ifndef FORMATS_RECORD_H
 #define FORMATS_RECORD_H
 
@@ -15,7 +15,7 @@ enum kind {
     KIND_COUNT
 };
 
-/* F_<kind>_<field>: place of a field in its record; F_<kind>_COUNT: number of fields. */
+/* F_<kind>_<field>: index of a field in its record; F_<kind>_COUNT: number of fields. */
 #define KIND(kind, plural, singular, owner, table, since, report_rank, traits) enum {
 #define FIELD(kind, field, type, flags, column, since, until, codec)           F_##kind##_##field,
 #define END(kind)                                                                                            \
@@ -66,7 +66,7 @@ struct field_desc {
     unsigned name_len; /* bytes of name */
 };
 
-struct const_desc { /* a column with one text in all rows of the kind */
+struct const_desc { /* a column with one constant text in all rows of the kind */
     const char *column;
     const char *text;
 };
@@ -82,9 +82,9 @@ struct kind_desc {
     const char *name;     /* on the wire */
     const char *plural;   /* in reports */
     const char *singular; /* in messages */
-    const char *owner;    /* what the first key field names; "" for entities of their own */
+    const char *owner;    /* what the first key field names; "" for top-level entities */
     const char *table;    /* "" for framing */
-    int since;            /* rev of the revision that makes the table */
+    int since;            /* rev of the revision that creates the table */
     int report_rank;      /* place in reports */
     unsigned traits;      /* enum kind_trait */
     const struct field_desc *fields;
@@ -103,11 +103,11 @@ struct record {
 /* All values NULL. */
 void record_init(struct record *r, enum kind kind);
 
-/* By name; NULL and -1 when there is none. */
+/* By name; NULL or -1 if there is none. */
 const struct kind_desc *kind_by_name(const char *name, size_t len);
 int field_by_name(const struct kind_desc *kind, const char *name, size_t len);
 
-/* True for kinds that are rows of a database (not header, trailer, skipped). */
+/* Whether records of the kind are rows of a database (not header, trailer, skipped). */
 bool kind_is_entity(const struct kind_desc *kind);
 
 static inline bool kind_has_trait(enum kind kind, enum kind_trait trait)
@@ -115,7 +115,7 @@ static inline bool kind_has_trait(enum kind kind, enum kind_trait trait)
     return kinds[kind].traits & trait;
 }
 
-/* The workspace of a record, "default" where it names none or its kind has none. */
+/* The workspace of a record; "default" if it names none or its kind has none. */
 struct value record_workspace(const struct record *r);
 
 /* How much of an entity a delta sends. */
@@ -129,15 +129,15 @@ enum record_part record_part(const struct record *r);
 /* Marks r, of a kind that has such a mark; not PART_INVALID. */
 void record_set_part(struct record *r, enum record_part part);
 
-/* Checks required fields and types (BIN is accepted where text is expected). false with e filled: where is
- * the record. */
+/* Checks required fields and types (BIN is accepted as text). false with e filled, `where` naming the
+ * record. */
 bool record_validate(const struct record *r, struct err *e);
 
-/* "Run abc123", "Metric 'loss' in run xyz789", "Model version '3' in registered model m": the name of an
- * entity in reports and messages. Bytes that are not printable UTF-8 are shown as \xNN. Appended to out. */
+/* "Run abc123", "Metric 'loss' in run xyz789", "Model version '3' in registered model m": appends the name of
+ * an entity for reports and messages. Unprintable bytes are shown as \xNN. */
 void record_describe(const struct record *r, struct buf *out);
-/* The value as reports show it: None, numbers by Python's repr, text bare, cut after VALUE_SHOWN_BYTES.
- * Appended to out. */
+/* Appends a value for reports: None, numbers as Python's repr(), text unquoted and truncated to
+ * VALUE_SHOWN_BYTES. */
 enum { VALUE_SHOWN_BYTES = 64 << 10 };
 void value_describe(const struct value *v, struct buf *out);
 

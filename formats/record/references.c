@@ -1,3 +1,4 @@
+/* Finds references in records by their flags, and checks those of a stream. */
 #include "formats/record/references.h"
 
 #include <stdlib.h>
@@ -18,8 +19,8 @@ bool ref_is_hard(const struct kind_desc *kind, int field)
     const struct field_desc *f = &kind->fields[field];
     if (!(f->flags & REF_FLAGS) || field == ref_own_field(kind))
         return false;
-    if (f->flags & FIELD_K) /* the owner is named by the first field of the key; a model's metric also belongs
-                               to a run */
+    if (f->flags & FIELD_K) /* the first field of the key names the owner; a model's metric also belongs to a
+                               run */
         return kind->owner[0] != '\0' && (field == 0 || f->flags & FIELD_RUN);
     return (f->flags & FIELD_R) != 0;
 }
@@ -85,24 +86,24 @@ void ref_map_list(const struct value *list, bool (*map)(void *arg, const struct 
     }
 }
 
-/* -- the check of a stream */
+/* -- checking a stream */
 
-/* Of entities that are missing this many are told by name. */
-enum { MAX_TOLD = 1000 };
+/* This many missing and this many duplicate entities are reported by name. */
+enum { MAX_REPORTED = 1000 };
 
-struct missing {
+/* An entity that is missing or duplicate. */
+struct finding {
     struct id_key key;
     const char *where, *what;
 };
 
 struct ref_check {
-    struct idmap *seen;   /* entity -> the last segment that gave it */
-    struct idmap *wanted; /* named before it was seen -> 1 */
+    struct idmap *seen;   /* entity -> the last segment that has it */
+    struct idmap *wanted; /* referred to before it was seen -> 1 */
     struct arena text;
-    struct missing *told; /* of wanted */
-    struct missing *twice;
-    size_t n_told, n_twice;
-    uint64_t segment, twice_in_all;
+    struct finding *missing, *duplicate;
+    size_t n_missing, n_duplicate;
+    uint64_t segment, duplicates;
     bool delta;
 };
 
@@ -129,17 +130,20 @@ bool ref_check_has_delta(const struct ref_check *c)
     return c->delta;
 }
 
-static struct missing note(struct ref_check *c, const struct record *r, int f, const char *fmt)
+/* what: "<before>run r1<after>". */
+static struct finding note(struct ref_check *c, const struct record *r, int f, const char *before,
+                           const char *after)
 {
-    struct missing m = {.key = ref_key(r, f)};
+    struct finding m = {.key = ref_key(r, f)};
     struct buf text = {0};
     record_describe(r, &text);
     m.where = arena_strndup(&c->text, buf_str(&text), text.len);
     buf_reset(&text);
+    buf_adds(&text, before);
     buf_adds(&text, ref_word(r->kind->fields[f].flags));
     buf_addc(&text, ' ');
     value_describe(&r->v[f], &text);
-    buf_adds(&text, fmt);
+    buf_adds(&text, after);
     m.what = arena_strndup(&c->text, buf_str(&text), text.len);
     buf_free(&text);
     return m;
@@ -151,10 +155,10 @@ static void add_entity(struct ref_check *c, const struct record *r, int f)
     uint64_t segment;
     bool known = idmap_get(c->seen, key, &segment);
     if (known && (r->kind->kind != KIND_experiment || segment == c->segment)) {
-        c->twice_in_all++;
-        if (c->n_twice < MAX_TOLD) {
-            c->twice = xrealloc(c->twice, (c->n_twice + 1) * sizeof *c->twice);
-            c->twice[c->n_twice++] = note(c, r, f, " is given twice");
+        c->duplicates++;
+        if (c->n_duplicate < MAX_REPORTED) {
+            c->duplicate = xrealloc(c->duplicate, (c->n_duplicate + 1) * sizeof *c->duplicate);
+            c->duplicate[c->n_duplicate++] = note(c, r, f, "duplicate ", "");
         }
     }
     idmap_set(c->seen, key, c->segment);
@@ -163,10 +167,10 @@ static void add_entity(struct ref_check *c, const struct record *r, int f)
 static void add_reference(struct ref_check *c, const struct record *r, int f)
 {
     struct id_key key = ref_key(r, f);
-    if (idmap_get(c->seen, key, NULL) || !idmap_add(c->wanted, key, 1) || c->n_told == MAX_TOLD)
+    if (idmap_get(c->seen, key, NULL) || !idmap_add(c->wanted, key, 1) || c->n_missing == MAX_REPORTED)
         return;
-    c->told = xrealloc(c->told, (c->n_told + 1) * sizeof *c->told);
-    c->told[c->n_told++] = note(c, r, f, " is not in the stream");
+    c->missing = xrealloc(c->missing, (c->n_missing + 1) * sizeof *c->missing);
+    c->missing[c->n_missing++] = note(c, r, f, "", " is not in the stream");
 }
 
 void ref_check_add(struct ref_check *c, const struct record *r)
@@ -181,14 +185,14 @@ void ref_check_add(struct ref_check *c, const struct record *r)
 
 uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, const char *what))
 {
-    uint64_t n = c->twice_in_all;
-    for (size_t i = 0; i < c->n_twice; i++)
-        report(c->twice[i].where, c->twice[i].what);
+    uint64_t n = c->duplicates;
+    for (size_t i = 0; i < c->n_duplicate; i++)
+        report(c->duplicate[i].where, c->duplicate[i].what);
     if (c->delta)
         return n;
-    for (size_t i = 0; i < c->n_told; i++)
-        if (!idmap_get(c->seen, c->told[i].key, NULL))
-            report(c->told[i].where, c->told[i].what);
+    for (size_t i = 0; i < c->n_missing; i++)
+        if (!idmap_get(c->seen, c->missing[i].key, NULL))
+            report(c->missing[i].where, c->missing[i].what);
     for (uint64_t i = 0; i < idmap_len(c->wanted); i++)
         n += !idmap_get(c->seen, idmap_key(c->wanted, i), NULL);
     return n;
@@ -206,7 +210,7 @@ void ref_check_free(struct ref_check *c)
     idmap_free(c->seen);
     idmap_free(c->wanted);
     arena_free(&c->text);
-    free(c->told);
-    free(c->twice);
+    free(c->missing);
+    free(c->duplicate);
     free(c);
 }

@@ -1,3 +1,4 @@
+/* Finds and changes references in rows of kind `row`. */
 #include "formats/record/row_references.h"
 
 #include <inttypes.h>
@@ -28,7 +29,7 @@ void row_editor_free(struct row_editor *ed)
     free(ed);
 }
 
-/* Visits one value. -1: the visitor failed, 1: it was changed, 0: it was not. */
+/* Visits one value. Returns -1: the visitor failed, 1: the value was changed, 0: it was not. */
 static int visit_value(struct value *v, unsigned flags, row_visitor *visit, void *arg, struct err *e)
 {
     char digits[24];
@@ -50,7 +51,7 @@ static int visit_value(struct value *v, unsigned flags, row_visitor *visit, void
         return 1;
     }
     if (!value_parse_int(text.s, text.len, &number)) {
-        err_set(e, NULL, "the new id is no number, and the table wants one");
+        err_set(e, NULL, "the new id is not a number, as the table requires");
         return -1;
     }
     *v = value_int(number);
@@ -115,7 +116,7 @@ struct id_key row_identity(struct row_editor *ed, const struct record *r)
     return id;
 }
 
-/* The values of the columns by which the rows of child name their parent. */
+/* The identity of the columns by which the rows of child refer to their parent. */
 static struct id_key link_key(const struct row_table *child, const struct row_entry *entries, int n)
 {
     struct value parts[ROW_MAX_COLUMNS];

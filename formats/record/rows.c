@@ -1,11 +1,13 @@
+/* The table of tables without a kind, expanded from entities.def, and the maps of their values. */
 #include "formats/record/rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "formats/record/msgpack.h"
 
-/* The words that entities.def uses for flags. */
+/* The flags as entities.def spells them. */
 enum {
     EXP = FIELD_EXP,
     RUN = FIELD_RUN,
@@ -25,13 +27,13 @@ const struct row_table row_tables[] = {
 #define TABLE(table_, key_, parent_, link_, flags_) {#table_, key_, parent_, link_, flags_},
 #include "formats/entities.def"
 };
-const int row_tables_count = sizeof row_tables / sizeof *row_tables;
+const int row_tables_count = ARRAY_LENGTH(row_tables);
 
 const struct row_ref row_refs[] = {
 #define REF(table_, column_, flags_, by_, text_) {#table_, #column_, flags_, by_, text_},
 #include "formats/entities.def"
 };
-const int row_refs_count = sizeof row_refs / sizeof *row_refs;
+const int row_refs_count = ARRAY_LENGTH(row_refs);
 
 static bool text_is(const char *s, size_t len, const char *wanted)
 {
@@ -124,7 +126,7 @@ int row_decode(struct row_decoder *d, const struct record *r, const struct row_e
     msgpack_zone_clear(&d->zone);
     if (!unpack_object(map->s, map->len, &d->zone, &d->root) || d->root.type != MSGPACK_OBJECT_MAP ||
         d->root.via.map.size > ROW_MAX_COLUMNS) {
-        err_set(e, where, "its values are no map of at most %d columns", ROW_MAX_COLUMNS);
+        err_set(e, where, "its values are not a map of at most %d columns", ROW_MAX_COLUMNS);
         return -1;
     }
     const msgpack_object_map *m = &d->root.via.map;
@@ -134,8 +136,7 @@ int row_decode(struct row_decoder *d, const struct record *r, const struct row_e
         d->entries[i].column_len = key->size;
         if (m->ptr[i].key.type == MSGPACK_OBJECT_STR && unpack_scalar(&m->ptr[i].val, &d->entries[i].v))
             continue;
-        err_set(e, where, "column %.*s holds neither a number, a text, bytes nor a boolean", (int)key->size,
-                key->ptr);
+        err_set(e, where, "column %.*s must be a number, text, bytes or a boolean", (int)key->size, key->ptr);
         return -1;
     }
     *out = d->entries;

@@ -1,5 +1,5 @@
-/* Rows of MLflow's tables that are no kind of their own: records of kind `row`. Which tables, their keys and
- * what in them refers to something is listed in entities.def (TABLE, REF). */
+/* Rows of MLflow's tables without a kind of their own: records of kind `row`. Their tables, keys and
+ * references are listed in entities.def (TABLE, REF). */
 #ifndef FORMATS_ROWS_H
 #define FORMATS_ROWS_H
 
@@ -8,25 +8,25 @@
 
 enum row_table_flag {
     ROW_SERVER = 1 << 0,  /* filled by MLflow's server itself */
-    ROW_SECRETS = 1 << 1, /* leaves the database only when asked for */
-    ROW_REST = 1 << 2,    /* a table of kinds: only the rows that are none of them */
+    ROW_SECRETS = 1 << 1, /* dumped only on request */
+    ROW_REST = 1 << 2,    /* a table of kinds: only its rows of none of those kinds */
     ROW_ACTING = 1 << 3,  /* acts by itself: a sync brings it only when asked to */
 };
-/* Beside those of enum field_flag. */
+/* In addition to enum field_flag. */
 enum { ROW_SECRET = 1 << 16 };
 
 struct row_table {
     const char *name;
-    const char *key;    /* columns, split by commas */
+    const char *key;    /* comma-separated columns */
     const char *parent; /* "" for none */
-    const char *link;   /* columns, split by commas */
+    const char *link;   /* comma-separated columns */
     unsigned flags;
 };
 
 struct row_ref {
     const char *table, *column;
     unsigned flags;        /* FIELD_EXP … FIELD_WS, ROW_SECRET */
-    const char *by, *text; /* in rows whose column `by` holds text; "": in all */
+    const char *by, *text; /* only in rows with this text in column `by`; "": in all */
 };
 
 extern const struct row_table row_tables[]; /* parents before their children */
@@ -34,9 +34,9 @@ extern const int row_tables_count;
 extern const struct row_ref row_refs[]; /* by table */
 extern const int row_refs_count;
 
-/* NULL when there is none. */
+/* NULL if there is none. */
 const struct row_table *row_table_by_name(const char *name, size_t len);
-/* The table of a record of kind row; NULL when it is not known. */
+/* The table of a record of kind row; NULL if it is unknown. */
 const struct row_table *row_table_of(const struct record *r);
 
 /* -- values: a map of columns. */
@@ -49,29 +49,30 @@ struct row_entry {
     struct value v;
 };
 
-/* Appends the map of the entries that are not null. */
+/* Appends the map of the non-null entries. */
 void row_encode(const struct row_entry *entries, int n, struct buf *out);
 
 struct row_decoder;
 struct row_decoder *row_decoder_new(void);
-/* The entries of a record's values, which live until the next call with the same d (texts as long as the
- * record). Returns their number, -1 with e filled when a value is no scalar or there are too many. */
+/* Decodes a record's values into entries, which live until the next call with the same d (texts as long as
+ * the record). Returns their number, or -1 with e filled if a value is not a scalar or there are too many. */
 int row_decode(struct row_decoder *d, const struct record *r, const struct row_entry **out, struct err *e);
 void row_decoder_free(struct row_decoder *d); /* NULL is fine */
-/* By column; NULL when there is none. */
+/* By column; NULL if there is none. */
 const struct row_entry *row_entry_find(const struct row_entry *entries, int n, const char *column,
                                        size_t len);
 
-/* Walks a list of columns split by commas (struct row_table's): the next one's length, 0 at the end. */
+/* Iterates over a comma-separated list of columns (of struct row_table): returns the length of the next one,
+ * 0 at the end. */
 size_t row_next_column(const char **list);
-/* Appends the sort key of the table's key columns: equal for equal keys, in the order in which rows_next
- * (formats/database/row_cursor.h) gives them. */
+/* Appends the sort key of the table's key columns: equal for equal keys, in the order of rows_next
+ * (formats/database/row_cursor.h). */
 void row_key(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
 /* Appends "spans (trace_id=tr-1, span_id=2)". */
 void row_describe(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
-/* Appends the name of a record for messages: that of record_describe(), of a row with its key. Uses d. */
+/* Appends the name of a record for messages: that of record_describe(), or of a row with its key. Uses d. */
 void row_record_describe(struct row_decoder *d, const struct record *r, struct buf *out);
-/* True when the column holds a secret, or what refers to one. */
+/* Whether the column holds a secret or a reference to one. */
 bool row_is_secret(const struct row_table *t, const char *column, size_t len);
 
 #endif

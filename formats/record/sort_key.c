@@ -1,3 +1,4 @@
+/* Builds the sort key of a record. */
 #include "formats/record/sort_key.h"
 
 #include <math.h>

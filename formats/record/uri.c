@@ -1,3 +1,4 @@
+/* Reads artifact URIs byte by byte, in all their forms. */
 #include "formats/record/uri.h"
 
 #include <ctype.h>
@@ -26,7 +27,7 @@ struct uri uri_of(const char *s, size_t len)
             u.p += 11;
         else if (uri_starts(&u, "///") || (uri_starts(&u, "//") && has_drive(u.p + 2, u.end)))
             u.p += 2;
-        else if (uri_starts(&u, "//")) /* a file of another host: compared as it is */
+        else if (uri_starts(&u, "//")) /* a file of another host: compared verbatim */
             return (struct uri){.p = s, .end = s + len};
     } else {
         u.file = uri_starts(&u, "/") || has_drive(u.p, u.end);

@@ -1,3 +1,4 @@
+/* Compares, formats and parses values. */
 #include "formats/record/value.h"
 
 #include <float.h>
@@ -48,7 +49,7 @@ double value_stored_float(double f)
     return f >= DBL_MAX ? DBL_MAX : f <= -DBL_MAX ? -DBL_MAX : f == 0 ? 0.0 : f;
 }
 
-/* -- order: NULL, numbers by value (NaN last, as PostgreSQL has it), bytes */
+/* -- order: NULL, numbers by value (NaN last, as in PostgreSQL), bytes */
 
 enum { RANK_NULL, RANK_NUMBER, RANK_BYTES, RANK_ALIEN };
 
@@ -71,9 +72,8 @@ static int rank_of(const struct value *v)
     return RANK_NULL;
 }
 
-/* A number as it is ordered: the nearest double as ordered bits, what an integer has beyond that double
- * (rounding loses up to 512), and integers before floats where both are equal, so that only equal values of
- * one type compare as equal. */
+/* The sort key of a number: the nearest double as ordered bits, the difference of an integer from that double
+ * (up to 512), and integers before equal floats, so that only equal values of one type compare as equal. */
 struct number_key {
     uint64_t bits;
     int rest;
@@ -187,16 +187,16 @@ bool value_decimal_id(const struct value *v, int64_t *id)
            v->s[0] != '-' && (v->len == 1 || v->s[0] != '0');
 }
 
-/* Writes |f| > 0 with n significant digits as "d.ddde±x" and says whether that reads back as f. */
+/* Writes |f| > 0 with n significant digits as "d.ddde±x"; returns whether that reads back as f. */
 static bool reads_back(double f, int n, char *text, size_t room)
 {
     snprintf(text, room, "%.*e", n - 1, f);
     return strtod(text, NULL) == f;
 }
 
-/* At a power of two the doubles below lie closer than those above, so that the nearest 16 digits may not read
- * back while the next 16 digits do. Adds one to the last digit of "d.ddde±x"; a carry out of the first digit
- * can't be what is looked for. */
+/* At a power of two the doubles below are closer than those above, so that the nearest 16 digits may not read
+ * back although the next 16 digits do. Adds one to the last digit of "d.ddde±x"; a carry out of the first
+ * digit cannot be the result. */
 static bool next_reads_back(double f, char *text)
 {
     char *p = strchr(text, 'e');
@@ -216,7 +216,7 @@ static bool next_reads_back(double f, char *text)
 static void shortest(double f, char text[32])
 {
     int exponent;
-    if (f < 0x1p-1022) { /* subnormal: few digits may do */
+    if (f < 0x1p-1022) { /* subnormal: few digits may suffice */
         int n = 1;
         while (!reads_back(f, n, text, 32))
             n++;
@@ -252,7 +252,7 @@ size_t value_format_float(double f, char out[32])
     int point = atoi(p + 1) + 1; /* digits before the decimal point */
     while (n > 1 && digits[n - 1] == '0')
         n--;
-    if (point > 16 || point < -3) { /* where Python's repr() takes an exponent */
+    if (point > 16 || point < -3) { /* where Python's repr() uses an exponent */
         *o++ = digits[0];
         if (n > 1)
             o += sprintf(o, ".%.*s", n - 1, digits + 1);

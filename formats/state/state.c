@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "common/array.h"
 #include "common/file.h"
 #include "common/io.h"
 
@@ -151,7 +152,7 @@ static const struct {
     {KIND_experiment, 'e'},       {KIND_run, 'r'}, {KIND_trace, 't'}, {KIND_logged_model, 'l'},
     {KIND_registered_model, 'm'}, {KIND_row, 'd'},
 };
-enum { N_UNIT_KINDS = sizeof unit_kinds / sizeof unit_kinds[0] };
+enum { N_UNIT_KINDS = ARRAY_LENGTH(unit_kinds) };
 
 void state_encode_unit(struct buf *out, const struct state_unit *u)
 {

@@ -1,3 +1,4 @@
+/* Converts a record to a JSON line and back. */
 #include "formats/stream/json.h"
 
 #include <jansson.h>
@@ -8,17 +9,18 @@
 #include <string.h>
 
 #include "common/arena.h"
+#include "common/array.h"
 #include "formats/record/msgpack.h"
 #include "formats/stream/wire_record.h"
 
-/* jq and JavaScript keep integers exact below this. */
+/* jq and JavaScript represent smaller integers exactly. */
 #define EXACT_INT (INT64_C(1) << 53)
 
 static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* -- record -> line */
 
-/* A JSON string, raw UTF-8 but for what must be escaped. */
+/* A JSON string, raw UTF-8 except for required escapes. */
 static void quote(const char *s, size_t len, struct buf *out)
 {
     static const char *const escapes[] = {
@@ -86,7 +88,7 @@ static void write_bytes(const char *s, size_t len, struct buf *out)
 static bool is_tag(const char *s, size_t len)
 {
     static const char *const tags[] = {"$float", "$int", "$bytes", "$map"};
-    for (size_t i = 0; i < sizeof tags / sizeof tags[0]; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(tags); i++)
         if (strlen(tags[i]) == len && memcmp(tags[i], s, len) == 0)
             return true;
     return false;
@@ -110,7 +112,7 @@ static void write_map(const msgpack_object_map *map, struct buf *out)
     buf_adds(out, lookalike ? "}}" : "}");
 }
 
-/* A part of a map value, where nothing is declared. */
+/* A part of a map value, which has no declared types. */
 static void write_object(const msgpack_object *o, struct buf *out)
 {
     switch (o->type) {
@@ -144,7 +146,7 @@ static void write_object(const msgpack_object *o, struct buf *out)
         buf_addc(out, ']');
         break;
     case MSGPACK_OBJECT_NIL:
-    case MSGPACK_OBJECT_EXT: /* is never in a record */
+    case MSGPACK_OBJECT_EXT: /* never in a record */
         buf_adds(out, "null");
         break;
     }
@@ -209,7 +211,7 @@ void json_write(const struct record *r, struct buf *out)
 
 struct json_reader {
     json_t *root;      /* of the last line */
-    struct arena made; /* bytes and maps of the last line */
+    struct arena made; /* decoded decoded bytes and maps of the last line */
 };
 
 struct json_reader *json_reader_new(void)
@@ -232,7 +234,7 @@ static int base64_digit(char c)
     return p ? (int)(p - base64) : -1;
 }
 
-/* Strict: padded, no blanks, no stray bits. out has room for len / 4 * 3 bytes. */
+/* Strict: padded, no blanks, no stray bits. out has len / 4 * 3 bytes. */
 static bool decode_base64(const char *s, size_t len, char *out, size_t *out_len)
 {
     *out_len = 0;
@@ -278,16 +280,16 @@ static bool read_tagged(struct json_reader *j, const char *tag, const json_t *co
     const char *s = json_string_value(content);
     size_t len = json_string_length(content), n;
     if (!s)
-        return err_set(e, NULL, "\"%s\" wants a text", tag);
+        return err_set(e, NULL, "\"%s\" must be a string", tag);
     if (strcmp(tag, "$float") == 0) {
         double f;
         if (strlen(s) != len || !parse_float(s, &f))
-            return err_set(e, NULL, "\"$float\": \"%s\" is no float", s);
+            return err_set(e, NULL, "\"$float\": '%s' is not a float", s);
         *v = value_float(f);
     } else if (strcmp(tag, "$int") == 0) {
         int64_t i;
         if (!value_parse_int(s, len, &i))
-            return err_set(e, NULL, "\"$int\": \"%s\" is no 64-bit integer", s);
+            return err_set(e, NULL, "\"$int\": '%s' is not a 64-bit integer", s);
         *v = value_int(i);
     } else {
         char *bytes = arena_alloc(&j->made, len / 4 * 3 + 1);
@@ -298,7 +300,7 @@ static bool read_tagged(struct json_reader *j, const char *tag, const json_t *co
     return true;
 }
 
-/* The tag of {"$…": …} and what it holds; NULL for other objects. */
+/* The tag of {"$…": …} and its value; NULL for other objects. */
 static const char *tag_of(json_t *o, json_t **content)
 {
     void *it = json_object_size(o) == 1 ? json_object_iter(o) : NULL;
@@ -308,13 +310,13 @@ static const char *tag_of(json_t *o, json_t **content)
     return json_object_iter_key(it);
 }
 
-/* A number as an integer. jansson reads all numbers as doubles here, since jq may write a float without a
+/* Reads a number as an integer. All numbers are parsed as doubles here, since jq may write a float without a
  * fraction. */
 static bool exact_int(const json_t *o, int64_t *i, struct err *e)
 {
     double f = json_real_value(o);
     if (f != floor(f))
-        return err_set(e, NULL, "a number with a fraction where an integer must be");
+        return err_set(e, NULL, "must be an integer, not a number with a fraction");
     if (fabs(f) >= (double)EXACT_INT) {
         err_set(e, NULL, "an integer of 2^53 or more, which jq rounds");
         return err_hint(e, "write it as {\"$int\":\"...\"}");
@@ -338,7 +340,7 @@ static bool pack_map(struct json_reader *j, msgpack_packer *pk, json_t *o, int d
     return true;
 }
 
-/* Appends a part of a map value. depth: open maps and arrays around it, the record among them. */
+/* Appends a part of a map value. depth: the number of enclosing maps and arrays, including the record. */
 static bool pack_part(struct json_reader *j, msgpack_packer *pk, json_t *o, int depth, struct err *e)
 {
     struct value v;
@@ -359,7 +361,7 @@ static bool pack_part(struct json_reader *j, msgpack_packer *pk, json_t *o, int 
     case JSON_REAL:
     case JSON_INTEGER:
         if (!exact_int(o, &v.i, e))
-            return e->hint[0] ? false : err_hint(e, "in a map a float is {\"$float\":\"...\"}");
+            return e->hint[0] ? false : err_hint(e, "a float in a map must be {\"$float\":\"...\"}");
         return msgpack_pack_int64(pk, v.i) == 0;
     case JSON_ARRAY:
         msgpack_pack_array(pk, json_array_size(o));
@@ -373,12 +375,12 @@ static bool pack_part(struct json_reader *j, msgpack_packer *pk, json_t *o, int 
     tag = tag_of(o, &content);
     if (tag && strcmp(tag, "$map") == 0)
         return json_is_object(content) ? pack_map(j, pk, content, depth, e)
-                                       : err_set(e, NULL, "\"$map\" wants an object");
+                                       : err_set(e, NULL, "\"$map\" must be an object");
     if (!tag)
         return pack_map(j, pk, o, depth, e);
     if (!read_tagged(j, tag, content, &v, e))
         return false;
-    if (value_is_text(&v)) /* no text is expected here: bytes stay bytes, whatever they hold */
+    if (value_is_text(&v)) /* not a text field: bytes remain bytes, even if they are UTF-8 */
         v.type = VALUE_BIN;
     pack_value(pk, &v);
     return true;
@@ -427,7 +429,7 @@ static bool read_value(struct json_reader *j, const struct field_desc *f, json_t
     case JSON_INTEGER:
         return read_number(f, o, v, e);
     case JSON_ARRAY:
-        return err_set(e, NULL, "an array where no array can be");
+        return err_set(e, NULL, "unexpected array");
     case JSON_OBJECT:
         break;
     }
@@ -435,7 +437,7 @@ static bool read_value(struct json_reader *j, const struct field_desc *f, json_t
     if (f->type == FIELD_MAP && (!tag || strcmp(tag, "$map") == 0))
         return read_map(j, o, v, e);
     if (!tag || strcmp(tag, "$map") == 0)
-        return err_set(e, NULL, "an object where no object can be");
+        return err_set(e, NULL, "unexpected object");
     return read_tagged(j, tag, content, v, e);
 }
 
@@ -459,7 +461,7 @@ static bool read_fields(struct json_reader *j, struct record *out, struct err *e
     return true;
 }
 
-/* jansson takes what it cannot allocate for malformed. */
+/* jansson reports a failed allocation as malformed input. */
 static void use_xmalloc(void)
 {
     json_set_alloc_funcs(xmalloc, free);
@@ -532,7 +534,7 @@ bool json_read(struct json_reader *j, const char *line, size_t len, struct recor
         return err_set(e, NULL, "not a JSON object");
     const json_t *name = json_object_get(j->root, "kind");
     if (!json_is_string(name))
-        return err_set(e, NULL, "there is no \"kind\"");
+        return err_set(e, NULL, "missing \"kind\"");
     const struct kind_desc *kind = kind_by_name(json_string_value(name), json_string_length(name));
     if (!kind)
         return err_set(e, NULL, "unknown kind '%s'", json_string_value(name));

@@ -1,3 +1,4 @@
+/* Reads and writes the JSON view of a stream. */
 #include "formats/stream/jsonl.h"
 
 #include <inttypes.h>
@@ -7,7 +8,7 @@
 
 #include "formats/stream/json.h"
 
-/* A record of WIRE_MAX_RECORD bytes, each of them written as \u00XX. */
+/* A record of WIRE_MAX_RECORD bytes, each written as \u00XX. */
 #define MAX_LINE (WIRE_MAX_RECORD * 6)
 
 /* -- reading */
@@ -16,15 +17,15 @@ struct jsonl_reader {
     struct io_reader io;
     struct json_reader *json;
     struct wire_writer
-        *sum; /* writes nothing: the counts and checksum of the segment's records as a stream has them */
+        *sum; /* writes nothing: computes the counts and checksum that the segment has in a stream */
     struct wire_header header;
     struct record rec;
-    uint64_t line;  /* of rec, from 1 */
+    uint64_t line;  /* line of rec, counting from 1 */
     size_t current; /* bytes of the line, unconsumed */
     uint64_t segments;
     bool reseal;
     bool in_segment;
-    bool held; /* rec is a header that waits until the segment before it is closed */
+    bool held; /* rec is a header, held back until the preceding segment is closed */
 };
 
 struct jsonl_reader *jsonl_reader_new(int fd, const char *name, bool reseal)
@@ -64,8 +65,8 @@ static enum wire_event fail(const struct jsonl_reader *r, struct err *e, const c
     return WIRE_ERROR;
 }
 
-/* Sees to it that a whole line lies at io.data, r->current bytes with its newline. 1: it does, 0: end of
- * file, -1: error. */
+/* Ensures that a whole line is at io.data, r->current bytes including the newline. Returns 1, 0: end of file,
+ * -1: error. */
 static int next_line(struct jsonl_reader *r, struct err *e)
 {
     size_t searched = 0;
@@ -99,7 +100,7 @@ static bool is_blank(const char *s, size_t len)
     return true;
 }
 
-/* The next line that is not blank, as r->rec. As next_line. */
+/* Reads the next non-blank line into r->rec; returns like next_line. */
 static int next_record(struct jsonl_reader *r, struct err *e)
 {
     struct err inner;
@@ -128,8 +129,8 @@ static enum wire_event take_header(struct jsonl_reader *r, struct err *e)
 static enum wire_event take_end(struct jsonl_reader *r, struct err *e)
 {
     if (r->in_segment && !r->reseal)
-        return fail(r, e, "the trailer line is missing: the stream was cut, or edited",
-                    "if you cut it yourself, --reseal makes a new one");
+        return fail(r, e, "the trailer line is missing: the stream was truncated or edited",
+                    "if you removed it, --reseal writes a new one");
     if (r->in_segment) {
         r->in_segment = false;
         r->segments++;
@@ -144,7 +145,7 @@ static enum wire_event take_trailer(struct jsonl_reader *r, struct err *e)
 {
     struct err inner;
     if (!r->reseal && !wire_writer_check(r->sum, &r->rec, &inner))
-        return fail(r, e, inner.what, "if you edited the lines, --reseal makes a new trailer");
+        return fail(r, e, inner.what, "if you edited the lines, --reseal writes a new trailer");
     r->in_segment = false;
     r->segments++;
     return WIRE_TRAILER;
@@ -167,12 +168,13 @@ enum wire_event jsonl_next(struct jsonl_reader *r, const struct record **rec, st
         return WIRE_TRAILER;
     }
     if (header && r->in_segment)
-        return fail(r, e, "a header inside of a segment: the trailer line before it is missing",
-                    "if you cut it yourself, --reseal makes a new one");
+        return fail(r, e, "a header within a segment: the trailer line before it is missing",
+                    "if you removed it, --reseal writes a new one");
     if (header)
         return take_header(r, e);
     if (!r->in_segment)
-        return fail(r, e, "a segment begins with a header line", "keep the line whose kind is \"header\"");
+        return fail(r, e, "a segment must begin with a header line",
+                    "keep the line whose kind is \"header\"");
     if (r->rec.kind->kind == KIND_trailer)
         return take_trailer(r, e);
     struct err inner;

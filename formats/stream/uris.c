@@ -1,7 +1,9 @@
+/* Visits the artifact URIs of a record. */
 #include "formats/stream/uris.h"
 
 #include <jansson.h>
 
+#include "common/array.h"
 #include "formats/stream/json.h"
 
 struct visit {
@@ -10,7 +12,7 @@ struct visit {
     void *arg;
 };
 
-/* Fields that hold a URI in some records only. */
+/* Fields that hold a URI only in some records. */
 static const struct conditional {
     enum kind kind;
     int field, by;
@@ -22,14 +24,14 @@ static const struct conditional {
 
 enum {
     MAX_JSON =
-        16 << 20, /* bytes; a longer text is taken for one URI, for parsing takes several times as much */
+        16 << 20, /* bytes; a longer text is taken for one URI, since parsing takes several times its size */
 };
 
-enum { N_CONDITIONALS = sizeof conditionals / sizeof conditionals[0] };
+enum { N_CONDITIONALS = ARRAY_LENGTH(conditionals) };
 
-/* -- JSON texts: the strings in them that are no keys */
+/* -- JSON texts: their strings other than keys */
 
-/* Behind the string that begins at p; NULL when it does not end. */
+/* The end of the string that begins at p; NULL if it is unterminated. */
 static const char *string_end(const char *p, const char *end)
 {
     for (p++; p < end && *p != '"'; p++)
@@ -45,7 +47,7 @@ static bool is_key(const char *p, const char *end)
     return p < end && *p == ':';
 }
 
-/* Appends the string at [p, stop), or what it becomes. */
+/* Appends the string at [p, stop), or its replacement. */
 static bool edit_string(const struct visit *x, const char *p, const char *stop, struct buf *out)
 {
     struct buf new = {0};

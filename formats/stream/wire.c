@@ -1,3 +1,5 @@
+/* Reads and writes record streams: segments, trailers, shards. */
+#include "common/array.h"
 #include "formats/stream/wire_record.h"
 
 #include <inttypes.h>
@@ -20,7 +22,7 @@ enum {
 
 struct wire_writer {
     struct io_writer io;
-    XXH3_state_t *hash; /* of the segment so far */
+    XXH3_state_t *hash; /* hash of the segment so far */
     struct wire_counts counts;
     struct buf scratch;
     struct buf trailer_counts;
@@ -208,7 +210,7 @@ bool wire_header_read(const struct record *rec, struct wire_header *h, struct er
     if (v[F_header_format].type == VALUE_INT && v[F_header_format].i > WIRE_FORMAT_DELTA) {
         err_set(e, NULL, "the stream has format %" PRId64 ", this program reads formats %d and %d",
                 v[F_header_format].i, WIRE_FORMAT, WIRE_FORMAT_DELTA);
-        return err_hint(e, "a newer mlruns-tools wrote it; use that one to read it");
+        return err_hint(e, "it was written by a newer mlruns-tools; use that to read it");
     }
     if (!record_validate(rec, &inner))
         return err_set(e, NULL, "%s: %s", inner.where, inner.what);
@@ -217,14 +219,14 @@ bool wire_header_read(const struct record *rec, struct wire_header *h, struct er
                               .shard = v[F_header_shard].i,
                               .shards = v[F_header_shards].i};
     if (h->format < WIRE_FORMAT || h->minor < 0)
-        return err_set(e, NULL, "no such format: %" PRId64 ".%" PRId64, h->format, h->minor);
+        return err_set(e, NULL, "invalid format: %" PRId64 ".%" PRId64, h->format, h->minor);
     if (h->shards < 1 || h->shards > MAX_SHARDS || h->shard < 0 || h->shard >= h->shards)
-        return err_set(e, NULL, "no such shard: %" PRId64 "/%" PRId64, h->shard, h->shards);
+        return err_set(e, NULL, "invalid shard: %" PRId64 "/%" PRId64, h->shard, h->shards);
     if (!is_hex_id(&v[F_header_source]))
-        return err_set(e, NULL, "the source is not %d hexadecimal digits", SOURCE_DIGITS);
+        return err_set(e, NULL, "the source must be %d hexadecimal digits", SOURCE_DIGITS);
     if (producer->type != VALUE_STR || producer->len > PRODUCER_MAX ||
         memchr(producer->s, '\0', producer->len))
-        return err_set(e, NULL, "the producer is not a text of at most %d bytes", (int)PRODUCER_MAX);
+        return err_set(e, NULL, "the producer must be a text of at most %d bytes", (int)PRODUCER_MAX);
     memcpy(h->source, v[F_header_source].s, SOURCE_DIGITS);
     memcpy(h->producer, producer->s, producer->len);
     return read_state(v, h, e);
@@ -257,31 +259,31 @@ bool wire_refuse_delta(const struct wire_header *h, struct err *e)
     return err_hint(e, "`ml-load --sync` takes it; a dump without --since writes the whole");
 }
 
-/* Compares what a trailer says with what was there. unknown: records of kinds that this program does not
- * know. */
+/* Compares a trailer with the records read. unknown: the number of records of unknown kinds. */
 static bool check_trailer(const struct record *trailer, const struct wire_counts *counts, uint64_t unknown,
                           uint64_t checksum, struct err *e)
 {
     struct value want = trailer->v[F_trailer_checksum];
     const struct value *map = &trailer->v[F_trailer_counts];
-    struct wire_counts said = {0};
-    uint64_t said_unknown = 0;
+    struct wire_counts given = {0};
+    uint64_t given_unknown = 0;
     char hex[17];
-    bool good = wire_decode_counts(map, &said, &said_unknown, e);
-    said.n[KIND_skipped] = (uint64_t)trailer->v[F_trailer_skipped].i;
+    bool good = wire_decode_counts(map, &given, &given_unknown, e);
+    given.n[KIND_skipped] = (uint64_t)trailer->v[F_trailer_skipped].i;
     for (int i = 0; good && i < KIND_COUNT; i++)
-        if (said.n[i] != counts->n[i])
-            good = err_set(e, NULL, "the trailer counts %" PRIu64 " records of kind '%s', there are %" PRIu64,
-                           said.n[i], kinds[i].name, counts->n[i]);
-    if (good && said_unknown != unknown)
+        if (given.n[i] != counts->n[i])
+            good = err_set(e, NULL,
+                           "the trailer counts %" PRIu64 " records of kind '%s', but there are %" PRIu64,
+                           given.n[i], kinds[i].name, counts->n[i]);
+    if (good && given_unknown != unknown)
         good = err_set(e, NULL,
-                       "the trailer counts %" PRIu64 " records of kinds unknown here, there are %" PRIu64,
-                       said_unknown, unknown);
+                       "the trailer counts %" PRIu64 " records of unknown kinds, but there are %" PRIu64,
+                       given_unknown, unknown);
     snprintf(hex, sizeof hex, "%016" PRIx64, checksum);
     if (good && !value_eqs(&want, hex)) {
         struct buf text = {0};
         value_describe(&want, &text);
-        good = err_set(e, NULL, "the checksum is %s, the trailer says %s", hex, buf_str(&text));
+        good = err_set(e, NULL, "the checksum is %s, but the trailer says %s", hex, buf_str(&text));
         buf_free(&text);
     }
     return good;
@@ -292,7 +294,7 @@ bool wire_writer_check(const struct wire_writer *w, const struct record *trailer
     return check_trailer(trailer, &w->counts, 0, XXH3_64bits_digest(w->hash), e);
 }
 
-/* What came of one source, for the check of the whole. */
+/* The shards of one source that have been read. */
 struct source {
     char id[SOURCE_DIGITS + 1];
     int64_t shards;
@@ -305,17 +307,17 @@ struct wire_reader {
     XXH3_state_t *hash;
     struct wire_header header;
     struct wire_counts counts;
-    uint64_t unknown;  /* records of unknown kinds in this segment */
-    uint64_t segments; /* good trailers */
-    uint64_t number;   /* of the current record, from 1 */
-    size_t current;    /* bytes of the current record, still unconsumed */
+    uint64_t unknown;  /* number of records of unknown kinds in this segment */
+    uint64_t segments; /* number of valid trailers */
+    uint64_t number;   /* number of the current record, from 1 */
+    size_t current;    /* size of the current record, still unconsumed */
     bool in_segment;
     bool whole;
     bool deltas; /* accepted */
     bool failed;
     struct err failure;
     struct record rec;
-    struct buf warned; /* names warned of, each with its NUL */
+    struct buf warned; /* names already warned about, each with a NUL */
     struct source *sources;
     size_t n_sources;
 };
@@ -353,7 +355,7 @@ static bool in_shard(const struct wire_reader *r)
     return r->in_segment && r->header.shards > 1;
 }
 
-/* The place of the current record, or of the one that was looked for. */
+/* Formats the position of the current record, or of the expected one. */
 static void place(const struct wire_reader *r, char *where, size_t room)
 {
     int len = snprintf(where, room, "%s: record %" PRIu64 " (byte %" PRIu64 ")", r->io.name, r->number,
@@ -373,18 +375,17 @@ static enum wire_event fail(struct wire_reader *r, const char *hint, const char 
     buf_vaddf(&what, fmt, ap);
     va_end(ap);
     place(r, where, sizeof where);
-    /* A cut shard swallows the beginning of the next one, so that anything may be wrong. */
+    /* A truncated shard swallows the beginning of the next one, so any error is possible. */
     if (in_shard(r) && !hint)
-        hint = "this shard was cut or damaged: dump it again";
+        hint = "this shard is truncated or damaged: dump it again";
     fail_at(r, where, buf_str(&what), hint);
     buf_free(&what);
     return WIRE_ERROR;
 }
 
-static const char cut_hint[] =
-    "the program that wrote it was stopped or failed: see its message, and run it again";
+static const char truncated_hint[] = "its producer was stopped or failed: see its message, and run it again";
 
-/* Hints for what people pipe by mistake. */
+/* Hints for input that is piped by mistake. */
 static const char *guess_input(const char *data, size_t len)
 {
     static const struct {
@@ -397,16 +398,16 @@ static const char *guess_input(const char *data, size_t len)
         {"\xfd"
          "7zXZ",
          "this is compressed: put `xz -dc` before it"},
-        {"SQLite format 3", "this is a SQLite database: `mldb-dump sqlite:///FILE` makes a stream of it"},
+        {"SQLite format 3", "this is a SQLite database: `mldb-dump sqlite:///FILE` converts it to a stream"},
     };
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(known); i++)
         if (len >= strlen(known[i].magic) && memcmp(data, known[i].magic, strlen(known[i].magic)) == 0)
             return known[i].hint;
     return NULL;
 }
 
-/* Sees to it that the next whole record lies at r->io.data, r->current bytes long. 1: it does, 0: end of
- * file, -1: error. */
+/* Ensures that the next whole record is at r->io.data, r->current bytes long. Returns 1, 0: end of file, -1:
+ * error. */
 static int next_bytes(struct wire_reader *r)
 {
     struct wire_scan s = {0};
@@ -419,7 +420,7 @@ static int next_bytes(struct wire_reader *r)
         }
         if (end == WIRE_SCAN_BAD) {
             const char *hint = r->number == 1 ? guess_input(r->io.data, r->io.len) : NULL;
-            fail(r, hint, r->in_segment || r->segments == 0 ? "%s" : "%s (behind a trailer)", e.what);
+            fail(r, hint, r->in_segment || r->segments == 0 ? "%s" : "%s (after a trailer)", e.what);
             return -1;
         }
         int got = io_fill(&r->io, s.need, &e);
@@ -432,12 +433,13 @@ static int next_bytes(struct wire_reader *r)
             continue;
         if (r->io.len == 0)
             return 0;
-        fail(r, cut_hint, "the stream was cut in the middle of a record");
+        fail(r, truncated_hint, "the stream is truncated in the middle of a record");
         return -1;
     }
 }
 
-/* Warns once of what a newer minor version has and this program leaves out. kind NULL: field is the kind. */
+/* Warns once about each kind or field of a newer minor version that is ignored. kind NULL: field is the
+ * kind. */
 static void left_out(void *arg, const char *kind, const char *field, size_t len)
 {
     struct wire_reader *r = arg;
@@ -449,14 +451,13 @@ static void left_out(void *arg, const char *kind, const char *field, size_t len)
     if (p >= end) {
         buf_add(&r->warned, name, strlen(name) + 1);
         err_warn(r->io.name,
-                 "%s: left out, this program does not know them (the stream is of format %" PRId64 ".%" PRId64
-                 ")",
-                 name, r->header.format, r->header.minor);
+                 "%s: unknown to this program, ignored (the stream has format %" PRId64 ".%" PRId64 ")", name,
+                 r->header.format, r->header.minor);
     }
     free(name);
 }
 
-/* Takes note of a shard. false: it cannot belong to the same whole as those before. */
+/* Records a shard. false: it conflicts with earlier ones. */
 static bool note_shard(struct wire_reader *r)
 {
     const struct wire_header *h = &r->header;
@@ -477,8 +478,7 @@ static bool note_shard(struct wire_reader *r)
         return false;
     }
     if (s->seen[h->shard]) {
-        fail(r, NULL, "shard %" PRId64 "/%" PRId64 " of source %s is given twice", h->shard, h->shards,
-             h->source);
+        fail(r, NULL, "duplicate shard %" PRId64 "/%" PRId64 " of source %s", h->shard, h->shards, h->source);
         return false;
     }
     s->seen[h->shard] = 1;
@@ -504,7 +504,7 @@ static enum wire_event take_trailer(struct wire_reader *r)
 {
     struct err e;
     if (!check_trailer(&r->rec, &r->counts, r->unknown, XXH3_64bits_digest(r->hash), &e))
-        return fail(r, "the stream was damaged on its way: write it anew", "%s", e.what);
+        return fail(r, "the stream was damaged in transit: write it again", "%s", e.what);
     r->in_segment = false;
     r->segments++;
     return WIRE_TRAILER;
@@ -513,14 +513,14 @@ static enum wire_event take_trailer(struct wire_reader *r)
 static enum wire_event take_end(struct wire_reader *r)
 {
     if (r->in_segment)
-        return fail(r, cut_hint, "the stream was cut: its trailer is missing");
+        return fail(r, truncated_hint, "the stream is truncated: its trailer is missing");
     if (r->segments == 0)
-        return fail_at(r, r->io.name, "the stream is empty", cut_hint);
+        return fail_at(r, r->io.name, "the stream is empty", truncated_hint);
     for (size_t i = 0; r->whole && i < r->n_sources; i++) {
         const struct source *s = &r->sources[i];
         for (int64_t k = 0; k < s->shards; k++)
             if (!s->seen[k])
-                return fail(r, "dump it with --shard, and give all shards",
+                return fail(r, "dump it with --shard, and pass all shards",
                             "shard %" PRId64 "/%" PRId64 " of source %s is missing", k, s->shards, s->id);
     }
     return WIRE_END;
@@ -530,7 +530,7 @@ static enum wire_event take_record(struct wire_reader *r, const struct record **
 {
     struct err e;
     if (r->rec.kind->kind == KIND_header)
-        return fail(r, cut_hint, "a header inside of a segment: the segment before it was cut");
+        return fail(r, truncated_hint, "a header within a segment: the segment before it is truncated");
     if (!record_validate(&r->rec, &e))
         return fail(r, NULL, "%s: %s", e.where, e.what);
     if (!wire_record_allowed(&r->header, &r->rec, &e))
@@ -544,7 +544,7 @@ static enum wire_event take_record(struct wire_reader *r, const struct record **
     return WIRE_RECORD;
 }
 
-/* One record; WIRE_END also stands for one that was left out: then r->current is not 0. */
+/* Handles one record. WIRE_END with r->current not 0: it was ignored. */
 static enum wire_event step(struct wire_reader *r, const struct record **rec)
 {
     struct err e;
@@ -559,7 +559,7 @@ static enum wire_event step(struct wire_reader *r, const struct record **rec)
         r->unknown = 0;
         XXH3_64bits_reset(r->hash);
     }
-    /* Of a header the version is not known yet. */
+    /* The version is unknown before the header is read. */
     struct wire_tolerance t = {!r->in_segment || r->header.minor > WIRE_MINOR,
                                r->in_segment ? left_out : NULL, r};
     enum wire_decode_result result =
@@ -569,8 +569,8 @@ static enum wire_event step(struct wire_reader *r, const struct record **rec)
     bool is_header = result == WIRE_DECODE_RECORD && r->rec.kind->kind == KIND_header;
     if (!r->in_segment && !is_header)
         return fail(r, NULL,
-                    r->segments > 0 ? "what follows a trailer must be a header"
-                                    : "a stream begins with a header");
+                    r->segments > 0 ? "a trailer must be followed by a header"
+                                    : "a stream must begin with a header");
     if (!r->in_segment) {
         XXH3_64bits_update(r->hash, r->io.data, r->current);
         return take_header(r);

@@ -15,13 +15,13 @@
  * format 2 if, and only if, its header has a base or one of its parents a mark (record_part). */
 enum { WIRE_FORMAT = 1, WIRE_FORMAT_DELTA = 2, WIRE_MINOR = 1 };
 
-/* Caps that the scanner enforces before msgpack-c sees a byte. Bytes, entries, levels. */
-/* One record: what SQLite takes as a row by default (SQLITE_MAX_LENGTH); PostgreSQL takes 2^30 - 1 of a
- * value.
+/* Limits that the scanner enforces before msgpack-c sees a byte: bytes, entries, levels. */
+/* One record: SQLite's default limit for a row (SQLITE_MAX_LENGTH); PostgreSQL's limit for a value is 2^30 -
+   1.
  */
 #define WIRE_MAX_RECORD ((size_t)1000000000)
 enum {
-    WIRE_MAX_ENTRIES = 65536, /* keys and values of one record, inner ones included */
+    WIRE_MAX_ENTRIES = 65536, /* keys and values of one record, nested ones included */
     WIRE_MAX_MAP = 4096,      /* entries of a map value */
     WIRE_MAX_DEPTH = 16,
 };
@@ -44,7 +44,7 @@ static inline bool wire_is_delta(const struct wire_header *h)
 }
 
 struct wire_counts {
-    uint64_t n[KIND_COUNT]; /* records of each kind, KIND_skipped among them */
+    uint64_t n[KIND_COUNT]; /* number of records of each kind, KIND_skipped included */
 };
 
 /* -- writing */
@@ -53,9 +53,9 @@ struct wire_counts {
 void wire_encode(const struct record *r, struct buf *out);
 
 struct wire_writer;
-/* A writer on fd, e.g. STDOUT_FILENO. fd -1: nothing is written, only counted and summed. wire_writer_close
- * frees it. After a failure, a record longer than WIRE_MAX_RECORD among them, all that writes returns false
- * and writes nothing more, and wire_writer_error says why. */
+/* A writer on fd, e.g. STDOUT_FILENO. fd -1: writes nothing, only counts and computes the checksum.
+ * wire_writer_close frees it. After a failure, a record longer than WIRE_MAX_RECORD among them, all that
+ * writes returns false and writes nothing more, and wire_writer_error says why. */
 struct wire_writer *wire_writer_new(int fd, const char *name);
 /* A header of this program: source is 32 hex digits. The caller may add state and base; the format follows.
  */
@@ -65,16 +65,15 @@ bool wire_write_header(struct wire_writer *w, const char *source, int64_t shard,
 bool wire_write_header_copy(struct wire_writer *w,
                             const struct wire_header *h); /* of a filter: keeps all but the minor version */
 bool wire_write(struct wire_writer *w, const struct record *r);
-/* Records already encoded (by threads): len bytes which hold counts->n[] records. */
+/* Writes len bytes of encoded records (from threads), counts->n[] of each kind. */
 bool wire_write_encoded(struct wire_writer *w, const char *data, size_t len,
                         const struct wire_counts *counts);
 /* Closes the segment and flushes. */
 bool wire_write_trailer(struct wire_writer *w);
-const struct wire_counts *wire_writer_counts(const struct wire_writer *w); /* of the segment so far */
-/* The trailer that the segment would get now; its strings live in w until the next call on w. */
+const struct wire_counts *wire_writer_counts(const struct wire_writer *w); /* counts of the segment so far */
+/* The trailer for the segment so far; its strings live in w until the next call on w. */
 void wire_writer_trailer(struct wire_writer *w, struct record *trailer);
-/* Compares a trailer from elsewhere (a JSON line) with the segment written so far. false: e->what says what
- * differs. */
+/* Compares a given trailer (of a JSON line) with the segment so far. false: e->what says what differs. */
 bool wire_writer_check(const struct wire_writer *w, const struct record *trailer, struct err *e);
 /* Fills h from a record of kind header and checks it: versions, shard, source. false with e->what (and hint)
  * filled. */
@@ -85,7 +84,7 @@ void wire_header_record(const struct wire_header *h, struct record *rec);
 /* Whether a record may stand in a segment of h: a mark (record_part) must be one, and stands in deltas alone.
  * false with e->what set. */
 bool wire_record_allowed(const struct wire_header *h, const struct record *rec, struct err *e);
-/* Hands over what is buffered, e.g. before the program ends of an error, so that what was good can be seen.
+/* Writes what is buffered, e.g. before exiting on an error, so that the valid records can be inspected.
  */
 bool wire_writer_flush(struct wire_writer *w);
 const struct err *wire_writer_error(const struct wire_writer *w);
@@ -95,38 +94,37 @@ bool wire_writer_close(struct wire_writer *w, struct err *e);
 /* -- reading */
 
 enum wire_event {
-    WIRE_ERROR = -1, /* the stream is no good; err says where and why */
-    WIRE_END = 0,    /* end of file after a good trailer (or of an empty stream: that is WIRE_ERROR, an empty
-                        stream was cut) */
+    WIRE_ERROR = -1, /* the stream is invalid; err says where and why */
+    WIRE_END = 0,    /* end of file after a valid trailer (an empty stream is WIRE_ERROR: it is truncated) */
     WIRE_HEADER,     /* wire_reader_header() */
-    WIRE_RECORD,     /* the record; kind skipped among them */
-    WIRE_TRAILER,    /* the segment's counts and checksum were right */
+    WIRE_RECORD,     /* a record, of any kind but header and trailer */
+    WIRE_TRAILER,    /* the segment's counts and checksum matched */
 };
 
 struct wire_reader;
 struct wire_reader *wire_reader_new(int fd, const char *name);
-/* The stream must be a whole: at WIRE_END, of each source all shards must have been there, each once; else
- * WIRE_ERROR that names the shard. For ml-load and ml-verify; filters take what they get. */
+/* Requires a complete stream: all shards of each source, each once; else the end is a WIRE_ERROR that names
+ * the shard. For ml-load and ml-verify; filters accept parts. */
 void wire_reader_want_whole(struct wire_reader *r);
 /* Deltas are read, too; wire_reader_header tells them. Without this a delta is an error: what reads it as a
  * whole would take what was not sent for absent. */
 void wire_reader_accept_deltas(struct wire_reader *r);
 /* The error that a program gives which takes wholes alone: e->what and hint, for a segment of h. false. */
 bool wire_refuse_delta(const struct wire_header *h, struct err *e);
-/* Next event. In messages a record's number counts every map of the stream from 1, headers and trailers too:
- * it is the number of its line in the JSON view. *rec is set for WIRE_RECORD; it and its strings live until
- * the next call. Records are validated (record_validate). Unknown fields and kinds of a newer minor version
- * are left out with one warning each. */
+/* Reads the next event. Messages number all maps of the stream from 1, headers and trailers too, like the
+ * lines of the JSON view. *rec is set for WIRE_RECORD; it and its strings live until the next call. Records
+ * are validated (record_validate). Unknown fields and kinds of a newer minor version are ignored with one
+ * warning each. */
 enum wire_event wire_next(struct wire_reader *r, const struct record **rec, struct err *e);
 const struct wire_header *wire_reader_header(const struct wire_reader *r);
 const struct wire_counts *wire_reader_counts(const struct wire_reader *r); /* of the current segment */
-uint64_t wire_reader_segments(const struct wire_reader *r);                /* good trailers seen */
-/* Bytes of the current record as they stand in the stream. */
+uint64_t wire_reader_segments(const struct wire_reader *r);                /* number of valid trailers read */
+/* The encoded bytes of the current record. */
 const char *wire_reader_bytes(const struct wire_reader *r, size_t *len);
 void wire_reader_free(struct wire_reader *r);
 
-/* Decodes one encoded record (what wire_encode made; e.g. staged in a temporary database). The strings of out
- * point into data. Scratch memory belongs to the decoder. */
+/* Decodes one record encoded by wire_encode (e.g. staged in a temporary file). The strings of out point into
+ * data. Scratch memory belongs to the decoder. */
 struct wire_decoder;
 struct wire_decoder *wire_decoder_new(void);
 bool wire_decode(struct wire_decoder *d, const char *data, size_t len, struct record *out, struct err *e);

@@ -1,3 +1,4 @@
+/* Encodes, scans and decodes single records. */
 #include "formats/stream/wire_record.h"
 
 #include <inttypes.h>
@@ -49,7 +50,7 @@ void wire_encode_counts(const struct wire_counts *counts, struct buf *out)
 
 /* -- the scanner */
 
-/* What a value begins with: bytes of its head, bytes that follow, values that follow. */
+/* The head of a value: its length, and the numbers of bytes and of values that follow. */
 struct head {
     size_t head, body;
     uint32_t children;
@@ -64,8 +65,7 @@ static uint32_t big_endian(const unsigned char *p, size_t n)
     return v;
 }
 
-/* false: a byte that begins nothing which may occur in a record. h->head may be more than len; then only head
- * is set. */
+/* Returns false if p does not begin a valid value. If h->head exceeds len, only head is set. */
 static bool read_head(const unsigned char *p, size_t len, struct head *h)
 {
     unsigned char c = p[0];
@@ -106,19 +106,19 @@ static bool read_head(const unsigned char *p, size_t len, struct head *h)
     return false; /* ext, or never used */
 }
 
-/* Goes on where it stopped. data is the record's first byte, len how many are there. On WIRE_SCAN_DONE s->pos
- * is the record's length. On WIRE_SCAN_BAD e->what says why. */
+/* Resumes scanning at s->pos of the len bytes available of the record at data. On WIRE_SCAN_DONE s->pos is
+ * the record's length. On WIRE_SCAN_BAD e->what says why. */
 enum wire_scan_result wire_scan_record(struct wire_scan *s, const char *data, size_t len, struct err *e)
 {
     const unsigned char *p = (const unsigned char *)data;
     while (s->pos < len) {
         struct head h;
         if (!read_head(p + s->pos, len - s->pos, &h)) {
-            err_set(e, NULL, "byte %02x begins no value that a record can hold", p[s->pos]);
+            err_set(e, NULL, "byte %02x does not begin a valid value", p[s->pos]);
             return WIRE_SCAN_BAD;
         }
         if (s->pos == 0 && (!h.container || (p[0] >= 0x90 && p[0] < 0xde))) {
-            err_set(e, NULL, "byte %02x is not the beginning of a record", p[0]);
+            err_set(e, NULL, "byte %02x does not begin a record", p[0]);
             return WIRE_SCAN_BAD;
         }
         if (h.head + h.body > WIRE_MAX_RECORD - s->pos) {
@@ -155,7 +155,7 @@ enum wire_scan_result wire_scan_record(struct wire_scan *s, const char *data, si
 
 struct wire_decoder {
     msgpack_zone zone;                  /* reused: the objects of one record */
-    struct buf maps[RECORD_MAX_FIELDS]; /* map values of one record, made canonical */
+    struct buf maps[RECORD_MAX_FIELDS]; /* map values of one record, in canonical form */
     int n_maps;
     msgpack_object root; /* of the last record */
     const struct kind_desc *last;
@@ -171,17 +171,17 @@ static bool text_equals(const msgpack_object *o, const char *s, size_t len)
     return o->via.str.size == len && memcmp(o->via.str.ptr, s, len) == 0;
 }
 
-/* A scalar as a value, `bin` that is UTF-8 as text. false with e->what filled. */
+/* Converts a scalar; `bin` that is UTF-8 becomes text. false with e->what filled. */
 static bool scalar(const msgpack_object *o, struct value *v, struct err *e)
 {
     if (!unpack_scalar(o, v))
         return o->type == MSGPACK_OBJECT_POSITIVE_INTEGER
-                   ? err_set(e, NULL, "%" PRIu64 " is more than 64 bits with a sign can hold", o->via.u64)
-                   : err_set(e, NULL, "a value that is neither a number, a text, a boolean nor a map");
+                   ? err_set(e, NULL, "%" PRIu64 " does not fit a signed 64-bit integer", o->via.u64)
+                   : err_set(e, NULL, "a value must be a number, a text, a boolean or a map");
     if (value_is_text(v) || v->type == VALUE_BIN)
         *v = value_text(v->s, v->len);
     if (v->type == VALUE_BIN && is_text(o))
-        return err_set(e, NULL, "text that is not UTF-8 (it must be `bin`)");
+        return err_set(e, NULL, "text that is not UTF-8 must be `bin`");
     return true;
 }
 
@@ -194,7 +194,7 @@ static bool has_equal_keys(const msgpack_object_map *map)
     return false;
 }
 
-/* Appends an object, canonical whatever the widths in which it came. */
+/* Appends an object in canonical form. */
 static bool pack_object(const msgpack_object *o, msgpack_packer *pk, struct err *e)
 {
     struct value v;
@@ -208,7 +208,7 @@ static bool pack_object(const msgpack_object *o, msgpack_packer *pk, struct err 
     if (o->type != MSGPACK_OBJECT_MAP) {
         if (!scalar(o, &v, e))
             return false;
-        /* No text is expected here: bytes stay bytes, whatever they hold. */
+        /* Not a text field: bytes remain bytes, even if they are UTF-8. */
         if (o->type == MSGPACK_OBJECT_BIN)
             v.type = VALUE_BIN;
         pack_value(pk, &v);
@@ -227,7 +227,7 @@ static bool pack_object(const msgpack_object *o, msgpack_packer *pk, struct err 
             return false;
     }
     if (has_equal_keys(map))
-        return err_set(e, NULL, "a map with two equal keys");
+        return err_set(e, NULL, "a map with duplicate keys");
     return true;
 }
 
@@ -267,7 +267,7 @@ static bool map_value(struct wire_decoder *d, const msgpack_object *o, const cha
     return true;
 }
 
-/* A number without a fraction may stand for a float. */
+/* A float may be encoded as an integer. */
 static void widen(const struct field_desc *f, struct value *v)
 {
     if (f->type == FIELD_FLOAT && v->type == VALUE_INT && v->i >= -(INT64_C(1) << 53) &&
@@ -289,7 +289,8 @@ static bool decode_field(struct wire_decoder *d, const struct field_desc *f, con
     return true;
 }
 
-/* The fields behind `kind`. They usually stand in the order of the list, so the next one is tried first. */
+/* Decodes the fields after `kind`. They are usually in the order of entities.def, so the next field is tried
+ * first. */
 static bool decode_fields(struct wire_decoder *d, const msgpack_object_map *map, const char *end,
                           struct record *out, const struct wire_tolerance *t, struct err *e)
 {
@@ -299,7 +300,7 @@ static bool decode_fields(struct wire_decoder *d, const msgpack_object_map *map,
     for (uint32_t i = 1; i < map->size; i++) {
         const msgpack_object *key = &map->ptr[i].key;
         if (!is_text(key))
-            return err_set(e, NULL, "a field whose name is no text");
+            return err_set(e, NULL, "a field name must be text");
         int f = next;
         while (f < kind->n_fields && !text_equals(key, kind->fields[f].name, kind->fields[f].name_len))
             f++;
@@ -314,7 +315,7 @@ static bool decode_fields(struct wire_decoder *d, const msgpack_object_map *map,
             continue;
         }
         if (seen & UINT32_C(1) << f)
-            return err_set(e, NULL, "field '%s' is given twice", kind->fields[f].name);
+            return err_set(e, NULL, "duplicate field '%s'", kind->fields[f].name);
         seen |= UINT32_C(1) << f;
         if (!decode_field(d, &kind->fields[f], &map->ptr[i], end, &out->v[f], e))
             return false;
@@ -330,7 +331,8 @@ enum wire_decode_result wire_decode_tolerant(struct wire_decoder *d, const char 
     msgpack_zone_clear(&d->zone);
     while (d->n_maps > 0)
         buf_trim(&d->maps[--d->n_maps]);
-    /* The function that takes a zone: the newer ones allocate one for each record. Strings are not copied. */
+    /* The function with a zone argument: the newer ones allocate a zone per record. Strings are not
+     * copied. */
     if (!unpack_object(data, len, &d->zone, &d->root)) {
         err_set(e, NULL, "malformed MessagePack");
         return WIRE_DECODE_BAD;
@@ -338,7 +340,7 @@ enum wire_decode_result wire_decode_tolerant(struct wire_decoder *d, const char 
     const msgpack_object_map *map = &d->root.via.map;
     if (map->size == 0 || !is_text(&map->ptr[0].key) || !text_equals(&map->ptr[0].key, "kind", 4) ||
         !is_text(&map->ptr[0].val)) {
-        err_set(e, NULL, "a map that is no record: its first entry is not `kind` with a text");
+        err_set(e, NULL, "not a record: the first entry of the map must be `kind` with a text");
         return WIRE_DECODE_BAD;
     }
     const msgpack_object *name = &map->ptr[0].val;
@@ -373,7 +375,7 @@ bool wire_decode(struct wire_decoder *d, const char *data, size_t len, struct re
     if (end == WIRE_SCAN_BAD)
         return err_set(e, "record", "%s", inner.what);
     if (end == WIRE_SCAN_MORE || s.pos != len)
-        return err_set(e, "record", "%s", end == WIRE_SCAN_MORE ? "it was cut" : "bytes behind its end");
+        return err_set(e, "record", "%s", end == WIRE_SCAN_MORE ? "truncated" : "bytes after its end");
     if (wire_decode_tolerant(d, data, len, out, &strict, &inner) != WIRE_DECODE_RECORD)
         return err_set(e, "record", "%s", inner.what);
     return record_validate(out, e);
@@ -401,7 +403,7 @@ bool wire_decode_counts(const struct value *map, struct wire_counts *counts, uin
         const msgpack_object_kv *kv = &root.via.map.ptr[i];
         const struct kind_desc *kind = kind_by_name(kv->key.via.str.ptr, kv->key.via.str.size);
         if (kv->val.type != MSGPACK_OBJECT_POSITIVE_INTEGER || (kind && !is_counted((int)kind->kind)))
-            good = err_set(e, NULL, "the trailer's count of '%.*s' is none", (int)kv->key.via.str.size,
+            good = err_set(e, NULL, "the trailer's count of '%.*s' is not a count", (int)kv->key.via.str.size,
                            kv->key.via.str.ptr);
         else if (kind)
             counts->n[kind->kind] = kv->val.via.u64;

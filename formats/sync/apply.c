@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/record/references.h"
 #include "formats/sync/internal.h"
 
@@ -23,7 +24,7 @@ const struct sync_table *sync_parent_of(const struct sync *x, const struct sync_
                 {FIELD_REG, REF_REGISTERED},
                 {FIELD_EXP, REF_EXPERIMENT}};
     const struct kind_desc *k = &kinds[t->kind];
-    for (size_t r = 0; t->kind != KIND_row && r < sizeof refs / sizeof *refs; r++)
+    for (size_t r = 0; t->kind != KIND_row && r < ARRAY_LENGTH(refs); r++)
         for (int f = 0; f < k->n_fields; f++)
             if ((k->fields[f].flags & refs[r].flag) && k->fields[f].column[0] && ref_is_hard(k, f)) {
                 *column = k->fields[f].column;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/record/references.h"
 #include "formats/sync/internal.h"
 
@@ -287,7 +288,7 @@ static bool put_children_out(struct sync *x, const struct sync_table *t, const s
                              struct err *e)
 {
     bool ok = true;
-    for (size_t i = 0; ok && i < sizeof parents / sizeof *parents; i++) {
+    for (size_t i = 0; ok && i < ARRAY_LENGTH(parents); i++) {
         const struct load_ref_desc *d = &load_refs[parents[i].ref];
         if (strcmp(d->table, t->t->name) != 0)
             continue;

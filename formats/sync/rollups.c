@@ -1,5 +1,6 @@
 /* MLflow's daily roll-ups of traces: a day that is published, and of which a trace changes, is to be computed
  * again. Its key goes into MLflow's queue before the trace is written, as MLflow does it. */
+#include "common/array.h"
 #include "formats/sync/internal.h"
 
 static const struct {
@@ -43,7 +44,7 @@ bool sync_queue_rollups(struct sync *x, bool *any, struct err *e)
     if (x->rev < REV_TRACE_ANALYTICS || !sync_table_named(x, "trace_info"))
         return true;
     bool ok = true;
-    for (size_t i = 0; ok && i < sizeof families / sizeof *families; i++) {
+    for (size_t i = 0; ok && i < ARRAY_LENGTH(families); i++) {
         struct buf days = {0};
         int64_t n = 0;
         add_days(x, families[i].table, &days);

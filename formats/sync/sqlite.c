@@ -6,6 +6,7 @@
 #include <time.h>
 #include <xxhash.h>
 
+#include "common/array.h"
 #include "formats/load/sqlite_rows.h"
 #include "formats/sync/internal.h"
 
@@ -198,7 +199,7 @@ static bool lite_write(struct sync *x, bool *again, struct err *e)
     *again = false;
     if (!queue_rollups(x, e))
         return false;
-    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+    for (size_t p = 0; p < ARRAY_LENGTH(parts); p++)
         for (int i = 0; i < x->n_tables; i++)
             if (sync_has_part(x->tables[i], parts[p]) &&
                 !write_table(x, x->tables[i], parts[p], &s, again, e))

@@ -1,5 +1,5 @@
-/* What a target cannot hold, as formats/schema/limits.h judges it: reported, counted, and cut where it may
- * be. */
+/* Reports and counts what a target cannot hold, by the rules of formats/schema/limits.h; truncates texts
+ * where possible. */
 #include "formats/transform/fit.h"
 
 #include <inttypes.h>
@@ -10,10 +10,10 @@
 #include "formats/schema/limits.h"
 #include "formats/schema/model.h"
 
-/* Of what does not fit this many are reported for each field. */
+/* This many misfits are reported for each field. */
 enum { MAX_REPORTED = 5 };
 
-struct fault { /* of one field */
+struct fault { /* the misfits of one field */
     uint64_t found, cut;
 };
 
@@ -23,7 +23,7 @@ struct fit {
     struct limits *limits;
     struct row_decoder *rows;
     struct fault faults[KIND_COUNT][RECORD_MAX_FIELDS];
-    uint64_t unheld[KIND_COUNT]; /* records of kinds without a table */
+    uint64_t unheld[KIND_COUNT]; /* number of records of kinds without a table */
     uint64_t problems;
     bool ended;
 };
@@ -46,7 +46,7 @@ struct fit *fit_new(const struct fit_options *o, struct err *e)
     return NULL;
 }
 
-/* -- looking */
+/* -- checking */
 
 static void fault(struct fit *x, const struct record *r, int field, const char *what, const char *hint)
 {
@@ -62,7 +62,7 @@ static void fault(struct fit *x, const struct record *r, int field, const char *
     buf_free(&where);
 }
 
-/* Cuts a text to n characters, if that may be done. */
+/* Truncates a text to n characters, if permitted. */
 static bool cut(struct fit *x, struct record *r, int f, size_t n, struct arena *a)
 {
     const unsigned kept =
@@ -82,11 +82,11 @@ static const char *hint_of(const struct fit *x, const struct misfit *m)
     case MISFIT_ID:
         return "--renumber-experiments gives experiments new ids";
     case MISFIT_WIDE_ID:
-        return "--renumber-experiments gives experiments small ids; or fit, and load, with "
-               "--wide-experiment-ids";
+        return "--renumber-experiments gives experiments small ids; or use --wide-experiment-ids here and "
+               "for ml-load";
     case MISFIT_LENGTH:
-        return x->truncate ? "it identifies something or is an address, so it is not cut"
-                           : "--truncate cuts it";
+        return x->truncate ? "it is an identifier, a reference or a URI, and not truncated"
+                           : "--truncate truncates it";
     default:
         return NULL;
     }
@@ -97,7 +97,7 @@ static void look_at_field(struct fit *x, struct record *r, int f, struct arena *
     struct misfit m;
     if (limits_field(x->limits, r, f, &m) || (m.kind == MISFIT_LENGTH && cut(x, r, f, (size_t)m.room, a)))
         return;
-    /* Of an experiment's id its own record speaks, not all that refer to it. */
+    /* An experiment's id is reported with the experiment, not with every reference. */
     bool id = m.kind == MISFIT_ID || m.kind == MISFIT_WIDE_ID;
     if (id && r->kind->kind != KIND_experiment &&
         x->faults[KIND_experiment][F_experiment_experiment_id].found > 0)
@@ -146,7 +146,7 @@ static bool look_at_row(struct fit *x, const struct record *r, struct err *e)
     int n = row_decode(x->rows, r, &entries, e);
     int misfits = n < 0 ? -1 : limits_row(x->limits, t, entries, n, found);
     for (int i = 0; i < misfits; i++) {
-        /* A fault's description decodes the row again. */
+        /* Describing a fault has decoded the row again. */
         if (i > 0 && row_decode(x->rows, r, &entries, e) < 0)
             return false;
         if (found[i].entry >= 0)
@@ -163,7 +163,7 @@ bool fit_record(struct fit *x, struct record *r, struct arena *a, struct err *e)
     if (!kind_is_entity(r->kind))
         return true;
     if (!limits_has_kind(x->limits, r->kind->kind)) {
-        if (r->kind->kind != KIND_latest_metric) /* which follows from the metrics */
+        if (r->kind->kind != KIND_latest_metric) /* which is derived from the metrics */
             count_unheld(x, r, schema_first_release_with(limits_kind_since(r->kind))->release);
         return true;
     }
@@ -208,7 +208,8 @@ void fit_report(const struct fit *x)
                 err_note("%s: %s: %" PRIu64 " do not fit", kinds[k].plural, kinds[k].fields[f].name,
                          fault->found);
             if (fault->cut > 0)
-                err_note("%s: %s: %" PRIu64 " cut", kinds[k].plural, kinds[k].fields[f].name, fault->cut);
+                err_note("%s: %s: %" PRIu64 " truncated", kinds[k].plural, kinds[k].fields[f].name,
+                         fault->cut);
         }
     }
 }

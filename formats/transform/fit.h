@@ -1,5 +1,5 @@
-/* What a database of some release and dialect cannot hold, found before anything is loaded: what ml-load
- * would refuse of values, records and rows, judged by the same rules (formats/schema/limits.h). */
+/* Finds, without loading, what a database of some release and dialect cannot hold: the values, records and
+ * rows that ml-load would refuse, by the same rules (formats/schema/limits.h). */
 #ifndef FORMATS_FIT_H
 #define FORMATS_FIT_H
 
@@ -11,21 +11,21 @@
 struct fit_options {
     enum dialect dialect;
     const struct schema_release *release;
-    bool truncate; /* texts that are too long are cut, unless they identify or refer to something */
-    bool wide_ids; /* PostgreSQL: the columns of experiments' ids have 64 bits */
+    bool truncate; /* truncate texts that are too long, except identifiers and references */
+    bool wide_ids; /* PostgreSQL: the columns of experiment ids have 64 bits */
 };
 
 struct fit;
 /* NULL with e filled. */
 struct fit *fit_new(const struct fit_options *o, struct err *e);
-/* Looks at a record; cuts what may be cut (new text lives in a). What does not fit is printed, the first of
- * each field and some more, and counted. False with e filled when a row cannot be read. */
+/* Checks a record; truncates texts if permitted (new text lives in a). Misfits are counted, and the first
+ * ones of each field printed. False with e filled if a row cannot be read. */
 bool fit_record(struct fit *x, struct record *r, struct arena *a, struct err *e);
-/* After the last record: prints and counts what only all of them show. */
+/* To be called after the last record: prints and counts what depends on all of them. */
 void fit_end(struct fit *x);
-/* Values and records that do not fit, so far. */
+/* The number of values and records so far that do not fit. */
 uint64_t fit_problems(const struct fit *x);
-/* Prints how much of what did not fit, and what was cut. */
+/* Prints the numbers of misfits and truncated texts. */
 void fit_report(const struct fit *x);
 void fit_free(struct fit *x);
 

@@ -1,3 +1,4 @@
+/* Merges the records of several sources in three passes. */
 #include "formats/transform/merge.h"
 
 #include <inttypes.h>
@@ -5,11 +6,12 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "common/array.h"
 #include "formats/record/idmap.h"
 #include "formats/record/references.h"
 #include "formats/record/row_references.h"
 
-/* Spaces of identities besides those of refs.h. */
+/* Spaces of identities, in addition to those of references.h. */
 enum { BY_NAME = 64, OF_SOURCE, LAST_VERSION, KEYED, BY_ID_AND_NAME };
 
 struct experiment { /* of the result */
@@ -29,7 +31,7 @@ struct source_id {       /* an experiment's id in a source */
     uint64_t experiment; /* of the result: place + 1; 0: it clashes */
 };
 
-struct twice {                   /* a run, trace or logged model of two sources */
+struct twice {                   /* a run, trace or logged model in two sources */
     struct id_key first, second; /* its sums */
     struct spill_text where;
 };
@@ -42,7 +44,7 @@ struct merge {
     uint64_t segment;         /* number of the current one */
     struct spill *spill;
     struct spill_array experiments, ids, twice;
-    int64_t last_id;           /* the highest number that is an experiment's id */
+    int64_t last_id;           /* the highest numeric experiment id */
     struct idmap *by_id;       /* id of the result -> place in experiments */
     struct idmap *by_name;     /* name in a source or of the result -> place of the one that keeps it */
     struct idmap *by_both;     /* id and name in a source -> place, where the result has another id or name */
@@ -50,10 +52,10 @@ struct merge {
     struct idmap *units;       /* run, trace, logged model -> source */
     struct idmap *sums;        /* (the same, source) -> sum of its records' hashes */
     struct idmap *model_kinds; /* registered model or prompt -> its kind */
-    struct idmap *keyed;       /* what has no unit: its key -> hash of its record */
+    struct idmap *keyed;       /* record without a unit -> its hash */
     struct idmap *versions;    /* (source, name, version) -> version of the result */
     struct idmap *last;        /* registered model -> its highest version */
-    struct idmap *written;     /* keys of what has no unit and was written */
+    struct idmap *written;     /* keys of written records without a unit */
     struct buf scratch;
     struct buf id, name; /* of the experiment at hand */
     struct arena made;   /* ids of the record at hand */
@@ -75,7 +77,7 @@ struct merge *merge_new(enum merge_policy policy, bool renumber_versions, struct
     m->twice.size = sizeof(struct twice);
     struct idmap **maps[] = {&m->by_id, &m->by_name,     &m->by_both, &m->id_of,    &m->units,  &m->sums,
                              &m->keyed, &m->model_kinds, &m->last,    &m->versions, &m->written};
-    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(maps); i++)
         *maps[i] = idmap_new(spill);
     return m;
 }
@@ -103,7 +105,7 @@ static void problem(struct merge *m, const struct record *r, const char *hint, c
 
 /* -- identities */
 
-/* What v names in the current source. */
+/* The identity of v in the current source. */
 static struct id_key in_source(const struct merge *m, const struct value *v, int n)
 {
     struct value parts[4];
@@ -166,7 +168,7 @@ static struct id_key name_of(struct merge *m, const struct experiment *x)
     return key;
 }
 
-/* An experiment of the result: that of record r, with the id given. Returns its place. */
+/* Adds record r to the experiments of the result, with the given id. Returns its place. */
 static uint64_t add_experiment(struct merge *m, const struct record *r, const struct value *id,
                                struct id_key both, uint64_t source_id)
 {
@@ -210,8 +212,8 @@ static void contend_for_name(struct merge *m, uint64_t place)
     idmap_set(m->by_name, name, place);
 }
 
-/* Two records are of one experiment: the first stays, but an active one before a deleted one, lest its runs
- * vanish from view. */
+/* Of two records of one experiment the first is kept, but an active one rather than a deleted one, so that
+ * its runs stay visible. */
 static void prefer_active(struct merge *m, uint64_t place, const struct record *r, uint64_t source_id)
 {
     struct experiment x = experiment_at(m, place);
@@ -226,13 +228,13 @@ static void prefer_active(struct merge *m, uint64_t place, const struct record *
 static void experiment_clashes(struct merge *m, const struct record *r, bool same_name)
 {
     problem(m, r,
-            "--on-conflict=rename gives one of them another name or id, --on-conflict=merge makes one "
-            "experiment of two with one name",
-            same_name ? "its name is that of another experiment with another id"
-                      : "its id is that of another experiment with another name");
+            "--on-conflict=rename gives one of them a new name or id, --on-conflict=merge joins experiments "
+            "with one name",
+            same_name ? "its name is also that of an experiment with another id"
+                      : "its id is also that of an experiment with another name");
 }
 
-/* The next number that is no experiment's id so far. */
+/* The next number that is not an experiment's id so far. */
 static int64_t free_id(const struct merge *m)
 {
     for (int64_t n = m->last_id < INT64_MAX ? m->last_id + 1 : 1;; n++) {
@@ -274,8 +276,8 @@ static bool new_experiment(struct merge *m, const struct record *r, struct id_ke
     return true;
 }
 
-/* Whether the source has given the experiment already: shards repeat it, and must not differ. Else it gets a
- * place in ids. */
+/* Whether the source had the experiment already: shards repeat it, and must not differ. Else it gets a place
+ * in ids. */
 static bool was_given(struct merge *m, const struct record *r, uint64_t *place)
 {
     struct id_key key = in_source(m, &r->v[F_experiment_experiment_id], 1);
@@ -287,13 +289,12 @@ static bool was_given(struct merge *m, const struct record *r, uint64_t *place)
     }
     spill_get_item(m->spill, &m->ids, *place, &known);
     if (known.hash != new.hash)
-        problem(
-            m, r,
-            "mlruns-dump --renumber-trash gives a deleted experiment an id of its own where an active one "
-            "has the same",
-            "one source gives this id to two experiments");
+        problem(m, r,
+                "mlruns-dump --renumber-trash gives a deleted experiment that shares an id with an active "
+                "one a new id",
+                "one source has two experiments with this id");
     else if (known.segment == m->segment)
-        problem(m, r, NULL, "is given twice by one source");
+        problem(m, r, NULL, "duplicate in one source");
     known.segment = m->segment;
     spill_put_item(m->spill, &m->ids, *place, &known);
     return true;
@@ -419,8 +420,8 @@ static bool map_listed(void *arg, const struct value *id, struct buf *out)
     return known;
 }
 
-/* Gives the fields that name an experiment its id in the result, and the list of a prompt, which lives until
- * the next record. false: one of the fields is unknown. */
+/* Replaces experiment ids in r by those of the result, including the list of a prompt, which lives until the
+ * next record. false: an experiment is unknown. */
 static bool map_experiments(struct merge *m, struct record *r)
 {
     struct err e;
@@ -442,9 +443,9 @@ static bool map_experiments(struct merge *m, struct record *r)
     return true;
 }
 
-/* -- runs, traces and logged models, each with all that hangs on it */
+/* -- runs, traces and logged models, each with all its parts */
 
-/* The field that says which of them a record of this kind belongs to; -1: to none. */
+/* The field that refers to the unit of a record of this kind; -1: none. */
 static int unit_field(const struct kind_desc *kind)
 {
     const unsigned flags = FIELD_RUN | FIELD_TRACE | FIELD_MODEL;
@@ -512,7 +513,7 @@ static void collect_unit(struct merge *m, const struct record *r, struct id_key 
         if (known && source != m->source)
             note_twice(m, r, sum_key(unit, source), sum);
         else if (of_source)
-            problem(m, r, NULL, "is given twice by one source");
+            problem(m, r, NULL, "duplicate in one source");
     }
     idmap_set(m->sums, sum, so_far + hash_of(m, r));
 }
@@ -529,15 +530,13 @@ static void compare_twice(struct merge *m)
         }
         m->problems++;
         spill_read_text(m->spill, x.where, &m->scratch);
-        err_print(buf_str(&m->scratch),
-                  "two sources have it, and they differ in it or in what belongs to it");
-        err_print_hint(
-            "where only paths differ, --rewrite-uri both streams first; else leave one out with --run or "
-            "--experiment");
+        err_print(buf_str(&m->scratch), "two sources have it, and it or its parts differ");
+        err_print_hint("if only paths differ, apply --rewrite-uri to both streams first; else leave one out "
+                       "with --run or --experiment");
     }
 }
 
-/* -- what belongs to experiments and to the registry: known by its key */
+/* -- parts of experiments and of the registry, identified by key */
 
 static bool is_model(const struct record *r)
 {
@@ -580,7 +579,7 @@ static struct id_key last_version(const struct record *r)
     return id_key(LAST_VERSION, parts, 2);
 }
 
-/* A version whose number another one has: it gets the next. */
+/* Gives a version whose number is taken the next one. */
 static void renumber_version(struct merge *m, struct record *r)
 {
     uint64_t last = 0;
@@ -597,18 +596,17 @@ static void renumber_version(struct merge *m, struct record *r)
 static void clash(struct merge *m, struct record *r, bool other_kind)
 {
     if (other_kind) {
-        problem(m, r,
-                "give one of them another name before the merge, by --rename-model in a transform of its own",
-                "one source has a model of this name, another a prompt");
+        problem(m, r, "rename one of them before the merge, with --rename-model in a separate ml-transform",
+                "it is a model in one source and a prompt in another");
     } else if (is_model(r)) {
-        m->first_won++; /* that models of one name are joined is what a merge is for */
+        m->first_won++; /* joining models of one name is not a conflict */
     } else if (r->kind->kind == KIND_model_version && m->renumber_versions) {
         renumber_version(m, r);
     } else if (r->kind->kind == KIND_model_version) {
         problem(m, r, "--renumber-versions gives the later one the next number",
-                "two sources have it, and they differ in it");
+                "two sources have it, with differences");
     } else if (m->policy == MERGE_FAIL) {
-        problem(m, r, "--on-conflict=merge keeps the first", "two sources have it, and they differ in it");
+        problem(m, r, "--on-conflict=merge keeps the first", "two sources have it, with differences");
     } else {
         m->first_won++;
     }
@@ -645,10 +643,10 @@ bool merge_collect(struct merge *m, const struct record *rec, struct err *e)
         return true;
     if (!map_experiments(m, &r)) {
         struct buf where = {0};
-        if (m->problems > 0) /* its experiment clashed, which has been told */
+        if (m->problems > 0) /* its experiment clashed, which was reported */
             return true;
         record_describe(&r, &where);
-        err_set(e, buf_str(&where), "its experiment is not in the stream before it");
+        err_set(e, buf_str(&where), "it comes before its experiment, or that is missing");
         buf_free(&where);
         return false;
     }
@@ -715,9 +713,9 @@ bool merge_take(struct merge *m, enum merge_part part, struct record *r)
 void merge_report(const struct merge *m)
 {
     err_note("%zu sources: %" PRIu64
-             " experiments and runs (traces, models) found equal and kept once, %" PRIu64
+             " experiments and runs (traces, models) were equal and kept once, %" PRIu64
              " experiments renamed, %" PRIu64 " joined, %" PRIu64 " model versions renumbered, %" PRIu64
-             " records of which the first was kept",
+             " conflicts resolved for the first record",
              m->n_sources, m->same, m->renamed, m->joined, m->renumbered, m->first_won);
 }
 
@@ -727,7 +725,7 @@ void merge_free(struct merge *m)
         return;
     struct idmap *maps[] = {m->by_id, m->by_name,     m->by_both, m->id_of,    m->units,  m->sums,
                             m->keyed, m->model_kinds, m->last,    m->versions, m->written};
-    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(maps); i++)
         idmap_free(maps[i]);
     free(m->sources);
     buf_free(&m->scratch);

@@ -1,4 +1,4 @@
-/* The passes over a stream, and what is done with each record on its way. */
+/* Runs the passes over a stream and applies the steps to each record. */
 #include "formats/transform/pipeline.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "formats/stream/jsonl.h"
 #include "formats/stream/wire.h"
 
-/* -- where records come from and where they go */
+/* -- input and output */
 
 struct source {
     struct wire_reader *stream;
@@ -85,7 +85,8 @@ static bool write_trailer(struct pipeline *p, struct err *e)
     return true;
 }
 
-/* What was good is handed on, without a trailer: it can be seen, and nobody takes it for a whole. */
+/* Writes the valid records without a trailer, so that they can be inspected but are not taken for a complete
+ * stream. */
 void pipeline_give_up(struct pipeline *p)
 {
     if (p->lines)
@@ -104,10 +105,10 @@ static bool interrupted(struct err *e)
     return err_interrupted() && !err_set_interrupted(e);
 }
 
-/* -- passes: what must know all of the stream before it can say anything reads it more than once */
+/* -- passes: steps that depend on the whole stream read it more than once */
 
-/* A descriptor of the stream that can be read again from its present offset: standard input itself when it is
- * a file, else a nameless copy of it in tmpdir. */
+/* A seekable descriptor of the stream, at its present offset: standard input itself if it is a file, else an
+ * unnamed copy of it in tmpdir. */
 struct replay {
     int fd;
     off_t start;
@@ -123,12 +124,12 @@ static bool copy_event(struct wire_writer *copy, enum wire_event event, const st
     return (ok || err_copy(e, wire_writer_error(copy))) && !interrupted(e);
 }
 
-/* Copies standard input, checked; the copy's descriptor, or -1. */
+/* Copies standard input, checking it; returns the copy's descriptor, or -1. */
 static int copy_input(const struct pipeline *p, struct err *e)
 {
     int fd = file_nameless(p->tmpdir, e), out = fd < 0 ? -1 : dup(fd);
     if (fd >= 0 && out < 0)
-        err_set(e, NULL, "cannot open a file twice: %s", strerror(errno));
+        err_set(e, NULL, "cannot reopen the file: %s", strerror(errno));
     if (out < 0)
         return -1;
     struct source in = source_open(STDIN_FILENO, p->from_json, p->reseal);
@@ -158,16 +159,16 @@ static bool replay_open(const struct pipeline *p, struct replay *in, struct err 
     return in->fd >= 0;
 }
 
-/* -- what is done with the records */
+/* -- processing of records */
 
 enum phase {
-    PHASE_SELECT,                   /* and the two behind it */
-    PHASE_MERGE = PHASE_SELECT + 3, /* ids of all sources */
+    PHASE_SELECT,                   /* and the next two */
+    PHASE_MERGE = PHASE_SELECT + 3, /* collects collects ids of all sources */
     PHASE_EXPERIMENTS,              /* of a merge: written first */
     PHASE_WRITE,
 };
 
-/* Bytes of a record in the stream. */
+/* The size of a record in the stream. */
 static size_t bytes_of(struct pipeline *p, const struct record *r)
 {
     buf_reset(&p->encoded);
@@ -222,7 +223,7 @@ static bool take_record(struct pipeline *p, enum phase phase, const struct recor
     return change(p, &r, e);
 }
 
-/* Writes the trailer that is due. One of a segment that does not fit never is. */
+/* Writes the pending trailer, except of a segment that does not fit. */
 static bool write_due_trailer(struct pipeline *p, struct err *e)
 {
     bool due = p->trailer_due && (!p->fit || fit_problems(p->fit) == 0);
@@ -230,7 +231,7 @@ static bool write_due_trailer(struct pipeline *p, struct err *e)
     return !due || write_trailer(p, e);
 }
 
-/* Closes a segment. The trailer waits for what comes next: whether all fits shows at the end alone. */
+/* Closes a segment. The trailer is delayed: only the end shows whether everything fits. */
 static bool seal(struct pipeline *p, struct err *e)
 {
     struct record row;
@@ -269,7 +270,7 @@ static bool fits_delta(struct pipeline *p, const struct wire_header *h, struct e
     return true;
 }
 
-/* Headers and trailers: kept one to one, unless segments are merged. */
+/* Handles headers and trailers: they are kept one to one, unless segments are merged. */
 static bool take_frame(struct pipeline *p, enum phase phase, enum wire_event event,
                        const struct wire_header *h, struct err *e)
 {
@@ -307,18 +308,18 @@ static bool run_pass(struct pipeline *p, enum phase phase, struct source *s, str
     return ok && event == WIRE_END;
 }
 
-/* One pass over a stream that can be read again. */
+/* Runs one pass over a seekable stream. */
 static bool run_again(struct pipeline *p, enum phase phase, const struct replay *in, struct err *e)
 {
     if (lseek(in->fd, in->start, SEEK_SET) < 0)
         return err_set(e, "standard input", "cannot read it again: %s", strerror(errno));
     struct source s = source_open(in->fd, false, false);
-    if (phase == PHASE_MERGE) /* else what comes out would hide that a shard was missing */
+    if (phase == PHASE_MERGE) /* or the output would hide that a shard was missing */
         wire_reader_want_whole(s.stream);
     return run_pass(p, phase, &s, e);
 }
 
-/* The passes that only look, and what a merge writes first. */
+/* Runs the passes that only collect, and the first writing pass of a merge. */
 static bool run_before(struct pipeline *p, int selecting, const struct replay *in, struct err *e)
 {
     struct wire_header h;
@@ -326,8 +327,8 @@ static bool run_before(struct pipeline *p, int selecting, const struct replay *i
         if (!run_again(p, (enum phase)(PHASE_SELECT + i), in, e))
             return false;
         if (i == 0 && !p->delta && select_report(p->select) > 0) {
-            err_set(e, NULL, "nothing is written");
-            return err_hint(e, "ml-transform --summary shows what is there");
+            err_set(e, NULL, "nothing was written");
+            return err_hint(e, "ml-transform --summary shows what is in the stream");
         }
     }
     if (!p->merge)

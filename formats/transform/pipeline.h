@@ -1,5 +1,5 @@
-/* A stream through ml-transform: read, once or as often as what is asked for needs, changed record by record,
- * and written. */
+/* The pipeline of ml-transform: reads a stream, in as many passes as the steps need, changes it record by
+ * record, and writes it. */
 #ifndef TRANSFORM_PIPELINE_H
 #define TRANSFORM_PIPELINE_H
 
@@ -26,10 +26,10 @@ enum pipeline_output { PIPELINE_STREAM, PIPELINE_JSON, PIPELINE_NOTHING };
 struct pipeline {
     bool from_json, reseal; /* standard input is JSON Lines; reseal: as for jsonl_reader_new() */
     enum pipeline_output output;
-    const char *tmpdir;  /* for a copy of an input that must be read more than once and is not a file */
+    const char *tmpdir;  /* for a copy of the input if it must be read more than once and is not a file */
     struct spill *spill; /* of all that follows; pipeline_free() frees it, too */
-    uint64_t head;       /* records that may (still) be written */
-    /* What is asked for; else NULL. pipeline_free() frees them. */
+    uint64_t head;       /* number of records still to be written */
+    /* The steps; NULL: none. pipeline_free() frees them. */
     struct select *select;
     struct merge *merge;
     struct renumber *renumber;
@@ -45,13 +45,13 @@ struct pipeline {
     /* private */
     struct wire_writer *stream;
     struct jsonl_writer *lines; /* at most one is not NULL */
-    struct arena made;          /* text of the record at hand */
+    struct arena made;          /* text of the current record */
     struct buf encoded;
-    bool trailer_due; /* a segment has ended, and its trailer is not written */
+    bool trailer_due; /* a segment has ended, and its trailer is not yet written */
 };
 
-/* Reads standard input and writes to standard output; false with e filled, after what was good was written,
- * without a trailer. A stream that does not fit (fit_problems()) is not closed either. */
+/* Reads standard input and writes to standard output. false with e filled, after writing the valid records
+ * without a trailer. A stream that does not fit (fit_problems()) gets no trailer either. */
 bool pipeline_run(struct pipeline *p, struct err *e);
 /* Afterwards, one of them: the output is whole (false with e filled: it cannot be written); it is not, and
  * ends without a trailer. */

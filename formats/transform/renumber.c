@@ -1,3 +1,4 @@
+/* Assigns new experiment ids, and renames experiments and models. */
 #include "formats/transform/renumber.h"
 
 #include <errno.h>
@@ -110,7 +111,7 @@ static bool unknown_experiment(const struct record *r, const struct value *id, s
     struct buf where = {0}, text = {0};
     record_describe(r, &where);
     value_describe(id, &text);
-    err_set(e, buf_str(&where), "experiment %s is not in the stream before it, so it has no number",
+    err_set(e, buf_str(&where), "experiment %s is not in the stream before it, so it has no new id",
             buf_str(&text));
     buf_free(&where);
     buf_free(&text);
@@ -167,24 +168,24 @@ static bool load_line(struct renumber *x, char *line, struct err *e, const char 
     int64_t number;
     char *new = strchr(line, '\t');
     if (!new || new == line)
-        return err_set(e, where, "not `old id, tab, new id`");
+        return err_set(e, where, "must be `old id, tab, new id`");
     *new ++ = '\0';
     new[strcspn(new, "\t")] = '\0';
     struct value old = value_text(line, strlen(line));
     if (!value_parse_int(new, strlen(new), &number) || number < 0)
-        return err_set(e, where, "'%s' is no experiment number", new);
+        return err_set(e, where, "'%s' is not a decimal experiment id", new);
     if (find(x, &old, &known, NULL))
-        return err_set(e, where, "experiment %s is there twice", line);
+        return err_set(e, where, "duplicate experiment %s", line);
     struct value number_text = value_str(new);
     if (!idmap_add(x->given, id_key(0, &number_text, 1), 0))
-        return err_set(e, where, "two experiments get the number %s", new);
+        return err_set(e, where, "duplicate new id %s", new);
     add(x, &old, new, &place);
     if (number >= x->next)
         x->next = number + 1;
     return true;
 }
 
-/* Line by line: the map may be of any length. */
+/* Reads line by line: the map may have any length. */
 bool renumber_load(struct renumber *x, const char *path, struct err *e)
 {
     FILE *f = fopen(path, "re");
@@ -272,7 +273,7 @@ static bool add_rule(struct rules *rules, const char *text, struct err *e)
 {
     const char *equals = strchr(text, '=');
     if (!equals || equals == text || equals[1] == '\0')
-        return err_set(e, text, "not OLD=NEW");
+        return err_set(e, text, "must be OLD=NEW");
     if (!utf8_valid(text, strlen(text)))
         return err_set(e, text, "not UTF-8");
     struct rule r = {.old = xstrdup(text)};
@@ -313,7 +314,7 @@ static void rename_experiment(struct rename *x, struct record *r)
     r->v[F_experiment_name] = value_str(rule->new);
 }
 
-/* models:/NAME/VERSION or models:/NAME@ALIAS, by which a version says what it was copied from. */
+/* models:/NAME/VERSION or models:/NAME@ALIAS, the source of a copied version. */
 static void rename_source(struct rename *x, struct value *v, struct arena *a)
 {
     static const char scheme[] = "models:/";
@@ -356,7 +357,7 @@ static uint64_t warn_unused(const struct rules *rules)
         if (rules->items[i].used > 0)
             continue;
         n++;
-        err_warn(NULL, "%s %s=%s: there is none of that name", rules->option, rules->items[i].old,
+        err_warn(NULL, "%s %s=%s: not found in the stream", rules->option, rules->items[i].old,
                  rules->items[i].new);
     }
     return n;

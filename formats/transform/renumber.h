@@ -1,5 +1,5 @@
-/* New ids and names: experiments get small numbers, experiments and registered models get other names,
- * everywhere where they are referred to. */
+/* Changes ids and names: experiments get small ids, experiments and registered models new names, including
+ * all references. */
 #ifndef FORMATS_RENUMBER_H
 #define FORMATS_RENUMBER_H
 
@@ -8,29 +8,28 @@
 #include "formats/record/record.h"
 
 struct renumber;
-/* Experiments get the numbers from start on, in the order in which they come. Experiment 0 stays 0. */
+/* Experiments get the ids from start on, in stream order. Experiment 0 keeps its id. */
 struct renumber *renumber_new(int64_t start,
                               struct spill *spill); /* for the ids; it must live as long as x */
-/* Takes the ids of a map that renumber_save has written; further ones get numbers behind it. */
+/* Takes the ids of a map written by renumber_save; other experiments get ids after those. */
 bool renumber_load(struct renumber *x, const char *path, struct err *e);
-/* Changes every field of r that names an experiment, and the tag in which a prompt lists experiments.
- * Experiments come before what refers to them; false with e filled for one that did not. New text lives in a.
- */
+/* Changes every experiment id in r, including the tag in which a prompt lists experiments. Experiments must
+ * precede their references, else false with e filled. New text lives in a. */
 bool renumber_record(struct renumber *x, struct record *r, struct arena *a, struct err *e);
-/* Writes the map: old id, new id, name, separated by tabs, a line for each experiment. Blanks, tabs and what
- * else would break a line are \xNN in names. */
+/* Writes the map: a line for each experiment with old id, new id, name, separated by tabs. In names,
+ * unprintable characters are \xNN. */
 bool renumber_save(struct renumber *x, const char *path, struct err *e);
-uint64_t renumber_count(const struct renumber *x); /* ids that changed */
+uint64_t renumber_count(const struct renumber *x); /* number of changed ids */
 void renumber_free(struct renumber *x);
 
 struct rename;
 struct rename *rename_new(void);
-/* "ID|NAME=NEW" of an experiment, "OLD=NEW" of a registered model or prompt; the first `=` counts. */
+/* "ID|NAME=NEW" for an experiment, "OLD=NEW" for a registered model or prompt, split at the first `=`. */
 bool rename_add_experiment(struct rename *x, const char *rule, struct err *e);
 bool rename_add_model(struct rename *x, const char *rule, struct err *e);
 /* New text lives in a, or as long as x. */
 void rename_record(struct rename *x, struct record *r, struct arena *a);
-/* Warns of rules that changed nothing; returns their number. */
+/* Warns about rules that changed nothing; returns their number. */
 uint64_t rename_report(const struct rename *x);
 void rename_free(struct rename *x);
 

@@ -1,3 +1,4 @@
+/* Applies OLD=NEW rules to artifact URIs. */
 #include "formats/transform/rewrite_uri.h"
 
 #include <ctype.h>
@@ -11,8 +12,8 @@
 #include "formats/record/uri.h"
 #include "formats/stream/uris.h"
 
-/* Of URIs that matched nothing this many are told. */
-enum { MAX_TOLD = 50 };
+/* This many unmatched URIs are reported. */
+enum { MAX_REPORTED = 50 };
 
 struct rule {
     char *old, *new;
@@ -20,7 +21,7 @@ struct rule {
     uint64_t used;
 };
 
-struct place { /* of one field */
+struct place { /* counts counts of one field */
     uint64_t rewritten, unmatched;
 };
 
@@ -28,8 +29,8 @@ struct relocate {
     struct rule *rules;
     size_t n_rules;
     struct place places[KIND_COUNT][RECORD_MAX_FIELDS];
-    struct id_key told[MAX_TOLD]; /* of them */
-    char **unmatched;             /* the first MAX_TOLD different ones */
+    struct id_key told[MAX_REPORTED]; /* of them */
+    char **unmatched;                 /* the first MAX_REPORTED different ones */
     size_t n_unmatched;
     struct buf scratch;
     struct row_editor *rows;
@@ -44,7 +45,7 @@ struct relocate *relocate_new(void)
 
 /* -- rules */
 
-/* Whether old is all of u or ends where one of its path segments does; then *rest is what follows. */
+/* Whether old is a prefix of u that ends at a path segment; *rest is set to the remainder. */
 static bool matches(struct uri old, struct uri u, const char **rest)
 {
     char last = '/';
@@ -64,18 +65,17 @@ static bool matches(struct uri old, struct uri u, const char **rest)
            (!u.file && strchr("?#", *u.p));
 }
 
-/* Where OLD ends: at the `=` before which there is a path or a scheme. An OLD with `=` in it is written %3D.
- */
+/* OLD ends at the first `=` after a path or a scheme. A `=` in OLD is written as %3D. */
 bool relocate_add(struct relocate *x, const char *rule, struct err *e)
 {
     const char *equals = strchr(rule, '=');
     if (!equals || equals == rule || equals[1] == '\0')
-        return err_set(e, rule, "not OLD=NEW");
+        return err_set(e, rule, "must be OLD=NEW");
     if (!utf8_valid(rule, strlen(rule)))
         return err_set(e, rule, "not UTF-8");
     struct rule r = {.old = xstrndup(rule, (size_t)(equals - rule)), .new = xstrdup(equals + 1)};
     size_t len = strlen(r.old);
-    /* A slash at the end says nothing, unless it is the root's. */
+    /* Ignore a trailing slash, unless it is the root. */
     while (len > 1 && strchr("/\\", r.old[len - 1]) && !strchr(":/\\", r.old[len - 2]))
         r.old[--len] = '\0';
     for (size_t i = 0; i < x->n_rules; i++) {
@@ -83,7 +83,7 @@ bool relocate_add(struct relocate *x, const char *rule, struct err *e)
             continue;
         free(r.old);
         free(r.new);
-        return err_set(e, rule, "there are two rules for this prefix");
+        return err_set(e, rule, "duplicate rule for this prefix");
     }
     r.match = uri_of(r.old, len);
     x->rules = xrealloc(x->rules, (x->n_rules + 1) * sizeof *x->rules);
@@ -105,7 +105,7 @@ static struct rule *find_rule(const struct relocate *x, const struct uri *u, con
     return best;
 }
 
-/* Appends NEW and the rest, with one slash between them. */
+/* Appends NEW and the rest, separated by one slash. */
 static void join(const char *new, const struct uri *u, const char *rest, struct buf *out)
 {
     size_t len = strlen(new);
@@ -125,7 +125,7 @@ static void note_unmatched(struct relocate *x, const char *s, size_t len)
     size_t i = 0;
     while (i < x->n_unmatched && (x->told[i].low != key.low || x->told[i].high != key.high))
         i++;
-    if (i < x->n_unmatched || i == MAX_TOLD)
+    if (i < x->n_unmatched || i == MAX_REPORTED)
         return;
     x->told[i] = key;
     struct buf text = {0};
@@ -134,7 +134,8 @@ static void note_unmatched(struct relocate *x, const char *s, size_t len)
     x->unmatched[x->n_unmatched++] = text.data;
 }
 
-/* Appends what s becomes and returns true; false when it stays. local_only: nothing else is missed. */
+/* Appends the rewritten s and returns true, or returns false to keep it. local_only: count only local files
+ * as unmatched. */
 static bool rewrite(struct relocate *x, const char *s, size_t len, bool local_only, struct place *place,
                     struct buf *out)
 {
@@ -204,8 +205,8 @@ uint64_t relocate_report(const struct relocate *x)
     }
     for (size_t i = 0; i < x->n_unmatched; i++)
         err_note("matched no rule: %s", x->unmatched[i]);
-    if (x->n_unmatched == MAX_TOLD)
-        err_note("matched no rule: perhaps more; these are the first %d", MAX_TOLD);
+    if (x->n_unmatched == MAX_REPORTED)
+        err_note("matched no rule: more may follow; these are the first %d", MAX_REPORTED);
     for (size_t i = 0; i < x->n_rules; i++)
         if (x->rules[i].used == 0)
             err_warn(NULL, "--rewrite-uri %s=%s changed nothing", x->rules[i].old, x->rules[i].new);

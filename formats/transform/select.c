@@ -1,40 +1,42 @@
+/* Decides which records a selection keeps. */
 #include "formats/transform/select.h"
 
 #include <stdlib.h>
 #include <time.h>
 
+#include "common/array.h"
 #include "formats/record/idmap.h"
 #include "formats/record/references.h"
 #include "formats/record/row_references.h"
 
-/* The run that made a trace (mlflow/tracing/constant.py). */
+/* The run that created a trace (mlflow/tracing/constant.py). */
 static const char source_run[] = "mlflow.sourceRun";
 
-/* Parents that are no single field: of these kinds a record also needs its record of the other kind. */
+/* Additional parents: a record of the first kind also needs its record of the other kind. */
 static const struct {
     enum kind child, parent;
 } composite[] = {
     {KIND_input, KIND_dataset},
     {KIND_input_tag, KIND_input},
     {KIND_latest_metric, KIND_metric},
-    {KIND_model_input, KIND_logged_model}, /* by kind: the model itself may be gone */
+    {KIND_model_input, KIND_logged_model}, /* by kind: the model itself may be missing */
     {KIND_model_output, KIND_logged_model},
     {KIND_model_version_tag, KIND_model_version},
     {KIND_registered_model_alias, KIND_model_version},
 };
-enum { N_COMPOSITE = sizeof composite / sizeof composite[0], MAX_TAGS = 32 };
+enum { N_COMPOSITE = ARRAY_LENGTH(composite), MAX_TAGS = 32 };
 
-/* What is remembered of an entity. */
+/* Bits kept for an entity. */
 enum {
-    CANDIDATE = 1 << 0, /* it meets the criteria that its own record can tell of */
-    WANTED = 1 << 1,    /* something that is kept needs it */
-    DELETED = 1 << 2,   /* an experiment in the trash */
-    OF_RUN = 1 << 3,    /* a trace of a run that is kept */
+    CANDIDATE = 1 << 0, /* its own record meets the criteria */
+    WANTED = 1 << 1,    /* a kept record needs it */
+    DELETED = 1 << 2,   /* a deleted experiment */
+    OF_RUN = 1 << 3,    /* a trace of a kept run */
     SEEN = 1 << 4,      /* of a delta: it is in the stream */
-    FIRST_TAG = 1 << 8, /* and so on: the tags that it has */
+    FIRST_TAG = 1 << 8, /* and higher: the requested tags that it has */
 };
 
-struct wish { /* something asked for by name */
+struct wish { /* a requested name or id */
     const char *text;
     bool found;
 };
@@ -59,9 +61,9 @@ struct select {
     bool delta; /* a reference may lead out of the stream */
     bool wanted_kind[KIND_COUNT], excluded[KIND_COUNT], any_kind;
     bool allowed[KIND_COUNT], settled;
-    struct idmap *entities; /* what refs.h refers to -> bits */
+    struct idmap *entities; /* entity (references.h) -> bits */
     struct idmap *versions; /* model versions that are kept */
-    struct idmap *dropped;  /* registered models of a kind that is not allowed, rows that have children */
+    struct idmap *dropped;  /* registered models of an excluded kind, rows with children */
     struct row_editor *rows;
 };
 
@@ -86,7 +88,7 @@ static bool wish(struct wishes *w, const char *text)
     return true;
 }
 
-/* True when v is one of w, or w asks for nothing. */
+/* Whether v is one of w, or w is empty. */
 static bool is_wished(struct wishes *w, const struct value *v)
 {
     bool found = w->n == 0;
@@ -111,16 +113,16 @@ bool select_run(struct select *x, const char *run_id, struct err *e)
 bool select_status(struct select *x, const char *status, struct err *e)
 {
     static const char *const known[] = {"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(known); i++)
         if (strcmp(known[i], status) == 0)
             return wish(&x->statuses, status);
-    return err_set(e, status, "none of RUNNING, SCHEDULED, FINISHED, FAILED, KILLED");
+    return err_set(e, status, "must be one of RUNNING, SCHEDULED, FINISHED, FAILED, KILLED");
 }
 
 bool select_lifecycle(struct select *x, const char *stage, struct err *e)
 {
     if (strcmp(stage, "active") != 0 && strcmp(stage, "deleted") != 0)
-        return err_set(e, stage, "neither active nor deleted");
+        return err_set(e, stage, "must be active or deleted");
     x->stage = stage;
     return true;
 }
@@ -129,7 +131,7 @@ bool select_tag(struct select *x, const char *key_is_value, struct err *e)
 {
     const char *equals = strchr(key_is_value, '=');
     if (!equals || equals == key_is_value)
-        return err_set(e, key_is_value, "not KEY=VALUE");
+        return err_set(e, key_is_value, "must be KEY=VALUE");
     if (x->n_tags == MAX_TAGS)
         return err_set(e, key_is_value, "more than %d tags", MAX_TAGS);
     struct tag_wish *t = &x->tags[x->n_tags++];
@@ -145,7 +147,7 @@ static bool parse_time(const char *text, int64_t *ms, struct err *e)
                                         "%Y-%m-%d %H:%M:%S"};
     if (value_parse_int(text, strlen(text), ms))
         return true;
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(forms); i++) {
         struct tm tm = {0};
         const char *end = strptime(text, forms[i], &tm);
         if (end && (*end == '\0' || strcmp(end, "Z") == 0)) {
@@ -153,7 +155,7 @@ static bool parse_time(const char *text, int64_t *ms, struct err *e)
             return true;
         }
     }
-    return err_set(e, text, "neither YYYY-MM-DD[THH:MM[:SS]] nor milliseconds");
+    return err_set(e, text, "must be YYYY-MM-DD[THH:MM[:SS]] or milliseconds");
 }
 
 bool select_since(struct select *x, const char *time, struct err *e)
@@ -179,8 +181,9 @@ static const struct kind_desc *entity_kind(const char *name, struct err *e)
     const struct kind_desc *kind = kind_by_name(name, strlen(name));
     if (kind && is_content(kind))
         return kind;
-    err_set(e, name, "no such kind");
-    err_hint(e, "ml-record(5) lists them; `ml-transform --json | jq -r .kind | sort -u` those of a stream");
+    err_set(e, name, "unknown kind");
+    err_hint(e,
+             "ml-record(5) lists the kinds; `ml-transform --json | jq -r .kind | sort -u` those in a stream");
     return NULL;
 }
 
@@ -208,8 +211,8 @@ static unsigned own_flag(const struct kind_desc *kind)
     return f < 0 ? 0 : kind->fields[f].flags & REF_FLAGS;
 }
 
-/* Calls see for each kind that a record of kind k needs. all: of several that would do (a model, a prompt)
- * each is given. */
+/* Calls see for each kind that a record of kind k needs. all: also for each of several alternatives (a model,
+ * a prompt). */
 static void each_parent(int k, void (*see)(struct select *x, int k, int parent), struct select *x)
 {
     for (int f = 0; f < kinds[k].n_fields; f++)
@@ -226,7 +229,7 @@ static void allow_parent(struct select *x, int k, int parent)
     x->allowed[parent] |= x->allowed[k];
 }
 
-/* A child goes with its parent, but a registered model's stays while prompts (or models) do. */
+/* Excludes a child with its parent; a child of registered models is kept while prompts (or models) are. */
 static void forbid_child(struct select *x, int k, int parent)
 {
     int other = parent == KIND_registered_model ? KIND_prompt : KIND_registered_model;
@@ -239,7 +242,7 @@ static void settle_kinds(struct select *x)
 {
     for (int k = 0; k < KIND_COUNT; k++)
         x->allowed[k] = !x->any_kind || x->wanted_kind[k] || !is_content(&kinds[k]);
-    x->allowed[KIND_latest_metric] |= x->allowed[KIND_metric]; /* without it MLflow shows none */
+    x->allowed[KIND_latest_metric] |= x->allowed[KIND_metric]; /* without it MLflow shows no metrics */
     for (int round = 0; x->any_kind && round < KIND_COUNT; round++)
         for (int k = 0; k < KIND_COUNT; k++)
             each_parent(k, allow_parent, x);
@@ -254,7 +257,7 @@ static void settle_kinds(struct select *x)
 
 /* -- collecting */
 
-/* Criteria that a run must meet, so that models, traces and versions depend on theirs. */
+/* Whether there are criteria for runs, so that models, traces and versions depend on their run. */
 static bool by_run(const struct select *x)
 {
     return x->runs.n > 0 || x->statuses.n > 0 || x->n_tags > 0 || x->timed;
@@ -315,7 +318,7 @@ static bool in_time(const struct select *x, const struct value *v)
     return !x->timed || (v->type == VALUE_INT && v->i >= x->since && v->i < x->until);
 }
 
-/* stage: of the record, null is active; where: bits of its experiment. */
+/* stage: that of the record, null is active; where: bits of its experiment. */
 static bool in_stage(const struct select *x, const struct value *stage, uint64_t where)
 {
     bool deleted = (stage && value_eqs(stage, "deleted")) || (where & DELETED);
@@ -406,7 +409,7 @@ static bool keeps_model(uint64_t bits)
     return (bits & (CANDIDATE | WANTED)) != 0;
 }
 
-/* What the records themselves tell. */
+/* First pass: criteria on the records themselves. */
 static void collect_first(struct select *x, const struct record *r)
 {
     if (r->kind->kind == KIND_experiment)
@@ -421,7 +424,7 @@ static void collect_first(struct select *x, const struct record *r)
         collect_tag(x, r, F_trace_tag_trace_id, F_trace_tag_key, F_trace_tag_value);
 }
 
-/* What hangs on the runs. */
+/* Second pass: what depends on runs. */
 static void collect_second(struct select *x, const struct record *r)
 {
     if (r->kind->kind == KIND_trace_request_metadata)
@@ -436,7 +439,7 @@ static void collect_second(struct select *x, const struct record *r)
         add_bits(x, r, F_model_output_model_id, WANTED);
 }
 
-/* The experiments of what is kept. */
+/* Third pass: the experiments of kept records. */
 static void collect_third(struct select *x, const struct record *r)
 {
     if (r->kind->kind == KIND_run && keeps_run(x, bits_of(x, r, F_run_run_id)))
@@ -456,7 +459,7 @@ void select_collect(struct select *x, int pass, const struct record *r)
 
 /* -- keeping */
 
-/* An experiment without anything in it is kept only when nothing but experiments was asked for. */
+/* An empty experiment is kept only if there are no criteria but experiments. */
 static bool keeps_experiment(const struct select *x, uint64_t bits)
 {
     bool needs_content = by_run(x) || (x->stage && x->stage[0] == 'd' && !(bits & DELETED));
@@ -480,7 +483,7 @@ static bool keeps_bits(const struct select *x, unsigned flags, uint64_t bits)
     }
 }
 
-/* Whether the entity that field f names is kept. What a delta names and lacks is judged by the experiment
+/* Whether the entity that field f refers to is kept. What a delta names and lacks is judged by the experiment
  * that all but the registry names as well. */
 static bool keeps_entity(const struct select *x, const struct record *r, int f)
 {
@@ -490,7 +493,7 @@ static bool keeps_entity(const struct select *x, const struct record *r, int f)
     return keeps_bits(x, r->kind->fields[f].flags, bits_of(x, r, f));
 }
 
-/* -- rows of other tables: kept with all that they refer to, and with the row that they belong to */
+/* -- rows of other tables: kept if everything they refer to and their parent row are */
 
 struct row_question {
     const struct select *x;
@@ -534,7 +537,7 @@ static bool keeps_version(const struct select *x, const struct record *r)
     return ref_version(r, parts) < 0 || idmap_get(x->versions, id_key(0, parts, 3), NULL);
 }
 
-/* Where models stay and prompts go (or the other way round), what hangs on one that went goes too. */
+/* If models are kept and prompts are not (or vice versa), the children of those are not either. */
 static bool keeps_registry(struct select *x, const struct record *r)
 {
     if (x->allowed[KIND_registered_model] == x->allowed[KIND_prompt])
@@ -576,7 +579,7 @@ static uint64_t warn_unfound(const struct wishes *w, const char *option)
         if (w->items[i].found)
             continue;
         n++;
-        err_warn(NULL, "%s %s: there is none in the stream", option, w->items[i].text);
+        err_warn(NULL, "%s %s: not found in the stream", option, w->items[i].text);
     }
     return n;
 }

@@ -1,3 +1,4 @@
+/* Counts the records of a stream by kind and by experiment. */
 #include "formats/transform/summary.h"
 
 #include <inttypes.h>
@@ -14,7 +15,7 @@ struct experiment {
     struct spill_text id, name, stage;
     struct tally all;
     uint64_t runs, metrics, traces, models;
-    int64_t first, last; /* start of the first and last run, in ms; first > last: none has one */
+    int64_t first, last; /* start of the first and last run, in ms; first > last: unknown */
 };
 
 struct summary {
@@ -42,7 +43,7 @@ static struct spill_text text_of(struct summary *s, const struct value *v)
     return text;
 }
 
-/* An experiment is in every shard: only the first one makes a line. Returns its place. */
+/* An experiment is in every shard: only its first record adds a line. Returns its place. */
 static uint64_t add_experiment(struct summary *s, const struct record *r)
 {
     struct id_key key = ref_key(r, F_experiment_experiment_id);

@@ -1,4 +1,4 @@
-/* What is in a stream: a table by kind and one by experiment. Keeps experiments, and ids of runs and traces;
+/* Summarises a stream: a table by kind and one by experiment. Keeps experiments, and ids of runs and traces;
  * no records. */
 #ifndef FORMATS_SUMMARY_H
 #define FORMATS_SUMMARY_H
@@ -10,7 +10,7 @@
 
 struct summary;
 struct summary *summary_new(struct spill *spill); /* for the experiments; it must live as long as s */
-/* bytes: of the record in the stream. */
+/* bytes: the size of the record in the stream. */
 void summary_add(struct summary *s, const struct record *r, size_t bytes);
 /* Writes both tables as text. Times are UTC. */
 void summary_print(const struct summary *s, FILE *out);

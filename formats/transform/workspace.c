@@ -1,19 +1,21 @@
+/* Moves records into one workspace, and adds the rows of workspaces. */
 #include "formats/transform/workspace.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/record/row_references.h"
 
 static const char table[] = "workspaces";
-/* As MLflow's revision 1b5f0d9ad7c1 inserts it. */
+/* As inserted by MLflow's revision 1b5f0d9ad7c1. */
 static const char default_description[] = "Default workspace for legacy resources";
 
 enum { DEFAULT, OWN, N_ROWS };
 
 struct workspace {
     const char *names[N_ROWS];
-    bool there[N_ROWS]; /* seen, or given by workspace_row */
+    bool there[N_ROWS]; /* read, or returned by workspace_row */
     struct row_editor *rows;
     struct buf values;
 };
@@ -23,7 +25,7 @@ static bool is_name(const char *s)
     static const char inner[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
     static const char *const reserved[] = {"workspaces", "api", "ajax-api", "static-files"};
     size_t len = strlen(s);
-    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(reserved); i++)
         if (strcmp(s, reserved[i]) == 0)
             return false;
     return len >= 2 && len <= 63 && strspn(s, inner) == len && s[0] != '-' && s[len - 1] != '-';
@@ -32,7 +34,7 @@ static bool is_name(const char *s)
 struct workspace *workspace_new(const char *name, struct err *e)
 {
     if (!is_name(name)) {
-        err_set(e, name, "no name for a workspace: 2 to 63 lower-case letters, digits and inner hyphens");
+        err_set(e, name, "a workspace name must be 2 to 63 lower-case letters, digits and inner hyphens");
         return NULL;
     }
     struct workspace *x = xcalloc(1, sizeof *x);
@@ -43,7 +45,7 @@ struct workspace *workspace_new(const char *name, struct err *e)
     return x;
 }
 
-struct sight { /* of a row of the table itself */
+struct sight { /* a row of the table of workspaces */
     struct workspace *x;
     bool again;
 };

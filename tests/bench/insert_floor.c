@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/array.h"
+
 /* Parents first, the rows of one run together, as a walk over the tree gives them. */
 static const struct {
     const char *table, *order;
@@ -89,7 +91,7 @@ static void insert_rows(sqlite3 *db, size_t t, const struct rows *r)
 
 int main(int argc, char **argv)
 {
-    enum { N = sizeof tables / sizeof tables[0] };
+    enum { N = ARRAY_LENGTH(tables) };
     struct rows rows[N];
     sqlite3 *from, *to;
     if (argc != 3)

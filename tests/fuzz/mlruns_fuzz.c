@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/utf8.h"
 #include "formats/filestore/store.h"
 #include "formats/stream/wire.h"
@@ -34,7 +35,7 @@ static const char *const files[] = {
     "models/x/version-1/meta.yaml",
     "models/x/aliases/y",
 };
-enum { N_FILES = sizeof files / sizeof files[0] };
+enum { N_FILES = ARRAY_LENGTH(files) };
 
 /* Sound files, so that the input reaches what lies below them. */
 static const char *const sound[N_FILES] = {

@@ -581,7 +581,7 @@ def _(tree):
     return [(tree.relative(path), None)], [(tree.run().name, "void")], False
 
 
-@case("named", "a link that leads nowhere")
+@case("named", "a dangling link")
 def _(tree):
     (tree.run() / "params" / "lost").symlink_to("/nonexistent/file")
     return [(tree.relative(tree.run() / "params" / "lost"), None)], [(tree.run().name, "lost")], False

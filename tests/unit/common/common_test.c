@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/arena.h"
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/file.h"
@@ -203,7 +204,7 @@ static void test_shell_words(void)
         {"a?b&c=$d", "'a?b&c=$d'"},
     };
     struct buf b = {0};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         buf_reset(&b);
         buf_add_shell_word(&b, cases[i].word);
         is_str(buf_str(&b), cases[i].quoted, "as the shell reads it back: %s", cases[i].word);
@@ -271,7 +272,7 @@ static void test_secrets(void)
         {"unknown option '--a:b'", "unknown option '--a:b'"},
         {"unknown option '--url=postgresql://u:geheim@h'", "unknown option '--url=postgresql://u:***@h'"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct buf hidden = {0};
         char *masked = secret_mask(cases[i][0], &hidden), *again = secret_mask(masked, NULL);
         is_str(masked, cases[i][1], "masked: %s", cases[i][1]);

@@ -1,4 +1,5 @@
 /* The list of other tables against the schema itself, and their rows as records. */
+#include "common/array.h"
 #include "formats/database/row_cursor.h"
 
 #include <math.h>
@@ -109,7 +110,7 @@ static void test_columns(void)
                  {"workspace", FIELD_WS},
                  {"trace_id", FIELD_TRACE},
                  {"request_id", FIELD_TRACE}};
-    for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
+    for (size_t n = 0; n < ARRAY_LENGTH(names); n++) {
         for (int i = 0; i < row_tables_count; i++) {
             bool listed = !has_columns(row_tables[i].name, names[n].column);
             for (int r = 0; r < row_refs_count; r++)
@@ -130,7 +131,7 @@ static void test_values(void)
         {"d", 1, value_str("te\xc3\xbc")}, {"e", 1, value_bool(true)}, {"f", 1, value_text("\xff\0", 2)},
         {"g", 1, value_int(INT64_MIN)},    {"h", 1, value_float(NAN)}, {"i", 1, value_int(INT64_MAX)},
     };
-    enum { N = sizeof in / sizeof *in };
+    enum { N = ARRAY_LENGTH(in) };
     struct buf map = {0};
     struct record r;
     struct err e;

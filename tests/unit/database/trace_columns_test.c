@@ -1,4 +1,5 @@
 /* What MLflow keeps in columns of traces and assessments. */
+#include "common/array.h"
 #include "tests/unit/tap.h"
 
 #include <math.h>
@@ -52,7 +53,7 @@ static void test_token_counts(void)
         {"1e", true, 0},
         {"1 2", true, 0},
     };
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(t); i++) {
         struct value v = trace_token_count(json_string(t[i].text));
         ok(t[i].null ? v.type == VALUE_NULL : v.type == VALUE_INT && v.i == t[i].i, "token count of '%s'",
            t[i].text);
@@ -69,7 +70,7 @@ static void test_floats(void)
         {"1_.5", NAN},    {"1e400", NAN},    {"nan", NAN},        {"Infinity", NAN},
         {"-2e-3", -2e-3}, {"0x1p3", NAN},    {"\xef\xbc\x91", 1},
     };
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(t); i++) {
         struct value v = trace_cost(json_string(t[i].text));
         ok(isnan(t[i].f) ? v.type == VALUE_NULL : v.type == VALUE_FLOAT && v.f == t[i].f, "cost of '%s'",
            t[i].text);
@@ -92,7 +93,7 @@ static void test_aggregates(void)
         {"{\"a\": 1}", NAN, false}, {"not json", NAN, false},
         {"YES", 1, false},
     };
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(t); i++) {
         struct value json = value_str(t[i].json), f;
         bool numeric;
         assessment_aggregate(&scratch, &json, &f, &numeric);

@@ -1,4 +1,5 @@
 /* Database URLs. */
+#include "common/array.h"
 #include "tests/unit/tap.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static void test_urls(void)
         {"sqlite:////a:b/c@d.db", "/a:b/c@d.db", "sqlite:////a:b/c@d.db"},
         {"sqlite:///%41%zz%2", "A%zz%2", "sqlite:///%41%zz%2"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct db_url u;
         struct err e;
         if (!ok(db_url_parse(cases[i].text, &u, &e), "%s is a URL", cases[i].text))
@@ -38,7 +39,7 @@ static void test_urls(void)
     static const char *const wrong[] = {"a.db",          "sqlite:a.db",        "sqlite://a.db",
                                         "sqlite:///",    "sqlite:///:memory:", "mysql://u:geheim@h/d",
                                         "postgresql:/d", "file:///d",          ""};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(wrong); i++) {
         struct db_url u;
         struct err e;
         ok(!db_url_parse(wrong[i], &u, &e) && !strstr(e.where, "geheim") && !strstr(e.what, "geheim"),
@@ -59,7 +60,7 @@ static void test_plain_urls(void)
         {"sqlite:///a%0Ab.db", "a%0Ab.db", NULL},
         {"sqlite:///file:a%20b.db?uri=true", NULL, "sqlite:///a b.db"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct db_url u;
         struct err e;
         if (!ok(db_url_parse(cases[i].text, &u, &e), "%s is a URL", cases[i].text))

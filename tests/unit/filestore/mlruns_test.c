@@ -1,5 +1,6 @@
 /* Parts of the reading of file stores: numbers, times, names, and what the readers give for a tree made here.
  */
+#include "common/array.h"
 #include "tests/unit/tap.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ static void test_int(void)
     };
     int64_t n;
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         enum number result = python_int(cases[i].text, strlen(cases[i].text), &n);
 
         ok(result == cases[i].result && (result != NUMBER_GOOD || n == cases[i].value), "int('%s')",
@@ -88,12 +89,12 @@ static void test_float(void)
                                       "_1", "1__0", "nan(1)", "infinit", "1,5", "1 2", "1.2.3", "2.5\x1f"};
     double x;
 
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++)
         ok(python_float(good[i].text, strlen(good[i].text), &x) == NUMBER_GOOD &&
                memcmp(&x, &good[i].value, sizeof x) == 0,
            "float('%s')", good[i].text);
     ok(python_float("NaN", 3, &x) == NUMBER_GOOD && isnan(x), "float('NaN')");
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
         ok(python_float(bad[i], strlen(bad[i]), &x) == NUMBER_BAD, "float('%s') is refused", bad[i]);
     ok(python_float("1\0"
                     "2",
@@ -142,26 +143,26 @@ static void test_time(void)
     };
     int64_t ms;
 
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
         ms = -12345;
-        ok(parse_time(good[i].text, strlen(good[i].text), &ms), "%s is a time", good[i].text);
+        ok(meta_parse_time(good[i].text, strlen(good[i].text), &ms), "%s is a time", good[i].text);
         is_int(ms, good[i].ms, "%s in ms", good[i].text);
     }
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        ok(!parse_time(bad[i], strlen(bad[i]), &ms), "'%s' is no time", bad[i]);
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+        ok(!meta_parse_time(bad[i], strlen(bad[i]), &ms), "'%s' is no time", bad[i]);
 }
 
 static void test_shown(void)
 {
     char longer[80];
 
-    is_str(shown("plain text", 10), "plain text", "printable text is shown as it is");
-    is_str(shown("a\nb\xe9\0", 5), "a\\x0ab\\xe9\\x00", "other bytes are shown as \\xNN");
-    is_str(shown("\xc3\xa9", 2), "\xc3\xa9", "letters are shown as they are");
+    is_str(walker_shown("plain text", 10), "plain text", "printable text is shown as it is");
+    is_str(walker_shown("a\nb\xe9\0", 5), "a\\x0ab\\xe9\\x00", "other bytes are shown as \\xNN");
+    is_str(walker_shown("\xc3\xa9", 2), "\xc3\xa9", "letters are shown as they are");
     memset(longer, 'x', sizeof longer);
-    is_int((int64_t)strlen(shown(longer, sizeof longer)), 63, "long text is cut");
+    is_int((int64_t)strlen(walker_shown(longer, sizeof longer)), 63, "long text is cut");
     memset(longer, 1, sizeof longer);
-    is_int((int64_t)strlen(shown(longer, sizeof longer)), 243, "long text of other bytes, too");
+    is_int((int64_t)strlen(walker_shown(longer, sizeof longer)), 243, "long text of other bytes, too");
 }
 
 /* -- a tree */
@@ -205,29 +206,29 @@ static void test_names(void)
     write_file("few/a", "");
     write_file("few/\xc3\xa9", "");
     snprintf(path, sizeof path, "%s/few", root);
-    fd = dir_open(AT_FDCWD, path);
-    is_int(names_list(&names, fd, chunk), 0, "a folder is listed");
+    fd = folder_open(AT_FDCWD, path);
+    is_int(folder_names_list(&names, fd, chunk), 0, "a folder is listed");
     close(fd);
     is_int((int64_t)names.n, 4, "without . and ..");
-    is_str(names_at(&names, 0), "a", "sorted");
-    is_str(names_at(&names, 1), "a.b", "by bytes");
-    is_str(names_at(&names, 3), "\xc3\xa9", "whatever the language");
-    mark = names_mark(&names);
+    is_str(folder_names_at(&names, 0), "a", "sorted");
+    is_str(folder_names_at(&names, 1), "a.b", "by bytes");
+    is_str(folder_names_at(&names, 3), "\xc3\xa9", "whatever the language");
+    mark = folder_names_mark(&names);
     snprintf(path, sizeof path, "%s/names", root);
-    fd = dir_open(AT_FDCWD, path);
-    is_int(names_list(&names, fd, chunk), 0, "a second one behind it");
+    fd = folder_open(AT_FDCWD, path);
+    is_int(folder_names_list(&names, fd, chunk), 0, "a second one behind it");
     close(fd);
     is_int((int64_t)(names.n - mark.n), 500, "500 names");
     for (size_t i = mark.n + 1; i < names.n; i++)
-        sorted = sorted && strcmp(names_at(&names, i - 1), names_at(&names, i)) < 0;
+        sorted = sorted && strcmp(folder_names_at(&names, i - 1), folder_names_at(&names, i)) < 0;
     ok(sorted, "sorted, too");
-    names_release(&names, mark);
-    is_str(names_at(&names, 2), "b", "the first list is still there");
-    is_int(names_list(&names, -1, chunk), EBADF, "what can't be listed gives the reason");
-    names_free(&names);
+    folder_names_release(&names, mark);
+    is_str(folder_names_at(&names, 2), "b", "the first list is still there");
+    is_int(folder_names_list(&names, -1, chunk), EBADF, "what can't be listed gives the reason");
+    folder_names_free(&names);
     free(chunk);
     errno = 0;
-    ok(dir_open(AT_FDCWD, "/nowhere/at/all") < 0 && errno == ENOENT, "a folder that is not there");
+    ok(folder_open(AT_FDCWD, "/nowhere/at/all") < 0 && errno == ENOENT, "a folder that is not there");
 }
 
 struct seen {

@@ -1,4 +1,5 @@
 /* What ml-load makes of records: sorting, the bytes of rows, conversions, what it refuses. */
+#include "common/array.h"
 #include "tests/unit/tap.h"
 
 #include <float.h>
@@ -53,7 +54,7 @@ static void test_keys(void)
         value_str("a"),        value_strn(zero, 3),  value_str("a\x01"),   value_str("aa"),
         value_str("\xc3\xa9"),
     };
-    size_t n = sizeof ascending / sizeof *ascending;
+    size_t n = ARRAY_LENGTH(ascending);
     struct arena scratch = {0};
     struct buf a = {0}, b = {0};
     for (size_t i = 0; i + 1 < n; i++) {

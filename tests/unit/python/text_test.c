@@ -1,4 +1,5 @@
 /* Text, numbers and JSON as Python reads them. What is expected was printed by CPython 3.11. */
+#include "common/array.h"
 #include "tests/unit/tap.h"
 
 #include <math.h>
@@ -47,7 +48,7 @@ static void test_numbers(void)
         {"3\xc2\x85", true, 3, true, 3},
         {"\u00a0٣\u2003", true, 3, true, 3},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         const char *text = cases[i].text;
         int64_t n = 0;
         double d = 0;
@@ -74,7 +75,7 @@ static void test_lower(void)
         {"", ""},
         {"已经 123", "已经 123"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct buf b = {0};
         py_lower(cases[i].text, strlen(cases[i].text), &b);
         is_str(buf_str(&b), cases[i].lower, "'%s' in lower case", cases[i].text);
@@ -100,7 +101,7 @@ static void test_json(void)
         {"{\"a\"", NULL},       {"\"\\x\"", NULL},
     };
     struct pyjson d = {0};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         bool good = pyjson_parse(&d, cases[i].text, strlen(cases[i].text));
         is_str(good ? pyjson_type_name(&d.top) : NULL, cases[i].type, "json.loads('%s')", cases[i].text);
     }

@@ -1,4 +1,5 @@
 /* YAML as PyYAML's SafeLoader reads it: what it says of each text is written down beside it here. */
+#include "common/array.h"
 #include "tests/unit/tap.h"
 
 #include <math.h>
@@ -144,7 +145,7 @@ static void test_resolution(void)
          "'\tA\xc3\xa9\xf0\x9f\x9a\x80\xc2\x85\xe2\x80\xa8\xc2\xa0'"},
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
         is_str(resolved(cases[i][0]), cases[i][1], "k: %s", cases[i][0]);
 }
 
@@ -201,13 +202,13 @@ static void test_errors(void)
     } cases[] = {
         {"a: 1\nb: [1,\n", 3, "flow node"},     {"a: 1\n b: 2\n", 2, "mapping values"},
         {"a: 'x\n", 2, "end of stream"},        {"a: 1\nb: caf\xe9\n", 2, "UTF-8"},
-        {"a: \x01\n", 1, "control characters"}, {"a: *x\n", 1, "no anchor"},
-        {"a: &x [*x]\n", 1, "part of itself"},  {"a: 1\n---\nb: 2\n", 2, "second document"},
-        {"? [a]\n: b\n", 1, "can't be a key"},  {"x: &a {k: 1}\ny:\n  <<: *a\n", 3, "merge key"},
+        {"a: \x01\n", 1, "control characters"}, {"a: *x\n", 1, "undefined alias"},
+        {"a: &x [*x]\n", 1, "recursive alias"}, {"a: 1\n---\nb: 2\n", 2, "second document"},
+        {"? [a]\n: b\n", 1, "cannot be a key"}, {"x: &a {k: 1}\ny:\n  <<: *a\n", 3, "merge key"},
         {"a: \"\\ud83d\"\n", 1, "Unicode"},     {"a: !!set {}\n", 1, "tag"},
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         bool good = parse(cases[i].text) != NULL;
 
         if (!ok(!good && error.line == cases[i].line && strstr(error.what, cases[i].part),
@@ -227,7 +228,7 @@ static void test_marks(void)
     ok(parse("\xef\xbb\xbf") && parse("\xef\xbb\xbf")->kind == YAML_IS_NULL, "a mark alone is no text");
     ok(!parse("\xef\xbb\xbf\xef\xbb\xbfk: 1\nl: 2\n"), "two marks are one too many");
     ok(!yaml_parse(reader, utf16, sizeof utf16 - 1, &error), "UTF-16 is refused");
-    is_str(error.what, "the text is UTF-16, where MLflow reads UTF-8", "by its name");
+    is_str(error.what, "the text is UTF-16, but MLflow reads UTF-8", "by its name");
     ok(!parse("\xfe\xff"), "in the other order of bytes, too");
     ok(!parse("\xff") && !strstr(error.what, "UTF-16"), "half a mark is a byte that is no text");
 }
@@ -255,7 +256,7 @@ static const char *json(const char *text)
 
     buf_reset(&out);
     if (!v)
-        return "no YAML";
+        return "not YAML";
     return yaml_to_json(v, &out, &error) ? buf_str(&out) : "no JSON";
 }
 

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/file.h"
 #include "formats/record/record.h"
 #include "tests/unit/tap.h"
@@ -29,7 +30,7 @@ static void test_list(void)
     is_int(kinds[KIND_model_output].n_consts, 2, "number of constant columns");
     is_int(kinds[KIND_run].n_consts, 0, "none elsewhere");
     ok(kind_by_name("runs", 4) == NULL && kind_by_name("", 0) == NULL && kind_by_name("ru", 2) == NULL,
-       "no such kind");
+       "unknown kind");
     ok(field_by_name(&kinds[KIND_run], "run", 3) == -1, "no such field");
     ok(kind_is_entity(&kinds[KIND_prompt]) && !kind_is_entity(&kinds[KIND_trailer]), "entities and framing");
 }
@@ -114,7 +115,7 @@ static void test_value_describe(void)
 {
     struct value v[] = {value_null(), value_int(-5), value_float(0.05), value_bool(true), value_str("x y")};
     struct buf b = {0};
-    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(v); i++) {
         value_describe(&v[i], &b);
         buf_addc(&b, ',');
     }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "formats/record/value.h"
 #include "tests/unit/tap.h"
@@ -92,7 +93,7 @@ static int compare_keys(const struct value *a, const struct value *b)
 
 static void test_order(void)
 {
-    int n = (int)(sizeof ordered / sizeof ordered[0]);
+    int n = (int)(ARRAY_LENGTH(ordered));
     for (int i = 0; i < n; i++) {
         int wrong = 0;
         for (int k = 0; k < n; k++) {
@@ -167,7 +168,7 @@ static void test_format_float(void)
         {-HUGE_VAL, "-inf"},
         {__builtin_nan(""), "nan"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         char text[32];
         size_t len = value_format_float(cases[i].f, text);
         is_str(text, cases[i].text, "repr of %.17g", cases[i].f);

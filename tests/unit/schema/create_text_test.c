@@ -1,4 +1,5 @@
 /* What is read from the text of a CREATE statement. */
+#include "common/array.h"
 #include "tests/unit/tap.h"
 
 #include "formats/schema/create_text.h"
@@ -23,7 +24,7 @@ static void test_columns(void)
         {"d", ""},
         {"q", ""},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct buf b = {0};
         schema_text_column(sql_text(DIALECT_SQLITE, table), cases[i].column, &b);
         is_str(buf_str(&b), cases[i].clauses, "clauses of column %s", cases[i].column);

@@ -1,4 +1,5 @@
 /* Releases and revisions. */
+#include "common/array.h"
 #include "tests/unit/tap.h"
 
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static void test_releases(void)
         {"1.0", "1.0.0"}, {"3.10", "3.10.1"}, {"3", NULL},      {"3.1.", NULL},
         {"", NULL},       {"3.1.0.0", NULL},  {"03.1", NULL},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct err e;
         const struct schema_release *r = schema_find_release(cases[i].text, &e);
         is_str(r ? r->release : NULL, cases[i].release, "release '%s'", cases[i].text);

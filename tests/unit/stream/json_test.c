@@ -58,13 +58,13 @@ static void is_refused(const char *line, const char *what)
 static void test_refused(void)
 {
     is_refused("{\"kind\":\"trailer\",\"counts\":{\"a\":1.5},\"skipped\":0,\"checksum\":\"x\"}", "fraction");
-    is_refused("{\"kind\":\"trailer\",\"counts\":[1],\"skipped\":0,\"checksum\":\"x\"}", "no array");
+    is_refused("{\"kind\":\"trailer\",\"counts\":[1],\"skipped\":0,\"checksum\":\"x\"}", "unexpected array");
     is_refused("{\"kind\":\"trailer\",\"counts\":{\"$map\":1},\"skipped\":0,\"checksum\":\"x\"}",
-               "wants an object");
+               "must be an object");
     is_refused("{\"kind\":\"param\",\"run_id\":\"r\",\"key\":\"k\",\"value\":{\"$bytes\":\"/x==\"}}",
                "base64");
     is_refused("{\"kind\":\"param\",\"run_id\":\"r\",\"key\":\"k\",\"value\":{\"$bytes\":1}}",
-               "wants a text");
+               "must be a string");
     is_refused("{\"kind\":\"trailer\",\"counts\":{\"a\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]},\"skipped\":0,"
                "\"checksum\":\"x\"}",
                "deeper");

@@ -1,4 +1,5 @@
 /* The forms of URIs, and those that a record holds. */
+#include "common/array.h"
 #include "tests/unit/tap.h"
 
 #include "formats/record/uri.h"
@@ -16,7 +17,7 @@ static void test_scheme(void)
         {"a b:/c", 0},      {"9p:/x", 0},     {"wasbs+x.1:", 10},
         {"models:/m/1", 7},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
         is_int((int64_t)uri_scheme(cases[i].text, strlen(cases[i].text)), (int64_t)cases[i].length,
                "the scheme of '%s'", cases[i].text);
 }
@@ -34,7 +35,7 @@ static void test_bytes(void)
 static void test_stays(void)
 {
     static const char *const stay[] = {"", "runs:/a/b", "models:/m-1", "dummy-source"};
-    for (size_t i = 0; i < sizeof stay / sizeof stay[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(stay); i++) {
         struct uri u = uri_of(stay[i], strlen(stay[i]));
         ok(uri_stays(&u), "'%s' is no place of artifacts", stay[i]);
     }

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "formats/stream/wire.h"
 #include "tests/unit/tap.h"
 
@@ -116,14 +117,14 @@ static void test_round_trip(void)
     struct buf b = {0};
     struct record out;
     struct err e;
-    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(ints); i++) {
         struct record m = metric("k", ints[i], 1);
         buf_reset(&b);
         wire_encode(&m, &b);
         ok(wire_decode(d, b.data, b.len, &out, &e) && out.v[F_metric_step].i == ints[i], "integer %" PRId64,
            ints[i]);
     }
-    for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(floats); i++) {
         struct record m = metric("k", 1, floats[i]);
         buf_reset(&b);
         wire_encode(&m, &b);
@@ -180,25 +181,25 @@ static void is_decode_error(const char *s, size_t len, const char *what, const c
 
 static void test_malformed(void)
 {
-    BAD("\x01", "not the beginning", "an integer");
-    BAD("\x91\x01", "not the beginning", "an array");
-    BAD("\xdd\xff\xff\xff\xff", "not the beginning", "an array of 4 G entries");
-    BAD("\x80", "no record", "an empty map");
+    BAD("\x01", "does not begin a record", "an integer");
+    BAD("\x91\x01", "does not begin a record", "an array");
+    BAD("\xdd\xff\xff\xff\xff", "does not begin a record", "an array of 4 G entries");
+    BAD("\x80", "not a record", "an empty map");
     BAD("\x81\xa4kind\xa3xyz", "unknown kind 'xyz'", "an unknown kind");
     BAD("\x82\xa4kind\xa5param\xa1x\x01", "has no field 'x'", "an unknown field");
-    BAD("\x83\xa4kind\xa5param\xa3key\xa1x\xa3key\xa1x", "given twice", "a field given twice");
+    BAD("\x83\xa4kind\xa5param\xa3key\xa1x\xa3key\xa1x", "duplicate", "a field given twice");
     BAD("\x82\xa4kind\xa5param\xa3key\xa1\xff", "not UTF-8", "str that is not UTF-8");
     BAD("\x82\xa4kind\xa5param\xa3key\x01", "'run_id' is missing", "a field missing");
     BAD("\x84\xa4kind\xa5param\xa6run_id\xa1r\xa3key\x01\xa5value\xa1v", "must be text, not an integer",
         "a wrong type");
-    BAD("\x82\xa4kind\xa6metric\xa4step\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "64 bits",
-        "an integer beyond 63 bits");
+    BAD("\x82\xa4kind\xa6metric\xa4step\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
+        "does not fit a signed 64-bit integer", "an integer beyond 63 bits");
     BAD("\x82\xa4kind\xa5param\xa3key\xdd\xff\xff\xff\xff", "holds more than",
         "an inner array of 4 G entries");
     BAD("\x82\xa4kind\xa5param\xa3key\xdf\xff\xff\xff\xff", "holds more than", "an inner map of 4 G entries");
     BAD("\x82\xa4kind\xa5param\xa3key\xdb\xff\xff\xff\xff", "longer than", "a text of 4 GiB");
-    BAD("\x82\xa4kind\xa5param\xa3key\xc1", "begins no value", "the byte that means nothing");
-    BAD("\x82\xa4kind\xa5param\xa3key\xd4\x01\x01", "begins no value", "an extension");
+    BAD("\x82\xa4kind\xa5param\xa3key\xc1", "does not begin a valid value", "the byte that means nothing");
+    BAD("\x82\xa4kind\xa5param\xa3key\xd4\x01\x01", "does not begin a valid value", "an extension");
     BAD("\x82\xa4kind\xa5param\xa3key\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91"
         "\x01",
         "nested deeper", "nesting");
@@ -206,7 +207,7 @@ static void test_malformed(void)
         "counts\x82\xa1"
         "a\x01\xa1"
         "a\x02",
-        "two equal keys", "a map with equal keys");
+        "duplicate keys", "a map with equal keys");
     BAD("\x82\xa4kind\xa7trailer\xa6"
         "counts\x81\x01\x01",
         "keys are not all", "a map whose key is a number");
@@ -249,11 +250,11 @@ static void test_stream(void)
     buf_add(&twice, s.data, s.len);
     buf_add(&twice, s.data, s.len);
     is_int(read_all(twice.data, twice.len, false, &e), 6, "two segments are a stream");
-    is_refused(twice.data, twice.len, true, "given twice", "one source twice, where the whole is wanted");
+    is_refused(twice.data, twice.len, true, "duplicate", "one source twice, where the whole is wanted");
     is_refused("", 0, false, "empty", "an empty stream");
     for (size_t cut = 1; cut < s.len; cut++) {
         int n = read_all(s.data, cut, false, &e);
-        if (n != -1 || !strstr(e.what, "cut"))
+        if (n != -1 || !strstr(e.what, "truncated"))
             ok(false, "cut at byte %zu: %d %s", cut, n, e.what);
     }
     ok(true, "cut at each byte: refused");
@@ -267,8 +268,8 @@ static void test_stream(void)
     }
     is_int(accepted, 0, "each bit flipped: refused");
     buf_addc(&s, '\n');
-    is_refused(s.data, s.len, false, "behind a trailer", "a byte behind the trailer");
-    is_refused("{\"kind\":\"header\"}", 17, false, "beginning of a record", "JSON");
+    is_refused(s.data, s.len, false, "after a trailer", "a byte behind the trailer");
+    is_refused("{\"kind\":\"header\"}", 17, false, "does not begin a record", "JSON");
     is_refused(s.data + 8, s.len - 8, false, "begin", "a stream without its beginning");
     buf_free(&s);
     buf_free(&twice);
@@ -284,10 +285,10 @@ static void test_shards(void)
     is_refused(s.data, s.len, true, "shard 1/3", "a shard missing");
     is_int(read_all(s.data, s.len, false, &e), 6, "a filter takes what it gets");
     make_stream((int[]){0, 1, 1}, 3, 3, &s);
-    is_refused(s.data, s.len, true, "shard 1/3 of source 0123456789abcdef0123456789abcdef is given twice",
+    is_refused(s.data, s.len, true, "duplicate shard 1/3 of source 0123456789abcdef0123456789abcdef",
                "a shard given twice");
     make_stream((int[]){3}, 1, 3, &s);
-    is_refused(s.data, s.len, false, "no such shard", "shard 3/3");
+    is_refused(s.data, s.len, false, "invalid shard", "shard 3/3");
     buf_free(&s);
 }
 
@@ -452,7 +453,7 @@ static void test_counts(void)
     struct buf s = {0};
     make_stream((int[]){0}, 1, 1, &s);
     patch(&s, "\xa6metric\x03", 8, "\xa6metric\x04");
-    is_refused(s.data, s.len, false, "counts 4 records of kind 'metric', there are 3", "a wrong count");
+    is_refused(s.data, s.len, false, "counts 4 records of kind 'metric', but there are 3", "a wrong count");
     make_stream((int[]){0}, 1, 1, &s);
     patch(&s, "skipped\x00", 8, "skipped\x01");
     is_refused(s.data, s.len, false, "counts 1 records of kind 'skipped'",

@@ -1,4 +1,5 @@
 /* The documented equalities, and that nothing else is equal. */
+#include "common/array.h"
 #include "formats/record/sort_key.h"
 #include "formats/verify/equality.h"
 
