@@ -41,11 +41,17 @@ static bool match_experiments(struct sync *x, bool first, struct err *e)
     sync_add_experiment_key(t, "s.experiment_id", &key);
     buf_addf(&known, "EXISTS (SELECT 1 FROM @@m_state m WHERE m.kind = 'experiment' AND m.key = %s)",
              buf_str(&key));
+    /* each workspace has a Default of its own, and only that of one of them has the id 0 */
+    const char *elsewhere = *workspace
+                                ? " AND NOT EXISTS (SELECT 1 FROM experiments t WHERE t.experiment_id = "
+                                  "0 AND t.workspace <> s.workspace)"
+                                : "";
     bool ok =
         sync_exec(
             x, e,
             "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, s.experiment_id FROM @@s_experiments s "
-            "WHERE s.experiment_id = 0 OR s.experiment_id < 0") &&
+            "WHERE (s.experiment_id = 0%s) OR s.experiment_id < 0",
+            elsewhere) &&
         (!first ||
          sync_exec(x, e,
                    "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM "

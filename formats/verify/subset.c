@@ -123,7 +123,9 @@ static bool note_experiment(struct subset *s, const struct record *r, struct err
     bool there = idmap_get(s->known, id_key(SPACE_EXPERIMENT, &key, 1), &known);
     free(text);
     int64_t target = there ? (int64_t)known : source;
-    int got = there || source == 0 ? 1 : find_by_name(s, r, &target, e);
+    struct value workspace = record_workspace(r);
+    bool zero = source == 0 && value_eqs(&workspace, "default");
+    int got = there || zero ? 1 : find_by_name(s, r, &target, e);
     if (got == 1)
         idmap_set(s->experiments, id_key(0, id, 1), (uint64_t)target);
     return got >= 0;
