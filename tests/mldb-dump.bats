@@ -188,7 +188,7 @@ fill_other_tables() {
         n=$((n + 1))
         run_split sh -c 'mldb-dump -q --with-secrets sqlite:///a.db >unused.mlr'
         [ "$status" -eq 2 ] || { echo "$table.$column is not named" >&2; return 1; }
-        assert_contains "$stderr" "against its"
+        assert_contains "$stderr" "of the wrong type"
         verify a.db
         [ "$status" -eq 1 ] || { echo "$table.$column is taken for text" >&2; return 1; }
     done <<<"$(sqlite3 whole.db "$columns")"
