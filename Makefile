@@ -23,7 +23,7 @@ SAN      = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN) $(SAN) -I. \
              $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS) $(CFLAGS)
 
-PROGRAMS = mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema ml-migrate
+PROGRAMS = mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema ml-migrate ml-sync
 LIB_SRC  = $(wildcard common/*.c formats/*/*.c migrations/*.c) \
            $(filter-out $(PROGRAMS:%=tools/%.c),$(wildcard tools/*.c))
 QUERIES  = $(wildcard formats/*/*.sql)

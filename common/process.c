@@ -69,13 +69,14 @@ bool process_pipe(int fds[2], struct err *e)
     return pipe2(fds, O_CLOEXEC) == 0 || err_set(e, NULL, "cannot create a pipe: %s", strerror(errno));
 }
 
-/* Starts argv with the given standard files and the default SIGPIPE. Returns 0 or an errno value. */
+/* Starts argv with the given standard files, the default SIGPIPE and no signal blocked. Returns 0 or an errno
+ * value. */
 static int spawn(pid_t *pid, char *const argv[], int in, int out)
 {
     extern char **environ;
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
-    sigset_t usual;
+    sigset_t usual, none;
     int error = posix_spawn_file_actions_init(&files);
     if (error)
         return error;
@@ -84,6 +85,7 @@ static int spawn(pid_t *pid, char *const argv[], int in, int out)
         posix_spawn_file_actions_destroy(&files);
         return error;
     }
+    sigemptyset(&none);
     sigemptyset(&usual);
     sigaddset(&usual, SIGPIPE);
     sigaddset(&usual, SIGXFSZ);
@@ -94,7 +96,9 @@ static int spawn(pid_t *pid, char *const argv[], int in, int out)
     if (!error)
         error = posix_spawnattr_setsigdefault(&attr, &usual);
     if (!error)
-        error = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
+        error = posix_spawnattr_setsigmask(&attr, &none);
+    if (!error)
+        error = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     if (!error)
         error = posix_spawn(pid, argv[0], &files, &attr, argv, environ);
     posix_spawnattr_destroy(&attr);

@@ -21,7 +21,7 @@ struct process {
 };
 
 /* Starts argv[0], a path, with `in` and `out` as standard input and output (-1: this program's own). It has
- * the default SIGPIPE, whatever is set here. p->name is the last component of argv[0]. After a caught signal
+ * the default SIGPIPE and no signal blocked, whatever is set here. p->name is the last component of argv[0]. After a caught signal
  * nothing is started (e filled). */
 bool process_start(struct process *p, char *const argv[], int in, int out, struct err *e);
 

@@ -111,7 +111,12 @@ int load_tool_sync(const char *url, const struct load_tool_options *o)
     struct sync *x = sync_new(db, load_target_rev(t), &how, &e);
     load_tool_require(x != NULL, &e);
     read_stream(x, w);
-    load_tool_require(sync_run(x, &e), &e);
+    bool done = sync_run(x, &e);
+    if (!done && o->json && sync_refused_base(x)) { /* for ml-sync */
+        fputs("{\"refused\":\"base\"}\n", stdout);
+        io_close_stdout();
+    }
+    load_tool_require(done, &e);
     int code = sync_left_out(x) ? EXIT_ANSWER_NO : EXIT_DONE;
     load_tool_require(load_target_publish(t, &e), &e);
     if (!o->target.dry_run)

@@ -219,7 +219,7 @@ static int verify(const struct migration *m, struct programs *p, bool *differs)
     p->dumps = dumps;
     p->reader = &reader;
     p->reader_output = -1;
-    int status = p->spool ? programs_replay(p->spool, &reader) : programs_run(p);
+    int status = p->spool ? programs_replay(p->spool, &reader, -1) : programs_run(p);
     *differs = status > EXIT_ANSWER_NO || (p->spool ? status : p->reader_status) != EXIT_DONE;
     p->reader = NULL;
     free_dumps(dumps, dumps ? p->n_dumps : 0);

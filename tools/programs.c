@@ -274,12 +274,12 @@ int programs_run(struct programs *p)
     return err_interrupted() ? EXIT_INTERRUPTED : result;
 }
 
-int programs_replay(struct spool *spool, const struct command *reader)
+int programs_replay(struct spool *spool, const struct command *reader, int output)
 {
     struct process p;
     struct err e;
     int to = -1;
-    if (!start_reading(&p, reader, -1, &to, &e)) {
+    if (!start_reading(&p, reader, output, &to, &e)) {
         err_report(&e);
         close_end(&to);
         return EXIT_TROUBLE;

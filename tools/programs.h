@@ -1,4 +1,4 @@
-/* The pipelines of ml-migrate: command lines, and programs joined so that no incomplete stream is ever taken
+/* The pipelines of ml-migrate and ml-sync: command lines, and programs joined so that no incomplete stream is ever taken
  * for a complete one. This process keeps the write end of each pipe open until its writer has succeeded;
  * after a failure the reader is killed before it could see an end of file. So only the program that failed
  * reports an error. */
@@ -42,7 +42,8 @@ struct programs {
  * EXIT_TROUBLE or EXIT_INTERRUPTED; a failure has been reported by the program that failed. */
 int programs_run(struct programs *p);
 
-/* Runs a reader on the stream of a spool; returns like programs_run(). */
-int programs_replay(struct spool *spool, const struct command *reader);
+/* Runs a reader on the stream of a spool; output: a descriptor, -1: standard output. Returns like
+ * programs_run(). */
+int programs_replay(struct spool *spool, const struct command *reader, int output);
 
 #endif

@@ -1,4 +1,4 @@
-/* The sources of ml-migrate: file stores and databases, named or found. */
+/* The sources of ml-migrate and ml-sync: file stores and databases, named or found. */
 #include "tools/sources.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* The sources of ml-migrate: file stores and databases, named or found. */
+/* The sources of ml-migrate and ml-sync: file stores and databases, named or found. */
 #ifndef TOOLS_SOURCES_H
 #define TOOLS_SOURCES_H
 

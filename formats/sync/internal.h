@@ -88,6 +88,7 @@ struct sync {
     int64_t next_generation; /* that was written; 0: none */
     uint64_t skipped, acting, renamed, renumbered;
     bool any_conflict;
+    bool refused_base;            /* the stream goes on from another generation */
     uint64_t told, n_overwritten; /* conflicts, and overwritten values */
     uint64_t name_conflicts;
     bool quiet;               /* conflicts were told already */

@@ -56,6 +56,8 @@ bool sync_changed(const struct sync *x);
 const struct sync_counts *sync_counts(const struct sync *x, enum kind k);
 /* Conflicts were skipped, or the stream's writer left entities out: exit code 1. */
 bool sync_left_out(const struct sync *x);
+/* sync_run() has failed because the stream's base is not the target's: a full stream is needed. */
+bool sync_refused_base(const struct sync *x);
 /* Prints the report. */
 void sync_report(const struct sync *x);
 /* Appends it as a line of JSON (ml-load(1)). */

@@ -115,6 +115,7 @@ bool sync_check_base(struct sync *x, struct err *e)
     const struct sync_watermark *w = &x->watermark;
     if (!x->has_base || (w->there && (x->base == w->generation || x->base == w->previous)))
         return true;
+    x->refused_base = true;
     if (w->there)
         err_set(e, db_display(x->db),
                 "base: the stream has what changed since generation %" PRId64 ", the target is at %" PRId64,
@@ -127,6 +128,11 @@ bool sync_check_base(struct sync *x, struct err *e)
     return err_hint(
         e, "the target was restored, emptied or replaced: send a full stream, with --next-state and without "
            "--since");
+}
+
+bool sync_refused_base(const struct sync *x)
+{
+    return x->refused_base;
 }
 
 bool sync_must_mark(const struct sync *x)

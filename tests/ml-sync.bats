@@ -1,0 +1,299 @@
+#!/usr/bin/env bats
+# ml-sync: ticks of growing sources into one database, and what becomes of them when something goes wrong.
+
+load helpers
+
+setup() {
+    work
+    copy_tree
+    find mlruns -exec touch -d '1 hour ago' {} + # params of a moment ago are left for the next tick
+    export XDG_STATE_HOME=$WORK/state
+    metric=$(find mlruns -path '*/metrics/*' -type f ! -path '*/.trash/*' | sort | head -1)
+    run=$(dirname "$metric" | sed 's,/metrics.*,,')
+}
+
+teardown() {
+    [ -z "${service-}" ] || kill -KILL "$service" 2>/dev/null || true
+}
+
+sync_tree() { run_split ml-sync --source mlruns --target sqlite:///t.db "$@"; }
+
+# The target has all that the tree has, and nothing else.
+assert_same() { mlruns-dump -q mlruns | ml-verify -q "sqlite:///${1:-t.db}"; }
+
+points() { sqlite3 t.db 'SELECT count(*) FROM metrics'; }
+
+@test "a first tick brings everything, an idle one writes nothing, the next only what has changed" {
+    sync_tree
+    assert_status 0
+    assert_contains "$output" "$PWD/mlruns -> $PWD/t.db: "
+    assert_contains "$output" " added"
+    assert_same
+    touch -d @1000000000 t.db
+    before=$(sha256sum t.db)
+    sync_tree
+    assert_status 0
+    assert_equal "$output" "$PWD/mlruns -> $PWD/t.db: nothing changed"
+    assert_equal "$(sha256sum t.db)" "$before"
+    assert_equal "$(stat -c %Y t.db)" 1000000000
+    sync_tree --quiet
+    assert_status 0
+    assert_equal "$output$stderr" ""
+    echo "1999999999999 0.5 4711" >>"$metric"
+    n=$(points)
+    sync_tree --quiet --verify
+    assert_status 0
+    assert_contains "$output" "added"
+    assert_equal "$stderr" ""
+    assert_equal "$(points)" $((n + 1))
+    assert_same
+}
+
+@test "--json: an object for each source and tick, with what ml-load says" {
+    sync_tree --json
+    assert_status 0
+    assert_equal "$(echo "$output" | jq -r '.source, .target, .status, .full, .changed')" "$PWD/mlruns
+$PWD/t.db
+0
+true
+true"
+    assert_equal "$(echo "$output" | jq .result.kinds.run.added)" "$(sqlite3 t.db 'SELECT count(*) FROM runs')"
+    sync_tree --json --verify
+    assert_equal "$(echo "$output" | jq -c '[.full, .changed, .verified, .summary]')" '[false,false,true,"nothing changed"]'
+}
+
+@test "several sources and found ones: a state for each, and one target for all" {
+    mkdir -p jobs/1 jobs/2
+    sed -i "s/^experiment_id: .*/&/" mlruns/*/meta.yaml
+    mlruns-dump -q mlruns | ml-load -q "sqlite:///jobs/1/mlflow.db"
+    mlruns-dump -q mlruns | ml-load -q "sqlite:///jobs/2/mlflow.db"
+    sqlite3 jobs/2/mlflow.db "UPDATE experiments SET name = name || ' of two';
+        UPDATE metrics SET run_uuid = 'f' || substr(run_uuid, 2); UPDATE latest_metrics SET run_uuid = 'f' || substr(run_uuid, 2);
+        UPDATE params SET run_uuid = 'f' || substr(run_uuid, 2); UPDATE tags SET run_uuid = 'f' || substr(run_uuid, 2);
+        DELETE FROM model_versions; DELETE FROM registered_models; DELETE FROM registered_model_tags;
+        DELETE FROM model_version_tags; DELETE FROM registered_model_aliases; DELETE FROM inputs; DELETE FROM input_tags;
+        DELETE FROM trace_info; DELETE FROM trace_tags; DELETE FROM trace_request_metadata; DELETE FROM assessments;
+        DELETE FROM logged_models; DELETE FROM logged_model_tags; DELETE FROM logged_model_params;
+        DELETE FROM logged_model_metrics; DELETE FROM entity_associations;
+        UPDATE runs SET run_uuid = 'f' || substr(run_uuid, 2)"
+    run_split ml-sync --source mlruns --find jobs --target sqlite:///t.db
+    assert_status 0
+    assert_equal "$(echo "$output" | wc -l)" 3
+    assert_equal "$(ls state/mlruns-tools/*.state | wc -l)" 3
+    assert_equal "$(sqlite3 t.db 'SELECT count(*) FROM runs')" $((2 * $(sqlite3 jobs/1/mlflow.db 'SELECT count(*) FROM runs')))
+    run_split ml-sync --quiet --source mlruns --find jobs --target sqlite:///t.db
+    assert_status 0
+    assert_equal "$output$stderr" ""
+}
+
+@test "two ticks of one state never overlap: the second says so, silently with --quiet" {
+    command -v flock
+    sync_tree
+    flock state/mlruns-tools/*.lock sh -c 'ml-sync --source mlruns --target sqlite:///t.db; echo $?;
+        ml-sync --quiet --source mlruns --target sqlite:///t.db; echo $?' >out 2>err
+    assert_equal "$(cat out)" "2
+2"
+    assert_contains "$(cat err)" "another tick of this sync is running"
+    assert_equal "$(wc -l <err)" 1
+    sync_tree
+    assert_status 0
+}
+
+@test "a target that was restored, emptied or replaced gets everything again, and that is said" {
+    sync_tree
+    cp t.db backup.db
+    echo "1999999999999 0.5 4711" >>"$metric"
+    sync_tree
+    cp backup.db t.db
+    echo "1999999999999 0.5 4712" >>"$metric"
+    sync_tree
+    assert_status 0
+    assert_contains "$stderr" "everything is sent again"
+    assert_same
+    rm t.db
+    sync_tree --quiet
+    assert_status 0
+    assert_contains "$stderr" "everything is sent again"
+    assert_contains "$output" "added"
+    assert_same
+    sync_tree
+    assert_contains "$output" "nothing changed"
+}
+
+@test "a lost state costs a full stream, a damaged one too, and is named" {
+    sync_tree
+    printf 'x' | dd of="$(ls state/mlruns-tools/*.state)" bs=1 seek=100 conv=notrunc status=none
+    sync_tree --quiet
+    assert_status 0
+    assert_contains "$stderr" "everything is sent again"
+    assert_same
+    rm state/mlruns-tools/*.state
+    sync_tree --json
+    assert_status 0
+    assert_equal "$(echo "$output" | jq -c '[.full, .changed]')" '[true,false]'
+}
+
+@test "--status tells the last tick, --forget makes the next one a first" {
+    run_split ml-sync --status
+    assert_status 1
+    sync_tree
+    run_split ml-sync --status
+    assert_status 0
+    assert_contains "$output" "$PWD/mlruns -> $PWD/t.db"
+    assert_contains "$output" "generation 1; nothing is held back"
+    run_split ml-sync --status --json --source ./mlruns/
+    assert_status 0
+    assert_equal "$(echo "$output" | jq -c '[.status, .generation, .unsent, .held_files]')" '[0,1,0,0]'
+    run_split ml-sync --status --source /nowhere
+    assert_status 1
+    run_split ml-sync --forget --source mlruns --target sqlite:///t.db
+    assert_status 0
+    sync_tree --json
+    assert_equal "$(echo "$output" | jq .full)" true
+}
+
+@test "options that change what is written have a state of their own" {
+    sync_tree
+    run_split ml-sync --source mlruns --target sqlite:///u.db --rewrite-uri file:///home/ada=s3://lab
+    assert_status 0
+    assert_equal "$(ls state/mlruns-tools/*.state | wc -l)" 2
+    assert_equal "$(sqlite3 u.db "SELECT count(*) FROM runs WHERE artifact_uri NOT LIKE 's3://lab/%'")" 0
+    run_split ml-sync --source mlruns --target sqlite:///u.db --rewrite-uri file:///home/ada=s3://lab
+    assert_contains "$output" "nothing changed"
+}
+
+@test "--dry-run says what would change, and writes neither target nor state" {
+    sync_tree
+    cp -r state before
+    sum=$(sha256sum t.db)
+    echo "1999999999999 0.5 4711" >>"$metric"
+    sync_tree --dry-run
+    assert_status 0
+    assert_contains "$output" "added"
+    assert_contains "$output" "(dry run)"
+    assert_equal "$(sha256sum t.db)" "$sum"
+    cmp before/mlruns-tools/*.state state/mlruns-tools/*.state
+    sync_tree
+    assert_contains "$output" "added"
+    assert_same
+}
+
+@test "a failing tick is reported with exit 2, and the next one does it all" {
+    sync_tree
+    echo "1999999999999 0.5 4711" >>"$metric"
+    mv mlruns away
+    sync_tree
+    assert_status 2
+    assert_contains "$output" "failed"
+    assert_contains "$stderr" "mlruns"
+    mv away mlruns
+    sync_tree
+    assert_status 0
+    assert_same
+}
+
+@test "a tick that is killed with all its programs is done by the next one" {
+    mkdir bin
+    for p in mlruns-dump ml-verify ml-transform; do ln -s "$BUILD/bin/$p" bin/; done
+    cp "$BUILD/bin/ml-sync" bin/
+    cc -shared -fPIC -O1 -o stopping.so "$ROOT/tests/stopping.c"
+    printf '#!/bin/sh\necho $$ >loader\nLD_PRELOAD="$PWD/stopping.so" exec "$BUILD/bin/ml-load" "$@"\n' >bin/ml-load
+    chmod +x bin/ml-load
+    sync_tree
+    # from the first write to a target that is there to those of the state
+    for at in 1 2 5 9 14 20; do
+        for signal in KILL TERM; do
+            echo "1999999999999 0.5 $((at * 100 + ${#signal}))$RANDOM" >>"$metric"
+            rm -f loader
+            STOP_IN=writes STOP_AT=$at setsid bin/ml-sync --source mlruns --target sqlite:///t.db >out 2>err &
+            tick=$!
+            wait_for [ -s loader ]
+            loader=$(cat loader)
+            wait_for ended_or "$loader" stopped "$loader"
+            kill -$signal -$tick 2>/dev/null || true
+            kill -CONT "$loader" 2>/dev/null || true
+            wait $tick || true
+            sync_tree
+            assert_status 0
+            assert_same
+        done
+    done
+}
+
+@test "--interval: tick after tick, failed ones too, until SIGTERM, which waits for the end of a tick" {
+    ml-sync --source mlruns --target sqlite:///t.db --interval 1 >out 2>err &
+    service=$!
+    wait_for grep -q 'nothing changed' out
+    mv mlruns away
+    wait_for grep -q failed out
+    mv away mlruns
+    echo "1999999999999 0.5 4711" >>"$metric"
+    wait_for sh -c '[ "$(grep -c added out)" -ge 2 ]'
+    kill -TERM $service
+    wait $service
+    unset service
+    assert_same
+}
+
+@test "it works where there is no sh" {
+    mkdir bin
+    for p in ml-sync mlruns-dump ml-load ml-verify ml-transform; do cp "$BUILD/bin/$p" bin/; done
+    run_split env -i PATH=/nowhere HOME="$PWD" bin/ml-sync --source mlruns --target sqlite:///t.db --verify --rewrite-uri /x=/y
+    assert_status 0
+    [ -n "$(ls .local/state/mlruns-tools/*.state)" ]
+}
+
+@test "wrong use is named" {
+    run_split ml-sync
+    assert_status 2
+    assert_contains "$stderr" "--target is missing"
+    run_split ml-sync --target sqlite:///t.db mlruns
+    assert_status 2
+    run_split ml-sync --target ./t.db
+    assert_status 2
+    run_split ml-sync --status --forget --target sqlite:///t.db
+    assert_status 2
+    run_split env -i PATH="$PATH" ml-sync --source mlruns --target sqlite:///t.db
+    assert_status 2
+    assert_contains "$stderr" "--state DIR"
+    run_split ml-sync --source mlruns --target sqlite:///t.db --state /proc/nowhere
+    assert_status 2
+    [ ! -e t.db ]
+}
+
+@test "names that are no text: shown with escapes, synced and found again" {
+    name=$'m\e[31m\nlruns\xff'
+    mv mlruns "$name"
+    run_split ml-sync --source "$name" --target sqlite:///t.db
+    assert_status 0
+    assert_contains "$output" 'm\x1b[31m\x0alruns\xff'
+    run_split ml-sync --source "$name" --target sqlite:///t.db --json
+    assert_equal "$(echo "$output" | jq -c .changed)" false
+    run_split ml-sync --status --source "$name"
+    assert_status 0
+}
+
+@test "--verify finds what the target lacks of a tick, and of a whole source" {
+    sync_tree
+    echo "1999999999999 0.5 4711" >>"$metric"
+    cp state/mlruns-tools/*.state before
+    mlruns-dump -q --since before --next-state after mlruns >tick.mlr
+    run_split ml-verify --subset --use-state before sqlite:///t.db <tick.mlr
+    assert_status 1
+    assert_contains "$output" "missing in target"
+    sync_tree --verify
+    assert_status 0
+    run_split ml-verify --subset --use-state before sqlite:///t.db <tick.mlr
+    assert_status 0
+    printf '#!/bin/sh\ncat >/dev/null\necho "{\\"changed\\":true,\\"kinds\\":{}}"\n' >ml-load
+    chmod +x ml-load
+    mkdir bin
+    for p in mlruns-dump ml-verify; do ln -s "$BUILD/bin/$p" bin/; done
+    cp "$BUILD/bin/ml-sync" bin/
+    mv ml-load bin/
+    echo "1999999999999 0.5 4712" >>"$metric"
+    run_split bin/ml-sync --source mlruns --target sqlite:///t.db --verify
+    assert_status 2
+    assert_contains "$output" "verification failed"
+    assert_contains "$stderr" "missing in target"
+}
