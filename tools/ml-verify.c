@@ -109,13 +109,15 @@ static void add_record(struct verify *v, const struct record *r, uint64_t *skipp
         err_exit_interrupted();
 }
 
-static uint64_t read_stream(struct verify *v)
+static uint64_t read_stream(struct verify *v, bool subset)
 {
     struct wire_reader *r = wire_reader_new(STDIN_FILENO, "standard input");
     const struct record *record;
     uint64_t skipped = 0;
     struct err e = {.what = ""};
     wire_reader_want_whole(r);
+    if (subset)
+        wire_reader_accept_deltas(r);
     progress_start("reading", "records", 0);
     for (;;) {
         switch (wire_next(r, &record, &e)) {
@@ -256,7 +258,7 @@ int main(int argc, char **argv)
         err_report(&e);
         return EXIT_TROUBLE;
     }
-    uint64_t skipped = read_stream(v);
+    uint64_t skipped = read_stream(v, o.subset);
     progress_start("comparing", "records", 0);
     if (!verify_compare(v, &result, &e))
         err_die(&e);
