@@ -137,7 +137,8 @@ static int compare(struct verify *v, const struct record *source, const struct r
         return 0;
     for (int i = 0; i < k->n_fields; i++) {
         bool identifies = (k->fields[i].flags & FIELD_K) && k->fields[i].codec != CODEC_METRIC;
-        if (identifies || (k->fields[i].flags & FIELD_PART) || equality_same(&v->source_form, source, target, i))
+        if (identifies || (k->fields[i].flags & FIELD_PART) ||
+            equality_same(&v->source_form, source, target, i))
             continue;
         if (v->gathered.summed && k->kind == KIND_trace_request_metadata &&
             equality_costs_near(&v->source_form, &source->v[i], &target->v[i]))
