@@ -176,14 +176,19 @@ assert_idle() {
     assert_idle
 }
 
-@test "size, mtime and inode as they were, but not the ctime: a change" {
+@test "size, mtime and inode as they were, but not the ctime: a change, of a tag as of a run" {
+    echo -n aa >"$RUN/tags/t"
     tick
     cp -p "$RUN/meta.yaml" stamp
+    cp -p "$RUN/tags/t" tag_stamp
     sed 's/^status: ./status: 5/' stamp >other
     cat other >"$RUN/meta.yaml"
+    echo -n bb >"$RUN/tags/t"
     touch -r stamp "$RUN/meta.yaml"
+    touch -r tag_stamp "$RUN/tags/t"
     tick
     assert_equal "$(sent 'select(.kind == "run") | .status')" KILLED
+    assert_equal "$(sent 'select(.kind == "tag") | .value')" bb
     assert_whole
 }
 
