@@ -196,7 +196,8 @@ static void old_is_gone(struct walker *w)
     struct tick_reader *t = w->tick;
     struct buf path = {0};
 
-    buf_add(&path, buf_str(&w->path), t->base);
+    buf_add(&path, buf_str(&w->path), t->base - 1);
+    buf_addc(&path, '/');
     buf_add(&path, t->old.path.s, t->old.path.len);
     tick_note_gone(w->out, buf_str(&path), "is gone");
     buf_free(&path);
@@ -422,8 +423,12 @@ void tick_unlisted(struct walker *w)
     }
     tick_leave(w);
     buf_reset(&t->path);
-    buf_add(&t->path, w->path.data + t->base, w->path.len - t->base);
-    buf_addc(&t->path, '/');
+    if (w->path.len < t->base) { /* the unit's own folder, of which versions alone are listed */
+        buf_adds(&t->path, "version-");
+    } else {
+        buf_add(&t->path, w->path.data + t->base, w->path.len - t->base);
+        buf_addc(&t->path, '/');
+    }
     meet(w);
     while (t->has_old && t->old.path.len > t->path.len &&
            memcmp(t->old.path.s, t->path.data, t->path.len) == 0) {
