@@ -1,22 +1,28 @@
 /* The state that a producer keeps of a source between two ticks of a sync: what it has seen (fingerprints),
- * and what the loader made of it (the map). One state belongs to one source, one target and one set of
- * options.
+ * and what the loader made of it (the map). A state belongs to one source, one target and one set of options.
  *
- * Who does what, tick by tick:
- *   dump   reads STATE (state_open), removes the state.new that a killed tick may have left, writes its
- * stream with the state's id and, unless it is the first, its generation as the base, and writes state.new
- *          (state_writer) with the same id, generation and map and the fingerprints of now, before the
- * trailer. load   takes the map from state.new (state_map_next), commits, and then makes it STATE
- * (promote.h): with the generation that the target has now, what it has added to the map, and marks on what
- * it left out. A state is never changed in place: it is written aside, synced and renamed, and carries a
- * checksum. Whatever is lost of it costs a full stream.
+ * Who does what in a tick:
  *
- * The file: "MLRSTATE", a version byte, items, and the XXH3 (64 bits, little-endian) of all bytes before. An
- * item is its length and that many bytes, of which the first is its type; numbers are LEB128, texts a length
- * and bytes: H  head: id, generation, time, source, options, stream M  map entry: kind, key, value; sorted U
- * unit: flags, kind, key, id; in the order of the producer's walk, followed by F  fingerprints of the unit's
- * files, at most STATE_CHUNK bytes of them in one item E  end It is read in order with a few KiB of memory.
- * 300,000 files take some 15 MB. */
+ *   dump  reads STATE (state_open); removes the state.new that a killed tick may have left; writes its stream
+ *         with the state's id and, unless it is the first, its generation as the base; and before the trailer
+ *         writes state.new (state_writer) with the same id, generation and map and the current fingerprints
+ *   load  takes the map from state.new (state_map_next), commits, and renames state.new to STATE (promote.h)
+ *         with the generation that the target has now, its additions to the map, and marks on what it left out
+ *
+ * A state is never changed in place: it is written to another name, synced and renamed, and has a checksum.
+ * A lost state costs a full stream and nothing else.
+ *
+ * The file: "MLRSTATE", a version byte, items, and the XXH3 (64 bits, little-endian) of all bytes before it.
+ * An item is its length and that many bytes, the first of which is its type; numbers are LEB128, texts a
+ * length and bytes:
+ *
+ *   H  head: id, generation, time, source, options, stream
+ *   M  map entry: kind, key, value; sorted
+ *   U  unit: flags, kind, key, id; in the order of the producer's walk, followed by
+ *   F  fingerprints of the unit's files, at most STATE_CHUNK bytes of them in one item
+ *   E  end
+ *
+ * It is read in order with a few KiB of memory. 300,000 files take some 15 MB. */
 #ifndef FORMATS_STATE_H
 #define FORMATS_STATE_H
 

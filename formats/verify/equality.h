@@ -1,21 +1,25 @@
-/* The documented equalities between a record of a stream and the same record as a database holds it, for
- * verification alone. They are written from MLflow's behaviour and share no code with what loads (store.h),
- * so that a wrong conversion cannot verify itself. Nothing else passes as equal:
+/* The contract of ml-verify: what counts as equal between a record of the stream and the same record as a
+ * database holds it. It is written from MLflow's behaviour and shares no code with formats/load/, so that a
+ * wrong conversion cannot verify itself. Nothing else is equal:
  *
- *   metric values     equal within a relative 1e-9, as math.isclose() has it (exact: the same bits); NaN
- * equals NaN; an infinity equals the greatest double of its sign, which MLflow stores in its place; on SQLite
- * -0.0 is 0.0, which it stores for it model metrics     the same, but NaN is 0.0
- * (SqlAlchemyStore.sanitize_metric_value, whose is_nan has no column there) JSON columns      equal as JSON;
- * in an assessment's error a member that is null equals one that is not there trace state       V2's
- * TRACE_STATUS_UNSPECIFIED is V3's STATE_UNSPECIFIED promoted values   where trace_info has columns for them
- * (revision 66): trace name cut to 4096 and session to 250 characters, token usage and cost to the members
- * and numbers that have columns (mlflow/store/tracking/utils/ trace_analytics.py); without a usable number
- * the record has no place workspace         null is "default" null              is 0 for an input's step and
- * a trace's payload generation, whose columns have that default ids               of datasets and inputs:
- * anything where the source has none, as a file store
+ *   metric values    within a relative 1e-9, as math.isclose() (--exact: the same bits); NaN equals NaN; an
+ *                    infinity equals the greatest double of its sign, which MLflow stores instead; on
+ *                    SQLite -0.0 equals 0.0, which it stores instead
+ *   model metrics    the same, but NaN equals 0.0 (SqlAlchemyStore.sanitize_metric_value, whose is_nan has
+ *                    no column there)
+ *   JSON columns     equal as JSON; in an assessment's error a null member equals an absent one
+ *   trace state      V2's TRACE_STATUS_UNSPECIFIED equals V3's STATE_UNSPECIFIED
+ *   promoted values  where trace_info has columns for them (from revision 66 on): the trace name cut to 4096
+ *                    and the session to 250 characters, token usage and cost reduced to the members and
+ *                    numbers that have columns (mlflow/store/tracking/utils/trace_analytics.py); a record
+ *                    without a usable number has no place in the database
+ *   workspace        null equals "default"
+ *   null             equals 0 for an input's step and a trace's payload generation, whose columns have that
+ *                    default
+ *   ids              of datasets and inputs: any id where the source has none, as in a file store
  */
-#ifndef FORMATS_EQUIV_H
-#define FORMATS_EQUIV_H
+#ifndef FORMATS_VERIFY_EQUALITY_H
+#define FORMATS_VERIFY_EQUALITY_H
 
 #include "common/buf.h"
 #include "formats/database/db.h"
