@@ -58,7 +58,7 @@ refused() { # MESSAGE COMMAND...
 }
 
 @test "a standard file that is closed does not become the server's connection" {
-    refused "standard input: cannot read: it is closed" sh -c "ml-load $url <&-"
+    refused "standard input: cannot read: closed" sh -c "ml-load $url <&-"
     ml-load -v --release 3.17.2 "$url" <a.mlr 2>&-
     ml-verify -v "$url" <a.mlr >verified 2>&-
     mldb-dump -v "$url" 2>&- | ml-verify -q "$url"
@@ -67,7 +67,7 @@ refused() { # MESSAGE COMMAND...
         for others in "" "2>&-" "<&- >&- 2>&-"; do
             run_split sh -c "$command $others"
             assert_status 2 || { echo "$command $others" >&2; return 1; }
-            [ -n "$others" ] || assert_contains "$stderr" ": it is closed, or not open for"
+            [ -n "$others" ] || assert_contains "$stderr" ": closed, or not open for"
         done
     done
     assert_equal "$(everything)" "$before"
@@ -168,7 +168,7 @@ END
     assert_equal "$(echo "$stderr" | grep -c 'does not fit')" 1
     run_split ml-load --wide-experiment-ids "$url" <wide.mlr
     assert_status 0
-    assert_contains "$stderr" "upgrade this database by ml-schema alone"
+    assert_contains "$stderr" "upgrade this database with ml-schema only"
     ml-verify -q "$url" <wide.mlr
     assert_equal "$(sql "SELECT count(*) FROM information_schema.columns WHERE column_name = 'experiment_id' AND data_type = 'integer' AND table_schema = 'public'")" 0
     run_split ml-load --wide-experiment-ids sqlite:///x.db <wide.mlr

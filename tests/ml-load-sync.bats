@@ -857,7 +857,9 @@ subset() {
         sql "DELETE FROM tags WHERE key = 'a'"
         subset 1 --use-state st
         stream=tick.mlr # a delta
-        subset 2
+        subset 1 --use-state st
+        sql "INSERT INTO tags (key, value, run_uuid) VALUES ('a', 'a', '$RUN')"
+        subset 0 --use-state st
     }
     both after_ticks empty
     ml-load -q --sync "sqlite:///$WORK/o.db" <"$BATS_FILE_TMPDIR/s.mlr"

@@ -245,7 +245,7 @@ int main(int argc, char **argv)
     if (o.status && (o.forget || o.interval))
         opt_usage_error(&spec, "--status goes with neither --forget nor --interval");
     if (fcntl(STDOUT_FILENO, F_GETFD) < 0)
-        die(NULL, "standard output: it is closed");
+        die(NULL, "standard output: closed");
     io_claim_standard_files();
     err_survive_writes();
     err_catch_signals();
