@@ -47,7 +47,7 @@ ends() {
 # when the signal may be sent.
 each() {
     command=$1
-    for how in INT:130:interrupted 'TERM:143:ended by a signal'; do
+    for how in INT:130:interrupted 'TERM:143:terminated by a signal'; do
         IFS=: read -r signal code words <<<"$how"
         rm -f gate
         mkfifo gate
