@@ -246,7 +246,8 @@ int main(int argc, char **argv)
         opt_usage_error(&spec, "standard input: record stream not read from a terminal");
     err_catch_signals();
     struct db *db = open_database(argv + first, &o, &u);
-    struct verify_report *report = verify_report_new(o.json, o.max_failures, o.tmpdir);
+    static struct verify_report *report; /* an error ends the program with it */
+    report = verify_report_new(o.json, o.max_failures, o.tmpdir);
     struct verify_options how = {.others = o.others.n ? &o.others : NULL,
                                  .subset = make_subset(db, &o),
                                  .exact = o.exact,
