@@ -875,3 +875,18 @@ subset() {
     }
     both scorers
 }
+
+@test "first syncs at once into a database without tables: one makes them, all bring theirs" {
+    createdb fresh
+    local pids=
+    for i in 1 2 3 4 5 6; do
+        ml-load -q --sync postgresql:///fresh <"$BATS_FILE_TMPDIR/s.mlr" 2>"err$i" &
+        pids="$pids $!"
+    done
+    for pid in $pids; do
+        wait "$pid" || { cat err? >&2; return 1; }
+    done
+    ml-verify -q --subset postgresql:///fresh <"$BATS_FILE_TMPDIR/s.mlr"
+    assert_equal "$(psql -qAtX fresh -c 'SELECT count(*) FROM alembic_version')" 1
+    dropdb fresh
+}

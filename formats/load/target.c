@@ -244,9 +244,28 @@ static bool begin_existing(struct load_target *t, struct err *e)
     return ok && db_exec(t->db, "DELETE FROM experiments", e);
 }
 
-struct db *load_target_open_beside(struct load_target *t, struct err *e)
+/* Creates the tables of an empty database, unless another sync was faster. */
+static bool create_tables(struct load_target *t, struct err *e)
 {
     enum { LOCK_TIMEOUT = 60000 }; /* ms */
+    int rev;
+    if (!is_sqlite(t) && !schema_lock(t->db, LOCK_TIMEOUT, e))
+        return false;
+    if (!db_begin_write(t->db, e) || !schema_rev_of(t->db, &rev, e))
+        return false;
+    if (rev == SCHEMA_EMPTY) {
+        if ((is_sqlite(t) && !load_check_unused(t->db, e)) || !schema_create(t->db, t->rev, e))
+            return false;
+    } else {
+        t->rev = rev;
+        if (!check_release(t, e))
+            return false;
+    }
+    return db_commit(t->db, e) && (is_sqlite(t) || schema_unlock(t->db, e));
+}
+
+struct db *load_target_open_beside(struct load_target *t, struct err *e)
+{
     bool ok = true;
     if (t->aside) {
         ok = db_commit(t->db, e);
@@ -255,9 +274,7 @@ struct db *load_target_open_beside(struct load_target *t, struct err *e)
         ok = err_hint(e,
                       "without --dry-run a sync makes them; a dry run of a plain ml-load checks the records");
     } else if (!t->has_schema) {
-        ok = (is_sqlite(t) || schema_lock(t->db, LOCK_TIMEOUT, e)) && db_begin_write(t->db, e) &&
-             (!is_sqlite(t) || load_check_unused(t->db, e)) && schema_create(t->db, t->rev, e) &&
-             db_commit(t->db, e);
+        ok = create_tables(t, e);
     }
     return ok ? t->db : NULL;
 }

@@ -82,6 +82,8 @@ bool schema_is_wide(struct db *db, bool *wide, struct err *e);
 /* Keeps other upgraders, ours and MLflow's, out until the connection closes: SQLite's exclusive lock on the
  * file, an advisory lock on PostgreSQL. Says on stderr when it has to wait, for at most timeout ms. */
 bool schema_lock(struct db *db, int timeout, struct err *e);
+/* PostgreSQL: lets other upgraders in again while the connection stays. */
+bool schema_unlock(struct db *db, struct err *e);
 
 /* Takes a database that is locked from its revision to a later one (or makes it, when it is empty), each
  * revision with its stamp in a transaction of its own, and tells each on stderr. When it fails the database

@@ -67,6 +67,15 @@ bool schema_lock(struct db *db, int timeout, struct err *e)
     return db_dialect(db) == DIALECT_SQLITE ? lock_sqlite(db, timeout, e) : lock_postgres(db, timeout, e);
 }
 
+bool schema_unlock(struct db *db, struct err *e)
+{
+    int64_t was;
+    char *unlock = xasprintf("SELECT pg_advisory_unlock%s::int", postgres_lock_key);
+    bool ok = db_dialect(db) == DIALECT_SQLITE || db_query_int(db, unlock, &was, e);
+    free(unlock);
+    return ok;
+}
+
 /* ---- what an upgrade would touch */
 
 static const struct estimate {
