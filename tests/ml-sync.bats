@@ -220,6 +220,37 @@ true"
     done
 }
 
+@test "ml-sync alone is killed: its programs hold the lock until they have ended, so that no two ticks share a state" {
+    mkdir bin
+    for p in mlruns-dump ml-verify ml-transform; do ln -s "$BUILD/bin/$p" bin/; done
+    cp "$BUILD/bin/ml-sync" bin/
+    cc -shared -fPIC -O1 -o stopping.so "$ROOT/tests/stopping.c"
+    printf '#!/bin/sh\necho $$ >loader\nSTOP_IN=writes STOP_AT=3 LD_PRELOAD="$PWD/stopping.so" exec "$BUILD/bin/ml-load" "$@"\n' >bin/ml-load
+    chmod +x bin/ml-load
+    sync_tree
+    echo "1999999999999 0.5 4711" >>"$metric"
+    # a loader outlives ml-sync only where it is not stopping.c's way to die with its parent: the shell stands between
+    sed -i 's/exec "$BUILD/"$BUILD/' bin/ml-load
+    bin/ml-sync --source mlruns --target sqlite:///t.db >out 2>err &
+    tick=$!
+    wait_for [ -s loader ]
+    loader() { cat /proc/"$(cat loader)"/task/*/children; }
+    is_stopped() { stopped "$(loader | tr -d ' ')"; }
+    wait_for is_stopped
+    stopped_one=$(loader | tr -d ' ')
+    kill -KILL $tick
+    wait $tick || true
+    echo "1999999999999 0.5 4712" >>"$metric"
+    sync_tree
+    assert_status 2
+    assert_contains "$stderr" "another tick of this sync is running"
+    kill -CONT "$stopped_one"
+    wait_for has_ended "$(cat loader)"
+    sync_tree
+    assert_status 0
+    assert_same
+}
+
 @test "--interval: tick after tick, failed ones too, until SIGTERM, which waits for the end of a tick" {
     ml-sync --source mlruns --target sqlite:///t.db --interval 1 >out 2>err &
     service=$!

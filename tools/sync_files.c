@@ -123,7 +123,8 @@ void sync_files_free(struct sync_files *f)
 bool sync_files_lock(struct sync_files *f, struct err *e)
 {
     *e = (struct err){0};
-    f->lock_fd = open(f->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    /* The programs of the tick have it, too: where this one alone is killed, they keep the lock to their end. */
+    f->lock_fd = open(f->lock, O_RDWR | O_CREAT, 0600);
     if (f->lock_fd < 0)
         return err_set(e, f->lock, "cannot be opened: %s", strerror(errno));
     if (flock(f->lock_fd, LOCK_EX | LOCK_NB) == 0)

@@ -34,7 +34,7 @@ struct sync_files sync_files_of(const char *folder, const char *source, const ch
                                 const char *options);
 void sync_files_free(struct sync_files *f); /* unlocks */
 
-/* Locks the sync without waiting. false with e empty: another tick has the lock; with e filled: it cannot be
+/* Locks the sync without waiting, for this program and those that it starts. false with e empty: another tick has the lock; with e filled: it cannot be
  * locked. */
 bool sync_files_lock(struct sync_files *f, struct err *e);
 
