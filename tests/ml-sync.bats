@@ -160,6 +160,9 @@ true"
     assert_equal "$(sqlite3 u.db "SELECT count(*) FROM runs WHERE artifact_uri NOT LIKE 's3://lab/%'")" 0
     run_split ml-sync --source mlruns --target sqlite:///u.db --rewrite-uri file:///home/ada=s3://lab
     assert_contains "$output" "nothing changed"
+    run_split ml-sync --quiet --source mlruns --target sqlite:///u.db --rewrite-uri file:///home/ada=s3://lab
+    assert_status 0
+    assert_equal "$output$stderr" ""
 }
 
 @test "--dry-run says what would change, and writes neither target nor state" {

@@ -53,7 +53,7 @@ static int finish(struct pipeline *p, const struct options *o)
         err_note("a delta: of the registry it keeps versions whose runs are in it, and their models");
     if (p->rename && !p->delta && rename_report(p->rename) > 0)
         code = EXIT_ANSWER_NO;
-    if (p->relocate && relocate_report(p->relocate) > 0 && o->strict_uri)
+    if (p->relocate && relocate_report(p->relocate, p->delta) > 0 && o->strict_uri)
         code = EXIT_ANSWER_NO;
     if (p->workspace && strcmp(o->workspace, "default") != 0)
         err_note(

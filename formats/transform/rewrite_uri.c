@@ -191,7 +191,7 @@ bool relocate_record(struct relocate *x, struct record *r, struct arena *a, stru
     return true;
 }
 
-uint64_t relocate_report(const struct relocate *x)
+uint64_t relocate_report(const struct relocate *x, bool delta)
 {
     uint64_t unmatched = 0;
     for (int k = 0; k < KIND_COUNT; k++) {
@@ -207,7 +207,7 @@ uint64_t relocate_report(const struct relocate *x)
         err_note("matched no rule: %s", x->unmatched[i]);
     if (x->n_unmatched == MAX_REPORTED)
         err_note("matched no rule: more may follow; these are the first %d", MAX_REPORTED);
-    for (size_t i = 0; i < x->n_rules; i++)
+    for (size_t i = 0; i < x->n_rules && !delta; i++)
         if (x->rules[i].used == 0)
             err_warn(NULL, "--rewrite-uri %s=%s changed nothing", x->rules[i].old, x->rules[i].new);
     return unmatched;

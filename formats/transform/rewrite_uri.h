@@ -17,8 +17,9 @@ bool relocate_add(struct relocate *x, const char *rule, struct err *e);
  * values can't be read. */
 bool relocate_record(struct relocate *x, struct record *r, struct arena *a, struct err *e);
 /* Reports on stderr how many URIs of each field were rewritten and which matched no rule (those of datasets
- * only if they are local files). Returns the number of unmatched ones. */
-uint64_t relocate_report(const struct relocate *x);
+ * only if they are local files), and warns of rules that changed nothing, which in a delta is ordinary. Returns
+ * the number of unmatched ones. */
+uint64_t relocate_report(const struct relocate *x, bool delta);
 void relocate_free(struct relocate *x);
 
 #endif
