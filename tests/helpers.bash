@@ -107,11 +107,15 @@ pipe = os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK)
 sys.exit(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) != bytes(4))' "/proc/$1/fd/0" && [ "$(state_of "$1")" = S ]
 }
 
+build_stopping() {
+    [ -e "$BATS_FILE_TMPDIR/stopping.so" ] || cc -shared -fPIC -O1 -o "$BATS_FILE_TMPDIR/stopping.so" "$ROOT/tests/stopping.c"
+}
+
 # stopping IN AT COMMAND...: runs it, so that it stops before a call (stopping.c); `stopped PID` is true then.
 stopping() {
     local in=$1 at=$2
     shift 2
-    [ -e "$BATS_FILE_TMPDIR/stopping.so" ] || cc -shared -fPIC -O1 -o "$BATS_FILE_TMPDIR/stopping.so" "$ROOT/tests/stopping.c"
+    build_stopping
     ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" STOP_IN=$in STOP_AT=$at \
         LD_PRELOAD="$BATS_FILE_TMPDIR/stopping.so" exec "$@"
 }

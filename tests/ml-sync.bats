@@ -18,6 +18,22 @@ teardown() {
 
 sync_tree() { run_split ml-sync --source mlruns --target sqlite:///t.db "$@"; }
 
+# with_stopping_loader exec|"": ./bin has ml-sync and its programs, of which ml-load, started by a shell that writes its pid to
+# ./loader and becomes it or not, stops where STOP_IN and STOP_AT say (stopping.c).
+with_stopping_loader() {
+    build_stopping
+    mkdir bin
+    for p in mlruns-dump ml-verify ml-transform; do ln -s "$BUILD/bin/$p" bin/; done
+    cp "$BUILD/bin/ml-sync" bin/
+    cat >bin/ml-load <<END
+#!/bin/sh
+echo \$\$ >loader
+export ASAN_OPTIONS="\${ASAN_OPTIONS:+\$ASAN_OPTIONS:}verify_asan_link_order=0"
+LD_PRELOAD="$BATS_FILE_TMPDIR/stopping.so" $1 "$BUILD/bin/ml-load" "\$@"
+END
+    chmod +x bin/ml-load
+}
+
 # The target has all that the tree has, and nothing else.
 assert_same() { mlruns-dump -q mlruns | ml-verify -q "sqlite:///${1:-t.db}"; }
 
@@ -196,12 +212,7 @@ true"
 }
 
 @test "a tick that is killed with all its programs is done by the next one" {
-    mkdir bin
-    for p in mlruns-dump ml-verify ml-transform; do ln -s "$BUILD/bin/$p" bin/; done
-    cp "$BUILD/bin/ml-sync" bin/
-    cc -shared -fPIC -O1 -o stopping.so "$ROOT/tests/stopping.c"
-    printf '#!/bin/sh\necho $$ >loader\nLD_PRELOAD="$PWD/stopping.so" exec "$BUILD/bin/ml-load" "$@"\n' >bin/ml-load
-    chmod +x bin/ml-load
+    with_stopping_loader exec
     sync_tree
     # from the first write to a target that is there to those of the state
     for at in 1 2 5 9 14 20; do
@@ -224,17 +235,11 @@ true"
 }
 
 @test "ml-sync alone is killed: its programs hold the lock until they have ended, so that no two ticks share a state" {
-    mkdir bin
-    for p in mlruns-dump ml-verify ml-transform; do ln -s "$BUILD/bin/$p" bin/; done
-    cp "$BUILD/bin/ml-sync" bin/
-    cc -shared -fPIC -O1 -o stopping.so "$ROOT/tests/stopping.c"
-    printf '#!/bin/sh\necho $$ >loader\nSTOP_IN=writes STOP_AT=3 LD_PRELOAD="$PWD/stopping.so" exec "$BUILD/bin/ml-load" "$@"\n' >bin/ml-load
-    chmod +x bin/ml-load
+    # a stopped program dies with its parent (stopping.c): the shell stands between
+    with_stopping_loader ""
     sync_tree
     echo "1999999999999 0.5 4711" >>"$metric"
-    # a loader outlives ml-sync only where it is not stopping.c's way to die with its parent: the shell stands between
-    sed -i 's/exec "$BUILD/"$BUILD/' bin/ml-load
-    bin/ml-sync --source mlruns --target sqlite:///t.db >out 2>err &
+    STOP_IN=writes STOP_AT=3 bin/ml-sync --source mlruns --target sqlite:///t.db >out 2>err &
     tick=$!
     wait_for [ -s loader ]
     loader() { cat /proc/"$(cat loader)"/task/*/children; }

@@ -2,54 +2,26 @@
 # mldb-dump --since: SQLite files that go on growing. Ticks have a clock of their own (tests/later.c).
 
 load helpers
+load tick_helpers
 
 setup_file() {
-    "${CC:-cc}" -shared -fPIC -O1 -o "$BATS_FILE_TMPDIR/later.so" "$ROOT/tests/later.c" -ldl
+    build_later
 }
 
 setup() {
     work
     ml-load -q --release 3.17 sqlite:///m.db <"$ROOT/tests/data/streams/1.0-database.mlr"
-    DELTAS=
-    N=0
-    LATER=600
+    no_ticks
     RUN=2e0c8ec1303343bbb3b00caf2717ea34
 }
 
-at() { # SECONDS COMMAND...
-    local seconds=$1
-    shift
-    env LD_PRELOAD="$BATS_FILE_TMPDIR/later.so" ASAN_OPTIONS=verify_asan_link_order=0 LATER="$seconds" "$@"
-}
-
 tick() { # [ARGUMENT...]
-    status=0
-    LATER=$((LATER + 300))
-    at $LATER mldb-dump -v --since state --next-state state.new "$@" sqlite:///m.db >tick.mlr 2>err || status=$?
-    stderr=$(cat err)
-    [ $status -eq 2 ] || promote
-}
-
-promote() {
-    mv state.new state
-    N=$((N + 1))
-    cp tick.mlr tick-$N.mlr
-    DELTAS="$DELTAS tick-$N.mlr"
-}
-
-sent() { # PROGRAM
-    ml-transform -q --json <tick.mlr | jq -r "select(.kind != \"header\" and .kind != \"trailer\") | $1" | sort | xargs -d '\n'
-}
-
-kinds_sent() {
-    sent '.kind + (if .partial then ":" + .partial else "" end)'
+    tick_of mldb-dump -v --since state --next-state state.new "$@" sqlite:///m.db
 }
 
 assert_whole() {
-    python3 "$ROOT/tests/apply_deltas.py" $DELTAS >made
     mldb-dump -q sqlite:///m.db >full.mlr
-    python3 "$ROOT/tests/apply_deltas.py" full.mlr >wanted
-    cmp made wanted || { diff made wanted >&2; false; }
+    assert_ticks_make_full
 }
 
 @test "the first tick is a whole of format 1, the second empty" {

@@ -5,58 +5,26 @@
 load helpers
 ALL=${DEEP-} # which the next one takes for the name of a run
 load dump_helpers
+load tick_helpers
 
 setup_file() {
-    "${CC:-cc}" -shared -fPIC -O1 -o "$BATS_FILE_TMPDIR/later.so" "$ROOT/tests/later.c" -ldl
+    build_later
 }
 
 setup() {
     work
     copy_tree
     RUN=mlruns/$EXP/$SHALLOW
-    DELTAS=
-    N=0
-    LATER=600
+    no_ticks
 }
 
-# at SECONDS COMMAND...: runs it so much later
-at() {
-    local seconds=$1
-    shift
-    env LD_PRELOAD="$BATS_FILE_TMPDIR/later.so" ASAN_OPTIONS=verify_asan_link_order=0 LATER="$seconds" "$@"
-}
-
-# A tick, some minutes after the last one: its stream is ./tick.mlr, messages are in $stderr; its state becomes the state.
 tick() { # [ARGUMENT...]
-    status=0
-    LATER=$((LATER + 300))
-    at $LATER mlruns-dump -v --since state --next-state state.new "$@" ./mlruns >tick.mlr 2>err || status=$?
-    stderr=$(cat err)
-    [ $status -eq 2 ] || promote
+    tick_of mlruns-dump -v --since state --next-state state.new "$@" ./mlruns
 }
 
-promote() {
-    mv state.new state
-    N=$((N + 1))
-    cp tick.mlr tick-$N.mlr
-    DELTAS="$DELTAS tick-$N.mlr"
-}
-
-# What the last tick has sent: "kind key mark" or the like, by a jq program.
-sent() { # PROGRAM
-    ml-transform -q --json <tick.mlr | jq -r "select(.kind != \"header\" and .kind != \"trailer\") | $1" | sort | xargs -d '\n'
-}
-
-kinds_sent() {
-    sent '.kind + (if .partial then ":" + .partial else "" end)'
-}
-
-# The ticks so far make what a full dump gives.
 assert_whole() {
-    python3 "$ROOT/tests/apply_deltas.py" $DELTAS >made
     at $LATER mlruns-dump -q --no-warnings --next-state other.state mlruns >full.mlr
-    python3 "$ROOT/tests/apply_deltas.py" full.mlr >wanted
-    cmp made wanted || { diff made wanted >&2; false; }
+    assert_ticks_make_full
 }
 
 assert_idle() {
