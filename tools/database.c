@@ -1,6 +1,7 @@
-/* Opens the database that a program reads. */
+/* The databases that a command line names. */
 #include "tools/database.h"
 
+#include "common/file.h"
 #include "formats/database/interrupt.h"
 
 struct db *database_open_operand(const struct opt_spec *spec, char **operands, const char **tmpdir,
@@ -13,4 +14,15 @@ struct db *database_open_operand(const struct opt_spec *spec, char **operands, c
     if (!db)
         err_die(&e);
     return db;
+}
+
+char *database_temp_dir(const char *url, const char *asked)
+{
+    struct db_url u;
+    struct err e;
+    if (!db_url_parse(url, &u, &e))
+        err_die(&e);
+    char *dir = file_temp_dir(asked, u.path);
+    db_url_free(&u);
+    return dir;
 }

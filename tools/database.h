@@ -1,4 +1,4 @@
-/* The database that a program reads. */
+/* The databases that a command line names. */
 #ifndef TOOLS_DATABASE_H
 #define TOOLS_DATABASE_H
 
@@ -9,5 +9,9 @@
  * message on failure. */
 struct db *database_open_operand(const struct opt_spec *spec, char **operands, const char **tmpdir,
                                  struct db_url *u);
+
+/* Where what is kept of a stream best lies: the directory asked for (NULL: none), else that of the database
+ * (file_temp_dir()). malloc'ed; exits with a message on a malformed URL. */
+char *database_temp_dir(const char *url, const char *asked);
 
 #endif

@@ -9,12 +9,11 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "common/file.h"
 #include "common/io.h"
 #include "common/opt.h"
 #include "common/process.h"
 #include "common/spool.h"
-#include "formats/database/db.h"
+#include "tools/database.h"
 #include "tools/programs.h"
 #include "tools/sources.h"
 
@@ -171,18 +170,6 @@ static char *read_all(int fd)
     return b.data;
 }
 
-/* The directory for the copy of the stream: the one given by --tmpdir, else that of the target. */
-static char *temporary_folder(const struct migration *m)
-{
-    struct db_url u;
-    struct err e;
-    if (!db_url_parse(m->options.target, &u, &e))
-        err_die(&e);
-    char *dir = file_temp_dir(m->options.tmpdir, u.path);
-    db_url_free(&u);
-    return dir;
-}
-
 static void print_export(const char *text)
 {
     const char *line = strstr(text, "export ");
@@ -229,7 +216,7 @@ static int verify(const struct migration *m, struct programs *p, bool *differs)
 
 static int migrate(const struct migration *m)
 {
-    char *dir = temporary_folder(m), *text = NULL;
+    char *dir = database_temp_dir(m->options.target, m->options.tmpdir), *text = NULL;
     bool keep = m->options.verify && !m->options.reread && !m->options.dry_run, differs = false;
     struct command transform = {.n = 0};
     struct programs p = {.n_dumps = m->sources.n};

@@ -14,6 +14,7 @@
 #include "common/spool.h"
 #include "formats/database/url.h"
 #include "formats/state/state.h"
+#include "tools/database.h"
 #include "tools/programs.h"
 
 char *sync_tick_options(const struct sync_choices *c)
@@ -242,17 +243,6 @@ static bool has_state(const char *path)
     return s != NULL;
 }
 
-static char *temporary_folder(const struct sync_choices *c)
-{
-    struct db_url u;
-    struct err e;
-    if (!db_url_parse(c->target, &u, &e))
-        err_die(&e);
-    char *dir = file_temp_dir(c->tmpdir, u.path);
-    db_url_free(&u);
-    return dir;
-}
-
 static char *now(void)
 {
     char text[32];
@@ -265,7 +255,8 @@ static char *now(void)
 int sync_tick(const struct sync_choices *c, const struct sync_files *files, const struct source *s,
               json_t *tick)
 {
-    struct tick t = {.choices = c, .files = files, .source = s, .tmpdir = temporary_folder(c)};
+    struct tick t = {
+        .choices = c, .files = files, .source = s, .tmpdir = database_temp_dir(c->target, c->tmpdir)};
     bool since = keeps_state(s) && has_state(files->state);
     char *began = now();
     int status = bring(&t, since);
