@@ -18,8 +18,8 @@ teardown() {
 
 sync_tree() { run_split ml-sync --source mlruns --target sqlite:///t.db "$@"; }
 
-# with_stopping_loader exec|"": ./bin has ml-sync and its programs, of which ml-load, started by a shell that writes its pid to
-# ./loader and becomes it or not, stops where STOP_IN and STOP_AT say (stopping.c).
+# with_stopping_loader exec|"": ./bin has ml-sync and its programs, of which ml-load, in the place of a shell or below one,
+# writes its pid to ./loader and stops where STOP_IN and STOP_AT say (stopping.c).
 with_stopping_loader() {
     build_stopping
     mkdir bin
@@ -27,9 +27,8 @@ with_stopping_loader() {
     cp "$BUILD/bin/ml-sync" bin/
     cat >bin/ml-load <<END
 #!/bin/sh
-echo \$\$ >loader
 export ASAN_OPTIONS="\${ASAN_OPTIONS:+\$ASAN_OPTIONS:}verify_asan_link_order=0"
-LD_PRELOAD="$BATS_FILE_TMPDIR/stopping.so" $1 "$BUILD/bin/ml-load" "\$@"
+$1 sh -c 'echo \$\$ >loader; LD_PRELOAD="$BATS_FILE_TMPDIR/stopping.so" exec "$BUILD/bin/ml-load" "\$@"' sh "\$@"
 END
     chmod +x bin/ml-load
 }
@@ -242,18 +241,16 @@ true"
     STOP_IN=writes STOP_AT=3 bin/ml-sync --source mlruns --target sqlite:///t.db >out 2>err &
     tick=$!
     wait_for [ -s loader ]
-    loader() { cat /proc/"$(cat loader)"/task/*/children; }
-    is_stopped() { stopped "$(loader | tr -d ' ')"; }
-    wait_for is_stopped
-    stopped_one=$(loader | tr -d ' ')
+    loader=$(cat loader)
+    wait_for stopped "$loader"
     kill -KILL $tick
     wait $tick || true
     echo "1999999999999 0.5 4712" >>"$metric"
     sync_tree
     assert_status 2
     assert_contains "$stderr" "another tick of this sync is running"
-    kill -CONT "$stopped_one"
-    wait_for has_ended "$(cat loader)"
+    kill -CONT "$loader"
+    wait_for has_ended "$loader"
     sync_tree
     assert_status 0
     assert_same
