@@ -124,7 +124,7 @@ everything() {
     db=late url=postgresql:///late
     begin ml-load "$url"
     head -c 5000 a.mlr >&9
-    PGDATABASE=late wait_for any_session "state = 'idle in transaction'"
+    PGDATABASE=late wait_for any_session "query LIKE 'COPY %'" # its transaction has begun
     wait_for waits_for_more $pid
     psql -qX -U mallory -d late -c 'CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$'
     tail -c +5001 a.mlr >&9
