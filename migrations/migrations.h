@@ -1,5 +1,5 @@
-/* What migrations/embed.sh makes of this folder: the revisions of MLflow's schema, its releases, and what of
- * a revision is written in C, beside its SQL. */
+/* What migrations/embed.sh makes of this directory: the revisions of MLflow's schema, its releases, and what
+ * of a revision is written in C, beside its SQL. */
 #ifndef MIGRATIONS_H
 #define MIGRATIONS_H
 

@@ -28,7 +28,7 @@ setup() {
     mkdir "$NFS/out"
 }
 
-# example TEXT: the example of mlruns-tools(7), MANY MACHINES, that has TEXT in it, on this test's folders and database.
+# example TEXT: the example of mlruns-tools(7), MANY MACHINES, that has TEXT in it, on this test's directories and database.
 example() {
     sed -n '/^\.SH MANY MACHINES/,/^\.SH EXAMPLES/p' "$ROOT/man/mlruns-tools.7" | sed 's/\\-/-/g; s/\\e/\\/g' |
         awk -v text="$1" '/^\.nf/ { block = ""; on = 1 } /^\.fi/ { on = 0; if (index(block, text)) printf "%s", block }

@@ -61,8 +61,8 @@ RELEASES = ["1.0.0", "1.30.1", "2.22.5", "3.2.0", "3.16.1", "3.17.2"]
 
 
 class Comparison:
-    def __init__(self, old, new, folder, postgres):
-        self.bins, self.folder, self.postgres = (old, new), folder, postgres
+    def __init__(self, old, new, directory, postgres):
+        self.bins, self.directory, self.postgres = (old, new), directory, postgres
         self.equal = self.messages = 0
         self.different = []
 
@@ -70,7 +70,7 @@ class Comparison:
         with open(stdin or os.devnull, "rb") as source, open(output, "wb") as out:
             done = subprocess.run(
                 [self.bins[side] / program, *arguments, "--quiet"] if program != "pg_dump" else ["pg_dump", *arguments],
-                stdin=source, stdout=out, stderr=subprocess.PIPE, cwd=self.folder,
+                stdin=source, stdout=out, stderr=subprocess.PIPE, cwd=self.directory,
             )  # fmt: skip
         return done.returncode, done.stderr
 
@@ -89,22 +89,22 @@ class Comparison:
 
     def both(self, name, program, arguments, stdin=None):
         """Runs both builds on the same input; returns the file that the old one wrote."""
-        files = [self.folder / f"{side}.out" for side in ("old", "new")]
+        files = [self.directory / f"{side}.out" for side in ("old", "new")]
         answers = [self.run(side, program, arguments, stdin, files[side]) for side in (0, 1)]
         self.compare(name, answers, files)
-        kept = self.folder / "kept" / name.replace("/", "_").replace(" ", "_")
+        kept = self.directory / "kept" / name.replace("/", "_").replace(" ", "_")
         shutil.move(files[0], kept)
         return kept
 
     def load(self, name, stream, options):
         """Loads into SQLite with both builds, one name for both, as it may be stored; compares, verifies, dumps."""
-        database, files, answers = self.folder / "loaded.db", [], []
+        database, files, answers = self.directory / "loaded.db", [], []
         for side in (0, 1):
             database.unlink(missing_ok=True)
             answers.append(
-                self.run(side, "ml-load", [*options, f"sqlite:///{database}"], stream, self.folder / f"out{side}")
+                self.run(side, "ml-load", [*options, f"sqlite:///{database}"], stream, self.directory / f"out{side}")
             )
-            files.append(self.folder / f"{side}.db")
+            files.append(self.directory / f"{side}.db")
             files[-1].unlink(missing_ok=True)
             if database.exists():
                 shutil.copyfile(database, files[-1])
@@ -123,8 +123,8 @@ class Comparison:
         for side in (0, 1):
             for statement in (f'DROP DATABASE IF EXISTS "{database}"', f'CREATE DATABASE "{database}"'):
                 subprocess.run(["psql", "-q", f"{admin}/postgres", "-c", statement], check=True, stderr=subprocess.DEVNULL)
-            answers.append(self.run(side, "ml-load", [*options, self.postgres], stream, self.folder / f"out{side}"))
-            files.append(self.folder / f"pg{side}")
+            answers.append(self.run(side, "ml-load", [*options, self.postgres], stream, self.directory / f"out{side}"))
+            files.append(self.directory / f"pg{side}")
             self.run(side, "pg_dump", [self.postgres], None, files[-1])
             text = files[-1].read_bytes().splitlines()
             # pg_dump's \restrict has a random word
@@ -146,9 +146,9 @@ class Comparison:
                 self.load(f"{mlruns.parent.name}/{name}", out, [])
         for release in RELEASES:
             self.load(f"{mlruns.parent.name}/{release}", stream, ["--release", release, "--drop-unsupported"])
-        self.both(f"{mlruns.parent.name}/dry-run", "ml-load", ["-n", f"sqlite:///{self.folder}/none.db"], stream)
+        self.both(f"{mlruns.parent.name}/dry-run", "ml-load", ["-n", f"sqlite:///{self.directory}/none.db"], stream)
         if self.postgres:
-            renumbered = self.folder / "kept" / f"{mlruns.parent.name}_renumber"
+            renumbered = self.directory / "kept" / f"{mlruns.parent.name}_renumber"
             self.load_postgres(f"{mlruns.parent.name}/renumber", renumbered, [])
             self.load_postgres(f"{mlruns.parent.name}/wide", stream, ["--wide-experiment-ids"])
 
@@ -158,12 +158,12 @@ class Comparison:
         for release in RELEASES[1:]:  # an upgrade of the first writes the time of day
             files, answers = [], []
             for side in (0, 1):
-                path = self.folder / "schema.db"
+                path = self.directory / "schema.db"
                 path.unlink(missing_ok=True)
-                create = self.run(side, "ml-schema", ["create", "--release", release, f"sqlite:///{path}"], None, self.folder / "out")
-                upgrade = self.run(side, "ml-schema", ["upgrade", f"sqlite:///{path}"], None, self.folder / "out")
+                create = self.run(side, "ml-schema", ["create", "--release", release, f"sqlite:///{path}"], None, self.directory / "out")
+                upgrade = self.run(side, "ml-schema", ["upgrade", f"sqlite:///{path}"], None, self.directory / "out")
                 answers.append((create[0] * 1000 + upgrade[0], create[1] + upgrade[1]))
-                files.append(self.folder / f"schema{side}.db")
+                files.append(self.directory / f"schema{side}.db")
                 files[-1].unlink(missing_ok=True)
                 with sqlite3.connect(path) as db:  # how many commits it took depends on the time they took
                     db.execute("VACUUM INTO ?", [str(files[-1])])
@@ -178,9 +178,9 @@ def main():
     parser.add_argument("new", type=lambda text: Path(text).resolve())
     parser.add_argument("mlruns", type=lambda text: Path(text).resolve(), nargs="+")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "kept").mkdir()
-        comparison = Comparison(options.old, options.new, Path(folder), options.postgres)
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "kept").mkdir()
+        comparison = Comparison(options.old, options.new, Path(directory), options.postgres)
         comparison.schema()
         for mlruns in options.mlruns:
             comparison.tree(mlruns)

@@ -87,7 +87,7 @@ squeeze() {
     copy_tree
     sed -n '/^\.SH EXAMPLES/,/^\.SH SEE/p' "$ROOT/man/mlruns-tools.7" | sed -n '/^\.nf/,/^\.fi/p' |
         sed '/^\./d; s/\\-/-/g; s/\\e/\\/g' >examples.all
-    # Each loads into mlflow.db, so each has a folder of its own.
+    # Each loads into mlflow.db, so each has a directory of its own.
     csplit -s -z -f ex- examples.all '/^zstdcat/+1' '/^cat exp/+1'
     i=0
     for part in ex-*; do

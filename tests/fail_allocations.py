@@ -3,7 +3,7 @@
 
     fail_allocations.py SHIM [COMMAND...]
 
-In a folder with ./mlruns, its stream all.mlr (all.jsonl as JSON Lines) and the databases full.db, other.db (from which
+In a directory with ./mlruns, its stream all.mlr (all.jsonl as JSON Lines) and the databases full.db, other.db (from which
 full.db differs) and old.db (of an older release). A run is right that ends as the undisturbed one does: the same exit status,
 output and files; or that ends with 2 and a message about memory, with the database as it was (an upgrade may have got to one
 of the revisions on its way, and goes on from there) and without another file. The time limit only ends what hangs.
@@ -39,7 +39,7 @@ HERE = os.getcwd()
 
 
 class Run:
-    """One run of a command in a folder of its own, and what it left there."""
+    """One run of a command in a directory of its own, and what it left there."""
 
     def __init__(self, shim, name, settings):
         argv, stdin, before = COMMANDS[name]

@@ -1,8 +1,8 @@
-"""Dumps ./mlruns again and again, each time with another call failing that looks at a file or folder of it (failing_calls.c).
+"""Dumps ./mlruns again and again, each time with another call failing that looks at a file or directory of it (failing_calls.c).
 
     fail_each_call.py SHIM NAME=VALUE...
 
-Each dump is as if nothing had been, or ends with 2 and a message at what failed: its path, a folder above it, or what lies in
+Each dump is as if nothing had been, or ends with 2 and a message at what failed: its path, a directory above it, or what lies in
 it. With --skip-malformed no record is altered, but for the name of a run whose tag mlflow.runName is left out, and where one
 is missing the exit status is 1. Without DEEP in the environment
 a seeded sample of the calls fails. What links lead to lies in ./away, under the name of the link.

@@ -1,13 +1,12 @@
-/* Preloaded into a program, fails one of its calls that look at a file or folder of a tree: open, stat, getdents64,
- * pread, readlink.
+/* Preloaded into a program, fails one of its calls that look at a file or directory of a tree: open, stat,
+ * getdents64, pread, readlink.
  *
  *   FAIL_TREE    the tree's absolute path, without links
  *   FAIL_CALL    number of the call that fails, from 1; 0: none
  *   FAIL_WITH    the errno value
  *   FAIL_AGAIN   once: only that call; path: every later call for the same path, too; all: every later call
  *   FAIL_LOG     a file that gets the path of each call (FAIL_CALL 0) or of those that failed
- *   FAIL_NO_TYPE when set, folders are listed without the entries' types, as some file systems do
- */
+ *   FAIL_NO_TYPE when set, directories are listed without the entries' types, as some file systems do */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -42,7 +41,7 @@ static void log_path(const char *path)
     }
 }
 
-/* The path of name at a folder; "" or NULL is the descriptor itself. */
+/* The path of name at a directory; "" or NULL is the descriptor itself. */
 static void find_path(int at, const char *name, char path[4096])
 {
     char link[64];

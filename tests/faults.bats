@@ -65,7 +65,7 @@ makers() {
     done < <(makers)
 }
 
-@test "a folder that may be written and not read" {
+@test "a directory that may be written and not read" {
     public_work
     mkdir db
     cp "$WORK/a.mlr" .

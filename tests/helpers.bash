@@ -1,4 +1,4 @@
-# What the .bats files share. `load helpers` first, then in setup(): `work`, which makes a folder of the test's own.
+# What the .bats files share. `load helpers` first, then in setup(): `work`, which makes a directory of the test's own.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${BUILD:-$ROOT/build}
@@ -6,7 +6,7 @@ PATH=$BUILD/bin:$PATH
 export ROOT BUILD PATH LC_ALL=C.UTF-8 MLFLOW_ALLOW_FILE_STORE=true
 unset MLFLOW_TRACKING_URI MLFLOW_BACKEND_STORE_URI
 
-# A new folder, removed by bats with the test: $WORK; the test stands in it.
+# A new directory, removed by bats with the test: $WORK; the test stands in it.
 work() {
     WORK=$BATS_TEST_TMPDIR
     cd "$WORK" || return 1
@@ -17,8 +17,8 @@ copy_tree() {
     cp -r "$ROOT/tests/data/mlruns" mlruns
 }
 
-# For what root may do all the same: a folder of the test's own that other users reach too, to stand in, and $AS, which goes
-# before a command that must not run as root. leave_public_work removes the folder.
+# For what root may do all the same: a directory of the test's own that other users reach too, to stand in, and $AS, which goes
+# before a command that must not run as root. leave_public_work removes the directory.
 public_work() {
     PUBLIC_WORK=$(mktemp -d /tmp/mlruns-tools-test.XXXXXX)
     chmod 755 "$PUBLIC_WORK"
@@ -40,13 +40,13 @@ run_split() {
     stderr=$(cat "$BATS_TEST_TMPDIR/.stderr")
 }
 
-# files_in FOLDER COMMAND...: runs it and tells whether it has made a file in the folder, removed again or not: yes or no.
+# files_in DIR COMMAND...: runs it and tells whether it has made a file in the directory, removed again or not: yes or no.
 files_in() {
-    folder=$1
+    directory=$1
     shift
-    touch -d @0 "$folder"
+    touch -d @0 "$directory"
     "$@" >/dev/null
-    [ "$(stat -c %Y "$folder")" -eq 0 ] && echo no || echo yes
+    [ "$(stat -c %Y "$directory")" -eq 0 ] && echo no || echo yes
 }
 
 # wait_for COMMAND...: until it succeeds. The limit ends a hang and nothing else.

@@ -44,7 +44,7 @@ host() {
     ip -n "$(space "$1")" link set lo up
     printf 'host-%s %s\n' "$1" "$(cut -d' ' -f1,2 "$dir/hostkey.pub")" >>"$dir/known_hosts"
     printf 'Host host-%s\n  HostName 192.0.2.%s\n  HostKeyAlias host-%s\n' "$1" "$(($2 + 1))" "$1" >>"$dir/ssh_config"
-    # The server wants a folder in /run, which it gets in a view of its own; so does the host a name.
+    # The server wants a directory in /run, which it gets in a view of its own; so does the host a name.
     # shellcheck disable=SC2016 # expanded by the inner shell
     setsid ip netns exec "$(space "$1")" unshare --uts sh -c 'hostname "$1"; mount -t tmpfs none /run; mkdir /run/sshd
         exec "$2" -D -e -f "$3"' sh "host-$1" "$(command -v sshd)" "$dir/sshd_config" >"$dir/$1.log" 2>&1 </dev/null &

@@ -165,7 +165,7 @@ END
             'ml-schema sql --dialect sqlite "$url"' 'ml-transform "$url" <a.mlr' 'ml-transform --fit "$url" <a.mlr' 'mlruns-dump "$url"' 'mlruns-dump mlruns "$url"' \
             'MLFLOW_TRACKING_URI=$url ml-schema upgrade --dry-run --retries 0' 'MLFLOW_BACKEND_STORE_URI=$url ml-load </dev/null'; do
             case $url:$command in
-            # a folder's name or a release's as well as any other
+            # a directory's name or a release's as well as any other
             u:geheim*:mlruns-dump* | u:geheim*:"ml-migrate \"\$url"* | u:geheim*:*--release* | u:geheim*:*--fit*) continue ;;
             esac
             run_split timeout 300 sh -c "$command"

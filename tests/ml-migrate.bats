@@ -8,7 +8,7 @@ setup() {
     copy_tree
 }
 
-# A folder with the real programs but one, which is a script that reads what it is given and exits with STATUS.
+# A directory with the real programs but one, which is a script that reads what it is given and exits with STATUS.
 with_failing() { # PROGRAM STATUS [COMMAND]
     rm -rf bin
     mkdir bin
@@ -19,7 +19,7 @@ with_failing() { # PROGRAM STATUS [COMMAND]
     cp --remove-destination "$BUILD/bin/ml-migrate" bin/
 }
 
-@test "it migrates, verifies, and ends with the export, which is true in another folder too" {
+@test "it migrates, verifies, and ends with the export, which is true in another directory too" {
     run_split ml-migrate --source ./mlruns --target sqlite:///mlflow.db --verify
     assert_status 0
     assert_contains "$output" "Status: SUCCESS"
@@ -221,7 +221,7 @@ after_load() {
     wait_for test ! -e .mlflow.db.ml-load # its programs end by themselves
 }
 
-# A folder with the real programs but mlruns-dump, a script that counts its runs in ./runs and then is the real one.
+# A directory with the real programs but mlruns-dump, a script that counts its runs in ./runs and then is the real one.
 with_counting() {
     with_failing mlruns-dump 0
     printf '#!/bin/sh\necho run >>"%s/runs"\nexec "%s/bin/mlruns-dump" "$@"\n' "$PWD" "$BUILD" >bin/mlruns-dump
@@ -250,7 +250,7 @@ EOF
     printf '1 0.5 0\n' >"$1/$2/$4/metrics/loss"
 }
 
-@test "source and target as operands: a folder, a SQLite file, the URL of a database" {
+@test "source and target as operands: a directory, a SQLite file, the URL of a database" {
     run_split ml-migrate mlruns sqlite:///a.db --verify
     assert_status 0
     assert_contains "$output" "Status: SUCCESS"
@@ -271,7 +271,7 @@ EOF
     with_counting
     mkdir elsewhere
     params=$(find mlruns -path '*/params' -type d | head -1)
-    ln -s "$PWD/elsewhere" "$params/linked" # a link to a folder, which MLflow does not follow: a warning
+    ln -s "$PWD/elsewhere" "$params/linked" # a link to a directory, which MLflow does not follow: a warning
     run_split bin/ml-migrate mlruns sqlite:///a.db --verify
     assert_status 0
     assert_equal "$(wc -l <runs)" 1
@@ -352,7 +352,7 @@ EOF
     assert_equal "$(sqlite3 two.db 'SELECT name FROM experiments ORDER BY name')" "$(printf 'second\nsecond (2)')"
 }
 
-@test "--find reads every store and SQLite file of MLflow below a folder" {
+@test "--find reads every store and SQLite file of MLflow below a directory" {
     for i in 1 2 3; do
         make_store "out/2024-01-0$i/10-00-0$i/mlruns" "$i" "job $i" "${i}123456789abcdef0123456789abcdef"
     done

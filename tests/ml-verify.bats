@@ -262,7 +262,7 @@ verify_records() { # OPTION...
     assert_status 2
 }
 
-@test "neither the database nor its folder is changed" {
+@test "neither the database nor its directory is changed" {
     cp a.db before.db
     ls -A >before
     verify

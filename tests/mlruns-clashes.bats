@@ -22,14 +22,14 @@ json() { # FILE: the records as JSON lines
     ml-transform -q --json <"$1"
 }
 
-# experiment FOLDER ID NAME [CREATION_TIME]
+# experiment DIR ID NAME [CREATION_TIME]
 experiment() {
     mkdir -p "$1"
     printf "artifact_location: file:///home/ada/mlruns/%s\nexperiment_id: '%s'\nlifecycle_stage: active\nname: %s\n" "$2" "$2" "$3" >"$1/meta.yaml"
     [ -z "${4-}" ] || echo "creation_time: $4" >>"$1/meta.yaml"
 }
 
-# run_in FOLDER EXPERIMENT_ID RUN_ID
+# run_in DIR EXPERIMENT_ID RUN_ID
 run_in() {
     mkdir -p "$1/$3/tags"
     printf "artifact_uri: file:///home/ada/mlruns/%s/%s/artifacts\nexperiment_id: '%s'\nrun_id: %s\nstatus: 3\nstart_time: 1\nuser_id: ada\n" \
@@ -76,7 +76,7 @@ make_twins() {
     assert_equal "$(json out | jq -r 'select(.kind == "run") | .run_id')" 11111111111111111111111111111111
 }
 
-@test "a folder without meta.yaml is no experiment with an id" {
+@test "a directory without meta.yaml is no experiment with an id" {
     make_twins
     rm -r mlruns/.trash/2
     rm mlruns/1/meta.yaml

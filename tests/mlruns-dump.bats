@@ -150,7 +150,7 @@ status: 3\ntags: []\nuser_id: ada\n' >$r/meta.yaml
     assert_equal "$(jq -r 'select(.kind == "run") | [.experiment_id, .run_name, .status, .source_type] | @csv' all)" \
         '"1","from the tag","FINISHED","LOCAL"'
     assert_equal "$(jq -c 'select(.kind == "metric") | [.step, .value]' all)" '[0,0.25]'
-    # the folder decides what is deleted: 1.x moves it, and changes nothing in it
+    # the directory decides what is deleted: 1.x moves it, and changes nothing in it
     assert_equal "$(jq -r 'select(.kind == "experiment") | "\(.name) \(.lifecycle_stage) \(.creation_time)"' all)" \
         "old active null
 gone deleted null"
@@ -240,7 +240,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     assert_equal "$(jq -r 'select(.kind == "run" and .run_id == "'$DEEP'") | "\(.status) \(.lifecycle_stage)"' all)" "RUNNING active"
 }
 
-@test "folders that are no entities are passed over: .git, artifacts of other stores, reserved names" {
+@test "directories that are no entities are passed over: .git, artifacts of other stores, reserved names" {
     copy_tree
     mkdir -p mlruns/.git/objects mlruns/$EXP/.ipynb_checkpoints mlruns/$EXP/ffffffffffffffffffffffffffffffff/artifacts \
         mlruns/$EXP/traces/tr-0/artifacts mlruns/$EXP/models/m-0/artifacts
@@ -268,7 +268,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     dump mlruns
     assert_status 0
     cmp out before
-    # but not to folders below params, metrics, tags
+    # but not to directories below params, metrics, tags
     mkdir more && printf x >more/hidden && ln -s ../../more a-run/params/linked
     dump mlruns
     assert_status 0
@@ -356,7 +356,7 @@ line_of() { # FILE KEY
     dump mlruns
     assert_status 2
     assert_contains "$stderr" "has no readable dataset"
-    # model inputs need no datasets folder
+    # model inputs need no datasets directory
     assert_equal "$(dump --skip-malformed mlruns; count model_input)" 1
 }
 
@@ -432,7 +432,7 @@ line_of() { # FILE KEY
     field $f 's/^source_type: .*/source_type: 9/' "$(line_of $f source_type)" "source_type"
 }
 
-@test "run: a meta.yaml in any other sub-folder is no run" {
+@test "run: a meta.yaml in any other subdirectory is no run" {
     copy_tree
     mkdir mlruns/$EXP/backup
     cp mlruns/$EXP/$DEEP/meta.yaml mlruns/$EXP/backup/

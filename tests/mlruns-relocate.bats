@@ -136,7 +136,7 @@ relocated() {
     dump mlruns
     assert_status 0
     assert_contains "$stderr" "mlruns: 6 of its artifact URIs name another location: file:///D:/work/mlruns (2), /a (1), /b (1), file:../mlruns (1), file:C:\\work\\mlruns (1)"
-    refute_contains "$stderr" " ./mlruns (1)" # it is here, seen from this folder
+    refute_contains "$stderr" " ./mlruns (1)" # it is here, seen from this directory
     assert_equal "$(grep -c -- --relocate err)" 1
     dump --relocate mlruns
     assert_contains "$stderr" "mlruns: relocated 7 artifact URIs from file:///D:/work/mlruns (2), ./mlruns (1), /a (1), /b (1), file:../mlruns (1), ..."
@@ -220,10 +220,10 @@ mlflow-artifacts:/7/abc/artifacts/50% of"
     # which ml-load knows: only others must be moved back before they are restored
     run_split ml-load sqlite:///moved.db <out
     assert_status 0
-    refute_contains "$stderr" "move such a folder back"
+    refute_contains "$stderr" "move such a directory back"
     dump -q --renumber-trash mlruns
     run_split ml-load sqlite:///unmoved.db <out
-    assert_contains "$stderr" "1 deleted experiment has its files in the source's .trash: move such a folder back"
+    assert_contains "$stderr" "1 deleted experiment has its files in the source's .trash: move such a directory back"
 }
 
 @test "the stream is a source of its own, is loaded and verified; what it can't be is refused" {

@@ -50,7 +50,7 @@ assert_idle() {
     assert_equal "$(kinds_sent)" ""
     assert_equal "$(json tick.mlr | head -1 | jq -c '[.format, .base, .state]')" "[2,0,\"$state\"]"
     [ ! -e opened ] || { cat opened >&2; false; }
-    # by name: each file of the tree but artifacts, once (the run whose folder is a link, and what is in links, apart)
+    # by name: each file of the tree but artifacts, once (the run whose directory is a link, and what is in links, apart)
     [ "$(grep -c . looked)" -ge 60 ]
     assert_equal "$(sort looked | grep -v '^meta.yaml$\|^trace_info.yaml$' | uniq -c | awk '$1 > 20' | wc -l)" 0
     assert_equal "$(grep -c '^meta.yaml$\|^trace_info.yaml$' looked)" "$(find mlruns -name artifacts -prune -o \( -name meta.yaml -o -name trace_info.yaml \) -print | wc -l)"

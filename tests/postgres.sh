@@ -1,13 +1,13 @@
 #!/bin/sh
-# A PostgreSQL server of the tests' own: private folder, socket and port, a role that is not a superuser; under another user
+# A PostgreSQL server of the tests' own: private directory, socket and port, a role that is not a superuser; under another user
 # when run as root, which the server refuses.
 #
-#   tests/postgres.sh start        makes and starts a server in a new folder DIR; prints lines to eval:
+#   tests/postgres.sh start        makes and starts a server in a new directory DIR; prints lines to eval:
 #                                  PGDIR=DIR PGHOST=… PGPORT=… PGUSER=mlflow PGPASSWORD=…
 #   tests/postgres.sh stop DIR     stops it and removes DIR
 #   tests/postgres.sh resume DIR   starts it again after `halt`
 #   tests/postgres.sh halt DIR     stops it, keeps DIR
-#   tests/postgres.sh standby DIR  makes a hot standby of the running server in a new folder, with the same
+#   tests/postgres.sh standby DIR  makes a hot standby of the running server in a new directory, with the same
 #                                  roles and databases; prints STANDBY_DIR, STANDBY_HOST and STANDBY_PORT. `stop` it as any server.
 #
 # Role mlflow may create databases; role postgres is the superuser (no password over the socket: trust; over TCP: password).

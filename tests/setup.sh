@@ -18,7 +18,7 @@ usage() {
 usage: tests/setup.sh apt [build]     install the missing Debian packages (build: only those that make needs)
        tests/setup.sh versions        list the MLflow versions that the tests use
        tests/setup.sh venv VERSION    make the virtual environment of that MLflow, print its python
-       tests/setup.sh wheel VERSION   unpack the wheel of that MLflow without what it depends on, print its folder
+       tests/setup.sh wheel VERSION   unpack the wheel of that MLflow without what it depends on, print its directory
        tests/setup.sh all             packages and every virtual environment
 
 Environments and wheels are kept in $MLRUNS_TOOLS_CACHE (default: ~/.cache/mlruns-tools).

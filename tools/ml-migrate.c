@@ -68,7 +68,7 @@ static const struct opt table[] = {
 static const struct opt_spec spec = {
     .synopsis = "ml-migrate [OPTION]... [SOURCE [TARGET]]",
     .about = "Moves MLflow file stores and databases into an empty database: mlruns-dump | ml-load.\n"
-             "SOURCE is a folder (./mlruns), the URL of a database or a SQLite file; TARGET is a URL.",
+             "SOURCE is a directory (./mlruns), the URL of a database or a SQLite file; TARGET is a URL.",
     .options = table,
     .epilog = "Example: ml-migrate ./mlruns sqlite:///mlflow.db --verify",
 };

@@ -1,5 +1,5 @@
 /* ml-sync: mlruns-dump or mldb-dump | ml-load --sync, again and again, each time only what has changed.
- * Nothing but the pipeline and the folder of its states. */
+ * Nothing but the pipeline and the directory of its states. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ static const struct opt table[] = {
      OPT_AT(struct options, find)},
     {OPT_STRING, 0, "target", "URL", "the database to bring up to date (required)", CHOICE(target)},
     {OPT_STRING, 0, "state", "DIR",
-     "folder of states (default: $XDG_STATE_HOME/mlruns-tools, or\n~/.local/state/mlruns-tools)",
+     "directory of states (default: $XDG_STATE_HOME/mlruns-tools, or\n~/.local/state/mlruns-tools)",
      OPT_AT(struct options, state)},
     {OPT_SIZE, 0, "interval", "SECONDS", "go on: a tick every SECONDS, until SIGTERM or SIGINT",
      OPT_AT(struct options, interval)},
@@ -58,7 +58,7 @@ static const struct opt table[] = {
      CHOICE(verify)},
     {OPT_FLAG, 'n', "dry-run", NULL, "say what would change, write nothing", CHOICE(dry_run)},
     {OPT_STRING, 'j', "jobs", "N", "reader threads (default: as many as processors)", CHOICE(jobs)},
-    {OPT_STRING, 0, "tmpdir", "DIR", "folder of temporary files (default: that of the target)",
+    {OPT_STRING, 0, "tmpdir", "DIR", "directory of temporary files (default: that of the target)",
      CHOICE(tmpdir)},
     {OPT_FLAG, 0, "json", NULL, "print a JSON object per source and tick", OPT_AT(struct options, json)},
     {OPT_FLAG, 0, "status", NULL, "print the last tick of each sync, or of those named, and end",
@@ -124,11 +124,11 @@ static json_t *new_tick(const char *source, const char *target, const char *opti
     return tick;
 }
 
-static int sync_source(const struct options *o, const char *folder, const struct source *s)
+static int sync_source(const struct options *o, const char *dir, const struct source *s)
 {
     char *source = sync_place(s->location, s->is_database), *target = sync_place(o->choices.target, true);
     char *options = sync_tick_options(&o->choices);
-    struct sync_files files = sync_files_of(folder, source, target, options);
+    struct sync_files files = sync_files_of(dir, source, target, options);
     struct err e;
     int result = EXIT_TROUBLE;
     if (sync_files_lock(&files, &e)) {
@@ -149,13 +149,13 @@ static int sync_source(const struct options *o, const char *folder, const struct
     return result;
 }
 
-static int round_of_ticks(const struct options *o, const char *folder)
+static int round_of_ticks(const struct options *o, const char *dir)
 {
     bool good;
     struct sources s = collect(o, &good);
     int result = good ? EXIT_DONE : EXIT_ANSWER_NO;
     for (size_t i = 0; i < s.n && !err_interrupted(); i++) {
-        int status = sync_source(o, folder, &s.items[i]);
+        int status = sync_source(o, dir, &s.items[i]);
         result = status > result ? status : result;
     }
     sources_free(&s);
@@ -165,7 +165,7 @@ static int round_of_ticks(const struct options *o, const char *folder)
 /* -- the service */
 
 /* Ticks until a signal comes, which waits for the end of the tick: SIGINT alone ends that, too. */
-static void serve(const struct options *o, const char *folder)
+static void serve(const struct options *o, const char *dir)
 {
     sigset_t later, before;
     sigemptyset(&later);
@@ -176,7 +176,7 @@ static void serve(const struct options *o, const char *folder)
         clock_gettime(CLOCK_MONOTONIC, &next);
         next.tv_sec += (time_t)o->interval;
         sigprocmask(SIG_BLOCK, &later, &before);
-        round_of_ticks(o, folder);
+        round_of_ticks(o, dir);
         sigprocmask(SIG_SETMASK, &before, NULL);
         while (!err_interrupted() && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL) != 0)
             ;
@@ -185,7 +185,7 @@ static void serve(const struct options *o, const char *folder)
 
 /* -- the states */
 
-static int forget(const struct options *o, const char *folder)
+static int forget(const struct options *o, const char *dir)
 {
     bool good;
     struct sources s = collect(o, &good);
@@ -193,7 +193,7 @@ static int forget(const struct options *o, const char *folder)
     int result = good ? EXIT_DONE : EXIT_ANSWER_NO;
     for (size_t i = 0; i < s.n; i++) {
         char *source = sync_place(s.items[i].location, s.items[i].is_database);
-        struct sync_files files = sync_files_of(folder, source, target, options);
+        struct sync_files files = sync_files_of(dir, source, target, options);
         struct err e;
         bool locked = sync_files_lock(&files, &e);
         if (!locked && !e.what[0])
@@ -211,24 +211,24 @@ static int forget(const struct options *o, const char *folder)
     return result;
 }
 
-static int status(const struct options *o, const char *folder)
+static int status(const struct options *o, const char *dir)
 {
     char *target = o->choices.target ? sync_place(o->choices.target, true) : NULL;
     bool named = o->sources.len + o->find.len > 0, good = true;
     struct sources s = named ? collect(o, &good) : (struct sources){0};
     size_t n = 0;
     if (!named)
-        n = sync_files_print(folder, NULL, target, o->json);
+        n = sync_files_print(dir, NULL, target, o->json);
     for (size_t i = 0; i < s.n; i++) {
         char *source = sync_place(s.items[i].location, s.items[i].is_database);
-        n += sync_files_print(folder, source, target, o->json);
+        n += sync_files_print(dir, source, target, o->json);
         free(source);
     }
     sources_free(&s);
     free(target);
     io_close_stdout();
     if (n == 0)
-        err_note("no sync has run with the states in %s", folder);
+        err_note("no sync has run with the states in %s", dir);
     return n && good ? EXIT_DONE : EXIT_ANSWER_NO;
 }
 
@@ -250,17 +250,17 @@ int main(int argc, char **argv)
     err_survive_writes();
     err_catch_signals();
     err_signal_hook_set(process_stop_all);
-    char *folder = sync_state_folder(o.state);
+    char *dir = sync_state_dir(o.state);
     int result = EXIT_DONE;
     if (o.status)
-        result = status(&o, folder);
+        result = status(&o, dir);
     else if (o.forget)
-        result = forget(&o, folder);
+        result = forget(&o, dir);
     else if (o.interval)
-        serve(&o, folder);
+        serve(&o, dir);
     else
-        result = round_of_ticks(&o, folder);
-    free(folder);
+        result = round_of_ticks(&o, dir);
+    free(dir);
     if (err_interrupted() && !o.interval)
         err_exit_interrupted();
     return result;

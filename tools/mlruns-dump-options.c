@@ -78,7 +78,7 @@ const char *options_parse(struct options *o, int argc, char **argv)
     first = opt_parse(&spec, argc, argv, o);
     check(o);
     if (argc - first > 1)
-        opt_usage_error(&spec, "more than one folder");
+        opt_usage_error(&spec, "more than one directory");
     return argc - first == 1 ? argv[first] : "./mlruns";
 }
 

@@ -12,7 +12,7 @@ struct options {
     uint64_t jobs;
 };
 
-/* Fills o; ends the program where they can't be meant. Returns the folder that is named, "./mlruns" by
+/* Fills o; ends the program where they can't be meant. Returns the directory that is named, "./mlruns" by
  * default. */
 const char *options_parse(struct options *o, int argc, char **argv);
 /* What they choose of the store. */

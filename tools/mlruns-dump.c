@@ -108,7 +108,7 @@ static void on_relocated(void *ctx, const struct kind_desc *kind, int field, uin
     roots_print_field(&d->roots, kind, field, n, left);
 }
 
-static void on_folder(const char *path, const char *text)
+static void on_dir(const char *path, const char *text)
 {
     err_warn(path, "%s", text);
 }
@@ -245,7 +245,7 @@ int main(int argc, char **argv)
     }
     err_note("reading the file store %s", mlruns_path(store));
     if (o.list || (!o.registry && !o.experiments.len)) /* for a part of the store these would be repeated */
-        mlruns_warnings(store, on_folder);
+        mlruns_warnings(store, on_dir);
     if (o.renumber_trash && !mlruns_renumber_trash(store, on_renumbered, store, &e))
         err_die(&e);
     if (o.relocate && !mlruns_relocate(store, o.relocate, &e))

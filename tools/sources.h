@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 struct source {
-    char *location; /* a folder, or a database URL */
+    char *location; /* a directory, or a database URL */
     bool is_database;
 };
 

@@ -1,4 +1,4 @@
-/* The state folder of ml-sync. */
+/* The state directory of ml-sync. */
 #include "tools/sync_files.h"
 
 #include <dirent.h>
@@ -21,8 +21,8 @@
 #include "formats/database/url.h"
 #include "formats/state/state.h"
 
-/* Makes a folder and those above it, as mkdir -p does. */
-static void make_folder(const char *path)
+/* Makes a directory and those above it, as mkdir -p does. */
+static void make_dir(const char *path)
 {
     char *part = xstrdup(path);
     for (char *at = part + 1;; at++) {
@@ -31,7 +31,7 @@ static void make_folder(const char *path)
             continue;
         *at = '\0';
         if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            die(path, "cannot make the state folder: %s", strerror(errno));
+            die(path, "cannot make the state directory: %s", strerror(errno));
         *at = end;
         if (!end)
             break;
@@ -39,22 +39,22 @@ static void make_folder(const char *path)
     free(part);
 }
 
-char *sync_state_folder(const char *asked)
+char *sync_state_dir(const char *asked)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    char *folder;
+    char *dir;
     if (asked)
-        folder = xstrdup(asked);
+        dir = xstrdup(asked);
     else if (state && *state == '/') /* the specification ignores relative ones */
-        folder = xasprintf("%s/mlruns-tools", state);
+        dir = xasprintf("%s/mlruns-tools", state);
     else if (home && *home)
-        folder = xasprintf("%s/.local/state/mlruns-tools", home);
+        dir = xasprintf("%s/.local/state/mlruns-tools", home);
     else
-        die_hint("name it: --state DIR", NULL, "no folder for states: HOME is not set");
-    if (!*folder)
-        die(NULL, "--state: the folder's name is empty");
-    make_folder(folder);
-    return folder;
+        die_hint("name it: --state DIR", NULL, "no directory for states: HOME is not set");
+    if (!*dir)
+        die(NULL, "--state: the directory's name is empty");
+    make_dir(dir);
+    return dir;
 }
 
 /* The real path, also of a file that is still to be made. */
@@ -93,14 +93,13 @@ char *sync_printable(const char *text)
     return shown;
 }
 
-struct sync_files sync_files_of(const char *folder, const char *source, const char *target,
-                                const char *options)
+struct sync_files sync_files_of(const char *dir, const char *source, const char *target, const char *options)
 {
     struct buf all = {0};
     buf_addf(&all, "%s%c%s%c%s", source, 0, target, 0, options);
     XXH128_hash_t hash = XXH3_128bits(all.data, all.len);
     buf_free(&all);
-    char *stem = xasprintf("%s/%016" PRIx64 "%016" PRIx64, folder, hash.high64, hash.low64);
+    char *stem = xasprintf("%s/%016" PRIx64 "%016" PRIx64, dir, hash.high64, hash.low64);
     struct sync_files f = {.state = xasprintf("%s.state", stem),
                            .next = xasprintf("%s.next", stem),
                            .lock = xasprintf("%s.lock", stem),
@@ -266,15 +265,15 @@ static int is_last(const struct dirent *d)
     return dot && strcmp(dot, ".last") == 0;
 }
 
-size_t sync_files_print(const char *folder, const char *source, const char *target, bool json)
+size_t sync_files_print(const char *dir, const char *source, const char *target, bool json)
 {
     struct dirent **names;
     size_t n = 0;
-    int count = scandir(folder, &names, is_last, alphasort);
+    int count = scandir(dir, &names, is_last, alphasort);
     if (count < 0)
-        die(folder, "cannot be read: %s", strerror(errno));
+        die(dir, "cannot be read: %s", strerror(errno));
     for (int i = 0; i < count; i++) {
-        char *path = xasprintf("%s/%s", folder, names[i]->d_name);
+        char *path = xasprintf("%s/%s", dir, names[i]->d_name);
         n += print_one(path, source, target, json);
         free(path);
         free(names[i]);

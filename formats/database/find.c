@@ -1,4 +1,4 @@
-/* Finds file stores and MLflow's SQLite files below a folder. */
+/* Finds file stores and MLflow's SQLite files below a directory. */
 #include "formats/database/find.h"
 
 #include <dirent.h>
@@ -127,8 +127,8 @@ static int wanted(const struct dirent *entry)
 
 static void look_into(struct search *s, int dir, const char *path);
 
-/* A folder, or a link to one. */
-static void look_at_folder(struct search *s, int fd, const char *path, bool is_link)
+/* A directory, or a link to one. */
+static void look_at_dir(struct search *s, int fd, const char *path, bool is_link)
 {
     if (mlruns_is_store(fd)) {
         if (is_new_place(s, fd))
@@ -136,7 +136,7 @@ static void look_at_folder(struct search *s, int fd, const char *path, bool is_l
         char *nested = xasprintf("%s/mlruns", path);
         int inner = openat(fd, "mlruns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (inner >= 0)
-            look_at_folder(s, inner, nested, true);
+            look_at_dir(s, inner, nested, true);
         else if (errno != ENOENT && errno != ENOTDIR)
             s->problem(s->arg, nested, strerror(errno));
         free(nested);
@@ -163,7 +163,7 @@ static void look_at(struct search *s, int dir, const char *name, const char *pat
     } else if (S_ISDIR(st.st_mode)) {
         int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0)
-            look_at_folder(s, fd, path, is_link);
+            look_at_dir(s, fd, path, is_link);
         else if (errno != ENOENT)
             s->problem(s->arg, path, strerror(errno));
     }
@@ -194,7 +194,7 @@ bool find_sources(const char *dir, find_source_fn *found, find_problem_fn *probl
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_set(e, dir, "%s", strerror(errno));
-    look_at_folder(&s, fd, dir, false);
+    look_at_dir(&s, fd, dir, false);
     free(s.places);
     return true;
 }

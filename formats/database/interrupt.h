@@ -10,7 +10,7 @@ void db_interrupt_on_signal(struct db *db);
 
 /* For programs that read one database: opens the URL given (NULL: the default one, which is printed) with
  * DB_READ, lets a signal stop its statement and closes it when the program ends. NULL with e filled. u
- * is filled and is the caller's. *tmpdir is the folder asked for, or NULL, and becomes that of temporary
+ * is filled and is the caller's. *tmpdir is the directory asked for, or NULL, and becomes that of temporary
  * files (file_temp_dir), SQLite's own among them. */
 struct db *db_open_for_program(const char *url, const char **tmpdir, struct db_url *u, struct err *e);
 

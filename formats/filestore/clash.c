@@ -15,8 +15,8 @@
 
 enum { PATH_SIZE = 512 };
 
-/* The experiment's folder below the store. */
-static const char *folder_of(const struct experiment *x, char path[PATH_SIZE])
+/* The experiment's directory below the store. */
+static const char *dir_of(const struct experiment *x, char path[PATH_SIZE])
 {
     snprintf(path, PATH_SIZE, "%s%s", x->deleted ? TRASH "/" : "", x->id);
     return path;
@@ -27,12 +27,12 @@ static const char *folder_of(const struct experiment *x, char path[PATH_SIZE])
 /* False if there is no meta.yaml; an unreadable one counts as present. */
 static bool has_meta(const struct mlruns *m, const struct experiment *x)
 {
-    char folder[PATH_SIZE], path[PATH_SIZE + 16];
+    char dir[PATH_SIZE], path[PATH_SIZE + 16];
     struct stat st;
     int error;
 
-    snprintf(path, sizeof path, "%s/" META_FILE, folder_of(x, folder));
-    error = folder_stat(m->root, path, &st);
+    snprintf(path, sizeof path, "%s/" META_FILE, dir_of(x, dir));
+    error = dir_stat(m->root, path, &st);
     return error != ENOENT && error != ENOTDIR;
 }
 
@@ -88,7 +88,7 @@ static const struct yaml_value *quiet_meta(struct walker *w, const struct experi
 {
     char path[PATH_SIZE];
     const struct yaml_value *meta;
-    int dir = folder_open(w->root, folder_of(x, path));
+    int dir = dir_open(w->root, dir_of(x, path));
     bool good = dir >= 0 && meta_read(w, w->yaml, dir, META_FILE, &meta) == META_GOOD;
 
     if (dir >= 0)
@@ -159,7 +159,7 @@ bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char 
         x->unread = !x->new_id;
         if (x->unread)
             continue;
-        folder_of(x, path);
+        dir_of(x, path);
         buf_addf(&changes, "%s=%s ", path, x->new_id);
         if (is_taken(m, x)) {
             buf_free(&changes);
@@ -207,7 +207,7 @@ static void report_same_name(const struct mlruns *m, const struct mlruns_sink *s
 
     quiet_init(&q, m);
     name = yaml_get(quiet_meta(&q.w, x), "name");
-    sink->same_name(sink->ctx, folder_of(x, path), folder_of(other, other_path),
+    sink->same_name(sink->ctx, dir_of(x, path), dir_of(other, other_path),
                     name && name->text ? walker_shown(name->text, name->len) : "");
     quiet_free(&q);
 }

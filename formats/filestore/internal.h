@@ -9,7 +9,7 @@
 
 #include "common/arena.h"
 #include "common/buf.h"
-#include "formats/filestore/folder.h"
+#include "formats/filestore/dir.h"
 #include "formats/filestore/store.h"
 #include "formats/record/idmap.h"
 #include "formats/record/record.h"
@@ -24,7 +24,7 @@ enum {
     LARGE_SIZE = 64 << 10, /* bytes of a file: larger ones are read when there is room */
     VALUE_COPIES = 2,      /* copies copies of a file in memory: its bytes, and the record */
     YAML_COPIES = 6,    /* its bytes, libyaml's (twice at most), the values, JSON made of them, the record */
-    KEY_MAX_DEPTH = 64, /* nested nested folders below params, tags, metrics */
+    KEY_MAX_DEPTH = 64, /* nested nested directories below params, tags, metrics */
 };
 
 /* -- the store (store.c) */
@@ -36,9 +36,9 @@ struct unit;
 struct walker;
 
 struct experiment {
-    char *id;           /* its folder's name */
+    char *id;           /* its directory's name */
     char *new_id;       /* its id in records; NULL: id */
-    unsigned char type; /* d_type of the folder's entry */
+    unsigned char type; /* d_type of the directory's entry */
     bool deleted;       /* in .trash */
     bool bad;           /* unreadable */
     bool twin;          /* deleted, with the id of an active one, and no new id */
@@ -50,7 +50,7 @@ struct experiment {
     struct buf context; /* that record, until it is sent */
     struct id_key name; /* identity of its name and workspace, once it has been read */
     char *trouble;      /* a problem found when the store was opened; NULL: none */
-    char *trouble_at;   /* its path below the folder; NULL: the folder itself */
+    char *trouble_at;   /* its path below the directory; NULL: the directory itself */
 };
 
 struct mlruns {
@@ -60,7 +60,7 @@ struct mlruns {
     struct experiment *experiments; /* sorted by id, active before deleted */
     size_t n, cap;
     char *relocate_to;   /* the new root of URIs; NULL: they are kept */
-    struct buf warnings; /* "PATH NUL text NUL" for each folder that is not read */
+    struct buf warnings; /* "PATH NUL text NUL" for each directory that is not read */
 };
 
 void experiment_free(struct experiment *x);
@@ -70,7 +70,7 @@ void store_extend_source(struct mlruns *m, const char *what);
 
 /* -- experiments that share an id or a name (clash.c) */
 
-/* Finds deleted experiments with the id of an active one. Folders without meta.yaml do not count. */
+/* Finds deleted experiments with the id of an active one. Directories without meta.yaml do not count. */
 void clash_find_twins(struct mlruns *m);
 /* Reports that the unit is a twin; everything in it is left out. */
 void clash_report_twin(struct walker *w, const struct unit *unit);
@@ -113,7 +113,7 @@ void output_copy(struct output *out, uint64_t from, uint64_t to);
 void output_free(struct output *out);
 
 enum { DATASET_CACHE_SIZE = 64 };
-struct dataset_name { /* the name and digest of a dataset's folder */
+struct dataset_name { /* the name and digest of a dataset's directory */
     struct buf path;  /* below the store */
     struct buf name, digest;
     bool good;
@@ -121,13 +121,13 @@ struct dataset_name { /* the name and digest of a dataset's folder */
 
 enum { VERDICT_CACHE_SIZE = 64 };
 struct verdict {     /* whether an entity that others refer to is readable */
-    struct buf path; /* its folder, relative to the store */
+    struct buf path; /* its directory, relative to the store */
     bool good;
 };
 
 struct walker {
     const struct mlruns *store;
-    int root; /* descriptor of the store's folder, not owned */
+    int root; /* descriptor of the store's directory, not owned */
     struct output *out;
     size_t limit; /* size of out->data at which full() is called */
     void (*full)(struct walker *w);
@@ -152,7 +152,7 @@ struct walker {
     struct tick_reader *tick; /* tick.h; NULL: all is read */
 };
 
-/* Whether an entry of a listed folder is a folder that may be an entity. Returns 0 or an error. */
+/* Whether an entry of a listed directory is a directory that may be an entity. Returns 0 or an error. */
 int unit_is_candidate(int dir, const char *name, unsigned char type, bool *yes);
 
 void walker_init(struct walker *w, const struct mlruns *store, int root, struct output *out);
@@ -178,17 +178,17 @@ bool walker_read_file(struct walker *w, int dir, const char *name, unsigned char
  * disappeared). */
 int walker_open_file(struct walker *w, int dir, const char *name, unsigned char type);
 
-/* Calls fn for each file in and below the folder `sub`; key is its path relative to it. A missing folder is
- * fine. */
+/* Calls fn for each file in and below the directory `sub`; key is its path relative to it. A missing
+ * directory is fine. */
 void walker_each_file(struct walker *w, int dir, const char *sub,
                       void (*fn)(struct walker *w, int dir, const char *name, unsigned char type,
                                  const char *key, void *ctx),
                       void *ctx);
-/* Calls fn with each folder in `sub` ("." is dir itself) whose name has the prefix, opened as dir; w->path is
- * its path. name lives until fn lists a folder. A missing `sub` is fine. */
+/* Calls fn with each directory in `sub` ("." is dir itself) whose name has the prefix, opened as dir; w->path
+ * is its path. name lives until fn lists a directory. A missing `sub` is fine. */
 void walker_each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
                      void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx);
-/* The same for folders of which nothing is read but meta.yaml. */
+/* The same for directories of which nothing is read but meta.yaml. */
 void each_meta(struct walker *w, int dir, const char *sub,
                void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx);
 /* Emits r once for each file in and below `sub`, with its path and contents as the fields key and value. */
@@ -239,11 +239,11 @@ const char *meta_word(struct walker *w, const struct yaml_value *v, const char *
  * malformed. */
 bool meta_parse_time(const char *s, size_t len, int64_t *ms);
 
-/* Whether one of the named folders is in dir, or may be but is unreadable: the sign of an entity whose YAML
- * file is missing. names ends with NULL. */
-bool walker_has_folder(int dir, const char *const *names);
+/* Whether one of the named directories is in dir, or may be but is unreadable: the sign of an entity whose
+ * YAML file is missing. names ends with NULL. */
+bool walker_has_dir(int dir, const char *const *names);
 
-/* -- units. path is the entity's folder, relative to the store. */
+/* -- units. path is the entity's directory, relative to the store. */
 
 struct unit {
     enum unit_kind {
@@ -254,11 +254,11 @@ struct unit {
         UNIT_REGISTERED_MODEL,
         UNIT_UNREADABLE
     } kind;
-    const char *experiment;    /* its folder's name, which is its id in the files */
+    const char *experiment;    /* its directory's name, which is its id in the files */
     const char *experiment_id; /* its id in records; NULL: the same */
     bool deleted;              /* the experiment it is in .trash */
-    const char *name;          /* of the folder */
-    unsigned char type;        /* of the folder's entry */
+    const char *name;          /* of the directory */
+    unsigned char type;        /* of the directory's entry */
     const char *trouble;       /* UNREADABLE: the problem of the path */
     bool *bad;         /* of an experiment: set if it is unreadable, so that everything in it is left out */
     bool twin, unread; /* like those of the experiment */
@@ -284,8 +284,8 @@ void run_read_experiment(struct walker *w, int dir, const struct unit *unit);
 /* Fills the experiment's record; its text lives until the walker's YAML reader reads again. false: reported.
  */
 bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct record *r);
-/* Opens a folder by a path below the store that begins with the unit's experiment; in a tick also where the
- * experiment lies if it was deleted or restored meanwhile. -1 with errno. */
+/* Opens a directory by a path below the store that begins with the unit's experiment; in a tick also where
+ * the experiment lies if it was deleted or restored meanwhile. -1 with errno. */
 int unit_dir_open(const struct walker *w, const struct unit *unit, const char *path);
 void run_read(struct walker *w, int dir, const struct unit *unit);
 void trace_read(struct walker *w, int dir, const struct unit *unit);

@@ -33,9 +33,9 @@ static bool more(struct line_reader *in)
     memmove(chunk, chunk + in->start, in->end - in->start);
     in->end -= in->start;
     in->start = 0;
-    n = folder_read_at(in->fd, chunk + in->end, CHUNK_SIZE - in->end, in->offset);
+    n = dir_read_at(in->fd, chunk + in->end, CHUNK_SIZE - in->end, in->offset);
     if (n < 0) {
-        walker_problem(in->w, 0, "%s", folder_error(errno));
+        walker_problem(in->w, 0, "%s", dir_error(errno));
         in->failed = true;
     }
     if (n <= 0) {

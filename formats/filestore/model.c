@@ -50,12 +50,12 @@ bool model_check_logged(struct walker *w, int dir, const struct unit *unit)
 }
 
 /* A metric is stored in the experiment of the run that logs it: if that is not the model's own, MLflow
- * creates a folder with the model's name there, with nothing else in it. */
+ * creates a directory with the model's name there, with nothing else in it. */
 static bool is_of_other_experiment(struct walker *w, int dir, const struct unit *unit, const struct value *id)
 {
     static const char *const others[] = {"params", "tags", NULL};
 
-    return !walker_has_folder(dir, others) && reference_has_logged_model(w, unit, id);
+    return !walker_has_dir(dir, others) && reference_has_logged_model(w, unit, id);
 }
 
 /* False if there is no readable model; *elsewhere: it belongs to another experiment and has metrics here. */
@@ -71,7 +71,7 @@ static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit
 
     record_init(&r, KIND_logged_model);
     *elsewhere = state == META_MISSING && is_of_other_experiment(w, dir, unit, &id);
-    if (state == META_MISSING && !*elsewhere && walker_has_folder(dir, signs))
+    if (state == META_MISSING && !*elsewhere && walker_has_dir(dir, signs))
         walker_problem(w, 0, "missing: the logged model cannot be read");
     good = state == META_GOOD && logged_fill(w, meta, unit, &r);
     walker_path_back(w, back);
@@ -187,7 +187,7 @@ static bool emit_registered(struct walker *w, int dir, const struct unit *unit, 
     return true;
 }
 
-/* The number in the folder name version-N. */
+/* The number in the directory name version-N. */
 static bool version_of(const char *name, int64_t *version)
 {
     name += strlen(VERSION_PREFIX);
@@ -205,7 +205,7 @@ static bool version_fill(struct walker *w, int dir, const struct model *model, i
         walker_problem(w, 0, "missing: the version cannot be read");
     if (state != META_GOOD)
         return false;
-    memcpy(name, model->name.s, model->name.len); /* a folder's name: at most 255 bytes */
+    memcpy(name, model->name.s, model->name.len); /* a directory's name: at most 255 bytes */
     name[model->name.len] = '\0';
     if (!meta_is(w, meta, "name", name, true) ||
         !meta_fill(w, meta, version_fields, ARRAY_LENGTH(version_fields), r))

@@ -1,4 +1,4 @@
-/* Finds the folder that is the file store, and classifies folders without meta.yaml. */
+/* Finds the directory that is the file store, and classifies directories without meta.yaml. */
 #include "formats/filestore/place.h"
 
 #include <errno.h>
@@ -9,15 +9,15 @@
 #include <unistd.h>
 
 #include "common/array.h"
-#include "formats/filestore/folder.h"
+#include "formats/filestore/dir.h"
 #include "formats/filestore/internal.h"
 
 #define NESTED "mlruns"
 
 enum sign {
-    SIGN_EXPERIMENT = 1 << 0, /* or a registered model: the folder is a store */
+    SIGN_EXPERIMENT = 1 << 0, /* or a registered model: the directory is a store */
     SIGN_TRASH = 1 << 1,
-    SIGN_NESTED = 1 << 2, /* a folder named mlruns */
+    SIGN_NESTED = 1 << 2, /* a directory named mlruns */
     SIGN_DATA = 1 << 3,   /* data of an experiment or of a run */
     SIGN_ARTIFACTS = 1 << 4,
     SIGN_RUN_ARTIFACTS = 1 << 5,
@@ -27,7 +27,7 @@ enum sign {
 struct probe {
     struct names names;
     char *chunk;
-    const char *entry;   /* entry of the folder being judged */
+    const char *entry;   /* entry of the directory being judged */
     unsigned enough;     /* any of these signs ends the search */
     unsigned signs;      /* signs found */
     struct buf failures; /* "ENTRY NUL reason NUL" for each unreadable entry */
@@ -40,16 +40,16 @@ static void probe_init(struct probe *p)
 
 static void probe_free(struct probe *p)
 {
-    folder_names_free(&p->names);
+    dir_names_free(&p->names);
     free(p->chunk);
     buf_free(&p->failures);
 }
 
-/* Records an unreadable entry. ENOTDIR means that it is absent: its parent is not a folder. */
+/* Records an unreadable entry. ENOTDIR means that it is absent: its parent is not a directory. */
 static void not_seen(struct probe *p, int error)
 {
     if (error != ENOENT && error != ENOTDIR)
-        buf_addf(&p->failures, "%s%c%s%c", p->entry, '\0', folder_error(error), '\0');
+        buf_addf(&p->failures, "%s%c%s%c", p->entry, '\0', dir_error(error), '\0');
 }
 
 static bool is_number(const char *s)
@@ -65,16 +65,16 @@ static bool is_one_of(const char *name, const char *const *words)
     return false;
 }
 
-/* Whether the folder `name` of dir has one of these folders. */
-static bool has_below(struct probe *p, int dir, const char *name, const char *const *folders)
+/* Whether the directory `name` of dir has one of these. */
+static bool has_below(struct probe *p, int dir, const char *name, const char *const *dirs)
 {
-    for (; *folders; folders++) {
+    for (; *dirs; dirs++) {
         char path[512];
         struct stat st;
         int error;
 
-        snprintf(path, sizeof path, "%s/%s", name, *folders);
-        error = folder_stat(dir, path, &st);
+        snprintf(path, sizeof path, "%s/%s", name, *dirs);
+        error = dir_stat(dir, path, &st);
         if (error)
             not_seen(p, error);
         else if (S_ISDIR(st.st_mode))
@@ -83,12 +83,12 @@ static bool has_below(struct probe *p, int dir, const char *name, const char *co
     return false;
 }
 
-/* Calls test with each non-hidden entry of the folder `name` of dir, until it returns true. */
+/* Calls test with each non-hidden entry of the directory `name` of dir, until it returns true. */
 static bool any_below(struct probe *p, int dir, const char *name,
                       bool (*test)(struct probe *p, int dir, const char *name))
 {
-    struct names_mark mark = folder_names_mark(&p->names);
-    int fd = folder_open(dir, name), error = fd < 0 ? errno : folder_names_list(&p->names, fd, p->chunk);
+    struct names_mark mark = dir_names_mark(&p->names);
+    int fd = dir_open(dir, name), error = fd < 0 ? errno : dir_names_list(&p->names, fd, p->chunk);
     size_t end = p->names.n;
     bool yes = false;
 
@@ -97,10 +97,10 @@ static bool any_below(struct probe *p, int dir, const char *name,
     for (size_t i = mark.n; i < end && !yes; i++) {
         char entry[256];
 
-        snprintf(entry, sizeof entry, "%s", folder_names_at(&p->names, i));
+        snprintf(entry, sizeof entry, "%s", dir_names_at(&p->names, i));
         yes = entry[0] != '.' && test(p, fd, entry);
     }
-    folder_names_release(&p->names, mark);
+    dir_names_release(&p->names, mark);
     if (fd >= 0)
         close(fd);
     return yes;
@@ -136,19 +136,19 @@ static bool has_key(const char *text, size_t len, const char *key)
     return false;
 }
 
-static enum meta_of meta_of(struct probe *p, int dir, const char *folder)
+static enum meta_of meta_of(struct probe *p, int dir, const char *name)
 {
     char path[512];
     ssize_t n;
     int fd, error;
 
-    snprintf(path, sizeof path, "%s/meta.yaml", folder);
-    fd = folder_open_file(dir, path);
+    snprintf(path, sizeof path, "%s/meta.yaml", name);
+    fd = dir_open_file(dir, path);
     if (fd < 0) {
         not_seen(p, errno);
         return errno == ENOENT || errno == ENOTDIR ? META_OF_NONE : META_UNREADABLE;
     }
-    n = folder_read_at(fd, p->chunk, CHUNK_SIZE, 0);
+    n = dir_read_at(fd, p->chunk, CHUNK_SIZE, 0);
     error = errno;
     close(fd);
     if (n < 0 && error != EISDIR) {
@@ -167,7 +167,7 @@ static enum meta_of meta_of(struct probe *p, int dir, const char *folder)
     return has_key(p->chunk, (size_t)n, "creation_timestamp") ? META_OF_REGISTERED_MODEL : META_OF_OTHER;
 }
 
-/* -- the contents of subfolders */
+/* -- the contents of subdirectories */
 
 static const char *const run_signs[] = {"metrics", "params", "tags", NULL};
 
@@ -198,7 +198,7 @@ static bool is_trace(struct probe *p, int dir, const char *name)
     int error;
 
     snprintf(path, sizeof path, "%s/trace_info.yaml", name);
-    error = folder_stat(dir, path, &st);
+    error = dir_stat(dir, path, &st);
     if (error)
         not_seen(p, error);
     return !error || has_below(p, dir, name, signs);
@@ -233,7 +233,7 @@ static bool has_artifacts(struct probe *p, int dir, const char *name)
     return has_below(p, dir, name, artifacts);
 }
 
-/* -- signs of a folder */
+/* -- signs of a directory */
 
 /* Judges names that are reserved by MLflow; false for all others. */
 static bool judge_reserved(struct probe *p, int dir, const char *name)
@@ -266,7 +266,8 @@ static bool judge_reserved(struct probe *p, int dir, const char *name)
     return found;
 }
 
-/* A folder that may be an experiment (of a store) or a run (of an experiment). MLflow numbers experiments. */
+/* A directory that may be an experiment (of a store) or a run (of an experiment). MLflow numbers
+ * experiments. */
 static void judge_other(struct probe *p, int dir, const char *name)
 {
     enum meta_of of = meta_of(p, dir, name);
@@ -293,7 +294,7 @@ static void judge_entry(struct probe *p, int dir, const char *name, unsigned cha
     if (name[0] == '.' && strcmp(name, TRASH) != 0)
         return;
     p->signs |= SIGN_ANYTHING;
-    error = folder_entry_is_dir(dir, name, type, &is_dir);
+    error = dir_entry_is_dir(dir, name, type, &is_dir);
     if (error) {
         not_seen(p, error);
         if (is_number(name)) /* the reader reports what is wrong with it */
@@ -305,18 +306,18 @@ static void judge_entry(struct probe *p, int dir, const char *name, unsigned cha
     }
 }
 
-/* Collects the signs of a folder, until one of those in `enough` is found. Returns 0 or an error. */
+/* Collects the signs of a directory, until one of those in `enough` is found. Returns 0 or an error. */
 static int judge(struct probe *p, int dir, unsigned enough)
 {
     struct names names = {0};
-    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : folder_names_list(&names, dir, p->chunk);
+    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : dir_names_list(&names, dir, p->chunk);
 
     p->enough = enough;
     p->signs = 0;
     buf_reset(&p->failures);
     for (size_t i = 0; i < names.n && !(p->signs & enough); i++)
-        judge_entry(p, dir, folder_names_at(&names, i), names.items[i].type);
-    folder_names_free(&names);
+        judge_entry(p, dir, dir_names_at(&names, i), names.items[i].type);
+    dir_names_free(&names);
     if (!error && lseek(dir, 0, SEEK_SET) < 0)
         error = errno;
     return error;
@@ -332,7 +333,7 @@ bool place_judge(int dir, enum holds *holds, struct buf *failed)
     error = judge(&p, dir, SIGN_DATA);
     known = !error && (p.failures.len == 0 || (p.signs & (SIGN_DATA | SIGN_EXPERIMENT)));
     if (error) {
-        buf_addf(failed, "%s", folder_error(error));
+        buf_addf(failed, "%s", dir_error(error));
     } else if (!known) {
         const char *entry = buf_str(&p.failures);
 
@@ -367,7 +368,7 @@ static char *path_in(const char *path, const char *name)
     return xasprintf("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", name);
 }
 
-/* The parent folder, by the path alone; malloc'ed. */
+/* The parent directory, by the path alone; malloc'ed. */
 static char *path_above(const char *path)
 {
     size_t len = strlen(path);
@@ -434,7 +435,7 @@ static bool hint_at_store(struct probe *p, int dir, const char *path, struct err
     } else if (of == META_OF_EXPERIMENT) {
         place_command(&command, is_called(above, TRASH) ? top : above);
         err_hint(e, "this is an experiment in a file store: %s", buf_str(&command));
-    } else if (folder_stat(dir, "mlflow.db", &st) == 0 && S_ISREG(st.st_mode)) {
+    } else if (dir_stat(dir, "mlflow.db", &st) == 0 && S_ISREG(st.st_mode)) {
         char *db = path_in(path, "mlflow.db"), *url = xasprintf("sqlite:///%s", db);
 
         buf_add_shell_word(&command, url);
@@ -472,7 +473,7 @@ static bool no_store(struct probe *p, int dir, const char *path, struct err *e)
     return hint_at_store(p, dir, path, e);
 }
 
-/* Warns, when the nested mlruns is chosen, of entries of the outer folder that may be experiments. */
+/* Warns, when the nested mlruns is chosen, of entries of the outer directory that may be experiments. */
 static void take_nested(struct probe *p, int dir, const char *path, const char *nested, struct buf *warnings)
 {
     warn_of_failures(p, path, warnings);
@@ -487,18 +488,18 @@ static void take_nested(struct probe *p, int dir, const char *path, const char *
     }
 }
 
-/* Returns the descriptor of mlruns in a folder without experiments, or of the folder if it is an empty store;
- * -1 with e filled: neither. */
+/* Returns the descriptor of mlruns in a directory without experiments, or of the directory if it is an empty
+ * store; -1 with e filled: neither. */
 static int find_other(struct probe *p, int dir, const char *path, const char *nested, bool *is_nested,
                       struct err *e)
 {
-    int fd = folder_open(dir, NESTED), error = fd < 0 ? errno : 0;
+    int fd = dir_open(dir, NESTED), error = fd < 0 ? errno : 0;
 
     *is_nested = fd >= 0;
     if (fd >= 0)
         return fd;
     if (error != ENOENT && error != ENOTDIR)
-        err_set(e, nested, "%s", folder_error(error));
+        err_set(e, nested, "%s", dir_error(error));
     else if (p->signs & SIGN_TRASH || is_called(path, NESTED))
         return dir;
     else
@@ -508,16 +509,16 @@ static int find_other(struct probe *p, int dir, const char *path, const char *ne
 
 int place_find(const char *path, char **found, struct buf *warnings, struct err *e)
 {
-    int dir = folder_open(AT_FDCWD, path), fd = -1, error;
+    int dir = dir_open(AT_FDCWD, path), fd = -1, error;
     char *nested = path_in(path, NESTED);
     bool is_nested = false;
     struct probe p;
 
     probe_init(&p);
     if (dir < 0) {
-        err_set(e, path, "%s", folder_error(errno));
+        err_set(e, path, "%s", dir_error(errno));
     } else if ((error = judge(&p, dir, SIGN_EXPERIMENT))) {
-        err_set(e, path, "%s", folder_error(error));
+        err_set(e, path, "%s", dir_error(error));
     } else if (p.signs & SIGN_EXPERIMENT) {
         fd = dir;
     } else {

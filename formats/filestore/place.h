@@ -1,5 +1,5 @@
-/* Finds the folder that is the file store, and classifies folders without meta.yaml, by signs: meta.yaml
- * files and the folders that MLflow creates in experiments, runs, traces and models. */
+/* Finds the directory that is the file store, and classifies directories without meta.yaml, by signs:
+ * meta.yaml files and the directories that MLflow creates in experiments, runs, traces and models. */
 #ifndef FORMATS_FILESTORE_PLACE_H
 #define FORMATS_FILESTORE_PLACE_H
 
@@ -15,12 +15,12 @@ enum holds {
     HOLDS_DATA,          /* data of an experiment or run */
 };
 
-/* Classifies a folder without meta.yaml. If an entry is unreadable, so that it cannot be known, returns false
- * with `failed` filled: "ENTRY: reason". */
+/* Classifies a directory without meta.yaml. If an entry is unreadable, so that it cannot be known, returns
+ * false with `failed` filled: "ENTRY: reason". */
 bool place_judge(int dir, enum holds *holds, struct buf *failed);
 
-/* Finds the store at a path: the folder itself if it has the signs of a store (experiments or registered
- * models), else the folder `mlruns` in it, else the folder itself if it has .trash or is named mlruns.
+/* Finds the store at a path: the directory itself if it has the signs of a store (experiments or registered
+ * models), else the directory `mlruns` in it, else the directory itself if it has .trash or is named mlruns.
  * Returns its descriptor and its path (malloc'ed); -1 with e filled if there is no store. warnings: "PATH NUL
  * text NUL" is appended for each entry that is not read. */
 int place_find(const char *path, char **found, struct buf *warnings, struct err *e);

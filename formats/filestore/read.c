@@ -49,9 +49,9 @@ struct reading {
     enum phase phase;
     size_t experiment;
     enum listing listing;
-    struct names names; /* names of the folder being read */
+    struct names names; /* names of the directory being read */
     size_t next_name;
-    int dir; /* that folder; -1: none */
+    int dir; /* that directory; -1: none */
     char *chunk;
     uint64_t n_taken;
 
@@ -246,7 +246,7 @@ static void close_listing(struct reading *r)
     if (r->dir >= 0)
         close(r->dir);
     r->dir = -1;
-    folder_names_release(&r->names, (struct names_mark){0});
+    dir_names_release(&r->names, (struct names_mark){0});
     r->next_name = 0;
 }
 
@@ -255,14 +255,14 @@ static const char *experiment_prefix(const struct experiment *x)
     return x && x->deleted ? TRASH "/" : "";
 }
 
-/* Lists a folder of the plan, of an experiment x or of the store. Returns 0 or an error; a missing one is
+/* Lists a directory of the plan, of an experiment x or of the store. Returns 0 or an error; a missing one is
  * empty if the experiment still exists. */
 static int open_listing(struct reading *r, const struct experiment *x, const char *path)
 {
     int error;
 
     close_listing(r);
-    r->dir = folder_open(r->m->root, path);
+    r->dir = dir_open(r->m->root, path);
     if (r->dir < 0) {
         char meta[512];
         struct stat st;
@@ -270,15 +270,15 @@ static int open_listing(struct reading *r, const struct experiment *x, const cha
         if (errno != ENOENT || !x)
             return errno == ENOENT ? 0 : errno;
         snprintf(meta, sizeof meta, "%s%s/meta.yaml", experiment_prefix(x), x->id);
-        return folder_stat(r->m->root, meta, &st);
+        return dir_stat(r->m->root, meta, &st);
     }
-    error = folder_names_list(&r->names, r->dir, r->chunk);
+    error = dir_names_list(&r->names, r->dir, r->chunk);
     if (error)
         close_listing(r);
     return error;
 }
 
-/* Initialises the unit for a folder. */
+/* Initialises the unit for a directory. */
 static void set_unit(struct reader *reader, enum unit_kind kind, struct experiment *x, const char *in,
                      const char *name, unsigned char type)
 {
@@ -301,8 +301,8 @@ static void set_unit(struct reader *reader, enum unit_kind kind, struct experime
         buf_addf(&reader->unit_path, "/%s", name);
 }
 
-/* A hidden folder without meta.yaml does not belong to the store, like .git: MLflow's own names never begin
- * with a dot. Returns 0 or an error. */
+/* A hidden directory without meta.yaml does not belong to the store, like .git: MLflow's own names never
+ * begin with a dot. Returns 0 or an error. */
 static int hidden_is_unit(int dir, const char *name, bool *is_unit)
 {
     char path[512];
@@ -310,14 +310,14 @@ static int hidden_is_unit(int dir, const char *name, bool *is_unit)
     int error;
 
     snprintf(path, sizeof path, "%s/meta.yaml", name);
-    error = folder_stat(dir, path, &st);
+    error = dir_stat(dir, path, &st);
     *is_unit = error == 0;
     return error == ENOENT || error == ENOTDIR ? 0 : error;
 }
 
 int unit_is_candidate(int dir, const char *name, unsigned char type, bool *yes)
 {
-    int error = folder_entry_is_dir(dir, name, type, yes);
+    int error = dir_entry_is_dir(dir, name, type, yes);
 
     if (name[0] != '.' || (!error && !*yes))
         return error;
@@ -330,7 +330,7 @@ static bool next_name(struct reading *r, struct reader *reader, enum unit_kind k
 {
     while (r->next_name < r->names.n) {
         size_t i = r->next_name++;
-        const char *name = folder_names_at(&r->names, i);
+        const char *name = dir_names_at(&r->names, i);
         unsigned char type = r->names.items[i].type;
         bool yes;
         int error;
@@ -343,7 +343,7 @@ static bool next_name(struct reading *r, struct reader *reader, enum unit_kind k
         set_unit(reader, error ? UNIT_UNREADABLE : kind, x, in, name, type);
         reader->unit.listed = kind;
         if (error)
-            reader->unit.trouble = folder_error(error);
+            reader->unit.trouble = dir_error(error);
         return true;
     }
     close_listing(r);
@@ -371,41 +371,41 @@ static bool next_experiment(struct reading *r, struct reader *reader)
     return false;
 }
 
-/* Lists a folder of an experiment, "" for its own, whichever way that moves meanwhile. 0 or an error; ENOENT:
- * the experiment is not there. */
-static int open_content(struct reading *r, const struct experiment *x, const char *folder)
+/* Lists a directory of an experiment, "" for its own, whichever way that moves meanwhile. 0 or an error;
+ * ENOENT: the experiment is not there. */
+static int open_content(struct reading *r, const struct experiment *x, const char *name)
 {
     char path[512];
     int dir, error = 0;
 
     close_listing(r);
     snprintf(path, sizeof path, "%s%s", experiment_prefix(x), x->id);
-    dir = folder_open(r->m->root, path);
+    dir = dir_open(r->m->root, path);
     if (dir < 0)
         return errno;
-    r->dir = *folder ? folder_open(dir, folder) : dir;
+    r->dir = *name ? dir_open(dir, name) : dir;
     if (r->dir < 0)
         error = errno == ENOENT ? 0 : errno;
     else
-        error = folder_names_list(&r->names, r->dir, r->chunk);
-    if (*folder)
+        error = dir_names_list(&r->names, r->dir, r->chunk);
+    if (*name)
         close(dir);
     if (error)
         close_listing(r);
     return error;
 }
 
-/* Opens the listing of a folder of an experiment; the unit says so where it can't be. In a tick an experiment
- * that is no longer where it was is looked for where it is then, once. */
+/* Opens the listing of a directory of an experiment; the unit says so where it can't be. In a tick an
+ * experiment that is no longer where it was is looked for where it is then, once. */
 static int list_content(struct reading *r, struct reader *reader, struct experiment *x, enum unit_kind kind,
-                        const char *folder)
+                        const char *dir)
 {
     int error = 0;
 
     for (int try = 0; try < 2; try++) {
-        set_unit(reader, UNIT_UNREADABLE, x, folder, "", DT_DIR);
+        set_unit(reader, UNIT_UNREADABLE, x, dir, "", DT_DIR);
         reader->unit.listed = kind;
-        error = r->tick ? open_content(r, x, folder) : open_listing(r, x, buf_str(&reader->unit_path));
+        error = r->tick ? open_content(r, x, dir) : open_listing(r, x, buf_str(&reader->unit_path));
         if (error != ENOENT || !r->tick)
             return error;
         x->deleted = !x->deleted;
@@ -421,7 +421,7 @@ static bool next_content(struct reading *r, struct reader *reader)
 {
     static const struct {
         enum unit_kind kind;
-        const char *folder;
+        const char *dir;
     } listings[] = {{UNIT_RUN, ""}, {UNIT_TRACE, "traces"}, {UNIT_LOGGED_MODEL, "models"}};
 
     for (; r->experiment < r->m->n; r->experiment++, r->listing = LIST_RUNS) {
@@ -431,18 +431,18 @@ static bool next_content(struct reading *r, struct reader *reader)
             continue;
         for (; r->listing < LIST_END && !x->bad; r->listing++) {
             enum unit_kind kind = listings[r->listing].kind;
-            const char *folder = listings[r->listing].folder;
+            const char *dir = listings[r->listing].dir;
             int error;
 
             if (r->dir < 0) {
-                error = list_content(r, reader, x, kind, folder);
+                error = list_content(r, reader, x, kind, dir);
                 if (error) {
-                    reader->unit.trouble = folder_error(error);
+                    reader->unit.trouble = dir_error(error);
                     r->listing++;
                     return true;
                 }
             }
-            if (next_name(r, reader, kind, x, folder))
+            if (next_name(r, reader, kind, x, dir))
                 return true;
         }
     }
@@ -458,7 +458,7 @@ static bool next_registered(struct reading *r, struct reader *reader)
         reader->unit.listed = UNIT_REGISTERED_MODEL;
         error = open_listing(r, NULL, MODELS);
         if (error) {
-            reader->unit.trouble = folder_error(error);
+            reader->unit.trouble = dir_error(error);
             r->phase = PHASE_END;
             return true;
         }
@@ -518,20 +518,20 @@ static const char *find_loop(struct walker *w, int fd, const struct unit *unit)
 
     if (unit->type != DT_LNK && unit->type != DT_UNKNOWN)
         return NULL;
-    error = folder_fstat(fd, &here);
+    error = dir_fstat(fd, &here);
     if (!error)
-        error = folder_fstat(w->root, &above);
+        error = dir_fstat(w->root, &above);
     if (error)
-        return folder_error(error);
+        return dir_error(error);
     if (here.st_dev == above.st_dev && here.st_ino == above.st_ino)
         return loop;
     if (!unit->experiment || unit->kind == UNIT_EXPERIMENT)
         return NULL;
     buf_reset(&w->scratch);
     buf_addf(&w->scratch, "%s%s", unit->deleted ? TRASH "/" : "", unit->experiment);
-    error = folder_stat(w->root, buf_str(&w->scratch), &above);
+    error = dir_stat(w->root, buf_str(&w->scratch), &above);
     if (error)
-        return folder_error(error);
+        return dir_error(error);
     return here.st_dev == above.st_dev && here.st_ino == above.st_ino ? loop : NULL;
 }
 
@@ -633,7 +633,7 @@ static void read_unit(struct reader *reader)
     w->unit = unit;
     buf_reset(&w->path);
     buf_add(&w->path, buf_str(&reader->unit_path), reader->unit_path.len);
-    folder_names_release(&w->names, (struct names_mark){0});
+    dir_names_release(&w->names, (struct names_mark){0});
     if (unit->kind == UNIT_UNREADABLE) {
         read_unreadable(w, unit);
         return;
@@ -643,7 +643,7 @@ static void read_unit(struct reader *reader)
         hold_unit(w, unit, "is not there");
         return;
     }
-    trouble = fd < 0 ? folder_error(errno) : find_loop(w, fd, unit);
+    trouble = fd < 0 ? dir_error(errno) : find_loop(w, fd, unit);
     if (!trouble && w->tick) {
         read_changed(reader, fd, readers[unit->kind]);
     } else if (!trouble) {
@@ -805,7 +805,7 @@ bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, con
         free(r.slots);
         free(r.chunk);
         close_listing(&r);
-        folder_names_free(&r.names);
+        dir_names_free(&r.names);
     }
     free(r.chosen);
     return good;

@@ -6,9 +6,9 @@
 
 #include "formats/filestore/internal.h"
 
-/* Whether the folder of an entity exists and its YAML file is readable; problems are reported when the entity
- * itself is read. The last answers are cached, since most points of a model have one run. */
-static bool is_readable(struct walker *w, const struct unit *unit, const char *folder,
+/* Whether the directory of an entity exists and its YAML file is readable; problems are reported when the
+ * entity itself is read. The last answers are cached, since most points of a model have one run. */
+static bool is_readable(struct walker *w, const struct unit *unit, const char *dir,
                         bool (*check)(struct walker *w, int dir, const struct unit *unit))
 {
     struct output quiet = {0}, *out = w->out;
@@ -16,7 +16,7 @@ static bool is_readable(struct walker *w, const struct unit *unit, const char *f
     int fd;
 
     buf_reset(&w->scratch);
-    buf_addf(&w->scratch, "%s%s/%s%s", unit->deleted ? ".trash/" : "", unit->experiment, folder, unit->name);
+    buf_addf(&w->scratch, "%s%s/%s%s", unit->deleted ? ".trash/" : "", unit->experiment, dir, unit->name);
     v = &w->verdicts[XXH3_64bits(w->scratch.data, w->scratch.len) % VERDICT_CACHE_SIZE];
     if (v->path.len == w->scratch.len && memcmp(v->path.data, w->scratch.data, v->path.len) == 0)
         return v->good;
@@ -32,8 +32,8 @@ static bool is_readable(struct walker *w, const struct unit *unit, const char *f
     return v->good;
 }
 
-/* Converts an id to the name of a folder; false if it cannot be one. */
-static bool folder_of(const struct value *id, char name[256])
+/* Converts an id to the name of a directory; false if it cannot be one. */
+static bool dir_of(const struct value *id, char name[256])
 {
     if (id->len == 0 || id->len > 255 || id->s[0] == '.' || memchr(id->s, '/', id->len) ||
         memchr(id->s, '\0', id->len))
@@ -48,7 +48,7 @@ bool reference_has_run(struct walker *w, const struct unit *from, const struct v
     char name[256];
     struct unit unit = {.experiment = from->experiment, .deleted = from->deleted, .name = name};
 
-    return folder_of(id, name) && is_readable(w, &unit, "", run_check);
+    return dir_of(id, name) && is_readable(w, &unit, "", run_check);
 }
 
 bool reference_has_logged_model(struct walker *w, const struct unit *from, const struct value *id)
@@ -56,7 +56,7 @@ bool reference_has_logged_model(struct walker *w, const struct unit *from, const
     char name[256];
     struct unit unit = {.experiment = from->experiment, .deleted = from->deleted, .name = name};
 
-    if (!folder_of(id, name))
+    if (!dir_of(id, name))
         return false;
     if (is_readable(w, &unit, "models/", model_check_logged))
         return true;

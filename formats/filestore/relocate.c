@@ -136,7 +136,7 @@ static bool place_of_unit(const struct unit *unit, enum kind kind, struct buf *o
 }
 
 /* Finds the unit's own place at the URI's end. URIs of a deleted experiment do not contain .trash, where its
- * folder is until it is restored; one that got a new id cannot be restored and stays there. */
+ * directory is until it is restored; one that got a new id cannot be restored and stays there. */
 static bool find_own_place(struct located *u, const struct unit *unit)
 {
     const size_t skip = strlen(TRASH "/");
@@ -163,8 +163,8 @@ static bool name_is(const struct buf *path, size_t from, const char *name)
     return from < end && end - from == len && memcmp(path->data + from, name, len) == 0;
 }
 
-/* The length of RUN, models/MODEL or traces/TRACE at `from`, after an experiment's folder, if its artifact
- * folder follows; else 0. */
+/* The length of RUN, models/MODEL or traces/TRACE at `from`, after an experiment's directory, if its artifact
+ * directory follows; else 0. */
 static size_t unit_below(const struct buf *path, size_t from)
 {
     size_t end = name_end(path, from);
@@ -174,7 +174,7 @@ static size_t unit_below(const struct buf *path, size_t from)
     return end < path->len && name_is(path, end + 1, "artifacts") ? end - from : 0;
 }
 
-/* Sets the place to begin with the folder of experiment x, at `from`, or with the .trash before it. */
+/* Sets the place to begin with the directory of experiment x, at `from`, or with the .trash before it. */
 static void take_place(struct located *u, const struct experiment *x, size_t from)
 {
     const size_t skip = strlen(TRASH "/");
@@ -204,7 +204,7 @@ static size_t experiment_first(const struct mlruns *m, const char *s, size_t len
     return low;
 }
 
-/* Whether the experiment with the folder name at [from, end) has the unit that follows it. */
+/* Whether the experiment with the directory name at [from, end) has the unit that follows it. */
 static bool has_unit(struct walker *w, struct located *u, size_t from, size_t end)
 {
     size_t below = unit_below(&u->path, end + 1), n = mlruns_experiment_count(w->store);
@@ -219,7 +219,7 @@ static bool has_unit(struct walker *w, struct located *u, size_t from, size_t en
         buf_reset(&u->text);
         buf_addf(&u->text, "%s%s/", x->deleted ? TRASH "/" : "", x->id);
         buf_add(&u->text, u->path.data + end + 1, below);
-        error = folder_stat(w->root, buf_str(&u->text), &st);
+        error = dir_stat(w->root, buf_str(&u->text), &st);
         if (error != ENOENT && error != ENOTDIR) {
             take_place(u, x, from);
             return true;
@@ -382,7 +382,7 @@ static int compare_roots(const void *a, const void *b)
     return x->n != y->n ? (x->n < y->n ? 1 : -1) : strcmp(x->text, y->text);
 }
 
-/* Whether the root is the store's folder, under whatever name; a relative one is relative to the current
+/* Whether the root is the store's directory, under whatever name; a relative one is relative to the current
    directory.
  */
 static bool is_here(const struct mlruns *m, const char *root)

@@ -21,7 +21,7 @@ static const struct meta_field dataset_fields[] = {
     {"profile", F_dataset_profile, META_TEXT},
 };
 
-/* Reads the YAML file of the dataset's folder at w->path. */
+/* Reads the YAML file of the dataset's directory at w->path. */
 static bool dataset_fill(struct walker *w, struct yaml_reader *y, int dir, struct record *r)
 {
     const struct yaml_value *meta;
@@ -38,7 +38,7 @@ static bool dataset_fill(struct walker *w, struct yaml_reader *y, int dir, struc
     return good;
 }
 
-/* What was read of a folder's meta.yaml, the last that was: whether it is to be passed over. */
+/* What was read of a directory's meta.yaml, the last that was: whether it is to be passed over. */
 static bool pass_meta(struct walker *w)
 {
     size_t back = walker_path_down(w, META_FILE);
@@ -60,21 +60,21 @@ static void read_dataset(struct walker *w, int dir, const char *name, void *ctx)
     }
 }
 
-/* The name and digest of a dataset that an input refers to by its folder; the last ones are cached, since
+/* The name and digest of a dataset that an input refers to by its directory; the last ones are cached, since
  * most runs of an experiment share them. NULL if it is unreadable. */
 static const struct dataset_name *dataset_look_up(struct walker *w, const struct unit *unit,
-                                                  const struct value *folder)
+                                                  const struct value *dir)
 {
     struct output quiet = {0}, *out = w->out;
     struct dataset_name *d;
     struct record r;
     int fd;
 
-    if (folder->len == 0 || memchr(folder->s, '/', folder->len) || memchr(folder->s, '\0', folder->len))
+    if (dir->len == 0 || memchr(dir->s, '/', dir->len) || memchr(dir->s, '\0', dir->len))
         return NULL;
     buf_reset(&w->scratch);
     buf_addf(&w->scratch, "%s%s/datasets/", unit->deleted ? ".trash/" : "", unit->experiment);
-    buf_add(&w->scratch, folder->s, folder->len);
+    buf_add(&w->scratch, dir->s, dir->len);
     d = &w->datasets[XXH3_64bits(w->scratch.data, w->scratch.len) % DATASET_CACHE_SIZE];
     if (d->path.len == w->scratch.len && memcmp(d->path.data, w->scratch.data, d->path.len) == 0)
         return d->good ? d : NULL;
@@ -115,7 +115,7 @@ static struct id_key experiment_name(const struct record *r)
     return id_key(0, parts, 2);
 }
 
-/* The stage in meta.yaml must be valid, but the location decides: MLflow 1.x only moves the folder to
+/* The stage in meta.yaml must be valid, but the location decides: MLflow 1.x only moves the directory to
  * .trash. */
 bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct record *r)
 {
@@ -124,7 +124,7 @@ bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct 
     switch (meta_read(w, w->yaml, dir, META_FILE, &meta)) {
     case META_GOOD:
         break;
-    case META_MISSING: /* a folder without data of an experiment is not read at all */
+    case META_MISSING: /* a directory without data of an experiment is not read at all */
         walker_problem(w, 0, "missing: the experiment and everything in it cannot be read");
         return false;
     default:
@@ -207,7 +207,7 @@ static void emit_dataset_input(struct walker *w, const struct unit *unit, const 
 {
     const struct yaml_value *tags = yaml_get(meta, "tags");
     char scratch[24];
-    struct value folder = meta_id(source, scratch);
+    struct value dir = meta_id(source, scratch);
     const struct dataset_name *dataset;
     struct record r;
 
@@ -216,10 +216,10 @@ static void emit_dataset_input(struct walker *w, const struct unit *unit, const 
                        tags ? yaml_kind_name(tags->kind) : "none");
         return;
     }
-    dataset = dataset_look_up(w, unit, &folder);
+    dataset = dataset_look_up(w, unit, &dir);
     if (!dataset) {
         walker_problem(w, source->line, "source_id: the experiment has no readable dataset %s",
-                       walker_shown(folder.s, folder.len));
+                       walker_shown(dir.s, dir.len));
         return;
     }
     record_init(&r, KIND_input);
@@ -397,13 +397,13 @@ bool run_check(struct walker *w, int dir, const struct unit *unit)
     return meta_read(w, w->other_yaml, dir, META_FILE, &meta) == META_GOOD && run_fill(w, meta, unit, &r);
 }
 
-/* A folder without meta.yaml and without any of a run's subfolders is not a run, and MLflow ignores it, too.
- * A server with a database stores artifacts in such folders. */
+/* A directory without meta.yaml and without any of a run's subdirectories is not a run, and MLflow ignores
+ * it, too. A server with a database stores artifacts in such directories. */
 static void run_without_meta(struct walker *w, int dir)
 {
     static const char *const signs[] = {"metrics", "params", "tags", NULL};
 
-    if (walker_has_folder(dir, signs))
+    if (walker_has_dir(dir, signs))
         walker_problem(w, 0, "missing: the run cannot be read");
 }
 

@@ -107,12 +107,12 @@ static char *location_path(const char *location, struct err *e)
 
 /* -- which experiments it has */
 
-/* Fills e: the store's folder, or one in it, is unreadable. */
-static bool store_error(const struct mlruns *m, const char *folder, int error, struct err *e)
+/* Fills e: the store's directory, or one in it, is unreadable. */
+static bool store_error(const struct mlruns *m, const char *dir, int error, struct err *e)
 {
-    char *path = folder ? xasprintf("%s/%s", m->path, folder) : xstrdup(m->path);
+    char *path = dir ? xasprintf("%s/%s", m->path, dir) : xstrdup(m->path);
 
-    err_set(e, path, "%s", folder_error(error));
+    err_set(e, path, "%s", dir_error(error));
     free(path);
     return false;
 }
@@ -135,18 +135,18 @@ static struct experiment *add_experiment(struct mlruns *m, const char *id, unsig
     return &m->experiments[m->n++];
 }
 
-/* MLflow takes every folder for an experiment. An unreadable entry may be one. */
+/* MLflow takes every directory for an experiment. An unreadable entry may be one. */
 static bool list_experiments(struct mlruns *m, struct walker *w, int dir, bool deleted, struct err *e)
 {
     int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : 0;
 
-    folder_names_release(&w->names, (struct names_mark){0});
+    dir_names_release(&w->names, (struct names_mark){0});
     if (!error)
-        error = folder_names_list(&w->names, dir, w->chunk);
+        error = dir_names_list(&w->names, dir, w->chunk);
     if (error)
         return store_error(m, deleted ? TRASH : NULL, error, e);
     for (size_t i = 0; i < w->names.n; i++) {
-        const char *name = folder_names_at(&w->names, i);
+        const char *name = dir_names_at(&w->names, i);
         unsigned char type = w->names.items[i].type;
         bool yes;
 
@@ -154,14 +154,14 @@ static bool list_experiments(struct mlruns *m, struct walker *w, int dir, bool d
             continue;
         error = unit_is_candidate(dir, name, type, &yes);
         if (error)
-            add_experiment(m, name, type, deleted)->trouble = xstrdup(folder_error(error));
+            add_experiment(m, name, type, deleted)->trouble = xstrdup(dir_error(error));
         else if (yes)
             add_experiment(m, name, type, deleted);
     }
     return true;
 }
 
-/* -- what each folder is, and the stream's source */
+/* -- what each directory is, and the stream's source */
 
 static char *experiment_path(const struct experiment *x, const char *file)
 {
@@ -177,14 +177,14 @@ static void set_trouble(struct experiment *x, const char *at, const char *text)
 /* Reads meta.yaml into w->file. Returns 0, EFBIG if it is too large, or an error. */
 static int read_meta(const struct mlruns *m, struct walker *w, const char *path)
 {
-    int fd = folder_open_file(m->root, path), error;
+    int fd = dir_open_file(m->root, path), error;
     ssize_t n;
 
     buf_reset(&w->file);
     if (fd < 0)
         return errno;
     do {
-        n = folder_read_at(fd, w->chunk, CHUNK_SIZE, w->file.len);
+        n = dir_read_at(fd, w->chunk, CHUNK_SIZE, w->file.len);
         error = n < 0 ? errno : 0;
         if (n > 0)
             buf_add(&w->file, w->chunk, (size_t)n);
@@ -198,9 +198,9 @@ static bool is_blank(const struct buf *b)
     return strspn(buf_str(b), " \t\r\n") == b->len;
 }
 
-/* Classifies a folder without meta.yaml: a damaged experiment, or something else: then a warning says what,
- * and false is returned. */
-static bool judge_folder(struct mlruns *m, struct experiment *x)
+/* Classifies a directory without meta.yaml: a damaged experiment, or something else: then a warning says
+ * what, and false is returned. */
+static bool judge_dir(struct mlruns *m, struct experiment *x)
 {
     static const char *const texts[] = {
         [HOLDS_NOTHING] = "not an experiment: an empty directory",
@@ -210,15 +210,15 @@ static bool judge_folder(struct mlruns *m, struct experiment *x)
         [HOLDS_STORE] = "another file store, which is not read here; to read it: ",
     };
     char *path = experiment_path(x, ""), *full = xasprintf("%s/%s", m->path, path);
-    int fd = folder_open(m->root, path);
+    int fd = dir_open(m->root, path);
     struct buf failed = {0};
     struct stat here, root;
     enum holds holds = HOLDS_DATA;
 
     if (fd < 0)
-        set_trouble(x, NULL, folder_error(errno));
-    else if (folder_fstat(fd, &here) == 0 && folder_fstat(m->root, &root) == 0 &&
-             here.st_dev == root.st_dev && here.st_ino == root.st_ino)
+        set_trouble(x, NULL, dir_error(errno));
+    else if (dir_fstat(fd, &here) == 0 && dir_fstat(m->root, &root) == 0 && here.st_dev == root.st_dev &&
+             here.st_ino == root.st_ino)
         ; /* a loop of links, which is reported when it is read */
     else if (!place_judge(fd, &holds, &failed))
         set_trouble(x, NULL, buf_str(&failed));
@@ -236,7 +236,7 @@ static bool judge_folder(struct mlruns *m, struct experiment *x)
     return x->trouble || holds == HOLDS_DATA;
 }
 
-/* Adds an experiment's id and meta.yaml to the hash of the source; false for a folder that is not an
+/* Adds an experiment's id and meta.yaml to the hash of the source; false for a directory that is not an
  * experiment. One with an unreadable file is left out of the stream, since the source would differ. */
 static bool survey(struct mlruns *m, struct walker *w, struct experiment *x, XXH3_state_t *state)
 {
@@ -247,9 +247,9 @@ static bool survey(struct mlruns *m, struct walker *w, struct experiment *x, XXH
     for (int i = 1; !error && is_blank(&w->file) && meta_wait(m->root, path, i); i++)
         error = read_meta(m, w, path);
     if (error == ENOENT && !x->trouble)
-        is_one = judge_folder(m, x);
+        is_one = judge_dir(m, x);
     else if (error && error != ENOENT && error != EFBIG && error != EISDIR)
-        set_trouble(x, "meta.yaml", folder_error(error));
+        set_trouble(x, "meta.yaml", dir_error(error));
     free(path);
     if (!is_one)
         return false;
@@ -271,7 +271,7 @@ static void hash_hex(XXH128_hash_t hash, char out[33])
         snprintf(out + 2 * i, 3, "%02x", digest.digest[i]);
 }
 
-/* Computes the source: the hash of all experiments' ids and meta.yaml files. Removes folders that are not
+/* Computes the source: the hash of all experiments' ids and meta.yaml files. Removes directories that are not
    experiments.
  */
 static void survey_all(struct mlruns *m, struct walker *w, const struct state *known)
@@ -352,7 +352,7 @@ static bool scan(struct mlruns *m, const struct state *known, struct err *e)
 {
     struct output out = {0};
     struct walker w;
-    int trash = folder_open(m->root, TRASH), error = trash < 0 ? errno : 0;
+    int trash = dir_open(m->root, TRASH), error = trash < 0 ? errno : 0;
     bool good;
 
     walker_init(&w, m, m->root, &out);
@@ -377,7 +377,7 @@ static bool scan(struct mlruns *m, const struct state *known, struct err *e)
     return good;
 }
 
-static char *location_folder(const char *location, struct err *e)
+static char *location_dir(const char *location, struct err *e)
 {
     char *path = location_path(location, e);
 
@@ -389,7 +389,7 @@ static char *location_folder(const char *location, struct err *e)
 struct mlruns *mlruns_open(const char *location, struct err *e)
 {
     struct mlruns *m;
-    char *path = location_folder(location, e);
+    char *path = location_dir(location, e);
 
     if (!path)
         return NULL;
@@ -426,16 +426,16 @@ static char *known_path(const char *path, const struct state *state)
 
 struct mlruns *mlruns_open_known(const char *location, const struct state *state, struct err *e)
 {
-    char *path = location_folder(location, e), *known = path ? known_path(path, state) : NULL;
+    char *path = location_dir(location, e), *known = path ? known_path(path, state) : NULL;
     struct mlruns *m = known ? xcalloc(1, sizeof *m) : NULL;
 
     free(path);
     if (!path || !known)
         return path ? mlruns_open(location, e) : NULL;
     m->path = known;
-    m->root = folder_open(AT_FDCWD, known);
+    m->root = dir_open(AT_FDCWD, known);
     if (m->root < 0)
-        err_set(e, known, "%s", folder_error(errno));
+        err_set(e, known, "%s", dir_error(errno));
     else if (scan(m, state, e))
         return m;
     mlruns_close(m);

@@ -1,9 +1,9 @@
-/* Reads MLflow's file store (the folder `mlruns`) as records: first experiments with tags and datasets, then
- * the runs, traces and logged models of each experiment, then the model registry; all in bytewise order of
- * their names, so that reading a tree twice gives the same records, whatever the number of threads.
+/* Reads MLflow's file store (the directory `mlruns`) as records: first experiments with tags and datasets,
+ * then the runs, traces and logged models of each experiment, then the model registry; all in bytewise order
+ * of their names, so that reading a tree twice gives the same records, whatever the number of threads.
  *
- * Links are followed as by MLflow's own reader: to an experiment's, run's, trace's or model's folder and to
- * single files, never to folders below params, metrics and tags. Nothing is ever written. */
+ * Links are followed as by MLflow's own reader: to an experiment's, run's, trace's or model's directory and
+ * to single files, never to directories below params, metrics and tags. Nothing is ever written. */
 #ifndef FORMATS_MLRUNS_H
 #define FORMATS_MLRUNS_H
 
@@ -17,23 +17,23 @@
 
 struct mlruns;
 
-/* Whether the folder itself is a file store, which mlruns_open would take without looking for mlruns in it.
- * The descriptor stays open. */
+/* Whether the directory itself is a file store, which mlruns_open would take without looking for mlruns in
+ * it. The descriptor stays open. */
 bool mlruns_is_store(int dir);
 
-/* Opens the store at a path or file: URL and lists its experiments: the folder itself if it has experiments
- * or registered models, else the folder `mlruns` in it, else the folder itself if it is an empty store: has
- * .trash or is named mlruns. NULL with e filled if there is none. */
+/* Opens the store at a path or file: URL and lists its experiments: the directory itself if it has
+ * experiments or registered models, else the directory `mlruns` in it, else the directory itself if it is an
+ * empty store: has .trash or is named mlruns. NULL with e filled if there is none. */
 struct mlruns *mlruns_open(const char *location, struct err *e);
 /* The same for a tick of a sync after the first: what the state knows is not read to find the store. It must
  * lie where it lay. */
 struct state;
 struct mlruns *mlruns_open_known(const char *location, const struct state *state, struct err *e);
 void mlruns_close(struct mlruns *m);
-/* The chosen folder, as given or with /mlruns appended. */
+/* The chosen directory, as given or with /mlruns appended. */
 const char *mlruns_path(const struct mlruns *m);
-/* Calls fn with the path and a description of each folder that is not read as it is not an experiment, or was
- * unreadable when the store was looked for. */
+/* Calls fn with the path and a description of each directory that is not read as it is not an experiment, or
+ * was unreadable when the store was looked for. */
 void mlruns_warnings(const struct mlruns *m, void (*fn)(const char *path, const char *text));
 /* Experiments, active and deleted, in bytewise order of their ids; an id that is both active and deleted is
  * listed twice. */
@@ -45,7 +45,7 @@ const char *mlruns_experiment_id(const struct mlruns *m, size_t i);
 bool mlruns_has_twins(const struct mlruns *m);
 /* Gives each of them a new id, derived only from the old one and the experiment's creation time, so that it
  * is the same in every dump and every shard: a number of 19 digits, while MLflow's have at most 18. Calls
- * note for each, unless NULL, with its folder relative to the store and the new id. false with e filled if
+ * note for each, unless NULL, with its directory relative to the store and the new id. false with e filled if
  * the new id is in use. */
 bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char *path, const char *id),
                            void *ctx, struct err *e);
@@ -101,7 +101,7 @@ struct mlruns_sink {
      * Called last. NULL: not checked. */
     void (*same_name)(void *ctx, const char *path, const char *other, const char *name);
     /* A root of artifact URIs, used by n URIs; called last, the most frequent first. here: it is the store's
-     * folder. root NULL: n URIs have further roots. NULL: URIs are not examined; required for
+     * directory. root NULL: n URIs have further roots. NULL: URIs are not examined; required for
      * mlruns_relocate, like the next. */
     void (*root)(void *ctx, const char *root, uint64_t n, bool here);
     /* How many URIs of a field were relocated, and how many were kept. */

@@ -119,7 +119,7 @@ static int rank_of_part(enum unit_kind kind, struct state_text path)
     return i;
 }
 
-/* The order of the walk: of the parts, then of names in each folder, so that a slash is before all other
+/* The order of the walk: of the parts, then of names in each directory, so that a slash is before all other
  * bytes. */
 static int path_order(enum unit_kind kind, struct state_text a, struct state_text b)
 {
@@ -258,7 +258,7 @@ static void look_at_file(struct tick_reader *t, int dir, const char *name)
 {
     struct stat st;
 
-    t->trouble = folder_stat(dir, name, &st);
+    t->trouble = dir_stat(dir, name, &st);
     t->seen = !t->trouble && S_ISREG(st.st_mode);
     if (!t->seen)
         return;
@@ -323,7 +323,7 @@ bool tick_enter(struct walker *w, int dir, const char *name)
         return false;
     }
     if (w->tick->trouble && w->tick->trouble != ENOENT) {
-        walker_problem(w, 0, "%s", folder_error(w->tick->trouble));
+        walker_problem(w, 0, "%s", dir_error(w->tick->trouble));
         if (w->tick->met)
             put(w, &w->tick->was);
         return false;
@@ -348,7 +348,7 @@ static bool may_settle(const struct tick_reader *t)
 
     if (t->seen)
         return is_young(t->now.mtime, UNEASY);
-    return folder_fstat(t->dir, &st) == 0 && is_young(ns_of(st.st_mtim), RACY);
+    return dir_fstat(t->dir, &st) == 0 && is_young(ns_of(st.st_mtim), RACY);
 }
 
 static void put_held(struct walker *w)
@@ -423,7 +423,7 @@ void tick_unlisted(struct walker *w)
     }
     tick_leave(w);
     buf_reset(&t->path);
-    if (w->path.len < t->base) { /* the unit's own folder, of which versions alone are listed */
+    if (w->path.len < t->base) { /* the unit's own directory, of which versions alone are listed */
         buf_adds(&t->path, "version-");
     } else {
         buf_add(&t->path, w->path.data + t->base, w->path.len - t->base);
@@ -448,7 +448,7 @@ static uint64_t tail_hash(int fd, uint64_t offset)
 {
     char bytes[TAIL];
     size_t want = offset < TAIL ? (size_t)offset : TAIL;
-    ssize_t n = folder_read_at(fd, bytes, want, offset - want);
+    ssize_t n = dir_read_at(fd, bytes, want, offset - want);
 
     return n == (ssize_t)want ? XXH3_64bits_withSeed(bytes, want, offset) | 1 : 0;
 }
@@ -614,7 +614,7 @@ static void compare_file(struct walker *w, int dir, const char *name, unsigned c
     if (t->differs)
         return;
     t->differs = !t->has_old || t->old.path.len != len || memcmp(t->old.path.s, path, len) != 0 ||
-                 !is_settled(&t->old) || folder_stat(dir, name, &st) != 0 || !is_same(&t->old, &st);
+                 !is_settled(&t->old) || dir_stat(dir, name, &st) != 0 || !is_same(&t->old, &st);
     if (!t->differs)
         next_old(t);
 }
@@ -657,13 +657,13 @@ static void compare_part(struct walker *w, int dir, const struct part *part)
     }
 }
 
-/* Whether the unit's listed folder has the part. */
+/* Whether the unit's listed directory has the part. */
 static bool has_part(const struct names *names, size_t first, size_t end, const struct part *part)
 {
     size_t len = strlen(part->name) + (part->shape != SHAPE_VERSIONS);
 
     for (size_t i = first; i < end; i++)
-        if (strncmp(folder_names_at(names, i), part->name, len) == 0)
+        if (strncmp(dir_names_at(names, i), part->name, len) == 0)
             return true;
     return false;
 }
@@ -672,14 +672,14 @@ bool tick_differs(struct walker *w, int dir, const struct unit *unit)
 {
     struct tick_reader *t = w->tick;
     struct output quiet = {0}, *out = w->out;
-    struct names_mark mark = folder_names_mark(&w->names);
+    struct names_mark mark = dir_names_mark(&w->names);
     size_t end;
 
     if (!unit->old_from)
         return true;
     t->base = w->path.len + 1;
     t->comparing = true;
-    t->differs = folder_names_list(&w->names, dir, w->chunk) != 0 || lseek(dir, 0, SEEK_SET) < 0;
+    t->differs = dir_names_list(&w->names, dir, w->chunk) != 0 || lseek(dir, 0, SEEK_SET) < 0;
     end = w->names.n;
     open_old(t, unit);
     w->out = &quiet;
@@ -687,7 +687,7 @@ bool tick_differs(struct walker *w, int dir, const struct unit *unit)
         if (has_part(&w->names, mark.n, end, part))
             compare_part(w, dir, part);
     w->out = out;
-    folder_names_release(&w->names, mark);
+    dir_names_release(&w->names, mark);
     t->comparing = false;
     t->differs = t->differs || t->has_old || quiet.problems;
     output_free(&quiet);

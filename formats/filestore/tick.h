@@ -76,7 +76,7 @@ void tick_leave(struct walker *w);
 /* When the file is in w->file: true when it is to be passed over, since it is as it was sent, or may be half
  * written. final: what it says can never be changed where it goes, so it must have settled. */
 bool tick_pass(struct walker *w, bool final);
-/* The folder whose path is w->path can't be listed or read: what the state has below it stays. */
+/* The directory whose path is w->path can't be listed or read: what the state has below it stays. */
 void tick_unlisted(struct walker *w);
 
 /* What is in a unit without a file of its own may be sent. */

@@ -102,7 +102,7 @@ bool tick_find_known(struct mlruns *m, const struct state *state, struct err *e)
 
     state_cursor_init(&c, state);
     while ((got = state_unit_next(&c, &u, e)) > 0 && u.kind == KIND_experiment) {
-        /* that of a twin stands for its folder: it has no new id so far */
+        /* that of a twin stands for its directory: it has no new id so far */
         const char *id = key_id(u.key);
         size_t len = id ? (size_t)(id - u.key.s) + strlen(id) + 1 : 0;
         const struct experiment *x = experiment_of(m, (struct state_text){u.key.s, len});
@@ -118,7 +118,7 @@ static bool is_there(const struct mlruns *m, const struct experiment *x)
 {
     char *path = xasprintf("%s%s", x->deleted ? TRASH "/" : "", x->id);
     struct stat st;
-    bool there = folder_stat(m->root, path, &st) != ENOENT;
+    bool there = dir_stat(m->root, path, &st) != ENOENT;
 
     free(path);
     return there;
@@ -160,7 +160,7 @@ static bool begins_with(struct state_text a, const struct buf *b)
 /* Where a unit of the state lay, below the store. */
 static void path_of(const struct state_unit *u, const struct experiment *x, struct buf *out)
 {
-    static const char *const folders[] = {"", "traces/", "models/"};
+    static const char *const dirs[] = {"", "traces/", "models/"};
     const char *id = key_id(u->key);
     bool deleted = x ? x->deleted : u->flags & STATE_DELETED;
 
@@ -172,7 +172,7 @@ static void path_of(const struct state_unit *u, const struct experiment *x, stru
     if (u->key.s[0] == '1') {
         const char *listing = id + strlen(id) + 2, *end = u->key.s + u->key.len;
 
-        buf_addf(out, "/%s%.*s", folders[(*listing - '0') % 3], (int)(end - listing - 1), listing + 1);
+        buf_addf(out, "/%s%.*s", dirs[(*listing - '0') % 3], (int)(end - listing - 1), listing + 1);
     }
 }
 
@@ -189,9 +189,8 @@ static bool was_missed(struct tick_plan *p)
         buf_reset(&p->missed);
         buf_adds(&p->missed, id);
         snprintf(path, sizeof path, TRASH "/%s", id);
-        p->is_missed = folder_stat(p->m->root, id, &st) != ENOENT ||
-                       folder_stat(p->m->root, path, &st) != ENOENT ||
-                       folder_stat(p->m->root, id, &st) != ENOENT;
+        p->is_missed = dir_stat(p->m->root, id, &st) != ENOENT || dir_stat(p->m->root, path, &st) != ENOENT ||
+                       dir_stat(p->m->root, id, &st) != ENOENT;
     }
     return p->is_missed;
 }

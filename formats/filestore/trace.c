@@ -250,7 +250,7 @@ static void read_assessment(struct walker *w, int dir, const char *name, unsigne
     struct record r;
 
     (void)type;
-    /* MLflow writes nothing else here, and reads no subfolders */
+    /* MLflow writes nothing else here, and reads no subdirectories */
     if (len < sizeof ending || len >= sizeof id || strchr(key, '/') ||
         strcmp(key + len - strlen(ending), ending) != 0)
         return;
@@ -272,7 +272,7 @@ static void read_assessment(struct walker *w, int dir, const char *name, unsigne
 
 /* -- traces */
 
-/* -- MLflow 3.x; the experiment in the file must be that of the folder. */
+/* -- MLflow 3.x; the experiment in the file must be that of the directory. */
 static const struct meta_field v3_fields[] = {
     {"execution_duration_ms", F_trace_execution_duration, META_INT},
     {"client_request_id", F_trace_client_request_id, META_TEXT},
@@ -331,12 +331,12 @@ static bool fill_v2(struct walker *w, const struct yaml_value *meta, const struc
     return true;
 }
 
-/* A folder without the file may contain the spans of a trace that is in a database. */
+/* A directory without the file may contain the spans of a trace that is in a database. */
 static void trace_without_info(struct walker *w, int dir)
 {
     static const char *const signs[] = {"request_metadata", "tags", "assessments", NULL};
 
-    if (walker_has_folder(dir, signs))
+    if (walker_has_dir(dir, signs))
         walker_problem(w, 0, "missing: the trace cannot be read");
 }
 

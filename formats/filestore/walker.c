@@ -1,4 +1,4 @@
-/* Walks a file store: reads small files and folders of values, and reports unreadable ones. */
+/* Walks a file store: reads small files and directories of values, and reports unreadable ones. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ void walker_free(struct walker *w)
     buf_free(&w->versions);
     yaml_reader_free(w->yaml);
     yaml_reader_free(w->other_yaml);
-    folder_names_free(&w->names);
+    dir_names_free(&w->names);
     free(w->chunk);
     for (int i = 0; i < DATASET_CACHE_SIZE; i++) {
         buf_free(&w->datasets[i].path);
@@ -165,19 +165,19 @@ int walker_open_file(struct walker *w, int dir, const char *name, unsigned char 
         walker_problem(w, 0, "not a regular file");
         return -1;
     }
-    fd = folder_open_file(dir, name);
+    fd = dir_open_file(dir, name);
     if (fd < 0) {
         if (errno == ENOENT && type == DT_REG)
             walker_warning(w, 0, "disappeared after it was listed: is the tree being modified?");
         else
-            walker_problem(w, 0, "%s", folder_error(errno));
+            walker_problem(w, 0, "%s", dir_error(errno));
         return -1;
     }
     if (type == DT_REG)
         return fd;
-    error = folder_fstat(fd, &st);
+    error = dir_fstat(fd, &st);
     if (error)
-        walker_problem(w, 0, "%s", folder_error(error));
+        walker_problem(w, 0, "%s", dir_error(error));
     else if (!S_ISREG(st.st_mode))
         walker_problem(w, 0, "not a regular file");
     else
@@ -202,7 +202,7 @@ static int read_whole(struct walker *w, int fd, unsigned copies)
     }
     do {
         buf_reserve(b, CHUNK_SIZE);
-        n = folder_read_at(fd, b->data + b->len, b->cap - b->len - 1, b->len);
+        n = dir_read_at(fd, b->data + b->len, b->cap - b->len - 1, b->len);
         if (n > 0)
             b->len += (size_t)n;
     } while (n > 0 && b->len <= VALUE_MAX_SIZE);
@@ -223,18 +223,17 @@ bool walker_read_file(struct walker *w, int dir, const char *name, unsigned char
     if (error == EFBIG)
         walker_problem(w, 0, "larger than %d bytes, the limit of a record", (int)VALUE_MAX_SIZE);
     else if (error)
-        walker_problem(w, 0, "%s", folder_error(error));
+        walker_problem(w, 0, "%s", dir_error(error));
     return error == 0;
 }
 
 /* -- walks */
 
-/* Opens and lists the folder `name` below dir; its path is w->path. -1: nothing to walk, reported if it is an
-   error.
- */
+/* Opens and lists the directory `name` below dir; its path is w->path. -1: nothing to walk, reported if it is
+ * an error. */
 static int list_below(struct walker *w, int dir, const char *name)
 {
-    int fd = folder_open(dir, name), error;
+    int fd = dir_open(dir, name), error;
 
     if (fd < 0) {
         error = errno;
@@ -243,13 +242,13 @@ static int list_below(struct walker *w, int dir, const char *name)
         if (error == ENOTDIR)
             walker_problem(w, 0, "not a directory");
         else if (error != ENOENT)
-            walker_problem(w, 0, "%s", folder_error(error));
+            walker_problem(w, 0, "%s", dir_error(error));
         return -1;
     }
-    error = folder_names_list(&w->names, fd, w->chunk);
+    error = dir_names_list(&w->names, fd, w->chunk);
     if (error) {
         tick_unlisted(w);
-        walker_problem(w, 0, "%s", folder_error(error));
+        walker_problem(w, 0, "%s", dir_error(error));
         close(fd);
         return -1;
     }
@@ -276,7 +275,7 @@ static void walk_file(struct walker *w, int dir, const char *name, unsigned char
 
 static void walk_entry(struct walker *w, int dir, size_t i, struct file_walk *walk)
 {
-    const char *name = folder_names_at(&w->names, i);
+    const char *name = dir_names_at(&w->names, i);
     unsigned char type = w->names.items[i].type;
     bool is_dir;
 
@@ -285,9 +284,9 @@ static void walk_entry(struct walker *w, int dir, size_t i, struct file_walk *wa
         return;
     }
     if (type == DT_UNKNOWN)
-        type = folder_entry_type(dir, name);
-    /* a dangling link is not a folder for MLflow either: it is opened as a file, which fails */
-    if (type == DT_LNK && folder_entry_is_dir(dir, name, type, &is_dir) == 0 && is_dir)
+        type = dir_entry_type(dir, name);
+    /* a dangling link is not a directory for MLflow either: it is opened as a file, which fails */
+    if (type == DT_LNK && dir_entry_is_dir(dir, name, type, &is_dir) == 0 && is_dir)
         walker_warning(w, 0, "a link to a directory, which MLflow does not follow here");
     else if (type != DT_DIR)
         walk_file(w, dir, name, type, walk);
@@ -299,7 +298,7 @@ static void walk_entry(struct walker *w, int dir, size_t i, struct file_walk *wa
 
 static void walk_files(struct walker *w, int dir, const char *name, struct file_walk *walk)
 {
-    struct names_mark mark = folder_names_mark(&w->names);
+    struct names_mark mark = dir_names_mark(&w->names);
     int fd = list_below(w, dir, name);
     size_t end = w->names.n;
 
@@ -307,13 +306,13 @@ static void walk_files(struct walker *w, int dir, const char *name, struct file_
         return;
     walk->depth++;
     for (size_t i = mark.n; i < end; i++) {
-        size_t back = walker_path_down(w, folder_names_at(&w->names, i));
+        size_t back = walker_path_down(w, dir_names_at(&w->names, i));
 
         walk_entry(w, fd, i, walk);
         walker_path_back(w, back);
     }
     walk->depth--;
-    folder_names_release(&w->names, mark);
+    dir_names_release(&w->names, mark);
     close(fd);
 }
 
@@ -329,24 +328,24 @@ void walker_each_file(struct walker *w, int dir, const char *sub,
     walker_path_back(w, back);
 }
 
-/* Calls fn with an entry of a folder, if that is a folder. Its path is w->path. */
+/* Calls fn with an entry of a directory, if that is a directory. Its path is w->path. */
 static void visit_dir(struct walker *w, int dir, size_t i,
                       void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
 {
-    const char *name = folder_names_at(&w->names, i);
+    const char *name = dir_names_at(&w->names, i);
     bool is_dir;
-    int error = folder_entry_is_dir(dir, name, w->names.items[i].type, &is_dir), fd = -1;
+    int error = dir_entry_is_dir(dir, name, w->names.items[i].type, &is_dir), fd = -1;
 
     if (!error && !is_dir)
         return;
-    if (!error && (fd = folder_open(dir, name)) < 0)
+    if (!error && (fd = dir_open(dir, name)) < 0)
         error = errno;
     if (error) {
         tick_unlisted(w);
         if (error == ENOENT && w->tick)
             tick_note_held(w, "is not there");
         else
-            walker_problem(w, 0, "%s", folder_error(error));
+            walker_problem(w, 0, "%s", dir_error(error));
         return;
     }
     fn(w, fd, name, ctx);
@@ -356,7 +355,7 @@ static void visit_dir(struct walker *w, int dir, size_t i,
 void walker_each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
                      void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
 {
-    struct names_mark mark = folder_names_mark(&w->names);
+    struct names_mark mark = dir_names_mark(&w->names);
     bool itself = strcmp(sub, ".") == 0;
     size_t back = itself ? w->path.len : walker_path_down(w, sub);
     int fd = list_below(w, dir, sub);
@@ -365,14 +364,14 @@ void walker_each_dir(struct walker *w, int dir, const char *sub, const char *pre
     for (size_t i = mark.n; fd >= 0 && i < end; i++) {
         size_t up;
 
-        if (strncmp(folder_names_at(&w->names, i), prefix, strlen(prefix)) != 0 ||
-            tick_is_hidden(w, folder_names_at(&w->names, i)))
+        if (strncmp(dir_names_at(&w->names, i), prefix, strlen(prefix)) != 0 ||
+            tick_is_hidden(w, dir_names_at(&w->names, i)))
             continue;
-        up = walker_path_down(w, folder_names_at(&w->names, i));
+        up = walker_path_down(w, dir_names_at(&w->names, i));
         visit_dir(w, fd, i, fn, ctx);
         walker_path_back(w, up);
     }
-    folder_names_release(&w->names, mark);
+    dir_names_release(&w->names, mark);
     if (fd >= 0)
         close(fd);
     walker_path_back(w, back);
@@ -435,22 +434,22 @@ int unit_dir_open(const struct walker *w, const struct unit *unit, const char *p
 {
     static const char trash[] = TRASH "/";
     size_t len = sizeof trash - 1;
-    int fd = folder_open(w->root, path);
+    int fd = dir_open(w->root, path);
     char *other;
 
     if (fd >= 0 || errno != ENOENT || !w->tick || !unit->experiment)
         return fd;
     other = strncmp(path, trash, len) == 0 ? xstrdup(path + len) : xasprintf("%s%s", trash, path);
-    fd = folder_open(w->root, other);
+    fd = dir_open(w->root, other);
     free(other);
     return fd;
 }
 
-bool walker_has_folder(int dir, const char *const *names)
+bool walker_has_dir(int dir, const char *const *names)
 {
     for (; *names; names++) {
         bool is_dir;
-        int error = folder_entry_is_dir(dir, *names, DT_UNKNOWN, &is_dir);
+        int error = dir_entry_is_dir(dir, *names, DT_UNKNOWN, &is_dir);
 
         if (is_dir || (error && error != ENOENT))
             return true;
@@ -464,18 +463,18 @@ enum tag_state walker_read_tag(struct walker *w, int dir, const char *key)
     struct buf path = {0};
     struct stat st;
     enum tag_state state = TAG_ABSENT;
-    int error = folder_stat(dir, "tags", &st);
+    int error = dir_stat(dir, "tags", &st);
 
     if (!error && S_ISDIR(st.st_mode)) {
         walker_path_down(w, key);
         buf_addf(&path, "tags/%s", key);
-        error = folder_stat(dir, buf_str(&path), &st);
+        error = dir_stat(dir, buf_str(&path), &st);
         if (!error && S_ISREG(st.st_mode))
             state = walker_read_file(w, dir, buf_str(&path), DT_UNKNOWN, VALUE_COPIES) ? TAG_READ
                                                                                        : TAG_UNREADABLE;
     }
     if (error && error != ENOENT) {
-        walker_problem(w, 0, "%s", folder_error(error));
+        walker_problem(w, 0, "%s", dir_error(error));
         state = TAG_UNREADABLE;
     }
     buf_free(&path);

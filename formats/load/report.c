@@ -204,7 +204,7 @@ static void report_local(const struct load_root *root, const char *counts)
         err_print_hint("to move them: cp -a %s /NEW, and load again through ml-transform %s", buf_str(&path),
                        buf_str(&rule));
     else if (ok)
-        err_print_hint("to move them: copy that folder, and load again through ml-transform %s",
+        err_print_hint("to move them: copy that directory, and load again through ml-transform %s",
                        buf_str(&rule));
     buf_free(&path);
     buf_free(&rule);
@@ -248,7 +248,7 @@ static void report_about_files(const struct load_report *r)
     report_places(r);
     if (r->deleted_experiments) {
         add_plain(&b, r->deleted_experiments, "deleted experiment has its", "deleted experiments have their");
-        err_note("%s files in the source's .trash: move such a folder back to where it was before you "
+        err_note("%s files in the source's .trash: move such a directory back to where it was before you "
                  "restore the experiment",
                  buf_str(&b));
         buf_reset(&b);

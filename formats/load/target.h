@@ -47,7 +47,7 @@ struct load *load_target_store(struct load_target *t, bool drop_unsupported, str
 bool load_target_write(struct load_target *t, struct load *s, struct err *e);
 /* Closes the database and gives a file that was built aside its name. */
 bool load_target_publish(struct load_target *t, struct err *e);
-/* The URL by which MLflow opens the database, from any folder where that can be said; malloc'ed. */
+/* The URL by which MLflow opens the database, from any directory where that can be said; malloc'ed. */
 char *load_target_uri(const struct load_target *t);
 /* Frees it at any time: rolls back what was not committed, removes a file that was not published. */
 void load_target_free(struct load_target *t);

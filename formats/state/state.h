@@ -112,7 +112,7 @@ enum state_file_flag {
     STATE_RETRY = 1 << 2,     /* a part of it can't be read: it is tried again each time */
 };
 struct state_file {
-    struct state_text path; /* below the unit's folder */
+    struct state_text path; /* below the unit's directory */
     unsigned flags;
     uint64_t size, inode;
     int64_t mtime, ctime; /* ns since the epoch */

@@ -280,8 +280,8 @@ def bench_since(args, cwd):
     show("mlruns-dump | ml-load", full)
     files = sorted(glob.glob(os.path.join(cwd, "mlruns", "*", "*", "metrics", "*")))
     runs = sorted({os.path.dirname(f) for f in files})
-    for folder in runs[::100]:
-        with open(sorted(glob.glob(os.path.join(folder, "*")))[0], "a") as f:
+    for directory in runs[::100]:
+        with open(sorted(glob.glob(os.path.join(directory, "*")))[0], "a") as f:
             f.write("1800000000000 0.5 1000000\n")
     tick = run(f"{later % 1200} | ml-load -q --sync --promote state.new=state sqlite:///since.db", cwd)
     show(f"a tick, {len(runs[::100])} of {len(runs)} runs changed", tick)
@@ -299,7 +299,7 @@ def main():
     parser.add_argument("--no-peer", action="store_true", help="leave out mlflow migrate-filestore (minutes)")
     parser.add_argument("--growth", action="store_true", help="also the load of four times the points")
     parser.add_argument("--only", choices=PARTS)
-    parser.add_argument("--dir", help="where the trees are made (default: a temporary folder)")
+    parser.add_argument("--dir", help="where the trees are made (default: a temporary directory)")
     args = parser.parse_args()
     if args.only in (None, "schema"):  # needs no tree
         bench_schema()

@@ -15,23 +15,23 @@
 #include "formats/filestore/store.h"
 #include "formats/stream/wire.h"
 
-#define RUN_FOLDER   "1/r"
-#define TRACE_FOLDER "1/traces/t"
-#define MODEL_FOLDER "1/models/m"
+#define RUN_DIR   "1/r"
+#define TRACE_DIR "1/traces/t"
+#define MODEL_DIR "1/models/m"
 
 static const char *const files[] = {
     "1/meta.yaml",
     "1/tags/a",
     "1/datasets/d/meta.yaml",
-    RUN_FOLDER "/meta.yaml",
-    RUN_FOLDER "/params/p",
-    RUN_FOLDER "/metrics/m",
-    RUN_FOLDER "/inputs/i/meta.yaml",
-    RUN_FOLDER "/outputs/o/meta.yaml",
-    TRACE_FOLDER "/trace_info.yaml",
-    TRACE_FOLDER "/assessments/a-1.yaml",
-    MODEL_FOLDER "/meta.yaml",
-    MODEL_FOLDER "/metrics/m",
+    RUN_DIR "/meta.yaml",
+    RUN_DIR "/params/p",
+    RUN_DIR "/metrics/m",
+    RUN_DIR "/inputs/i/meta.yaml",
+    RUN_DIR "/outputs/o/meta.yaml",
+    TRACE_DIR "/trace_info.yaml",
+    TRACE_DIR "/assessments/a-1.yaml",
+    MODEL_DIR "/meta.yaml",
+    MODEL_DIR "/metrics/m",
     "models/x/meta.yaml",
     "models/x/version-1/meta.yaml",
     "models/x/aliases/y",

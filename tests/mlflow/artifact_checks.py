@@ -6,7 +6,7 @@
     artifact_checks.py serve URL FACTS.json ROOT      the same through a server with --artifacts-destination ROOT
     artifact_checks.py lost URL FACTS.json            none of them can be read
 
-ROOT is the folder that the artifacts are in now.  Prints TAP; `write` prints nothing.
+ROOT is the directory that the artifacts are in now.  Prints TAP; `write` prints nothing.
 """
 
 import argparse
@@ -36,17 +36,17 @@ def connect(uri):
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def scratch_file(folder, name, sort):
-    path = Path(folder) / name
+def scratch_file(directory, name, sort):
+    path = Path(directory) / name
     path.write_text(TEXT % sort, encoding="utf-8")
     return str(path)
 
 
-def log_model_with_artifact(client, experiment_id, run_id, name, folder):
+def log_model_with_artifact(client, experiment_id, run_id, name, directory):
     from mlflow.entities import LoggedModelStatus
 
     model = client.create_logged_model(experiment_id, name, source_run_id=run_id)
-    client.log_model_artifact(model.model_id, scratch_file(folder, "model.txt", "logged model"))
+    client.log_model_artifact(model.model_id, scratch_file(directory, "model.txt", "logged model"))
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     return model
 
@@ -64,7 +64,7 @@ def traced():
     return mlflow.get_last_active_trace_id()
 
 
-def write(tree, folder):
+def write(tree, directory):
     """Gives what `read` wants to find."""
     client = connect(tree.as_uri())
     experiment_id = client.create_experiment("with artifacts")
@@ -72,7 +72,7 @@ def write(tree, folder):
     run_id = run.info.run_id
     client.log_text(run_id, TEXT % "run", "deep/note.txt")
     client.log_text(run_id, TEXT % "model version", "model/version.txt")
-    model = log_model_with_artifact(client, experiment_id, run_id, "logged", folder)
+    model = log_model_with_artifact(client, experiment_id, run_id, "logged", directory)
     client.set_terminated(run_id)
     client.create_registered_model("registered with artifacts")
     client.create_model_version("registered with artifacts", run.info.artifact_uri + "/model", run_id, await_creation_for=None)
@@ -91,11 +91,11 @@ def write(tree, folder):
 
 
 class Checks:
-    def __init__(self, tap, client, facts, folder):
+    def __init__(self, tap, client, facts, directory):
         self.tap = tap
         self.client = client
         self.facts = facts
-        self.folder = folder
+        self.directory = directory
 
     def readers(self):
         """Name, function and what it must give."""
@@ -110,7 +110,7 @@ class Checks:
         ]  # fmt: skip
 
     def download(self, name=None, **what):
-        with tempfile.TemporaryDirectory(dir=self.folder) as target:
+        with tempfile.TemporaryDirectory(dir=self.directory) as target:
             path = Path(mlflow.artifacts.download_artifacts(dst_path=target, **what))
             return (path / name if name else path).read_text(encoding="utf-8")
 
@@ -156,7 +156,7 @@ class Checks:
         return self.download(run_id=self.facts["run"], artifact_path="more.txt")
 
     def new_model(self):
-        model = log_model_with_artifact(self.client, self.facts["experiment"], self.facts["run"], "new", self.folder)
+        model = log_model_with_artifact(self.client, self.facts["experiment"], self.facts["run"], "new", self.directory)
         return self.download("model.txt", artifact_uri="models:/" + model.model_id)
 
     def new_trace(self):
@@ -167,18 +167,18 @@ class Checks:
 def main():
     parser = argparse.ArgumentParser(description="Artifacts and spans through real MLflow.")
     parser.add_argument("command", choices=("write", "read", "serve", "lost"))
-    parser.add_argument("store", help="the folder of a file store for write, else a database URL")
+    parser.add_argument("store", help="the directory of a file store for write, else a database URL")
     parser.add_argument("facts", type=Path)
     parser.add_argument("root", type=Path, nargs="?")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="mlruns-tools-artifacts.") as folder:
+    with tempfile.TemporaryDirectory(prefix="mlruns-tools-artifacts.") as directory:
         if arguments.command == "write":
-            arguments.facts.write_text(json.dumps(write(Path(arguments.store), folder)), encoding="utf-8")
+            arguments.facts.write_text(json.dumps(write(Path(arguments.store), directory)), encoding="utf-8")
             return 0
-        return check(arguments, folder)
+        return check(arguments, directory)
 
 
-def check(arguments, folder):
+def check(arguments, directory):
     tap = Tap()
     facts = json.loads(arguments.facts.read_text(encoding="utf-8"))
     server = None
@@ -187,12 +187,12 @@ def check(arguments, folder):
         if arguments.command == "serve":
             from server_checks import Server
 
-            log = Path(folder) / "server.log"
+            log = Path(directory) / "server.log"
             server = Server(uri, log, artifacts_destination=arguments.root)
             uri = server.address
             if not tap.ok(server.wait(), "mlflow server starts", log.read_text(errors="replace")):
                 return tap.done()
-        checks = Checks(tap, connect(uri), facts, folder)
+        checks = Checks(tap, connect(uri), facts, directory)
         if arguments.command == "lost":
             checks.lost()
         else:

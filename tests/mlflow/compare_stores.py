@@ -5,10 +5,10 @@
     compare_stores.py compare SOURCE.json TARGET.json
     compare_stores.py both DIR URL                  the three steps in one go
 
-STORE is an mlruns folder or a database URL.  `read` and `both` need MLflow, `compare` only Python.  A tree is best read
+STORE is an mlruns directory or a database URL.  `read` and `both` need MLflow, `compare` only Python.  A tree is best read
 by the MLflow that wrote it, a database by one whose schema it has.  The answer is TAP, one test for each kind.
 
-Both are read through FileStore and SqlAlchemyStore, of tracking and of the registry; folders and tables serve only to
+Both are read through FileStore and SqlAlchemyStore, of tracking and of the registry; directories and tables serve only to
 find the ids (MLflow's searches leave out what is deleted) and for the few fields that no entity of MLflow shows.  What
 the database must hold is computed from the tree by the functions named `expected_…`: they are all the differences that
 a migration may make, each with its reason.  None of the code under test is used here.
@@ -179,18 +179,18 @@ def plain_model_version(version):
 # The file store
 
 
-def folders_with(parent, name):
-    """The folders below `parent` that hold a file `name`, in order."""
+def directories_with(parent, name):
+    """The directories below `parent` that hold a file `name`, in order."""
     try:
         return sorted(entry for entry in parent.iterdir() if (entry / name).is_file())
     except FileNotFoundError:
         return []
 
 
-def read_yaml(folder):
+def read_yaml(directory):
     import yaml
 
-    return yaml.safe_load((folder / "meta.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((directory / "meta.yaml").read_text(encoding="utf-8"))
 
 
 def read_tree(root):
@@ -201,53 +201,53 @@ def read_tree(root):
     store = FileStore(str(root))
     found = {kind: {} for kind in KINDS}
     for trashed, parent in ((False, root), (True, root / ".trash")):
-        for folder in folders_with(parent, "meta.yaml"):
-            read_experiment(store, found, folder, trashed)
+        for directory in directories_with(parent, "meta.yaml"):
+            read_experiment(store, found, directory, trashed)
     read_tree_registry(found, root)
     return found
 
 
-def read_experiment(store, found, folder, trashed):
-    experiment = plain_experiment(store.get_experiment(folder.name))
-    # 1.x moves the folder and leaves the file as it was.
+def read_experiment(store, found, directory, trashed):
+    experiment = plain_experiment(store.get_experiment(directory.name))
+    # 1.x moves the directory and leaves the file as it was.
     experiment["lifecycle_stage"] = "deleted" if trashed else "active"
-    found["experiments"][folder.name] = experiment
-    for run in folders_with(folder, "meta.yaml"):
+    found["experiments"][directory.name] = experiment
+    for run in directories_with(directory, "meta.yaml"):
         found["runs"][run.name] = read_run(store, run)
-    for dataset in folders_with(folder / "datasets", "meta.yaml"):
+    for dataset in directories_with(directory / "datasets", "meta.yaml"):
         fields = read_yaml(dataset)
-        key = "%s %s %s" % (folder.name, fields["name"], fields["digest"])
+        key = "%s %s %s" % (directory.name, fields["name"], fields["digest"])
         found["datasets"][key] = {
             name: fields.get(name) for name in ("name", "digest", "source_type", "source", "schema", "profile")
         }
-    for trace in folders_with(folder / "traces", "trace_info.yaml"):
+    for trace in directories_with(directory / "traces", "trace_info.yaml"):
         version = trace / "request_metadata" / SCHEMA_VERSION
         text = version.read_text(encoding="utf-8") if version.exists() else None
         found["traces"][trace.name] = true_schema_version(plain_trace(store.get_trace_info(trace.name)), text)
-    for model in folders_with(folder / "models", "meta.yaml"):
+    for model in directories_with(directory / "models", "meta.yaml"):
         fields = plain_logged_model(store._get_model_from_dir(str(model)))
         fields["metrics"] = all_model_points(store, model)
         fields["lifecycle_stage"] = read_yaml(model).get("lifecycle_stage") or "active"
         found["logged_models"][model.name] = fields
 
 
-def all_model_points(store, folder):
+def all_model_points(store, directory):
     """FileStore's entity has the greatest point of each dataset alone, the database's has them all."""
     points = []
-    for path in sorted((folder / "metrics").rglob("*")):
+    for path in sorted((directory / "metrics").rglob("*")):
         if path.is_file():
-            key = path.relative_to(folder / "metrics").as_posix()
+            key = path.relative_to(directory / "metrics").as_posix()
             for line in path.read_text(encoding="utf-8").splitlines():
-                points.append(plain_model_point(store._get_model_metric_from_line(folder.name, key, line)))
+                points.append(plain_model_point(store._get_model_metric_from_line(directory.name, key, line)))
     return points
 
 
-def read_run(store, folder):
-    run_id = folder.name
+def read_run(store, directory):
+    run_id = directory.name
     fields = plain_run(store.get_run(run_id), lambda key: store.get_metric_history(run_id, key))
     for key, points in fields["metrics"].items():
-        true_steps(folder / "metrics" / key, points)
-    raw = read_yaml(folder)
+        true_steps(directory / "metrics" / key, points)
+    raw = read_yaml(directory)
     for name in ("source_type", "source_name", "entry_point_name", "source_version", "deleted_time"):
         fields[name] = raw.get(name)
     return fields
@@ -267,13 +267,13 @@ def read_tree_registry(found, root):
     except ImportError:  # before 2.0 there was no registry in files
         return
     registry = FileStore(str(root))
-    for folder in folders_with(root / "models", "meta.yaml"):
-        found["registered_models"][folder.name] = plain_registered_model(registry.get_registered_model(folder.name))
-        for version in folders_with(folder, "meta.yaml"):
+    for directory in directories_with(root / "models", "meta.yaml"):
+        found["registered_models"][directory.name] = plain_registered_model(registry.get_registered_model(directory.name))
+        for version in directories_with(directory, "meta.yaml"):
             entity = registry._get_file_model_version_from_dir(str(version))
             fields = plain_model_version(entity)
             fields["storage_location"] = entity.storage_location
-            found["model_versions"]["%s/%s" % (folder.name, entity.version)] = fields
+            found["model_versions"]["%s/%s" % (directory.name, entity.version)] = fields
 
 
 # The database

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes a file store (an mlruns folder) with whatever real MLflow runs this script.
+"""Writes a file store (an mlruns directory) with whatever real MLflow runs this script.
 
     generate_fixtures.py --output DIR --size small|full [--seed N]
 
-DIR becomes the mlruns folder; it must be absent or empty.  Any MLflow from 1.14 on will do; what a version lacks is
+DIR becomes the mlruns directory; it must be absent or empty.  Any MLflow from 1.14 on will do; what a version lacks is
 skipped.  The clock, the uuids and all random choices are fixed, so the same MLflow writes the same bytes into the same
 DIR (paths of artifacts hold DIR's own name); another seed gives other ids.  A summary of what was written goes to stdout as JSON.
 
@@ -753,7 +753,7 @@ class Writer:
 
 def main():
     parser = argparse.ArgumentParser(description="Write a file store with the MLflow that runs this script.")
-    parser.add_argument("--output", required=True, type=Path, help="the mlruns folder to make")
+    parser.add_argument("--output", required=True, type=Path, help="the mlruns directory to make")
     parser.add_argument("--size", choices=("small", "full"), default="small")
     parser.add_argument("--seed", type=int, default=SEED)
     arguments = parser.parse_args()

@@ -115,9 +115,9 @@ def read_until(text, lines):
 
 @functools.lru_cache(None)
 def stopping_library():
-    folder = tempfile.mkdtemp(prefix="mlruns-tools-stopping.")
-    atexit.register(shutil.rmtree, folder)
-    library = os.path.join(folder, "stopping.so")
+    directory = tempfile.mkdtemp(prefix="mlruns-tools-stopping.")
+    atexit.register(shutil.rmtree, directory)
+    library = os.path.join(directory, "stopping.so")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, ROOT / "tests" / "stopping.c"], check=True)
     return library
 

@@ -3,7 +3,7 @@
 
     make_tree.py --output DIR --runs 10000 --points 1000000
 
-DIR becomes the mlruns folder.  Each run has a meta.yaml, 10 metrics, and parameters and tags up to --files-per-run
+DIR becomes the mlruns directory.  Each run has a meta.yaml, 10 metrics, and parameters and tags up to --files-per-run
 files (33 by default; 45 for fewer than 5,000 runs).  The same arguments give the same bytes in the same DIR.
 """
 
@@ -55,13 +55,13 @@ def write(path, text):
 
 
 def write_experiment(root, experiment_id, name):
-    folder = root / experiment_id
-    folder.mkdir()
-    (folder / "tags").mkdir()
-    write(folder / "tags" / "purpose", "measurement")
-    text = EXPERIMENT.format(location=folder.as_uri(), time=START, id=experiment_id, name=name)
-    write(folder / "meta.yaml", text)
-    return folder
+    directory = root / experiment_id
+    directory.mkdir()
+    (directory / "tags").mkdir()
+    write(directory / "tags" / "purpose", "measurement")
+    text = EXPERIMENT.format(location=directory.as_uri(), time=START, id=experiment_id, name=name)
+    write(directory / "meta.yaml", text)
+    return directory
 
 
 def metric_text(rng, number, start):
@@ -73,15 +73,15 @@ def metric_text(rng, number, start):
     return "".join(lines)
 
 
-def write_run(folder, rng, number, points, files):
+def write_run(directory, rng, number, points, files):
     run_id = "%032x" % rng.getrandbits(128)
     start = START + 60_000 * number
     name = "run-%d" % number
-    run = os.path.join(folder, run_id)
+    run = os.path.join(directory, run_id)
     for part in ("", "artifacts", "metrics", "params", "tags"):
         os.mkdir(os.path.join(run, part))
     text = RUN.format(
-        location=folder.as_uri(), id=run_id, experiment=folder.name, name=name, start=start, end=start + 50_000
+        location=directory.as_uri(), id=run_id, experiment=directory.name, name=name, start=start, end=start + 50_000
     )
     write(os.path.join(run, "meta.yaml"), text)
     for i in range(METRICS):
@@ -99,7 +99,7 @@ def write_run(folder, rng, number, points, files):
 
 def main():
     parser = argparse.ArgumentParser(description="Write a big file store quickly, without MLflow.")
-    parser.add_argument("--output", required=True, type=Path, help="the mlruns folder to make")
+    parser.add_argument("--output", required=True, type=Path, help="the mlruns directory to make")
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--points", type=int, default=1_000_000, help="metric points in all")
     parser.add_argument("--files-per-run", type=int)
@@ -115,14 +115,14 @@ def main():
 
     rng = random.Random(arguments.runs)
     write_experiment(root, "0", "Default")
-    folder = None
+    directory = None
     for number in range(arguments.runs):
         if number % RUNS_PER_EXPERIMENT == 0:
             experiment_id = str(rng.randrange(10**17, 10**18))
-            folder = write_experiment(root, experiment_id, "bench-%d" % (number // RUNS_PER_EXPERIMENT))
+            directory = write_experiment(root, experiment_id, "bench-%d" % (number // RUNS_PER_EXPERIMENT))
         first = arguments.points * number // arguments.runs
         last = arguments.points * (number + 1) // arguments.runs
-        write_run(folder, rng, number, last - first, files)
+        write_run(directory, rng, number, last - first, files)
     return 0
 
 

@@ -46,8 +46,8 @@ def write(tree):
 
 
 def note_of(run):
-    with tempfile.TemporaryDirectory() as folder:
-        return Path(mlflow.artifacts.download_artifacts(run_id=run, artifact_path="note.txt", dst_path=folder)).read_text()
+    with tempfile.TemporaryDirectory() as directory:
+        return Path(mlflow.artifacts.download_artifacts(run_id=run, artifact_path="note.txt", dst_path=directory)).read_text()
 
 
 def read(client, facts, tap):

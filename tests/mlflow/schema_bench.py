@@ -125,8 +125,8 @@ def steps(name, copy, url, repeat=3):
     print(f"{name}: slower than MLflow in: {', '.join(slower) or 'no step'}", flush=True)
 
 
-def sqlite(folder):
-    path, start = folder / "work.db", folder / "start.db"
+def sqlite(directory):
+    path, start = directory / "work.db", directory / "start.db"
     url = f"sqlite:///{path}"
 
     def none():

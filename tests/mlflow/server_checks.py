@@ -28,7 +28,7 @@ START_SECONDS = 120
 
 class Server:
     def __init__(self, url, log, artifacts_destination=None, options=()):
-        """artifacts_destination: the folder that the server itself gives out as mlflow-artifacts:/."""
+        """artifacts_destination: the directory that the server itself gives out as mlflow-artifacts:/."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

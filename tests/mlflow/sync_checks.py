@@ -89,9 +89,9 @@ class Ticks:
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         # What is younger than 2 seconds may be held back.
         before = time.time() - 10
-        for folder, _, names in os.walk(self.tree):
+        for directory, _, names in os.walk(self.tree):
             for name in names:
-                path = os.path.join(folder, name)
+                path = os.path.join(directory, name)
                 if os.stat(path).st_mtime > before:
                     os.utime(path, (before, before))
 

@@ -39,21 +39,21 @@ class Tree:
     def relative(self, path):
         return path.relative_to(self.root).as_posix()
 
-    def folder_with(self, pattern, line):
-        """The folder whose meta.yaml or trace_info.yaml, found by the pattern, has the line."""
+    def directory_with(self, pattern, line):
+        """The directory whose meta.yaml or trace_info.yaml, found by the pattern, has the line."""
         for path in sorted(self.root.glob(pattern)):
             if line in path.read_text(encoding="utf-8").splitlines():
                 return path.parent
         raise LookupError("no %s with %r" % (pattern, line))
 
     def experiment(self, name="experiment-0"):
-        return self.folder_with("*/meta.yaml", "name: " + name)
+        return self.directory_with("*/meta.yaml", "name: " + name)
 
     def trashed(self):
-        return self.folder_with(".trash/*/meta.yaml", "name: deleted experiment")
+        return self.directory_with(".trash/*/meta.yaml", "name: deleted experiment")
 
     def run(self, name="run-0-0"):
-        return self.folder_with("*/*/meta.yaml", "run_name: " + name)
+        return self.directory_with("*/*/meta.yaml", "run_name: " + name)
 
     def trace(self, name="trace-0-0"):
         for path in sorted(self.root.glob("*/traces/*/tags/mlflow.traceName")):
@@ -69,7 +69,7 @@ class Tree:
         raise LookupError(name)
 
     def logged_model(self, name="model-0-0"):
-        return self.folder_with("*/models/*/meta.yaml", "name: " + name)
+        return self.directory_with("*/models/*/meta.yaml", "name: " + name)
 
 
 def replace(path, old, new):
@@ -88,10 +88,10 @@ def append(path, text):
         out.write(text.encode() if isinstance(text, str) else text)
 
 
-def ids_below(folder):
-    """What identifies the rows of all that is in a folder."""
-    found = {folder.name}
-    for path in folder.rglob("*"):
+def ids_below(directory):
+    """What identifies the rows of all that is in a directory."""
+    found = {directory.name}
+    for path in directory.rglob("*"):
         if HEX.fullmatch(path.stem):
             found.add(path.stem)
     return sorted(found)
@@ -127,7 +127,7 @@ def _(tree):
     ]
 
 
-@case("kept", "a store with a folder that is no experiment")
+@case("kept", "a store with a directory that is no experiment")
 def _(tree):
     number = len([*tree.root.glob("[0-9]*/meta.yaml"), *tree.root.glob(".trash/[0-9]*/meta.yaml")])
     tree.path("notes").mkdir()
@@ -135,7 +135,7 @@ def _(tree):
     return [("SELECT count(*) FROM experiments", [(number,)])]
 
 
-@case("kept", "model inputs of an experiment without a datasets folder")
+@case("kept", "model inputs of an experiment without a datasets directory")
 def _(tree):
     experiment = tree.experiment("models without datasets")
     assert not (experiment / "datasets").exists()
@@ -204,19 +204,19 @@ def _(tree):
     return [(query, [(None, "STATE_UNSPECIFIED")])]
 
 
-@case("kept", "a trace folder without trace_info.yaml holds artifacts only")
+@case("kept", "a trace directory without trace_info.yaml holds artifacts only")
 def _(tree):
-    folder = tree.experiment() / "traces" / ("tr-" + "cd" * 16) / "artifacts"
-    folder.mkdir(parents=True)
-    (folder / "traces.json").write_text("{}")
+    directory = tree.experiment() / "traces" / ("tr-" + "cd" * 16) / "artifacts"
+    directory.mkdir(parents=True)
+    (directory / "traces.json").write_text("{}")
     return [("SELECT count(*) FROM trace_info WHERE request_id LIKE 'tr-cdcd%'", [(0,)])]
 
 
 @case("kept", "an experiment of MLflow 1 in .trash that says it is active")
 def _(tree):
-    folder = tree.trashed()
-    replace(folder / "meta.yaml", "lifecycle_stage:", "lifecycle_stage: active")
-    return [("SELECT lifecycle_stage FROM experiments WHERE experiment_id = %s" % folder.name, [("deleted",)])]
+    directory = tree.trashed()
+    replace(directory / "meta.yaml", "lifecycle_stage:", "lifecycle_stage: active")
+    return [("SELECT lifecycle_stage FROM experiments WHERE experiment_id = %s" % directory.name, [("deleted",)])]
 
 
 @case("kept", "an unquoted request_time")
@@ -231,20 +231,20 @@ def _(tree):
 
 @case("kept", "no creation times, as in trees of MLflow 1")
 def _(tree):
-    folder = tree.experiment()
+    directory = tree.experiment()
     for key in ("creation_time:", "last_update_time:"):
-        replace(folder / "meta.yaml", key, None)
-    return [("SELECT creation_time, last_update_time FROM experiments WHERE experiment_id = %s" % folder.name, [(None, None)])]
+        replace(directory / "meta.yaml", key, None)
+    return [("SELECT creation_time, last_update_time FROM experiments WHERE experiment_id = %s" % directory.name, [(None, None)])]
 
 
 @case("kept", "unquoted names that YAML takes for a truth or for numbers")
 def _(tree):
     names = ["yes", "0x1F", "010"]
-    folders = [tree.run("run-0-0"), tree.run("run-0-1"), tree.run("run-1-0")]
-    for folder, name in zip(folders, names):
-        replace(folder / "meta.yaml", "run_name:", "run_name: " + name)
+    directories = [tree.run("run-0-0"), tree.run("run-0-1"), tree.run("run-1-0")]
+    for directory, name in zip(directories, names):
+        replace(directory / "meta.yaml", "run_name:", "run_name: " + name)
     return [
-        ("SELECT name FROM runs WHERE run_uuid = '%s'" % folder.name, [(name,)]) for folder, name in zip(folders, names)
+        ("SELECT name FROM runs WHERE run_uuid = '%s'" % directory.name, [(name,)]) for directory, name in zip(directories, names)
     ]
 
 
@@ -309,11 +309,11 @@ def _(tree):
 
 @case("kept", "a link to a run that lies elsewhere")
 def _(tree):
-    folder = tree.run()
+    directory = tree.run()
     elsewhere = tree.root.parent / "elsewhere"
-    shutil.move(str(folder), str(elsewhere))
-    folder.symlink_to(elsewhere)
-    return [("SELECT name FROM runs WHERE run_uuid = '%s'" % folder.name, [("run-0-0",)])]
+    shutil.move(str(directory), str(elsewhere))
+    directory.symlink_to(elsewhere)
+    return [("SELECT name FROM runs WHERE run_uuid = '%s'" % directory.name, [("run-0-0",)])]
 
 
 @case("kept", "a link among the params, to a file")
@@ -325,25 +325,25 @@ def _(tree):
 
 @case("kept", "meta.yaml with a duplicate key: the last wins")
 def _(tree):
-    folder = tree.run()
-    append(folder / "meta.yaml", "status: 4\n")
-    return [("SELECT status FROM runs WHERE run_uuid = '%s'" % folder.name, [("FAILED",)])]
+    directory = tree.run()
+    append(directory / "meta.yaml", "status: 4\n")
+    return [("SELECT status FROM runs WHERE run_uuid = '%s'" % directory.name, [("FAILED",)])]
 
 
 @case("kept", "no .trash, no models, no run has tags")
 def _(tree):
     shutil.rmtree(tree.path(".trash"))
     shutil.rmtree(tree.path("models"))
-    for folder in tree.root.glob("*/*/tags"):
-        if (folder.parent / "meta.yaml").exists():
-            shutil.rmtree(folder)
+    for directory in tree.root.glob("*/*/tags"):
+        if (directory.parent / "meta.yaml").exists():
+            shutil.rmtree(directory)
     return [("SELECT count(*) FROM registered_models", [(0,)]), ("SELECT count(*) FROM tags", [(0,)])]
 
 
 @case("kept", "the output and the input of a logged model that mlflow gc took away")
 def _(tree):
-    for folder in (tree.logged_model(), tree.logged_model("bare")):
-        shutil.rmtree(folder)
+    for directory in (tree.logged_model(), tree.logged_model("bare")):
+        shutil.rmtree(directory)
     run_id = tree.run("run of model 0").name
     return [
         ("SELECT destination_type FROM inputs WHERE source_id = '%s'" % run_id, [("MODEL_OUTPUT",)]),
@@ -364,9 +364,9 @@ def _(tree):
 
 @case("kept", "artifacts that look like a store")
 def _(tree):
-    folder = tree.run() / "artifacts" / "0" / "metrics"
-    folder.mkdir(parents=True)
-    (folder / "meta.yaml").write_text("][")
+    directory = tree.run() / "artifacts" / "0" / "metrics"
+    directory.mkdir(parents=True)
+    (directory / "meta.yaml").write_text("][")
     return []
 
 
@@ -474,12 +474,12 @@ bad_field("an experiment without a name", experiment_meta, "name", "null")
 bad_field("a run's status 99", run_meta, "status", "99")
 bad_field("a run's status as a word", run_meta, "status", "DONE")
 bad_field("an unknown lifecycle stage", run_meta, "lifecycle_stage", "archived")
-bad_field("a run id that is not the folder's", run_meta, "run_id", "ab" * 16)
+bad_field("a run id that is not the directory's", run_meta, "run_id", "ab" * 16)
 bad_field("a run of another experiment", run_meta, "experiment_id", "'123456789012345678'")
-bad_field("an experiment id that is not the folder's", experiment_meta, "experiment_id", "'123456789012345678'")
+bad_field("an experiment id that is not the directory's", experiment_meta, "experiment_id", "'123456789012345678'")
 bad_field("an integer beyond 64 bits", run_meta, "start_time", "99999999999999999999")
 bad_field("a version without its number", model_version_meta, "version", None, version_marks)
-bad_field("a version whose number is not the folder's", model_version_meta, "version", "7", version_marks)
+bad_field("a version whose number is not the directory's", model_version_meta, "version", "7", version_marks)
 bad_field("a version's number as a word", model_version_meta, "version", "one", version_marks)
 
 
@@ -522,12 +522,12 @@ def _(tree):
     return [(tree.relative(path), line)], [(tree.run().name, "DATASET")], True
 
 
-@case("named", "a folder below an experiment whose meta.yaml is no run's")
+@case("named", "a directory below an experiment whose meta.yaml is no run's")
 def _(tree):
-    folder = tree.experiment() / "old_copy"
-    folder.mkdir()
-    (folder / "meta.yaml").write_text("something: else\n")
-    return [(tree.relative(folder), None)], [], False
+    directory = tree.experiment() / "old_copy"
+    directory.mkdir()
+    (directory / "meta.yaml").write_text("something: else\n")
+    return [(tree.relative(directory), None)], [], False
 
 
 @case("named", "an alias that is no number")
@@ -544,7 +544,7 @@ def _(tree):
     return [(tree.relative(path), 1)], ["champion"], True
 
 
-@case("named", "a version's folder without a number")
+@case("named", "a version's directory without a number")
 def _(tree):
     shutil.copytree(tree.path("models/registered-0/version-1"), tree.path("models/registered-0/version-x"))
     return [("models/registered-0/version-x", None)], [], False
@@ -627,12 +627,12 @@ def _(tree):
 
 @case("refused", "one run in two experiments")
 def _(tree):
-    folder = tree.run()
-    copy = tree.experiment("experiment-1") / folder.name
-    shutil.copytree(folder, copy)
+    directory = tree.run()
+    copy = tree.experiment("experiment-1") / directory.name
+    shutil.copytree(directory, copy)
     shutil.rmtree(copy / "inputs")
     replace(copy / "meta.yaml", "experiment_id:", "experiment_id: '%s'" % copy.parent.name)
-    return [folder.name], None
+    return [directory.name], None
 
 
 @case("refused", "a version's number given twice")
@@ -658,10 +658,10 @@ def _(tree):
     return ["quality0", "one", "two"], (["--drop-unsupported"], [(query, [(0.25, "one")])])
 
 
-def not_text(title, folder, words):
+def not_text(title, directory, words):
     @case("refused", title)
     def _(tree):
-        path = folder(tree)
+        path = directory(tree)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"caf\xe9")
         query = "SELECT count(*) FROM params WHERE key = 'latin'"
@@ -737,13 +737,13 @@ class Runner:
         self.base_rows = None
 
     def copy(self):
-        """A fresh copy to damage, in an empty folder."""
-        folder = self.work / "case"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        shutil.copytree(self.tree, folder / "mlruns", symlinks=True)
-        (folder / "target").mkdir()
-        return Tree(folder / "mlruns"), folder / "target" / "mlflow.db"
+        """A fresh copy to damage, in an empty directory."""
+        directory = self.work / "case"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        shutil.copytree(self.tree, directory / "mlruns", symlinks=True)
+        (directory / "target").mkdir()
+        return Tree(directory / "mlruns"), directory / "target" / "mlflow.db"
 
     def load(self, tree, database, dump_options=(), load_options=()):
         return dump_and_load(
@@ -822,7 +822,7 @@ class Runner:
 
 def main():
     parser = argparse.ArgumentParser(description="Damage copies of a small tree, each in one way, and migrate them.")
-    parser.add_argument("--tree", type=Path, help="an mlruns folder of generate_fixtures.py --size small")
+    parser.add_argument("--tree", type=Path, help="an mlruns directory of generate_fixtures.py --size small")
     parser.add_argument("--only", help="the cases with this text in their names")
     arguments = parser.parse_args()
     tap = Tap()

@@ -115,14 +115,14 @@ def execute(url, *statements):
 class Sqlite:
     name = "sqlite"
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
 
     def make(self, name, source=None):
-        path = self.folder / (name + ".db")
+        path = self.directory / (name + ".db")
         path.unlink(missing_ok=True)
         if source:
-            shutil.copy(self.folder / (source + ".db"), path)
+            shutil.copy(self.directory / (source + ".db"), path)
         return f"sqlite:///{path}"
 
 
@@ -225,8 +225,8 @@ def prepopulated(where, work):
     check("prepopulated", where, work)
 
 
-with tempfile.TemporaryDirectory() as folder, oracle.Postgres() as server:
-    work = Path(folder)
+with tempfile.TemporaryDirectory() as directory, oracle.Postgres() as server:
+    work = Path(directory)
     for where in (Sqlite(work), Postgres(server)):
         native(where, work)
         filled(where, work)

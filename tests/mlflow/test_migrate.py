@@ -79,10 +79,10 @@ def generate(version, sizes, work):
     return trees
 
 
-def given(folder, known, sizes):
-    """The trees below a folder of fixtures."""
+def given(directory, known, sizes):
+    """The trees below a directory of fixtures."""
     trees = []
-    for path in sorted(folder.glob("*/*/mlruns")):
+    for path in sorted(directory.glob("*/*/mlruns")):
         version, size = path.parts[-3:-1]
         if size in sizes:
             trees.append(Tree(version, size, path, version if version in known else known[-1]))
@@ -182,23 +182,23 @@ def load_quietly(migration):
 
 def check_server(migration, work):
     """TAP text of the checks against a server on a copy of the database."""
-    folder = work / ("server.%s" % migration.release)
-    folder.mkdir()
-    shutil.copy(migration.database, folder / "mlflow.db")
+    directory = work / ("server.%s" % migration.release)
+    directory.mkdir()
+    shutil.copy(migration.database, directory / "mlflow.db")
     done = run(
-        [python_of(migration.release), HERE / "server_checks.py", "--url", "sqlite:///%s" % (folder / "mlflow.db"),
+        [python_of(migration.release), HERE / "server_checks.py", "--url", "sqlite:///%s" % (directory / "mlflow.db"),
          "--source", migration.tree.source(work)],
-        cwd=str(folder),
+        cwd=str(directory),
     )  # fmt: skip
     return migration, done
 
 
 def printed_export(tap, tree, release, work):
     """The line that ml-migrate ends with makes a bare client open the database and not ./mlruns."""
-    folder = work / "export"
-    shutil.copytree(tree.path, folder / "mlruns")
+    directory = work / "export"
+    shutil.copytree(tree.path, directory / "mlruns")
     done = tool(
-        "ml-migrate", "--source", "./mlruns", "--target", "sqlite:///mlflow.db", "--release", release, "--verify", cwd=str(folder)
+        "ml-migrate", "--source", "./mlruns", "--target", "sqlite:///mlflow.db", "--release", release, "--verify", cwd=str(directory)
     )
     text = done.stdout + done.stderr
     lines = re.findall(r"^\s*(export MLFLOW_TRACKING_URI=\S+)\s*$", text, re.MULTILINE)
@@ -206,25 +206,25 @@ def printed_export(tap, tree, release, work):
         return
     environment = {name: value for name, value in ENVIRONMENT.items() if name != "MLFLOW_ALLOW_FILE_STORE"}
     program = "import mlflow; print(len(mlflow.search_experiments()), mlflow.get_tracking_uri())"
-    shown = run(["sh", "-c", lines[-1] + '\n"$0" -c "$1"', python_of(release), program], cwd=str(folder), env=environment)
+    shown = run(["sh", "-c", lines[-1] + '\n"$0" -c "$1"', python_of(release), program], cwd=str(directory), env=environment)
     source = json.loads(tree.source(work).read_text(encoding="utf-8"))
     active = sum(one["lifecycle_stage"] == "active" for one in source["experiments"].values())
-    tap.ok(shown.stdout.startswith("%d sqlite:" % active), "the printed export works in that folder", lines[-1], shown.stdout, shown.stderr)
+    tap.ok(shown.stdout.startswith("%d sqlite:" % active), "the printed export works in that directory", lines[-1], shown.stdout, shown.stderr)
 
 
 def audit(tap, tree, release, work):
     """ml-verify on a database that MLflow's own tool has migrated: what that lost, and only that."""
-    folder = work / "audit"
-    shutil.copytree(tree.path, folder / "mlruns")
-    for path in folder.glob("mlruns/**/metrics/**/*"):
+    directory = work / "audit"
+    shutil.copytree(tree.path, directory / "mlruns")
+    for path in directory.glob("mlruns/**/metrics/**/*"):
         if path.is_file():  # the tool dies of points that were logged twice
             path.write_text("".join(dict.fromkeys(path.read_text().splitlines(keepends=True))))
     mlflow = Path(python_of(release)).parent / "mlflow"
-    done = run([mlflow, "migrate-filestore", "--source", "mlruns", "--target", "sqlite:///mlflow.db"], cwd=str(folder))
+    done = run([mlflow, "migrate-filestore", "--source", "mlruns", "--target", "sqlite:///mlflow.db"], cwd=str(directory))
     if not tap.ok(done.returncode == 0, "mlflow migrate-filestore runs", done.stdout, done.stderr):
         return
-    stream = run([BIN / "mlruns-dump", "-q", "mlruns"], cwd=str(folder), encoding=None, errors=None).stdout
-    done = run([BIN / "ml-verify", "sqlite:///mlflow.db"], cwd=str(folder), input=stream, encoding=None, errors=None)
+    stream = run([BIN / "mlruns-dump", "-q", "mlruns"], cwd=str(directory), encoding=None, errors=None).stdout
+    done = run([BIN / "ml-verify", "sqlite:///mlflow.db"], cwd=str(directory), input=stream, encoding=None, errors=None)
     report = done.stdout.decode()
     lost = ["'text.crlf'", "Field 'create_time': source=17", "Assessment", "missing in target", "Model input"]
     absent = [text for text in lost if text not in report]

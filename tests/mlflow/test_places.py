@@ -17,7 +17,7 @@ NEWEST = "3.17.2"
 WRITTEN_AS = {  # how the same tree's URIs look when another system has written it
     "on Windows": "file:///C:/Users/ada/work/mlruns",
     "on Windows, with backslashes": r"file:C:\Users\ada\my work\mlruns",
-    "from the folder above it": "./mlruns",
+    "from the directory above it": "./mlruns",
 }
 
 
@@ -65,7 +65,7 @@ def check_moved(tap, work):
     tree.parent.mkdir()
     old.rename(tree)
     root = old.as_uri()
-    for number, (where, new) in enumerate([("in another folder", root), *WRITTEN_AS.items()]):
+    for number, (where, new) in enumerate([("in another directory", root), *WRITTEN_AS.items()]):
         copy = work / ("copy %d" % number) / "mlruns"
         shutil.copytree(tree, copy)
         rewrite(copy, root, new)
@@ -113,8 +113,8 @@ def main():
     parser.add_argument("--work", type=Path, help="work and leave everything here")
     arguments = parser.parse_args()
     tap = Tap()
-    with tempfile.TemporaryDirectory(prefix="mlruns-tools-places.") as folder:
-        work = arguments.work or Path(folder)
+    with tempfile.TemporaryDirectory(prefix="mlruns-tools-places.") as directory:
+        work = arguments.work or Path(directory)
         work.mkdir(exist_ok=True)
         check_clashes(tap, work)
         check_moved(tap, work)

@@ -338,8 +338,8 @@ import sys, tempfile
 from pathlib import Path
 from mlflow.tracking import MlflowClient
 from server_checks import Server
-with tempfile.TemporaryDirectory() as folder:
-    server = Server(sys.argv[1], Path(folder) / "log")
+with tempfile.TemporaryDirectory() as directory:
+    server = Server(sys.argv[1], Path(directory) / "log")
     try:
         server.wait()
         client = MlflowClient(tracking_uri=server.address)
@@ -354,11 +354,11 @@ with tempfile.TemporaryDirectory() as folder:
 
 def only_default(tree, work):
     """A tree with experiment 0 alone: how it was loaded, and what a server then made."""
-    folder = work / "default" / "mlruns"
-    folder.mkdir(parents=True)
-    run(["cp", "-r", tree.path / "0", folder], check=True)
+    directory = work / "default" / "mlruns"
+    directory.mkdir(parents=True)
+    run(["cp", "-r", tree.path / "0", directory], check=True)
     url = Cluster.create("default_only")
-    stream = run([BIN / "mlruns-dump", "-q", folder], encoding=None, errors=None).stdout
+    stream = run([BIN / "mlruns-dump", "-q", directory], encoding=None, errors=None).stdout
     loaded = run([BIN / "ml-load", "-q", "--release", NEWEST, url], input=stream, encoding=None, errors=None)
     return loaded, mlflow(work, FIRST_EXPERIMENT, url, env={**ENVIRONMENT, "PYTHONPATH": str(HERE)})
 

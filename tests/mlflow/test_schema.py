@@ -23,8 +23,8 @@ import logging, sys
 logging.basicConfig(level=logging.WARNING)
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
-url, folder = sys.argv[1:]
-store = SqlAlchemyStore(url, folder)
+url, directory = sys.argv[1:]
+store = SqlAlchemyStore(url, directory)
 Registry(url)
 experiment = store.create_experiment("made by MLflow", None, [])
 run = store.create_run(experiment, "user", 1, [], "name")
@@ -44,14 +44,14 @@ def rows(path, query):
         connection.close()
 
 
-def compare_heads(folder):
-    theirs_path = folder / "theirs.db"
+def compare_heads(directory):
+    theirs_path = directory / "theirs.db"
     mlflow = oracle.Mlflow(f"sqlite:///{theirs_path}")
     mlflow.create_base()
     chain = oracle.revisions()
     for order, release in oracle.distinct_heads():
         mlflow.upgrade(chain[order])
-        ours_path = folder / f"{order}.db"
+        ours_path = directory / f"{order}.db"
         done = oracle.run("create", "--release", release, f"sqlite:///{ours_path}")
         if done.returncode:
             tap.check(f"structure of {release} (sqlite)", [done.stderr])
@@ -80,15 +80,15 @@ def compare_heads_postgres(server):
     theirs.close()
 
 
-def start_mlflow(folder, version):
+def start_mlflow(directory, version):
     import subprocess
 
-    path = folder / f"start-{version}.db"
+    path = directory / f"start-{version}.db"
     oracle.run("create", "--release", version, f"sqlite:///{path}", check=True)
     before = sqlite_structure(path)
     python = oracle.setup("venv", version)
     done = subprocess.run(
-        [python, "-c", START, f"sqlite:///{path}", str(folder / "artifacts")], capture_output=True, text=True
+        [python, "-c", START, f"sqlite:///{path}", str(directory / "artifacts")], capture_output=True, text=True
     )
     problems = [done.stderr] if done.returncode or "out-of-date" in done.stderr else []
     problems += differences(before, sqlite_structure(path))

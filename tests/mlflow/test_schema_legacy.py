@@ -85,8 +85,8 @@ def python(version, code, *arguments):
     )
 
 
-def old_release(folder, version):
-    url = f"sqlite:///{folder / version}.db"
+def old_release(directory, version):
+    url = f"sqlite:///{directory / version}.db"
     written = python(version, WRITE, url)
     before = python(version, READ, url)
     own = oracle.run("check", "--release", version, url)
@@ -110,9 +110,9 @@ _upgrade_db(sqlalchemy.create_engine(sys.argv[1]))
 """
 
 
-def own_upgrades(folder):
+def own_upgrades(directory):
     """A database of 1.14.1 goes through the releases by MLflow's own upgrades."""
-    url = f"sqlite:///{folder / 'own.db'}"
+    url = f"sqlite:///{directory / 'own.db'}"
     problems = []
     for version, code in (("1.14.1", WRITE), ("1.30.1", UPGRADE), ("2.22.5", UPGRADE), ("3.2.0", UPGRADE), ("3.17.2", UPGRADE)):
         done, checked = python(version, code, url), oracle.run("check", "--release", version, url)
@@ -133,9 +133,9 @@ _upgrade_db(engine)
 """
 
 
-def old_wreck(folder):
+def old_wreck(directory):
     """A database of 1.14.1, whose CHECKs are not those of later ones, left half upgraded by 3.17.2."""
-    url = f"sqlite:///{folder / 'wreck.db'}"
+    url = f"sqlite:///{directory / 'wreck.db'}"
     written, cut = python("1.14.1", WRITE, url), python("3.17.2", CUT, url)
     plain = oracle.run("upgrade", "--to", "3.17.2", url)
     recovered = oracle.run("upgrade", "--recover", "--to", "3.17.2", url)

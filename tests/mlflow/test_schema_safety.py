@@ -48,21 +48,21 @@ def without_clock(rows):
 class Sqlite:
     name = "sqlite"
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.path = folder / "work.db"
+    def __init__(self, directory):
+        self.directory = directory
+        self.path = directory / "work.db"
         self.url = f"sqlite:///{self.path}"
 
     def clear(self):
-        for left in self.folder.glob("work.db*"):
+        for left in self.directory.glob("work.db*"):
             left.unlink()
 
     def keep(self):
-        shutil.copy(self.path, self.folder / "start.db")
+        shutil.copy(self.path, self.directory / "start.db")
 
     def reset(self):
         self.clear()
-        shutil.copy(self.folder / "start.db", self.path)
+        shutil.copy(self.directory / "start.db", self.path)
 
     def structure(self):
         return sqlite_structure(self.path)

@@ -85,8 +85,8 @@ def make(side, order):
     side.mlflow.close()
 
 
-def sqlite_from(folder, order):
-    paths = [folder / f"{order}-{who}.db" for who in ("ours", "theirs")]
+def sqlite_from(directory, order):
+    paths = [directory / f"{order}-{who}.db" for who in ("ours", "theirs")]
     ours, theirs = (Side(f"sqlite:///{p}") for p in paths)
     make(ours, order)
     shutil.copy(*paths)

@@ -18,9 +18,9 @@ def main():
     try:
         ENVIRONMENT.update(settings)
         os.environ.update(settings)
-        with tempfile.TemporaryDirectory(prefix="mlruns-tools-sync.") as folder:
+        with tempfile.TemporaryDirectory(prefix="mlruns-tools-sync.") as directory:
             for dialect in ("sqlite", "postgresql"):
-                work = Path(folder) / dialect
+                work = Path(directory) / dialect
                 work.mkdir()
                 url = "sqlite:///%s/mlflow.db" % work
                 if dialect == "postgresql":

@@ -297,13 +297,13 @@ def test_refused_merge(tap, trees, work):
 
 def check_server(case, sources, work):
     """`mlflow server` on a copy of the database, used as people do."""
-    folder = work / "server"
-    folder.mkdir()
-    shutil.copy(case.database, folder / "mlflow.db")
-    source = folder / "source.json"
+    directory = work / "server"
+    directory.mkdir()
+    shutil.copy(case.database, directory / "mlflow.db")
+    source = directory / "source.json"
     source.write_text(json.dumps(case.expect(*sources)), encoding="utf-8")
     return run(
-        [python_of(NEWEST), HERE / "server_checks.py", "--url", "sqlite:///%s" % (folder / "mlflow.db"), "--source", source], cwd=str(folder)
+        [python_of(NEWEST), HERE / "server_checks.py", "--url", "sqlite:///%s" % (directory / "mlflow.db"), "--source", source], cwd=str(directory)
     )
 
 
@@ -311,17 +311,17 @@ def check_server(case, sources, work):
 
 
 class Artifacts:
-    """A tree with artifacts, whose folder (with a blank in its name) was moved away after it was dumped."""
+    """A tree with artifacts, whose directory (with a blank in its name) was moved away after it was dumped."""
 
     def __init__(self, work):
-        self.folder = work / "moved"  # MLflow finds no run below a folder named artifacts
-        self.old = self.folder / "old place" / "mlruns"
-        self.facts = self.folder / "facts.json"
-        self.stream = self.folder / "a.mlr"
+        self.directory = work / "moved"  # MLflow finds no run below a directory named artifacts
+        self.old = self.directory / "old place" / "mlruns"
+        self.facts = self.directory / "facts.json"
+        self.stream = self.directory / "a.mlr"
         self.reports = []
 
     def check(self, *words):
-        return run([python_of(NEWEST), HERE / "artifact_checks.py", *words], cwd=str(self.folder))
+        return run([python_of(NEWEST), HERE / "artifact_checks.py", *words], cwd=str(self.directory))
 
     def make(self):
         self.old.parent.mkdir(parents=True)
@@ -331,15 +331,15 @@ class Artifacts:
         with open(self.stream, "wb") as out:
             run([BIN / "mlruns-dump", "-q", self.old], stdout=out)
         for name in ("copied", "served"):
-            shutil.copytree(self.old, self.folder / name / "mlruns")
-        self.old.rename(self.folder / "gone")
+            shutil.copytree(self.old, self.directory / name / "mlruns")
+        self.old.rename(self.directory / "gone")
 
     def database(self, name, options):
-        moved = self.folder / (name + ".mlr")
+        moved = self.directory / (name + ".mlr")
         done = transform(["--strict-uri" if options else "-q", *options], [self.stream], moved)
         if done.returncode:
             raise RuntimeError("ml-transform %s: %s" % (options, done.stderr))
-        url = "sqlite:///%s" % (self.folder / (name + ".db"))
+        url = "sqlite:///%s" % (self.directory / (name + ".db"))
         with open(moved, "rb") as source:
             done = tool("ml-load", "-q", "--release", NEWEST, url, stdin=source)
         if done.returncode:
@@ -349,7 +349,7 @@ class Artifacts:
     def use(self, servers):
         """All checks, one after the other; gives (name, finished process) pairs."""
         self.make()
-        copied, served = self.folder / "copied" / "mlruns", self.folder / "served" / "mlruns"
+        copied, served = self.directory / "copied" / "mlruns", self.directory / "served" / "mlruns"
         rule = "%s=%s" % (self.old.as_uri(), copied.as_uri())
         yield "not moved: ", self.check("lost", self.database("lost", []), self.facts)
         yield "artifacts copied: ", self.check("read", self.database("copied", ["--rewrite-uri", rule]), self.facts, copied)

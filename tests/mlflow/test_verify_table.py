@@ -106,8 +106,8 @@ def altered(kind, column, declared, value):
 class Target:
     """A database to be damaged, made anew from a good one each time."""
 
-    def __init__(self, folder, good, stream):
-        self.good, self.path, self.stream = good, folder / "target.db", stream
+    def __init__(self, directory, good, stream):
+        self.good, self.path, self.stream = good, directory / "target.db", stream
 
     def edit(self, statements):
         shutil.copy(self.good, self.path)
@@ -296,8 +296,8 @@ def check_json(tap, target):
 def main():
     tap = harness.Tap()
     with tempfile.TemporaryDirectory(prefix="verify-table.") as name:
-        folder = Path(name)
-        tree, good, stream = folder / "mlruns", folder / "good.db", folder / "stream.mlr"
+        directory = Path(name)
+        tree, good, stream = directory / "mlruns", directory / "good.db", directory / "stream.mlr"
         generate = [ROOT / "tests" / "mlflow" / "generate_fixtures.py", "--output", tree, "--size", "small"]
         made = harness.run([harness.python_of(VERSION), *generate])
         with open(stream, "wb") as out:
@@ -305,7 +305,7 @@ def main():
         with open(stream, "rb") as source:
             loaded = tool("ml-load", "-q", "--release", VERSION, "sqlite:///%s" % good, stdin=source)
         tap.ok(loaded.returncode == 0, "a tree of MLflow %s is loaded" % VERSION, made.stderr, loaded.stderr)
-        target = Target(folder, good, stream)
+        target = Target(directory, good, stream)
         target.edit([])
         done = target.verify()
         tap.ok(done.returncode == 0 and "Status: SUCCESS" in done.stdout, "it verifies", done.stdout, done.stderr)
@@ -314,10 +314,10 @@ def main():
             alter_columns(tap, connection, target, kind)
             delete_row(tap, connection, target, kind)
             add_row(tap, connection, target, kind)
-        from_database = folder / "database.mlr"
+        from_database = directory / "database.mlr"
         with open(from_database, "wb") as out:
             tool("mldb-dump", "-q", "sqlite:///%s" % good, stdout=out)
-        alter_ids(tap, connection, Target(folder, good, from_database), read_kinds())
+        alter_ids(tap, connection, Target(directory, good, from_database), read_kinds())
         target.edit([("UPDATE runs SET end_time = 1, name = 'x' WHERE rowid = 1", ())])
         check_json(tap, target)
         connection.close()

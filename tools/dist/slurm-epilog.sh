@@ -1,6 +1,6 @@
 #!/bin/sh
 # The end of a Slurm job script, or a TaskEpilog: brings what the job has logged to the server. Each job writes to a SQLite
-# file or a folder of its own, so no two jobs wait for each other and a node needs the network only here.
+# file or a directory of its own, so no two jobs wait for each other and a node needs the network only here.
 #
 #   export MLFLOW_TRACKING_URI=sqlite:///$SLURM_SUBMIT_DIR/jobs/$SLURM_JOB_ID/mlflow.db
 #   srun python train.py

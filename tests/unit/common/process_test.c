@@ -19,7 +19,7 @@ static void test_find(void)
     char *sh = process_find("process_test", "sh", &e);
     ok(sh && access(sh, X_OK) == 0, "a program is found on PATH");
     char *again = process_find(sh, "sh", &e);
-    is_str(again, sh, "and in the folder of the path by which this one was called");
+    is_str(again, sh, "and in the directory of the path by which this one was called");
     ok(!process_find("process_test", "no-such-program", &e) && strlen(e.what) > 0, "else that is an error");
     free(again);
     free(sh);
@@ -102,7 +102,7 @@ static void test_spool(void)
     ok(spool_copy(s, empty, &e) && lseek(empty, 0, SEEK_END) == 0, "an empty spool");
     close(empty);
     spool_free(s);
-    ok(!spool_new("/no/such/folder", &e) && strstr(e.where, "/no/such"), "no folder for it");
+    ok(!spool_new("/no/such/folder", &e) && strstr(e.where, "/no/such"), "no directory for it");
     free(data);
     free(back);
 }

@@ -146,7 +146,7 @@ int main(void)
     for (int i = 0; i < 100 && added; i++)
         added = sorter_add(s, "key", 3, "data", 4, &e);
     ok(!added && strstr(e.what, "temporary file") && strstr(e.hint, "--tmpdir"),
-       "a folder that cannot be written is an error with a hint");
+       "a directory that cannot be written is an error with a hint");
     sorter_free(s);
     return done_testing();
 }

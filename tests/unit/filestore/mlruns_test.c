@@ -206,29 +206,29 @@ static void test_names(void)
     write_file("few/a", "");
     write_file("few/\xc3\xa9", "");
     snprintf(path, sizeof path, "%s/few", root);
-    fd = folder_open(AT_FDCWD, path);
-    is_int(folder_names_list(&names, fd, chunk), 0, "a folder is listed");
+    fd = dir_open(AT_FDCWD, path);
+    is_int(dir_names_list(&names, fd, chunk), 0, "a directory is listed");
     close(fd);
     is_int((int64_t)names.n, 4, "without . and ..");
-    is_str(folder_names_at(&names, 0), "a", "sorted");
-    is_str(folder_names_at(&names, 1), "a.b", "by bytes");
-    is_str(folder_names_at(&names, 3), "\xc3\xa9", "whatever the language");
-    mark = folder_names_mark(&names);
+    is_str(dir_names_at(&names, 0), "a", "sorted");
+    is_str(dir_names_at(&names, 1), "a.b", "by bytes");
+    is_str(dir_names_at(&names, 3), "\xc3\xa9", "whatever the language");
+    mark = dir_names_mark(&names);
     snprintf(path, sizeof path, "%s/names", root);
-    fd = folder_open(AT_FDCWD, path);
-    is_int(folder_names_list(&names, fd, chunk), 0, "a second one behind it");
+    fd = dir_open(AT_FDCWD, path);
+    is_int(dir_names_list(&names, fd, chunk), 0, "a second one behind it");
     close(fd);
     is_int((int64_t)(names.n - mark.n), 500, "500 names");
     for (size_t i = mark.n + 1; i < names.n; i++)
-        sorted = sorted && strcmp(folder_names_at(&names, i - 1), folder_names_at(&names, i)) < 0;
+        sorted = sorted && strcmp(dir_names_at(&names, i - 1), dir_names_at(&names, i)) < 0;
     ok(sorted, "sorted, too");
-    folder_names_release(&names, mark);
-    is_str(folder_names_at(&names, 2), "b", "the first list is still there");
-    is_int(folder_names_list(&names, -1, chunk), EBADF, "what can't be listed gives the reason");
-    folder_names_free(&names);
+    dir_names_release(&names, mark);
+    is_str(dir_names_at(&names, 2), "b", "the first list is still there");
+    is_int(dir_names_list(&names, -1, chunk), EBADF, "what can't be listed gives the reason");
+    dir_names_free(&names);
     free(chunk);
     errno = 0;
-    ok(folder_open(AT_FDCWD, "/nowhere/at/all") < 0 && errno == ENOENT, "a folder that is not there");
+    ok(dir_open(AT_FDCWD, "/nowhere/at/all") < 0 && errno == ENOENT, "a directory that is not there");
 }
 
 struct seen {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# mlruns-dump: which folder is the store, which of its folders are experiments, and folders and files that cannot be looked at.
+# mlruns-dump: which directory is the store, which of its directories are experiments, and directories and files that cannot be looked at.
 
 load helpers
 load dump_helpers
@@ -19,7 +19,7 @@ records() {
     json "${1:-out}" | grep -v '"kind":"\(header\|trailer\)"'
 }
 
-# assert_store DIR FOLDER: a dump of DIR reads the store in FOLDER, whole
+# assert_store DIR DIR: a dump of DIR reads the store in DIR, whole
 assert_store() {
     dump "$2" && mv out wanted
     dump "$1"
@@ -27,10 +27,10 @@ assert_store() {
     cmp out wanted
 }
 
-# -- which folder is the store
+# -- which directory is the store
 
 @test "a store that holds a nested mlruns is read itself; the nested one is named with the command that reads it" {
-    # as git clones it: no empty folder, so no .trash
+    # as git clones it: no empty directory, so no .trash
     copy_tree
     cp -r mlruns inner
     rm -r mlruns/.trash mlruns/models
@@ -113,7 +113,7 @@ $EXP"
     assert_contains "$stderr" "dir/models/churn/meta.yaml: missing"
 }
 
-@test "a project's folders are no signs of a store: its mlruns is read" {
+@test "a project's directories are no signs of a store: its mlruns is read" {
     mkdir -p project/recipe project/2024/notes project/models/net/1 project/5 project/.git/objects
     printf 'package:\n  name: x\n  version: 1\n' | tee project/recipe/meta.yaml project/models/net/meta.yaml >project/meta.yaml
     touch project/2024/notes/a.txt project/models/net/model.pt
@@ -123,7 +123,7 @@ $EXP"
     assert_store project project/mlruns
     assert_equal "$stderr" ""
     assert_store "file://$PWD/project" project/mlruns
-    # a folder of artifacts has a copy of a run in it
+    # a directory of artifacts has a copy of a run in it
     mkdir -p project/7/backup
     cp -r project/mlruns/$EXP/$DEEP project/old-run
     dump project
@@ -171,7 +171,7 @@ $EXP"
     ml-load -q sqlite:///../../x.db < <(mlruns-dump -q .)
 }
 
-@test "a folder that holds no store is refused, and what was looked for is said" {
+@test "a directory that holds no store is refused, and what was looked for is said" {
     mkdir -p empty other/data other/5/x wrong
     touch wrong/mlruns
     for dir in empty other wrong; do
@@ -220,7 +220,7 @@ $EXP"
     dump dir
     assert_status 2
     assert_contains "$stderr" "dir/.trash: Permission denied"
-    # a folder of something else beside the store is no more than a warning
+    # a directory of something else beside the store is no more than a warning
     copy_tree && mv mlruns away/
     mkdir -p away/pgdata && chmod 0 away/pgdata
     chmod -R go+rX away/mlruns
@@ -234,9 +234,9 @@ $EXP"
     assert_contains "$stderr" "away/pgdata: Permission denied"
 }
 
-# -- folders that are no experiments
+# -- directories that are no experiments
 
-@test "folders in a store that are no experiments: a warning says what each is, and nothing else changes" {
+@test "directories in a store that are no experiments: a warning says what each is, and nothing else changes" {
     copy_tree
     dump mlruns
     mv out before
@@ -290,7 +290,7 @@ $EXP"
     assert_contains "$stderr" "mlruns-dump mlruns/empty"
 }
 
-@test "a folder without meta.yaml that holds data of an experiment or a run is a problem" {
+@test "a directory without meta.yaml that holds data of an experiment or a run is a problem" {
     for damage in "rm -rf mlruns/$EXP/[!m]*" "find mlruns/$EXP -name meta.yaml -delete" \
         "rm -r mlruns/$EXP/{traces,models,tags,datasets}; find mlruns/$EXP -name meta.yaml -delete" \
         "find mlruns/$EXP -mindepth 1 -maxdepth 1 ! -name tags -exec rm -r {} +" \
@@ -304,7 +304,7 @@ $EXP"
         rm -f mlruns/$EXP/meta.yaml
         assert_malformed $EXP/meta.yaml missing
     done
-    # a run's folder in the experiment's place, and an experiment without a number
+    # a run's directory in the experiment's place, and an experiment without a number
     rm -rf mlruns
     copy_tree
     mv mlruns/$EXP/$DEEP mlruns/
@@ -317,7 +317,7 @@ $EXP"
     assert_malformed "$EXP (copy)/meta.yaml" missing
 }
 
-# -- folders and files that can't be looked at
+# -- directories and files that can't be looked at
 
 # dangling PATH: in the small tree, PATH is a link to a place that is not mounted
 dangling() {
@@ -327,7 +327,7 @@ dangling() {
     ln -s "$WORK/unmounted/place" "mlruns/$1"
 }
 
-@test "a dangling link is named wherever a folder of the store may be" {
+@test "a dangling link is named wherever a directory of the store may be" {
     model=$(basename "$ROOT"/tests/data/mlruns/$EXP/models/*)
     input=$(basename "$(cd "$ROOT/tests/data/mlruns" && echo $EXP/$DEEP/inputs/* | cut -d' ' -f1)")
     for path in $EXP .trash .trash/$OLD models $EXP/tags $EXP/datasets $EXP/traces $EXP/models $EXP/$DEEP $EXP/$DEEP/params \
@@ -348,7 +348,7 @@ dangling() {
     done
 }
 
-@test "a folder that may not be read or entered, or is a link to one, is named wherever it may be" {
+@test "a directory that may not be read or entered, or is a link to one, is named wherever it may be" {
     model=$(basename "$ROOT"/tests/data/mlruns/$EXP/models/*)
     public_work
     for mode in 000 400; do
@@ -381,14 +381,14 @@ dangling() {
 }
 
 @test "a prompt whose mark can't be read does not become a registered model" {
-    for how in dangling unreadable folder; do
+    for how in dangling unreadable directory; do
         public_work
         copy_tree
         chmod -R go+rX mlruns
         case $how in
         dangling) ln -sf nowhere mlruns/models/support-answer/tags/mlflow.prompt.is_prompt ;;
         unreadable) chmod 0 mlruns/models/support-answer/tags/mlflow.prompt.is_prompt ;;
-        folder) rm -r mlruns/models/support-answer/tags && ln -s nowhere mlruns/models/support-answer/tags ;;
+        directory) rm -r mlruns/models/support-answer/tags && ln -s nowhere mlruns/models/support-answer/tags ;;
         esac
         dump mlruns
         assert_status 2
@@ -452,7 +452,7 @@ sweep() { # NAME=VALUE...: see failing_calls.c
     done
 }
 
-@test "each call fails in turn where entries have no types, in a tree of links and of folders that are no experiments" {
+@test "each call fails in turn where entries have no types, in a tree of links and of directories that are no experiments" {
     preload
     copy_tree
     mkdir away

@@ -1,5 +1,5 @@
-/* Folders of a file store: sorted listings, types of entries, and errors distinguished from absence. */
-#include "formats/filestore/folder.h"
+/* Directories of a file store: sorted listings, types of entries, and errors distinguished from absence. */
+#include "formats/filestore/dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@ static bool is_passing(int error)
     return error == EIO || error == ESTALE || error == EINTR;
 }
 
-const char *folder_error(int error)
+const char *dir_error(int error)
 {
     if (error == DANGLING_LINK)
         return "a dangling link";
@@ -43,17 +43,17 @@ static int refine(int at, const char *path, int error)
     return S_ISLNK(st.st_mode) ? DANGLING_LINK : ENOENT;
 }
 
-int folder_stat(int at, const char *path, struct stat *st)
+int dir_stat(int at, const char *path, struct stat *st)
 {
     return refine(at, path, stat_twice(at, path, st, 0));
 }
 
-int folder_fstat(int fd, struct stat *st)
+int dir_fstat(int fd, struct stat *st)
 {
     return stat_twice(fd, "", st, AT_EMPTY_PATH);
 }
 
-int folder_entry_is_dir(int dir, const char *name, unsigned char type, bool *is_dir)
+int dir_entry_is_dir(int dir, const char *name, unsigned char type, bool *is_dir)
 {
     struct stat st;
     int error;
@@ -61,12 +61,12 @@ int folder_entry_is_dir(int dir, const char *name, unsigned char type, bool *is_
     *is_dir = type == DT_DIR;
     if (type != DT_LNK && type != DT_UNKNOWN)
         return 0;
-    error = folder_stat(dir, name, &st);
+    error = dir_stat(dir, name, &st);
     *is_dir = !error && S_ISDIR(st.st_mode);
     return error;
 }
 
-unsigned char folder_entry_type(int dir, const char *name)
+unsigned char dir_entry_type(int dir, const char *name)
 {
     struct stat st;
     int error = stat_twice(dir, name, &st, AT_SYMLINK_NOFOLLOW);
@@ -85,18 +85,18 @@ static int open_twice(int at, const char *path, int flags)
     return fd;
 }
 
-int folder_open(int at, const char *path)
+int dir_open(int at, const char *path)
 {
     return open_twice(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-int folder_open_file(int at, const char *path)
+int dir_open_file(int at, const char *path)
 {
     /* O_NONBLOCK: a link may lead to a pipe without a writer */
     return open_twice(at, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
-ssize_t folder_read_at(int fd, void *data, size_t len, uint64_t offset)
+ssize_t dir_read_at(int fd, void *data, size_t len, uint64_t offset)
 {
     ssize_t n = pread(fd, data, len, (off_t)offset);
 
@@ -105,23 +105,23 @@ ssize_t folder_read_at(int fd, void *data, size_t len, uint64_t offset)
 
 /* -- names */
 
-struct names_mark folder_names_mark(const struct names *names)
+struct names_mark dir_names_mark(const struct names *names)
 {
     return (struct names_mark){.n = names->n, .text_len = names->text.len};
 }
 
-void folder_names_release(struct names *names, struct names_mark mark)
+void dir_names_release(struct names *names, struct names_mark mark)
 {
     names->n = mark.n;
     buf_truncate(&names->text, mark.text_len);
 }
 
-const char *folder_names_at(const struct names *names, size_t i)
+const char *dir_names_at(const struct names *names, size_t i)
 {
     return names->text.data + names->items[i].offset;
 }
 
-void folder_names_free(struct names *names)
+void dir_names_free(struct names *names)
 {
     buf_free(&names->text);
     free(names->items);
@@ -193,17 +193,17 @@ static int names_list_once(struct names *names, int fd, char *chunk)
     }
 }
 
-int folder_names_list(struct names *names, int fd, char *chunk)
+int dir_names_list(struct names *names, int fd, char *chunk)
 {
-    struct names_mark mark = folder_names_mark(names);
+    struct names_mark mark = dir_names_mark(names);
     int error = names_list_once(names, fd, chunk);
 
     if (is_passing(error) && lseek(fd, 0, SEEK_SET) == 0) {
-        folder_names_release(names, mark);
+        dir_names_release(names, mark);
         error = names_list_once(names, fd, chunk);
     }
     if (error)
-        folder_names_release(names, mark);
+        dir_names_release(names, mark);
     else
         names_sort(names, mark.n);
     return error;
