@@ -724,6 +724,68 @@ run_dir=tree/$EXP/$RUN
     both foreign empty
 }
 
+@test "two ticks that use one state at once: the first finds the second's, and writes nothing" {
+    crossed() {
+        begin_ticks
+        printf a >$run_dir/tags/a
+        settled
+        mlruns-dump -q --since st --next-state st.new tree >one.mlr
+        printf b >$run_dir/tags/b
+        settled
+        mlruns-dump -q --since st --next-state st.new tree >two.mlr
+        assert_equal "$(ml-transform --json <one.mlr | head -1 | jq -r '.tick | length')" 32
+        sum=$(sha256sum st)
+        state >before
+        run_split ml-load --sync --promote st.new=st "$url" <one.mlr
+        assert_status 2
+        assert_contains "$stderr" "the state is of another tick than the stream"
+        state >after
+        cmp before after
+        assert_equal "$(sha256sum st)" "$sum"
+        # without a promotion it is a stream like any other
+        run_split ml-load --sync "$url" <one.mlr
+        assert_status 0
+        run_split ml-load --sync --promote st.new=st "$url" <two.mlr
+        assert_status 0
+        tick
+        assert_contains "$stderr" "nothing is to be written"
+        assert_equal "$(sql "SELECT count(*) FROM tags WHERE key IN ('a', 'b')")" 2
+    }
+    both crossed empty
+}
+
+@test "a tick whose state is being written by another ends before it sends anything" {
+    use sqlite empty
+    begin_ticks
+    printf a >$run_dir/tags/a
+    settled
+    run_split flock st.new.part mlruns-dump --since st --next-state st.new tree
+    assert_status 2
+    assert_contains "$stderr" "st.new: another tick is writing this state"
+    tick
+    assert_status 0
+}
+
+@test "ticks of an earlier version, which do not name themselves, are taken, and their states" {
+    old() {
+        for s in 1.1-first-tick.mlr deltas/1.1-tick.mlr; do
+            run_split ml-load --sync "$url" <"$ROOT/tests/data/streams/$s"
+            assert_status 0
+        done
+        assert_equal "$(sql "SELECT value FROM tags WHERE run_uuid = '$RUN' AND key = 'later'")" new
+        begin_ticks # a stream without its tick with a state that has one
+        printf a >$run_dir/tags/a
+        settled
+        mlruns-dump -q --since st --next-state st.new tree | ml-transform --json | jq -c 'del(.tick)' |
+            ml-transform --from-json --reseal >tick.mlr
+        run_split ml-load --sync --promote st.new=st "$url" <tick.mlr
+        assert_status 0
+        tick
+        assert_contains "$stderr" "nothing is to be written"
+    }
+    both old empty
+}
+
 @test "what was purged in the target stays away; new runs of what is there come" {
     purged() {
         begin_ticks
@@ -876,17 +938,47 @@ subset() {
     both scorers
 }
 
-@test "first syncs at once into a database without tables: one makes them, all bring theirs" {
-    createdb fresh
+# first_syncs URL: six at once, all bring theirs.
+first_syncs() {
     local pids=
     for i in 1 2 3 4 5 6; do
-        ml-load -q --sync postgresql:///fresh <"$BATS_FILE_TMPDIR/s.mlr" 2>"err$i" &
+        ml-load -q --sync "$1" <"$BATS_FILE_TMPDIR/s.mlr" 2>"err$i" &
         pids="$pids $!"
     done
     for pid in $pids; do
         wait "$pid" || { cat err? >&2; return 1; }
     done
-    ml-verify -q --subset postgresql:///fresh <"$BATS_FILE_TMPDIR/s.mlr"
+    ml-verify -q --subset "$1" <"$BATS_FILE_TMPDIR/s.mlr"
+}
+
+@test "first syncs at once into a database without tables: one makes them, all bring theirs" {
+    createdb fresh
+    first_syncs postgresql:///fresh
     assert_equal "$(psql -qAtX fresh -c 'SELECT count(*) FROM alembic_version')" 1
     dropdb fresh
+    first_syncs "sqlite:///$WORK/none.db" # a file that does not exist
+    : >empty.db
+    first_syncs "sqlite:///$WORK/empty.db"
+    for f in none empty; do
+        assert_equal "$(sqlite3 $f.db 'SELECT count(*) FROM alembic_version')" 1
+        assert_equal "$(sqlite3 $f.db 'SELECT count(*) FROM runs')" 4
+    done
+}
+
+@test "SQLite: a sync waits for the one that makes its file, and makes it itself when that fails" {
+    use sqlite empty
+    for stream in s.mlr /dev/null; do
+        rm -f "$n.db"
+        begin ml-load --sync "$url" # the first, whose stream goes on
+        wait_for test -e ".$n.db.ml-load"
+        ml-load --sync "$url" <s.mlr 2>second 9>&- &
+        waiting=$!
+        wait_for grep -q 'another program is making this database: waiting for it' second
+        [ ! -e "$n.db" ]
+        cat "$stream" >&9
+        finish
+        wait $waiting
+        assert_equal "$(sql "SELECT count(*) FROM runs")" 4
+    done
+    assert_status 2 # of the first one that time
 }

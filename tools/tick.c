@@ -65,6 +65,8 @@ void tick_start(struct tick *t, const char *name, const char *where, const char 
         if (!state_new_id(t->head.id, &e))
             err_die(&e);
     }
+    if (!state_new_id(t->head.tick, &e))
+        err_die(&e);
     t->next = state_next_new(t->next_path, t->old, &t->head, &e);
     if (!t->next)
         err_die(&e);
@@ -74,6 +76,7 @@ void tick_start(struct tick *t, const char *name, const char *where, const char 
 void tick_header(const struct tick *t, struct wire_header *h)
 {
     memcpy(h->state, t->head.id, sizeof h->state);
+    memcpy(h->tick, t->head.tick, sizeof h->tick);
     memcpy(h->source, t->head.stream, sizeof h->source);
     h->has_base = t->old != NULL;
     h->base = (int64_t)t->head.generation;

@@ -83,9 +83,10 @@ static enum taken open_locked(struct new_file *f, mode_t mode, bool *made, struc
         return TAKE_AGAIN;
     if (f->fd >= 0 && flock(f->fd, LOCK_EX | LOCK_NB) == 0)
         return TAKEN;
-    if (f->fd >= 0 && errno == EWOULDBLOCK)
+    if (f->fd >= 0 && errno == EWOULDBLOCK) {
         err_set(e, f->path, "another %s is making this database", err_program());
-    else
+        err_classify(e, ERR_BUSY);
+    } else
         cannot_be_made(f, e);
     return TAKE_FAILED;
 }

@@ -20,7 +20,7 @@ struct new_file {
  * errno set. */
 char *new_file_resolve(const char *path);
 /* Makes the empty file aside, in dir, with the permissions of mode that the umask leaves. What a killed
- * program has left under its name is removed; one that a running program holds is an error, and so is a
+ * program has left under its name is removed; one that a running program holds is an error (ERR_BUSY), and so is a
  * journal of another database at the path: SQLite would roll it into the new one. path, which
  * new_file_resolve has given, must live as long as f. */
 bool new_file_begin(struct new_file *f, char *path, const char *dir, mode_t mode, struct err *e);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "common/file.h"
 #include "formats/database/interrupt.h"
@@ -185,13 +186,58 @@ bool load_target_look(struct load_target *t, struct buf *why, struct err *e)
 
 /* ---- opening it */
 
-static bool open_aside(struct load_target *t, struct err *e)
+static bool begin_aside(struct load_target *t, struct err *e)
 {
     char *dir = file_dirname(t->url.path);
     t->aside = new_file_begin(&t->file, t->url.path, t->options.dry_run ? t->tmpdir : dir, 0666, e);
     free(dir);
-    return t->aside && (t->db = new_file_open(&t->file, t->url.display, e)) != NULL &&
-           db_begin_write(t->db, e) && schema_create(t->db, t->rev, e);
+    return t->aside;
+}
+
+/* A file that syncs make at once: one of them does, the others wait for it, and then find it (*made). One that
+ * fails leaves it to the next. */
+static bool begin_aside_or_wait(struct load_target *t, bool *made, struct err *e)
+{
+    static const struct timespec pause = {.tv_nsec = 50000000};
+    struct stat st;
+    for (bool said = false;; said = true) {
+        bool begun = begin_aside(t, e);
+        *made = stat(t->url.path, &st) == 0;
+        if (begun && *made) {
+            new_file_remove(&t->file);
+            new_file_free(&t->file);
+            t->aside = false;
+        }
+        if (begun || *made)
+            return true;
+        if (e->class != ERR_BUSY)
+            return false;
+        if (err_interrupted())
+            return err_set_interrupted(e);
+        if (!said)
+            err_note("%s: another program is making this database: waiting for it", t->url.display);
+        nanosleep(&pause, NULL);
+    }
+}
+
+static bool open_aside(struct load_target *t, struct err *e)
+{
+    bool made = false;
+    if (t->options.beside && !t->exists) {
+        if (!begin_aside_or_wait(t, &made, e))
+            return false;
+    } else if (!begin_aside(t, e)) {
+        return false;
+    }
+    if (made) {
+        struct buf why = {0};
+        t->exists = true;
+        bool ok = look_at_existing(t, &why, e);
+        buf_free(&why);
+        return ok;
+    }
+    return (t->db = new_file_open(&t->file, t->url.display, e)) != NULL && db_begin_write(t->db, e) &&
+           schema_create(t->db, t->rev, e);
 }
 
 bool load_target_begin(struct load_target *t, struct err *e)

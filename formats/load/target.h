@@ -33,7 +33,8 @@ bool load_target_look(struct load_target *t, struct buf *why, struct err *e);
 int load_target_rev(const struct load_target *t);
 /* The directory of temporary files; lives as long as t. */
 const char *load_target_tmpdir(const struct load_target *t);
-/* Makes the file aside where one is to be built. From now on a signal stops a running statement. */
+/* Makes the file aside where one is to be built; where rows go beside others and another program makes it, waits
+ * and takes what that has made. From now on a signal stops a running statement. */
 bool load_target_begin(struct load_target *t, struct err *e);
 /* Of a target that rows go into beside what it has: makes the tables where there are none, and gives the
  * connection, which stays t's, outside of a transaction. In a dry run a database without tables is stood for

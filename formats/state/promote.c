@@ -214,8 +214,8 @@ bool state_promotion_commit(struct state_promotion *p, uint64_t generation, cons
         *e = p->error;
         return false;
     }
-    if (same) /* as it is after an idle tick */
-        return state_rename(p->state, path, e);
+    if (same && state_rename(p->state, path)) /* as it is after an idle tick */
+        return true;
     head.generation = generation;
     struct state_writer *w = state_writer_new(path, &head, e);
     struct state_cursor c;
@@ -223,8 +223,8 @@ bool state_promotion_commit(struct state_promotion *p, uint64_t generation, cons
     bool ok = w && write_map(p, &c, w, e) && write_units(p, &c, w, e) && state_writer_commit(w, e);
     state_cursor_free(&c);
     state_writer_free(w);
-    if (ok && strcmp(path, state_path(p->state)) != 0)
-        unlink(state_path(p->state));
+    if (ok)
+        state_remove(p->state);
     return ok;
 }
 

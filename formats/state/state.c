@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -131,6 +132,8 @@ static void encode_head(struct buf *out, const struct state_head *h)
     add_text(out, h->source, strlen(h->source));
     add_text(out, h->options, strlen(h->options));
     add_text(out, h->stream, strlen(h->stream));
+    if (h->tick[0])
+        add_text(out, h->tick, strlen(h->tick));
     finish_item(out, from);
 }
 
@@ -399,6 +402,10 @@ static bool read_head(struct state *s, struct err *e)
         s->head.source = s->texts.data;
         s->head.options = s->texts.data + source.len + 1;
         good = !r.bad && copy_id(&id, s->head.id) && copy_id(&stream, s->head.stream);
+        if (good && r.at < r.end) {
+            struct state_text tick = take_text(&r);
+            good = copy_id(&tick, s->head.tick);
+        }
     }
     if (!good)
         damaged(s, e);
@@ -516,6 +523,33 @@ bool state_write(struct state_writer *w, const void *data, size_t len, struct er
     return w->buf.len < WINDOW || flush(w, e);
 }
 
+/* Whether the path is that of the open file. */
+static bool is_named(int fd, const char *path)
+{
+    struct stat mine, named;
+    return fstat(fd, &mine) == 0 && stat(path, &named) == 0 && mine.st_dev == named.st_dev &&
+           mine.st_ino == named.st_ino;
+}
+
+/* Opens the file under its preliminary name, for this writer alone: one that a killed program has left is
+ * taken over. False with e filled. */
+static bool open_part(struct state_writer *w, struct err *e)
+{
+    for (;;) {
+        w->fd = open(w->part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (w->fd < 0)
+            return write_failed(w, e);
+        if (flock(w->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+            close(w->fd);
+            w->fd = -1;
+            return err_set(e, w->path, "another tick is writing this state");
+        }
+        if (is_named(w->fd, w->part))
+            return ftruncate(w->fd, 0) == 0 || write_failed(w, e);
+        close(w->fd); /* another tick has just given it its name */
+    }
+}
+
 struct state_writer *state_writer_new(const char *path, const struct state_head *head, struct err *e)
 {
     struct state_writer *w = xcalloc(1, sizeof *w);
@@ -526,8 +560,7 @@ struct state_writer *state_writer_new(const char *path, const struct state_head 
     if (!w->sum)
         xnomem(NULL);
     XXH3_64bits_reset(w->sum);
-    w->fd = open(w->part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-    bool ok = w->fd >= 0 || write_failed(w, e);
+    bool ok = open_part(w, e);
     buf_add(&item, magic, MAGIC_LEN);
     buf_addc(&item, STATE_VERSION);
     encode_head(&item, head);
@@ -573,12 +606,28 @@ bool state_write_map_of(struct state_writer *w, const struct state *s, struct er
     return ok && got == 0;
 }
 
-bool state_rename(const struct state *s, const char *path, struct err *e)
+bool state_rename(const struct state *s, const char *path)
 {
-    if (rename(s->path, path) != 0)
-        return err_set(e, path, "cannot give %s this name: %s", s->path, strerror(errno));
+    if (is_named(s->fd, path))
+        return true;
+    /* By its descriptor; what another tick may have at s->path has not been committed so far. Two that come
+     * here at once have both been committed: whichever the name is given to is right. */
+    char *link = xasprintf("%s.link", path), *file = xasprintf("/proc/self/fd/%d", s->fd);
+    unlink(link);
+    bool ok = linkat(AT_FDCWD, file, AT_FDCWD, link, AT_SYMLINK_FOLLOW) == 0 && rename(link, path) == 0;
+    free(link);
+    free(file);
+    if (!ok)
+        return false;
+    state_remove(s);
     sync_directory(path);
     return true;
+}
+
+void state_remove(const struct state *s)
+{
+    if (is_named(s->fd, s->path))
+        unlink(s->path);
 }
 
 bool state_writer_commit(struct state_writer *w, struct err *e)
@@ -591,15 +640,10 @@ bool state_writer_commit(struct state_writer *w, struct err *e)
         buf_addc(&w->buf, (char)(sum >> 8 * i));
     if (!flush(w, e))
         return false;
-    int fd = w->fd;
-    bool ok = fsync(fd) == 0;
+    if (fsync(w->fd) != 0 || rename(w->part, w->path) != 0)
+        return write_failed(w, e);
+    close(w->fd); /* only now, for with it the lock goes */
     w->fd = -1;
-    ok = close(fd) == 0 && ok;
-    if (!ok || rename(w->part, w->path) != 0) {
-        write_failed(w, e);
-        unlink(w->part);
-        return false;
-    }
     sync_directory(w->path);
     return true;
 }
@@ -609,8 +653,8 @@ void state_writer_free(struct state_writer *w)
     if (!w)
         return;
     if (w->fd >= 0) {
-        close(w->fd);
         unlink(w->part);
+        close(w->fd);
     }
     XXH3_freeState(w->sum);
     buf_free(&w->buf);

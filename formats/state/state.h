@@ -4,10 +4,15 @@
  * Who does what in a tick:
  *
  *   dump  reads STATE (state_open); removes the state.new that a killed tick may have left; writes its stream
- *         with the state's id and, unless it is the first, its generation as the base; and before the trailer
- *         writes state.new (state_writer) with the same id, generation and map and the current fingerprints
- *   load  takes the map from state.new (state_map_next), commits, and renames state.new to STATE (promote.h)
- *         with the generation that the target has now, its additions to the map, and marks on what it left out
+ *         with the state's id, one of the tick and, unless it is the first, its generation as the base; and
+ *         before the trailer writes state.new (state_writer) with the same ids, generation and map and the
+ *         current fingerprints
+ *   load  takes the map from state.new (state_map_next), which must be that of the stream's tick, commits,
+ *         and renames state.new to STATE (promote.h) with the generation that the target has now, its
+ *         additions to the map, and marks on what it left out
+ *
+ * Where two ticks use one state at once, the later state.new is refused to the earlier stream, before
+ * anything is written; STATE is only ever of a tick that the target has committed.
  *
  * A state is never changed in place: it is written to another name, synced and renamed, and has a checksum.
  * A lost state costs a full stream and nothing else.
@@ -16,7 +21,7 @@
  * An item is its length and that many bytes, the first of which is its type; numbers are LEB128, texts a
  * length and bytes:
  *
- *   H  head: id, generation, time, source, options, stream
+ *   H  head: id, generation, time, source, options, stream, tick (none in earlier versions)
  *   M  map entry: kind, key, value; sorted
  *   U  unit: flags, kind, key, id; in the order of the producer's walk, followed by
  *   F  fingerprints of the unit's files, at most STATE_CHUNK bytes of them in one item
@@ -37,6 +42,7 @@ enum { STATE_VERSION = 1, STATE_CHUNK = 32 << 10 };
 
 struct state_head {
     char id[33];         /* 32 random hex digits: S */
+    char tick[33];       /* the tick that made it, 32 random hex digits; "" in states of earlier versions */
     uint64_t generation; /* G, that the target last committed; 0: none so far */
     int64_t time;        /* ns since the epoch when the tick began */
     char stream[33];     /* the source id in the headers of its streams, 32 hex digits */
@@ -44,7 +50,7 @@ struct state_head {
     const char *options; /* what of it and how, in one text */
 };
 
-/* Makes a new id; false with e filled: the system has no random numbers. */
+/* Makes a new id, of a state or a tick; false with e filled: the system has no random numbers. */
 bool state_new_id(char id[33], struct err *e);
 
 /* -- reading */
@@ -141,7 +147,8 @@ void state_encode_chunk(struct buf *out, struct buf *chunk);
 /* -- writing */
 
 struct state_writer;
-/* Begins a state at path: in "PATH.part" until it is whole. head's texts are not kept. NULL with e filled. */
+/* Begins a state at path: in "PATH.part" until it is whole, which no other program can write to meanwhile.
+ * head's texts are not kept. NULL with e filled. */
 struct state_writer *state_writer_new(const char *path, const struct state_head *head, struct err *e);
 /* Appends encoded items: the map first, then units. */
 bool state_write(struct state_writer *w, const void *data, size_t len, struct err *e);
@@ -150,8 +157,11 @@ bool state_write_copy(struct state_writer *w, struct state_cursor *c, uint64_t f
                       struct err *e);
 /* Appends the map of s, but for STATE_UNSENT_KIND. */
 bool state_write_map_of(struct state_writer *w, const struct state *s, struct err *e);
-/* Gives a state that is whole another name, in place of what had it. */
-bool state_rename(const struct state *s, const char *path, struct err *e);
+/* Gives the file that was opened another name, in place of what had it: that very file, whatever has got its
+ * own name since. False: that cannot be done here (as across file systems), and nothing has happened. */
+bool state_rename(const struct state *s, const char *path);
+/* Removes the file that was opened, unless its name is another's by now. */
+void state_remove(const struct state *s);
 /* Closes the state, syncs it, and gives it its name, in place of what had it. */
 bool state_writer_commit(struct state_writer *w, struct err *e);
 /* Frees it; one that was not committed leaves nothing behind. NULL is fine. */

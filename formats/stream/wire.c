@@ -87,6 +87,8 @@ void wire_header_record(const struct wire_header *h, struct record *rec)
         rec->v[F_header_state] = value_str(h->state);
     if (h->has_base)
         rec->v[F_header_base] = value_int(h->base);
+    if (h->tick[0] != '\0')
+        rec->v[F_header_tick] = value_str(h->tick);
 }
 
 bool wire_write_header_copy(struct wire_writer *w, const struct wire_header *h)
@@ -182,10 +184,10 @@ static bool is_hex_id(const struct value *v)
     return true;
 }
 
-/* The state and base of a header whose other fields are read. */
+/* The state, base and tick of a header whose other fields are read. */
 static bool read_state(const struct value *v, struct wire_header *h, struct err *e)
 {
-    const struct value *state = &v[F_header_state], *base = &v[F_header_base];
+    const struct value *state = &v[F_header_state], *base = &v[F_header_base], *tick = &v[F_header_tick];
     if (!value_is_null(state) && !is_hex_id(state))
         return err_set(e, NULL, "the state is not %d hexadecimal digits", SOURCE_DIGITS);
     if (!value_is_null(state))
@@ -194,6 +196,10 @@ static bool read_state(const struct value *v, struct wire_header *h, struct err 
         h->has_base = true;
         h->base = base->i;
     }
+    if (!value_is_null(tick) && (value_is_null(state) || !is_hex_id(tick)))
+        return err_set(e, NULL, "the tick must be %d hexadecimal digits, of a state", SOURCE_DIGITS);
+    if (!value_is_null(tick))
+        memcpy(h->tick, tick->s, SOURCE_DIGITS);
     if (h->has_base && (value_is_null(state) || h->base < 0))
         return err_set(e, NULL, "the base must be a generation, from 0, of a state");
     if (h->has_base && h->format == WIRE_FORMAT)

@@ -13,7 +13,7 @@
 
 /* Major versions: of a stream that is a whole, and of a delta, which no reader may take for one. A stream has
  * format 2 if, and only if, its header has a base or one of its parents a mark (record_part). */
-enum { WIRE_FORMAT = 1, WIRE_FORMAT_DELTA = 2, WIRE_MINOR = 1 };
+enum { WIRE_FORMAT = 1, WIRE_FORMAT_DELTA = 2, WIRE_MINOR = 2 };
 
 /* Limits that the scanner enforces before msgpack-c sees a byte: bytes, entries, levels. */
 /* One record: SQLite's default limit for a row (SQLITE_MAX_LENGTH); PostgreSQL's limit for a value is 2^30 -
@@ -34,6 +34,7 @@ struct wire_header {
     char state[33]; /* id of the producer's state of the source, 32 hex digits; "" when it keeps none */
     bool has_base;  /* the segment has what changed since `base`, a generation of that state */
     int64_t base;
+    char tick[33]; /* id of the tick of that state, 32 hex digits; "": the stream does not say */
 };
 
 /* A segment without a base is a whole as far as it goes: with a state it is the first of a series of ticks.

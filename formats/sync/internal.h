@@ -79,6 +79,7 @@ struct sync {
     void *filler;      /* the dialect's, while the stage is filled */
     bool delta;        /* the stream has what changed since `base` */
     char state_id[33]; /* "": the producer keeps no state */
+    char tick[33];     /* "": the stream does not say */
     bool has_base;
     int64_t base;
     unsigned segments;

@@ -18,6 +18,7 @@ bool sync_segment(struct sync *x, const struct wire_header *h, struct err *e)
         return err_set(e, "standard input", "the stream is a delta, and does not say of which state");
     if (x->segments++ == 0) {
         snprintf(x->state_id, sizeof x->state_id, "%s", h->state);
+        snprintf(x->tick, sizeof x->tick, "%s", h->tick);
         x->has_base = h->has_base;
         x->base = h->base;
     } else if (x->state_id[0] || h->state[0]) {
@@ -65,6 +66,11 @@ bool sync_open_state(struct sync *x, struct err *e)
     if (strcmp(state_head(x->state)->id, x->state_id) != 0) {
         err_set(e, x->o.promote_new, "the state is not that of the stream");
         return err_hint(e, "the file that mlruns-dump --next-state has written together with the stream");
+    }
+    if (x->tick[0] && strcmp(state_head(x->state)->tick, x->tick) != 0) {
+        err_set(e, x->o.promote_new,
+                "the state is of another tick than the stream: two ticks use it at once");
+        return err_hint(e, "nothing was written, and the next tick brings it all");
     }
     x->promotion = state_promotion_new(x->state, x->o.tmpdir);
     return true;

@@ -48,7 +48,7 @@ static void put_unit(struct buf *out, enum kind kind, const char *key, const cha
     buf_free(&chunk);
 }
 
-static void put_state(const char *path, int files)
+static void put_state_of(const char *path, const char *tick, int files)
 {
     struct state_head head = {
         .id = "00112233445566778899aabbccddeeff",
@@ -58,6 +58,7 @@ static void put_state(const char *path, int files)
         .source = "/data/mlruns",
         .options = "",
     };
+    snprintf(head.tick, sizeof head.tick, "%s", tick);
     struct buf items = {0};
     struct err e = {0};
     struct state_writer *w = state_writer_new(path, &head, &e);
@@ -70,6 +71,11 @@ static void put_state(const char *path, int files)
     ok(w && state_write(w, items.data, items.len, &e) && state_writer_commit(w, &e), "written %s", e.what);
     state_writer_free(w);
     buf_free(&items);
+}
+
+static void put_state(const char *path, int files)
+{
+    put_state_of(path, "0123456789abcdef0123456789abcdef", files);
 }
 
 /* "experiment/5=9 ..." */
@@ -124,6 +130,7 @@ static void test_round_trip(void)
     ok(s != NULL, "opened %s", e.what);
     const struct state_head *h = state_head(s);
     is_str(h->id, "00112233445566778899aabbccddeeff", "its id");
+    is_str(h->tick, "0123456789abcdef0123456789abcdef", "its tick");
     ok(h->generation == 300 && h->time == INT64_C(1700000000000000001), "generation and time");
     ok(strcmp(h->source, "/data/mlruns") == 0 && h->options[0] == '\0' &&
            strcmp(h->stream, "ffeeddccbbaa99887766554433221100") == 0,
@@ -224,6 +231,61 @@ static void test_promotion(void)
     buf_free(&out);
 }
 
+/* Of an earlier version. */
+static void test_without_tick(void)
+{
+    struct err e = {0};
+    struct buf out = {0};
+    put_state_of("old", "", 3);
+    struct state *s = state_open("old", NULL, &e);
+    ok(s && state_head(s)->tick[0] == '\0' && state_head(s)->generation == 300, "a state without a tick %s",
+       e.what);
+    map_text(s, &out);
+    is_str(buf_str(&out), "experiment/1\n170=7 experiment/5=9 ", "with its map");
+    state_close(s);
+    buf_free(&out);
+}
+
+/* The name of state.new is another tick's by the time that the first one is promoted, whatever was to be
+ * written: only what was opened is. */
+static void test_replaced(uint64_t generation, const char *what)
+{
+    struct err e = {0};
+    put_state_of("state.new", "11111111111111111111111111111111", 3);
+    struct state *s = state_open("state.new", NULL, &e);
+    struct state_promotion *p = state_promotion_new(s, ".");
+    put_state_of("state.new", "22222222222222222222222222222222", 3);
+    ok(state_promotion_commit(p, generation, "state", &e), "promoted %s: %s", what, e.what);
+    state_promotion_free(p);
+    state_close(s);
+    s = state_open("state", NULL, &e);
+    is_str(s ? state_head(s)->tick : e.what, "11111111111111111111111111111111", "the one that was opened");
+    state_close(s);
+    s = state_open("state.new", NULL, &e);
+    is_str(s ? state_head(s)->tick : e.what, "22222222222222222222222222222222", "the other one stays");
+    state_close(s);
+}
+
+/* Two writers of one name. */
+static void test_writers(void)
+{
+    struct err e = {0};
+    struct state_head head = {
+        .id = "00112233445566778899aabbccddeeff", .stream = "", .source = "", .options = ""};
+    memcpy(head.stream, head.id, sizeof head.stream);
+    struct state_writer *w = state_writer_new("one", &head, &e);
+    ok(w && !state_writer_new("one", &head, &e) && strstr(e.what, "another tick"), "the second: %s", e.what);
+    ok(state_writer_commit(w, &e), "the first is written");
+    state_writer_free(w);
+    w = state_writer_new("one", &head, &e);
+    ok(w != NULL, "and one after it begins %s", e.what);
+    state_writer_free(w);
+    ok(access("one.part", F_OK) != 0, "and leaves nothing");
+    struct state *s = state_open("one", NULL, &e);
+    ok(s != NULL, "the first one is whole %s", e.what);
+    state_close(s);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/state_test.XXXXXX";
@@ -233,6 +295,10 @@ int main(void)
     test_round_trip();
     test_damage();
     test_promotion();
+    test_without_tick();
+    test_replaced(300, "as it is");
+    test_replaced(301, "with another generation");
+    test_writers();
     char id[33], other[33];
     ok(state_new_id(id, NULL) && state_new_id(other, NULL), "new ids");
     ok(strlen(id) == 32 && strcmp(id, other) != 0, "two new ids differ");

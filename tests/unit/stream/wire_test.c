@@ -308,7 +308,7 @@ static void test_versions(void)
     patch(&s, "format\x01", 7, "format\x03");
     is_refused(s.data, s.len, false, "format 3", "a newer major version");
     make_stream((int[]){0}, 1, 1, &s);
-    patch(&s, "minor\x01", 6, "minor\x02");
+    patch(&s, "minor\x02", 6, "minor\x03");
     patch(&s, "loss\xa4step", 9, "loss\xa4stop");
     is_refused(s.data, s.len, false, "'step' is missing",
                "a required field of another name, in a newer minor version");
@@ -336,7 +336,7 @@ static void test_newer_minor(void)
     wire_writer_close(w, NULL);
     contents(keep, &s);
     close(keep);
-    patch(&s, "minor\x01", 6, "minor\x02");
+    patch(&s, "minor\x02", 6, "minor\x03");
     /* The checksum of the patched segment, by a writer that takes its bytes as they are. */
     w = wire_writer_new(-1, "sum");
     wire_write_encoded(w, s.data, s.len, &none);
@@ -360,7 +360,7 @@ static void test_newer_minor(void)
     contents(log, &field);
     ok(strstr(buf_str(&field), "'color'") && strstr(buf_str(&field), "'planet'"),
        "with a warning for field and kind");
-    patch(&s, "minor\x02", 6, "minor\x01");
+    patch(&s, "minor\x03", 6, "minor\x02");
     is_refused(s.data, s.len, false, "has no field 'color'", "an unknown field of our own version");
     close(saved);
     close(log);
@@ -420,6 +420,16 @@ static void test_deltas(void)
     is_int(read_all(s.data, s.len, true, &e), 1, "the first stream of a state is read as a whole");
     is_int(read_delta(&s, &got, &e), PART_WHOLE, "it names its state %s", e.what);
     is_str(got.state, state, "which is that of the header");
+    ok(got.tick[0] == '\0', "and no tick");
+    memcpy(h.tick, source, sizeof source);
+    make_delta(&h, PART_WHOLE, &s);
+    is_int(read_delta(&s, &got, &e), PART_WHOLE, "it may name its tick, too %s", e.what);
+    is_str(got.tick, source, "which is that of the header");
+    h.state[0] = '\0';
+    make_delta(&h, PART_WHOLE, &s);
+    ok(read_delta(&s, &got, &e) == PART_INVALID && strstr(e.what, "the tick must be"),
+       "a tick of no state: refused (%s)", e.what);
+    memcpy(h.state, state, sizeof state);
     is_int(got.format, WIRE_FORMAT, "and has format 1");
     make_delta(&h, PART_CHANGED, &s);
     ok(read_delta(&s, &got, &e) == PART_INVALID && strstr(e.what, "partial in a stream of format 1"),
