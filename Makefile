@@ -9,21 +9,23 @@ VERSION  = 1.0.0
 BUILD    = build
 PREFIX   = /usr/local
 CC       = cc
-CFLAGS   = -O2 -g
+CFLAGS  ?= -O2 -g
 WARN     = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla
 MLRUNS   = tests/data/mlruns
 DB       = mlflow.db
 
 PKGS     = sqlite3 libpq yaml-0.1 jansson libxxhash libmd libzstd
-LIBS     = $(shell pkg-config --libs $(PKGS)) -lmsgpackc -lm -lpthread
+PKG_CFLAGS = $(if $(PKGS),$(shell pkg-config --cflags $(PKGS)))
+LIBS     = $(if $(PKGS),$(shell pkg-config --libs $(PKGS))) -lmsgpackc -lm -lpthread
 # Sanitized objects never mix with the usual ones.
 O        = $(BUILD)/obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 comma    = ,
 SAN      = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN) $(SAN) -I. \
-             $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS) $(CFLAGS)
+             $(if $(PACKAGED),-DMLRUNS_TOOLS_ONE_EXECUTABLE) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 
-PROGRAMS = mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema ml-migrate ml-sync
+PROGRAMS = mlruns-tools mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema ml-migrate ml-sync
+SUITE    = $(filter-out mlruns-tools,$(PROGRAMS))
 LIB_SRC  = $(wildcard common/*.c formats/*/*.c migrations/*.c) \
            $(filter-out $(PROGRAMS:%=tools/%.c),$(wildcard tools/*.c))
 QUERIES  = $(wildcard formats/*/*.sql)
@@ -68,10 +70,25 @@ $(BIN)/linked-$(notdir $(O)): FORCE
 	@mkdir -p $(BIN)
 	@test -e $@ || { rm -f $(BIN)/linked-*; touch $@; }
 
-$(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(O)/tools/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
+# PACKAGED=1: all programs are one executable, which is called by several names.
+ifdef PACKAGED
+$(SUITE:%=$(O)/tools/%.o): $(O)/tools/%.o: tools/%.c $(O)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Dmain=main_of_$(subst -,_,$*) -include tools/one_executable.h -MMD -MP -c -o $@ $<
+$(BIN)/mlruns-tools: $(SUITE:%=$(O)/tools/%.o)
+$(SUITE:%=$(BIN)/%): $(BIN)/mlruns-tools
+	ln -sf mlruns-tools $@
+LINKED   = $(BIN)/mlruns-tools
+else
+LINKED   = $(PROGRAMS:%=$(BIN)/%)
+endif
+
+$(LINKED): $(BIN)/%: $(O)/tools/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
+ifndef PACKAGED
 $(BIN)/ml-transform: $(O)/tools/ml-transform-options.o
 $(BIN)/mlruns-dump: $(O)/tools/mlruns-dump-roots.o $(O)/tools/mlruns-dump-options.o $(O)/tools/tick.o
+endif
 
 units: $(UNITS:%=$(BUILD)/unit/%)
 $(UNITS:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(O)/tests/unit/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
@@ -106,7 +123,7 @@ $(BUILD)/bench/insert_floor: tests/bench/insert_floor.c
 # Each target for FUZZ_SECONDS under clang's libFuzzer.
 FUZZ_SECONDS = 60
 fuzz:
-	@BUILD='$(BUILD)' SECONDS_EACH='$(FUZZ_SECONDS)' ALL_CFLAGS="-std=c17 -D_GNU_SOURCE -I. $(shell pkg-config --cflags $(PKGS))" \
+	@BUILD='$(BUILD)' SECONDS_EACH='$(FUZZ_SECONDS)' ALL_CFLAGS="-std=c17 -D_GNU_SOURCE -I. $(PKG_CFLAGS)" \
 	    LIBS='$(LIBS)' tests/fuzz/run $(FUZZERS)
 
 lint: $(BUILD)/gen/migrations.c
@@ -118,7 +135,8 @@ lint: $(BUILD)/gen/migrations.c
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
 	    $(DESTDIR)$(PREFIX)/share/man/man7
-	install -m 755 $(PROGRAMS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(LINKED) $(DESTDIR)$(PREFIX)/bin
+	for p in $(filter-out $(LINKED:$(BIN)/%=%),$(PROGRAMS)); do ln -sf mlruns-tools $(DESTDIR)$(PREFIX)/bin/$$p; done
 	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7

@@ -117,9 +117,11 @@ const char *buf_str(const struct buf *b)
 
 void malloc_setup(void)
 {
+#ifdef __GLIBC__
     mallopt(M_MMAP_THRESHOLD, 256 << 10); /* fixed, or it would grow with freed blocks */
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
     mallopt(M_ARENA_MAX, 4);
+#endif
 }
 
 static void *checked(void *p, size_t size)

@@ -16,8 +16,27 @@
 
 enum { MAX_RUNNING = 8 };
 
+static const char own_executable[] = "/proc/self/exe";
+
 /* Read by the signal handler; 0 is a free slot. */
 static volatile pid_t running[MAX_RUNNING];
+
+static const char *const *also;
+static bool also_alone;
+
+void process_is_also(const char *const *names, bool alone)
+{
+    also = names;
+    also_alone = alone;
+}
+
+static bool is_also(const char *name)
+{
+    for (size_t i = 0; also && also[i]; i++)
+        if (strcmp(also[i], name) == 0)
+            return true;
+    return false;
+}
 
 static bool is_program(const char *path)
 {
@@ -50,7 +69,9 @@ static char *program_on_path(const char *name)
 
 char *process_find(const char *argv0, const char *name, struct err *e)
 {
-    char *found = NULL, *own = xrealpath("/proc/self/exe");
+    if (also_alone && is_also(name))
+        return xstrdup(name);
+    char *found = NULL, *own = xrealpath(own_executable);
     const char *slash = strrchr(argv0, '/');
     if (slash)
         found = slash == argv0 ? program_in("/.", 2, name) : program_in(argv0, (size_t)(slash - argv0), name);
@@ -58,7 +79,7 @@ char *process_find(const char *argv0, const char *name, struct err *e)
         found = program_in(own, (size_t)(strrchr(own, '/') - own), name);
     free(own);
     if (!found)
-        found = program_on_path(name);
+        found = is_also(name) ? xstrdup(name) : program_on_path(name);
     if (!found)
         err_set(e, NULL, "%s is neither in the directory of this program nor on PATH", name);
     return found;
@@ -100,7 +121,8 @@ static int spawn(pid_t *pid, char *const argv[], int in, int out)
     if (!error)
         error = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     if (!error)
-        error = posix_spawn(pid, argv[0], &files, &attr, argv, environ);
+        error =
+            posix_spawn(pid, strchr(argv[0], '/') ? argv[0] : own_executable, &files, &attr, argv, environ);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&files);
     return error;

@@ -7,8 +7,13 @@
 
 #include "common/err.h"
 
-/* The path of program `name`, malloc'ed: looked for in the directory of argv0 if that has a slash, else in
- * the directory of this program's executable, then on $PATH. NULL with e filled if it is not found. */
+/* Of an executable that is several programs and picks one by argv[0]: their names, ended by NULL. They must live as long as
+ * the program. `alone`: of these no others are taken, not even where they lie beside it. */
+void process_is_also(const char *const *names, bool alone);
+
+/* The path of program `name`, malloc'ed: looked for in the directory of argv0 if that has a slash, then in
+ * the directory of this program's executable, then among those that it is also (the bare name), then on $PATH.
+ * NULL with e filled if it is not found. */
 char *process_find(const char *argv0, const char *name, struct err *e);
 
 /* A pipe, both ends closed on exec. */
@@ -20,7 +25,7 @@ struct process {
     int status;       /* after the end: its exit status, or 128 + the signal that killed it */
 };
 
-/* Starts argv[0], a path, with `in` and `out` as standard input and output (-1: this program's own). It has
+/* Starts argv[0], a path, or a bare name: this executable under that name, with `in` and `out` as standard input and output (-1: this program's own). It has
  * the default SIGPIPE and no signal blocked, whatever is set here. p->name is the last component of argv[0]. After a caught signal
  * nothing is started (e filled). */
 bool process_start(struct process *p, char *const argv[], int in, int out, struct err *e);

@@ -186,8 +186,13 @@ after_load() {
     rm mlflow.db
     mkdir tools
     run_split env PATH="$PWD/tools" alone/ml-migrate
-    assert_status 2
-    assert_contains "$stderr" "mlruns-dump is neither in the directory of this program nor on PATH"
+    if [ -L "$BUILD/bin/ml-migrate" ]; then # of a package: all programs in one executable
+        assert_status 0
+        rm mlflow.db
+    else
+        assert_status 2
+        assert_contains "$stderr" "mlruns-dump is neither in the directory of this program nor on PATH"
+    fi
     run_split env PATH="$PWD/tools" "$BUILD/bin/ml-migrate" # and no sh is needed
     assert_status 0
     rm mlflow.db

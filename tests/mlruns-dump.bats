@@ -766,6 +766,8 @@ $OLD"
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 /* Every third call fails with what NFS gives for a moment. */
 static int fails(int error)
@@ -777,11 +779,16 @@ static int fails(int error)
     errno = error;
     return 1;
 }
-ssize_t getdents64(int fd, void *p, size_t len)
+long syscall(long number, ...)
 {
-    ssize_t (*next)(int, void *, size_t) = (ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "getdents64");
+    long (*next)(long, ...) = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall"), a[6];
+    va_list ap;
 
-    return fails(EIO) ? -1 : next(fd, p, len);
+    va_start(ap, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(ap, long);
+    va_end(ap);
+    return number == SYS_getdents64 && fails(EIO) ? -1 : next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 ssize_t pread64(int fd, void *p, size_t len, off64_t at)
 {
@@ -810,24 +817,31 @@ END
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 /* Moves FROM to TO just before .trash is listed. */
-ssize_t getdents64(int fd, void *p, size_t len)
+long syscall(long number, ...)
 {
     static int moved;
-    ssize_t (*next)(int, void *, size_t) = (ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "getdents64");
+    long (*next)(long, ...) = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall"), a[6];
     char link[64], path[4096] = "";
+    va_list ap;
 
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    if (!moved && readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/.trash") && !strstr(path, "/.trash/")) {
+    va_start(ap, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(ap, long);
+    va_end(ap);
+    snprintf(link, sizeof link, "/proc/self/fd/%ld", a[0]);
+    if (number == SYS_getdents64 && !moved && readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/.trash") && !strstr(path, "/.trash/")) {
         moved = 1;
         if (rename(getenv("FROM"), getenv("TO")) != 0)
             abort();
     }
-    return next(fd, p, len);
+    return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 END
     "${CC:-cc}" -shared -fPIC -o moving.so moving.c -ldl 2>err || skip "no compiler: $(cat err)"

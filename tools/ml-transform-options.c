@@ -243,7 +243,7 @@ static void check(const struct options *o, int argc, char **argv, int first)
         opt_usage_error(&spec, "standard output: record stream not written to a terminal (use --json)");
 }
 
-void options_parse(struct options *o, struct pipeline *p, int argc, char **argv)
+void transform_options_parse(struct options *o, struct pipeline *p, int argc, char **argv)
 {
     *o = (struct options){.tmpdir = "."};
     check(o, argc, argv, opt_parse(&spec, argc, argv, o));

@@ -23,6 +23,6 @@ struct options {
 
 /* Fills o from the command line, and p with the steps it selects. Like opt_parse(), exits on wrong
  * options. */
-void options_parse(struct options *o, struct pipeline *p, int argc, char **argv);
+void transform_options_parse(struct options *o, struct pipeline *p, int argc, char **argv);
 
 #endif

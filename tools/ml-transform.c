@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     err_program_set(argv[0]);
     io_claim_standard_files();
     err_catch_signals();
-    options_parse(&o, &p, argc, argv);
+    transform_options_parse(&o, &p, argc, argv);
     if (!pipeline_run(&p, &e))
         err_die(&e);
     int code = finish(&p, &o);

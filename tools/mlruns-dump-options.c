@@ -70,7 +70,7 @@ static void check(const struct options *o)
         opt_usage_error(&spec, "--since and --next-state must be two files");
 }
 
-const char *options_parse(struct options *o, int argc, char **argv)
+const char *dump_options_parse(struct options *o, int argc, char **argv)
 {
     int first;
 

@@ -14,7 +14,7 @@ struct options {
 
 /* Fills o; ends the program where they can't be meant. Returns the directory that is named, "./mlruns" by
  * default. */
-const char *options_parse(struct options *o, int argc, char **argv);
+const char *dump_options_parse(struct options *o, int argc, char **argv);
 /* What they choose of the store. */
 struct mlruns_selection options_selection(const struct options *o);
 /* What every tick of a state must have been asked alike, as one text; malloc'ed. */

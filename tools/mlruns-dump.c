@@ -234,7 +234,7 @@ int main(int argc, char **argv)
     malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
-    dir = options_parse(&o, argc, argv);
+    dir = dump_options_parse(&o, argc, argv);
     err_warnings_set(!o.no_warnings);
     if (o.next_state)
         tick_open(&tick, o.since, o.next_state);

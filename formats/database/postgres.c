@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/array.h"
 #include "common/buf.h"
@@ -215,10 +216,33 @@ static bool set_up(struct postgres_db *db, enum db_mode mode, struct err *e)
            enter_schema(db, "SET", mode != DB_READ, e);
 }
 
+/* The certificates that `sslrootcert=system` means. An OpenSSL that is linked in looks where Debian has them; other
+ * distributions keep a file elsewhere. SSL_CERT_FILE and SSL_CERT_DIR, when set, are the user's word. */
+static void find_certificates(void)
+{
+#ifdef MLRUNS_TOOLS_STATIC_LIBRARIES
+    static const char *const bundles[] = {
+        "/etc/ssl/certs/ca-certificates.crt", /* Debian, Alpine, Arch */
+        "/etc/pki/tls/certs/ca-bundle.crt",   /* Red Hat */
+        "/etc/ssl/ca-bundle.pem",             /* SUSE */
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    };
+    if (getenv("SSL_CERT_FILE") || getenv("SSL_CERT_DIR"))
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(bundles); i++)
+        if (access(bundles[i], R_OK) == 0) {
+            setenv("SSL_CERT_FILE", bundles[i], 0);
+            return;
+        }
+#endif
+}
+
 static struct db *postgres_open(const struct db_url *u, enum db_mode mode, struct err *e)
 {
     if (!check_conninfo(u, e))
         return NULL;
+    find_certificates();
     struct postgres_db *db = xcalloc(1, sizeof *db);
     db->base.ops = &db_postgres_ops;
     db->base.display = u->display; /* for messages; db_open gives it its own */

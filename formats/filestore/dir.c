@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/err.h"
@@ -175,14 +176,14 @@ static bool is_self_or_parent(const char *name)
 static int names_list_once(struct names *names, int fd, char *chunk)
 {
     for (;;) {
-        ssize_t n = getdents64(fd, chunk, CHUNK_SIZE);
+        ssize_t n = syscall(SYS_getdents64, fd, chunk, CHUNK_SIZE); /* glibc before 2.30 has no function */
 
         if (n < 0)
             return errno;
         if (n == 0)
             return 0;
         for (ssize_t at = 0; at < n;) {
-            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(chunk + at);
+            const struct dirent *entry = (const struct dirent *)(const void *)(chunk + at);
 
             int error = is_self_or_parent(entry->d_name) ? 0 : names_add(names, entry->d_name, entry->d_type);
 

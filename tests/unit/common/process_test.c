@@ -25,6 +25,27 @@ static void test_find(void)
     free(sh);
 }
 
+static void test_also(void)
+{
+    static const char *const names[] = {"sh", "also", NULL};
+    char *beside = process_find("process_test", "sh", NULL);
+    process_is_also(names, false);
+    char *found = process_find(beside, "sh", NULL), *own = process_find("process_test", "also", NULL);
+    is_str(found, beside, "a program beside this one comes before what this one is also");
+    is_str(own, "also", "which comes next");
+    free(own);
+    own = process_find("process_test", "sh", NULL);
+    is_str(own, "sh", "and before PATH");
+    process_is_also(names, true);
+    free(found);
+    found = process_find(beside, "sh", NULL);
+    is_str(found, "sh", "alone, it comes first");
+    process_is_also(NULL, false);
+    free(own);
+    free(found);
+    free(beside);
+}
+
 static int run(const char *script, int in, int out)
 {
     struct process p;
@@ -110,6 +131,7 @@ static void test_spool(void)
 int main(void)
 {
     test_find();
+    test_also();
     test_start();
     test_spool();
     return done_testing();
