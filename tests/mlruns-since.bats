@@ -391,6 +391,21 @@ assert_idle() {
     assert_whole
 }
 
+@test "a file of a trace that is emptied after it was looked at is held back, not malformed" {
+    tick
+    info=mlruns/$EXP/traces/$TRACE/trace_info.yaml
+    sed 's/^state: .*/state: ERROR/' "$info" >new
+    cat new >"$info"
+    EMPTIES=trace_info.yaml tick
+    assert_status 0
+    assert_equal "$(kinds_sent)" ""
+    assert_contains "$stderr" "trace_info.yaml: can't be read, and was changed a moment ago: left for the next tick"
+    cat new >"$info"
+    tick
+    assert_equal "$(sent 'select(.kind == "trace") | "\(.state) \(.partial)"')" "ERROR changed"
+    assert_whole
+}
+
 @test "registry: versions, tags, aliases and their parents" {
     model=$(ls -d mlruns/models/* | while read -r d; do [ -e "$d/aliases" ] && echo "$d" && break; done)
     tick

@@ -341,13 +341,16 @@ void tick_enter_anyway(struct walker *w, int dir, const char *name)
     open_file(w, dir);
 }
 
-/* Whether what could not be read may be half written, or on its way to be removed. */
-static bool may_settle(const struct tick_reader *t)
+/* Whether what could not be read may be half written, or on its way to be removed. It may have been emptied after
+ * it was looked at. */
+static bool may_settle(struct tick_reader *t)
 {
     struct stat st;
+    const char *path = buf_str(&t->path), *slash = strrchr(path, '/');
 
     if (t->seen)
-        return is_young(t->now.mtime, UNEASY);
+        return is_young(t->now.mtime, UNEASY) || dir_stat(t->dir, slash ? slash + 1 : path, &st) != 0 ||
+               !is_same(&t->now, &st);
     return dir_fstat(t->dir, &st) == 0 && is_young(ns_of(st.st_mtim), RACY);
 }
 
