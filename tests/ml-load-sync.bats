@@ -365,11 +365,14 @@ mlflow.source.name|train.py"
         inputs) FROM datasets" "d|p|4|4"
 }
 
-@test "traces: a state that was reached is not taken back, previews go over, the session too" {
-    change='if .kind == "trace" then .state = "IN_PROGRESS" | .execution_duration = 1 else . end'
-    rule "$change" "" "SELECT status, execution_time_ms FROM trace_info" "OK|136"
-    rule . "UPDATE trace_info SET status = 'IN_PROGRESS', request_preview = 'x', trace_name = 'y', timestamp_ms = 5" \
-        "SELECT status, trace_name, timestamp_ms FROM trace_info" "OK|answer|5"
+@test "traces: a state that was reached is not taken back, with its time; previews go over, the session too" {
+    change='if .kind == "trace" then .state = "IN_PROGRESS" | .execution_duration = 1 | .request_time = 1 else . end'
+    rule "$change" "DELETE FROM assessments" "SELECT t.status, t.execution_time_ms, t.timestamp_ms, count(*) FROM trace_info t JOIN
+        assessments a ON a.trace_id = t.request_id AND a.trace_timestamp_ms = t.timestamp_ms GROUP BY 1, 2, 3" \
+        "OK|136|1795253358938|2"
+    rule . "UPDATE trace_info SET status = 'IN_PROGRESS', request_preview = 'x', trace_name = 'y', timestamp_ms = 5; UPDATE assessments
+        SET trace_timestamp_ms = 5" "SELECT DISTINCT t.status, t.trace_name, t.timestamp_ms, a.trace_timestamp_ms FROM trace_info t
+        JOIN assessments a ON a.trace_id = t.request_id" "OK|answer|1795253358938|1795253358938"
     rule . "UPDATE trace_tags SET value = 's3://x' WHERE key = 'mlflow.artifactLocation'; UPDATE trace_request_metadata SET
         value = 'z' WHERE key = 'mlflow.user'" "SELECT (SELECT value FROM trace_tags), (SELECT value FROM
         trace_request_metadata WHERE key = 'mlflow.user')" "s3://x|z"
@@ -380,10 +383,12 @@ mlflow.source.name|train.py"
     queued() {
         exp=$(sql "SELECT experiment_id FROM trace_info")
         sql "INSERT INTO sql_trace_metric_daily_rollups (id, experiment_id, rollup_day, metric_name, grouping_set, sample_count) VALUES
-            (1, $exp, '$day', 'm', 'global', 1), (2, $exp, '2020-01-01', 'm', 'global', 1); UPDATE trace_info SET status = 'ERROR'"
+            (1, $exp, '$day', 'm', 'global', 1), (2, $exp, '2020-01-01', 'm', 'global', 1), (3, $exp, '2026-11-20', 'm', 'global', 1);
+            UPDATE trace_info SET timestamp_ms = timestamp_ms - 86400000"
         sync <s.mlr
         assert_status 0
-        assert_equal "$(sql "SELECT * FROM sql_trace_rollup_rebuild_queue")" "$exp|$day|trace_metric"
+        assert_equal "$(sql "SELECT * FROM sql_trace_rollup_rebuild_queue ORDER BY rollup_day" | xargs)" \
+            "$exp|2026-11-20|trace_metric $exp|$day|trace_metric"
     }
     both queued
 }

@@ -118,6 +118,24 @@ static bool update(struct sync *x, struct sync_table *t, int64_t first, int64_t 
     return ok;
 }
 
+/* The target's assessments have the time of their trace, as MLflow keeps it when the trace gets another one. */
+static bool follow_trace_time(struct sync *x, const struct sync_table *t, int64_t first, int64_t last,
+                              struct err *e)
+{
+    struct buf sql = {0};
+    if (t->kind != KIND_trace || x->rev < REV_TRACE_ANALYTICS)
+        return true;
+    sync_sql(x, &sql,
+             "UPDATE assessments AS a SET trace_timestamp_ms = t.timestamp_ms FROM @@s_trace_info s JOIN "
+             "@@d_trace_info d ON d.sync_id = s.sync_id JOIN trace_info t ON t.request_id = s.request_id "
+             "WHERE a.trace_id = t.request_id AND d.changed <> 0 AND a.trace_timestamp_ms %s t.timestamp_ms",
+             x->dialect->distinct);
+    add_range(x, first, last, &sql);
+    bool ok = sync_exec(x, e, "%s", buf_str(&sql));
+    buf_free(&sql);
+    return ok;
+}
+
 /* Only the greater one stays, whoever is first: an UPDATE and then an INSERT would lose a race. */
 static bool put_latest(struct sync *x, struct sync_table *t, int64_t first, int64_t last, struct err *e)
 {
@@ -150,7 +168,7 @@ bool sync_write_part(struct sync *x, struct sync_table *t, enum sync_part part, 
     case SYNC_LATEST:
         return put_latest(x, t, first, last, e);
     case SYNC_CHANGES:
-        return update(x, t, first, last, e);
+        return update(x, t, first, last, e) && follow_trace_time(x, t, first, last, e);
     default:
         return insert(x, t, part, first, last, e);
     }

@@ -304,6 +304,17 @@ static bool look_up_all(struct sync *x, struct err *e)
     return true;
 }
 
+/* Assessments have the time of their trace as the target has it, which the stream's need not go over. Where it
+ * does, they follow (apply.c). */
+static bool date_assessments(struct sync *x, struct err *e)
+{
+    const struct sync_table *t = sync_table_named(x, "assessments");
+    return !t || sync_find_column(t, "trace_timestamp_ms") < 0 ||
+           sync_exec(x, e,
+                     "UPDATE @@s_assessments AS s SET trace_timestamp_ms = t.timestamp_ms FROM trace_info t "
+                     "WHERE t.request_id = s.trace_id");
+}
+
 /* An assessment that one of the target overrides is not valid. */
 static bool judge_assessments(struct sync *x, struct err *e)
 {
@@ -318,5 +329,5 @@ bool sync_identify(struct sync *x, bool first, struct err *e)
 {
     return sync_exec(x, e, "DELETE FROM @@m_exp") && identify_experiments(x, first, e) &&
            identify_datasets(x, first, e) && identify_rows(x, e) && sync_identify_versions(x, e) &&
-           look_up_all(x, e) && judge_assessments(x, e) && sync_unite(x, e);
+           look_up_all(x, e) && date_assessments(x, e) && judge_assessments(x, e) && sync_unite(x, e);
 }

@@ -22,17 +22,18 @@ static void add_children(const struct sync *x, const char *table, struct buf *ou
                  table, table);
 }
 
-/* The published days that are concerned: experiment_id, rollup_day. */
+/* The published days that are concerned, of a trace that gets another time both: experiment_id, rollup_day. */
 static void add_days(const struct sync *x, const char *rollups, struct buf *out)
 {
-    buf_addf(out,
-             "FROM %s r JOIN (SELECT s.experiment_id, %s AS day FROM (SELECT s.request_id, s.experiment_id, "
-             "coalesce(t.timestamp_ms, s.timestamp_ms) AS ms FROM @@s_trace_info s LEFT JOIN trace_info t ON "
-             "t.request_id = "
-             "s.request_id WHERE s.sync_out IS NULL) s WHERE s.request_id IN (SELECT c.request_id FROM "
-             "@@s_trace_info c JOIN "
-             "@@d_trace_info d ON d.sync_id = c.sync_id WHERE d.added + d.changed > 0)",
-             rollups, x->dialect->day);
+    buf_addf(
+        out,
+        "FROM %s r JOIN (SELECT s.experiment_id, %s AS day FROM (SELECT s.request_id, s.experiment_id, "
+        "coalesce(t.timestamp_ms, s.timestamp_ms) AS ms FROM @@s_trace_info s LEFT JOIN trace_info t ON "
+        "t.request_id = s.request_id WHERE s.sync_out IS NULL UNION SELECT s.request_id, "
+        "s.experiment_id, s.timestamp_ms FROM @@s_trace_info s WHERE s.sync_out IS NULL) s WHERE "
+        "s.request_id IN (SELECT c.request_id FROM @@s_trace_info c JOIN @@d_trace_info d ON d.sync_id = "
+        "c.sync_id WHERE d.added + d.changed > 0)",
+        rollups, x->dialect->day);
     add_children(x, "spans", out);
     add_children(x, "assessments", out);
     buf_adds(out, ") c ON c.experiment_id = r.experiment_id AND c.day = r.rollup_day WHERE 1 = 1");
