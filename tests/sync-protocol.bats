@@ -1,0 +1,279 @@
+#!/usr/bin/env bats
+# The protocol of ticks: what can happen to a target, a state and a loader between two of them. Whatever it is, nothing is lost, and
+# nothing is taken for there that is not.
+
+load helpers
+load sync_helpers
+
+# The tree gets a tag, which the next tick brings.
+tag() {
+    printf '%s' "$1" >"$run_dir/tags/$1"
+    settled
+}
+
+tags() { # of those, what the target has
+    sql "SELECT key FROM tags WHERE run_uuid = '$RUN' AND value = key ORDER BY key" | xargs
+}
+
+# The database as it is, under another name; and back.
+keep() {
+    if [ "$dialect" = sqlite ]; then cp "$n.db" kept.db; else createdb -T "$database" "${database}_kept"; fi
+}
+
+restore() {
+    if [ "$dialect" = sqlite ]; then
+        cp kept.db "$n.db"
+    else
+        dropdb "$database"
+        createdb -T "${database}_kept" "$database"
+    fi
+}
+
+# killed IN AT: a tick whose loader is killed before a call of stopping.c; the next one brings all. False when it made no such call.
+killed() {
+    local loader
+    mlruns-dump -q --since st --next-state st.new tree >tick.mlr
+    stopping "$1" "$2" ml-load -q --sync --promote st.new=st "$url" <tick.mlr 2>err &
+    loader=$!
+    wait_for ended_or $loader stopped $loader
+    stopped $loader || { wait $loader; return 1; }
+    kill -KILL $loader
+    wait $loader || true
+}
+
+# How many calls a tick makes that brings one tag.
+calls_of() {
+    tag counted
+    mlruns-dump -q --since st --next-state st.new tree >tick.mlr
+    (STOP_COUNT=count stopping "$1" 0 ml-load -q --sync --promote st.new=st "$url" <tick.mlr)
+    cat count
+}
+
+@test "a target restored from a backup, emptied, or another one: the delta is refused, and a full stream brings all" {
+    restored() { restore; }
+    emptied() { use "$dialect" empty; }
+    swapped() { use "$dialect"; }
+    targets() {
+        while IFS='|' read -r what message; do
+            use "$dialect" empty
+            begin_ticks
+            keep
+            tag a
+            tick
+            tag b
+            tick
+            assert_equal "$(tags)" "a b"
+            tag c
+            cp st was
+            $what
+            [ "$what" = emptied ] || state >before
+            tick --json
+            assert_status 2
+            assert_contains "$stderr" "base: the stream has what changed since generation 3, $message"
+            assert_equal "$output" '{"refused":"base"}'
+            cmp st was
+            if [ "$what" != emptied ]; then
+                state >after
+                cmp before after
+            elif [ "$dialect" = sqlite ]; then
+                [ ! -e "$n.db" ]
+            fi
+            rm st
+            tick
+            assert_status 0
+            assert_equal "$(tags)" "a b c"
+            tag d
+            tick
+            assert_status 0
+            assert_equal "$(tags)" "a b c d"
+            [ "$dialect" = sqlite ] || dropdb "${database}_kept" 2>/dev/null || true
+        done <<END
+restored|the target is at 1
+emptied|of which the target knows nothing
+swapped|of which the target knows nothing
+END
+    }
+    both targets empty
+}
+
+@test "a loader killed after its COMMIT, before each of its last calls: the next tick goes on" {
+    last_calls() {
+        begin_ticks
+        count=$(calls_of writes)
+        unpromoted=0
+        for back in 6 5 4 3 2 1 0; do
+            tag "t$back"
+            cp st was
+            killed writes $((count - back))
+            ! { cmp -s st was && [ "$(tags)" != "${tags_before-}" ]; } || unpromoted=$((unpromoted + 1))
+            tick
+            assert_status 0
+            assert_contains " $(tags) " " t$back "
+            tick
+            assert_status 0
+            assert_contains "$stderr" "nothing is to be written"
+            tags_before=$(tags)
+        done
+        [ $unpromoted -gt 0 ]
+    }
+    both last_calls empty
+}
+
+@test "SQLite: a loader killed between any two slices leaves whole rows, and the next tick the rest" {
+    use sqlite empty
+    ml-schema create -q "$url"
+    cp "$n.db" made.db
+    rm -rf tree
+    cp -r "$ROOT/tests/data/mlruns" tree
+    find tree -type f -exec touch -d '-1 hour' {} +
+    touch -d '-30 minutes' mark
+    mlruns-dump -q tree >whole.mlr
+    (STOP_COUNT=count stopping commits 0 ml-load -q --sync "$url" <whole.mlr)
+    count=$(cat count)
+    [ "$count" -gt 15 ]
+    step=$([ -n "${DEEP-}" ] && echo 1 || echo 6)
+    for ((at = 1; at <= count + 1; at += step)); do
+        cp made.db "$n.db"
+        rm -f st st.new "$n.db-journal"
+        mlruns-dump -q --next-state st.new tree >tick.mlr
+        stopping commits $at ml-load -q --sync --promote st.new=st "$url" <tick.mlr 2>err &
+        loader=$!
+        wait_for ended_or $loader stopped $loader
+        kill -KILL $loader 2>/dev/null || true
+        wait $loader || [ "$at" -le "$count" ]
+        assert_equal "$(sql "PRAGMA foreign_key_check; PRAGMA integrity_check")" ok
+        slices=$(sql "SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM metrics) + (SELECT count(*) FROM tags)")
+        echo "$at: $slices rows" >&2
+        tick
+        assert_status 0
+        ml-verify -q --subset --data-only "$url" <whole.mlr
+        tick
+        assert_contains "$stderr" "nothing is to be written"
+    done
+}
+
+@test "a state.new that was left, whatever it is, and one of an earlier tick" {
+    left() {
+        begin_ticks
+        tag a
+        tick
+        mlruns-dump -q --since st --next-state earlier.new tree >earlier.mlr
+        for what in garbage earlier; do
+            tag "$what"
+            if [ $what = garbage ]; then echo garbage >st.new; else cp earlier.new st.new; fi
+            tick
+            assert_status 0
+            assert_contains "$(tags)" $what
+        done
+        # not removed, as if the stream had come from elsewhere
+        tag b
+        mlruns-dump -q --since st --next-state st.new tree >tick.mlr
+        cp st was
+        for what in garbage earlier; do
+            if [ $what = garbage ]; then echo garbage >st.new; else cp earlier.new st.new; fi
+            state >before
+            run_split ml-load --sync --promote st.new=st "$url" <tick.mlr
+            assert_status 2
+            state >after
+            cmp before after
+            cmp st was
+        done
+    }
+    both left empty
+}
+
+@test "a copied state: its ticks are taken while they are one generation behind, and refused after that" {
+    copies() {
+        begin_ticks
+        cp st copy
+        tag a
+        tick # 2
+        tag b
+        mv st original
+        mv copy st
+        tick # from 1, the generation before
+        assert_status 0
+        tag c
+        tick
+        assert_status 0
+        mv st copy
+        mv original st # from 2, and the target is at 4
+        tag d
+        tick
+        assert_status 2
+        assert_contains "$stderr" "base: the stream has what changed since generation 2, the target is at 4"
+        mv copy st
+        tick
+        assert_status 0
+        assert_equal "$(tags)" "a b c d"
+    }
+    both copies empty
+}
+
+@test "a dump that leaves something out, fails, or is cut: what is whole comes, and the rest with a later tick" {
+    dumps() {
+        begin_ticks
+        cp $run_dir/meta.yaml good
+        echo "status: [" >$run_dir/meta.yaml
+        tag a
+        printf x >"tree/$EXP/$DELETED/tags/other"
+        settled
+        tick
+        assert_equal "$dumped" 1
+        assert_status 1
+        assert_equal "$(sql "SELECT count(*) FROM tags WHERE key = 'other'")" 1
+        cat good >$run_dir/meta.yaml
+        settled
+        tick
+        assert_equal "$dumped" 0
+        assert_status 0
+        assert_equal "$(tags)" a
+        tag b
+        cp st was
+        state >before
+        mv tree away
+        tick
+        assert_equal "$dumped" 2
+        assert_status 2
+        mv away tree
+        mlruns-dump -q --since st --next-state st.new tree >whole.mlr
+        head -c $(($(stat -c %s whole.mlr) - 10)) whole.mlr >cut.mlr
+        run_split ml-load --sync --promote st.new=st "$url" <cut.mlr
+        assert_status 2
+        cmp st was
+        state >after
+        cmp before after
+        tick
+        assert_status 0
+        assert_equal "$(tags)" "a b"
+    }
+    both dumps empty
+}
+
+@test "PostgreSQL: a connection that is lost at COMMIT, before the server has heard of it and after: the next tick knows" {
+    use postgresql empty
+    begin_ticks
+    for when in before after; do
+        tag $when
+        mlruns-dump -q --since st --next-state st.new tree >tick.mlr
+        rm -f port
+        python3 "$ROOT/tests/commit_proxy.py" $when "$PGPORT" port &
+        wait_for test -s port
+        cp st was
+        run_split ml-load --sync --promote st.new=st \
+            "postgresql://$PGUSER:$PGPASSWORD@127.0.0.1:$(cat port)/$database?sslmode=disable&gssencmode=disable" <tick.mlr
+        wait
+        assert_status 2
+        assert_contains "$stderr" "the server had been asked to commit"
+        cmp st was
+        PGDATABASE=$database wait_for no_session
+        assert_equal "$(tags | grep -cw $when)" "$([ $when = before ] && echo 0 || echo 1)"
+        tick
+        assert_status 0
+        [ $when = before ] || assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$(tags)" $when
+        ! cmp -s st was
+        tick
+        assert_contains "$stderr" "nothing is to be written"
+    done
+}
