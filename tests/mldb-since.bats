@@ -142,6 +142,48 @@ END
     assert_whole
 }
 
+@test "what belongs to what is against MLflow's types waits with it, in a first tick, too; then all of it is sent" {
+    for kind in run experiment trace; do
+        no_ticks
+        rm -f m.db state
+        ml-load -q --release 3.17 sqlite:///m.db <"$ROOT/tests/data/streams/1.0-database.mlr"
+        case $kind in
+        run) table=runs bad="UPDATE runs SET start_time = 'never'" good="UPDATE runs SET start_time = 5" ;;
+        experiment) table="experiments WHERE experiment_id <> 0" bad="UPDATE experiments SET creation_time = 'never' WHERE experiment_id <> 0" good="UPDATE experiments SET creation_time = 5 WHERE experiment_id <> 0" ;;
+        trace) table=trace_info bad="UPDATE trace_info SET timestamp_ms = 'never'" good="UPDATE trace_info SET timestamp_ms = 5" ;;
+        esac
+        sqlite3 m.db "$bad"
+        tick
+        assert_status 1
+        sent .kind | tr ' ' '\n' | grep -qx skipped
+        rm -f t.db
+        run_split ml-load --sync sqlite:///t.db <tick.mlr
+        assert_status 1
+        assert_equal "$(sqlite3 t.db "SELECT count(*) FROM $table")" 0
+        touch m.db
+        tick # a delta
+        assert_status 1
+        assert_equal "$(sent 'select(.kind != "skipped") | .kind')" ""
+        sqlite3 m.db "$good"
+        tick
+        assert_status 0
+        run_split ml-load --sync sqlite:///t.db <tick.mlr
+        assert_status 0
+        mldb-dump -q sqlite:///m.db | ml-verify -q --subset --data-only sqlite:///t.db
+        tick
+        assert_equal "$(kinds_sent)" ""
+    done
+    # known, and now against its types: what changes of it waits
+    sqlite3 m.db "UPDATE runs SET start_time = 'never' WHERE run_uuid = '$RUN'; INSERT INTO tags VALUES ('late', 'x', '$RUN')"
+    tick
+    assert_status 1
+    assert_equal "$(kinds_sent)" skipped
+    sqlite3 m.db "UPDATE runs SET start_time = 6 WHERE run_uuid = '$RUN'"
+    tick
+    assert_status 0
+    sent 'select(.kind == "tag") | .key' | grep -qx late
+}
+
 @test "options: a state is of one file and one selection; PostgreSQL has no marks of change" {
     tick
     cp m.db other.db

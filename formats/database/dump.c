@@ -24,6 +24,7 @@ void dbdump_free(struct dbdump *d)
         return;
     fetch_free(d->fetch);
     sorter_free(d->stage);
+    left_out_free(d->left_out);
     buf_free(&d->key);
     buf_free(&d->data);
     buf_free(&d->scope);
@@ -283,10 +284,18 @@ static bool kind_problem(struct dbdump *d, const struct record *r, const struct 
     struct buf name = {0};
     record_describe(r, &name);
     make_key(r, &d->key);
+    left_out_add(d->left_out, r);
     bool ok = (!d->o->tick || dbtick_see_malformed(d->o->tick, r, &d->key, e)) &&
               problem(d, r, buf_str(&name), why->what, e);
     buf_free(&name);
     return ok;
+}
+
+/* What belongs to what was left out. */
+static bool leave_out_too(struct dbdump *d, const struct record *r, struct err *e)
+{
+    left_out_add(d->left_out, r);
+    return !d->o->tick || dbtick_see_malformed(d->o->tick, r, &d->key, e);
 }
 
 /* The workspace that every record has without saying is left out, as the file store's records leave it out.
@@ -317,7 +326,7 @@ static bool read_kind(struct dbdump *d, const struct kind_desc *k, struct err *e
             continue;
         }
         make_key(&r, &d->key);
-        more = put(d, &r, e) ? 1 : -1;
+        more = (left_out_has(d->left_out, &r) ? leave_out_too : put)(d, &r, e) ? 1 : -1;
     }
     fetch_close(c);
     buf_free(&where);
@@ -388,7 +397,7 @@ static bool read_rows(struct dbdump *d, const struct row_table *t, const char *w
             continue;
         }
         make_row_key(t, entries, n, &d->key);
-        more = put(d, &r, e) ? 1 : -1;
+        more = (left_out_has_row(d->left_out, t, entries, n) ? leave_out_too : put)(d, &r, e) ? 1 : -1;
     }
     d->result->secrets += c ? rows_secrets(c) : 0;
     rows_close(c);
@@ -487,6 +496,7 @@ struct dbdump *dbdump_read(struct db *db, const struct dbdump_options *o, struct
     d->o = o;
     d->result = out;
     d->stage = sorter_new(o->tmpdir, STAGE_MEMORY);
+    d->left_out = left_out_new(o->tmpdir);
     bool ok = db_begin_read(db, e);
     if (ok) {
         ok = read_all(d, e);

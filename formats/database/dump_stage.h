@@ -6,6 +6,7 @@
 #include "common/sort.h"
 #include "formats/database/dump.h"
 #include "formats/database/fetch.h"
+#include "formats/database/left_out.h"
 
 /* Latest metrics of a database from before MLflow kept them: its points come sorted, the latest of each key
  * last. */
@@ -33,6 +34,7 @@ struct dbdump {
     struct dbdump_result *result;
     struct fetch *fetch;
     struct sorter *stage;
+    struct left_out *left_out;
     struct buf key, data;
     struct buf scope; /* SELECT of the ids of the experiments wanted; empty: all */
     uint64_t id[2];   /* of the content, whatever its order */

@@ -126,8 +126,8 @@ static bool write_changed(struct dbdump *d, struct wire_writer *w, const struct 
     size_t end = item->data_len - sizeof id;
     memcpy(&id, whole.data + end, sizeof id);
     unsigned char kind = (unsigned char)whole.data[0];
-    bool wanted = kind == KIND_skipped || dbtick_change(d->o->tick, id) != DBTICK_SAME;
     bool alone = (unsigned char)item->key[0] >= PHASE_ROWS;
+    bool wanted = dbtick_change(d->o->tick, (enum kind)kind, id, alone) != DBTICK_SAME;
     bool ok =
         (!wanted || follow_latest(d, &whole, counts, e)) &&
         dbtick_write(d->o->tick, (enum kind)kind, id, alone, whole.data + 1, end - 1, &d->data, counts, e);

@@ -46,6 +46,7 @@ struct dbtick {
     struct buf context;
     struct buf parent; /* the last parent's record, until it is sent; empty: it is, or there is none */
     enum kind parent_kind;
+    bool parent_is_new; /* so all that belongs to it is */
     struct buf parent_experiment;
 };
 
@@ -225,7 +226,10 @@ static struct id_key identity(const struct record *r, const struct buf *sort_key
         struct value parts[2] = {r->v[0], r->v[key]};
         return id_key((unsigned)r->kind->kind + 1, parts, 2);
     }
-    h = XXH3_128bits(sort_key->data, sort_key->len);
+    /* SQLite gives an experiment's id again once it was purged: another time makes another experiment. */
+    const struct value *created = r->kind->kind == KIND_experiment ? &r->v[F_experiment_creation_time] : NULL;
+    h = XXH3_128bits_withSeed(sort_key->data, sort_key->len,
+                              created && created->type == VALUE_INT ? (XXH64_hash_t)created->i : 0);
     return (struct id_key){h.low64, h.high64 | 1};
 }
 
@@ -422,16 +426,22 @@ bool dbtick_keep(struct dbtick *t, struct state_next *next, struct err *e)
 
 /* -- the stream of a delta */
 
-enum dbtick_change dbtick_change(const struct dbtick *t, struct id_key id)
-{
-    uint64_t how = DBTICK_SAME;
-    idmap_get(t->changed, id, &how);
-    return (enum dbtick_change)how;
-}
-
 static bool has_mark(enum kind kind)
 {
     return kinds[kind].fields[kinds[kind].n_fields - 1].flags & FIELD_PART;
+}
+
+/* What others belong to, and itself belongs to no such. */
+static bool is_parent(enum kind kind)
+{
+    return has_mark(kind) && kind != KIND_model_version;
+}
+
+enum dbtick_change dbtick_change(const struct dbtick *t, enum kind kind, struct id_key id, bool alone)
+{
+    uint64_t how = kind == KIND_skipped ? DBTICK_NEW : DBTICK_SAME;
+    idmap_get(t->changed, id, &how);
+    return t->parent_is_new && !alone && !is_parent(kind) ? DBTICK_NEW : (enum dbtick_change)how;
 }
 
 static struct id_key experiment_key(const char *id, size_t len)
@@ -503,6 +513,7 @@ static bool write_parent(struct dbtick *t, enum dbtick_change how, const char *d
         send_parent(t, out, counts);
     } else {
         buf_reset(&t->parent);
+        t->parent_is_new = how == DBTICK_NEW;
         set_experiment(t, &r);
         if (kind == KIND_experiment)
             keep_experiment(t, &r, how != DBTICK_SAME);
@@ -521,7 +532,7 @@ static bool write_parent(struct dbtick *t, enum dbtick_change how, const char *d
 bool dbtick_write(struct dbtick *t, enum kind kind, struct id_key id, bool alone, const char *data,
                   size_t len, struct buf *out, struct wire_counts *counts, struct err *e)
 {
-    enum dbtick_change how = kind == KIND_skipped ? DBTICK_NEW : dbtick_change(t, id);
+    enum dbtick_change how = dbtick_change(t, kind, id, alone);
     if (has_mark(kind))
         return write_parent(t, how, data, len, out, counts, e);
     if (how == DBTICK_SAME)

@@ -25,7 +25,7 @@ bool dbtick_keep(struct dbtick *t, struct state_next *next, struct err *e);
 /* A record that was read, and its encoding. Returns its identity: points of one metric have the same. */
 bool dbtick_see(struct dbtick *t, const struct record *r, const struct buf *sort_key, const char *data,
                 size_t len, struct id_key *id, struct err *e);
-/* One that can't be read: what the state says of it stays. */
+/* One that can't be read, or belongs to such: what the state says of it stays. */
 bool dbtick_see_malformed(struct dbtick *t, const struct record *r, const struct buf *sort_key,
                           struct err *e);
 /* All have been read: finds what is new and what has changed, and makes the next state. */
@@ -34,7 +34,8 @@ bool dbtick_settle(struct dbtick *t, struct state_next *next, struct err *e);
 uint64_t dbtick_gone(const struct dbtick *t, enum kind kind);
 
 enum dbtick_change { DBTICK_SAME, DBTICK_NEW, DBTICK_CHANGED };
-enum dbtick_change dbtick_change(const struct dbtick *t, struct id_key id);
+/* Of a record in the stream's order. alone: it belongs to none before it. */
+enum dbtick_change dbtick_change(const struct dbtick *t, enum kind kind, struct id_key id, bool alone);
 
 /* What goes to the stream of a delta: gives what is to be written in place of the record of this kind and
  * identity, which come in the stream's order: nothing, itself, marked if it is a parent, or with its parents

@@ -46,7 +46,15 @@ static bool match_experiments(struct sync *x, bool first, struct err *e)
                                 ? " AND NOT EXISTS (SELECT 1 FROM experiments t WHERE t.experiment_id = "
                                   "0 AND t.workspace <> s.workspace)"
                                 : "";
+    /* an id that the state knows with another time of creation was given again: a new experiment */
     bool ok =
+        (!first || sync_find_column(t, "creation_time") < 0 ||
+         sync_exec(
+             x, e,
+             "UPDATE @@s_experiments AS s SET sync_part = %d WHERE s.sync_part <> %d AND "
+             "s.creation_time IS NOT NULL AND NOT %s AND EXISTS (SELECT 1 FROM @@m_state m WHERE m.kind "
+             "= 'experiment' AND m.key LIKE CAST(s.experiment_id AS text) || '/_%%')",
+             (int)PART_WHOLE, (int)PART_WHOLE, buf_str(&known))) &&
         sync_exec(
             x, e,
             "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, s.experiment_id FROM @@s_experiments s "
