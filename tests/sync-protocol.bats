@@ -277,3 +277,129 @@ END
         assert_contains "$stderr" "nothing is to be written"
     done
 }
+
+# held TEXT|N COMMAND...: runs ml-load in the background, $loader, until it stops: before it sends this to the server, or before its
+# Nth slice. `go_on` lets it go on: $status, $stderr, $output.
+held() {
+    local at=$1
+    shift
+    case $at in
+    [0-9]*) stopping clocks $((2 * at - 1)) "$@" <tick.mlr >out 2>err & ;;
+    *) STOP_TEXT=$at stopping writes 1 "$@" <tick.mlr >out 2>err & ;;
+    esac
+    loader=$!
+    wait_for ended_or $loader stopped $loader
+    stopped $loader
+}
+
+go_on() {
+    status=0
+    kill -CONT $loader
+    wait $loader || status=$?
+    output=$(cat out) stderr=$(cat err)
+}
+
+purge_run() {
+    for table in tags params metrics latest_metrics; do
+        sql "DELETE FROM $table WHERE run_uuid = '$RUN'"
+    done
+    sql "DELETE FROM logged_model_metrics; DELETE FROM runs WHERE run_uuid = '$RUN'"
+}
+
+@test "PostgreSQL: a run that is purged after it was compared stays away in a delta, and a whole stream brings it again" {
+    use postgresql empty
+    begin_ticks
+    tag a
+    mlruns-dump -q --since st --next-state st.new tree >tick.mlr
+    lines=$(wc -l <"$PGDIR/log")
+    held "SAVEPOINT written" ml-load --sync --json --promote st.new=st "$url"
+    purge_run
+    go_on
+    assert_status 0
+    assert_contains "$(tail -n "+$lines" "$PGDIR/log")" "violates foreign key constraint" # 23503
+    assert_equal "$(jq -c '[.kinds.run.purged, .kinds.tag.purged, .kinds.tag.added]' <<<"$output")" "[1,1,0]"
+    assert_equal "$(sql "SELECT count(*) FROM runs WHERE run_uuid = '$RUN'")" 0
+    mlruns-dump -q tree >tick.mlr
+    run_split ml-load --sync "$url" <tick.mlr
+    tag b
+    mlruns-dump -q tree >tick.mlr
+    held "SAVEPOINT written" ml-load --sync "$url"
+    purge_run
+    go_on
+    assert_status 0
+    assert_equal "$(tags)" "a b"
+    ml-verify -q --subset --data-only "$url" <tick.mlr
+}
+
+@test "PostgreSQL: what may succeed when tried again is tried again" {
+    use postgresql
+    begin_ticks
+    psql -qX "$database" <<'END'
+CREATE SEQUENCE tries;
+CREATE TABLE failing (code text);
+CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('tries') = 1 THEN
+        RAISE EXCEPTION 'not this time' USING ERRCODE = (SELECT code FROM failing);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER once BEFORE INSERT ON tags FOR EACH ROW EXECUTE FUNCTION once();
+END
+    for code in 40001 40P01 23505 55P03 23503; do
+        sql "DELETE FROM failing; INSERT INTO failing VALUES ('$code')"
+        psql -qAtX "$database" -c "SELECT setval('tries', 1, false)" >/dev/null
+        tag "of$code"
+        tick
+        assert_status 0
+        assert_equal "$(sql "SELECT last_value FROM tries")" 2
+        assert_contains "$(tags)" "of$code"
+    done
+    sql "DELETE FROM failing; INSERT INTO failing VALUES ('23514')" # and nothing else is
+    psql -qAtX "$database" -c "SELECT setval('tries', 1, false)" >/dev/null
+    tag bad
+    cp st was
+    tick
+    assert_status 2
+    assert_equal "$(sql "SELECT last_value FROM tries")" 1
+    cmp st was
+}
+
+@test "SQLite: what others write between two slices is seen: an id that is taken, a name, the same stream" {
+    use sqlite empty
+    ml-schema create -q "$url"
+    sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace) VALUES (0, 'Default', 'active', 'default')"
+    cp "$n.db" made.db
+    mlruns-dump -q "$ROOT/tests/data/mlruns" >tick.mlr
+    took_id() {
+        sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace) VALUES ($EXP, 'taken', 'active', 'default')"
+    }
+    took_name() {
+        sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace) VALUES (5, 'churn prediction', 'active', 'default')"
+    }
+    same_stream() { ml-load -q --sync "$url" <tick.mlr; }
+    while read -r at what experiments id; do
+        cp made.db "$n.db"
+        held "$at" ml-load --sync "$url"
+        $what
+        go_on
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) FROM experiments")" "$experiments"
+        assert_equal "$(sql "SELECT e.name FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id WHERE r.run_uuid = '$RUN'")" \
+            "churn prediction"
+        assert_equal "$(sql "SELECT count(DISTINCT experiment_id) FROM (SELECT experiment_id FROM runs WHERE run_uuid = '$RUN' UNION ALL SELECT experiment_id FROM
+            trace_info UNION ALL SELECT experiment_id FROM datasets UNION ALL SELECT experiment_id FROM logged_models)")" 1
+        [ "$id" = - ] || assert_equal "$(sql "SELECT experiment_id FROM experiments WHERE name = 'churn prediction'")" "$id"
+        assert_equal "$(sql "SELECT count(*) FROM runs")" 4
+        assert_equal "$(sql "PRAGMA foreign_key_check; PRAGMA integrity_check")" ok
+        ml-verify -q --subset --data-only "$url" <tick.mlr
+        sync <tick.mlr
+        assert_contains "$stderr" "nothing is to be written"
+    done <<END
+1 took_id 4 $((EXP + 1))
+1 took_name 3 5
+1 same_stream 3 $EXP
+2 same_stream 3 $EXP
+7 same_stream 3 $EXP
+END
+}
