@@ -49,6 +49,14 @@ static bool drop_underscores(const char *s, size_t len, char out[NUMBER_MAX_LEN 
     return true;
 }
 
+static size_t count_digits(const char *s)
+{
+    size_t n = 0;
+    while (s[n] >= '0' && s[n] <= '9')
+        n++;
+    return n;
+}
+
 enum number python_int(const char *s, size_t len, int64_t *out)
 {
     char text[NUMBER_MAX_LEN + 1];
@@ -75,7 +83,7 @@ enum number python_int(const char *s, size_t len, int64_t *out)
     negative = *p == '-';
     if (*p == '-' || *p == '+')
         p++;
-    if (*p == '\0' || p[strspn(p, "0123456789")] != '\0')
+    if (*p == '\0' || p[count_digits(p)] != '\0')
         return NUMBER_BAD;
     for (; *p; p++) /* negative, as the range is larger by one */
         if (__builtin_mul_overflow(n, (int64_t)10, &n) || __builtin_sub_overflow(n, (int64_t)(*p - '0'), &n))
@@ -86,8 +94,31 @@ enum number python_int(const char *s, size_t len, int64_t *out)
     return NUMBER_GOOD;
 }
 
-/* Decimal numbers of at most 15 digits and small powers of ten are exact in one operation; most others need
- * strtod. */
+/* mantissa / 10^fraction, correctly rounded, by whole numbers of 128 bits; mantissa > 0, fraction <= 27: 5^27 <
+ * 2^64. What repr() prints mostly has 16 or 17 digits, for which strtod() takes several times as long. */
+static double quotient(uint64_t mantissa, int fraction)
+{
+    __extension__ typedef unsigned __int128 uint128;
+    uint64_t divisor = 1, scale;
+    for (int i = 0; i < fraction; i++)
+        divisor *= 5;
+    int up = __builtin_clzll(mantissa), down = __builtin_clzll(divisor);
+    divisor <<= down;
+    uint128 dividend = (uint128)(mantissa << up) << 63; /* so the quotient has 63 or 64 bits */
+    uint64_t q = (uint64_t)(dividend / divisor);
+    bool inexact = (uint128)q * divisor != dividend;
+    int drop = 11 - __builtin_clzll(q);
+    uint64_t rest = q & ((UINT64_C(1) << drop) - 1), half = UINT64_C(1) << (drop - 1);
+    q >>= drop;
+    if (rest > half || (rest == half && (inexact || (q & 1))))
+        q++;
+    scale = (uint64_t)(1023 + down - up - 63 - fraction + drop) << 52; /* a power of two: exact */
+    double value;
+    memcpy(&value, &scale, sizeof value);
+    return (double)q * value;
+}
+
+/* Decimal numbers of at most 19 digits without an exponent; others need strtod. */
 static bool quick_float(const char *s, size_t len, double *out)
 {
     static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
@@ -95,21 +126,26 @@ static bool quick_float(const char *s, size_t len, double *out)
     const char *end = s + len;
     bool negative = len && *s == '-';
     uint64_t mantissa = 0;
-    int digits = 0, fraction = 0;
+    int digits = 0, fraction = 0; /* digits: without leading zeros */
 
     if (negative)
         s++;
-    for (; s < end && *s >= '0' && *s <= '9'; s++, digits++)
+    const char *first = s;
+    for (; s < end && *s >= '0' && *s <= '9' && digits<19; s++, digits += mantissa> 0)
         mantissa = mantissa * 10 + (uint64_t)(*s - '0');
-    if (digits == 0 || digits > 15)
+    if (s == first)
         return false;
-    if (s < end && *s == '.') {
-        for (s++; s < end && *s >= '0' && *s <= '9' && digits < 19; s++, digits++, fraction++)
+    if (s < end && *s == '.')
+        for (s++; s < end && *s >= '0' && *s <= '9' && digits<19; s++, fraction++, digits += mantissa> 0)
             mantissa = mantissa * 10 + (uint64_t)(*s - '0');
-    }
-    if (s != end || mantissa > (UINT64_C(1) << 53) || fraction > 22)
+    if (s != end)
         return false;
-    *out = (double)mantissa / powers[fraction];
+    if (mantissa <= UINT64_C(1) << 53 && fraction <= 22)
+        *out = (double)mantissa / powers[fraction]; /* both are exact */
+    else if (mantissa > 0 && fraction <= 27)
+        *out = quotient(mantissa, fraction);
+    else
+        return false;
     if (negative)
         *out = -*out;
     return true;
@@ -118,11 +154,11 @@ static bool quick_float(const char *s, size_t len, double *out)
 /* Digits, one dot, an exponent: the syntax of float() except inf and nan. */
 static bool is_decimal(const char *p)
 {
-    size_t whole = strspn(p, "0123456789"), fraction = 0;
+    size_t whole = count_digits(p), fraction = 0;
 
     p += whole;
     if (*p == '.') {
-        fraction = strspn(++p, "0123456789");
+        fraction = count_digits(++p);
         p += fraction;
     }
     if (whole + fraction == 0)
@@ -133,7 +169,7 @@ static bool is_decimal(const char *p)
             p++;
         if (!isdigit((unsigned char)*p))
             return false;
-        p += strspn(p, "0123456789");
+        p += count_digits(p);
     }
     return *p == '\0';
 }

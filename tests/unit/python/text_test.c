@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "formats/python/number.h"
 #include "formats/python/text.h"
 
 static void test_numbers(void)
@@ -122,9 +123,43 @@ static void test_json(void)
     pyjson_free(&d);
 }
 
+/* Numbers of 16 to 19 digits have a way of their own, which must round as strtod() does: all of these lengths and places of the
+ * point, and what lies halfway between two floats. */
+static void test_rounding(void)
+{
+    static const char *const halves[] = {
+        "9007199254740993",    "9007199254740995",    "-9007199254740993.0",  "9007199254740993.001",
+        "4503599627370496.5",  "4503599627370497.5",  "4503599627370497.501", "18014398509481986",
+        "9223372036854774272", "9223372036854774784", "9223372036854775295",  "9999999999999999999"};
+    uint64_t random = 88172645463325252u;
+    size_t wrong = 0;
+    for (size_t i = 0; i < 200000 + ARRAY_LENGTH(halves); i++) {
+        char text[64];
+        if (i < ARRAY_LENGTH(halves)) {
+            snprintf(text, sizeof text, "%s", halves[i]);
+        } else {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            char digits[32];
+            snprintf(digits, sizeof digits, "%019llu", (unsigned long long)(random % 10000000000000000000u));
+            int used = 1 + (int)(i % 19), zeros = (int)(i / 19 % 9), point = (int)(i / 7 % (size_t)used);
+            snprintf(text, sizeof text, "%s%.*s.%.*s%.*s", i % 2 ? "-" : "", point ? point : 1,
+                     point ? digits : "0", zeros, point ? "" : "00000000", used - point, digits + point);
+        }
+        double ours, wanted = strtod(text, NULL);
+        if (python_float(text, strlen(text), &ours) != NUMBER_GOOD || ours != wanted) {
+            if (wrong++ == 0)
+                fprintf(stderr, "%s: %.17g, not %.17g\n", text, ours, wanted);
+        }
+    }
+    ok(wrong == 0, "numbers of up to 19 digits are rounded as strtod() rounds them");
+}
+
 int main(void)
 {
     test_numbers();
+    test_rounding();
     test_lower();
     test_json();
     return done_testing();
