@@ -31,7 +31,7 @@ static const struct opt common_options[] = {
     {OPT_FLAG, 'V', "version", NULL, "print the version and exit", OPT_AT(struct common, version)},
     {OPT_FLAG, 'q', "quiet", NULL, "print errors and warnings only", OPT_AT(struct common, quiet)},
     {OPT_FLAG, 'v', "verbose", NULL, "print more details", OPT_AT(struct common, verbose)},
-    {OPT_STRING, 0, "progress", "WHEN", "show a progress line: auto (on a terminal), always, never",
+    {OPT_STRING, 0, "progress", "auto|always|never", "show a progress line (default: auto, on a terminal)",
      OPT_AT(struct common, progress)},
     {.type = OPT_END},
 };
@@ -93,6 +93,23 @@ static void print_help(const struct opt_spec *spec)
         print_option(stdout, nth_option(spec, i));
     if (spec->epilog)
         printf("\n%s\n", spec->epilog);
+}
+
+/* What completions are generated from (tools/dist/completions): the synopsis and the options, tab-separated. */
+static void print_table(const struct opt_spec *spec)
+{
+    static const char *const takes[] = {
+        [OPT_FLAG] = "flag",     [OPT_STRING] = "required", [OPT_LIST] = "repeated",
+        [OPT_SIZE] = "required", [OPT_OPTARG] = "optional",
+    };
+    print_lines(stdout, spec->synopsis, "synopsis\t", "synopsis\t");
+    for (size_t i = 0; i < count_options(spec); i++) {
+        const struct opt *o = nth_option(spec, i);
+        printf("option\t%s\t%.1s\t%s\t%s\t", o->name, &o->short_name, takes[o->type], o->arg ? o->arg : "");
+        for (const char *p = o->help; *p; p++)
+            putchar(*p == '\n' ? ' ' : *p);
+        putchar('\n');
+    }
 }
 
 /* into: the struct that o is a member of. */
@@ -160,6 +177,11 @@ int opt_parse(const struct opt_spec *spec, int argc, char **argv, void *options)
     char shorts[2 * MAX_OPTIONS + 2];
     size_t n = count_options(spec), n_own = n - (ARRAY_LENGTH(common_options) - 1), s = 0;
     memset(longs, 0, sizeof longs);
+    if (argc == 2 && strcmp(argv[1], "--print-options") == 0) {
+        print_table(spec);
+        io_close_stdout();
+        exit(EXIT_DONE);
+    }
     if (n > MAX_OPTIONS)
         die(NULL, "too many options in the table");
     shorts[s++] = ':';

@@ -1,6 +1,7 @@
 /* Options: one table drives the parser and the help. In addition to its own options every program has
  * -h/--help, -V/--version, -q/--quiet, -v/--verbose and --progress=auto|always|never. Parsing is that of
- * getopt_long: `--` ends the options, `-` is an operand. */
+ * getopt_long: `--` ends the options, `-` is an operand. A lone --print-options, which the help does not show,
+ * prints the table for the generator of shell completions. */
 #ifndef COMMON_OPT_H
 #define COMMON_OPT_H
 
@@ -26,7 +27,9 @@ struct opt {
     enum opt_type type;
     char short_name;  /* 0: none */
     const char *name; /* without the dashes */
-    const char *arg;  /* argument's name in the help, NULL for a flag */
+    const char
+        *arg; /* argument's name in the help, NULL for a flag; choices as one|two, which are completed as
+                         names like FILE, DIR, URL, KIND, X.Y[.Z] are (tools/dist/completions) */
     const char *help; /* one or more lines, split by \n */
     size_t at;        /* of the value in the struct of options that opt_parse() fills: OPT_AT */
 };

@@ -280,3 +280,18 @@ EOT
     run_split sh -c 'mldb-dump sqlite:///a.db >/dev/full'
     assert_status 2
 }
+
+@test "--list: the experiments' ids, deleted ones among them, with --verbose their names" {
+    edit "UPDATE experiments SET lifecycle_stage = 'deleted', name = 'a' || char(10, 9) || 'b' WHERE experiment_id = (SELECT max(experiment_id) FROM experiments)"
+    run_split mldb-dump --list sqlite:///a.db
+    assert_status 0
+    assert_equal "$output" "$(sqlite3 a.db 'SELECT experiment_id FROM experiments ORDER BY 1')"
+    [ "$(wc -l <<<"$output")" -ge 3 ]
+    last=$(tail -n 1 <<<"$output")
+    run_split mldb-dump --list -v sqlite:///a.db
+    assert_equal "$(head -n 1 <<<"$output")" $'0\tDefault'
+    assert_equal "$(tail -n 1 <<<"$output")" "$last"$'\ta\\x0a\\x09b'
+    run_split mldb-dump --list --workspace default sqlite:///a.db
+    assert_status 2
+    assert_contains "$stderr" "--list"
+}

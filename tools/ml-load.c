@@ -37,11 +37,11 @@ static const struct opt table[] = {
      "bring what is new or changed into a database that may be in use, by\n"
      "the rules of the manual; the options below need it",
      OPT_AT(struct load_tool_options, sync)},
-    {OPT_STRING, 0, "prefer", "SIDE",
+    {OPT_STRING, 0, "prefer", "source|target",
      "where source and target differ and nothing tells which is newer: the\n"
      "value of the source (default) or of the target",
      OPT_AT(struct load_tool_options, prefer)},
-    {OPT_STRING, 0, "on-conflict", "POLICY",
+    {OPT_STRING, 0, "on-conflict", "fail|rename|renumber|skip",
      "fail (default): nothing is written; skip what is in conflict; rename\n"
      "experiments or renumber model versions whose names or numbers are taken",
      OPT_AT(struct load_tool_options, on_conflict)},

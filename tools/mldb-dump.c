@@ -13,6 +13,7 @@
 #include "formats/database/db.h"
 #include "formats/database/interrupt.h"
 #include "formats/database/dump.h"
+#include "formats/database/experiment_list.h"
 #include "formats/schema/schema.h"
 #include "formats/stream/wire.h"
 #include "formats/database/tick.h"
@@ -23,7 +24,7 @@ struct options {
     struct others others; /* of an unknown revision */
     struct buf warning;
     struct opt_list experiments, workspaces;
-    bool registry, with_secrets, skip_malformed, no_warnings;
+    bool registry, list, with_secrets, skip_malformed, no_warnings;
     const char *tmpdir, *since, *next_state;
 };
 
@@ -34,6 +35,9 @@ static const struct opt table[] = {
      OPT_AT(struct options, registry)},
     {OPT_LIST, 0, "workspace", "NAME", "only what is in this workspace (may be repeated)",
      OPT_AT(struct options, workspaces)},
+    {OPT_FLAG, 0, "list", NULL,
+     "print the experiments' ids, deleted ones among them, with --verbose\nalso their names, and end",
+     OPT_AT(struct options, list)},
     {OPT_FLAG, 0, "with-secrets", NULL, "include secrets and webhooks' passwords, as stored",
      OPT_AT(struct options, with_secrets)},
     {OPT_FLAG, 0, "skip-malformed", NULL,
@@ -83,6 +87,14 @@ static struct db *open_database(char **operands, struct options *o, struct db_ur
     return db;
 }
 
+static void print_list(char **operands, struct options *o, struct db_url *u)
+{
+    struct err e;
+    if (!experiment_list_write(open_database(operands, o, u), err_level() > 0, stdout, &e))
+        err_die(&e);
+    io_close_stdout();
+}
+
 static void print_notes(const struct dbdump_result *r)
 {
     if (r->foreign.len)
@@ -99,10 +111,12 @@ static void print_notes(const struct dbdump_result *r)
 
 static void check_options(const struct options *o)
 {
-    if (isatty(STDOUT_FILENO))
+    if (!o->list && isatty(STDOUT_FILENO))
         opt_usage_error(&spec, "standard output: record stream not written to a terminal");
     if (o->since && !o->next_state)
         opt_usage_error(&spec, "--since goes with --next-state");
+    if (o->list && (o->next_state || o->experiments.len || o->workspaces.len))
+        opt_usage_error(&spec, "--list does not go with --next-state, --experiment and --workspace");
     if (o->since && strcmp(o->since, o->next_state) == 0)
         opt_usage_error(&spec, "--since and --next-state must be two files");
 }
@@ -248,7 +262,11 @@ int main(int argc, char **argv)
         tick_open(&tick, o.since, o.next_state);
         o.skip_malformed = true; /* stops no tick */
     }
-    uint64_t problems = dump(argv + first, &o, &u, o.next_state ? &tick : NULL, &changes);
+    uint64_t problems = 0;
+    if (o.list)
+        print_list(argv + first, &o, &u);
+    else
+        problems = dump(argv + first, &o, &u, o.next_state ? &tick : NULL, &changes);
     dbtick_free(changes);
     tick_close(&tick);
     others_free(&o.others);
