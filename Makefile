@@ -5,7 +5,7 @@
 #   make check         every test; make check-deep: the full counts; make bench; make fuzz; make lint
 #   make install       PREFIX=/usr/local DESTDIR=
 
-VERSION  = 1.0.0
+VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' tools/dist/changelog)
 BUILD    = build
 PREFIX   = /usr/local
 CC       = cc
@@ -35,7 +35,7 @@ BIN      = $(BUILD)/bin
 UNITS    = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/*_test.c))
 FUZZERS  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
-.PHONY: all check check-deep bench fuzz lint install dist migrate deps clean units FORCE
+.PHONY: all completions check check-deep bench fuzz lint install dist migrate deps clean units FORCE
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS:%=$(BIN)/%)
@@ -132,17 +132,28 @@ lint: $(BUILD)/gen/migrations.c
 	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
 	    -D_GNU_SOURCE -DSQLITE_VERSION_NUMBER=3040000 -I. common formats migrations tools
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
-	    $(DESTDIR)$(PREFIX)/share/man/man7
+# What bash, zsh and fish complete, from the programs' option tables.
+completions: all
+	tools/dist/completions/generate $(BIN) $(BUILD)/completions
+
+SHARE = $(DESTDIR)$(PREFIX)/share
+install: all completions
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man7 \
+	    $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	cp -P $(BUILD)/completions/bash/* $(SHARE)/bash-completion/completions
+	cp -P $(BUILD)/completions/zsh/* $(SHARE)/zsh/site-functions
+	cp -P $(BUILD)/completions/fish/* $(SHARE)/fish/vendor_completions.d
 	install -m 755 $(LINKED) $(DESTDIR)$(PREFIX)/bin
 	for p in $(filter-out $(LINKED:$(BIN)/%=%),$(PROGRAMS)); do ln -sf mlruns-tools $(DESTDIR)$(PREFIX)/bin/$$p; done
-	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 644 man/*.1 $(SHARE)/man/man1
+	install -m 644 man/*.5 $(SHARE)/man/man5
+	install -m 644 man/*.7 $(SHARE)/man/man7
+
+include tools/dist/release.mk
 
 dist:
-	git archive --prefix=mlruns-tools-$(VERSION)/ -o $(BUILD)/mlruns-tools-$(VERSION).tar.gz HEAD
+	@mkdir -p $(BUILD)/dist
+	git archive --prefix=mlruns-tools-$(VERSION)/ -o $(BUILD)/dist/mlruns-tools-$(VERSION).tar.gz HEAD
 
 clean:
 	rm -rf $(BUILD)

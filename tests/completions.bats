@@ -111,10 +111,11 @@ offers_not() { # LINE WORD
     mapfile -t ids < <(cut -f1 <<<"$names")
     [ ${#ids[@]} -ge 3 ]
     id=${ids[1]} name=$(sed -n 2p <<<"$names" | cut -f2)
-    ask 'mlruns-dump --experiment ' 'mldb-dump sqlite:///m.db --experiment ' \
+    ask 'mlruns-dump --experiment ' 'mldb-dump sqlite:///m.db --experiment ' 'mlruns-tools dbdump sqlite:///m.db --experiment ' \
         "mldb-dump sqlite:///m.db --experiment ${name:0:5}" 'mldb-dump sqlite:///none.db --experiment '
     offers 'mlruns-dump --experiment ' "${ids[@]}"
     offers 'mldb-dump sqlite:///m.db --experiment ' "${ids[@]}"
+    offers 'mlruns-tools dbdump sqlite:///m.db --experiment ' "${ids[@]}"
     # bash: by the beginning of a name, too
     assert_equal "$(offered bash "mldb-dump sqlite:///m.db --experiment ${name:0:5}" | sort)" "$(grep -P "\t${name:0:5}" <<<"$names" | cut -f1 | sort)"
     for shell in bash fish zsh; do
