@@ -4,6 +4,7 @@
  *   OPEN_LOG   a file that gets the name of each regular file that is opened for reading
  *   STAT_LOG   a file that gets the name of each that is looked at by name
  *   EMPTIES    a file's name: it is emptied just before it is opened, as MLflow does when it writes it again
+ *   MOVE_AT    a file's or directory's name: before it is opened for the first time, MOVE_FROM is renamed to MOVE_TO
  *   COARSE     when set, a file's ctime is its mtime, as if its clock had not gone on
  *   STOP_AT    text: the program is killed before the first rename whose new name holds it, or, with
  *              STOP_AFTER set, after it
@@ -50,6 +51,9 @@ int openat(int dir, const char *path, int flags, ...)
     const char *empties = getenv("EMPTIES");
     if (empties && strcmp(path, empties) == 0)
         syscall(SYS_close, (int)syscall(SYS_openat, dir, path, O_WRONLY | O_TRUNC, 0));
+    const char *move = getenv("MOVE_AT");
+    if (move && strcmp(path, move) == 0)
+        syscall(SYS_renameat, AT_FDCWD, getenv("MOVE_FROM"), AT_FDCWD, getenv("MOVE_TO"));
     int fd = (int)syscall(SYS_openat, dir, path, flags, mode);
     struct stat st;
     if (fd >= 0 && !(flags & O_DIRECTORY) && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))

@@ -2,6 +2,11 @@
 # ml-sync: ticks of growing sources into one database, and what becomes of them when something goes wrong.
 
 load helpers
+load tick_helpers
+
+setup_file() {
+    build_later
+}
 
 setup() {
     work
@@ -75,6 +80,30 @@ true"
     assert_equal "$(echo "$output" | jq .result.kinds.run.added)" "$(sqlite3 t.db 'SELECT count(*) FROM runs')"
     sync_tree --json --verify
     assert_equal "$(echo "$output" | jq -c '[.full, .changed, .verified, .summary]')" '[false,false,true,"nothing changed"]'
+}
+
+@test "a dataset that is made while the store is read: its inputs wait for it, in a first tick and in a later one" {
+    dataset=$(echo "$PWD"/mlruns/*/datasets/*)
+    inputs=$(dirname "$(dirname "$(grep -rl "source_type: DATASET" mlruns | head -1)")")
+    mv "$dataset" aside
+    for ticks in 1 2; do
+        if [ $ticks -eq 2 ]; then
+            mv "$dataset" aside
+            mv "$inputs" inputs
+            run_split ml-sync --source mlruns --target sqlite:///2.db # leaves out another run's input, which is tried again
+            mv inputs "$inputs"
+        fi
+        MOVE_AT=inputs MOVE_FROM=$PWD/aside MOVE_TO=$dataset LD_PRELOAD=$BATS_FILE_TMPDIR/later.so \
+            ASAN_OPTIONS=verify_asan_link_order=0 run_split ml-sync --jobs 1 --source mlruns --target sqlite:///$ticks.db
+        assert_status 0
+        assert_contains "$output" "held back"
+        assert_equal "$(sqlite3 $ticks.db "SELECT count(*) FROM inputs WHERE source_type = 'DATASET'")" 0
+        run_split ml-sync --source mlruns --target sqlite:///$ticks.db
+        assert_status 0
+        assert_same $ticks.db
+        run_split ml-sync --source mlruns --target sqlite:///$ticks.db
+        assert_contains "$output" "nothing changed"
+    done
 }
 
 @test "several sources and found ones: a state for each, and one target for all" {

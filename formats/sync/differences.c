@@ -340,6 +340,21 @@ static bool hold_aliases(struct sync *x, struct err *e)
     return ok;
 }
 
+/* An input waits for its dataset: a run is read after the datasets of its experiment, and both may have been
+ * written between. */
+static bool hold_inputs(struct sync *x, struct err *e)
+{
+    return !(x->delta || x->state_id[0]) ||
+           sync_exec(
+               x, e,
+               "UPDATE @@s_inputs AS s SET sync_out = %d WHERE s.sync_out IS NULL AND s.source_type = "
+               "'DATASET' AND NOT EXISTS (SELECT 1 FROM datasets d WHERE d.dataset_uuid = s.source_id)%s",
+               (int)SYNC_OUT_HELD,
+               sync_table_named(x, "datasets")
+                   ? " AND NOT EXISTS (SELECT 1 FROM @@s_datasets d WHERE d.dataset_uuid = s.source_id)"
+                   : "");
+}
+
 /* What a delta takes for known and the target does not have was purged there, and stays away with all that
  * belongs to it; so do assessments that went with a run that was deleted. */
 static bool find_purged(struct sync *x, const struct sync_table *t, struct err *e)
@@ -356,16 +371,6 @@ static bool find_purged(struct sync *x, const struct sync_table *t, struct err *
                    x, e,
                    "DELETE FROM @@d_%s WHERE sync_id IN (SELECT sync_id FROM @@s_%s WHERE sync_out = %d)",
                    t->t->name, t->t->name, (int)SYNC_OUT_PURGED);
-    if (t->kind == KIND_input)
-        return sync_exec(
-            x, e,
-            "UPDATE @@s_inputs AS s SET sync_out = %d WHERE s.sync_out IS NULL AND s.source_type = 'DATASET' "
-            "AND "
-            "NOT EXISTS (SELECT 1 FROM datasets d WHERE d.dataset_uuid = s.source_id)%s",
-            (int)SYNC_OUT_PURGED,
-            sync_table_named(x, "datasets")
-                ? " AND NOT EXISTS (SELECT 1 FROM @@s_datasets d WHERE d.dataset_uuid = s.source_id)"
-                : "");
     return t->kind != KIND_assessment ||
            sync_exec(
                x, e,
@@ -387,6 +392,8 @@ static bool compare_table(struct sync *x, struct sync_table *t, struct err *e)
     bool ok = sync_exec(x, e, "DELETE FROM @@d_%s", t->t->name);
     if (ok && strcmp(t->t->name, "registered_model_aliases") == 0)
         ok = hold_aliases(x, e);
+    if (ok && t->kind == KIND_input)
+        ok = hold_inputs(x, e);
     for (int64_t first = 1; ok && first <= (int64_t)t->n; first += step)
         ok =
             err_interrupted() ? err_set_interrupted(e) : sync_compare_range(x, t, first, first + step - 1, e);

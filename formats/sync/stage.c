@@ -219,13 +219,15 @@ static bool stage_end(struct load_sink *k, uint64_t *collapsed, struct err *e)
     return true;
 }
 
-/* What a delta refers to may be in the target; of what has other ids there identity.c finds out. */
+/* What a delta refers to may be in the target; of what has other ids there identity.c finds out. A dataset may
+ * have been made while the store was read: what a tick lacks of it the next one has (differences.c). */
 static int stage_find(struct load_sink *k, enum load_ref ref, const struct value *v, int n, struct err *e)
 {
     struct sync *x = sync_of(k);
     bool same_ids = ref == REF_RUN || ref == REF_TRACE || ref == REF_MODEL || ref == REF_REGISTERED;
     int found = sync_table_named(x, load_refs[ref].table) ? load_sink_find(k, ref, v, n, e) : 0;
-    if (found != 0 || !x->delta)
+    bool may_come = ref == REF_DATASET && x->state_id[0];
+    if (found != 0 || !(x->delta || may_come))
         return found;
     if (!same_ids)
         return 1;
