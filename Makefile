@@ -4,6 +4,7 @@
 #   make migrate       MLRUNS=dir DB=file: install what is missing, build, migrate, verify
 #   make check         every test; make check-deep: the full counts; make bench; make fuzz; make lint
 #   make install       PREFIX=/usr/local DESTDIR=
+#   make wheel static  packages in build/dist/ (tools/dist/README.md); make check-packages: build and test all of them
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' tools/dist/changelog)
 BUILD    = build
@@ -150,6 +151,8 @@ install: all completions
 	install -m 644 man/*.7 $(SHARE)/man/man7
 
 include tools/dist/release.mk
+
+include tools/dist/dist.mk
 
 dist:
 	@mkdir -p $(BUILD)/dist

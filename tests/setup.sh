@@ -19,6 +19,8 @@ usage: tests/setup.sh apt [build]     install the missing Debian packages (build
        tests/setup.sh versions        list the MLflow versions that the tests use
        tests/setup.sh venv VERSION    make the virtual environment of that MLflow, print its python
        tests/setup.sh wheel VERSION   unpack the wheel of that MLflow without what it depends on, print its directory
+       tests/setup.sh packaging       make what tests the packages (make check-packages), print its directory: bin/ with pip's
+                                      checkers and uv, and an emulator of aarch64 with its C library
        tests/setup.sh all             packages and every virtual environment
 
 Environments and wheels are kept in $MLRUNS_TOOLS_CACHE (default: ~/.cache/mlruns-tools).
@@ -149,6 +151,33 @@ setup_pip() {
 	printf '%s\n' "$cache/venvs/pip/bin/python"
 }
 
+# The emulator is unpacked, not installed: it would have the system run every foreign program by itself.
+setup_packaging() {
+	hash=$(sha256sum <"$here/packages-requirements.txt" | cut -c1-12)
+	tools=$cache/packaging-$hash
+	if [ ! -e "$tools/.ready" ]; then
+		mkdir -p "$cache"
+		(
+			flock 9
+			[ ! -e "$tools/.ready" ] || exit 0
+			say "making what tests the packages in $tools"
+			rm -rf -- "$tools"
+			python=$(find_python)
+			"$python" -m venv "$tools" || die "$python -m venv failed (Debian: apt-get install python3-venv)"
+			quietly "$tools/bin/python" -m pip install --disable-pip-version-check --no-compile --no-deps \
+				-r "$here/packages-requirements.txt" || die "pip could not install tests/packages-requirements.txt"
+			mkdir "$tools/debs"
+			# shellcheck disable=SC2015 # either fails
+			(cd "$tools/debs" && quietly apt-get -q download qemu-user-static libc6-arm64-cross) &&
+				for deb in "$tools"/debs/*.deb; do dpkg -x "$deb" "$tools/aarch64"; done ||
+				say "without an emulator of aarch64"
+			rm -rf "$tools/debs"
+			: >"$tools/.ready"
+		) 9>"$cache/.packaging.lock"
+	fi
+	printf '%s\n' "$tools"
+}
+
 # Two at a time: the network and the disk take turns.
 setup_all() {
 	setup_apt
@@ -162,6 +191,7 @@ case $#:${1-} in
 1:versions) versions ;;
 2:venv) setup_venv "$2" ;;
 2:wheel) setup_wheel "$2" ;;
+1:packaging) setup_packaging ;;
 1:all) setup_all ;;
 *)
 	usage >&2

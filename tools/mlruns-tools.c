@@ -118,18 +118,18 @@ static int print_version(void)
 /* -- help */
 
 /* Returns the path of a page's file, malloc'ed, if there is one. */
-static char *page_file(const char *folder, size_t len, bool by_section, const char *page, char section)
+static char *page_file(const char *directory, size_t len, bool by_section, const char *page, char section)
 {
     char *path = by_section
-                     ? xasprintf("%.*s/../share/man/man%c/%s.%c", (int)len, folder, section, page, section)
-                     : xasprintf("%.*s/../../man/%s.%c", (int)len, folder, page, section);
+                     ? xasprintf("%.*s/../share/man/man%c/%s.%c", (int)len, directory, section, page, section)
+                     : xasprintf("%.*s/../../man/%s.%c", (int)len, directory, page, section);
     if (access(path, R_OK) == 0)
         return path;
     free(path);
     return NULL;
 }
 
-/* The page of this very version: in share/man beside the program's folder, or in the tree that it was built in. NULL:
+/* The page of this very version: in share/man beside the program's directory, or in the tree that it was built in. NULL:
  * neither has it. */
 static char *find_page(const char *page)
 {

@@ -288,7 +288,27 @@ def bench_since(args, cwd):
     ratio("wall, to the full dump and load", tick.wall / full.wall, "at most 0.1")
 
 
-PARTS = ["dump", "since", "load", "verify", "pipeline", "transform", "postgresql", "schema"]
+def bench_packages(args, cwd):
+    """CPU seconds of this build beside those of the packages that are built (make wheel static), the builds in turn."""
+    machine = os.uname().machine
+    builds = [("this build", BUILD)] + [
+        (name, os.path.join(BUILD, "dist", f"{machine}-linux-{libc}")) for name, libc in (("wheel", "gnu.2.17"), ("static", "musl"))
+    ]
+    builds = [(name, at) for name, at in builds if os.path.exists(os.path.join(at, "bin/mlruns-tools"))]
+    print("packages: CPU seconds of " + ", ".join(name for name, _ in builds) + ("" if len(builds) == 3 else "; make wheel static builds all"))
+    run("mlruns-dump -q mlruns > all.mlr && rm -f packages.db && ml-load -q sqlite:///packages.db < all.mlr", cwd)
+    for command, words in (("dump", "mlruns > /dev/null"), ("load", "sqlite:///other.db < all.mlr"), ("verify", "sqlite:///packages.db < all.mlr")):
+        cpu = [[] for _ in builds]
+        for _ in range(args.repeat):
+            for times, (_, at) in zip(cpu, builds):
+                remove(cwd, "other.db")
+                times.append(run(f"{shlex.quote(os.path.join(at, 'bin/mlruns-tools'))} {command} -q {words}", cwd).cpu)
+        medians = [statistics.median(times) for times in cpu]
+        print(f"  {command:<12}" + "".join(f"{m:8.2f} s {m / medians[0]:5.2f}" for m in medians), flush=True)
+    print("  static, to the wheel: target at most 1.2", flush=True)
+
+
+PARTS = ["dump", "since", "load", "verify", "pipeline", "transform", "postgresql", "packages", "schema"]
 
 
 def main():
