@@ -138,11 +138,12 @@ completions: all
 	tools/dist/completions/generate $(BIN) $(BUILD)/completions
 
 SHARE = $(DESTDIR)$(PREFIX)/share
+ZSH_FUNCTIONS = $(PREFIX)/share/zsh/site-functions
 install: all completions
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man7 \
-	    $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	    $(SHARE)/bash-completion/completions $(DESTDIR)$(ZSH_FUNCTIONS) $(SHARE)/fish/vendor_completions.d
 	cp -P $(BUILD)/completions/bash/* $(SHARE)/bash-completion/completions
-	cp -P $(BUILD)/completions/zsh/* $(SHARE)/zsh/site-functions
+	cp -P $(BUILD)/completions/zsh/* $(DESTDIR)$(ZSH_FUNCTIONS)
 	cp -P $(BUILD)/completions/fish/* $(SHARE)/fish/vendor_completions.d
 	install -m 755 $(LINKED) $(DESTDIR)$(PREFIX)/bin
 	for p in $(filter-out $(LINKED:$(BIN)/%=%),$(PROGRAMS)); do ln -sf mlruns-tools $(DESTDIR)$(PREFIX)/bin/$$p; done
