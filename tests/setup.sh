@@ -9,13 +9,16 @@ cache=${MLRUNS_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlruns-tools}
 
 build_packages='gcc libc6-dev make pkg-config libsqlite3-dev libpq-dev libmsgpack-dev libyaml-dev libjansson-dev libxxhash-dev libmd-dev libzstd-dev'
 test_packages='bats jq sqlite3 zstd python3 python3-venv postgresql postgresql-client curl parallel iproute2 openssh-client time groff-base util-linux zsh fish'
+# What make check-packages builds and tests with.
+dist_packages='perl xz-utils bzip2 debhelper dpkg-dev lintian debootstrap buildah'
 # For shards on several hosts. It would start a server of its own wherever something starts services, so only elsewhere (in a
 # container); without it that test is skipped.
 [ -d /run/systemd/system ] || test_packages="$test_packages openssh-server"
 
 usage() {
 	cat <<'EOF'
-usage: tests/setup.sh apt [build]     install the missing Debian packages (build: only those that make needs)
+usage: tests/setup.sh apt [build|dist] install the missing Debian packages (build: only those that make needs; dist: what
+                                      make check-packages needs, too)
        tests/setup.sh versions        list the MLflow versions that the tests use
        tests/setup.sh venv VERSION    make the virtual environment of that MLflow, print its python
        tests/setup.sh wheel VERSION   unpack the wheel of that MLflow without what it depends on, print its directory
@@ -58,6 +61,7 @@ setup_apt() {
 	case ${1-} in
 	build) ;;
 	'') wanted="$wanted $test_packages" ;;
+	dist) wanted="$wanted $test_packages $dist_packages" ;;
 	*) die "apt: unknown set of packages: $1" ;;
 	esac
 	command -v dpkg-query >/dev/null 2>&1 ||

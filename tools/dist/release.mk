@@ -1,5 +1,6 @@
 # What a release consists of besides wheels and the static build; included by the Makefile.
 #
+#   make deps-packages   installs what builds and tests all packages
 #   make deb             the Debian package of this machine's architecture
 #   make image           the container image, with buildah
 #   make sbom            build/dist/mlruns-tools-VERSION.cdx.json
@@ -11,7 +12,12 @@
 RELEASE_HOME = https://pypi.org/project/mlruns-tools
 RELEASE_URL  = $(RELEASE_HOME)/mlruns-tools-$(VERSION).tar.gz
 
-.PHONY: deb image sbom checksums release-files check-newest check-tag
+.PHONY: deps-packages deb image sbom checksums release-files check-newest check-tag
+
+# What builds and tests all packages.
+deps-packages: deps
+	@sh tests/setup.sh apt dist
+	@sh tests/setup.sh packaging >/dev/null
 
 deb:
 	@BUILD='$(BUILD)' sh tools/dist/deb.sh
