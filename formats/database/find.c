@@ -1,7 +1,6 @@
 /* Finds file stores and MLflow's SQLite files below a directory. */
 #include "formats/database/find.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "common/array.h"
 #include "common/buf.h"
 #include "formats/database/db.h"
+#include "formats/filestore/dir.h"
 #include "formats/filestore/store.h"
 
 struct place {
@@ -114,17 +114,6 @@ static void look_at_file(struct search *s, int dir, const char *name, const char
     free(url);
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int wanted(const struct dirent *entry)
-{
-    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-           strcmp(entry->d_name, ".git") != 0;
-}
-
 static void look_into(struct search *s, int dir, const char *path);
 
 /* A directory, or a link to one. */
@@ -171,21 +160,24 @@ static void look_at(struct search *s, int dir, const char *name, const char *pat
 
 static void look_into(struct search *s, int dir, const char *path)
 {
-    struct dirent **entries;
-    int n = scandirat(dir, ".", &entries, wanted, by_name);
-    if (n < 0) {
-        s->problem(s->arg, path, strerror(errno));
-        return;
-    }
-    for (int i = 0; i < n; i++) {
-        const char *name = entries[i]->d_name;
+    struct names names = {0};
+    char *chunk = xmalloc(CHUNK_SIZE);
+    int fd = dir_open(dir, "."), error = fd < 0 ? errno : dir_names_list(&names, fd, chunk);
+    free(chunk);
+    if (fd >= 0)
+        close(fd);
+    if (error)
+        s->problem(s->arg, path, dir_error(error));
+    for (size_t i = 0; !error && i < names.n; i++) {
+        const char *name = dir_names_at(&names, i);
         size_t len = strlen(path);
+        if (strcmp(name, ".git") == 0)
+            continue;
         char *below = xasprintf("%s%s%s", path, len && path[len - 1] == '/' ? "" : "/", name);
         look_at(s, dir, name, below);
         free(below);
-        free(entries[i]);
     }
-    free(entries);
+    dir_names_free(&names);
 }
 
 bool find_sources(const char *dir, find_source_fn *found, find_problem_fn *problem, void *arg, struct err *e)

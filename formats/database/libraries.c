@@ -29,7 +29,9 @@ void db_libraries(struct buf *libraries, struct buf *missing)
     int libpq = PQlibVersion();
     buf_addf(libraries, "SQLite %s, libpq %d.%d", sqlite3_libversion(), libpq / 10000, libpq % 10000);
 #ifdef MLRUNS_TOOLS_STATIC_LIBRARIES
-    buf_addf(libraries, ", OpenSSL %s", OpenSSL_version(OPENSSL_VERSION_STRING));
+    /* not OpenSSL_version(), with which come the paths of its build */
+    buf_addf(libraries, ", OpenSSL %u.%u.%u", OPENSSL_version_major(), OPENSSL_version_minor(),
+             OPENSSL_version_patch());
     add_missing(missing, "LDAP look-up of services");
 #endif
     if (is_disabled(defaults, "sslmode"))

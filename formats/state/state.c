@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -39,8 +38,13 @@ struct state {
 bool state_new_id(char id[33], struct err *e)
 {
     unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
-        return err_set(e, NULL, "no random numbers: %s", strerror(errno));
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC); /* glibc 2.17 and its kernels have no getrandom() */
+    ssize_t n = fd < 0 ? -1 : read(fd, bytes, sizeof bytes);
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (n != sizeof bytes)
+        return err_set(e, NULL, "no random numbers: /dev/urandom: %s", strerror(error));
     for (size_t i = 0; i < sizeof bytes; i++)
         snprintf(id + 2 * i, 3, "%02x", bytes[i]);
     return true;
