@@ -80,8 +80,8 @@ void err_note(const char *fmt, ...) PRINTF_LIKE(1, 2);                     /* un
 void err_verbose(const char *fmt, ...) PRINTF_LIKE(1, 2);                  /* only when verbose */
 
 /* The library's one exit: memory that cannot be had, be it in a file (spill.h). A return through all that
- * needs memory would cost more than it gives. e says so; the program ends as by die(). Called by buf.h and
- * spill.h alone. */
+ * needs memory would cost more than it gives. e says so; the program ends as by die(). Called by buf.h,
+ * spill.h and names.h alone. */
 _Noreturn void err_no_memory(const struct err *e);
 
 /* For the programs (tools/): the library returns its errors. These end the program after the clean-up

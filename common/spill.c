@@ -251,3 +251,13 @@ void spill_put_item(struct spill *s, const struct spill_array *a, uint64_t place
 {
     spill_put(s, item_at(a, place), item, a->size);
 }
+
+void spill_drop_items(struct spill *s, struct spill_array *a)
+{
+    uint64_t room = FIRST_PART; /* items, of all parts before */
+    for (int part = 0; a->n > 0 && (part == 0 || room < a->n); part++) {
+        spill_drop(s, a->parts[part], (size_t)room * a->size);
+        room += part == 0 ? 0 : room;
+    }
+    *a = (struct spill_array){.size = a->size};
+}

@@ -55,5 +55,7 @@ struct spill_array {
 uint64_t spill_append(struct spill *s, struct spill_array *a, const void *item);
 void spill_get_item(struct spill *s, const struct spill_array *a, uint64_t place, void *item);
 void spill_put_item(struct spill *s, const struct spill_array *a, uint64_t place, const void *item);
+/* Empties the array; its parts leave the disk. */
+void spill_drop_items(struct spill *s, struct spill_array *a);
 
 #endif

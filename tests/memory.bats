@@ -280,3 +280,105 @@ experiments() {
     cmp some.mlr runs.mlr
     bounded 0 ml-transform --validate <runs.mlr
 }
+
+# names_in FOLDER N LENGTH [FILE]: N names of that length, which are hard links of dangling links, or of empty files.
+names_in() {
+    python3 - "$@" <<'PY'
+import os, sys
+folder, n, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+os.makedirs(folder, exist_ok=True)
+for i in range(n):
+    name = f"{folder}/5{i * 7919 % n:0{length - 1}d}"
+    if i % 50000:
+        os.link(first, name, follow_symlinks=False)
+        continue
+    first = name
+    os.symlink("nowhere", first) if len(sys.argv) == 4 else open(first, "w").close()
+PY
+}
+
+@test "mlruns-dump: many experiments that can't be read" {
+    n=200000
+    [ -z "${DEEP-}" ] || n=1000000
+    mkdir -p mlruns/.trash tmp
+    names_in mlruns $n 12
+    bounded 0 mlruns-dump --list -q --tmpdir tmp mlruns >list
+    seq -f 5%011.0f 0 $((n - 1)) | cmp - list
+    status=0
+    bounded 0 mlruns-dump -q --skip-malformed --jobs 64 --tmpdir tmp mlruns >out.mlr 2>err || status=$?
+    assert_equal $status 1
+    sed -n 's|^mlruns-dump: warning: mlruns/\(5[0-9]*\): left out: a dangling link$|\1|p' err | cmp - list
+    assert_equal "$(ls -A tmp)" ""
+}
+
+@test "mlruns-dump: directories of many names, in 64 threads" {
+    n=8000
+    [ -z "${DEEP-}" ] || n=1000000
+    mkdir -p mlruns/0/traces
+    printf "artifact_location: /x/0\nexperiment_id: '0'\nlifecycle_stage: active\nname: Default\n" >mlruns/0/meta.yaml
+    names_in names $n 200 file # MLflow reads no such assessments
+    for i in $(seq 256); do
+        mkdir "mlruns/0/traces/t$i"
+        printf "trace_id: t$i\nrequest_time: '2024-01-31T12:00:00Z'\nstate: OK\n" >"mlruns/0/traces/t$i/trace_info.yaml"
+        ln -s ../../../../names "mlruns/0/traces/t$i/assessments"
+        [ -z "${DEEP-}" ] || [ "$i" -lt 64 ] || break
+    done
+    bounded 0 mlruns-dump -q --jobs 64 mlruns >many.mlr
+    bounded 0 mlruns-dump -q --jobs 1 mlruns >one.mlr
+    cmp many.mlr one.mlr
+    assert_equal "$(ml-transform --json <one.mlr | tail -1 | jq .counts.trace)" "$i"
+}
+
+@test "mlruns-dump: directories of many names, of each kind" {
+    n=3000
+    [ -z "${DEEP-}" ] || n=1000000
+    experiment="artifact_location: /x/0\nexperiment_id: '0'\nlifecycle_stage: active\nname: Default\n"
+    run="artifact_uri: /x/0/r\nexperiment_id: '0'\nlifecycle_stage: active\nrun_id: r\nrun_name: n\nstart_time: 1\nstatus: 3\nuser_id: u\n"
+    for folder in 0 0/traces 0/models 0/datasets 0/tags 0/r/params 0/r/metrics 0/r/inputs models; do
+        rm -rf mlruns
+        mkdir -p mlruns/.trash mlruns/0/r
+        printf "$experiment" >mlruns/0/meta.yaml
+        printf "$run" >mlruns/0/r/meta.yaml
+        names_in "mlruns/$folder" $n 33
+        bounded 0 mlruns-dump -q --jobs 64 --skip-malformed mlruns >many.mlr 2>err && false
+        assert_equal "$(grep -c "mlruns/$folder/5[0-9]*: left out: a dangling link" err)" $n
+        bounded 0 mlruns-dump -q --jobs 1 --skip-malformed mlruns 2>err.1 >one.mlr && false
+        cmp many.mlr one.mlr
+        cmp err err.1
+    done
+}
+
+@test "mlruns-dump: many experiments, deleted ones with the ids of others, in every way" {
+    n=2000
+    [ -z "${DEEP-}" ] || n=1000000
+    python3 - $n <<'PY'
+import os, sys
+n = int(sys.argv[1])
+for where in "mlruns", "mlruns/.trash":
+    os.mkdir(where)
+    for i in range(n // 2):
+        number = i * 7919 % n
+        folder = f"{where}/7{number:08d}"
+        os.mkdir(folder)
+        open(folder + "/meta.yaml", "w").write(
+            f"artifact_location: /x/7{number:08d}\nexperiment_id: '7{number:08d}'\nlifecycle_stage: active\n"
+            f"name: experiment {number}\ncreation_time: {len(where)}\nlast_update_time: 1\n")
+PY
+    bounded 0 mlruns-dump -q --renumber-trash --jobs 64 mlruns >many.mlr
+    assert_equal "$(ml-transform --json <many.mlr | tail -1 | jq .counts.experiment)" $n
+    bounded 0 mlruns-dump -q --renumber-trash --jobs 1 mlruns | cmp - many.mlr
+    bounded 0 mlruns-dump -q --renumber-trash --check mlruns 2>err && false
+    assert_equal "$(grep -c "^mlruns-dump: mlruns/.trash/7.* is also that of the experiment in mlruns/7" err)" $((n / 2))
+    bounded 0 mlruns-dump -q --skip-malformed mlruns 2>err >out.mlr && false
+    assert_equal "$(grep -c "^mlruns-dump: warning: mlruns/.trash/7.*: left out: its id is also that of" err)" $((n / 2))
+    bounded 0 mlruns-dump -q --renumber-trash --relocate --shard 1/2 mlruns >out.mlr
+    bounded 0 mlruns-dump -q --experiment 700000000 --renumber-trash mlruns >out.mlr
+    assert_equal "$(ml-transform --json <out.mlr | tail -1 | jq .counts.experiment)" 1
+    bounded 0 mlruns-dump -q --renumber-trash --next-state state --jobs 64 mlruns >tick.mlr
+    cmp <(ml-transform --json <tick.mlr | sed 1d) <(ml-transform --json <many.mlr | sed 1d)
+    bounded 0 mlruns-dump -q --renumber-trash --since state --next-state state.2 --jobs 64 mlruns >tick.mlr
+    assert_equal "$(ml-transform --json <tick.mlr | wc -l)" 2
+    rm -r mlruns/.trash/7*
+    bounded 0 mlruns-dump -q --renumber-trash --since state --next-state state.2 --jobs 64 mlruns 2>err >tick.mlr
+    assert_equal "$(ml-transform --json <tick.mlr | wc -l)" 2
+}

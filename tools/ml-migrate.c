@@ -78,6 +78,7 @@ struct migration {
     const char *argv0;
     struct options options;
     struct sources sources;
+    char *tmpdir; /* the one asked for, or that of the target */
 };
 
 /* -- command lines */
@@ -87,9 +88,8 @@ static struct command dump_command(const struct migration *m, const struct sourc
     struct command c = command_new(m->argv0, s->is_database ? "mldb-dump" : "mlruns-dump");
     command_flag(&c, m->options.skip_malformed, "--skip-malformed");
     command_flag(&c, again, "--no-warnings");
-    if (s->is_database) {
-        command_value(&c, "--tmpdir", m->options.tmpdir);
-    } else {
+    command_value(&c, "--tmpdir", s->is_database ? m->options.tmpdir : m->tmpdir);
+    if (!s->is_database) {
         command_value(&c, "--jobs", m->options.jobs);
         command_flag(&c, m->options.renumber_trash, "--renumber-trash");
         command_value(&c, "--relocate", m->options.relocate);
@@ -214,13 +214,14 @@ static int verify(const struct migration *m, struct programs *p, bool *differs)
     return status;
 }
 
-static int migrate(const struct migration *m)
+static int migrate(struct migration *m)
 {
     char *dir = database_temp_dir(m->options.target, m->options.tmpdir), *text = NULL;
     bool keep = m->options.verify && !m->options.reread && !m->options.dry_run, differs = false;
     struct command transform = {.n = 0};
     struct programs p = {.n_dumps = m->sources.n};
     struct err e;
+    m->tmpdir = dir;
     if (transform_command(m, dir, &transform))
         p.transform = &transform;
     if (keep && !(p.spool = spool_new(dir, &e)))
@@ -251,7 +252,7 @@ static void collect(struct migration *m, const char *operand)
     for (size_t i = 0; i < m->options.sources.len; i++)
         sources_add(&m->sources, m->options.sources.items[i]);
     for (size_t i = 0; i < m->options.find.len; i++)
-        sources_find(&m->sources, m->options.find.items[i]);
+        sources_find(&m->sources, m->options.find.items[i], m->options.tmpdir);
     if (m->sources.incomplete && !m->options.skip_malformed)
         die_hint("--skip-malformed continues without them", NULL, "not all of the sources can be read");
     if (m->sources.n == 0)

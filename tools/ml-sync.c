@@ -86,7 +86,7 @@ static struct sources collect(const struct options *o, bool *good)
     for (size_t i = 0; i < o->sources.len; i++)
         sources_add(&s, o->sources.items[i]);
     for (size_t i = 0; i < o->find.len; i++)
-        sources_find(&s, o->find.items[i]);
+        sources_find(&s, o->find.items[i], o->choices.tmpdir);
     if (o->sources.len == 0 && o->find.len == 0)
         sources_add(&s, "./mlruns");
     *good = !s.incomplete;

@@ -36,6 +36,9 @@ static const struct opt table[] = {
      OPT_AT(struct options, no_warnings)},
     {OPT_SIZE, 'j', "jobs", "N", "reader threads (default: the number of cores)",
      OPT_AT(struct options, jobs)},
+    {OPT_STRING, 0, "tmpdir", "DIR",
+     "directory for the temporary files that a large store needs\n(default: $TMPDIR, else /var/tmp)",
+     OPT_AT(struct options, tmpdir)},
     {.type = OPT_END},
 };
 

@@ -8,7 +8,7 @@
 struct options {
     struct opt_list experiments;
     bool registry, list, check, skip_malformed, renumber_trash, no_warnings;
-    const char *shard, *relocate, *since, *next_state;
+    const char *shard, *relocate, *since, *next_state, *tmpdir;
     uint64_t jobs;
 };
 

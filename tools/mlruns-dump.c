@@ -108,20 +108,16 @@ static void on_relocated(void *ctx, const struct kind_desc *kind, int field, uin
     roots_print_field(&d->roots, kind, field, n, left);
 }
 
-static void on_dir(const char *path, const char *text)
+static void on_dir(void *ctx, const char *path, const char *text)
 {
+    (void)ctx;
     err_warn(path, "%s", text);
 }
 
-static void print_list(const struct mlruns *store)
+static void print_id(void *ctx, const char *id)
 {
-    for (size_t i = 0; i < mlruns_experiment_count(store); i++) {
-        const char *id = mlruns_experiment_id(store, i);
-
-        if (i == 0 || strcmp(id, mlruns_experiment_id(store, i - 1)) != 0)
-            puts(id);
-    }
-    io_close_stdout();
+    (void)ctx;
+    puts(id);
 }
 
 /* Prints the number of records of each kind: "Experiments 3, Runs 12, ...". */
@@ -238,22 +234,24 @@ int main(int argc, char **argv)
     err_warnings_set(!o.no_warnings);
     if (o.next_state)
         tick_open(&tick, o.since, o.next_state);
-    store = tick.old ? mlruns_open_known(dir, tick.old, &e) : mlruns_open(dir, &e);
+    store = tick.old ? mlruns_open_known(dir, o.tmpdir, tick.old, &e) : mlruns_open(dir, o.tmpdir, &e);
     if (!store) {
         err_report(&e);
         return EXIT_TROUBLE;
     }
     err_note("reading the file store %s", mlruns_path(store));
     if (o.list || (!o.registry && !o.experiments.len)) /* for a part of the store these would be repeated */
-        mlruns_warnings(store, on_dir);
+        mlruns_warnings(store, on_dir, NULL);
     if (o.renumber_trash && !mlruns_renumber_trash(store, on_renumbered, store, &e))
         err_die(&e);
     if (o.relocate && !mlruns_relocate(store, o.relocate, &e))
         err_die(&e);
-    if (o.list)
-        print_list(store);
-    else
+    if (o.list) {
+        mlruns_experiment_ids(store, print_id, NULL);
+        io_close_stdout();
+    } else {
         status = run(store, &o, o.next_state ? &tick : NULL);
+    }
     tick_close(&tick);
     mlruns_close(store);
     return status;

@@ -48,11 +48,11 @@ void sources_print(const struct sources *s)
     }
 }
 
-void sources_find(struct sources *s, const char *dir)
+void sources_find(struct sources *s, const char *dir, const char *tmpdir)
 {
     struct err e;
     size_t before = s->n;
-    if (!find_sources(dir, add_source, report_unreadable, s, &e))
+    if (!find_sources(dir, tmpdir, add_source, report_unreadable, s, &e))
         err_die(&e);
     if (s->n == before && !s->incomplete)
         die(dir, "no file store and no MLflow SQLite file found below it");

@@ -20,8 +20,9 @@ struct sources {
 /* Adds a location from the command line: a regular file is a SQLite database; anything else that is not a
  * database URL is a file store. */
 void sources_add(struct sources *s, const char *location);
-/* Adds every file store and every MLflow SQLite file below dir. Exits with a message when there is none. */
-void sources_find(struct sources *s, const char *dir);
+/* Adds every file store and every MLflow SQLite file below dir. tmpdir: as for find_sources. Exits with a
+ * message when there is none. */
+void sources_find(struct sources *s, const char *dir, const char *tmpdir);
 /* Lists them on standard error if there is more than one; without passwords. */
 void sources_print(const struct sources *s);
 void sources_free(struct sources *s);

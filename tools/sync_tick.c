@@ -55,17 +55,17 @@ static struct command quiet_command(const struct sync_choices *c, const char *pr
     return k;
 }
 
+/* tmpdir: for a file store, which may be in a place that cannot be written to. */
 static struct command dump_command(const struct sync_choices *c, const struct sync_files *files,
-                                   const struct source *s, bool since)
+                                   const struct source *s, const char *tmpdir, bool since)
 {
     struct command k = quiet_command(c, s->is_database ? "mldb-dump" : "mlruns-dump");
     if (since)
         command_value(&k, "--since", files->state);
     if (keeps_state(s))
         command_value(&k, "--next-state", files->next);
-    if (s->is_database) {
-        command_value(&k, "--tmpdir", c->tmpdir);
-    } else {
+    command_value(&k, "--tmpdir", s->is_database ? c->tmpdir : tmpdir);
+    if (!s->is_database) {
         command_value(&k, "--jobs", c->jobs);
         command_flag(&k, c->renumber_trash, "--renumber-trash");
         command_value(&k, "--relocate", c->relocate);
@@ -180,7 +180,7 @@ static int bring(struct tick *t, bool since)
 {
     const struct sync_choices *c = t->choices;
     struct err e;
-    struct command dump = dump_command(c, t->files, t->source, since),
+    struct command dump = dump_command(c, t->files, t->source, t->tmpdir, since),
                    reader = load_command(c, t->files, t->source);
     struct command transform = {.n = 0};
     int output = file_nameless(t->tmpdir, &e);

@@ -10,6 +10,7 @@
 
 #include "common/array.h"
 #include "common/buf.h"
+#include "common/file.h"
 #include "formats/database/db.h"
 #include "formats/filestore/dir.h"
 #include "formats/filestore/store.h"
@@ -25,6 +26,8 @@ struct search {
     void *arg;
     struct place *places; /* of the stores that were found */
     size_t n, cap;
+    struct names names;
+    char *chunk;
 };
 
 static bool is_new_place(struct search *s, int fd)
@@ -119,7 +122,7 @@ static void look_into(struct search *s, int dir, const char *path);
 /* A directory, or a link to one. */
 static void look_at_dir(struct search *s, int fd, const char *path, bool is_link)
 {
-    if (mlruns_is_store(fd)) {
+    if (mlruns_is_store(fd, s->names.room)) {
         if (is_new_place(s, fd))
             s->found(s->arg, path, false);
         char *nested = xasprintf("%s/mlruns", path);
@@ -160,33 +163,38 @@ static void look_at(struct search *s, int dir, const char *name, const char *pat
 
 static void look_into(struct search *s, int dir, const char *path)
 {
-    struct names names = {0};
-    char *chunk = xmalloc(CHUNK_SIZE);
-    int fd = dir_open(dir, "."), error = fd < 0 ? errno : dir_names_list(&names, fd, chunk);
-    free(chunk);
-    if (fd >= 0)
-        close(fd);
-    if (error)
+    struct name_list list;
+    size_t len = strlen(path);
+    int error = dir_list(&s->names, &list, dir, s->chunk);
+    if (error) {
         s->problem(s->arg, path, dir_error(error));
-    for (size_t i = 0; !error && i < names.n; i++) {
-        const char *name = dir_names_at(&names, i);
-        size_t len = strlen(path);
-        if (strcmp(name, ".git") == 0)
+        return;
+    }
+    while (names_next(&list)) {
+        if (strcmp(list.name, ".git") == 0)
             continue;
-        char *below = xasprintf("%s%s%s", path, len && path[len - 1] == '/' ? "" : "/", name);
-        look_at(s, dir, name, below);
+        char *below = xasprintf("%s%s%s", path, len && path[len - 1] == '/' ? "" : "/", list.name);
+        look_at(s, dir, list.name, below);
         free(below);
     }
-    dir_names_free(&names);
+    names_end(&list);
 }
 
-bool find_sources(const char *dir, find_source_fn *found, find_problem_fn *problem, void *arg, struct err *e)
+bool find_sources(const char *dir, const char *tmpdir, find_source_fn *found, find_problem_fn *problem,
+                  void *arg, struct err *e)
 {
     struct search s = {.found = found, .problem = problem, .arg = arg};
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_set(e, dir, "%s", strerror(errno));
+    char *temporary = file_temp_dir(tmpdir, NULL);
+    s.names.room = names_room_new(temporary, NAMES_ROOM);
+    s.chunk = xmalloc(CHUNK_SIZE);
     look_at_dir(&s, fd, dir, false);
     free(s.places);
+    free(s.chunk);
+    names_room_free(s.names.room);
+    names_free(&s.names);
+    free(temporary);
     return true;
 }

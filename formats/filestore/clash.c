@@ -2,6 +2,7 @@
  * stores of MLflow 1.x, which number experiments from 1, get combined. */
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,16 +10,17 @@
 
 #include <xxhash.h>
 
+#include "common/sort.h"
 #include "formats/filestore/internal.h"
 
 #define META_FILE "meta.yaml"
 
-enum { PATH_SIZE = 512 };
+enum { PATH_SIZE = NAMES_SIZE + 16 };
 
 /* The experiment's directory below the store. */
 static const char *dir_of(const struct experiment *x, char path[PATH_SIZE])
 {
-    snprintf(path, PATH_SIZE, "%s%s", x->deleted ? TRASH "/" : "", x->id);
+    snprintf(path, PATH_SIZE, "%s%s", experiment_is(x, EXPERIMENT_DELETED) ? TRASH "/" : "", x->id);
     return path;
 }
 
@@ -36,20 +38,23 @@ static bool has_meta(const struct mlruns *m, const struct experiment *x)
     return error != ENOENT && error != ENOTDIR;
 }
 
-void clash_find_twins(struct mlruns *m)
+void clash_find_twins(const struct mlruns *m)
 {
-    for (size_t i = 1; i < m->n; i++) {
-        const struct experiment *active = &m->experiments[i - 1];
-        struct experiment *x = &m->experiments[i];
+    struct experiment x[2];
 
-        x->twin = strcmp(active->id, x->id) == 0 && has_meta(m, active) && has_meta(m, x);
+    for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
+        const struct experiment *active = &x[(i + 1) % 2];
+
+        experiments_get(m->experiments, i, &x[i % 2]);
+        if (i > 0 && strcmp(active->id, x[i % 2].id) == 0 && has_meta(m, active) && has_meta(m, &x[i % 2]))
+            experiments_mark(m->experiments, &x[i % 2], EXPERIMENT_TWIN, 0);
     }
 }
 
 bool mlruns_has_twins(const struct mlruns *m)
 {
-    for (size_t i = 0; i < m->n; i++)
-        if (m->experiments[i].twin)
+    for (uint64_t i = 0; i < experiments_count(m->experiments); i++)
+        if (experiments_flags(m->experiments, i) & EXPERIMENT_TWIN)
             return true;
     return false;
 }
@@ -113,119 +118,183 @@ static void quiet_free(struct quiet *q)
     output_free(&q->out);
 }
 
-/* NULL if the creation time is unreadable. */
-static char *derive_id(const struct mlruns *m, const struct experiment *x)
+/* 0 if the creation time is unreadable. */
+static uint64_t derive_id(struct quiet *q, const struct experiment *x)
 {
     const uint64_t first = 1000000000000000000;
-    const struct yaml_value *meta, *created;
+    const struct yaml_value *meta = quiet_meta(&q->w, x), *created = yaml_get(meta, "creation_time");
     struct buf text = {0};
-    struct quiet q;
-    char *id = NULL;
+    uint64_t id = 0;
 
-    quiet_init(&q, m);
-    meta = quiet_meta(&q.w, x);
-    created = yaml_get(meta, "creation_time");
     buf_addf(&text, "%s created at ", x->id);
     if (created && created->kind == YAML_IS_INT && !created->big)
         buf_addf(&text, "%" PRId64, created->i);
     if (meta)
-        id = xasprintf("%" PRIu64, first + XXH3_64bits(text.data, text.len) % first);
-    quiet_free(&q);
+        id = first + XXH3_64bits(text.data, text.len) % first;
     buf_free(&text);
+    buf_reset(&q->out.data);
+    buf_reset(&q->out.notes);
     return id;
 }
 
-static bool is_taken(const struct mlruns *m, const struct experiment *x)
+struct renumbering {
+    struct mlruns *m;
+    void (*note)(void *ctx, const char *path, const char *id);
+    void *ctx;
+    struct quiet quiet;
+    struct spill *spill;
+    struct idmap *given; /* the new ids */
+    XXH3_state_t *changes;
+    bool changed;
+};
+
+/* Whether another experiment has the new id, too. */
+static bool is_taken(struct renumbering *r, const struct experiment *x)
 {
-    for (size_t i = 0; i < m->n; i++)
-        if (&m->experiments[i] != x && strcmp(mlruns_experiment_id(m, i), x->new_id) == 0)
-            return true;
-    return false;
+    struct value id = value_text(x->new_id, strlen(x->new_id));
+    struct experiment other;
+
+    return !idmap_add(r->given, id_key(0, &id, 1), 0) ||
+           experiments_find(r->m->experiments, x->new_id, strlen(x->new_id), &other);
+}
+
+static bool renumber(struct renumbering *r, struct experiment *x, struct err *e)
+{
+    uint64_t id = derive_id(&r->quiet, x);
+    struct buf change = {0};
+    char path[PATH_SIZE];
+
+    experiments_mark(r->m->experiments, x, id ? 0 : EXPERIMENT_UNREAD, EXPERIMENT_TWIN);
+    if (!id)
+        return true;
+    experiments_set_new_id(r->m->experiments, x, id);
+    dir_of(x, path);
+    buf_addf(&change, "%s=%s ", path, x->new_id);
+    XXH3_128bits_update(r->changes, change.data, change.len);
+    buf_free(&change);
+    r->changed = true;
+    if (is_taken(r, x)) {
+        err_set(e, r->m->path, "%s: its new id %s is also that of another experiment", path, x->new_id);
+        return err_hint(e, "rename one of the two directories and change the experiment_id in its meta.yaml");
+    }
+    if (r->note)
+        r->note(r->ctx, path, x->new_id);
+    return true;
 }
 
 bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char *path, const char *id),
                            void *ctx, struct err *e)
 {
-    char path[PATH_SIZE];
-    struct buf changes = {0};
+    struct renumbering r = {.m = m, .note = note, .ctx = ctx, .spill = spill_new(m->tmpdir)};
+    struct experiment x;
+    bool good = true;
 
-    for (size_t i = 0; i < m->n; i++) {
-        struct experiment *x = &m->experiments[i];
-
-        if (!x->twin)
-            continue;
-        x->new_id = derive_id(m, x);
-        x->twin = false;
-        x->unread = !x->new_id;
-        if (x->unread)
-            continue;
-        dir_of(x, path);
-        buf_addf(&changes, "%s=%s ", path, x->new_id);
-        if (is_taken(m, x)) {
-            buf_free(&changes);
-            err_set(e, m->path, "%s: its new id %s is also that of another experiment", path, x->new_id);
-            return err_hint(
-                e, "rename one of the two directories and change the experiment_id in its meta.yaml");
-        }
-        if (note)
-            note(ctx, path, x->new_id);
+    quiet_init(&r.quiet, m);
+    r.given = idmap_new(r.spill);
+    r.changes = store_extend_begin(m);
+    for (uint64_t i = 0; good && i < experiments_count(m->experiments); i++) {
+        experiments_get(m->experiments, i, &x);
+        good = !experiment_is(&x, EXPERIMENT_TWIN) || renumber(&r, &x, e);
     }
-    if (changes.len)
-        store_extend_source(m, buf_str(&changes));
-    buf_free(&changes);
-    return true;
+    store_extend_end(m, r.changes, good && r.changed);
+    idmap_free(r.given);
+    spill_free(r.spill);
+    quiet_free(&r.quiet);
+    return good;
 }
 
 /* -- names */
 
-/* By name; for equal names active ones first. */
-static int compare_names(const void *a, const void *b)
-{
-    const struct experiment *x = *(const struct experiment *const *)a,
-                            *y = *(const struct experiment *const *)b;
+/* The entries are sorted by these bytes, the names' identities first; for equal names active ones come
+ * first. */
+enum { NAME_LEN = 16, NAME_KEY_LEN = NAME_LEN + 1 + 8, NAME_MEMORY = 2 << 20 };
 
-    if (x->name.high != y->name.high)
-        return x->name.high < y->name.high ? -1 : 1;
-    if (x->name.low != y->name.low)
-        return x->name.low < y->name.low ? -1 : 1;
-    if (x->deleted != y->deleted)
-        return (int)x->deleted - (int)y->deleted;
-    return x < y ? -1 : x > y; /* both are in one array */
+struct clash_names {
+    pthread_mutex_t lock;
+    struct sorter *sorter;
+    bool failed; /* error says why */
+    struct err error;
+};
+
+struct clash_names *clash_names_new(const struct mlruns *m)
+{
+    struct clash_names *names = xcalloc(1, sizeof *names);
+
+    pthread_mutex_init(&names->lock, NULL);
+    names->sorter = sorter_new(m->tmpdir, NAME_MEMORY);
+    return names;
 }
 
-static bool has_name(const struct experiment *x, const struct id_key *name)
+void clash_names_free(struct clash_names *names)
 {
-    return x->name.low == name->low && x->name.high == name->high;
+    if (!names)
+        return;
+    sorter_free(names->sorter);
+    pthread_mutex_destroy(&names->lock);
+    free(names);
 }
 
-static void report_same_name(const struct mlruns *m, const struct mlruns_sink *sink,
-                             const struct experiment *x, const struct experiment *other)
+static void put_number(unsigned char to[8], uint64_t n)
+{
+    for (int i = 0; i < 8; i++)
+        to[i] = (unsigned char)(n >> (56 - 8 * i));
+}
+
+void clash_names_add(struct clash_names *names, const struct unit *unit, struct id_key name)
+{
+    unsigned char key[NAME_KEY_LEN];
+
+    put_number(key, name.high);
+    put_number(key + 8, name.low);
+    key[NAME_LEN] = unit->deleted;
+    put_number(key + NAME_LEN + 1, unit->of->at);
+    pthread_mutex_lock(&names->lock);
+    if (!names->failed)
+        names->failed =
+            !sorter_add(names->sorter, key, sizeof key, &unit->of->at, sizeof unit->of->at, &names->error);
+    pthread_mutex_unlock(&names->lock);
+}
+
+static void report_same_name(struct quiet *q, const struct mlruns_sink *sink, uint64_t at, uint64_t other_at)
 {
     char path[PATH_SIZE], other_path[PATH_SIZE];
     const struct yaml_value *name;
-    struct quiet q;
+    struct experiment x, other;
 
-    quiet_init(&q, m);
-    name = yaml_get(quiet_meta(&q.w, x), "name");
-    sink->same_name(sink->ctx, dir_of(x, path), dir_of(other, other_path),
+    experiments_get(q->w.store->experiments, at, &x);
+    experiments_get(q->w.store->experiments, other_at, &other);
+    name = yaml_get(quiet_meta(&q->w, &x), "name");
+    sink->same_name(sink->ctx, dir_of(&x, path), dir_of(&other, other_path),
                     name && name->text ? walker_shown(name->text, name->len) : "");
-    quiet_free(&q);
+    buf_reset(&q->out.data);
+    buf_reset(&q->out.notes);
 }
 
-void clash_report_same_names(const struct mlruns *m, const bool *chosen, const struct mlruns_sink *sink)
+bool clash_report_same_names(const struct mlruns *m, struct clash_names *names,
+                             const struct mlruns_sink *sink, struct err *e)
 {
-    const struct experiment **sorted = xmalloc((m->n + 1) * sizeof *sorted), *first = NULL;
-    size_t n = 0;
+    unsigned char first_name[NAME_LEN];
+    uint64_t at, first = 0;
+    bool any = false;
+    struct sort_entry x;
+    struct quiet q;
+    int got;
 
-    for (size_t i = 0; i < m->n; i++)
-        if (chosen[i] && !m->experiments[i].bad)
-            sorted[n++] = &m->experiments[i];
-    qsort(sorted, n, sizeof *sorted, compare_names);
-    for (size_t i = 0; i < n; i++) {
-        if (first && has_name(sorted[i], &first->name))
-            report_same_name(m, sink, sorted[i], first);
-        else
-            first = sorted[i];
+    if (names->failed)
+        return err_copy(e, &names->error);
+    if (!sorter_finish(names->sorter, e))
+        return false;
+    quiet_init(&q, m);
+    while ((got = sorter_next(names->sorter, &x, e)) > 0) {
+        memcpy(&at, x.data, sizeof at);
+        if (any && memcmp(x.key, first_name, NAME_LEN) == 0) {
+            report_same_name(&q, sink, at, first);
+            continue;
+        }
+        memcpy(first_name, x.key, NAME_LEN);
+        first = at;
+        any = true;
     }
-    free(sorted);
+    quiet_free(&q);
+    return got == 0;
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -104,76 +103,15 @@ ssize_t dir_read_at(int fd, void *data, size_t len, uint64_t offset)
     return n < 0 && is_passing(errno) ? pread(fd, data, len, (off_t)offset) : n;
 }
 
-/* -- names */
-
-struct names_mark dir_names_mark(const struct names *names)
-{
-    return (struct names_mark){.n = names->n, .text_len = names->text.len};
-}
-
-void dir_names_release(struct names *names, struct names_mark mark)
-{
-    names->n = mark.n;
-    buf_truncate(&names->text, mark.text_len);
-}
-
-const char *dir_names_at(const struct names *names, size_t i)
-{
-    return names->text.data + names->items[i].offset;
-}
-
-void dir_names_free(struct names *names)
-{
-    buf_free(&names->text);
-    free(names->items);
-    *names = (struct names){0};
-}
-
-/* 0 or an error. */
-static int names_add(struct names *names, const char *name, unsigned char type)
-{
-    if (names->n == names->cap) {
-        names->cap = names->cap ? names->cap * 2 : 64;
-        names->items = xrealloc(names->items, names->cap * sizeof *names->items);
-    }
-    if (names->text.len > UINT32_MAX - 512)
-        return EFBIG;
-    names->items[names->n++] = (struct name_entry){.offset = (uint32_t)names->text.len, .type = type};
-    buf_add(&names->text, name, strlen(name) + 1);
-    return 0;
-}
-
-static int names_compare(const void *a, const void *b, void *text)
-{
-    return strcmp((const char *)text + ((const struct name_entry *)a)->offset,
-                  (const char *)text + ((const struct name_entry *)b)->offset);
-}
-
-static void names_sort(struct names *names, size_t first)
-{
-    const char *text = names->text.data;
-    struct name_entry *items = names->items;
-
-    if (names->n - first > 16) {
-        qsort_r(items + first, names->n - first, sizeof *items, names_compare, names->text.data);
-        return;
-    }
-    for (size_t i = first + 1; i < names->n; i++) {
-        struct name_entry item = items[i];
-        size_t at = i;
-
-        for (; at > first && strcmp(text + items[at - 1].offset, text + item.offset) > 0; at--)
-            items[at] = items[at - 1];
-        items[at] = item;
-    }
-}
+/* -- entries */
 
 static bool is_self_or_parent(const char *name)
 {
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
-static int names_list_once(struct names *names, int fd, char *chunk)
+static int each_once(int fd, char *chunk, void (*fn)(void *ctx, const char *name, unsigned char type),
+                     void *ctx)
 {
     for (;;) {
         ssize_t n = syscall(SYS_getdents64, fd, chunk, CHUNK_SIZE); /* glibc before 2.30 has no function */
@@ -185,27 +123,38 @@ static int names_list_once(struct names *names, int fd, char *chunk)
         for (ssize_t at = 0; at < n;) {
             const struct dirent *entry = (const struct dirent *)(const void *)(chunk + at);
 
-            int error = is_self_or_parent(entry->d_name) ? 0 : names_add(names, entry->d_name, entry->d_type);
-
-            if (error)
-                return error;
+            if (!is_self_or_parent(entry->d_name))
+                fn(ctx, entry->d_name, entry->d_type);
             at += entry->d_reclen;
         }
     }
 }
 
-int dir_names_list(struct names *names, int fd, char *chunk)
+int dir_each(int fd, char *chunk, void (*fn)(void *ctx, const char *name, unsigned char type), void *ctx)
 {
-    struct names_mark mark = dir_names_mark(names);
-    int error = names_list_once(names, fd, chunk);
+    int error = each_once(fd, chunk, fn, ctx);
 
+    return is_passing(error) && lseek(fd, 0, SEEK_SET) == 0 ? each_once(fd, chunk, fn, ctx) : error;
+}
+
+static void add_name(void *ctx, const char *name, unsigned char type)
+{
+    names_add(ctx, name, type);
+}
+
+int dir_list(struct names *names, struct name_list *l, int fd, char *chunk)
+{
+    int error;
+
+    names_begin(names, l);
+    error = each_once(fd, chunk, add_name, l);
     if (is_passing(error) && lseek(fd, 0, SEEK_SET) == 0) {
-        dir_names_release(names, mark);
-        error = names_list_once(names, fd, chunk);
+        names_restart(l);
+        error = each_once(fd, chunk, add_name, l);
     }
     if (error)
-        dir_names_release(names, mark);
+        names_end(l);
     else
-        names_sort(names, mark.n);
+        names_sort(l);
     return error;
 }

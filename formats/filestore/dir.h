@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "common/buf.h"
+#include "common/names.h"
 
 enum {
     CHUNK_SIZE = 64 << 10,  /* bytes per read from metric files and directories */
@@ -38,29 +38,11 @@ int dir_open_file(int at, const char *path);
 /* read(2) at a position. */
 ssize_t dir_read_at(int fd, void *data, size_t len, uint64_t offset);
 
-/* -- sorted names of a directory */
-
-struct name_entry {
-    uint32_t offset;    /* offset in text */
-    unsigned char type; /* DT_DIR, DT_REG, DT_LNK, ...; DT_UNKNOWN is looked up */
-};
-
-struct names { /* a stack: the lists of nested directories follow one another */
-    struct buf text;
-    struct name_entry *items;
-    size_t n, cap;
-};
-
-struct names_mark {
-    size_t n, text_len;
-};
-
-struct names_mark dir_names_mark(const struct names *names);
-void dir_names_release(struct names *names, struct names_mark mark); /* removes what was added since */
-/* Adds the names of a directory, sorted by bytes, to those there are. 0 or an error, EFBIG for more than 4
- * GiB of names. chunk has CHUNK_SIZE bytes. */
-int dir_names_list(struct names *names, int fd, char *chunk);
-const char *dir_names_at(const struct names *names, size_t i); /* valid until the next names_list */
-void dir_names_free(struct names *names);
+/* Calls fn with each entry but . and .. as the directory gives them, from its beginning; after a transient
+ * error it begins again. fn must not use the chunk, which has CHUNK_SIZE bytes. Returns 0 or an error. */
+int dir_each(int fd, char *chunk, void (*fn)(void *ctx, const char *name, unsigned char type), void *ctx);
+/* Begins a list of the same, sorted by bytes, with DT_DIR, DT_REG, DT_LNK … as types; DT_UNKNOWN is looked
+ * up. Returns 0 or an error, and then there is no list to be ended. */
+int dir_list(struct names *names, struct name_list *l, int fd, char *chunk);
 
 #endif

@@ -7,9 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <xxhash.h>
+
 #include "common/arena.h"
 #include "common/buf.h"
+#include "formats/filestore/experiments.h"
 #include "formats/filestore/dir.h"
+#include "formats/filestore/shared_spill.h"
 #include "formats/filestore/store.h"
 #include "formats/record/idmap.h"
 #include "formats/record/record.h"
@@ -22,9 +26,9 @@ enum {
     /* Maximum bytes of a param, a tag or a YAML file: a record holds this and its other fields. */
     VALUE_MAX_SIZE = WIRE_MAX_RECORD - (64 << 10),
     LARGE_SIZE = 64 << 10, /* bytes of a file: larger ones are read when there is room */
-    VALUE_COPIES = 2,      /* copies copies of a file in memory: its bytes, and the record */
+    VALUE_COPIES = 2,      /* copies of a file in memory: its bytes, and the record */
     YAML_COPIES = 6,    /* its bytes, libyaml's (twice at most), the values, JSON made of them, the record */
-    KEY_MAX_DEPTH = 64, /* nested nested directories below params, tags, metrics */
+    KEY_MAX_DEPTH = 64, /* nested directories below params, tags, metrics */
 };
 
 /* -- the store (store.c) */
@@ -35,49 +39,41 @@ enum {
 struct unit;
 struct walker;
 
-struct experiment {
-    char *id;           /* its directory's name */
-    char *new_id;       /* its id in records; NULL: id */
-    unsigned char type; /* d_type of the directory's entry */
-    bool deleted;       /* in .trash */
-    bool bad;           /* unreadable */
-    bool twin;          /* deleted, with the id of an active one, and no new id */
-    bool unread;        /* a twin with an unreadable creation time */
-    bool known;         /* the state of the last tick has it */
-    bool read_deleted;  /* it lay in .trash when it was read; it may move later */
-    bool sent;          /* of a tick: its record is in the stream */
-    bool unset;         /* its record could not be made when it was wanted for what is in it */
-    struct buf context; /* that record, until it is sent */
-    struct id_key name; /* identity of its name and workspace, once it has been read */
-    char *trouble;      /* a problem found when the store was opened; NULL: none */
-    char *trouble_at;   /* its path below the directory; NULL: the directory itself */
-};
-
 struct mlruns {
     int root;
     char *path;
+    char *tmpdir; /* for temporary files */
     char source[33];
-    struct experiment *experiments; /* sorted by id, active before deleted */
-    size_t n, cap;
-    char *relocate_to;   /* the new root of URIs; NULL: they are kept */
-    struct buf warnings; /* "PATH NUL text NUL" for each directory that is not read */
+    struct names_room *names;
+    struct shared_spill *spill;
+    struct experiments *experiments;
+    char *relocate_to;          /* the new root of URIs; NULL: they are kept */
+    struct text_pairs warnings; /* path and text for each directory that is not read */
 };
 
-void experiment_free(struct experiment *x);
-
-/* Changes the source id, as the stream represents the tree differently, as described by `what`. */
-void store_extend_source(struct mlruns *m, const char *what);
+/* Changes the source id, as the stream represents the tree differently, as described by the text that the
+ * caller passes to XXH3_128bits_update() between the two. wanted: false keeps the id. */
+XXH3_state_t *store_extend_begin(const struct mlruns *m);
+void store_extend_end(struct mlruns *m, XXH3_state_t *state, bool wanted);
 
 /* -- experiments that share an id or a name (clash.c) */
 
 /* Finds deleted experiments with the id of an active one. Directories without meta.yaml do not count. */
-void clash_find_twins(struct mlruns *m);
+void clash_find_twins(const struct mlruns *m);
 /* Reports that the unit is a twin; everything in it is left out. */
 void clash_report_twin(struct walker *w, const struct unit *unit);
 /* Reports why the meta.yaml in dir, of the unit at w->path, was unreadable when it was to get a new id. */
 void clash_report_unread(struct walker *w, int dir);
-/* Passes pairs of experiments with one name to sink->same_name, of the chosen ones that were read. */
-void clash_report_same_names(const struct mlruns *m, const bool *chosen, const struct mlruns_sink *sink);
+
+struct clash_names; /* names of the experiments that were read, for all threads */
+struct clash_names *clash_names_new(const struct mlruns *m);
+void clash_names_free(struct clash_names *names); /* NULL is fine */
+/* Adds the identity of the name and workspace of a unit's experiment. */
+void clash_names_add(struct clash_names *names, const struct unit *unit, struct id_key name);
+/* Passes pairs of experiments with one name to sink->same_name. false with e filled: a temporary file could
+ * not be written or read. */
+bool clash_report_same_names(const struct mlruns *m, struct clash_names *names,
+                             const struct mlruns_sink *sink, struct err *e);
 
 /* -- where URIs say that the tree lies (relocate.c) */
 
@@ -107,8 +103,10 @@ struct output {
     /* for the next state of a tick: places in the last one to be copied, then items */
     struct buf copies; /* uint64_t each: from, to */
     struct buf state;
+    bool discarded; /* nothing of it is wanted but the number of problems */
 };
 
+size_t output_size(const struct output *out); /* bytes */
 void output_copy(struct output *out, uint64_t from, uint64_t to);
 void output_free(struct output *out);
 
@@ -129,7 +127,7 @@ struct walker {
     const struct mlruns *store;
     int root; /* descriptor of the store's directory, not owned */
     struct output *out;
-    size_t limit; /* size of out->data at which full() is called */
+    size_t limit; /* size of the output at which full() is called */
     void (*full)(struct walker *w);
     /* Called before a file of more than LARGE_SIZE bytes is read, with the memory that it takes; NULL: no
      * limit. */
@@ -138,7 +136,10 @@ struct walker {
     struct buf path; /* path being read, relative to the store */
     struct buf file; /* contents of the last walker_read_file */
     struct buf json, error_json, scratch;
-    struct buf versions; /* int64_t each: the readable versions of a registered model */
+    /* The readable versions of a registered model, int64_t each, in the order of their directories' names:
+     * first those in memory. odd: those whose names are not just their decimal digits. */
+    struct buf versions;
+    struct spill_array more_versions, odd_versions;
     struct yaml_reader *yaml;
     struct yaml_reader *other_yaml; /* for an entity that the current one refers to */
     struct names names;
@@ -149,7 +150,8 @@ struct walker {
     struct uri_tally *tally; /* NULL: URIs are not examined */
     struct located *located;
     struct arena uris;
-    struct tick_reader *tick; /* tick.h; NULL: all is read */
+    struct tick_reader *tick;  /* tick.h; NULL: all is read */
+    struct clash_names *clash; /* NULL: names of experiments are not compared */
 };
 
 /* Whether an entry of a listed directory is a directory that may be an entity. Returns 0 or an error. */
@@ -162,6 +164,9 @@ void walker_free(struct walker *w);
 size_t walker_path_down(struct walker *w, const char *name);
 void walker_path_back(struct walker *w, size_t len);
 
+/* Hands the output over, or empties it, where it is as large as it may become. To be called after each
+ * addition. */
+void output_limit(struct walker *w);
 void walker_emit(struct walker *w, const struct record *r);
 /* Reports that the path cannot be read: a message, and a `skipped` record in the stream. line 0: no line. */
 void walker_problem(struct walker *w, uint64_t line, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -260,17 +265,17 @@ struct unit {
     const char *name;          /* of the directory */
     unsigned char type;        /* of the directory's entry */
     const char *trouble;       /* UNREADABLE: the problem of the path */
-    bool *bad;         /* of an experiment: set if it is unreadable, so that everything in it is left out */
-    bool twin, unread; /* like those of the experiment */
-    struct id_key *experiment_name; /* EXPERIMENT: identity of its name and workspace, set when it is read */
+    struct experiment *of;     /* its experiment; NULL: none */
     /* of a tick */
     enum unit_kind listed;         /* UNREADABLE: of what was to be read, or, without a name, listed */
     bool vanished;                 /* UNREADABLE: it is not there, and may come back */
-    struct experiment *of;         /* its experiment; NULL: none */
     uint64_t known_from, known_to; /* its part of the state; 0: none */
     uint64_t old_from;             /* the same, unless it is to be sent as if it were new */
     bool old_deleted;              /* there the experiment lay in .trash */
 };
+
+/* The experiment is unreadable: everything in it is left out. */
+void unit_set_bad(const struct walker *w, const struct unit *unit);
 
 /* The id of the unit's experiment in records. */
 static inline struct value unit_experiment_id(const struct unit *unit)
@@ -299,8 +304,6 @@ bool reference_has_logged_model(struct walker *w, const struct unit *from,
                                 const struct value *id); /* in any */
 bool run_check(struct walker *w, int dir, const struct unit *unit);
 bool model_check_logged(struct walker *w, int dir, const struct unit *unit);
-/* Sets experiment and deleted of unit; false for an unreadable experiment. */
-bool mlruns_experiment_place(const struct mlruns *m, size_t i, struct unit *unit);
 
 /* Reads the points of a run, followed by each key's latest one. r has kind metric, with run_id set. */
 void metric_read_run(struct walker *w, int dir, struct record *r);

@@ -13,7 +13,7 @@ struct line_reader {
     struct walker *w;
     int fd;
     uint64_t offset;   /* file offset of the next read */
-    uint64_t number;   /* number number of the current line, from 1 */
+    uint64_t number;   /* number of the current line, from 1 */
     size_t start, end; /* the unread part of w->chunk */
     bool eof;
     bool failed; /* a read failed, and was reported */

@@ -1,5 +1,7 @@
 /* Reads logged models of an experiment, and the model registry, in which prompts are registered models with a
  * tag. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -10,6 +12,8 @@
 
 #define META_FILE      "meta.yaml"
 #define VERSION_PREFIX "version-"
+
+enum { VERSIONS_KEPT = 32 << 10 }; /* bytes of a model's versions in memory */
 
 /* -- logged models */
 
@@ -222,6 +226,76 @@ static bool version_fill(struct walker *w, int dir, const struct model *model, i
     return true;
 }
 
+/* -- the readable versions of a model, for its aliases */
+
+static int compare_versions(int64_t a, int64_t b)
+{
+    char x[24], y[24];
+
+    snprintf(x, sizeof x, "%" PRId64, a);
+    snprintf(y, sizeof y, "%" PRId64, b);
+    return strcmp(x, y);
+}
+
+static void add_version(struct walker *w, const char *name, int64_t version)
+{
+    char digits[24];
+
+    snprintf(digits, sizeof digits, "%" PRId64, version);
+    if (strcmp(name + strlen(VERSION_PREFIX), digits) != 0)
+        shared_append(w->store->spill, &w->odd_versions, &version);
+    else if (w->versions.len < VERSIONS_KEPT)
+        buf_add(&w->versions, &version, sizeof version);
+    else
+        shared_append(w->store->spill, &w->more_versions, &version);
+}
+
+static int64_t version_at(const struct walker *w, uint64_t i)
+{
+    uint64_t kept = w->versions.len / sizeof(int64_t);
+    int64_t version;
+
+    if (i < kept)
+        memcpy(&version, w->versions.data + i * sizeof version, sizeof version);
+    else
+        shared_get_item(w->store->spill, &w->more_versions, i - kept, &version);
+    return version;
+}
+
+static bool has_version(const struct walker *w, int64_t version)
+{
+    uint64_t low = 0, high = w->versions.len / sizeof version + w->more_versions.n;
+
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        int64_t other = version_at(w, middle);
+
+        if (other == version)
+            return true;
+        if (compare_versions(other, version) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (uint64_t i = 0; i < w->odd_versions.n; i++) {
+        int64_t other;
+
+        shared_get_item(w->store->spill, &w->odd_versions, i, &other);
+        if (other == version)
+            return true;
+    }
+    return false;
+}
+
+static void forget_versions(struct walker *w)
+{
+    buf_reset(&w->versions);
+    if (w->more_versions.n)
+        shared_drop_items(w->store->spill, &w->more_versions);
+    if (w->odd_versions.n)
+        shared_drop_items(w->store->spill, &w->odd_versions);
+}
+
 static void read_version(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct model *model = ctx;
@@ -243,7 +317,7 @@ static void read_version(struct walker *w, int dir, const char *name, void *ctx)
     tick_leave(w);
     walker_path_back(w, back);
     if (good) {
-        buf_add(&w->versions, &version, sizeof version);
+        add_version(w, name, version);
         record_init(&tag, KIND_model_version_tag);
         tag.v[F_model_version_tag_name] = model->name;
         tag.v[F_model_version_tag_workspace] = model->workspace;
@@ -253,14 +327,6 @@ static void read_version(struct walker *w, int dir, const char *name, void *ctx)
     } else {
         tick_unlisted(w);
     }
-}
-
-static bool has_version(const struct walker *w, int64_t version)
-{
-    for (size_t at = 0; at < w->versions.len; at += sizeof version)
-        if (memcmp(w->versions.data + at, &version, sizeof version) == 0)
-            return true;
-    return false;
 }
 
 /* An alias is a file with the number of an existing version. */
@@ -302,7 +368,7 @@ void model_read_registered(struct walker *w, int dir, const struct unit *unit)
     tag.v[F_registered_model_tag_name] = model.name;
     tag.v[F_registered_model_tag_workspace] = model.workspace;
     walker_each_value(w, dir, "tags", &tag, F_registered_model_tag_key, F_registered_model_tag_value);
-    buf_reset(&w->versions);
     walker_each_dir(w, dir, ".", VERSION_PREFIX, read_version, &model);
     walker_each_file(w, dir, "aliases", read_alias, &model);
+    forget_versions(w);
 }

@@ -27,29 +27,34 @@ enum sign {
 struct probe {
     struct names names;
     char *chunk;
-    const char *entry;   /* entry of the directory being judged */
-    unsigned enough;     /* any of these signs ends the search */
-    unsigned signs;      /* signs found */
-    struct buf failures; /* "ENTRY NUL reason NUL" for each unreadable entry */
+    const char *entry;           /* entry of the directory being judged */
+    unsigned enough;             /* any of these signs ends the search */
+    unsigned signs;              /* signs found */
+    struct buf failure;          /* "ENTRY NUL reason NUL" for the first unreadable entry */
+    struct text_pairs *failures; /* entry and reason of each; NULL: the first is enough */
 };
 
-static void probe_init(struct probe *p)
+static void probe_init(struct probe *p, struct names_room *room)
 {
-    *p = (struct probe){.chunk = xmalloc(CHUNK_SIZE)};
+    *p = (struct probe){.names.room = room, .chunk = xmalloc(CHUNK_SIZE)};
 }
 
 static void probe_free(struct probe *p)
 {
-    dir_names_free(&p->names);
+    names_free(&p->names);
     free(p->chunk);
-    buf_free(&p->failures);
+    buf_free(&p->failure);
 }
 
 /* Records an unreadable entry. ENOTDIR means that it is absent: its parent is not a directory. */
 static void not_seen(struct probe *p, int error)
 {
-    if (error != ENOENT && error != ENOTDIR)
-        buf_addf(&p->failures, "%s%c%s%c", p->entry, '\0', dir_error(error), '\0');
+    if (error == ENOENT || error == ENOTDIR)
+        return;
+    if (p->failure.len == 0)
+        buf_addf(&p->failure, "%s%c%s%c", p->entry, '\0', dir_error(error), '\0');
+    if (p->failures)
+        text_pairs_add(p->failures, p->entry, dir_error(error));
 }
 
 static bool is_number(const char *s)
@@ -87,20 +92,16 @@ static bool has_below(struct probe *p, int dir, const char *name, const char *co
 static bool any_below(struct probe *p, int dir, const char *name,
                       bool (*test)(struct probe *p, int dir, const char *name))
 {
-    struct names_mark mark = dir_names_mark(&p->names);
-    int fd = dir_open(dir, name), error = fd < 0 ? errno : dir_names_list(&p->names, fd, p->chunk);
-    size_t end = p->names.n;
+    struct name_list list;
+    int fd = dir_open(dir, name), error = fd < 0 ? errno : dir_list(&p->names, &list, fd, p->chunk);
     bool yes = false;
 
     if (error)
         not_seen(p, error);
-    for (size_t i = mark.n; i < end && !yes; i++) {
-        char entry[256];
-
-        snprintf(entry, sizeof entry, "%s", dir_names_at(&p->names, i));
-        yes = entry[0] != '.' && test(p, fd, entry);
-    }
-    dir_names_release(&p->names, mark);
+    while (!error && !yes && names_next(&list))
+        yes = list.name[0] != '.' && test(p, fd, list.name);
+    if (!error)
+        names_end(&list);
     if (fd >= 0)
         close(fd);
     return yes;
@@ -309,33 +310,35 @@ static void judge_entry(struct probe *p, int dir, const char *name, unsigned cha
 /* Collects the signs of a directory, until one of those in `enough` is found. Returns 0 or an error. */
 static int judge(struct probe *p, int dir, unsigned enough)
 {
-    struct names names = {0};
-    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : dir_names_list(&names, dir, p->chunk);
+    struct name_list list;
+    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : dir_list(&p->names, &list, dir, p->chunk);
 
     p->enough = enough;
     p->signs = 0;
-    buf_reset(&p->failures);
-    for (size_t i = 0; i < names.n && !(p->signs & enough); i++)
-        judge_entry(p, dir, dir_names_at(&names, i), names.items[i].type);
-    dir_names_free(&names);
+    buf_reset(&p->failure);
+    while (!error && !(p->signs & enough) && names_next(&list))
+        judge_entry(p, dir, list.name, list.type);
+    p->entry = ".";
+    if (!error)
+        names_end(&list);
     if (!error && lseek(dir, 0, SEEK_SET) < 0)
         error = errno;
     return error;
 }
 
-bool place_judge(int dir, enum holds *holds, struct buf *failed)
+bool place_judge(int dir, struct names_room *room, enum holds *holds, struct buf *failed)
 {
     struct probe p;
     int error;
     bool known;
 
-    probe_init(&p);
+    probe_init(&p, room);
     error = judge(&p, dir, SIGN_DATA);
-    known = !error && (p.failures.len == 0 || (p.signs & (SIGN_DATA | SIGN_EXPERIMENT)));
+    known = !error && (p.failure.len == 0 || (p.signs & (SIGN_DATA | SIGN_EXPERIMENT)));
     if (error) {
         buf_addf(failed, "%s", dir_error(error));
     } else if (!known) {
-        const char *entry = buf_str(&p.failures);
+        const char *entry = buf_str(&p.failure);
 
         buf_addf(failed, "%s: %s", entry, entry + strlen(entry) + 1);
     }
@@ -349,12 +352,12 @@ bool place_judge(int dir, enum holds *holds, struct buf *failed)
     return known;
 }
 
-bool mlruns_is_store(int dir)
+bool mlruns_is_store(int dir, struct names_room *room)
 {
     struct probe p;
     bool yes;
 
-    probe_init(&p);
+    probe_init(&p, room);
     yes = judge(&p, dir, SIGN_EXPERIMENT) == 0 &&
           (p.signs & SIGN_EXPERIMENT || (p.signs & (SIGN_TRASH | SIGN_NESTED)) == SIGN_TRASH);
     probe_free(&p);
@@ -405,20 +408,20 @@ void place_command(struct buf *b, const char *path)
     buf_add_shell_word(b, path);
 }
 
-/* Adds warnings "ENTRY: reason" for unreadable entries. */
-static void warn_of_failures(const struct probe *p, const char *path, struct buf *warnings)
+struct warn_of { /* failures become warnings */
+    const char *path;
+    struct text_pairs *warnings;
+};
+
+static void warn_of_failure(void *ctx, const char *entry, const char *reason)
 {
-    const char *at = buf_str(&p->failures), *end = at + p->failures.len;
+    const struct warn_of *to = ctx;
+    char *path = path_in(to->path, entry);
+    char *text = xasprintf("%s: cannot determine whether it is an experiment; " NESTED " is read", reason);
 
-    while (at < end) {
-        const char *reason = at + strlen(at) + 1;
-        char *entry = path_in(path, at);
-
-        buf_addf(warnings, "%s%c%s: cannot determine whether it is an experiment; " NESTED " is read%c",
-                 entry, '\0', reason, '\0');
-        free(entry);
-        at = reason + strlen(reason) + 1;
-    }
+    text_pairs_add(to->warnings, path, text);
+    free(path);
+    free(text);
 }
 
 /* Fills the hint with the likely store or database. */
@@ -454,7 +457,7 @@ static bool hint_at_store(struct probe *p, int dir, const char *path, struct err
 static bool no_store(struct probe *p, int dir, const char *path, struct err *e)
 {
     char *nested = path_in(path, NESTED);
-    const char *failed = buf_str(&p->failures);
+    const char *failed = buf_str(&p->failure);
 
     if (*failed) {
         char *entry = path_in(path, failed);
@@ -474,16 +477,19 @@ static bool no_store(struct probe *p, int dir, const char *path, struct err *e)
 }
 
 /* Warns, when the nested mlruns is chosen, of entries of the outer directory that may be experiments. */
-static void take_nested(struct probe *p, int dir, const char *path, const char *nested, struct buf *warnings)
+static void take_nested(struct probe *p, int dir, const char *path, const char *nested,
+                        struct text_pairs *warnings)
 {
-    warn_of_failures(p, path, warnings);
+    text_pairs_each(p->failures, warn_of_failure, &(struct warn_of){path, warnings});
     p->entry = TRASH;
     if (p->signs & SIGN_TRASH && any_below(p, dir, TRASH, is_deleted_experiment)) {
         char *trash = path_in(path, TRASH);
 
-        buf_addf(warnings,
-                 "%s%cthese deleted experiments are not read: the store is %s, unless that is moved away%c",
-                 trash, '\0', nested, '\0');
+        char *text = xasprintf(
+            "these deleted experiments are not read: the store is %s, unless that is moved away", nested);
+
+        text_pairs_add(warnings, trash, text);
+        free(text);
         free(trash);
     }
 }
@@ -507,14 +513,18 @@ static int find_other(struct probe *p, int dir, const char *path, const char *ne
     return -1;
 }
 
-int place_find(const char *path, char **found, struct buf *warnings, struct err *e)
+int place_find(const char *path, struct names_room *room, char **found, struct text_pairs *warnings,
+               struct err *e)
 {
     int dir = dir_open(AT_FDCWD, path), fd = -1, error;
     char *nested = path_in(path, NESTED);
     bool is_nested = false;
+    struct text_pairs failures;
     struct probe p;
 
-    probe_init(&p);
+    probe_init(&p, room);
+    text_pairs_init(&failures, warnings->spill);
+    p.failures = &failures;
     if (dir < 0) {
         err_set(e, path, "%s", dir_error(errno));
     } else if ((error = judge(&p, dir, SIGN_EXPERIMENT))) {

@@ -5,6 +5,8 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/names.h"
+#include "formats/filestore/shared_spill.h"
 
 enum holds {
     HOLDS_NOTHING,       /* no files but hidden ones */
@@ -17,13 +19,14 @@ enum holds {
 
 /* Classifies a directory without meta.yaml. If an entry is unreadable, so that it cannot be known, returns
  * false with `failed` filled: "ENTRY: reason". */
-bool place_judge(int dir, enum holds *holds, struct buf *failed);
+bool place_judge(int dir, struct names_room *room, enum holds *holds, struct buf *failed);
 
 /* Finds the store at a path: the directory itself if it has the signs of a store (experiments or registered
  * models), else the directory `mlruns` in it, else the directory itself if it has .trash or is named mlruns.
- * Returns its descriptor and its path (malloc'ed); -1 with e filled if there is no store. warnings: "PATH NUL
- * text NUL" is appended for each entry that is not read. */
-int place_find(const char *path, char **found, struct buf *warnings, struct err *e);
+ * Returns its descriptor and its path (malloc'ed); -1 with e filled if there is no store. warnings: a path
+ * and a text are added for each entry that is not read. */
+int place_find(const char *path, struct names_room *room, char **found, struct text_pairs *warnings,
+               struct err *e);
 
 /* Appends the shell command that dumps the store at a path. */
 void place_command(struct buf *b, const char *path);

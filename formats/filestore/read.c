@@ -26,32 +26,43 @@ enum {
 enum phase { PHASE_EXPERIMENTS, PHASE_CONTENTS, PHASE_REGISTRY, PHASE_END };
 enum listing { LIST_RUNS, LIST_TRACES, LIST_MODELS, LIST_END };
 
+/* Of a tick: the record of an experiment that goes before what is in it, until it is sent. */
+struct context {
+    uint64_t experiment; /* its place */
+    unsigned users;      /* slots; 0: it may be replaced */
+    struct buf record;
+};
+
 struct slot {
     struct output out;
-    struct experiment *of; /* of a tick: whose record goes before what is in it */
-    size_t large;          /* its bytes of LARGE_HELD */
-    bool done;             /* completely read */
+    struct context *context; /* NULL: none is wanted before it */
+    size_t large;            /* its bytes of LARGE_HELD */
+    bool done;               /* completely read */
 };
 
 struct reading {
     struct mlruns *m;
     const struct mlruns_selection *selection;
     const struct mlruns_sink *sink;
-    bool *chosen;           /* experiments */
     struct tick_plan *tick; /* NULL: all is read */
     bool failed;            /* the state can't be read: error says why */
     struct err error;
-    pthread_mutex_t context_lock; /* of the experiments' contexts */
-    struct uri_tally *tally;      /* of finished threads; NULL: URIs are not examined */
+    struct clash_names *clash;    /* NULL: names of experiments are not compared */
+    pthread_mutex_t context_lock; /* of the contexts, of which there are as many as slots */
+    struct context *contexts;
+    struct uri_tally *tally; /* of finished threads; NULL: URIs are not examined */
 
     /* the plan: the next unit to read */
     pthread_mutex_t plan_lock;
     enum phase phase;
-    size_t experiment;
+    uint64_t n_experiments;
+    uint64_t next;             /* the next experiment's place */
+    struct experiment current; /* whose contents are being listed */
+    bool has_current;
     enum listing listing;
-    struct names names; /* names of the directory being read */
-    size_t next_name;
-    int dir; /* that directory; -1: none */
+    struct names names;
+    struct name_list list; /* names of the directory being read */
+    int dir;               /* that directory; -1: none, and no list */
     char *chunk;
     uint64_t n_taken;
 
@@ -62,7 +73,7 @@ struct reading {
     struct slot *slots;
     size_t n_slots;
     size_t slot_size; /* bytes per slot */
-    size_t large;     /* sum sum of all slots */
+    size_t large;     /* sum of all slots */
 };
 
 struct reader { /* a thread */
@@ -70,8 +81,10 @@ struct reader { /* a thread */
     struct walker walker;
     struct tick_reader tick;
     struct unit unit;
+    struct experiment experiment; /* of the unit */
     struct buf unit_path;
-    char name[256];
+    char name[NAMES_SIZE];
+    struct buf trouble;
     uint64_t number; /* number of the unit */
 };
 
@@ -102,27 +115,28 @@ static bool has_entities(const struct wire_counts *counts)
 }
 
 /* Before the first records that are in an experiment which has not changed itself. */
-static void hand_over_context(struct reading *r, struct experiment *x)
+static void hand_over_context(struct reading *r, struct context *c)
 {
     struct wire_counts counts = {0};
+    struct experiment x = {.at = c->experiment};
 
     pthread_mutex_lock(&r->context_lock);
-    if (!x->sent && x->context.len) {
+    if (c->record.len && !(experiments_flags(r->m->experiments, c->experiment) & EXPERIMENT_SENT)) {
         counts.n[KIND_experiment] = 1;
-        r->sink->records(r->sink->ctx, x->context.data, x->context.len, &counts);
-        x->sent = true;
-        buf_free(&x->context);
+        r->sink->records(r->sink->ctx, c->record.data, c->record.len, &counts);
+        experiments_mark(r->m->experiments, &x, EXPERIMENT_SENT, 0);
+        buf_free(&c->record);
     }
     pthread_mutex_unlock(&r->context_lock);
 }
 
-static void hand_over(struct reading *r, struct output *out, struct experiment *of)
+static void hand_over(struct reading *r, struct output *out, struct context *context)
 {
     uint64_t range[2];
 
     hand_over_notes(r, out);
-    if (of && has_entities(&out->counts))
-        hand_over_context(r, of);
+    if (context && has_entities(&out->counts))
+        hand_over_context(r, context);
     if (out->data.len)
         r->sink->records(r->sink->ctx, out->data.data, out->data.len, &out->counts);
     for (size_t at = 0; at < out->copies.len; at += sizeof range) {
@@ -132,9 +146,9 @@ static void hand_over(struct reading *r, struct output *out, struct experiment *
     if (out->state.len)
         r->sink->state(r->sink->tick_ctx, out->state.data, out->state.len);
     buf_reset(&out->data);
-    buf_reset(&out->notes);
-    buf_reset(&out->copies);
-    buf_reset(&out->state);
+    buf_trim(&out->notes);
+    buf_trim(&out->copies);
+    buf_trim(&out->state);
     out->counts = (struct wire_counts){0};
     out->problems = 0;
     out->handed_over++;
@@ -156,7 +170,7 @@ static struct slot *slot_of(struct reading *r, uint64_t number)
 /* Delivers the records of a slot, whose turn it is. */
 static void hand_over_slot(struct reading *r, struct slot *slot)
 {
-    hand_over(r, &slot->out, slot->of);
+    hand_over(r, &slot->out, slot->context);
     if (slot->out.data.cap > 2 * r->slot_size)
         buf_free(&slot->out.data);
     pthread_mutex_lock(&r->turn_lock);
@@ -196,6 +210,18 @@ static void on_large(struct walker *w, size_t bytes)
         hand_over_slot(r, slot);
 }
 
+/* The slot's unit has been handed over. */
+static void leave_context(struct reading *r, struct slot *slot)
+{
+    if (!slot->context)
+        return;
+    pthread_mutex_lock(&r->context_lock);
+    if (--slot->context->users == 0 && slot->context->record.cap > BUF_KEPT)
+        buf_free(&slot->context->record);
+    pthread_mutex_unlock(&r->context_lock);
+    slot->context = NULL;
+}
+
 /* Marks a unit as read; if it is its turn, delivers it and the units after it that were waiting. */
 static void finish_unit(struct reading *r, uint64_t number)
 {
@@ -206,6 +232,7 @@ static void finish_unit(struct reading *r, uint64_t number)
     while (r->turn == number && slot->done) {
         pthread_mutex_unlock(&r->turn_lock);
         hand_over_slot(r, slot);
+        leave_context(r, slot);
         pthread_mutex_lock(&r->turn_lock);
         slot->done = false;
         number = ++r->turn;
@@ -243,28 +270,40 @@ static bool is_reserved(const char *name)
 
 static void close_listing(struct reading *r)
 {
-    if (r->dir >= 0)
-        close(r->dir);
+    if (r->dir < 0)
+        return;
+    names_end(&r->list);
+    close(r->dir);
     r->dir = -1;
-    dir_names_release(&r->names, (struct names_mark){0});
-    r->next_name = 0;
 }
 
 static const char *experiment_prefix(const struct experiment *x)
 {
-    return x && x->deleted ? TRASH "/" : "";
+    return x && experiment_is(x, EXPERIMENT_DELETED) ? TRASH "/" : "";
+}
+
+/* Lists the directory, which it takes or closes. Returns 0 or an error. */
+static int begin_listing(struct reading *r, int dir)
+{
+    int error = dir_list(&r->names, &r->list, dir, r->chunk);
+
+    if (error)
+        close(dir);
+    else
+        r->dir = dir;
+    return error;
 }
 
 /* Lists a directory of the plan, of an experiment x or of the store. Returns 0 or an error; a missing one is
  * empty if the experiment still exists. */
 static int open_listing(struct reading *r, const struct experiment *x, const char *path)
 {
-    int error;
+    int dir;
 
     close_listing(r);
-    r->dir = dir_open(r->m->root, path);
-    if (r->dir < 0) {
-        char meta[512];
+    dir = dir_open(r->m->root, path);
+    if (dir < 0) {
+        char meta[NAMES_SIZE + 32];
         struct stat st;
 
         if (errno != ENOENT || !x)
@@ -272,26 +311,21 @@ static int open_listing(struct reading *r, const struct experiment *x, const cha
         snprintf(meta, sizeof meta, "%s%s/meta.yaml", experiment_prefix(x), x->id);
         return dir_stat(r->m->root, meta, &st);
     }
-    error = dir_names_list(&r->names, r->dir, r->chunk);
-    if (error)
-        close_listing(r);
-    return error;
+    return begin_listing(r, dir);
 }
 
 /* Initialises the unit for a directory. */
-static void set_unit(struct reader *reader, enum unit_kind kind, struct experiment *x, const char *in,
+static void set_unit(struct reader *reader, enum unit_kind kind, const struct experiment *x, const char *in,
                      const char *name, unsigned char type)
 {
     snprintf(reader->name, sizeof reader->name, "%s", name);
-    reader->unit = (struct unit){.kind = kind, .name = reader->name, .type = type, .of = x};
+    reader->unit = (struct unit){.kind = kind, .name = reader->name, .type = type};
     if (x) {
-        reader->unit.experiment = x->id;
-        reader->unit.experiment_id = x->new_id;
-        reader->unit.deleted = x->deleted;
-        reader->unit.bad = &x->bad;
-        reader->unit.twin = x->twin;
-        reader->unit.unread = x->unread;
-        reader->unit.experiment_name = &x->name;
+        reader->experiment = *x;
+        reader->unit.of = &reader->experiment;
+        reader->unit.experiment = reader->experiment.id;
+        reader->unit.experiment_id = *x->new_id ? reader->experiment.new_id : NULL;
+        reader->unit.deleted = experiment_is(x, EXPERIMENT_DELETED);
     }
     buf_reset(&reader->unit_path);
     buf_addf(&reader->unit_path, "%s%s", experiment_prefix(x), x ? x->id : "");
@@ -305,7 +339,7 @@ static void set_unit(struct reader *reader, enum unit_kind kind, struct experime
  * begin with a dot. Returns 0 or an error. */
 static int hidden_is_unit(int dir, const char *name, bool *is_unit)
 {
-    char path[512];
+    char path[NAMES_SIZE + 16];
     struct stat st;
     int error;
 
@@ -325,13 +359,12 @@ int unit_is_candidate(int dir, const char *name, unsigned char type, bool *yes)
 }
 
 /* Takes the next unit of an open listing; false at its end. */
-static bool next_name(struct reading *r, struct reader *reader, enum unit_kind kind, struct experiment *x,
-                      const char *in)
+static bool next_name(struct reading *r, struct reader *reader, enum unit_kind kind,
+                      const struct experiment *x, const char *in)
 {
-    while (r->next_name < r->names.n) {
-        size_t i = r->next_name++;
-        const char *name = dir_names_at(&r->names, i);
-        unsigned char type = r->names.items[i].type;
+    while (r->dir >= 0 && names_next(&r->list)) {
+        const char *name = r->list.name;
+        unsigned char type = r->list.type;
         bool yes;
         int error;
 
@@ -352,22 +385,30 @@ static bool next_name(struct reading *r, struct reader *reader, enum unit_kind k
 
 static bool next_experiment(struct reading *r, struct reader *reader)
 {
-    while (r->experiment < r->m->n) {
-        struct experiment *x = &r->m->experiments[r->experiment++];
+    struct experiments *t = r->m->experiments;
+    struct experiment *x = &r->current;
+    struct buf at = {0};
+    bool troubled;
 
-        if (!r->chosen[x - r->m->experiments])
+    while (r->next < r->n_experiments) {
+        experiments_get(t, r->next++, x);
+        if (!experiment_is(x, EXPERIMENT_CHOSEN))
             continue;
-        set_unit(reader, x->trouble ? UNIT_UNREADABLE : UNIT_EXPERIMENT, x, "", "", x->type);
+        troubled = experiments_trouble(t, x, &at, &reader->trouble);
+        experiments_mark(t, x,
+                         (experiment_is(x, EXPERIMENT_DELETED) ? EXPERIMENT_READ_DELETED : 0) |
+                             (troubled ? EXPERIMENT_BAD : 0),
+                         0);
+        set_unit(reader, troubled ? UNIT_UNREADABLE : UNIT_EXPERIMENT, x, "", "", x->type);
         reader->unit.listed = UNIT_EXPERIMENT;
-        x->read_deleted = x->deleted;
-        reader->unit.trouble = x->trouble;
-        if (x->trouble_at)
-            buf_addf(&reader->unit_path, "/%s", x->trouble_at);
-        x->bad = x->trouble != NULL;
+        reader->unit.trouble = troubled ? buf_str(&reader->trouble) : NULL;
+        if (at.len)
+            buf_addf(&reader->unit_path, "/%s", buf_str(&at));
+        buf_free(&at);
         return true;
     }
-    r->experiment = 0;
-    r->listing = LIST_RUNS;
+    buf_free(&at);
+    r->next = 0;
     return false;
 }
 
@@ -375,24 +416,22 @@ static bool next_experiment(struct reading *r, struct reader *reader)
  * ENOENT: the experiment is not there. */
 static int open_content(struct reading *r, const struct experiment *x, const char *name)
 {
-    char path[512];
-    int dir, error = 0;
+    char path[NAMES_SIZE + 32];
+    int dir, inner, error;
 
     close_listing(r);
     snprintf(path, sizeof path, "%s%s", experiment_prefix(x), x->id);
     dir = dir_open(r->m->root, path);
     if (dir < 0)
         return errno;
-    r->dir = *name ? dir_open(dir, name) : dir;
-    if (r->dir < 0)
-        error = errno == ENOENT ? 0 : errno;
-    else
-        error = dir_names_list(&r->names, r->dir, r->chunk);
-    if (*name)
-        close(dir);
-    if (error)
-        close_listing(r);
-    return error;
+    if (!*name)
+        return begin_listing(r, dir);
+    inner = dir_open(dir, name);
+    error = inner < 0 ? errno : 0;
+    close(dir);
+    if (inner >= 0)
+        return begin_listing(r, inner);
+    return error == ENOENT ? 0 : error;
 }
 
 /* Opens the listing of a directory of an experiment; the unit says so where it can't be. In a tick an
@@ -408,11 +447,26 @@ static int list_content(struct reading *r, struct reader *reader, struct experim
         error = r->tick ? open_content(r, x, dir) : open_listing(r, x, buf_str(&reader->unit_path));
         if (error != ENOENT || !r->tick)
             return error;
-        x->deleted = !x->deleted;
+        if (experiment_is(x, EXPERIMENT_DELETED))
+            experiments_mark(r->m->experiments, x, 0, EXPERIMENT_DELETED);
+        else
+            experiments_mark(r->m->experiments, x, EXPERIMENT_DELETED, 0);
     }
     reader->unit.vanished = true;
-    x->bad = true; /* what else is in it need not be looked for */
+    experiments_mark(r->m->experiments, x, EXPERIMENT_BAD, 0); /* what else is in it need not be looked for */
     return error;
+}
+
+/* Goes to the next experiment whose contents are to be read. */
+static bool next_chosen(struct reading *r)
+{
+    while (r->next < r->n_experiments && !r->has_current) {
+        experiments_get(r->m->experiments, r->next++, &r->current);
+        r->has_current =
+            experiment_is(&r->current, EXPERIMENT_CHOSEN) && !experiment_is(&r->current, EXPERIMENT_BAD);
+    }
+    r->listing = LIST_RUNS;
+    return r->has_current;
 }
 
 /* Takes the next run, trace or logged model. A failed listing becomes a unit, so that the error is reported
@@ -424,12 +478,10 @@ static bool next_content(struct reading *r, struct reader *reader)
         const char *dir;
     } listings[] = {{UNIT_RUN, ""}, {UNIT_TRACE, "traces"}, {UNIT_LOGGED_MODEL, "models"}};
 
-    for (; r->experiment < r->m->n; r->experiment++, r->listing = LIST_RUNS) {
-        struct experiment *x = &r->m->experiments[r->experiment];
+    while (r->has_current || next_chosen(r)) {
+        struct experiment *x = &r->current;
 
-        if (!r->chosen[r->experiment] || x->bad)
-            continue;
-        for (; r->listing < LIST_END && !x->bad; r->listing++) {
+        for (; r->listing < LIST_END && !experiment_is(x, EXPERIMENT_BAD); r->listing++) {
             enum unit_kind kind = listings[r->listing].kind;
             const char *dir = listings[r->listing].dir;
             int error;
@@ -445,6 +497,7 @@ static bool next_content(struct reading *r, struct reader *reader)
             if (next_name(r, reader, kind, x, dir))
                 return true;
         }
+        r->has_current = false;
     }
     return false;
 }
@@ -497,11 +550,10 @@ static bool take_unit(struct reading *r, struct reader *reader)
         reader->number = r->n_taken++;
         pthread_mutex_unlock(&r->turn_lock);
     }
-    if (taken && r->tick) {
-        struct slot *slot = slot_of(r, reader->number);
-
-        slot->of = reader->unit.listed == UNIT_EXPERIMENT ? NULL : reader->unit.of;
-        tick_plan_meet(r->tick, &reader->unit, &slot->out);
+    if (taken) {
+        reader->walker.out = &slot_of(r, reader->number)->out;
+        if (r->tick)
+            tick_plan_meet(r->tick, &reader->unit, &reader->walker);
     }
     pthread_mutex_unlock(&r->plan_lock);
     return taken;
@@ -535,40 +587,92 @@ static const char *find_loop(struct walker *w, int fd, const struct unit *unit)
     return here.st_dev == above.st_dev && here.st_ino == above.st_ino ? loop : NULL;
 }
 
-/* Makes the record of a unit's experiment, for the case that it must go before the unit's: both have been
- * sent before. false: it can't be made now. */
-static bool make_context(struct reader *reader)
+/* Makes the record of the unit's experiment; false: it can't be made now. */
+static bool encode_context(struct reader *reader, struct buf *record)
 {
     struct walker *w = &reader->walker;
-    struct experiment *x = reader->unit.of;
-    struct unit unit = {.kind = UNIT_EXPERIMENT, .experiment = x->id, .experiment_id = x->new_id, .name = ""};
+    const struct experiment *x = &reader->experiment;
+    struct unit unit = {.kind = UNIT_EXPERIMENT,
+                        .experiment = x->id,
+                        .experiment_id = reader->unit.experiment_id,
+                        .deleted = experiment_is(x, EXPERIMENT_READ_DELETED),
+                        .name = ""};
     struct output quiet = {0}, *out = w->out;
     size_t back = w->path.len;
     struct record r;
     int fd;
+    bool good;
 
-    pthread_mutex_lock(&reader->reading->context_lock);
-    if (!x->sent && !x->context.len && !x->unset) {
-        unit.deleted = x->read_deleted;
-        w->out = &quiet;
-        buf_reset(&w->scratch);
-        buf_addf(&w->scratch, "%s%s", unit.deleted ? TRASH "/" : "", x->id);
-        fd = unit_dir_open(w, &unit, buf_str(&w->scratch));
-        x->unset = fd < 0 || !experiment_fill(w, fd, &unit, &r);
-        if (!x->unset) {
-            record_set_part(&r, PART_UNCHANGED);
-            walker_emit(w, &r);
-            buf_add(&x->context, quiet.data.data, quiet.data.len);
-        }
-        if (fd >= 0)
-            close(fd);
-        output_free(&quiet);
-        w->out = out;
-        walker_path_back(w, back);
+    w->out = &quiet;
+    buf_reset(&w->scratch);
+    buf_addf(&w->scratch, "%s%s", unit.deleted ? TRASH "/" : "", x->id);
+    fd = unit_dir_open(w, &unit, buf_str(&w->scratch));
+    good = fd >= 0 && experiment_fill(w, fd, &unit, &r);
+    if (good) {
+        record_set_part(&r, PART_UNCHANGED);
+        walker_emit(w, &r);
+        buf_add(record, quiet.data.data, quiet.data.len);
     }
-    bool good = x->sent || x->context.len;
-    pthread_mutex_unlock(&reader->reading->context_lock);
+    if (fd >= 0)
+        close(fd);
+    output_free(&quiet);
+    w->out = out;
+    walker_path_back(w, back);
     return good;
+}
+
+/* The experiment's context, or one that nobody uses. */
+static struct context *context_for(struct reading *r, uint64_t experiment)
+{
+    struct context *unused = NULL;
+
+    for (size_t i = 0; i < r->n_slots; i++) {
+        struct context *c = &r->contexts[i];
+
+        if (c->experiment == experiment && (c->users || c->record.len))
+            return c;
+        if (!c->users)
+            unused = c;
+    }
+    buf_free(&unused->record); /* there are as many as slots, and the caller's has none so far */
+    unused->experiment = experiment;
+    return unused;
+}
+
+/* Makes the record of a unit's experiment, for the case that it must go before the unit's: both have been
+ * sent before. false: it can't be made now. */
+static bool make_context(struct reader *reader)
+{
+    struct reading *r = reader->reading;
+    struct slot *slot = slot_of(r, reader->number);
+    struct experiment *x = &reader->experiment;
+    struct buf record = {0};
+    struct context *c = NULL;
+    bool wanted;
+
+    pthread_mutex_lock(&r->context_lock);
+    x->flags |= experiments_flags(r->m->experiments, x->at) & (EXPERIMENT_SENT | EXPERIMENT_UNSET);
+    if (!experiment_is(x, EXPERIMENT_SENT) && !experiment_is(x, EXPERIMENT_UNSET)) {
+        c = slot->context = context_for(r, x->at);
+        c->users++;
+    }
+    wanted = c && c->record.len == 0;
+    pthread_mutex_unlock(&r->context_lock);
+    if (!wanted)
+        return experiment_is(x, EXPERIMENT_SENT) || !experiment_is(x, EXPERIMENT_UNSET);
+    if (!encode_context(reader, &record)) {
+        experiments_mark(r->m->experiments, x, EXPERIMENT_UNSET, 0);
+        return false;
+    }
+    pthread_mutex_lock(&r->context_lock);
+    if (c->record.len == 0) {
+        buf_free(&c->record);
+        c->record = record;
+        record = (struct buf){0};
+    }
+    pthread_mutex_unlock(&r->context_lock);
+    buf_free(&record);
+    return true;
 }
 
 /* What is known of the unit stays: it is left for the next tick. */
@@ -578,7 +682,7 @@ static void hold_unit(struct walker *w, const struct unit *unit, const char *why
     if (unit->known_from)
         output_copy(w->out, unit->known_from, unit->known_to);
     if (unit->listed == UNIT_EXPERIMENT)
-        *unit->bad = true;
+        unit_set_bad(w, unit);
 }
 
 static void read_unreadable(struct walker *w, const struct unit *unit)
@@ -613,7 +717,7 @@ static void read_changed(struct reader *reader, int fd,
     read(w, fd, unit);
     tick_end(w, unit);
     if (unit->kind == UNIT_EXPERIMENT && w->tick->sent)
-        unit->of->sent = true;
+        experiments_mark(w->store->experiments, unit->of, EXPERIMENT_SENT, 0);
 }
 
 static void read_unit(struct reader *reader)
@@ -633,7 +737,6 @@ static void read_unit(struct reader *reader)
     w->unit = unit;
     buf_reset(&w->path);
     buf_add(&w->path, buf_str(&reader->unit_path), reader->unit_path.len);
-    dir_names_release(&w->names, (struct names_mark){0});
     if (unit->kind == UNIT_UNREADABLE) {
         read_unreadable(w, unit);
         return;
@@ -651,7 +754,7 @@ static void read_unit(struct reader *reader)
     } else {
         walker_problem(w, 0, "%s", trouble);
         if (unit->kind == UNIT_EXPERIMENT)
-            *unit->bad = true;
+            unit_set_bad(w, unit);
         if (unit->known_from)
             output_copy(w->out, unit->known_from, unit->known_to);
     }
@@ -687,13 +790,13 @@ static void *reader_run(void *arg)
     reader->walker.full = on_full;
     reader->walker.large = on_large;
     reader->walker.full_ctx = reader;
+    reader->walker.clash = r->clash;
     reader->walker.tally = r->tally ? relocate_tally_new() : NULL;
     if (r->tick) {
         tick_reader_init(&reader->tick, r->selection->tick);
         reader->walker.tick = &reader->tick;
     }
     while (take_unit(r, reader)) {
-        reader->walker.out = &slot_of(r, reader->number)->out;
         read_unit(reader);
         buf_trim(&reader->walker.file);
         yaml_reader_trim(reader->walker.yaml);
@@ -706,6 +809,7 @@ static void *reader_run(void *arg)
         add_tally(r, reader->walker.tally);
     walker_free(&reader->walker);
     buf_free(&reader->unit_path);
+    buf_free(&reader->trouble);
     return NULL;
 }
 
@@ -728,19 +832,26 @@ static void run_readers(struct reading *r, unsigned jobs)
     free(threads);
 }
 
-static bool choose_experiments(struct mlruns *m, const struct mlruns_selection *s, bool *chosen,
-                               struct err *e)
-{
-    for (size_t i = 0; i < m->n; i++)
-        chosen[i] = s->n_experiments == 0;
-    for (size_t i = 0; i < s->n_experiments; i++) {
-        bool found = false;
+/* An id that was asked for. */
+struct wanted {
+    const char *id;
+    bool found;
+};
 
-        for (size_t j = 0; j < m->n; j++) {
-            if (strcmp(mlruns_experiment_id(m, j), s->experiments[i]) == 0)
-                chosen[j] = found = true;
-        }
-        if (!found) {
+static int compare_wanted(const void *a, const void *b)
+{
+    return strcmp(((const struct wanted *)a)->id, ((const struct wanted *)b)->id);
+}
+
+/* Whether all that was asked for is there; it is sorted. */
+static bool all_found(const struct mlruns *m, const struct mlruns_selection *s, const struct wanted *wanted,
+                      struct err *e)
+{
+    for (size_t i = 0; i < s->n_experiments; i++) {
+        struct wanted key = {.id = s->experiments[i]};
+        const struct wanted *w = bsearch(&key, wanted, s->n_experiments, sizeof *wanted, compare_wanted);
+
+        if (!w->found) {
             err_set(e, m->path, "no experiment %s", s->experiments[i]);
             return err_hint(e, "mlruns-dump --list prints the existing ones");
         }
@@ -748,15 +859,50 @@ static bool choose_experiments(struct mlruns *m, const struct mlruns_selection *
     return true;
 }
 
+static bool choose_experiments(const struct mlruns *m, const struct mlruns_selection *s, struct err *e)
+{
+    struct wanted *wanted = xcalloc(s->n_experiments + 1, sizeof *wanted);
+    size_t n = 0;
+    bool good;
+
+    for (; n < s->n_experiments; n++)
+        wanted[n].id = s->experiments[n];
+    qsort(wanted, n, sizeof *wanted, compare_wanted);
+    for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
+        struct experiment x;
+        struct wanted key, *w;
+
+        experiments_get(m->experiments, i, &x);
+        key.id = experiment_id(&x);
+        w = n ? bsearch(&key, wanted, n, sizeof *wanted, compare_wanted) : NULL;
+        if (w || n == 0)
+            experiments_mark(m->experiments, &x, EXPERIMENT_CHOSEN, 0);
+        for (; w && w > wanted && strcmp(w[-1].id, key.id) == 0; w--)
+            ;
+        for (; w && w < wanted + n && strcmp(w->id, key.id) == 0; w++)
+            w->found = true;
+    }
+    good = all_found(m, s, wanted, e);
+    free(wanted);
+    return good;
+}
+
+static void hand_over_rest(struct walker *w)
+{
+    hand_over(w->full_ctx, w->out, NULL);
+}
+
 /* What is left of the state is not there any more. false with e filled: the state could not be read. */
 static bool end_tick(struct reading *r, struct err *e)
 {
     struct output out = {0};
+    struct walker w = {
+        .store = r->m, .out = &out, .limit = r->slot_size, .full = hand_over_rest, .full_ctx = r};
     bool good = true;
 
     if (!r->tick)
         return true;
-    good = tick_plan_end(r->tick, &out, e);
+    good = tick_plan_end(r->tick, &w, e);
     if (good && r->failed) {
         *e = r->error;
         good = false;
@@ -765,6 +911,36 @@ static bool end_tick(struct reading *r, struct err *e)
     output_free(&out);
     tick_plan_free(r->tick);
     return good;
+}
+
+static void reading_begin(struct reading *r, unsigned jobs)
+{
+    r->n_experiments = experiments_count(r->m->experiments);
+    r->names.room = r->m->names;
+    r->chunk = xmalloc(CHUNK_SIZE);
+    r->n_slots = jobs == 1 ? 1 : jobs * SLOTS_PER_JOB > MAX_SLOTS ? MAX_SLOTS : jobs * SLOTS_PER_JOB;
+    r->slot_size = HELD_BACK / r->n_slots < SLOT_SIZE ? HELD_BACK / r->n_slots : SLOT_SIZE;
+    r->slots = xcalloc(r->n_slots, sizeof *r->slots);
+    r->contexts = xcalloc(r->n_slots, sizeof *r->contexts);
+    r->tally = r->sink->root ? relocate_tally_new() : NULL;
+    r->tick = r->selection->tick ? tick_plan_new(r->m, r->selection->tick) : NULL;
+    r->clash = r->sink->same_name ? clash_names_new(r->m) : NULL;
+}
+
+static void reading_end(struct reading *r)
+{
+    if (r->tally)
+        relocate_tally_free(r->tally);
+    clash_names_free(r->clash);
+    for (size_t i = 0; i < r->n_slots; i++)
+        output_free(&r->slots[i].out);
+    for (size_t i = 0; i < r->n_slots; i++)
+        buf_free(&r->contexts[i].record);
+    free(r->slots);
+    free(r->contexts);
+    free(r->chunk);
+    close_listing(r);
+    names_free(&r->names);
 }
 
 bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, const struct mlruns_sink *sink,
@@ -783,30 +959,15 @@ bool mlruns_read(struct mlruns *m, const struct mlruns_selection *selection, con
     };
     bool good;
 
-    r.chosen = xcalloc(m->n + 1, sizeof *r.chosen);
-    good = choose_experiments(m, selection, r.chosen, e);
-    if (good) {
-        r.chunk = xmalloc(CHUNK_SIZE);
-        r.n_slots = jobs == 1 ? 1 : jobs * SLOTS_PER_JOB > MAX_SLOTS ? MAX_SLOTS : jobs * SLOTS_PER_JOB;
-        r.slot_size = HELD_BACK / r.n_slots < SLOT_SIZE ? HELD_BACK / r.n_slots : SLOT_SIZE;
-        r.slots = xcalloc(r.n_slots, sizeof *r.slots);
-        r.tally = sink->root ? relocate_tally_new() : NULL;
-        r.tick = selection->tick ? tick_plan_new(m, selection->tick) : NULL;
-        run_readers(&r, jobs);
-        good = end_tick(&r, e);
-        if (r.tally) {
-            relocate_tally_report(m, r.tally, sink);
-            relocate_tally_free(r.tally);
-        }
-        if (sink->same_name)
-            clash_report_same_names(m, r.chosen, sink);
-        for (size_t i = 0; i < r.n_slots; i++)
-            output_free(&r.slots[i].out);
-        free(r.slots);
-        free(r.chunk);
-        close_listing(&r);
-        dir_names_free(&r.names);
-    }
-    free(r.chosen);
+    if (!choose_experiments(m, selection, e))
+        return false;
+    reading_begin(&r, jobs);
+    run_readers(&r, jobs);
+    good = end_tick(&r, e);
+    if (r.tally)
+        relocate_tally_report(m, r.tally, sink);
+    if (r.clash)
+        good = clash_report_same_names(m, r.clash, sink, e) && good;
+    reading_end(&r);
     return good;
 }

@@ -11,7 +11,7 @@
 static bool is_readable(struct walker *w, const struct unit *unit, const char *dir,
                         bool (*check)(struct walker *w, int dir, const struct unit *unit))
 {
-    struct output quiet = {0}, *out = w->out;
+    struct output quiet = {.discarded = true}, *out = w->out;
     struct verdict *v;
     int fd;
 
@@ -60,9 +60,14 @@ bool reference_has_logged_model(struct walker *w, const struct unit *from, const
         return false;
     if (is_readable(w, &unit, "models/", model_check_logged))
         return true;
-    for (size_t i = 0; i < mlruns_experiment_count(w->store); i++)
-        if (mlruns_experiment_place(w->store, i, &unit) &&
-            is_readable(w, &unit, "models/", model_check_logged))
+    for (uint64_t i = 0; i < experiments_count(w->store->experiments); i++) {
+        struct experiment x;
+
+        experiments_get(w->store->experiments, i, &x);
+        unit.experiment = x.id;
+        unit.deleted = experiment_is(&x, EXPERIMENT_DELETED);
+        if (!experiment_is(&x, EXPERIMENT_BAD) && is_readable(w, &unit, "models/", model_check_logged))
             return true;
+    }
     return false;
 }

@@ -178,50 +178,36 @@ static size_t unit_below(const struct buf *path, size_t from)
 static void take_place(struct located *u, const struct experiment *x, size_t from)
 {
     const size_t skip = strlen(TRASH "/");
+    bool deleted = experiment_is(x, EXPERIMENT_DELETED);
 
     u->place = from;
-    if (x->deleted && from >= skip && memcmp(u->path.data + from - skip, TRASH "/", skip) == 0 &&
+    if (deleted && from >= skip && memcmp(u->path.data + from - skip, TRASH "/", skip) == 0 &&
         (from == skip || u->path.data[from - skip - 1] == '/'))
         u->place -= skip;
-    else if (x->deleted && x->new_id)
+    else if (deleted && *x->new_id)
         u->trash = TRASH "/";
-}
-
-/* The first experiment whose id is not bytewise less than the text. */
-static size_t experiment_first(const struct mlruns *m, const char *s, size_t len)
-{
-    size_t low = 0, high = m->n;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const char *id = m->experiments[middle].id;
-
-        if (strncmp(id, s, len) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 /* Whether the experiment with the directory name at [from, end) has the unit that follows it. */
 static bool has_unit(struct walker *w, struct located *u, size_t from, size_t end)
 {
-    size_t below = unit_below(&u->path, end + 1), n = mlruns_experiment_count(w->store);
+    size_t below = unit_below(&u->path, end + 1), len = end - from;
+    const char *id = u->path.data + from;
+    struct experiments *t = w->store->experiments;
+    struct experiment x;
     struct stat st;
     int error;
 
-    for (size_t i = below ? experiment_first(w->store, u->path.data + from, end - from) : n; i < n; i++) {
-        const struct experiment *x = &w->store->experiments[i];
-
-        if (strlen(x->id) != end - from || memcmp(x->id, u->path.data + from, end - from) != 0)
+    for (uint64_t i = below ? experiments_first(t, id, len) : UINT64_MAX; i < experiments_count(t); i++) {
+        experiments_get(t, i, &x);
+        if (strlen(x.id) != len || memcmp(x.id, id, len) != 0)
             return false;
         buf_reset(&u->text);
-        buf_addf(&u->text, "%s%s/", x->deleted ? TRASH "/" : "", x->id);
+        buf_addf(&u->text, "%s%s/", experiment_is(&x, EXPERIMENT_DELETED) ? TRASH "/" : "", x.id);
         buf_add(&u->text, u->path.data + end + 1, below);
         error = dir_stat(w->root, buf_str(&u->text), &st);
         if (error != ENOENT && error != ENOTDIR) {
-            take_place(u, x, from);
+            take_place(u, &x, from);
             return true;
         }
     }
@@ -442,8 +428,9 @@ char *mlruns_place(const struct mlruns *m, struct err *e)
 
 bool mlruns_relocate(struct mlruns *m, const char *to, struct err *e)
 {
+    static const char what[] = "relocated to ";
     size_t len = strlen(to);
-    char *what;
+    XXH3_state_t *state;
 
     if (len == 0) {
         m->relocate_to = mlruns_place(m, e);
@@ -461,8 +448,9 @@ bool mlruns_relocate(struct mlruns *m, const char *to, struct err *e)
             len--;
         m->relocate_to = xstrndup(to, len);
     }
-    what = xasprintf("relocated to %s", m->relocate_to);
-    store_extend_source(m, what);
-    free(what);
+    state = store_extend_begin(m);
+    XXH3_128bits_update(state, what, strlen(what));
+    XXH3_128bits_update(state, m->relocate_to, strlen(m->relocate_to));
+    store_extend_end(m, state, true);
     return true;
 }

@@ -65,7 +65,7 @@ static void read_dataset(struct walker *w, int dir, const char *name, void *ctx)
 static const struct dataset_name *dataset_look_up(struct walker *w, const struct unit *unit,
                                                   const struct value *dir)
 {
-    struct output quiet = {0}, *out = w->out;
+    struct output quiet = {.discarded = true}, *out = w->out;
     struct dataset_name *d;
     struct record r;
     int fd;
@@ -145,29 +145,31 @@ static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
 
     if (!experiment_fill(w, dir, unit, &r))
         return false;
+    if (w->clash)
+        clash_names_add(w->clash, unit, experiment_name(&r));
     tick_emit(w, &r, false);
-    *unit->experiment_name = experiment_name(&r);
     return true;
 }
 
 void run_read_experiment(struct walker *w, int dir, const struct unit *unit)
 {
+    bool twin = experiment_is(unit->of, EXPERIMENT_TWIN), good = false;
     size_t back;
     struct record tag;
 
-    if (unit->twin || unit->unread) {
-        if (unit->twin)
-            clash_report_twin(w, unit);
-        else
-            clash_report_unread(w, dir);
-        *unit->bad = true;
+    if (twin) {
+        clash_report_twin(w, unit);
+    } else if (experiment_is(unit->of, EXPERIMENT_UNREAD)) {
+        clash_report_unread(w, dir);
+    } else {
+        back = walker_path_down(w, META_FILE);
+        good = emit_experiment(w, dir, unit);
+        walker_path_back(w, back);
+    }
+    if (!good) {
+        unit_set_bad(w, unit);
         return;
     }
-    back = walker_path_down(w, META_FILE);
-    *unit->bad = !emit_experiment(w, dir, unit);
-    walker_path_back(w, back);
-    if (*unit->bad)
-        return;
     record_init(&tag, KIND_experiment_tag);
     tag.v[F_experiment_tag_experiment_id] = unit_experiment_id(unit);
     walker_each_value(w, dir, "tags", &tag, F_experiment_tag_key, F_experiment_tag_value);

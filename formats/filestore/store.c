@@ -10,52 +10,55 @@
 
 #include <xxhash.h>
 
+#include "common/file.h"
 #include "common/io.h"
+#include "common/sort.h"
 #include "formats/filestore/internal.h"
 #include "formats/filestore/place.h"
 #include "formats/filestore/tick_plan.h"
+
+enum { SORT_MEMORY = 8 << 20 };
 
 const char *mlruns_path(const struct mlruns *m)
 {
     return m->path;
 }
 
-size_t mlruns_experiment_count(const struct mlruns *m)
+void mlruns_experiment_ids(const struct mlruns *m, void (*fn)(void *ctx, const char *id), void *ctx)
 {
-    return m->n;
+    struct experiment x[2];
+
+    for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
+        const struct experiment *before = &x[(i + 1) % 2];
+
+        experiments_get(m->experiments, i, &x[i % 2]);
+        if (i == 0 || strcmp(experiment_id(&x[i % 2]), experiment_id(before)) != 0)
+            fn(ctx, experiment_id(&x[i % 2]));
+    }
 }
 
-const char *mlruns_experiment_id(const struct mlruns *m, size_t i)
+/* An open store without a directory so far. */
+static struct mlruns *store_new(const char *tmpdir)
 {
-    const struct experiment *x = &m->experiments[i];
+    struct mlruns *m = xcalloc(1, sizeof *m);
 
-    return x->new_id ? x->new_id : x->id;
-}
-
-bool mlruns_experiment_place(const struct mlruns *m, size_t i, struct unit *unit)
-{
-    unit->experiment = m->experiments[i].id;
-    unit->deleted = m->experiments[i].deleted;
-    return !m->experiments[i].bad;
-}
-
-void experiment_free(struct experiment *x)
-{
-    buf_free(&x->context);
-    free(x->id);
-    free(x->new_id);
-    free(x->trouble);
-    free(x->trouble_at);
+    m->root = -1;
+    m->tmpdir = file_temp_dir(tmpdir, NULL);
+    m->names = names_room_new(m->tmpdir, NAMES_ROOM);
+    m->spill = shared_spill_new(m->tmpdir);
+    m->experiments = experiments_new(m->spill);
+    text_pairs_init(&m->warnings, m->spill);
+    return m;
 }
 
 void mlruns_close(struct mlruns *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->n; i++)
-        experiment_free(&m->experiments[i]);
-    free(m->experiments);
-    buf_free(&m->warnings);
+    experiments_free(m->experiments);
+    shared_spill_free(m->spill);
+    names_room_free(m->names);
+    free(m->tmpdir);
     free(m->relocate_to);
     free(m->path);
     if (m->root >= 0)
@@ -63,16 +66,10 @@ void mlruns_close(struct mlruns *m)
     free(m);
 }
 
-void mlruns_warnings(const struct mlruns *m, void (*fn)(const char *path, const char *text))
+void mlruns_warnings(const struct mlruns *m, void (*fn)(void *ctx, const char *path, const char *text),
+                     void *ctx)
 {
-    const char *p = buf_str(&m->warnings), *end = p + m->warnings.len;
-
-    while (p < end) {
-        const char *text = p + strlen(p) + 1;
-
-        fn(p, text);
-        p = text + strlen(text) + 1;
-    }
+    text_pairs_each(&m->warnings, fn, ctx);
 }
 
 /* -- where the store is */
@@ -117,61 +114,75 @@ static bool store_error(const struct mlruns *m, const char *dir, int error, stru
     return false;
 }
 
-static int experiment_compare(const void *a, const void *b)
-{
-    const struct experiment *x = a, *y = b;
-    int order = strcmp(x->id, y->id);
-
-    return order ? order : (int)x->deleted - (int)y->deleted;
-}
-
-static struct experiment *add_experiment(struct mlruns *m, const char *id, unsigned char type, bool deleted)
-{
-    if (m->n == m->cap) {
-        m->cap = m->cap ? m->cap * 2 : 64;
-        m->experiments = xrealloc(m->experiments, m->cap * sizeof *m->experiments);
-    }
-    m->experiments[m->n] = (struct experiment){.id = xstrdup(id), .type = type, .deleted = deleted};
-    return &m->experiments[m->n++];
-}
+struct listing { /* of the store's directory or .trash */
+    int dir;
+    bool deleted;
+    struct sorter *sorter; /* of all experiments: id NUL deleted; type and trouble */
+    struct buf entry;
+    bool failed; /* the sorter could not take it: *e says why */
+    struct err *e;
+};
 
 /* MLflow takes every directory for an experiment. An unreadable entry may be one. */
-static bool list_experiments(struct mlruns *m, struct walker *w, int dir, bool deleted, struct err *e)
+static void list_entry(void *ctx, const char *name, unsigned char type)
 {
-    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : 0;
+    struct listing *l = ctx;
+    size_t id = strlen(name) + 1, data;
+    bool yes;
+    int error;
 
-    dir_names_release(&w->names, (struct names_mark){0});
-    if (!error)
-        error = dir_names_list(&w->names, dir, w->chunk);
-    if (error)
-        return store_error(m, deleted ? TRASH : NULL, error, e);
-    for (size_t i = 0; i < w->names.n; i++) {
-        const char *name = dir_names_at(&w->names, i);
-        unsigned char type = w->names.items[i].type;
-        bool yes;
+    if (l->failed || (!l->deleted && (strcmp(name, TRASH) == 0 || strcmp(name, MODELS) == 0)))
+        return;
+    error = unit_is_candidate(l->dir, name, type, &yes);
+    if (!error && !yes)
+        return;
+    buf_reset(&l->entry);
+    buf_add(&l->entry, name, id);
+    buf_addc(&l->entry, (char)l->deleted);
+    data = l->entry.len;
+    buf_addc(&l->entry, (char)type);
+    buf_adds(&l->entry, error ? dir_error(error) : "");
+    l->failed = !sorter_add(l->sorter, l->entry.data, data, l->entry.data + data, l->entry.len - data, l->e);
+}
 
-        if (!deleted && (strcmp(name, TRASH) == 0 || strcmp(name, MODELS) == 0))
+static bool list_experiments(const struct mlruns *m, struct walker *w, int dir, bool deleted,
+                             struct sorter *sorter, struct err *e)
+{
+    struct listing l = {.dir = dir, .deleted = deleted, .sorter = sorter, .e = e};
+    int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : dir_each(dir, w->chunk, list_entry, &l);
+
+    buf_free(&l.entry);
+    return l.failed ? false : !error || store_error(m, deleted ? TRASH : NULL, error, e);
+}
+
+/* Fills the table, without what has been listed twice. */
+static bool take_sorted(const struct mlruns *m, struct sorter *sorter, struct err *e)
+{
+    struct buf last = {0}, trouble = {0};
+    struct sort_entry x;
+    int got = sorter_finish(sorter, e) ? 1 : -1;
+
+    while (got > 0 && (got = sorter_next(sorter, &x, e)) > 0) {
+        if (last.len == x.key_len && memcmp(last.data, x.key, x.key_len) == 0)
             continue;
-        error = unit_is_candidate(dir, name, type, &yes);
-        if (error)
-            add_experiment(m, name, type, deleted)->trouble = xstrdup(dir_error(error));
-        else if (yes)
-            add_experiment(m, name, type, deleted);
+        buf_reset(&last);
+        buf_add(&last, x.key, x.key_len);
+        buf_reset(&trouble);
+        buf_add(&trouble, x.data + 1, x.data_len - 1);
+        experiments_add(m->experiments, last.data, (unsigned char)x.data[0], last.data[last.len - 1],
+                        trouble.len ? buf_str(&trouble) : NULL);
     }
-    return true;
+    buf_free(&last);
+    buf_free(&trouble);
+    return got == 0;
 }
 
 /* -- what each directory is, and the stream's source */
 
 static char *experiment_path(const struct experiment *x, const char *file)
 {
-    return xasprintf("%s%s%s%s", x->deleted ? TRASH "/" : "", x->id, *file ? "/" : "", file);
-}
-
-static void set_trouble(struct experiment *x, const char *at, const char *text)
-{
-    x->trouble = xstrdup(text);
-    x->trouble_at = at ? xstrdup(at) : NULL;
+    return xasprintf("%s%s%s%s", experiment_is(x, EXPERIMENT_DELETED) ? TRASH "/" : "", x->id,
+                     *file ? "/" : "", file);
 }
 
 /* Reads meta.yaml into w->file. Returns 0, EFBIG if it is too large, or an error. */
@@ -198,9 +209,8 @@ static bool is_blank(const struct buf *b)
     return strspn(buf_str(b), " \t\r\n") == b->len;
 }
 
-/* Classifies a directory without meta.yaml: a damaged experiment, or something else: then a warning says
- * what, and false is returned. */
-static bool judge_dir(struct mlruns *m, struct experiment *x)
+/* Warns of a directory that is not an experiment. */
+static void warn_of_dir(struct mlruns *m, const char *path, enum holds holds)
 {
     static const char *const texts[] = {
         [HOLDS_NOTHING] = "not an experiment: an empty directory",
@@ -209,31 +219,44 @@ static bool judge_dir(struct mlruns *m, struct experiment *x)
         [HOLDS_RUN_ARTIFACTS] = "not an experiment: the directory of a run, with only artifacts",
         [HOLDS_STORE] = "another file store, which is not read here; to read it: ",
     };
-    char *path = experiment_path(x, ""), *full = xasprintf("%s/%s", m->path, path);
+    char *full = xasprintf("%s/%s", m->path, path);
+    struct buf text = {0};
+
+    buf_adds(&text, texts[holds]);
+    if (holds == HOLDS_STORE)
+        place_command(&text, full);
+    text_pairs_add(&m->warnings, full, buf_str(&text));
+    buf_free(&text);
+    free(full);
+}
+
+/* Classifies a directory without meta.yaml: a damaged experiment, or something else: then a warning says
+ * what, and false is returned. */
+static bool judge_dir(struct mlruns *m, struct experiment *x, bool *troubled)
+{
+    char *path = experiment_path(x, "");
     int fd = dir_open(m->root, path);
     struct buf failed = {0};
     struct stat here, root;
     enum holds holds = HOLDS_DATA;
 
     if (fd < 0)
-        set_trouble(x, NULL, dir_error(errno));
+        buf_adds(&failed, dir_error(errno));
     else if (dir_fstat(fd, &here) == 0 && dir_fstat(m->root, &root) == 0 && here.st_dev == root.st_dev &&
              here.st_ino == root.st_ino)
         ; /* a loop of links, which is reported when it is read */
-    else if (!place_judge(fd, &holds, &failed))
-        set_trouble(x, NULL, buf_str(&failed));
-    if (!x->trouble && holds != HOLDS_DATA) {
-        buf_addf(&m->warnings, "%s%c%s", full, '\0', texts[holds]);
-        if (holds == HOLDS_STORE)
-            place_command(&m->warnings, full);
-        buf_addc(&m->warnings, '\0');
-    }
+    else
+        place_judge(fd, m->names, &holds, &failed);
+    *troubled = failed.len > 0;
+    if (*troubled)
+        experiments_set_trouble(m->experiments, x, NULL, buf_str(&failed));
+    else if (holds != HOLDS_DATA)
+        warn_of_dir(m, path, holds);
     if (fd >= 0)
         close(fd);
     buf_free(&failed);
     free(path);
-    free(full);
-    return x->trouble || holds == HOLDS_DATA;
+    return *troubled || holds == HOLDS_DATA;
 }
 
 /* Adds an experiment's id and meta.yaml to the hash of the source; false for a directory that is not an
@@ -241,22 +264,24 @@ static bool judge_dir(struct mlruns *m, struct experiment *x)
 static bool survey(struct mlruns *m, struct walker *w, struct experiment *x, XXH3_state_t *state)
 {
     char *path = experiment_path(x, "meta.yaml");
-    int error = x->trouble ? ENOENT : read_meta(m, w, path);
-    bool is_one = true;
+    bool is_one = true, troubled = experiments_trouble(m->experiments, x, &w->scratch, &w->json);
+    int error = troubled ? ENOENT : read_meta(m, w, path);
 
     for (int i = 1; !error && is_blank(&w->file) && meta_wait(m->root, path, i); i++)
         error = read_meta(m, w, path);
-    if (error == ENOENT && !x->trouble)
-        is_one = judge_dir(m, x);
-    else if (error && error != ENOENT && error != EFBIG && error != EISDIR)
-        set_trouble(x, "meta.yaml", dir_error(error));
+    if (error == ENOENT && !troubled) {
+        is_one = judge_dir(m, x, &troubled);
+    } else if (error && error != ENOENT && error != EFBIG && error != EISDIR) {
+        experiments_set_trouble(m->experiments, x, "meta.yaml", dir_error(error));
+        troubled = true;
+    }
     free(path);
     if (!is_one)
         return false;
-    if (x->trouble)
+    if (troubled)
         buf_reset(&w->file);
     buf_reset(&w->scratch);
-    buf_addf(&w->scratch, "%s%c%d%zu:", x->id, '\0', x->deleted, w->file.len);
+    buf_addf(&w->scratch, "%s%c%d%zu:", x->id, '\0', experiment_is(x, EXPERIMENT_DELETED), w->file.len);
     XXH3_128bits_update(state, w->scratch.data, w->scratch.len);
     XXH3_128bits_update(state, buf_str(&w->file), w->file.len);
     return true;
@@ -277,18 +302,18 @@ static void hash_hex(XXH128_hash_t hash, char out[33])
 static void survey_all(struct mlruns *m, struct walker *w, const struct state *known)
 {
     XXH3_state_t *state = XXH3_createState();
-    size_t n = 0;
+    struct experiment x;
+    uint64_t n = 0;
 
     if (!state)
         xnomem("");
     XXH3_128bits_reset(state);
-    for (size_t i = 0; i < m->n; i++) {
-        if (m->experiments[i].known || survey(m, w, &m->experiments[i], state))
-            m->experiments[n++] = m->experiments[i];
-        else
-            experiment_free(&m->experiments[i]);
+    for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
+        experiments_get(m->experiments, i, &x);
+        if (experiment_is(&x, EXPERIMENT_KNOWN) || survey(m, w, &x, state))
+            experiments_move(m->experiments, i, n++);
     }
-    m->n = n;
+    experiments_truncate(m->experiments, n);
     if (known)
         memcpy(m->source, state_head(known)->stream, sizeof m->source);
     else
@@ -296,12 +321,23 @@ static void survey_all(struct mlruns *m, struct walker *w, const struct state *k
     XXH3_freeState(state);
 }
 
-void store_extend_source(struct mlruns *m, const char *what)
+XXH3_state_t *store_extend_begin(const struct mlruns *m)
 {
-    char *text = xasprintf("%s %s", m->source, what);
+    XXH3_state_t *state = XXH3_createState();
 
-    hash_hex(XXH3_128bits(text, strlen(text)), m->source);
-    free(text);
+    if (!state)
+        xnomem("");
+    XXH3_128bits_reset(state);
+    XXH3_128bits_update(state, m->source, strlen(m->source));
+    XXH3_128bits_update(state, " ", 1);
+    return state;
+}
+
+void store_extend_end(struct mlruns *m, XXH3_state_t *state, bool wanted)
+{
+    if (wanted)
+        hash_hex(XXH3_128bits_digest(state), m->source);
+    XXH3_freeState(state);
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -330,26 +366,11 @@ void mlruns_source(const struct mlruns *m, const struct mlruns_selection *select
     free(ids);
 }
 
-/* Sorts the experiments and removes duplicates. */
-static void sort_experiments(struct mlruns *m)
-{
-    size_t n = 0;
-
-    if (m->n)
-        qsort(m->experiments, m->n, sizeof *m->experiments, experiment_compare);
-    for (size_t i = 0; i < m->n; i++) {
-        if (n && experiment_compare(&m->experiments[n - 1], &m->experiments[i]) == 0)
-            experiment_free(&m->experiments[i]);
-        else
-            m->experiments[n++] = m->experiments[i];
-    }
-    m->n = n;
-}
-
 /* The active experiments are listed before and after the deleted ones, so that one that is restored or
  * deleted meanwhile is found at least once; its old place is reported as missing. */
 static bool scan(struct mlruns *m, const struct state *known, struct err *e)
 {
+    struct sorter *sorter = sorter_new(m->tmpdir, SORT_MEMORY);
     struct output out = {0};
     struct walker w;
     int trash = dir_open(m->root, TRASH), error = trash < 0 ? errno : 0;
@@ -359,17 +380,20 @@ static bool scan(struct mlruns *m, const struct state *known, struct err *e)
     if (error && error != ENOENT)
         good = store_error(m, TRASH, error, e);
     else
-        good = list_experiments(m, &w, m->root, false, e);
+        good = list_experiments(m, &w, m->root, false, sorter, e);
     if (good && trash >= 0)
-        good = list_experiments(m, &w, trash, true, e) && list_experiments(m, &w, m->root, false, e);
-    sort_experiments(m);
-    if (known) {
+        good = list_experiments(m, &w, trash, true, sorter, e) &&
+               list_experiments(m, &w, m->root, false, sorter, e);
+    good = good && take_sorted(m, sorter, e);
+    sorter_free(sorter);
+    if (good && known) {
         tick_drop_moved(m);
-        good = good && tick_find_known(m, known, e);
+        good = tick_find_known(m, known, e);
     }
-    clash_find_twins(m);
-    if (good)
+    if (good) {
+        clash_find_twins(m);
         survey_all(m, &w, known);
+    }
     walker_free(&w);
     output_free(&out);
     if (trash >= 0)
@@ -386,15 +410,15 @@ static char *location_dir(const char *location, struct err *e)
     return path;
 }
 
-struct mlruns *mlruns_open(const char *location, struct err *e)
+struct mlruns *mlruns_open(const char *location, const char *tmpdir, struct err *e)
 {
     struct mlruns *m;
     char *path = location_dir(location, e);
 
     if (!path)
         return NULL;
-    m = xcalloc(1, sizeof *m);
-    m->root = place_find(path, &m->path, &m->warnings, e);
+    m = store_new(tmpdir);
+    m->root = place_find(path, m->names, &m->path, &m->warnings, e);
     free(path);
     if (m->root >= 0 && scan(m, NULL, e))
         return m;
@@ -424,14 +448,16 @@ static char *known_path(const char *path, const struct state *state)
     return NULL;
 }
 
-struct mlruns *mlruns_open_known(const char *location, const struct state *state, struct err *e)
+struct mlruns *mlruns_open_known(const char *location, const char *tmpdir, const struct state *state,
+                                 struct err *e)
 {
     char *path = location_dir(location, e), *known = path ? known_path(path, state) : NULL;
-    struct mlruns *m = known ? xcalloc(1, sizeof *m) : NULL;
+    struct mlruns *m;
 
     free(path);
     if (!path || !known)
-        return path ? mlruns_open(location, e) : NULL;
+        return path ? mlruns_open(location, tmpdir, e) : NULL;
+    m = store_new(tmpdir);
     m->path = known;
     m->root = dir_open(AT_FDCWD, known);
     if (m->root < 0)

@@ -17,28 +17,31 @@
 
 struct mlruns;
 
+struct names_room;
 /* Whether the directory itself is a file store, which mlruns_open would take without looking for mlruns in
  * it. The descriptor stays open. */
-bool mlruns_is_store(int dir);
+bool mlruns_is_store(int dir, struct names_room *room);
 
 /* Opens the store at a path or file: URL and lists its experiments: the directory itself if it has
  * experiments or registered models, else the directory `mlruns` in it, else the directory itself if it is an
- * empty store: has .trash or is named mlruns. NULL with e filled if there is none. */
-struct mlruns *mlruns_open(const char *location, struct err *e);
+ * empty store: has .trash or is named mlruns. NULL with e filled if there is none. tmpdir: the directory for
+ * the temporary files that a large store needs; NULL: $TMPDIR or /var/tmp. */
+struct mlruns *mlruns_open(const char *location, const char *tmpdir, struct err *e);
 /* The same for a tick of a sync after the first: what the state knows is not read to find the store. It must
  * lie where it lay. */
 struct state;
-struct mlruns *mlruns_open_known(const char *location, const struct state *state, struct err *e);
+struct mlruns *mlruns_open_known(const char *location, const char *tmpdir, const struct state *state,
+                                 struct err *e);
 void mlruns_close(struct mlruns *m);
 /* The chosen directory, as given or with /mlruns appended. */
 const char *mlruns_path(const struct mlruns *m);
 /* Calls fn with the path and a description of each directory that is not read as it is not an experiment, or
  * was unreadable when the store was looked for. */
-void mlruns_warnings(const struct mlruns *m, void (*fn)(const char *path, const char *text));
-/* Experiments, active and deleted, in bytewise order of their ids; an id that is both active and deleted is
- * listed twice. */
-size_t mlruns_experiment_count(const struct mlruns *m);
-const char *mlruns_experiment_id(const struct mlruns *m, size_t i);
+void mlruns_warnings(const struct mlruns *m, void (*fn)(void *ctx, const char *path, const char *text),
+                     void *ctx);
+/* Calls fn with the ids of all experiments, active and deleted, in bytewise order of their directories'
+ * names; an id that is both active and deleted is passed once. */
+void mlruns_experiment_ids(const struct mlruns *m, void (*fn)(void *ctx, const char *id), void *ctx);
 
 /* Whether there are deleted experiments with the id of an active one, whose records a stream could not
  * distinguish. Each is a problem, until it gets a new id. */

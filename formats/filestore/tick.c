@@ -171,8 +171,7 @@ static void put(struct walker *w, const struct state_file *f)
     if (t->chunk.len < STATE_CHUNK)
         return;
     state_encode_chunk(&w->out->state, &t->chunk);
-    if (w->out->state.len >= w->limit)
-        w->full(w);
+    output_limit(w);
 }
 
 void tick_note_gone(struct output *out, const char *path, const char *reason)
@@ -189,6 +188,7 @@ void tick_note_held(struct walker *w, const char *reason)
     buf_addc(notes, 'h');
     buf_add(notes, buf_str(&w->path), w->path.len + 1);
     buf_add(notes, reason, strlen(reason) + 1);
+    output_limit(w);
 }
 
 static void old_is_gone(struct walker *w)
@@ -200,6 +200,7 @@ static void old_is_gone(struct walker *w)
     buf_addc(&path, '/');
     buf_add(&path, t->old.path.s, t->old.path.len);
     tick_note_gone(w->out, buf_str(&path), "is gone");
+    output_limit(w);
     buf_free(&path);
     next_old(t);
 }
@@ -660,37 +661,41 @@ static void compare_part(struct walker *w, int dir, const struct part *part)
     }
 }
 
-/* Whether the unit's listed directory has the part. */
-static bool has_part(const struct names *names, size_t first, size_t end, const struct part *part)
-{
-    size_t len = strlen(part->name) + (part->shape != SHAPE_VERSIONS);
+struct presence { /* which parts the unit's directory has */
+    const struct part *parts;
+    unsigned found; /* a bit for each */
+};
 
-    for (size_t i = first; i < end; i++)
-        if (strncmp(dir_names_at(names, i), part->name, len) == 0)
-            return true;
-    return false;
+static void note_part(void *ctx, const char *name, unsigned char type)
+{
+    struct presence *p = ctx;
+
+    (void)type;
+    for (int i = 0; p->parts[i].name; i++) {
+        size_t len = strlen(p->parts[i].name) + (p->parts[i].shape != SHAPE_VERSIONS);
+
+        if (strncmp(name, p->parts[i].name, len) == 0)
+            p->found |= 1u << i;
+    }
 }
 
 bool tick_differs(struct walker *w, int dir, const struct unit *unit)
 {
     struct tick_reader *t = w->tick;
-    struct output quiet = {0}, *out = w->out;
-    struct names_mark mark = dir_names_mark(&w->names);
-    size_t end;
+    struct output quiet = {.discarded = true}, *out = w->out;
+    struct presence has = {.parts = parts[unit->kind]};
 
     if (!unit->old_from)
         return true;
     t->base = w->path.len + 1;
     t->comparing = true;
-    t->differs = dir_names_list(&w->names, dir, w->chunk) != 0 || lseek(dir, 0, SEEK_SET) < 0;
-    end = w->names.n;
+    t->differs = dir_each(dir, w->chunk, note_part, &has) != 0 || lseek(dir, 0, SEEK_SET) < 0;
     open_old(t, unit);
     w->out = &quiet;
-    for (const struct part *part = parts[unit->kind]; part->name && !t->differs; part++)
-        if (has_part(&w->names, mark.n, end, part))
-            compare_part(w, dir, part);
+    for (int i = 0; has.parts[i].name && !t->differs; i++)
+        if (has.found & 1u << i)
+            compare_part(w, dir, &has.parts[i]);
     w->out = out;
-    dir_names_release(&w->names, mark);
     t->comparing = false;
     t->differs = t->differs || t->has_old || quiet.problems;
     output_free(&quiet);

@@ -16,6 +16,7 @@ struct tick_plan {
     struct buf key;
     struct buf missed; /* id of the experiment that was looked for last since no listing had it */
     bool is_missed;    /* it is there all the same */
+    uint64_t last;     /* place of the experiment that was found last */
 };
 
 /* -- the state's units */
@@ -74,41 +75,49 @@ static const char *key_id(struct state_text key)
     return key.len > KEY_HEAD && memchr(key.s, '\0', key.len) ? key.s + KEY_HEAD : NULL;
 }
 
-static const struct experiment *experiment_of(const struct mlruns *m, struct state_text key)
+/* Finds the experiment of a unit's key, first where the last one was. */
+static bool experiment_of(struct tick_plan *p, struct state_text key, struct experiment *x)
 {
+    struct experiments *t = p->m->experiments;
     const char *id = key_id(key);
-    bool twin = id && id + strlen(id) + 1 < key.s + key.len && id[strlen(id) + 1] == 'd';
-    size_t low = 0, high = m->n;
+    size_t len = id ? strlen(id) : 0;
+    bool twin = id && id + len + 1 < key.s + key.len && id[len + 1] == 'd', same = true;
 
-    while (id && low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (strcmp(m->experiments[mid].id, id) < 0)
-            low = mid + 1;
-        else
-            high = mid;
+    if (!id || experiments_count(t) == 0)
+        return false;
+    experiments_get(t, p->last, x);
+    if (strcmp(x->id, id) != 0)
+        p->last = experiments_first(t, id, len);
+    for (; same && p->last < experiments_count(t); p->last++) {
+        experiments_get(t, p->last, x);
+        same = strcmp(x->id, id) == 0;
+        if (same && (*x->new_id != '\0') == twin)
+            return true;
     }
-    for (; id && low < m->n && strcmp(m->experiments[low].id, id) == 0; low++)
-        if ((m->experiments[low].new_id != NULL) == twin)
-            return &m->experiments[low];
-    return NULL;
+    p->last = 0;
+    return false;
 }
 
-bool tick_find_known(struct mlruns *m, const struct state *state, struct err *e)
+bool tick_find_known(const struct mlruns *m, const struct state *state, struct err *e)
 {
+    uint64_t at = 0, n = experiments_count(m->experiments);
+    struct experiment x = {0};
     struct state_cursor c;
     struct state_unit u;
     int got;
 
+    /* both are sorted by id; a twin has no new id so far, and is known if its directory's name is */
     state_cursor_init(&c, state);
     while ((got = state_unit_next(&c, &u, e)) > 0 && u.kind == KIND_experiment) {
-        /* that of a twin stands for its directory: it has no new id so far */
         const char *id = key_id(u.key);
-        size_t len = id ? (size_t)(id - u.key.s) + strlen(id) + 1 : 0;
-        const struct experiment *x = experiment_of(m, (struct state_text){u.key.s, len});
+        int order = -1;
 
-        if (x)
-            m->experiments[x - m->experiments].known = true;
+        for (; id && at < n && order < 0; at += order < 0) {
+            experiments_get(m->experiments, at, &x);
+            order = strcmp(x.id, id);
+        }
+        if (order == 0)
+            experiments_mark(m->experiments, &x, EXPERIMENT_KNOWN, 0);
     }
     state_cursor_free(&c);
     return got >= 0;
@@ -116,7 +125,7 @@ bool tick_find_known(struct mlruns *m, const struct state *state, struct err *e)
 
 static bool is_there(const struct mlruns *m, const struct experiment *x)
 {
-    char *path = xasprintf("%s%s", x->deleted ? TRASH "/" : "", x->id);
+    char *path = xasprintf("%s%s", experiment_is(x, EXPERIMENT_DELETED) ? TRASH "/" : "", x->id);
     struct stat st;
     bool there = dir_stat(m->root, path, &st) != ENOENT;
 
@@ -126,20 +135,26 @@ static bool is_there(const struct mlruns *m, const struct experiment *x)
 
 void tick_drop_moved(struct mlruns *m)
 {
-    size_t n = 0;
+    struct experiments *t = m->experiments;
+    struct experiment kept = {0}, x, next = {0};
+    uint64_t n = 0, count = experiments_count(t);
 
-    for (size_t i = 0; i < m->n; i++) {
-        struct experiment *x = &m->experiments[i];
-        bool after = n && strcmp(m->experiments[n - 1].id, x->id) == 0;
-        bool before = i + 1 < m->n && strcmp(x->id, x[1].id) == 0;
+    if (count)
+        experiments_get(t, 0, &next);
+    for (uint64_t i = 0; i < count; i++) {
+        bool after, before;
 
-        if ((after || before) && !is_there(m, x)) {
-            experiment_free(x);
+        x = next;
+        if (i + 1 < count)
+            experiments_get(t, i + 1, &next);
+        after = n && strcmp(kept.id, x.id) == 0;
+        before = i + 1 < count && strcmp(x.id, next.id) == 0;
+        if ((after || before) && !is_there(m, &x))
             continue;
-        }
-        m->experiments[n++] = *x;
+        experiments_move(t, i, n++);
+        kept = x;
     }
-    m->n = n;
+    experiments_truncate(t, n);
 }
 
 /* -- meeting */
@@ -162,7 +177,7 @@ static void path_of(const struct state_unit *u, const struct experiment *x, stru
 {
     static const char *const dirs[] = {"", "traces/", "models/"};
     const char *id = key_id(u->key);
-    bool deleted = x ? x->deleted : u->flags & STATE_DELETED;
+    bool deleted = x ? experiment_is(x, EXPERIMENT_DELETED) : u->flags & STATE_DELETED;
 
     if (u->key.s[0] == '2') {
         buf_addf(out, MODELS "/%.*s", (int)(u->key.len - KEY_HEAD), u->key.s + KEY_HEAD);
@@ -196,38 +211,41 @@ static bool was_missed(struct tick_plan *p)
 }
 
 /* The walk has no unit where the state has its next one. */
-static void pass_over(struct tick_plan *p, struct output *out)
+static void pass_over(struct tick_plan *p, struct walker *w)
 {
-    const struct experiment *x = experiment_of(p->m, p->next.key);
-    bool in_experiment = p->next.key.s[0] == '1';
+    struct experiment x;
+    bool found = experiment_of(p, p->next.key, &x), in_experiment = p->next.key.s[0] == '1';
     struct buf path = {0};
     struct old_unit old;
 
-    if (x ? x->bad : was_missed(p)) { /* nothing in it was looked for */
+    if (found ? experiment_is(&x, EXPERIMENT_BAD) : was_missed(p)) { /* nothing in it was looked for */
         old = take(p);
-        output_copy(out, old.from, old.to);
+        output_copy(w->out, old.from, old.to);
+        output_limit(w);
         return;
     }
-    if (!in_experiment || x) { /* with an experiment goes all that is in it, without further words */
-        path_of(&p->next, x, &path);
-        tick_note_gone(out, buf_str(&path), "is gone");
+    if (!in_experiment || found) { /* with an experiment goes all that is in it, without further words */
+        path_of(&p->next, found ? &x : NULL, &path);
+        tick_note_gone(w->out, buf_str(&path), "is gone");
+        output_limit(w);
         buf_free(&path);
     }
     take(p);
 }
 
-void tick_plan_meet(struct tick_plan *p, struct unit *unit, struct output *out)
+void tick_plan_meet(struct tick_plan *p, struct unit *unit, struct walker *w)
 {
     struct old_unit old;
 
     unit->known_from = unit->known_to = unit->old_from = 0;
     tick_key(unit, &p->key);
     while (p->has_next && compare_keys(p->next.key, &p->key) < 0)
-        pass_over(p, out);
+        pass_over(p, w);
     if (unit->kind == UNIT_UNREADABLE && unit->listed != UNIT_EXPERIMENT && unit->name[0] == '\0') {
         while (p->has_next && begins_with(p->next.key, &p->key)) {
             old = take(p);
-            output_copy(out, old.from, old.to);
+            output_copy(w->out, old.from, old.to);
+            output_limit(w);
         }
     } else if (p->has_next && compare_keys(p->next.key, &p->key) == 0) {
         old = take(p);
@@ -238,10 +256,10 @@ void tick_plan_meet(struct tick_plan *p, struct unit *unit, struct output *out)
     }
 }
 
-bool tick_plan_end(struct tick_plan *p, struct output *out, struct err *e)
+bool tick_plan_end(struct tick_plan *p, struct walker *w, struct err *e)
 {
     while (p->has_next)
-        pass_over(p, out);
+        pass_over(p, w);
     if (p->failed)
         *e = p->error;
     return !p->failed;

@@ -8,14 +8,15 @@
 struct tick_plan;
 struct tick_plan *tick_plan_new(const struct mlruns *m, const struct mlruns_tick *tick);
 /* The next unit of the walk: fills its known_from and what follows. Units of the state before it are copied
- * where they could not be looked for, else they are gone; both is noted in out. */
-void tick_plan_meet(struct tick_plan *p, struct unit *unit, struct output *out);
+ * where they could not be looked for, else they are gone; both is noted in w's output, which is handed over
+ * where it is full. */
+void tick_plan_meet(struct tick_plan *p, struct unit *unit, struct walker *w);
 /* The walk is at its end. false with e filled: the state could not be read, and what was found is wrong. */
-bool tick_plan_end(struct tick_plan *p, struct output *out, struct err *e);
+bool tick_plan_end(struct tick_plan *p, struct walker *w, struct err *e);
 void tick_plan_free(struct tick_plan *p); /* NULL is fine */
 
 /* Notes which experiments the state knows. false with e filled. */
-bool tick_find_known(struct mlruns *m, const struct state *state, struct err *e);
+bool tick_find_known(const struct mlruns *m, const struct state *state, struct err *e);
 /* Of an experiment that was moved between two listings, drops the place where it no longer is. */
 void tick_drop_moved(struct mlruns *m);
 

@@ -15,6 +15,9 @@
 void walker_init(struct walker *w, const struct mlruns *store, int root, struct output *out)
 {
     *w = (struct walker){.store = store, .root = root, .out = out, .limit = SIZE_MAX};
+    w->names.room = store->names;
+    w->more_versions.size = sizeof(int64_t);
+    w->odd_versions.size = sizeof(int64_t);
     w->yaml = yaml_reader_new();
     w->other_yaml = yaml_reader_new();
     /* aligned for the directory entries read into it */
@@ -34,7 +37,7 @@ void walker_free(struct walker *w)
     buf_free(&w->versions);
     yaml_reader_free(w->yaml);
     yaml_reader_free(w->other_yaml);
-    dir_names_free(&w->names);
+    names_free(&w->names);
     free(w->chunk);
     for (int i = 0; i < DATASET_CACHE_SIZE; i++) {
         buf_free(&w->datasets[i].path);
@@ -51,6 +54,15 @@ void walker_free(struct walker *w)
 
 void output_copy(struct output *out, uint64_t from, uint64_t to)
 {
+    uint64_t end;
+
+    if (out->copies.len) { /* the next range may go on where the last one ends */
+        memcpy(&end, out->copies.data + out->copies.len - sizeof end, sizeof end);
+        if (end == from) {
+            memcpy(out->copies.data + out->copies.len - sizeof to, &to, sizeof to);
+            return;
+        }
+    }
     buf_add(&out->copies, &from, sizeof from);
     buf_add(&out->copies, &to, sizeof to);
 }
@@ -61,6 +73,23 @@ void output_free(struct output *out)
     buf_free(&out->notes);
     buf_free(&out->copies);
     buf_free(&out->state);
+}
+
+size_t output_size(const struct output *out)
+{
+    return out->data.len + out->notes.len + out->copies.len + out->state.len;
+}
+
+void output_limit(struct walker *w)
+{
+    if (output_size(w->out) < w->limit)
+        return;
+    if (!w->out->discarded) {
+        w->full(w);
+        return;
+    }
+    buf_reset(&w->out->data);
+    buf_reset(&w->out->notes);
 }
 
 size_t walker_path_down(struct walker *w, const char *name)
@@ -95,8 +124,7 @@ void walker_emit(struct walker *w, const struct record *r)
         return;
     }
     w->out->counts.n[r->kind->kind]++;
-    if (w->out->data.len >= w->limit)
-        w->full(w);
+    output_limit(w);
 }
 
 static void note(struct walker *w, char type, uint64_t line, const char *fmt, va_list ap)
@@ -113,8 +141,10 @@ static void note(struct walker *w, char type, uint64_t line, const char *fmt, va
     reason = notes->len;
     buf_vaddf(notes, fmt, ap);
     buf_addc(notes, '\0');
-    if (type != 'p')
+    if (type != 'p') {
+        output_limit(w);
         return;
+    }
     record_init(&r, KIND_skipped);
     r.v[F_skipped_path] = value_text(notes->data + path, reason - path - 1);
     r.v[F_skipped_reason] = value_text(notes->data + reason, notes->len - reason - 1);
@@ -230,8 +260,8 @@ bool walker_read_file(struct walker *w, int dir, const char *name, unsigned char
 /* -- walks */
 
 /* Opens and lists the directory `name` below dir; its path is w->path. -1: nothing to walk, reported if it is
- * an error. */
-static int list_below(struct walker *w, int dir, const char *name)
+ * an error, and no list. */
+static int list_below(struct walker *w, int dir, const char *name, struct name_list *l)
 {
     int fd = dir_open(dir, name), error;
 
@@ -245,7 +275,7 @@ static int list_below(struct walker *w, int dir, const char *name)
             walker_problem(w, 0, "%s", dir_error(error));
         return -1;
     }
-    error = dir_names_list(&w->names, fd, w->chunk);
+    error = dir_list(&w->names, l, fd, w->chunk);
     if (error) {
         tick_unlisted(w);
         walker_problem(w, 0, "%s", dir_error(error));
@@ -258,7 +288,7 @@ static int list_below(struct walker *w, int dir, const char *name)
 struct file_walk {
     void (*fn)(struct walker *w, int dir, const char *name, unsigned char type, const char *key, void *ctx);
     void *ctx;
-    size_t base; /* offset offset offset of the key in the path */
+    size_t base; /* offset of the key in the path */
     int depth;
 };
 
@@ -273,10 +303,9 @@ static void walk_file(struct walker *w, int dir, const char *name, unsigned char
     tick_leave(w);
 }
 
-static void walk_entry(struct walker *w, int dir, size_t i, struct file_walk *walk)
+static void walk_entry(struct walker *w, int dir, const char *name, unsigned char type,
+                       struct file_walk *walk)
 {
-    const char *name = dir_names_at(&w->names, i);
-    unsigned char type = w->names.items[i].type;
     bool is_dir;
 
     if (tick_is_hidden(w, name)) {
@@ -298,21 +327,20 @@ static void walk_entry(struct walker *w, int dir, size_t i, struct file_walk *wa
 
 static void walk_files(struct walker *w, int dir, const char *name, struct file_walk *walk)
 {
-    struct names_mark mark = dir_names_mark(&w->names);
-    int fd = list_below(w, dir, name);
-    size_t end = w->names.n;
+    struct name_list list;
+    int fd = list_below(w, dir, name, &list);
 
     if (fd < 0)
         return;
     walk->depth++;
-    for (size_t i = mark.n; i < end; i++) {
-        size_t back = walker_path_down(w, dir_names_at(&w->names, i));
+    while (names_next(&list)) {
+        size_t back = walker_path_down(w, list.name);
 
-        walk_entry(w, fd, i, walk);
+        walk_entry(w, fd, list.name, list.type, walk);
         walker_path_back(w, back);
     }
     walk->depth--;
-    dir_names_release(&w->names, mark);
+    names_end(&list);
     close(fd);
 }
 
@@ -329,12 +357,11 @@ void walker_each_file(struct walker *w, int dir, const char *sub,
 }
 
 /* Calls fn with an entry of a directory, if that is a directory. Its path is w->path. */
-static void visit_dir(struct walker *w, int dir, size_t i,
+static void visit_dir(struct walker *w, int dir, const char *name, unsigned char type,
                       void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
 {
-    const char *name = dir_names_at(&w->names, i);
     bool is_dir;
-    int error = dir_entry_is_dir(dir, name, w->names.items[i].type, &is_dir), fd = -1;
+    int error = dir_entry_is_dir(dir, name, type, &is_dir), fd = -1;
 
     if (!error && !is_dir)
         return;
@@ -355,25 +382,24 @@ static void visit_dir(struct walker *w, int dir, size_t i,
 void walker_each_dir(struct walker *w, int dir, const char *sub, const char *prefix,
                      void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
 {
-    struct names_mark mark = dir_names_mark(&w->names);
     bool itself = strcmp(sub, ".") == 0;
     size_t back = itself ? w->path.len : walker_path_down(w, sub);
-    int fd = list_below(w, dir, sub);
-    size_t end = w->names.n;
+    struct name_list list;
+    int fd = list_below(w, dir, sub, &list);
 
-    for (size_t i = mark.n; fd >= 0 && i < end; i++) {
+    while (fd >= 0 && names_next(&list)) {
         size_t up;
 
-        if (strncmp(dir_names_at(&w->names, i), prefix, strlen(prefix)) != 0 ||
-            tick_is_hidden(w, dir_names_at(&w->names, i)))
+        if (strncmp(list.name, prefix, strlen(prefix)) != 0 || tick_is_hidden(w, list.name))
             continue;
-        up = walker_path_down(w, dir_names_at(&w->names, i));
-        visit_dir(w, fd, i, fn, ctx);
+        up = walker_path_down(w, list.name);
+        visit_dir(w, fd, list.name, list.type, fn, ctx);
         walker_path_back(w, up);
     }
-    dir_names_release(&w->names, mark);
-    if (fd >= 0)
+    if (fd >= 0) {
+        names_end(&list);
         close(fd);
+    }
     walker_path_back(w, back);
 }
 
@@ -455,6 +481,11 @@ bool walker_has_dir(int dir, const char *const *names)
             return true;
     }
     return false;
+}
+
+void unit_set_bad(const struct walker *w, const struct unit *unit)
+{
+    experiments_mark(w->store->experiments, unit->of, EXPERIMENT_BAD, 0);
 }
 
 enum tag_state walker_read_tag(struct walker *w, int dir, const char *key)

@@ -146,7 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += 2 + len;
         size -= 2 + len;
     }
-    m = mlruns_open(root, &e);
+    m = mlruns_open(root, NULL, &e);
     if (!m)
         return 0;
     if (ftruncate(stream, 0) != 0 || lseek(stream, 0, SEEK_SET) != 0)

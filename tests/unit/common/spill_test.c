@@ -36,6 +36,15 @@ static void test_arrays(uint64_t n, const char *what)
     is_int((int64_t)x.number[6], (int64_t)((n / 2 + 1) * ARRAYS + 1), "what is next to a changed one stays");
     spill_get_item(s, &arrays[1], n / 2, &x);
     is_int((int64_t)x.number[6], 7, "the changed one is changed");
+    spill_drop_items(s, &arrays[1]);
+    spill_get_item(s, &arrays[2], n - 1, &x);
+    is_int((int64_t)x.number[6], (int64_t)(n * ARRAYS - 1), "when an array is dropped, the next one stays");
+    spill_get_item(s, &arrays[0], n / 2, &x);
+    is_int((int64_t)x.number[0], (int64_t)(n / 2 * ARRAYS), "and the one before");
+    x.number[6] = 9;
+    is_int((int64_t)spill_append(s, &arrays[1], &x), 0, "the dropped one begins anew");
+    spill_get_item(s, &arrays[1], 0, &x);
+    is_int((int64_t)x.number[6], 9, "with what is added");
     spill_free(s);
 }
 

@@ -189,13 +189,20 @@ static void write_file(const char *path, const char *text)
     }
 }
 
+static void count_name(void *ctx, const char *name, unsigned char type)
+{
+    (void)name;
+    *(int *)ctx += type == DT_REG;
+}
+
 static void test_names(void)
 {
-    struct names names = {0};
-    char *chunk = xmalloc(CHUNK_SIZE), path[600];
-    struct names_mark mark;
+    struct names_room *room = names_room_new("/tmp", NAMES_ROOM);
+    struct names names = {.room = room};
+    struct name_list few, many;
+    char *chunk = xmalloc(CHUNK_SIZE), path[600], last[NAMES_SIZE] = "";
     bool sorted = true;
-    int fd;
+    int fd, n = 0;
 
     for (int i = 0; i < 500; i++) {
         snprintf(path, sizeof path, "names/%d", i * 7919 % 1000);
@@ -207,25 +214,32 @@ static void test_names(void)
     write_file("few/\xc3\xa9", "");
     snprintf(path, sizeof path, "%s/few", root);
     fd = dir_open(AT_FDCWD, path);
-    is_int(dir_names_list(&names, fd, chunk), 0, "a directory is listed");
+    is_int(dir_list(&names, &few, fd, chunk), 0, "a directory is listed");
     close(fd);
-    is_int((int64_t)names.n, 4, "without . and ..");
-    is_str(dir_names_at(&names, 0), "a", "sorted");
-    is_str(dir_names_at(&names, 1), "a.b", "by bytes");
-    is_str(dir_names_at(&names, 3), "\xc3\xa9", "whatever the language");
-    mark = dir_names_mark(&names);
+    ok(names_next(&few) && strcmp(few.name, "a") == 0, "sorted, without . and ..");
+    is_int(few.type, DT_REG, "with the type");
+    ok(names_next(&few) && strcmp(few.name, "a.b") == 0, "by bytes");
     snprintf(path, sizeof path, "%s/names", root);
     fd = dir_open(AT_FDCWD, path);
-    is_int(dir_names_list(&names, fd, chunk), 0, "a second one behind it");
-    close(fd);
-    is_int((int64_t)(names.n - mark.n), 500, "500 names");
-    for (size_t i = mark.n + 1; i < names.n; i++)
-        sorted = sorted && strcmp(dir_names_at(&names, i - 1), dir_names_at(&names, i)) < 0;
+    is_int(dir_list(&names, &many, fd, chunk), 0, "a second one within it");
+    for (; names_next(&many); n++) {
+        sorted = sorted && strcmp(last, many.name) < 0;
+        strcpy(last, many.name);
+    }
+    is_int(n, 500, "500 names");
     ok(sorted, "sorted, too");
-    dir_names_release(&names, mark);
-    is_str(dir_names_at(&names, 2), "b", "the first list is still there");
-    is_int(dir_names_list(&names, -1, chunk), EBADF, "what can't be listed gives the reason");
-    dir_names_free(&names);
+    names_end(&many);
+    n = 0;
+    ok(lseek(fd, 0, SEEK_SET) == 0 && dir_each(fd, chunk, count_name, &n) == 0, "one by one");
+    is_int(n, 500, "the same");
+    close(fd);
+    ok(names_next(&few) && strcmp(few.name, "b") == 0, "the first list is still there");
+    ok(names_next(&few) && strcmp(few.name, "\xc3\xa9") == 0, "whatever the language");
+    ok(!names_next(&few), "to its end");
+    names_end(&few);
+    is_int(dir_list(&names, &few, -1, chunk), EBADF, "what can't be listed gives the reason");
+    names_free(&names);
+    names_room_free(room);
     free(chunk);
     errno = 0;
     ok(dir_open(AT_FDCWD, "/nowhere/at/all") < 0 && errno == ENOENT, "a directory that is not there");
@@ -256,7 +270,7 @@ static void read_all(struct seen *seen, unsigned jobs)
     struct mlruns_sink sink = {
         .records = on_records, .problem = on_problem, .warning = on_problem, .ctx = seen};
     struct err e;
-    struct mlruns *m = mlruns_open(root, &e);
+    struct mlruns *m = mlruns_open(root, NULL, &e);
 
     *seen = (struct seen){0};
     ok(m && mlruns_read(m, &selection, &sink, &e), "%u threads read it", jobs);
