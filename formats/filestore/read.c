@@ -624,7 +624,7 @@ static bool encode_context(struct reader *reader, struct buf *record)
 /* The experiment's context, or one that nobody uses. */
 static struct context *context_for(struct reading *r, uint64_t experiment)
 {
-    struct context *unused = NULL;
+    struct context *unused = r->contexts;
 
     for (size_t i = 0; i < r->n_slots; i++) {
         struct context *c = &r->contexts[i];
@@ -870,7 +870,7 @@ static bool choose_experiments(const struct mlruns *m, const struct mlruns_selec
     qsort(wanted, n, sizeof *wanted, compare_wanted);
     for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
         struct experiment x;
-        struct wanted key, *w;
+        struct wanted key = {0}, *w;
 
         experiments_get(m->experiments, i, &x);
         key.id = experiment_id(&x);
