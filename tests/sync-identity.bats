@@ -237,3 +237,120 @@ Churn|another"
     }
     both things empty
 }
+
+@test "versions that got other numbers keep them: aliases, tags and associations that come later, too" {
+    renumbered() {
+        sql "UPDATE model_versions SET creation_time = 1 WHERE name IN ('churn', 'support-answer')"
+        rm -rf tree st
+        cp -r "$ROOT/tests/data/mlruns" tree
+        find tree -type f -exec touch -d '-1 hour' {} +
+        touch -d '-30 minutes' mark
+        tick --on-conflict renumber
+        assert_status 0
+        printf 1 >tree/models/churn/aliases/late
+        printf x >tree/models/churn/version-1/tags/late
+        settled
+        tick
+        assert_status 0
+        assert_equal "$(sql "SELECT version FROM registered_model_aliases WHERE name = 'churn' AND alias = 'late'")" 2
+        assert_equal "$(sql "SELECT version FROM model_version_tags WHERE name = 'churn' AND key = 'late'")" 2
+        printf y >tree/models/churn/version-1/tags/late
+        rm tree/models/churn/aliases/late
+        settled
+        # the number that it has in the source is free in the target by now
+        sql "DELETE FROM model_version_tags WHERE name = 'churn' AND version = 1; DELETE FROM model_versions WHERE name = 'churn' AND version = 1"
+        sed -i 's/^description: .*/description: later/; s/^last_updated_timestamp: .*/last_updated_timestamp: 1995253358570/' \
+            tree/models/churn/version-1/meta.yaml
+        settled
+        tick
+        assert_status 0
+        assert_equal "$(sql "SELECT v.version, description, value FROM model_versions v JOIN model_version_tags t ON t.name = v.name AND t.version =
+            v.version WHERE v.name = 'churn' AND key = 'late'")" "2|later|y"
+        assert_equal "$(sql "SELECT count(*) FROM model_versions WHERE name = 'churn'")" 1
+    }
+    both renumbered
+    associate() { # VERSION RUN
+        sqlite3 src.db "INSERT INTO entity_associations (association_id, source_type, source_id, destination_type, destination_id, created_time)
+            VALUES ('a$1$2', 'run', '$2', 'prompt_version', 'support-answer/$1', 1), ('b$1$2', 'prompt_version', 'support-answer/$1', 'trace', '$TRACE', 1)"
+    }
+    associated() {
+        sql "UPDATE model_versions SET creation_time = creation_time + 7 WHERE name = 'support-answer'"
+        rm -f src.db*
+        ml-load -q sqlite:///src.db <s.mlr
+        associate 1 $RUN
+        tick_job src.db --on-conflict renumber
+        assert_status 0
+        associations="SELECT source_type, source_id, destination_type, destination_id FROM entity_associations ORDER BY 1, 2, 4"
+        assert_equal "$(sql "$associations")" "prompt_version|support-answer/3|trace|$TRACE
+run|$RUN|prompt_version|support-answer/3"
+        associate 2 $DELETED
+        tick_job src.db
+        assert_status 0
+        assert_equal "$(sql "$associations")" "prompt_version|support-answer/3|trace|$TRACE
+prompt_version|support-answer/4|trace|$TRACE
+run|$DELETED|prompt_version|support-answer/4
+run|$RUN|prompt_version|support-answer/3"
+        rm src.db.st # all again
+        tick_job src.db
+        assert_status 0
+        assert_contains "$stderr" "nothing is to be written"
+    }
+    both associated
+}
+
+@test "a registered model that the source renames is a second one in the target, and that is said" {
+    renamed() {
+        begin_ticks
+        refute_contains "$stderr" renamed
+        mv tree/models/churn tree/models/attrition
+        sed -i 's/^name: .*/name: attrition/' tree/models/attrition/meta.yaml tree/models/attrition/version-1/meta.yaml
+        settled
+        tick -q
+        assert_status 0
+        assert_contains "$stderr" "Registered model attrition: warning: was made when 'churn' was, which the source no longer sends"
+        assert_equal "$(sql "SELECT name FROM registered_models WHERE name IN ('churn', 'attrition') ORDER BY 1" | xargs)" "attrition churn"
+        tick -q
+        assert_equal "$stderr" ""
+        # a model of the same moment that the source has as well was not renamed
+        use "$dialect" empty
+        cp -r tree/models/attrition tree/models/churn
+        sed -i 's/^name: .*/name: churn/' tree/models/churn/meta.yaml tree/models/churn/version-1/meta.yaml
+        rm -f st
+        settled
+        tick -q
+        assert_equal "$stderr" ""
+    }
+    both renamed empty
+}
+
+@test "an assessment that was deleted in the target does not come back when its file or row changes; a new one comes" {
+    assessed() {
+        begin_ticks
+        mldb-dump -q "$url" | ml-load -q --release 3.17 "sqlite:///src$n.db"
+        file=$(echo tree/$EXP/traces/$TRACE/assessments/*.yaml | tr ' ' '\n' | head -1)
+        id=$(basename "$file" .yaml)
+        sql "DELETE FROM assessments WHERE assessment_id = '$id'"
+        sed -i 's/^rationale: .*/rationale: changed/; s/^last_update_time: .*/last_update_time: "2031-01-01T00:00:00Z"/' "$file"
+        new=$(dirname "$file")/a-$(printf '%032d' 7).yaml
+        sed "s/$id/a-$(printf '%032d' 7)/" "$file" >"$new"
+        settled
+        tick --json
+        assert_status 0
+        assert_equal "$(jq -c '[.kinds.assessment.added, .kinds.assessment.purged]' <<<"$output")" "[1,1]"
+        assert_equal "$(sql "SELECT count(*) FROM assessments WHERE assessment_id = '$id'")" 0
+        # of a database
+        tick_job "src$n.db"
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) FROM assessments")" 3 # a first tick asserts everything
+        id=$(sqlite3 "src$n.db" "SELECT min(assessment_id) FROM assessments")
+        sql "DELETE FROM assessments"
+        sqlite3 "src$n.db" "UPDATE assessments SET rationale = 'x', last_updated_timestamp = last_updated_timestamp + 1 WHERE assessment_id = '$id';
+            INSERT INTO assessments SELECT 'new', trace_id, name, assessment_type, value, error, created_timestamp, last_updated_timestamp, source_type,
+            source_id, run_id, span_id, rationale, overrides, valid, assessment_metadata, experiment_id, trace_timestamp_ms, aggregate_value,
+            is_numeric_value FROM assessments WHERE assessment_id = '$id'"
+        tick_job "src$n.db"
+        assert_status 0
+        assert_equal "$(sql "SELECT assessment_id FROM assessments")" new
+    }
+    both assessed empty
+}

@@ -403,3 +403,39 @@ END
 7 same_stream 3 $EXP
 END
 }
+
+@test "SQLite: a -wal that others have left stays as it is while there is nothing to write" {
+    use sqlite empty
+    begin_ticks
+    cp st was
+    python3 - "$n.db" <<'END' # a commit that no checkpoint has brought into the file, by a program that was killed
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode = WAL")
+db.execute("PRAGMA wal_autocheckpoint = 0")
+db.execute("UPDATE runs SET user_id = user_id || '!'")
+os._exit(0)
+END
+    [ -s "$n.db-wal" ]
+    sums() { sha256sum "$n.db" "$n.db-wal"; }
+    sums >before
+    tick # empty
+    assert_status 0
+    sums >after
+    cmp before after
+    mlruns-dump -q tree >whole.mlr
+    run_split ml-load --sync "$url" <whole.mlr # and one with records that are all there
+    assert_status 0
+    sums >after
+    cmp before after
+    run_split ml-load --sync --dry-run "$url" <whole.mlr
+    assert_status 0
+    sums >after
+    cmp before after
+    tag a
+    tick
+    assert_status 0
+    assert_equal "$(tags)" a
+    assert_equal "$(sql "PRAGMA journal_mode")" wal
+    assert_equal "$(sql "SELECT count(*) FROM runs WHERE user_id LIKE '%!'")" "$(sql "SELECT count(*) FROM runs")"
+}

@@ -89,6 +89,12 @@ const char *db_display(const struct db *db)
     return db->display;
 }
 
+void db_leave_wal(struct db *db, bool leave)
+{
+    if (db->ops->leave_wal)
+        db->ops->leave_wal(db, leave);
+}
+
 void db_lock_timeout(struct db *db, int ms)
 {
     db->ops->lock_timeout(db, ms);

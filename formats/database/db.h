@@ -45,6 +45,9 @@ enum dialect db_dialect(const struct db *db);
 const char *db_display(const struct db *db);
 /* How long a locked database is waited for, in ms; 5000 at first. */
 void db_lock_timeout(struct db *db, int ms);
+/* leave: closing does not bring the -wal that others have left of a SQLite file into it, as the last one to close it
+ * else does. For who may find nothing to write. */
+void db_leave_wal(struct db *db, bool leave);
 /* The native handle: sqlite3 * or PGconn *. For dialect-specific code only. */
 void *db_native(struct db *db);
 /* For such code that fills e by itself: gives it the class and SQLSTATE of a failed PGresult, or, where that

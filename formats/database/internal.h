@@ -15,6 +15,7 @@ struct db_ops {
     bool (*probe)(struct db *db, struct err *e);
     void (*close)(struct db *db);
     void (*lock_timeout)(struct db *db, int ms);
+    void (*leave_wal)(struct db *db, bool leave); /* NULL: there is none */
     void *(*native)(struct db *db);
     bool (*exec)(struct db *db, const char *sql, struct err *e);
     uint64_t (*rows_written)(struct db *db);

@@ -261,6 +261,11 @@ static void sqlite_lock_timeout(struct db *db, int ms)
     sqlite3_busy_timeout(sqlite_handle(db), ms);
 }
 
+static void sqlite_leave_wal(struct db *db, bool leave)
+{
+    sqlite3_db_config(sqlite_handle(db), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, (int)leave, NULL);
+}
+
 static void *sqlite_native(struct db *db)
 {
     return sqlite_handle(db);
@@ -437,6 +442,7 @@ const struct db_ops db_sqlite_ops = {
     .probe = sqlite_probe,
     .close = sqlite_close,
     .lock_timeout = sqlite_lock_timeout,
+    .leave_wal = sqlite_leave_wal,
     .native = sqlite_native,
     .exec = sqlite_exec_,
     .rows_written = sqlite_rows_written,

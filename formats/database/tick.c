@@ -434,7 +434,7 @@ static bool has_mark(enum kind kind)
 /* What others belong to, and itself belongs to no such. */
 static bool is_parent(enum kind kind)
 {
-    return has_mark(kind) && kind != KIND_model_version;
+    return has_mark(kind) && kind != KIND_model_version && kind != KIND_assessment;
 }
 
 enum dbtick_change dbtick_change(const struct dbtick *t, enum kind kind, struct id_key id, bool alone)
@@ -507,7 +507,7 @@ static bool write_parent(struct dbtick *t, enum dbtick_change how, const char *d
                                                 : PART_UNCHANGED);
     buf_reset(&t->item);
     wire_encode(&r, &t->item);
-    if (kind == KIND_model_version) { /* of the model before it */
+    if (!is_parent(kind)) { /* a version of the model before it, an assessment of the trace */
         if (how == DBTICK_SAME)
             return true;
         send_parent(t, out, counts);

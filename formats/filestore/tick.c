@@ -544,6 +544,13 @@ void tick_emit(struct walker *w, struct record *r, bool inner)
     t->mark = mark_of(w->out); /* what went wrong on the way to it did not keep it from being read */
 }
 
+void tick_emit_alone(struct walker *w, struct record *r)
+{
+    if (w->tick && w->tick->met && w->tick->was.hash)
+        record_set_part(r, PART_CHANGED);
+    walker_emit(w, r);
+}
+
 /* Takes a parent back that nothing follows; then true. */
 static bool end_parent(struct walker *w, struct tick_parent *parent)
 {

@@ -83,6 +83,8 @@ void tick_unlisted(struct walker *w);
 void tick_good(struct walker *w);
 /* Emits the record of the unit itself, or of a model version (inner), marked by what has changed of it. */
 void tick_emit(struct walker *w, struct record *r, bool inner);
+/* Emits a record that is the whole of its file, marked if an earlier one has been sent. */
+void tick_emit_alone(struct walker *w, struct record *r);
 /* After what belongs to a model version. */
 void tick_inner_end(struct walker *w);
 

@@ -267,7 +267,7 @@ static void read_assessment(struct walker *w, int dir, const char *name, unsigne
         return;
     r.v[F_assessment_assessment_id] = value_text(id, strlen(id));
     r.v[F_assessment_trace_id] = value_text(trace, strlen(trace));
-    walker_emit(w, &r);
+    tick_emit_alone(w, &r);
 }
 
 /* -- traces */

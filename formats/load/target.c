@@ -165,6 +165,8 @@ static bool look_at_existing(struct load_target *t, struct buf *why, struct err 
 {
     t->db =
         db_open(&t->url, t->options.dry_run && is_sqlite(t) && !t->options.beside ? DB_READ : DB_WRITE, e);
+    if (t->db && t->options.beside)
+        db_leave_wal(t->db, true);
     if (!t->db || (t->url.dialect == DIALECT_POSTGRESQL && !check_server(t->db, e)) ||
         !schema_rev_of(t->db, &t->rev, e))
         return false;
@@ -297,6 +299,7 @@ static bool create_tables(struct load_target *t, struct err *e)
     int rev;
     if (!is_sqlite(t) && !schema_lock(t->db, LOCK_TIMEOUT, e))
         return false;
+    db_leave_wal(t->db, false);
     if (!db_begin_write(t->db, e) || !schema_rev_of(t->db, &rev, e))
         return false;
     if (rev == SCHEMA_EMPTY) {

@@ -37,7 +37,7 @@ const char *load_target_tmpdir(const struct load_target *t);
  * and takes what that has made. From now on a signal stops a running statement. */
 bool load_target_begin(struct load_target *t, struct err *e);
 /* Of a target that rows go into beside what it has: makes the tables where there are none, and gives the
- * connection, which stays t's, outside of a transaction. In a dry run a database without tables is stood for
+ * connection, which stays t's, outside of a transaction and, until something is written, leaves a -wal as it is. In a dry run a database without tables is stood for
  * by a file aside. Instead of the next two. */
 struct db *load_target_open_beside(struct load_target *t, struct err *e);
 /* What the records go to: load_free() it. An empty PostgreSQL database gets its tables now, and metric

@@ -356,7 +356,7 @@ static bool hold_inputs(struct sync *x, struct err *e)
 }
 
 /* What a delta takes for known and the target does not have was purged there, and stays away with all that
- * belongs to it; so do assessments that went with a run that was deleted. */
+ * belongs to it; so do assessments, those of a run that was deleted in any case. */
 static bool find_purged(struct sync *x, const struct sync_table *t, struct err *e)
 {
     if (!x->delta)
@@ -375,10 +375,9 @@ static bool find_purged(struct sync *x, const struct sync_table *t, struct err *
            sync_exec(
                x, e,
                "UPDATE @@s_assessments AS s SET sync_out = %d WHERE s.sync_id IN (SELECT d.sync_id FROM "
-               "@@d_assessments d WHERE d.added = 1) AND EXISTS (SELECT 1 FROM runs r WHERE r.run_uuid = "
-               "s.run_id AND "
-               "r.lifecycle_stage = 'deleted')",
-               (int)SYNC_OUT_PURGED);
+               "@@d_assessments d WHERE d.added = 1) AND (s.sync_part <> %d OR EXISTS (SELECT 1 FROM runs r "
+               "WHERE r.run_uuid = s.run_id AND r.lifecycle_stage = 'deleted'))",
+               (int)SYNC_OUT_PURGED, (int)PART_WHOLE);
 }
 
 /* ---- all of it */

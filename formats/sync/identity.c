@@ -336,6 +336,6 @@ static bool judge_assessments(struct sync *x, struct err *e)
 bool sync_identify(struct sync *x, bool first, struct err *e)
 {
     return sync_exec(x, e, "DELETE FROM @@m_exp") && identify_experiments(x, first, e) &&
-           identify_datasets(x, first, e) && identify_rows(x, e) && sync_identify_versions(x, e) &&
+           identify_datasets(x, first, e) && identify_rows(x, e) && sync_identify_versions(x, first, e) &&
            look_up_all(x, e) && date_assessments(x, e) && judge_assessments(x, e) && sync_unite(x, e);
 }

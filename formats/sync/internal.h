@@ -99,6 +99,7 @@ struct sync {
     struct buf overwritten, conflicts; /* JSON texts, split by commas */
     struct sync_counts counts[KIND_COUNT];
     bool begun, changed;
+    bool renames_told;
 };
 
 /* Appends SQL: printf, then each `@@` becomes the stage's prefix. */
@@ -138,12 +139,14 @@ bool sync_identify(struct sync *x, bool first, struct err *e);
  * s). */
 void sync_add_experiment_key(const struct sync_table *t, const char *id, struct buf *out);
 /* ---- versions.c: numbers of model versions */
-bool sync_identify_versions(struct sync *x, struct err *e);
+bool sync_identify_versions(struct sync *x, bool first, struct err *e);
 /* ---- unite.c: lists in tags */
 bool sync_unite(struct sync *x, struct err *e);
 
 /* ---- names.c: experiments whose new name another one of the target has, after they were compared */
 bool sync_settle_names(struct sync *x, struct sync_table *t, struct err *e);
+/* Tells of new registered models that seem to be the target's, renamed: they have no id, so both are there. */
+bool sync_tell_renamed_models(struct sync *x, struct err *e);
 
 /* ---- differences.c */
 bool sync_compare(struct sync *x, struct err *e);

@@ -1,4 +1,5 @@
-/* An experiment was renamed in the source, and the target has given the new name to another one. */
+/* An experiment was renamed in the source, and the target has given the new name to another one; and a registered
+ * model was. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,39 @@ bool sync_settle_names(struct sync *x, struct sync_table *t, struct err *e)
             got = -1;
             break;
         }
+    }
+    db_finalize(q);
+    return got == 0;
+}
+
+/* A rename keeps the time of creation. What the stream has under the old name, too, was not renamed. */
+bool sync_tell_renamed_models(struct sync *x, struct err *e)
+{
+    const struct sync_table *t = sync_table_named(x, "registered_models");
+    if (!t || t->n_added == 0 || x->renames_told)
+        return true;
+    x->renames_told = true;
+    bool ws = sync_find_column(t, "workspace") >= 0;
+    struct db_stmt *q =
+        sync_query(x, e,
+                   "SELECT s.name, t.name FROM @@s_registered_models s JOIN @@d_registered_models d ON "
+                   "d.sync_id = s.sync_id "
+                   "JOIN registered_models t ON t.creation_time = s.creation_time AND t.name <> s.name%s "
+                   "WHERE d.added = 1 AND "
+                   "s.sync_out IS NULL AND NOT EXISTS (SELECT 1 FROM @@s_registered_models o WHERE o.name = "
+                   "t.name%s) ORDER BY "
+                   "s.sync_id, t.name",
+                   ws ? " AND t.workspace = s.workspace" : "", ws ? " AND o.workspace = t.workspace" : "");
+    int got = q ? 1 : -1;
+    while (q && (got = db_step(q, e)) == 1) {
+        char *name = text_of(q, 0), *old = text_of(q, 1), *where = xasprintf("Registered model %s", name);
+        err_warn(where,
+                 "was made when '%s' was, which the source no longer sends: renamed there, it is a second "
+                 "one here",
+                 old);
+        free(where);
+        free(old);
+        free(name);
     }
     db_finalize(q);
     return got == 0;

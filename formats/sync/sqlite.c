@@ -197,6 +197,7 @@ static bool lite_write(struct sync *x, bool *again, struct err *e)
     static const enum sync_part parts[] = {SYNC_ADD, SYNC_CHANGES, SYNC_LATEST};
     struct slices s = {x->compared_version, FIRST_SLICE};
     *again = false;
+    db_leave_wal(x->db, false);
     if (!queue_rollups(x, e))
         return false;
     for (size_t p = 0; p < ARRAY_LENGTH(parts); p++)

@@ -127,7 +127,7 @@ static bool attempt(struct sync *x, bool first, bool *again, struct err *e)
         return false;
     if (!x->o.prefer_target && !x->delta && x->n_overwritten == 0 && !tell_all(x, false, e))
         return false;
-    if (!sync_note_promotion(x, e))
+    if (!sync_tell_renamed_models(x, e) || !sync_note_promotion(x, e))
         return false;
     bool write = (x->changed || sync_must_mark(x)) && !x->o.dry_run;
     return write ? x->dialect->write(x, again, e) : x->dialect->end(x, e);
