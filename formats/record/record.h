@@ -40,7 +40,7 @@ enum field_flag {
     FIELD_URI = 1 << 8,   /* holds an artifact URI */
     FIELD_MS = 1 << 9,    /* milliseconds */
     FIELD_WS = 1 << 10,   /* a workspace's name; null means "default" */
-    FIELD_PART = 1 << 11, /* a delta's mark of a parent; see record_part */
+    FIELD_PART = 1 << 11, /* a delta's mark of a parent or assessment; see record_part */
 };
 
 enum codec {
