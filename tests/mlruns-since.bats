@@ -437,7 +437,7 @@ assert_idle() {
     sed -i 's/^rationale: .*/rationale: another/; t; $a rationale: another' "$a"
     echo -n v >"$t/request_metadata/k"
     tick
-    assert_equal "$(kinds_sent)" "assessment experiment:unchanged trace:changed trace_request_metadata"
+    assert_equal "$(kinds_sent)" "assessment:changed experiment:unchanged trace:changed trace_request_metadata"
     m=$(ls -d "mlruns/$EXP"/models/* | head -1)
     echo -n v >"$m/tags/k"
     tick
