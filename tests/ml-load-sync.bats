@@ -300,11 +300,15 @@ mlflow.source.name|train.py"
         "SELECT count(*) FROM assessments WHERE valid = (1 = 1)" 2
 }
 
-@test "logged models: the newer one goes over, never back to PENDING" {
+@test "logged models: the newer one goes over, never back to PENDING; one that was deleted at the same time is" {
     rule "if .kind == \"logged_model\" then .status = \"PENDING\" | .last_updated_timestamp += 5 | .model_type = \"t\" else . end" "" \
         "SELECT status, model_type FROM logged_models" "2|t"
     rule . "UPDATE logged_models SET status = 3, last_updated_timestamp_ms = last_updated_timestamp_ms + 1" \
         "SELECT status FROM logged_models" 3
+    # MLflow deletes those of file stores without giving them another time
+    rule 'if .kind == "logged_model" then .lifecycle_stage = "deleted" else . end' "" "SELECT lifecycle_stage FROM logged_models" deleted
+    rule . "UPDATE logged_models SET lifecycle_stage = 'deleted', last_updated_timestamp_ms = last_updated_timestamp_ms + 1" \
+        "SELECT lifecycle_stage FROM logged_models" deleted
 }
 
 @test "registered models and versions: the newer description, a deletion absorbs, storage locations stay" {
