@@ -105,8 +105,8 @@ everything() {
         run_split $command "$url" <a.mlr
         assert_status 2
         assert_contains "$stderr" "schema public holds function"
-        assert_contains "$stderr" "of role mallory, which could run in the place of PostgreSQL's own"
-        assert_contains "$stderr" "hint: drop it, and leave others no right to create there: REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+        assert_contains "$stderr" "of role mallory, which could be called instead of PostgreSQL's own"
+        assert_contains "$stderr" "hint: drop it and revoke the right to create objects there: REVOKE CREATE ON SCHEMA public FROM PUBLIC"
     done
     assert_not_run
     assert_equal "$(pg_dump -s "$db" | grep -v restrict | sha256sum)" "$before"
@@ -158,7 +158,7 @@ refused_code() {
         run_split $command "$url" <a.mlr
         assert_status 2
         assert_contains "$stderr" ": $part calls function $function of role mallory, which would run with your rights"
-        assert_contains "$stderr" "hint: look at it: \\sf $function in psql; then give it to the table's owner: ALTER FUNCTION $function OWNER TO mlflow; or do without it: "
+        assert_contains "$stderr" "hint: look at it: \\sf $function in psql; then give it to the table's owner: ALTER FUNCTION $function OWNER TO mlflow; or remove it: "
     done
     assert_equal "$(pg_dump "$db" | grep -v restrict | sha256sum)" "$before"
     assert_equal "$(sql "$db" 'SELECT is_called FROM evil.calls')" f
@@ -182,7 +182,7 @@ refused_code() {
     while IFS='|' read -r role sql part function undo; do
         as "$role" "$sql"
         refused_code "$part" "$function" ml-load 'ml-schema upgrade -q --to head'
-        hint=${stderr##*do without it: }
+        hint=${stderr##*or remove it: }
         if [ "$undo" = hint ]; then # what the hint says
             as mlflow "$hint"
         else
@@ -260,7 +260,7 @@ END
         PGUSER=reader run_split $command "$url" <all.mlr
         assert_status 2
         assert_contains "$stderr" 'query would be affected by row-level security policy for table "runs"'
-        assert_contains "$stderr" "hint: their owner sees all rows, and a role with BYPASSRLS does"
+        assert_contains "$stderr" "hint: use the tables' owner or a role with BYPASSRLS, which see all rows"
     done
     mldb-dump -q "$url" | cmp - all.mlr # as the owner
 }

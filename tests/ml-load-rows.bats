@@ -226,7 +226,7 @@ EOT
     old_db "UPDATE spans SET dimension_attributes = '{\"colour\": \"red\"}' WHERE span_id = 's1'"
     run_split ml-load --release 3.17.2 sqlite:///b.db <old.mlr
     assert_status 2
-    assert_contains "$stderr" "Row spans (trace_id=t, span_id=s1): dimension_attributes has other keys than"
+    assert_contains "$stderr" "Row spans (trace_id=t, span_id=s1): dimension_attributes has keys other than"
     run_split ml-load --release 3.17.2 --drop-unsupported sqlite:///b.db <old.mlr
     assert_status 1
     assert_equal "$(sqlite3 b.db 'SELECT count(*) FROM spans')" 2
@@ -352,7 +352,7 @@ EOT
     sqlite3 old.db "UPDATE issues SET categories = '[1]' WHERE issue_id = 'i3'"
     run_split sh -c 'mldb-dump -q sqlite:///old.db | ml-load --release 3.18 sqlite:///e.db'
     assert_status 2
-    assert_contains "$stderr" "Row issues (issue_id=i3): categories has an element that is no string"
+    assert_contains "$stderr" "Row issues (issue_id=i3): categories has an element that is not a string"
     run_split sh -c 'mldb-dump -q sqlite:///old.db | ml-load --release 3.17.2 sqlite:///e.db'
     assert_status 0
 }

@@ -199,7 +199,7 @@ count() { # DATABASE TABLE [WHERE]
 @test "refused: a journal without its database" {
     for suffix in -journal -wal -shm; do
         echo left >"db/x.db$suffix"
-        refused "db/x.db$suffix: it is left from a database" ml-load sqlite:///db/x.db <a.mlr
+        refused "db/x.db$suffix: left over from a database" ml-load sqlite:///db/x.db <a.mlr
         rm "db/x.db$suffix"
     done
 }
@@ -210,7 +210,7 @@ count() { # DATABASE TABLE [WHERE]
     mkdir db
     chmod 755 db
     [ -n "$AS" ] || chmod 555 db
-    refused "cannot be made: Permission denied" $AS "$(command -v ml-load)" sqlite:///db/x.db <a.mlr
+    refused "cannot create: Permission denied" $AS "$(command -v ml-load)" sqlite:///db/x.db <a.mlr
     chmod 755 db
     ml-schema create -q sqlite:///db/x.db
     chmod 444 db/x.db
@@ -226,7 +226,7 @@ count() { # DATABASE TABLE [WHERE]
         tail -c +3001 a.mlr
     )
     assert_status 2
-    assert_contains "$stderr" "a file of this name has appeared meanwhile"
+    assert_contains "$stderr" "a file of this name was created meanwhile"
     assert_equal "$(cat db/x.db)" mine
     assert_equal "$(ls -A db)" "x.db"
 }
@@ -261,7 +261,7 @@ count() { # DATABASE TABLE [WHERE]
     wait_for waits_for_more $pid
     run_split ml-load sqlite:///db/x.db <a.mlr
     assert_status 2
-    assert_contains "$stderr" "another ml-load is making this database"
+    assert_contains "$stderr" "another ml-load is creating this database"
     tail -c +3001 a.mlr >&9
     finish
     assert_status 0

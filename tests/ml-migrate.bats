@@ -53,12 +53,12 @@ with_failing() { # PROGRAM STATUS [COMMAND]
     assert_status 0
     [ -s 'a b#&=;@:.db' ]
     assert_equal "$(echo "$output" | tail -1)" "export MLFLOW_TRACKING_URI='sqlite:///$PWD/a b#&=;@:.db?timeout=30'"
-    assert_contains "$stderr" "this is the file $PWD/a b#&=;@:.db; MLflow with SQLAlchemy before 2.1 takes it for a%20b#&=;@:.db"
+    assert_contains "$stderr" "this is the file $PWD/a b#&=;@:.db; MLflow with SQLAlchemy before 2.1 reads it as a%20b#&=;@:.db"
     run_split ml-migrate --target "sqlite:///$PWD/c%3Fd.db"
     assert_status 0
     [ -s 'c?d.db' ]
     assert_equal "$output" "export MLFLOW_TRACKING_URI='sqlite:///$PWD/c%3Fd.db'"
-    assert_contains "$stderr" "no URL means this file to every MLflow"
+    assert_contains "$stderr" "no URL refers to this file in every MLflow"
 }
 
 @test "an export that cannot be written: an error before the load, a warning after it" {

@@ -90,7 +90,7 @@ fake_mlflow() {
         assert_equal "$(cat rc.* | sort | tr -d '\n')" 022222
         assert_equal "$(ml-schema current $db)" "dc11669786a5	3.17.0 to 3.17.2"
     done
-    grep -q "x.db: another ml-schema is making this database" err.*
+    grep -q "x.db: another ml-schema is creating this database" err.*
     rm err.* rc.*
     assert_equal "$(ls -A)" x.db
 }
@@ -99,7 +99,7 @@ fake_mlflow() {
     ln -s /nodir/x.db nowhere.db
     run_split ml-schema create --release 2.0 sqlite:///nowhere.db
     assert_status 2
-    assert_contains "$stderr" "nowhere.db: cannot be made: No such file or directory"
+    assert_contains "$stderr" "nowhere.db: cannot create: No such file or directory"
     [ -L nowhere.db ]
     ln -s real.db x.db
     ml-schema create -q --release 2.0 $db
@@ -111,7 +111,7 @@ fake_mlflow() {
     echo mine >x.db-journal
     run_split ml-schema create --release 2.0 $db
     assert_status 2
-    assert_contains "$stderr" "x.db-journal: it is left from a database"
+    assert_contains "$stderr" "x.db-journal: left over from a database"
     [ ! -e x.db ] && [ ! -e .x.db.ml-schema ]
     rm x.db-journal
     echo "half a database" >.x.db.ml-schema
@@ -135,7 +135,7 @@ fake_mlflow() {
     for command in current history create; do
         run_split ml-schema $command $db
         assert_status 2
-        assert_contains "$stderr" "no SQLite database"
+        assert_contains "$stderr" "not a SQLite database"
     done
     assert_equal "$(sha x.db)" "$before"
     for target in sqlite:///absent/x.db sqlite:////tmp; do
@@ -170,17 +170,17 @@ fake_mlflow() {
 @test "a URL with escapes is another file to some MLflow: who makes the file warns, who looks for it tells" {
     run_split ml-schema create -q 'sqlite:///a%20b.db'
     assert_status 0
-    assert_contains "$stderr" "warning: this is the file a b.db; MLflow with SQLAlchemy before 2.1 takes it for a%20b.db"
-    assert_contains "$stderr" "hint: for every MLflow it is sqlite:///a b.db"
+    assert_contains "$stderr" "warning: this is the file a b.db; MLflow with SQLAlchemy before 2.1 reads it as a%20b.db"
+    assert_contains "$stderr" "hint: for every MLflow the URL is sqlite:///a b.db"
     run_split ml-schema create -q 'sqlite:///a%3Fb.db'
     [ -s 'a?b.db' ]
-    assert_contains "$stderr" "hint: no URL means this file to every MLflow; name it without ? and %"
+    assert_contains "$stderr" "hint: no URL refers to this file in every MLflow; choose a name without ? and %"
     run_split ml-schema create -q 'sqlite:///100%.db'
     assert_equal "$stderr" ""
     mv 'a b.db' 'a%20b.db'
     run_split ml-schema current 'sqlite:///a%20b.db'
     assert_status 2
-    assert_contains "$stderr" "hint: there is a file a%20b.db, which this URL is to MLflow with SQLAlchemy before 2.1"
+    assert_contains "$stderr" "hint: there is a file a%20b.db, which is how MLflow with SQLAlchemy before 2.1 reads this URL"
 }
 
 @test "without a URL the environment says which database, else it is mlflow.db, and it is told" {
@@ -317,7 +317,7 @@ old_database() {
     before=$(sha x.db)
     run_split ml-schema upgrade --to head --backup copy.db $db
     assert_status 2
-    assert_contains "$stderr" "copy.db: the file is there already"
+    assert_contains "$stderr" "copy.db: the file exists"
     run_split ml-schema upgrade --to head --backup absent/copy.db $db
     assert_status 2
     assert_equal "$(sha x.db)" "$before"
@@ -366,7 +366,7 @@ x.db"
     sqlite3 x.db .dump >before
     run_split ml-schema upgrade --to head $db
     assert_status 2
-    assert_contains "$stderr" "span s of trace t: dimension_attributes has other keys"
+    assert_contains "$stderr" "span s of trace t: dimension_attributes has keys other"
     assert_contains "$stderr" "at revision b7e2c1a4d9f3, whole"
     sqlite3 x.db .dump | diff - before
     sqlite3 x.db "UPDATE spans SET dimension_attributes = NULL; DELETE FROM trace_info"
@@ -1067,7 +1067,7 @@ revision dc11669786a5, as MLflow 3.17.2 wants it"
     for command in "ml-schema current" mldb-dump "ml-schema check"; do
         run_split $command $db
         assert_status 2
-        assert_contains "$stderr" "x.db: this is a Git LFS pointer, not the database that it stands for"
+        assert_contains "$stderr" "x.db: this is a Git LFS pointer, not the database itself"
         assert_contains "$stderr" "git lfs pull"
     done
 }

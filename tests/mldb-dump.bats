@@ -227,16 +227,16 @@ trace_info SET input_tokens = 'some'|field 'value' has a value of the wrong type
 trace_info SET input_tokens = 1.5|field 'value' has a value of the wrong type
 trace_info SET total_cost = x'31'|field 'value' has a value of the wrong type
 assessments SET valid = 2|field 'valid' must be a boolean, not an integer
-scorer_versions SET scorer_version = 'first'|column 'scorer_version' is against its type
-jobs SET progress = x'7b7d'|column 'progress' is against its type
-label_schemas SET is_default = 7|column 'is_default' is against its type
-secrets SET encrypted_value = 'plain'|column 'encrypted_value' is against its type
+scorer_versions SET scorer_version = 'first'|column 'scorer_version' has a value of the wrong type
+jobs SET progress = x'7b7d'|column 'progress' has a value of the wrong type
+label_schemas SET is_default = 7|column 'is_default' has a value of the wrong type
+secrets SET encrypted_value = 'plain'|column 'encrypted_value' has a value of the wrong type
 EOT
     cp whole.db a.db
     edit "UPDATE jobs SET job_name = CAST(job_name AS BLOB)"
     dump --skip-malformed
     assert_status 1
-    assert_equal "$(records 'select(.kind == "skipped").reason' | sort -u)" "\"column 'job_name' is against its type\""
+    assert_equal "$(records 'select(.kind == "skipped").reason' | sort -u)" "\"column 'job_name' has a value of the wrong type\""
 }
 
 @test "databases of old releases" {

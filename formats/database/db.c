@@ -1,4 +1,4 @@
-/* What is the same for all dialects: each call goes to the functions of its own. */
+/* Common to all dialects: dispatches each call to the functions of its dialect. */
 #include "formats/database/db.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "common/buf.h"
 #include "formats/database/internal.h"
 
-/* ---- connections */
+/* -- connections */
 
 struct db *db_open(const struct db_url *u, enum db_mode mode, struct err *e)
 {
@@ -35,7 +35,7 @@ static bool may_pass(const struct err *why)
     return why->class == ERR_CONNECTION || why->class == ERR_BUSY;
 }
 
-/* Opens and makes sure that it can be read. */
+/* Opens a database and checks that it can be read. */
 static struct db *open_and_probe(const struct db_url *u, enum db_mode mode, struct err *e)
 {
     struct db *db = db_open(u, mode, e);
@@ -105,7 +105,7 @@ void *db_native(struct db *db)
     return db->ops->native(db);
 }
 
-/* ---- statements */
+/* -- statements */
 
 bool db_exec(struct db *db, const char *sql, struct err *e)
 {
@@ -203,7 +203,7 @@ bool db_query_text(struct db *db, const char *sql, char **out, struct err *e)
     return query_first(db, sql, take_text, out, e);
 }
 
-/* ---- transactions */
+/* -- transactions */
 
 bool db_begin_read(struct db *db, struct err *e)
 {
@@ -251,7 +251,7 @@ bool db_backup(struct db *db, const char *file, struct err *e)
     return db->ops->backup(db, file, e);
 }
 
-/* ---- what a database has */
+/* -- what a database has */
 
 static char *column_text(struct db_stmt *s, int i)
 {

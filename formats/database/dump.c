@@ -40,7 +40,7 @@ void dbdump_result_free(struct dbdump_result *r)
     buf_free(&r->unscoped);
 }
 
-/* ---- what is selected */
+/* -- selection */
 
 static void add_workspaces(const struct dbdump *d, struct buf *sql, const char *column)
 {
@@ -57,13 +57,13 @@ static bool selects(const struct dbdump *d)
     return d->o->n_experiments > 0 || d->o->n_workspaces > 0;
 }
 
-/* Every experiment asked for must be there. */
+/* Each selected experiment must exist. */
 static bool check_experiment(struct dbdump *d, const char *id, struct err *e)
 {
     int64_t number, found;
     char sql[128];
     if (!value_parse_int(id, strlen(id), &number))
-        return err_set(e, id, "no experiment id: these are numbers in a database");
+        return err_set(e, id, "not an experiment id: in a database they are numbers");
     snprintf(sql, sizeof sql, "SELECT count(*) FROM experiments WHERE experiment_id = %" PRId64, number);
     if (!db_query_int(d->db, sql, &found, e))
         return false;
@@ -95,8 +95,8 @@ static bool make_scope(struct dbdump *d, struct err *e)
     return true;
 }
 
-/* `column IN (the ids wanted)` for a column that refers to an experiment, a run or a trace; false for any
- * other. */
+/* Adds `column IN (selected ids)` for a column that refers to an experiment, run or trace; false for
+ * others. */
 static bool add_reference(const struct dbdump *d, struct buf *sql, const char *column, unsigned flags)
 {
     const char *scope = buf_str(&d->scope);
@@ -113,7 +113,7 @@ static bool add_reference(const struct dbdump *d, struct buf *sql, const char *c
 
 static enum phase phase_of(enum kind kind);
 
-/* The condition on a kind's rows; false: none of them is wanted. Nothing is added when all are. */
+/* Adds the condition on a kind's rows, nothing if all are selected; false if none is. */
 static bool kind_condition(const struct dbdump *d, const struct kind_desc *k, struct buf *sql)
 {
     static const unsigned by[] = {FIELD_EXP, FIELD_RUN, FIELD_TRACE};
@@ -138,8 +138,8 @@ static bool kind_condition(const struct dbdump *d, const struct kind_desc *k, st
     return false;
 }
 
-/* The same for a table of rows: by what it refers to itself, else by the table that its rows belong to.
- * alias: of the table in this place. */
+/* The same for a table without a kind: by its own references, else by the table that its rows belong to.
+ * alias: the table's alias in the query. */
 static bool table_condition(const struct dbdump *d, const struct row_table *t, int depth, struct buf *sql)
 {
     static const unsigned by[] = {FIELD_EXP, FIELD_TRACE, FIELD_RUN, FIELD_WS};
@@ -174,7 +174,7 @@ static bool table_condition(const struct dbdump *d, const struct row_table *t, i
     return ok;
 }
 
-/* ---- order */
+/* -- order */
 
 static enum phase phase_of(enum kind kind)
 {
@@ -183,7 +183,7 @@ static enum phase phase_of(enum kind kind)
         return PHASE_EXPERIMENTS;
     if (kind == KIND_assessment)
         return PHASE_TRACES;
-    unsigned first = k->fields[0].flags; /* says whose it is */
+    unsigned first = k->fields[0].flags; /* identifies the owner */
     return first & FIELD_RUN     ? PHASE_RUNS
            : first & FIELD_TRACE ? PHASE_TRACES
            : first & FIELD_MODEL ? PHASE_MODELS
@@ -222,7 +222,7 @@ static const char *trace_column(const struct row_table *t)
     return NULL;
 }
 
-/* Rows of traces come with their trace, after it; all others at the end, table by table. */
+/* Rows of a trace follow their trace; all others come last, table by table. */
 static void make_row_key(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out)
 {
     const char *column = trace_column(t);
@@ -231,7 +231,7 @@ static void make_row_key(const struct row_table *t, const struct row_entry *entr
     buf_addc(out, (char)(trace ? PHASE_TRACES : PHASE_ROWS));
     if (trace)
         value_sort_key(&trace->v, out);
-    buf_addc(out, (char)KIND_COUNT); /* behind all kinds */
+    buf_addc(out, (char)KIND_COUNT); /* after all kinds */
     buf_addc(out, (char)(t - row_tables));
     row_key(t, entries, n, out);
 }
@@ -244,7 +244,7 @@ static bool put(struct dbdump *d, const struct record *r, struct err *e)
     wire_encode(r, data);
     for (int i = 0; i < 2; i++)
         d->id[i] += XXH3_64bits_withSeed(data->data, data->len, (XXH64_hash_t)i);
-    if (d->o->tick) { /* its identity goes with it, behind its bytes */
+    if (d->o->tick) { /* its identity is stored after its bytes */
         struct id_key id;
         if (!dbtick_see(d->o->tick, r, &d->key, data->data, data->len, &id, e))
             return false;
@@ -257,7 +257,7 @@ static bool put(struct dbdump *d, const struct record *r, struct err *e)
     return sorter_add(d->stage, d->key.data, d->key.len, data->data, data->len, e);
 }
 
-/* ---- reading */
+/* -- reading */
 
 static bool put_skipped(struct dbdump *d, const char *name, const char *reason, struct err *e)
 {
@@ -291,15 +291,14 @@ static bool kind_problem(struct dbdump *d, const struct record *r, const struct 
     return ok;
 }
 
-/* What belongs to what was left out. */
+/* Also leaves out a record that belongs to one left out. */
 static bool leave_out_too(struct dbdump *d, const struct record *r, struct err *e)
 {
     left_out_add(d->left_out, r);
     return !d->o->tick || dbtick_see_malformed(d->o->tick, r, &d->key, e);
 }
 
-/* The workspace that every record has without saying is left out, as the file store's records leave it out.
- */
+/* Omits the default workspace, as records of the file store do. */
 static void leave_out_default(struct record *r)
 {
     for (int i = 0; i < r->kind->n_fields; i++)
@@ -359,7 +358,7 @@ static bool has_text(const struct row_entry *entries, int n, const char *column,
     return entry && value_eqs(&entry->v, text);
 }
 
-/* The row that MLflow's schema begins with: no content. */
+/* The row that every new database has. */
 static bool is_default_workspace(const struct row_table *t, const struct row_entry *entries, int n)
 {
     return strcmp(t->name, "workspaces") == 0 && n == 2 && has_text(entries, n, "name", "default") &&
@@ -375,7 +374,7 @@ static bool row_problem(struct dbdump *d, const struct row_table *t, const struc
     const struct row_entry *entries = rows_entries(c, &n);
     buf_adds(&name, "Row ");
     row_describe(t, entries, n, &name);
-    snprintf(why, sizeof why, "column '%s' is against its type", rows_misfit(c));
+    snprintf(why, sizeof why, "column '%s' has a value of the wrong type", rows_misfit(c));
     make_row_key(t, entries, n, &d->key);
     bool ok = (!d->o->tick || dbtick_see_malformed(d->o->tick, r, &d->key, e)) &&
               problem(d, r, buf_str(&name), why, e);
@@ -448,7 +447,7 @@ static bool find_foreign_tables(struct dbdump *d, struct err *e)
     return more == 0;
 }
 
-/* After all other rows, by their table and all that is in them. */
+/* Sorted after all other rows, by table and contents. */
 static bool put_other(const struct record *r, void *arg, struct err *e)
 {
     struct dbdump *d = arg;

@@ -1,4 +1,4 @@
-/* What dump.c, which reads and sorts, and dump_write.c, which writes, share. */
+/* Shared by dump.c, which reads and sorts, and dump_write.c, which writes. */
 #ifndef FORMATS_DBDUMP_STAGE_H
 #define FORMATS_DBDUMP_STAGE_H
 
@@ -8,8 +8,8 @@
 #include "formats/database/fetch.h"
 #include "formats/database/left_out.h"
 
-/* Latest metrics of a database from before MLflow kept them: its points come sorted, the latest of each key
- * last. */
+/* Computes the latest metrics of a database older than the table latest_metrics: points come sorted, the
+ * latest of each key last. */
 struct latest {
     struct wire_decoder *decoder; /* NULL: the database has them */
     bool have;
@@ -36,8 +36,8 @@ struct dbdump {
     struct sorter *stage;
     struct left_out *left_out;
     struct buf key, data;
-    struct buf scope; /* SELECT of the ids of the experiments wanted; empty: all */
-    uint64_t id[2];   /* of the content, whatever its order */
+    struct buf scope; /* SELECT of the selected experiments' ids; empty: all */
+    uint64_t id[2];   /* hash of the contents, independent of their order */
     struct latest latest;
 };
 

@@ -1,4 +1,4 @@
-/* Writes the sorted records, and the latest metrics where the database has none. */
+/* Writes the sorted records, and computes latest metrics if the database has none. */
 #include "formats/database/dump_stage.h"
 #include "formats/database/tick.h"
 
@@ -38,9 +38,9 @@ static bool is_text(const struct buf *b, const struct value *v)
     return b->len == v->len && (v->len == 0 || memcmp(b->data, v->s, v->len) == 0);
 }
 
-/* At the greatest step and time the greatest value counts; NaN is 0 there and gives way to a 0 (revision
- * 89d4b8295536, which made the table, leaves no choice between these two: SqlAlchemyStore keeps the first).
- */
+/* Among points with the greatest step and time the greatest value wins. NaN is stored as 0 and loses to a
+ * real 0 (revision 89d4b8295536, which created the table, does not decide between them; SqlAlchemyStore keeps
+ * the first). */
 static bool loses_to_best(const struct record *best, const struct record *r)
 {
     const struct value *x = &best->v[F_metric_value], *y = &r->v[F_metric_value];
@@ -48,14 +48,13 @@ static bool loses_to_best(const struct record *best, const struct record *r)
            best->v[F_metric_timestamp].i == r->v[F_metric_timestamp].i && isnan(y->f) && x->f == 0;
 }
 
-/* A staged record is its kind, its encoding, and in a tick its identity, of so many bytes. */
+/* A staged record is its kind, its encoding and, in a tick, its identity, whose size this returns. */
 static size_t tail_len(const struct dbdump *d)
 {
     return d->o->tick ? sizeof(struct id_key) : 0;
 }
 
-/* Sees every record that is written, and puts the latest metrics in front of what follows a key's last point.
- */
+/* Called for every record written; inserts the latest metric of a key after its last point. */
 static bool follow_latest(struct dbdump *d, const struct sort_entry *item, struct wire_counts *counts,
                           struct err *e)
 {
@@ -89,7 +88,7 @@ static bool hand_over(struct dbdump *d, struct wire_writer *w, struct wire_count
     return err_interrupted() ? err_set_interrupted(e) : ok;
 }
 
-/* A record that the sorter has in its file goes on in pieces; a point of a metric is needed whole. */
+/* Copies a record that the sorter holds in its file piece by piece; a metric point is needed whole. */
 static bool write_large(struct dbdump *d, struct wire_writer *w, const struct sort_entry *item,
                         struct wire_counts *counts, struct err *e)
 {
@@ -113,7 +112,7 @@ static bool write_large(struct dbdump *d, struct wire_writer *w, const struct so
     return ok;
 }
 
-/* A record of a delta: written if it is new or has changed, or goes before such ones. */
+/* A record of a delta: written if it is new, changed, or a parent of such a record. */
 static bool write_changed(struct dbdump *d, struct wire_writer *w, const struct sort_entry *item,
                           struct wire_counts *counts, struct err *e)
 {

@@ -1,4 +1,4 @@
-/* Queries made from entities.def and the catalog. */
+/* Builds queries from entities.def and the catalog. */
 #include "formats/database/fetch_cursor.h"
 
 #include <stdio.h>
@@ -17,16 +17,16 @@ struct fetch {
     struct db *db;
     struct table tables[KIND_COUNT];
     int n_tables;
-    bool prepopulated; /* has columns of revision 75868b020152, and what they are made of counts */
+    bool prepopulated; /* columns of revision 75868b020152 exist already; their sources are authoritative */
     const struct table *of[KIND_COUNT];
     int order[KIND_COUNT][RECORD_MAX_FIELDS];
     int n_order[KIND_COUNT], n_identity[KIND_COUNT];
 };
 
-/* ---- what a kind is in SQL. The kind's own table has the alias x. */
+/* -- kinds in SQL. The kind's own table has the alias x. */
 
-/* Tables that give a kind's fields beside its own. A row without a partner there is no record of the kind; it
- * is one of kind row (rows.h). */
+/* Further tables that hold fields of a kind. A row without a match there is not a record of the kind, but one
+ * of kind row (rows.h). */
 static const struct {
     enum kind kind;
     const char *sql;
@@ -51,8 +51,8 @@ static const struct {
     {KIND_input_tag, F_input_tag_dataset_digest, "d.digest"},
 };
 
-/* Columns that MLflow fills from others; sql: what they should hold, NULL where only code can tell. A model
- * metric's dataset is looked up as MLflow would: MLflow itself leaves the column null. */
+/* Columns that MLflow derives from others. sql: the expected value, NULL if it takes code to compute. A model
+ * metric's dataset is looked up as MLflow would do it: MLflow itself leaves the column null. */
 static const struct {
     enum kind kind;
     const char *column;
@@ -87,7 +87,7 @@ static const struct promoted_value promoted_values[] = {
 };
 enum { N_PROMOTED = ARRAY_LENGTH(promoted_values) };
 
-/* ---- the catalog */
+/* -- the catalog */
 
 static const struct table *find_table(const struct fetch *f, const char *name)
 {
@@ -142,8 +142,8 @@ static int count_keys(const struct kind_desc *k)
     return n;
 }
 
-/* Takes the order of the kind's key fields from its table's primary key; returns how many fields it gave, 0
- * when the primary key is something else. */
+/* Orders the kind's key fields as in its table's primary key. Returns their number, 0 if the primary key has
+ * other columns. */
 static int order_of_primary_key(const struct kind_desc *k, const struct table *t, int *order)
 {
     const struct db_column_info *key[DB_MAX_KEY];
@@ -157,13 +157,13 @@ static int order_of_primary_key(const struct kind_desc *k, const struct table *t
         if (usable)
             order[n++] = field;
     }
-    /* A metric's value must be last, where its companion is_nan has its place too. */
+    /* A metric's value must be last, as is_nan follows it. */
     for (int i = 0; i + 1 < n; i++)
         usable = usable && k->fields[order[i]].codec != CODEC_METRIC;
     return usable && n == count_keys(k) ? n : 0;
 }
 
-/* Fields in which points of one identity may differ and that therefore belong to the order. */
+/* Fields in which points of one identity may differ, and which are therefore sorted by. */
 static bool tells_points(const struct kind_desc *k, int field)
 {
     return k->kind == KIND_logged_model_metric &&
@@ -187,7 +187,7 @@ static void find_order(struct fetch *f, enum kind kind)
 }
 
 /* `mlflow db prepopulate-trace-analytics` adds the columns before the upgrade, which fills them again; only
- * the upgrade drops dimension_attributes. */
+ * the upgrade drops dimension_attributes, which tells the two states apart. */
 static bool find_prepopulated(struct fetch *f, struct err *e)
 {
     struct db_columns spans;
@@ -248,7 +248,7 @@ int fetch_order(const struct fetch *f, enum kind kind, int *fields, int *identit
     return f->n_order[kind];
 }
 
-/* ---- cursors */
+/* -- cursors */
 
 struct query {
     struct buf sql;
@@ -261,7 +261,8 @@ static int add_column(struct query *q, const char *sql)
     return q->columns++;
 }
 
-/* SQL of a field's value. quoted: a buffer for it. NULL: the database does not have it. */
+/* SQL expression of a field's value; quoted is a buffer for it. NULL: the database does not have the
+ * field. */
 static const char *field_sql(const struct fetch *f, const struct kind_desc *k, int field, struct buf *quoted)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(joined); i++)
@@ -303,9 +304,8 @@ bool fetch_promotes(const struct fetch *f, const char *key)
     return false;
 }
 
-/* Appends for each part of the kind's promoted objects what it is in an arm of the union: its column in the
- * arm of `mine`, null in the others; in the first arm (mine NULL) a null of the right type with the name p0,
- * p1 … */
+/* Appends the parts of the kind's promoted objects for one arm of the union: columns in the arm of `mine`,
+ * nulls in the others; in the first arm (mine NULL) typed nulls named p0, p1 … */
 static void add_parts_of_arm(struct buf *sql, const struct fetch *f, enum kind kind,
                              const struct promoted_value *mine)
 {
@@ -321,7 +321,7 @@ static void add_parts_of_arm(struct buf *sql, const struct fetch *f, enum kind k
     }
 }
 
-/* The kind's table, or the union of it and the columns of trace_info that hold the same. */
+/* Adds the kind's table, or its union with columns of trace_info that hold the same data. */
 static void add_source(struct query *q, const struct fetch *f, const struct kind_desc *k, unsigned flags)
 {
     const struct promoted_value *p = fetch_next_promoted(f, k->kind, NULL);
@@ -355,7 +355,7 @@ static void add_condition(struct query *q, bool *begun)
     *begun = true;
 }
 
-/* A prompt is a registered model with a tag (RegisteredModel._is_prompt). */
+/* A prompt is a registered model with a certain tag (RegisteredModel._is_prompt). */
 static void add_prompt_condition(struct query *q, const struct fetch *f, bool prompt)
 {
     if (!fetch_has_kind(f, KIND_registered_model_tag)) {
@@ -390,7 +390,7 @@ static void add_where(struct query *q, const struct fetch *f, const struct kind_
     }
 }
 
-/* What makes PostgreSQL sort a field as value_compare does, and as SQLite sorts by itself. */
+/* Makes PostgreSQL sort a field as value_compare does; SQLite does so by default. */
 static const char *postgres_order(const struct field_desc *d)
 {
     bool text = d->type == FIELD_STR && !(d->flags & FIELD_EXP); /* experiments' ids are numbers */
@@ -447,7 +447,7 @@ static void add_fields(struct query *q, struct fetch_cursor *c)
     buf_free(&quoted);
 }
 
-/* The parts of promoted objects, if the kind has such in this database. */
+/* Adds the parts of promoted objects if the kind has any in this database. */
 static void add_parts(struct query *q, struct fetch_cursor *c)
 {
     const struct promoted_value *p = NULL;

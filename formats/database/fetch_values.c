@@ -1,4 +1,4 @@
-/* The values of a row, as MLflow's API gives them. */
+/* Converts the values of a row to those that MLflow's API returns. */
 #include "formats/database/fetch_cursor.h"
 
 #include <float.h>
@@ -12,13 +12,13 @@
 static void read_column(struct fetch_cursor *c, int column, struct value *v)
 {
     db_column(c->stmt, column, v);
-    if (v->type == VALUE_BIN && db_column_is_blob(c->stmt, column)) /* no column of a kind is for bytes */
+    if (v->type == VALUE_BIN && db_column_is_blob(c->stmt, column)) /* no column of a kind holds bytes */
         v->type = VALUE_ALIEN;
 }
 
 static const char *const model_status[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
 
-/* A number in an INTEGER column, which records have as text. */
+/* Converts a number of an INTEGER column to text, its type in records. */
 static void id_text(struct fetch_cursor *c, int field, struct value *v)
 {
     if (value_is_text(v))
@@ -29,7 +29,7 @@ static void id_text(struct fetch_cursor *c, int field, struct value *v)
     *v = value_str(c->ids[field]);
 }
 
-/* A number in a FLOAT column; SQLAlchemyStore writes the greatest doubles for infinities. */
+/* Restores infinities, for which SqlAlchemyStore writes the greatest doubles. */
 static void float_value(struct value *v)
 {
     if (v->type == VALUE_INT)
@@ -38,7 +38,7 @@ static void float_value(struct value *v)
         v->f = v->f > 0 ? INFINITY : -INFINITY;
 }
 
-/* A metric's value by its companion is_nan. */
+/* Applies is_nan to a metric's value. */
 static void apply_is_nan(struct fetch_cursor *c, struct value *v)
 {
     static const char column[] = "is_nan";
@@ -86,17 +86,17 @@ static void convert(struct fetch_cursor *c, int field, struct value *v)
     }
 }
 
-/* What a column holds that this database does not have. */
+/* The value of a field whose column this database does not have. */
 static struct value absent(const struct kind_desc *k, int field)
 {
     if (k->fields[field].flags & FIELD_WS)
         return value_str("default");
     if (k->kind == KIND_metric && field == F_metric_step)
-        return value_int(0); /* what revision 1 fills it with */
+        return value_int(0); /* as filled by revision 1 */
     return value_null();
 }
 
-/* Adds a column of a promoted object to its JSON. False when it holds something against its type. */
+/* Adds a column of a promoted object to its JSON. False if its value has the wrong type. */
 static bool add_part(struct buf *json, const struct promoted_value *p, int part, const struct value *v)
 {
     bool is_real = strcmp(p->part_type, "BIGINT") != 0;
@@ -114,7 +114,7 @@ static bool add_part(struct buf *json, const struct promoted_value *p, int part,
     return true;
 }
 
-/* Makes the JSON of token usage or cost of its columns, where the row comes from them. */
+/* Builds the JSON of token usage or cost from columns, if the row comes from them. */
 static void object_value(struct fetch_cursor *c, const struct value *key, struct value *out)
 {
     const struct promoted_value *p = NULL;

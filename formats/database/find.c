@@ -24,7 +24,7 @@ struct search {
     find_source_fn *found;
     find_problem_fn *problem;
     void *arg;
-    struct place *places; /* of the stores that were found */
+    struct place *places; /* of the stores found so far */
     size_t n, cap;
     struct names names;
     char *chunk;
@@ -119,7 +119,7 @@ static void look_at_file(struct search *s, int dir, const char *name, const char
 
 static void look_into(struct search *s, int dir, const char *path);
 
-/* A directory, or a link to one. */
+/* Examines a directory or a link to one. */
 static void look_at_dir(struct search *s, int fd, const char *path, bool is_link)
 {
     if (mlruns_is_store(fd, s->names.room)) {
@@ -145,7 +145,7 @@ static void look_at(struct search *s, int dir, const char *name, const char *pat
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)) {
         is_link = true;
         if (fstatat(dir, name, &st, 0) != 0 && (errno == ENOENT || errno == ELOOP))
-            return; /* leads nowhere */
+            return; /* dangling */
     }
     if (fstatat(dir, name, &st, 0) != 0) {
         if (errno != ENOENT)

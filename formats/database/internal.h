@@ -1,4 +1,4 @@
-/* What a dialect is, for db.c and the dialects' own files alone. */
+/* The dialect interface, private to db.c and the dialects. */
 #ifndef FORMATS_DB_IMPL_H
 #define FORMATS_DB_IMPL_H
 
@@ -8,10 +8,10 @@
 extern const char database_columns_postgresql[], database_columns_sqlite[], database_intruder_postgresql[],
     database_foreign_code_postgresql[];
 
-/* The functions of db.h by the same names, for one dialect. */
+/* The functions of db.h with the same names, for one dialect. */
 struct db_ops {
     struct db *(*open)(const struct db_url *u, enum db_mode mode, struct err *e);
-    /* Of a connection just opened: whether it can be read now. NULL: open has found out. */
+    /* Whether a new connection can be read from. NULL: open has checked that. */
     bool (*probe)(struct db *db, struct err *e);
     void (*close)(struct db *db);
     void (*lock_timeout)(struct db *db, int ms);
@@ -25,7 +25,7 @@ struct db_ops {
     void (*reset)(struct db_stmt *s);
     int (*column_count)(struct db_stmt *s);
     void (*column)(struct db_stmt *s, int i, struct value *v);
-    bool (*column_is_blob)(struct db_stmt *s, int i); /* NULL: columns hold what they are for */
+    bool (*column_is_blob)(struct db_stmt *s, int i); /* NULL: columns enforce their types */
     void (*finalize)(struct db_stmt *s);
     bool (*begin_read)(struct db *db, struct err *e);
     bool (*begin_write)(struct db *db, struct err *e);
@@ -33,10 +33,10 @@ struct db_ops {
     void (*rollback)(struct db *db);
     bool (*check_writes)(struct db *db, struct err *e); /* NULL: nothing to check */
     bool (*backup)(struct db *db, const char *file, struct err *e);
-    /* One row per column: name, declared type, not null (0, 1), default, generated (0, 1), and a number by
-     * which the columns of the primary key sort (else NULL or 0). Its only parameter is the table. */
+    /* One row per column: name, declared type, not null (0, 1), default, generated (0, 1), and its position
+     * in the primary key (else NULL or 0). Its only parameter is the table. */
     const char *columns_query;
-    /* Tells whether there is a table of the name that is its only parameter: a row or none. */
+    /* Returns a row if the table named by its only parameter exists, else none. */
     const char *table_query;
 };
 

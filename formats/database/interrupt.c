@@ -1,4 +1,4 @@
-/* A signal ends the statement that runs. */
+/* Cancels the running statement on a signal. */
 #include "formats/database/interrupt.h"
 
 #include <libpq-fe.h>
@@ -10,7 +10,7 @@
 static sqlite3 *sqlite;
 static PGcancel *postgres;
 
-/* Called by the signal handler: both functions are made for that. */
+/* Called by the signal handler: both functions are async-signal-safe. */
 static void stop_statement(void)
 {
     char message[256];

@@ -1,4 +1,4 @@
-/* The categories of an issue, one by one. */
+/* Iterates over the categories of an issue. */
 #include "formats/database/issue_categories.h"
 
 #include <sha2.h>
@@ -6,7 +6,7 @@
 
 #include "common/utf8.h"
 
-/* What Python's `for` gives as element i of a list or an object. */
+/* Element i of a list or object as Python's `for` iterates over it. */
 static const struct pyjson_value *element(const struct pyjson *d, size_t i)
 {
     return d->top.type == PYJSON_OBJECT ? &d->members[i].key : &d->members[i].value;
@@ -16,14 +16,14 @@ const char *issue_categories_parse(struct pyjson *json, const struct value *text
 {
     static const char surrogate[] = "has half of a surrogate pair";
     if (!value_is_text(text) || !pyjson_parse(json, text->s, text->len))
-        return "is no JSON";
+        return "is not JSON";
     if (json->top.type == PYJSON_STRING)
         return json->top.surrogate ? surrogate : NULL;
     if (json->top.type != PYJSON_ARRAY && json->top.type != PYJSON_OBJECT)
-        return "is no list";
+        return "is not a list";
     for (size_t i = 0; i < json->n_members; i++)
         if (element(json, i)->type != PYJSON_STRING || element(json, i)->surrogate)
-            return element(json, i)->surrogate ? surrogate : "has an element that is no string";
+            return element(json, i)->surrogate ? surrogate : "has an element that is not a string";
     return NULL;
 }
 
@@ -41,7 +41,7 @@ static bool show(issue_category_visitor *visit, void *arg, const char *s, size_t
     return visit(arg, &h, &category);
 }
 
-/* A key that an object has twice keeps its first place. */
+/* A duplicate key keeps its first position. */
 static bool is_repeated_key(const struct pyjson *d, size_t i)
 {
     const struct pyjson_value *v = element(d, i);

@@ -1,4 +1,4 @@
-/* A new SQLite file: made aside, locked, published. */
+/* A new SQLite file: built under a temporary name, locked, then published. */
 #include "formats/database/new_file.h"
 
 #include <errno.h>
@@ -37,7 +37,7 @@ char *new_file_resolve(const char *path)
     return result;
 }
 
-/* No journal of another database may lie at the path. */
+/* Fails if a journal of another database exists at the path. */
 static bool check_leftovers(const char *path, struct err *e)
 {
     static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
@@ -46,16 +46,15 @@ static bool check_leftovers(const char *path, struct err *e)
         char *name = xasprintf("%s%s", path, suffixes[i]);
         struct stat st;
         if (lstat(name, &st) == 0) {
-            err_set(e, name, "it is left from a database %s that is no longer there", path);
-            ok = err_hint(e, "move it away, or to where its database is");
+            err_set(e, name, "left over from a database %s that is no longer there", path);
+            ok = err_hint(e, "move it away, or next to its database");
         }
         free(name);
     }
     return ok;
 }
 
-/* Whether the name of the file aside is still that of the file that is open here: 1, 0, or -1 with errno set
- * where that cannot be learned. */
+/* Whether the temporary name still refers to the open file: 1, 0, or -1 with errno set. */
 static int is_aside(const struct new_file *f)
 {
     struct stat mine, named;
@@ -68,12 +67,12 @@ static int is_aside(const struct new_file *f)
 
 static bool cannot_be_made(const struct new_file *f, struct err *e)
 {
-    return err_set(e, f->aside, "cannot be made: %s", strerror(errno));
+    return err_set(e, f->aside, "cannot create: %s", strerror(errno));
 }
 
 enum taken { TAKEN, TAKE_AGAIN, TAKE_FAILED };
 
-/* Opens the file aside, made or found, and locks it; *made says which. */
+/* Creates or opens the temporary file and locks it; *made says which. */
 static enum taken open_locked(struct new_file *f, mode_t mode, bool *made, struct err *e)
 {
     enum { FLAGS = O_RDWR | O_CLOEXEC | O_NOFOLLOW };
@@ -84,15 +83,15 @@ static enum taken open_locked(struct new_file *f, mode_t mode, bool *made, struc
     if (f->fd >= 0 && flock(f->fd, LOCK_EX | LOCK_NB) == 0)
         return TAKEN;
     if (f->fd >= 0 && errno == EWOULDBLOCK) {
-        err_set(e, f->path, "another %s is making this database", err_program());
+        err_set(e, f->path, "another %s is creating this database", err_program());
         err_classify(e, ERR_BUSY);
     } else
         cannot_be_made(f, e);
     return TAKE_FAILED;
 }
 
-/* Of a file that was made just now: whether it has its name. One that has lost its links was another
- * program's leftover to that program; one that has them has a name that leads elsewhere. */
+/* Checks that a new file still has its name. If it has no links, another program removed it as a leftover; if
+ * it has, the name refers to something else. */
 static enum taken check_made(const struct new_file *f, struct err *e)
 {
     struct stat st;
@@ -105,12 +104,12 @@ static enum taken check_made(const struct new_file *f, struct err *e)
         cannot_be_made(f, e);
     else
         err_set(e, f->aside,
-                "cannot be made: the file system gives an open file another number than its name");
+                "cannot create: the file system reports different inodes for an open file and its name");
     unlink(f->aside);
     return TAKE_FAILED;
 }
 
-/* Of a file that was there: it goes, for one of our own. */
+/* Removes an existing file, to be replaced by our own. */
 static enum taken clear_found(const struct new_file *f, struct err *e)
 {
     int named = is_aside(f);
@@ -131,9 +130,9 @@ static enum taken try_to_take(struct new_file *f, mode_t mode, struct err *e)
     return taken;
 }
 
-/* Makes and locks the file aside. One that is there already is opened to learn whether its program still
- * runs, which may just have published or removed it; what no program holds goes. Other programs can come
- * between only so often. */
+/* Creates and locks the temporary file. An existing one is opened to see whether its program still runs,
+ * which may just have published or removed it; one that no program has locked is removed. Retries a limited
+ * number of times if other programs interfere. */
 static bool take(struct new_file *f, mode_t mode, struct err *e)
 {
     enum { TRIES = 1000 };
@@ -144,7 +143,7 @@ static bool take(struct new_file *f, mode_t mode, struct err *e)
         if (taken != TAKE_AGAIN)
             return taken == TAKEN;
     }
-    return err_set(e, f->aside, "cannot be made: other programs keep replacing it");
+    return err_set(e, f->aside, "cannot create: other programs keep replacing it");
 }
 
 bool new_file_begin(struct new_file *f, char *path, const char *dir, mode_t mode, struct err *e)
@@ -171,9 +170,8 @@ struct db *new_file_open(struct new_file *f, const char *display, struct err *e)
     return NULL;
 }
 
-/* Brings the new name to the disk, by the directory or, where this user may not open it to read or it cannot
- * be synced, with all that the file system has to write. What fails here comes after the file has its name:
- * it is no failure any more. */
+/* Syncs the new name to disk: by its directory or, if that cannot be opened or synced, with the whole file
+ * system. The file has its name by now, so failing here is only a warning. */
 static void sync_name(const struct new_file *f, int dir)
 {
     if (dir >= 0 && fsync(dir) == 0)
@@ -181,8 +179,8 @@ static void sync_name(const struct new_file *f, int dir)
     if (syncfs(f->fd) == 0)
         return;
     err_warn(f->path,
-             "the file is complete and in its place, but its directory cannot be synced (%s): if the machine "
-             "stops before the system has written it, the file may be gone",
+             "the file is complete, but its directory cannot be synced (%s): if the machine crashes before "
+             "the system writes it, the file may be lost",
              strerror(errno));
 }
 
@@ -199,7 +197,7 @@ bool new_file_publish(struct new_file *f, struct err *e)
     if (ok) {
         sync_name(f, dir);
     } else if (errno == EEXIST) {
-        err_set(e, f->path, "a file of this name has appeared meanwhile; it was left as it is");
+        err_set(e, f->path, "a file of this name was created meanwhile; it was not replaced");
         err_hint(e, "move it away and try again");
     }
     if (dir >= 0)
@@ -207,7 +205,7 @@ bool new_file_publish(struct new_file *f, struct err *e)
     return ok;
 }
 
-/* The lock is held, so the name cannot become another's in between. */
+/* The lock is held, so the name cannot change hands in between. */
 void new_file_remove(struct new_file *f)
 {
     if (is_aside(f) == 1)

@@ -1,6 +1,6 @@
-/* A SQLite database that does not exist yet: built aside under a fixed, locked name (.NAME.PROGRAM), then
- * given its own name as a whole, without ever replacing a file. A program that fails removes its own file
- * alone. Functions that can fail return false with e filled. */
+/* A new SQLite database: built under a fixed temporary name (.NAME.PROGRAM) that is locked, then renamed as a
+ * whole without ever replacing a file. A program that fails removes only its own file. Functions that can
+ * fail return false with e filled. */
 #ifndef FORMATS_NEW_FILE_H
 #define FORMATS_NEW_FILE_H
 
@@ -11,27 +11,26 @@
 #include "formats/database/db.h"
 
 struct new_file {
-    char *path;  /* where it will be */
-    char *aside; /* where it is built, malloc'ed */
-    int fd;      /* of the file aside; holds the lock */
+    char *path;  /* final path */
+    char *aside; /* temporary path, malloc'ed */
+    int fd;      /* of the temporary file; holds the lock */
 };
 
-/* Where a path leads, symbolic links followed, though the file itself need not be there. Malloc'ed; NULL with
- * errno set. */
+/* Resolves symbolic links in a path whose last component need not exist. Malloc'ed; NULL with errno set. */
 char *new_file_resolve(const char *path);
-/* Makes the empty file aside, in dir, with the permissions of mode that the umask leaves. What a killed
- * program has left under its name is removed; one that a running program holds is an error (ERR_BUSY), and so is a
- * journal of another database at the path: SQLite would roll it into the new one. path, which
- * new_file_resolve has given, must live as long as f. */
+/* Creates the empty temporary file in dir, with permissions of mode as limited by the umask. A file left
+ * under this name by a killed program is removed; one locked by a running program is an error (ERR_BUSY), and
+ * so is a journal of another database at the path, which SQLite would roll back into the new one. path is a
+ * result of new_file_resolve and must live as long as f. */
 bool new_file_begin(struct new_file *f, char *path, const char *dir, mode_t mode, struct err *e);
-/* Opens the file aside as a database. It has no journal: it is nobody's before it is whole. */
+/* Opens the temporary file as a database, without a journal: nobody else uses it before it is complete. */
 struct db *new_file_open(struct new_file *f, const char *display, struct err *e);
-/* Brings the file to the disk and to its name. The file must not be open in SQLite any more. False: the name
- * is not there. Once it is, nothing is an error: a name that cannot be brought to the disk is a warning. */
+/* Syncs the file and gives it its name. It must be closed in SQLite. False: it does not have the name. Once
+ * it has, nothing is an error any more: failing to sync the name is a warning. */
 bool new_file_publish(struct new_file *f, struct err *e);
-/* Removes the file aside; what was published stays, and so does what others have put there since. */
+/* Removes the temporary file; neither a published file nor one that others have put there since. */
 void new_file_remove(struct new_file *f);
-/* Lets go of what was begun. */
+/* Frees f's resources; the file stays. */
 void new_file_free(struct new_file *f);
 
 #endif

@@ -1,4 +1,4 @@
-/* Rows of tables and columns that are not known. */
+/* Finds and reads tables and columns unknown to this project. */
 #include "formats/database/others.h"
 
 #include <stdlib.h>

@@ -1,5 +1,4 @@
-/* Tables and columns besides those that this project knows, of a database of a revision that it does not
- * know: which they are, and their rows as records of kind row. */
+/* Unknown tables and columns in a database of an unknown revision, and their rows as records of kind row. */
 #ifndef FORMATS_OTHERS_H
 #define FORMATS_OTHERS_H
 
@@ -8,8 +7,7 @@
 struct others {
     struct other_table {
         char *name;
-        char **columns; /* those of its primary key, and after them those besides; NULL: all, the table is not
-                           known */
+        char **columns; /* its primary key, then its unknown columns; NULL: all, as the table is unknown */
         size_t n_key, n_columns;
     } * items;
     size_t n;
@@ -19,10 +17,10 @@ struct others {
 bool others_add(struct others *o, struct db *db, const char *table, const char *const *columns, size_t n,
                 struct err *e);
 void others_free(struct others *o);
-bool others_has_table(const struct others *o, const char *table); /* as a whole */
+bool others_has_table(const struct others *o, const char *table); /* if it is unknown as a whole */
 
-/* Calls take for each row, in any order: of a known table its key and the columns besides, where one of them
- * is not null. False with e filled, by take too. */
+/* Calls take for each row, in any order; for a known table with its key and unknown columns, if one of these
+ * is not null. False with e filled, possibly by take. */
 typedef bool others_take(const struct record *r, void *arg, struct err *e);
 bool others_read(const struct others *o, struct db *db, others_take *take, void *arg, struct err *e);
 

@@ -1,4 +1,4 @@
-/* A pass over rows in batches of keys. */
+/* Reads rows and updates them, in batches of keys. */
 #include "formats/database/pass.h"
 
 #include "common/progress.h"

@@ -13,7 +13,7 @@
 #include "common/secret.h"
 #include "formats/database/postgres_trust.h"
 
-/* ---- connections */
+/* -- connections */
 
 static void postgres_close(struct db *db)
 {
@@ -28,8 +28,8 @@ static uint64_t postgres_rows_written(struct db *db)
     return ((struct postgres_db *)db)->rows_written;
 }
 
-/* Of a URL that is not well-formed libpq takes parts of the password for something else, and quotes them, or
- * the whole URL. */
+/* libpq may mistake parts of the password in a malformed URL for something else and quote them, or the whole
+ * URL. */
 static bool fail_to_connect(const struct db_url *u, const char *message, const char *state,
                             enum err_class class, struct err *e)
 {
@@ -50,12 +50,11 @@ static bool check_conninfo(const struct db_url *u, struct err *e)
     return options != NULL;
 }
 
-/* Before a connection stands libpq has neither an SQLSTATE nor an errno to give, only text: all that is
- * concluded from that text is concluded here. In its verbose form (`FATAL:  28P01: password …`) it begins
- * with what the server has sent, the SQLSTATE and last a line that names a place in the server's source:
- * these two are taken out, the SQLSTATE goes to state ("": the server was not reached). What the system or
- * the network has failed by libpq words as strerror() does. Returns ERR_CONNECTION where another try may
- * succeed, else ERR_OTHER. */
+/* Before a connection is established, libpq provides neither an SQLSTATE nor an errno, only text; this is the
+ * one place that interprets it. The verbose form of a server's message (`FATAL:  28P01: password …`) contains
+ * the SQLSTATE and ends with a line that names a place in the server's source; both are removed, and the
+ * SQLSTATE is stored in state ("": the server was not reached). For system and network failures libpq uses
+ * strerror(). Returns ERR_CONNECTION if another try may succeed, else ERR_OTHER. */
 static enum err_class read_connect_message(char *message, char state[6])
 {
     static const char *const states[] = {
@@ -83,7 +82,7 @@ static enum err_class read_connect_message(char *message, char state[6])
     return !*state && strstr(message, "closed the connection unexpectedly") ? ERR_CONNECTION : ERR_OTHER;
 }
 
-/* Seconds to wait for a connection: connect_timeout of the URL, else enough for any server that is there. */
+/* Seconds to wait for a connection: connect_timeout of the URL, else long enough for any reachable server. */
 static int connect_seconds(PGconn *conn)
 {
     int seconds = 30;
@@ -97,7 +96,7 @@ static int connect_seconds(PGconn *conn)
 
 enum connected { CONNECTED, CONNECT_FAILED, CONNECT_TIMED_OUT, CONNECT_INTERRUPTED };
 
-/* Connects step by step, so that a message has its SQLSTATE and a signal is seen. */
+/* Connects asynchronously, so that messages have an SQLSTATE and signals are noticed. */
 static enum connected connect_by_steps(PGconn *conn)
 {
     PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
@@ -137,20 +136,20 @@ static bool make_connection(PGconn *conn, const struct db_url *u, struct err *e)
     return false;
 }
 
-/* ---- the session's schema
+/* -- the session's schema
  *
- * All tables are looked for, and made, in one schema: the first of the user's search_path that is there and
- * may be used. Nothing else is in the path: not `public` with what anybody may have put there
- * (CVE-2018-1058), and temporary tables come last. pg_catalog, which is not named, comes first, so nothing
- * takes the place of a function or operator of PostgreSQL's own with the same arguments; but in a schema in
- * which others may create, one whose arguments fit better would be chosen, and run with our rights. It is
- * looked for before the schema enters the path, and again where a transaction that writes begins and ends;
- * there what triggers and their like would run is looked for, too. */
+ * All tables are found and created in one schema: the first in the user's search_path that exists and may be
+ * used. It is the only one in our search_path: `public` may contain anybody's objects (CVE-2018-1058);
+ * temporary tables come last. pg_catalog implicitly comes first, so nothing hides a built-in function or
+ * operator with the same argument types; but in a schema in which others may create objects, a function whose
+ * argument types match better would be chosen and run with our rights. That is checked before the schema
+ * enters the path, and again at the beginning and end of each writing transaction, where functions run by
+ * triggers, rules and the like are checked, too. */
 
-/* Sessions that read settings and catalogs see nothing but pg_catalog. */
+/* While settings and catalogs are read, only pg_catalog is visible. */
 static const char only_catalog[] = "search_path = pg_catalog, pg_temp";
 
-/* SET, or within a transaction SET LOCAL. */
+/* how: "SET" or, within a transaction, "SET LOCAL". */
 static bool set(struct db *db, const char *how, const char *setting, struct err *e)
 {
     char *sql = xasprintf("%s %s", how, setting);
@@ -159,8 +158,8 @@ static bool set(struct db *db, const char *how, const char *setting, struct err 
     return ok;
 }
 
-/* Looks for what others have put there, where it `writes` also for what they would have run, and lets the
- * session, or with SET LOCAL the transaction, look for tables. */
+/* Checks the schema for objects of others (if `writes`, also for functions that writing would run), then
+ * makes it the search_path of the session or, with SET LOCAL, the transaction. */
 static bool enter_schema(struct postgres_db *db, const char *how, bool writes, struct err *e)
 {
     return set(&db->base, how, only_catalog, e) && postgres_check_schema(&db->base, db->schema, e) &&
@@ -174,7 +173,7 @@ static bool postgres_check_writes(struct db *db, struct err *e)
     return enter_schema((struct postgres_db *)db, status == PQTRANS_INTRANS ? "SET LOCAL" : "SET", true, e);
 }
 
-/* Finds the schema to work in. */
+/* Determines the schema to work in. */
 static bool find_schema(struct postgres_db *db, struct err *e)
 {
     PGresult *r =
@@ -183,7 +182,7 @@ static bool find_schema(struct postgres_db *db, struct err *e)
     if (ok && PQgetisnull(r, 0, 0)) {
         const char *path = PQgetvalue(r, 0, 1);
         ok = err_set(e, db->base.display, "no schema to work in; search_path is %s", *path ? path : "empty");
-        err_hint(e, "create one of those, grant the role USAGE on it, or name another: "
+        err_hint(e, "create one of these, grant the role USAGE on it, or name another: "
                     "?options=-csearch_path%%3DNAME in the URL, ALTER ROLE … SET search_path");
     }
     if (ok) {
@@ -197,10 +196,9 @@ static bool find_schema(struct postgres_db *db, struct err *e)
     return ok;
 }
 
-/* What the user, the database or the server may have set otherwise. A load waits for its stream as long as it
- * takes; not every server knows each of the limits. Queries of
- * catalogs look larger than they are: compiling them takes seconds. A policy of row-level security that would
- * keep rows back without a word is an error. */
+/* Overrides settings of the user, the database and the server. A load may wait for its stream indefinitely;
+ * not every server has all of these timeouts. JIT is off, as it takes seconds to compile catalog queries
+ * whose cost is overestimated. With row_security off, a policy that would silently hide rows is an error. */
 static bool set_up(struct postgres_db *db, enum db_mode mode, struct err *e)
 {
     static const char settings[] =
@@ -245,7 +243,7 @@ static struct db *postgres_open(const struct db_url *u, enum db_mode mode, struc
     find_certificates();
     struct postgres_db *db = xcalloc(1, sizeof *db);
     db->base.ops = &db_postgres_ops;
-    db->base.display = u->display; /* for messages; db_open gives it its own */
+    db->base.display = u->display; /* for messages; db_open sets its own copy */
     const char *keys[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
     const char *values[] = {u->conninfo, "mlruns-tools", "UTF8", NULL};
     db->conn = PQconnectStartParams(keys, values, 1);
@@ -270,7 +268,7 @@ static void *postgres_native(struct db *db)
     return postgres_idle_conn(db);
 }
 
-/* ---- transactions */
+/* -- transactions */
 
 static bool postgres_begin_read(struct db *db, struct err *e)
 {
@@ -307,14 +305,14 @@ static bool postgres_commit(struct db *db, struct err *e)
         return true;
     if (PQstatus(p->conn) == CONNECTION_BAD && !lost_before) {
         err_classify(e, ERR_COMMIT);
-        err_hint(e, "the server had been asked to commit: look whether it has, with ml-verify");
+        err_hint(e, "the server may or may not have committed: check with ml-verify");
     }
     return false;
 }
 
 static bool postgres_backup(struct db *db, const char *file, struct err *e)
 {
-    err_set(e, db->display, "a PostgreSQL database is backed up by its own program");
+    err_set(e, db->display, "PostgreSQL databases are backed up with pg_dump");
     return err_hint(e, "pg_dump --format=custom --file=%s URL", file);
 }
 

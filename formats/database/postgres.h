@@ -1,5 +1,5 @@
-/* What the files of PostgreSQL's dialect share: postgres.c (connections, the session's schema, transactions),
- * postgres_statement.c, postgres_error.c and postgres_trust.c (what others have put there). */
+/* Shared by the files of the PostgreSQL dialect: postgres.c (connections, the session's schema,
+ * transactions), postgres_statement.c, postgres_error.c and postgres_trust.c (objects of other roles). */
 #ifndef FORMATS_POSTGRES_H
 #define FORMATS_POSTGRES_H
 
@@ -10,10 +10,10 @@
 struct postgres_db {
     struct db base;
     PGconn *conn;
-    struct postgres_stmt *streaming; /* whose rows are on their way; NULL: nobody's */
-    unsigned serial;                 /* of the names of statements and cursors */
-    char *schema;                    /* that holds the tables */
-    char *search_path;               /* "search_path = …" for it */
+    struct postgres_stmt *streaming; /* whose rows are being received; NULL: none */
+    unsigned serial;                 /* for names of statements and cursors */
+    char *schema;                    /* schema of the tables */
+    char *search_path;               /* "search_path = …" for that schema */
     bool writing;                    /* in a transaction of postgres_begin_write */
     uint64_t rows_written;
 };
@@ -23,20 +23,19 @@ static inline PGconn *postgres_conn(struct db *db)
     return ((struct postgres_db *)db)->conn;
 }
 
-/* ---- errors: false with e filled */
+/* -- errors: false with e filled */
 
 /* state: a SQLSTATE, or "". */
 bool postgres_fail_with(const char *where, const char *message, const char *state, enum err_class class,
                         struct err *e);
-/* result NULL: the failure is the connection's. */
+/* result NULL: the connection failed. */
 bool postgres_failed(struct db *db, const PGresult *result, struct err *e);
 /* For PQsetNoticeProcessor. */
 void postgres_say_notice(void *arg, const char *message);
 
-/* ---- statements */
+/* -- statements */
 
-/* The connection, for a statement of its own: the rows that are on their way to another one are taken in
- * before. */
+/* The connection, ready for another statement: rows still being received for one are buffered first. */
 PGconn *postgres_idle_conn(struct db *db);
 bool postgres_exec(struct db *db, const char *sql, struct err *e);
 struct db_stmt *postgres_prepare(struct db *db, const char *sql, struct err *e);

@@ -1,4 +1,4 @@
-/* What PostgreSQL's messages and SQLSTATEs become. */
+/* Converts PostgreSQL's messages and SQLSTATEs to errors. */
 #include "formats/database/postgres.h"
 
 #include <stdio.h>
@@ -25,13 +25,13 @@ static const char *hint_for(const char *message, const char *state)
         const char *state, *hint;
     } hints[] = {
         {SQLSTATE_LOCK_NOT_AVAILABLE,
-         "another session holds a lock; end it or wait longer (--lock-timeout, where there is one)"},
+         "another session holds a lock; end it or wait longer (--lock-timeout, if the program has it)"},
         {SQLSTATE_INSUFFICIENT_PRIVILEGE,
          "the role in the URL needs to own MLflow's tables, or rights on them"},
         {"53100", "the server's disk is full"},
     };
     if (strstr(message, "row-level security"))
-        return "their owner sees all rows, and a role with BYPASSRLS does";
+        return "use the tables' owner or a role with BYPASSRLS, which see all rows";
     for (size_t i = 0; i < ARRAY_LENGTH(hints); i++)
         if (strcmp(state, hints[i].state) == 0)
             return hints[i].hint;
@@ -53,7 +53,7 @@ bool postgres_fail_with(const char *where, const char *message, const char *stat
     return hint ? err_hint(e, "%s", hint) : false;
 }
 
-/* "": it was not the server that failed. */
+/* "": the failure was not reported by the server. */
 static const char *state_of(const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -67,11 +67,11 @@ static bool ends_session(const PGresult *result)
     return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
-/* result NULL: the failure is the connection's. */
+/* result NULL: the connection failed. */
 static enum err_class class_of(PGconn *conn, const PGresult *result)
 {
     static const struct {
-        const char *state; /* or its first two characters, which are common to all of a kind */
+        const char *state; /* or its first two characters, the SQLSTATE class */
         enum err_class class;
     } classes[] = {
         {"23", ERR_CONSTRAINT},

@@ -1,4 +1,4 @@
-/* PostgreSQL's statements: parameters, rows, values. */
+/* PostgreSQL statements: parameters, rows and values. */
 #include "formats/database/postgres.h"
 
 #include <ctype.h>
@@ -13,15 +13,14 @@
 
 enum { MAX_PARAMETERS = 64 };
 
-/* Rows asked for at a time: few at first, since one may be large, then as many as take about this much
- * memory. */
+/* Rows per FETCH: few at first, as one may be large, then as many as take about this much memory. */
 enum { FETCH_FIRST = 4, FETCH_MOST = 8192, FETCH_BYTES = 1 << 20 };
 
-/* Of types without a declared length any row may be large: these rows are taken from the connection one by
- * one. Those of other types come all at once, at most so many that they take this much memory. */
+/* Rows with columns of unlimited length may be large and are received one by one. Other rows are received as
+ * one result of at most this size. */
 enum { BATCH_BYTES = 8 << 20 };
 
-/* Types by their number in pg_type, which is the same in every database. */
+/* OIDs in pg_type, which are the same in every database. */
 enum {
     OID_BOOL = 16,
     OID_BYTEA = 17,
@@ -50,21 +49,21 @@ struct postgres_stmt {
     char name[24]; /* of the prepared statement, or of the cursor */
     bool query;    /* may be read through a cursor */
     bool prepared;
-    bool cursor;  /* one is open */
+    bool cursor;  /* a cursor is open */
     bool running; /* between the first step and the last */
     PGresult *result;
-    int asked;       /* of the cursor: rows in the last request */
-    int row;         /* of result; the current one */
-    size_t row_most; /* bytes of a row, by its columns' types; 0: any number, or not known yet */
-    /* Of a request whose rows come one by one: those that came, their bytes, and those that had to be taken
-     * in because another statement needed the connection. */
+    int asked;       /* number of rows in the last FETCH */
+    int row;         /* the current row of result */
+    size_t row_most; /* maximum size of a row by its columns' types; 0: unlimited, or not known yet */
+    /* Of a request in single-row mode: rows received, their bytes, and rows buffered because another
+     * statement needed the connection. */
     int came;
     size_t came_bytes;
     PGresult **queue;
     int n_queue, next_queue;
     int n_parameters;
     struct parameter *parameters;
-    struct arena blobs; /* the current row's byteas */
+    struct arena blobs; /* bytea values of the current row */
 };
 
 static struct postgres_stmt *stmt_of(struct db_stmt *s)
@@ -72,7 +71,7 @@ static struct postgres_stmt *stmt_of(struct db_stmt *s)
     return (struct postgres_stmt *)s;
 }
 
-/* ---- the connection */
+/* -- the connection */
 
 static void free_queue(struct postgres_stmt *s)
 {
@@ -83,7 +82,7 @@ static void free_queue(struct postgres_stmt *s)
     s->n_queue = s->next_queue = 0;
 }
 
-/* Before the connection is used: takes in the rows that are on their way to another statement. */
+/* Before the connection is used: buffers rows still being received for another statement. */
 PGconn *postgres_idle_conn(struct db *db)
 {
     struct postgres_stmt *s = ((struct postgres_db *)db)->streaming;
@@ -96,14 +95,14 @@ PGconn *postgres_idle_conn(struct db *db)
     return postgres_conn(db);
 }
 
-/* The rows of a statement that gives none back: its tag names them. */
+/* Counts the rows written by a statement, from its command tag. */
 static void count_written(struct db *db, PGresult *r)
 {
     if (PQresultStatus(r) == PGRES_COMMAND_OK)
         ((struct postgres_db *)db)->rows_written += strtoull(PQcmdTuples(r), NULL, 10);
 }
 
-/* One result for each statement of the text, where PQexec would give the last alone. */
+/* Handles the result of each statement in the text; PQexec would return only the last. */
 bool postgres_exec(struct db *db, const char *sql, struct err *e)
 {
     PGresult *r;
@@ -119,10 +118,10 @@ bool postgres_exec(struct db *db, const char *sql, struct err *e)
     return ok;
 }
 
-/* ---- parameters */
+/* -- parameters */
 
-/* The number of the parameter that begins with p, `?1` or `:'name'`; 0 where none does. *text moves past it.
- * names: those of before, numbered from 1; the new one is added. */
+/* The number of the parameter `?1` or `:'name'` that begins with p; 0 if none does. *text moves past it.
+ * names: previous names, numbered from 1, to which a new one is added. */
 static int parameter_number(struct sql_piece p, struct sql_text *text, struct sql_text *names, int *n_names)
 {
     if (sql_is_sign(p, '?') && isdigit((unsigned char)*text->at))
@@ -162,7 +161,7 @@ static char *numbered(const char *sql, int *parameters)
     return b.data;
 }
 
-/* ---- statements */
+/* -- statements */
 
 static bool is_query(const char *sql)
 {
@@ -225,7 +224,7 @@ void postgres_bind(struct db_stmt *stmt, int i, const struct value *v)
     }
 }
 
-/* Runs sql, or the prepared statement where sql is NULL, with what is bound. */
+/* Runs sql, or the prepared statement if sql is NULL, with the bound parameters. */
 static PGresult *run_bound(struct postgres_stmt *s, const char *sql)
 {
     const char *values[MAX_PARAMETERS];
@@ -269,7 +268,7 @@ static bool prepare_once(struct postgres_stmt *s, struct err *e)
     return s->prepared;
 }
 
-/* Bytes that a row may take as text, by the types of its columns; 0: any number. */
+/* Maximum size of a row as text, by the types of its columns; 0: unlimited. */
 static size_t longest_row(const PGresult *r)
 {
     size_t sum = 0;
@@ -283,7 +282,7 @@ static size_t longest_row(const PGresult *r)
     return sum;
 }
 
-/* How many rows to ask for next, by the memory that the last ones took, and by what they may take at most. */
+/* How many rows to request next, by the size of the last ones and by their maximum size. */
 static int next_request(const struct postgres_stmt *s)
 {
     if (s->asked == 0)
@@ -295,7 +294,7 @@ static int next_request(const struct postgres_stmt *s)
     return (int)(fit < most ? fit : most) + (fit < 1 || most < 1);
 }
 
-/* The next result of a request whose rows come one by one; NULL: it is over. */
+/* The next result of a request in single-row mode; NULL: complete. */
 static PGresult *next_result(struct postgres_stmt *s)
 {
     struct postgres_db *db = (struct postgres_db *)s->base.db;
@@ -310,10 +309,10 @@ static PGresult *next_result(struct postgres_stmt *s)
     return r;
 }
 
-/* Makes the next row of the request the result, with no row where it is over. */
+/* Sets the result to the next row of the request, or to none if it is complete. */
 static bool next_single(struct postgres_stmt *s, struct err *e)
 {
-    take_result(s, NULL); /* never two of them in memory */
+    take_result(s, NULL); /* never two rows in memory */
     PGresult *r = next_result(s);
     if (PQresultStatus(r) == PGRES_SINGLE_TUPLE) {
         take_result(s, r);
@@ -351,13 +350,13 @@ static bool request(struct postgres_stmt *s, struct err *e)
     return next_single(s, e);
 }
 
-/* True when the rows of the last request come one by one, and are not over. */
+/* Whether the last request is in single-row mode and incomplete. */
 static bool comes_singly(const struct postgres_stmt *s)
 {
     return ((struct postgres_db *)s->base.db)->streaming == s || s->next_queue < s->n_queue;
 }
 
-/* Goes on to the next rows. */
+/* Advances to the next rows. */
 static bool fetch_more(struct postgres_stmt *s, struct err *e)
 {
     if (comes_singly(s)) {
@@ -372,9 +371,9 @@ static bool fetch_more(struct postgres_stmt *s, struct err *e)
     return true;
 }
 
-/* Whether the cursor's rows are to be asked for in their binary form: they hold a bytea, which as text takes
- * twice its bytes, so that the server could not send one of more than half of 1 GiB. Not where another type's
- * binary form is not known here. 1, 0 or -1: error. */
+/* Whether the cursor should return binary values: if there is a bytea column, as text takes twice the size
+ * and the server could not send a value of more than half of 1 GiB. Not if a column has a type whose binary
+ * form is not handled here. 1, 0 or -1: error. */
 static int wants_binary(struct postgres_stmt *s, struct err *e)
 {
     PGresult *r = PQdescribePortal(postgres_idle_conn(s->base.db), s->name);
@@ -423,8 +422,8 @@ static void close_cursor(struct postgres_stmt *s)
     s->cursor = false;
 }
 
-/* A query without parameters inside a transaction may have many rows: it is read through a cursor, a few at a
- * time. What has parameters is a look-up that is run often, for a row or two of small values. */
+/* A query without parameters inside a transaction may return many rows and is read in batches through a
+ * cursor. Queries with parameters are look-ups, run often for a few small rows. */
 static bool start(struct postgres_stmt *s, struct err *e)
 {
     PGconn *conn = postgres_conn(s->base.db);
@@ -488,7 +487,7 @@ static unsigned hex_digit(char c)
     return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
-/* Decodes \\x0123…, the form that postgres_open asks for. */
+/* Decodes \\x0123…, the format that postgres_open sets. */
 static struct value bytea_value(struct arena *a, const char *text, size_t len)
 {
     size_t n = len < 2 ? 0 : len / 2 - 1;
@@ -506,7 +505,7 @@ static uint64_t big_endian(const char *bytes, size_t len)
     return n;
 }
 
-/* A value in its binary form, of the types that wants_binary() knows. */
+/* Decodes a binary value of one of the types accepted by wants_binary(). */
 static struct value binary_value(Oid type, const char *bytes, size_t len)
 {
     uint64_t bits = big_endian(bytes, len < 8 ? len : 8);
@@ -554,7 +553,7 @@ void postgres_column(struct db_stmt *stmt, int i, struct value *v)
         break;
     case OID_FLOAT4:
     case OID_FLOAT8:
-        *v = value_float(strtod(text, NULL)); /* strtod knows NaN and Infinity */
+        *v = value_float(strtod(text, NULL)); /* strtod accepts NaN and Infinity */
         break;
     case OID_NUMERIC:
         *v = number_value(text);

@@ -1,4 +1,4 @@
-/* CVE-2018-1058 and its like: whose functions run when the programs work. */
+/* Checks whose functions would run when the programs use a database (CVE-2018-1058 and the like). */
 #include "formats/database/postgres_trust.h"
 
 #include "formats/database/internal.h"
@@ -21,11 +21,11 @@ static bool refuse_intruder(struct db *db, const char *schema, struct db_stmt *s
     db_column(s, 0, &what);
     db_column(s, 1, &role);
     err_set(e, db_display(db),
-            "schema %s holds %.*s of role %.*s, which could run in the place of PostgreSQL's own", schema,
+            "schema %s contains %.*s of role %.*s, which could be called instead of PostgreSQL's own", schema,
             (int)what.len, what.s, (int)role.len, role.s);
     return err_hint(e,
-                    "drop it, and leave others no right to create there: REVOKE CREATE ON SCHEMA %s FROM "
-                    "PUBLIC; or take a schema of your own: ?options=-csearch_path%%3DNAME in the URL",
+                    "drop it and revoke the right to create objects there: REVOKE CREATE ON SCHEMA %s FROM "
+                    "PUBLIC; or use a schema of your own: ?options=-csearch_path%%3DNAME in the URL",
                     schema);
 }
 
@@ -39,7 +39,7 @@ bool postgres_check_schema(struct db *db, const char *schema, struct err *e)
     return found == 0;
 }
 
-/* The names of MLflow's tables, of all revisions, as an array of PostgreSQL's. */
+/* Appends the names of MLflow's tables of all revisions as a PostgreSQL array. */
 static void add_tables(struct buf *out)
 {
     buf_adds(out, "{alembic_version");
@@ -62,8 +62,8 @@ static bool refuse_code(struct db *db, struct db_stmt *s, struct err *e)
             (int)v[PART].len, v[PART].s, (int)v[TABLE].len, v[TABLE].s, (int)v[FUNCTION].len, v[FUNCTION].s,
             (int)v[ROLE].len, v[ROLE].s);
     return err_hint(e,
-                    "look at it: \\sf %.*s in psql; then give it to the table's owner: ALTER FUNCTION %.*s "
-                    "OWNER TO %.*s; or do without it: %.*s",
+                    "inspect it with \\sf %.*s in psql; then give it to the table's owner: ALTER FUNCTION "
+                    "%.*s OWNER TO %.*s; or remove it: %.*s",
                     (int)v[FUNCTION].len, v[FUNCTION].s, (int)v[FUNCTION].len, v[FUNCTION].s,
                     (int)v[OWNER].len, v[OWNER].s, (int)v[REMEDY].len, v[REMEDY].s);
 }

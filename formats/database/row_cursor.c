@@ -1,4 +1,4 @@
-/* Queries of tables without a kind, and records of kind row made of their rows. */
+/* Reads rows of tables without a kind as records of kind row. */
 #include "formats/database/row_cursor.h"
 #include "formats/database/others.h"
 #include "formats/database/sql_text.h"
@@ -14,19 +14,19 @@
 struct rows_cursor {
     const struct row_table *table;
     struct db_columns columns;
-    int of[ROW_MAX_COLUMNS]; /* the column that an entry of the result is */
+    int of[ROW_MAX_COLUMNS]; /* column of each entry of the result */
     int n;                   /* columns of the result */
     bool with_secrets;
     struct db_stmt *stmt; /* NULL: there is no table */
     struct row_entry entries[ROW_MAX_COLUMNS];
     int n_entries;
-    struct buf numbers; /* text of numbers in JSON columns */
+    struct buf numbers; /* numbers in JSON columns, as text */
     struct buf values;
     uint64_t secrets;
-    const struct other_table *other; /* of a table that is not known, or columns besides; else NULL */
-    struct row_table other_rows;     /* the table, then */
-    bool untyped;                    /* columns may hold anything: SQLite */
-    const char *misfit;              /* column of the current row */
+    const struct other_table *other; /* of an unknown table, or unknown columns; else NULL */
+    struct row_table other_rows;     /* that table */
+    bool untyped;                    /* columns may hold any type: SQLite */
+    const char *misfit;              /* column of the current row with a value of the wrong type */
 };
 
 static bool type_begins(const struct db_column_info *c, const char *type)
@@ -39,7 +39,7 @@ static bool is_text_type(const struct db_column_info *c)
     return type_begins(c, "VARCHAR") || type_begins(c, "TEXT") || type_begins(c, "CHAR");
 }
 
-/* The rows of a table of kinds that are none of these kinds. */
+/* Condition on rows of a table with kinds that belong to none of these kinds. */
 static const char *rest_condition(const struct row_table *t)
 {
     if (strcmp(t->name, "inputs") == 0)
@@ -66,8 +66,8 @@ static void add_order(struct buf *sql, const struct rows_cursor *c, enum dialect
     }
 }
 
-/* True for columns of spans that `mlflow db prepopulate-trace-analytics` has filled for an upgrade to come,
- * which fills them again. */
+/* Whether it is a column of spans that `mlflow db prepopulate-trace-analytics` filled in advance; the upgrade
+ * fills it again. */
 static bool is_prepopulated(const struct rows_cursor *c, const char *column)
 {
     if (strcmp(c->table->name, "spans") != 0 || !db_columns_find(&c->columns, "dimension_attributes"))
@@ -78,7 +78,7 @@ static bool is_prepopulated(const struct rows_cursor *c, const char *column)
     return false;
 }
 
-/* Whether it is one of the columns of c->other, from the given one on. */
+/* Whether it is among the columns of c->other from the given index on. */
 static bool is_other(const struct rows_cursor *c, const char *column, size_t from)
 {
     for (size_t i = from; i < c->other->n_columns; i++)
@@ -107,7 +107,7 @@ static void add_columns(struct buf *sql, struct rows_cursor *c)
     buf_adds(sql, " x");
 }
 
-/* Of the columns besides one is not null. */
+/* Adds the condition that one of the unknown columns is not null. */
 static void add_not_null(struct buf *sql, const struct rows_cursor *c)
 {
     const char *before = " WHERE x.";
@@ -122,8 +122,7 @@ static void add_not_null(struct buf *sql, const struct rows_cursor *c)
     }
 }
 
-/* Opens c, which says which rows and columns; NULL when that fails, and c is freed. Conditions may be NULL.
- */
+/* Opens the prepared c; on failure frees it and returns NULL. Conditions may be NULL. */
 static struct rows_cursor *open_cursor(struct rows_cursor *c, struct db *db, const char *rest,
                                        const char *where, bool ordered, struct err *e)
 {
@@ -180,7 +179,7 @@ void rows_close(struct rows_cursor *c)
     free(c);
 }
 
-/* SQLite gives the text "5" in a JSON column back as a number; it is text all the same. */
+/* SQLite returns the text "5" in a JSON column as a number; converts it back to text. */
 static void number_as_text(struct rows_cursor *c, struct value *v)
 {
     char text[32];
@@ -200,7 +199,7 @@ static bool is_real_type(const struct db_column_info *c)
     return type_begins(c, "FLOAT") || type_begins(c, "DOUBLE") || type_begins(c, "REAL");
 }
 
-/* The value is one that a column of this type is for; blob: it is no text. */
+/* Whether the value is valid for the column's type; blob: the value is not text. */
 static bool suits(const struct db_column_info *column, const struct value *v, bool blob)
 {
     if (type_begins(column, "BLOB"))
@@ -243,7 +242,7 @@ int rows_next(struct rows_cursor *c, struct record *out, struct err *e)
     c->n_entries = 0;
     c->misfit = NULL;
     buf_reset(&c->numbers);
-    buf_reserve(&c->numbers, (size_t)32 * (size_t)c->n); /* so that it does not move */
+    buf_reserve(&c->numbers, (size_t)32 * (size_t)c->n); /* so that it is not reallocated */
     for (int i = 0; i < c->n; i++) {
         const struct db_column_info *column = &c->columns.items[c->of[i]];
         struct row_entry *entry = &c->entries[c->n_entries];

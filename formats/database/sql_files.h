@@ -1,9 +1,9 @@
-/* The queries that lie in .sql files of the rooms: all of them, for tests. formats/embed.sh builds them into
- * the library; each room declares its own in a header of its own.
+/* All queries in .sql files, listed for tests. formats/embed.sh embeds them into the library; each room
+ * declares its own in its own header.
  *
- * A file can be run by psql or the sqlite3 shell as it stands. Its comment says what its columns are, and its
- * parameters, if it has any: psql's variables, as :'table' (psql -v table=runs), or SQLite's, as :table.
- * db_prepare numbers them in the order in which they first appear. */
+ * psql or the sqlite3 shell can run each file as it is. Its comment describes its columns and parameters:
+ * psql variables such as :'table' (psql -v table=runs), or SQLite's such as :table. db_prepare numbers them
+ * in order of first appearance. */
 #ifndef FORMATS_SQL_FILES_H
 #define FORMATS_SQL_FILES_H
 

@@ -1,4 +1,4 @@
-/* The scanner of SQL. */
+/* Scans SQL text of either dialect. */
 #include "formats/database/sql_text.h"
 
 #include <ctype.h>
@@ -16,7 +16,7 @@ char *sql_copy(struct sql_text t)
     return xstrndup(t.at, (size_t)(t.end - t.at));
 }
 
-/* ---- tokens: each function takes where something begins and returns where it ends */
+/* -- tokens: each function takes the beginning of an element and returns its end */
 
 static bool begins(const char *s, const char *end, const char *with)
 {
@@ -24,7 +24,7 @@ static bool begins(const char *s, const char *end, const char *with)
     return (size_t)(end - s) >= n && memcmp(s, with, n) == 0;
 }
 
-/* PostgreSQL's comments stand within each other. */
+/* Comments nest in PostgreSQL. */
 static const char *skip_comment(const char *s, const char *end, bool nested)
 {
     int depth = 0;
@@ -72,8 +72,8 @@ static const char *skip_word(const char *s, const char *end)
     return s;
 }
 
-/* s: after the quote. A quote that stands twice is one of the text; so is what follows a backslash, where
- * that escapes. */
+/* s: after the opening quote. A doubled quote is part of the text, and so is a character after a backslash if
+ * `escapes`. */
 static const char *skip_quoted(const char *s, const char *end, char quote, bool escapes)
 {
     for (; s < end; s++) {
@@ -89,7 +89,7 @@ static const char *skip_quoted(const char *s, const char *end, char quote, bool 
     return s;
 }
 
-/* The length of `$$` or `$tag$` that begins a literal; 0 for anything else. */
+/* The length of `$$` or `$tag$` at the beginning of a literal; else 0. */
 static size_t dollar_length(const char *s, const char *end)
 {
     const char *p = s + 1;
@@ -99,7 +99,7 @@ static size_t dollar_length(const char *s, const char *end)
     return tag ? (size_t)(p - s) + 1 : 0;
 }
 
-/* The length of the letters in front of a literal's quote; 0 when there is neither. */
+/* The length of the letters before a literal's quote; 0 if there are none or no quote. */
 static size_t prefix_length(struct sql_text t)
 {
     bool postgres = t.dialect == DIALECT_POSTGRESQL;
@@ -111,7 +111,7 @@ static size_t prefix_length(struct sql_text t)
     return 0;
 }
 
-/* t begins with the prefix and a quote. */
+/* t begins with a prefix and a quote. */
 static struct sql_piece quoted(struct sql_text t, size_t prefix)
 {
     char open = t.at[prefix], close = open == '[' ? ']' : open;
@@ -123,7 +123,7 @@ static struct sql_piece quoted(struct sql_text t, size_t prefix)
     return p;
 }
 
-/* open: the length of the mark. */
+/* open: the length of the opening tag. */
 static struct sql_piece dollar_quoted(struct sql_text t, size_t open)
 {
     struct sql_piece p = {SQL_STRING, t, t};
@@ -170,7 +170,7 @@ struct sql_piece sql_token(struct sql_text *t)
     return p;
 }
 
-/* ---- pieces */
+/* -- pieces */
 
 struct sql_piece sql_piece(struct sql_text *t)
 {
@@ -250,7 +250,7 @@ char *sql_take_name(struct sql_text *t)
     return sql_unquoted(p);
 }
 
-/* ---- lists and statements */
+/* -- lists and statements */
 
 bool sql_brackets(struct sql_text t, struct sql_text *inside, struct sql_text *after)
 {
@@ -306,9 +306,9 @@ bool sql_statement(struct sql_text *t, struct sql_text *statement)
     return true;
 }
 
-/* ---- texts that are compared */
+/* -- texts that are compared */
 
-/* Whether there is a space before p: words and literals stay apart. */
+/* Whether a space separates p from the last piece, as between words and literals. */
 static bool is_apart(struct sql_piece last, struct sql_piece p)
 {
     if (last.kind == SQL_SIGN)

@@ -17,7 +17,7 @@
 #error "SQLite 3.37 or newer is needed: the migrations drop columns, and rows are counted with 64 bits"
 #endif
 
-/* What a git clone has in the place of a large file, until Git LFS fetches it. */
+/* A placeholder for a large file in a git clone, until Git LFS fetches it. */
 static bool is_lfs_pointer(sqlite3 *h)
 {
     static const char begin[] = "version https://git-lfs.github.com/spec/";
@@ -32,11 +32,11 @@ static bool is_lfs_pointer(sqlite3 *h)
 
 static bool failed_as_lfs_pointer(const char *where, struct err *e)
 {
-    err_set(e, where, "this is a Git LFS pointer, not the database that it stands for");
-    return err_hint(e, "`git lfs pull` fetches that");
+    err_set(e, where, "this is a Git LFS pointer, not the database itself");
+    return err_hint(e, "fetch the database with `git lfs pull`");
 }
 
-/* code: of SQLite, a primary or an extended one. */
+/* code: a primary or extended result code of SQLite. */
 static enum err_class class_of(int code)
 {
     switch (code & 0xff) {
@@ -61,12 +61,12 @@ bool sqlite_failed(struct db *db, const char *where, struct err *e)
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        err_hint(e, "another program is using the database: try again when it is done, or end it");
+        err_hint(e, "another program is using the database: try again when it has finished, or stop it");
         break;
     case SQLITE_NOTADB:
         if (is_lfs_pointer(h))
             return failed_as_lfs_pointer(where, e);
-        err_hint(e, "the file is no SQLite database, or it is encrypted");
+        err_hint(e, "the file is not a SQLite database, or it is encrypted");
         break;
     case SQLITE_CORRUPT:
         err_hint(e, "the database is damaged; `PRAGMA integrity_check` in the sqlite3 shell says where");
@@ -100,7 +100,7 @@ static void sqlite_close(struct db *db)
     struct sqlite_db *own = (struct sqlite_db *)db;
     sqlite_rollback(db);
     sqlite3_finalize(own->undo);
-    if (db->abandoned && !own->running) /* a statement left open keeps the file open, and its journal */
+    if (db->abandoned && !own->running) /* an open statement keeps the file and its journal open */
         for (struct sqlite_stmt *open = own->statements; open; open = open->next)
             sqlite3_finalize(open->handle);
     sqlite3_close_v2(sqlite_handle(db));
@@ -118,9 +118,10 @@ static bool check_file(const struct db_url *u, enum db_mode mode, struct err *e)
         if (why != ENOENT)
             return false;
         if (u->undecoded && access(u->undecoded, F_OK) == 0)
-            return err_hint(e, "there is a file %s, which this URL is to MLflow with SQLAlchemy before 2.1",
-                            u->undecoded);
-        return err_hint(e, "there is no such database; is the path in the URL right?");
+            return err_hint(
+                e, "there is a file %s, which is how MLflow with SQLAlchemy before 2.1 reads this URL",
+                u->undecoded);
+        return err_hint(e, "the database does not exist; is the path in the URL right?");
     }
     if (!S_ISREG(st.st_mode))
         return err_set(e, u->path, "not a regular file");
@@ -129,8 +130,7 @@ static bool check_file(const struct db_url *u, enum db_mode mode, struct err *e)
     return true;
 }
 
-/* The time to wait for a lock that the URL asks for (`timeout=` seconds, as Python's sqlite3 has it), in ms;
- * -1: none. */
+/* The lock timeout given in the URL (`timeout=` in seconds, as in Python's sqlite3), in ms; -1: none. */
 static int url_timeout(const struct db_url *u)
 {
     for (const char *p = u->options; p; p = strchr(p, '&')) {
@@ -141,7 +141,7 @@ static int url_timeout(const struct db_url *u)
     return -1;
 }
 
-/* SQLite's counters of memory cost a lock at every allocation. */
+/* SQLite's memory statistics take a lock at every allocation. */
 static void configure(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
@@ -155,20 +155,20 @@ static bool open_handle(struct sqlite_db *db, const struct db_url *u, int flags)
     char *path = plain ? xstrdup(u->path) : xasprintf("./%s", u->path);
     int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     free(path);
-    if (db->handle) /* NULL: out of memory, as sqlite3_errmsg(NULL) then says */
+    if (db->handle) /* NULL: out of memory, which sqlite3_errmsg(NULL) reports */
         sqlite3_extended_result_codes(db->handle, 1);
     return code == SQLITE_OK;
 }
 
-/* The first statement that reads the file finds out whether it is a database; one that is locked is. */
+/* Reads from the file, which fails if it is not a database; a locked file is one. */
 static int read_file(struct sqlite_db *db)
 {
     int code = sqlite3_exec(db->handle, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
     return (code & 0xff) == SQLITE_BUSY ? SQLITE_OK : code;
 }
 
-/* In WAL mode, by the version in the file's header? Asked of SQLite's own file: another one, closed, would
- * take this process's locks with it. */
+/* Whether the version in the file's header says WAL mode. Reads through SQLite's descriptor: closing another
+ * one would release this process's locks. */
 static bool has_wal_mode(struct sqlite_db *db)
 {
     sqlite3_file *file;
@@ -178,7 +178,7 @@ static bool has_wal_mode(struct sqlite_db *db)
            version[1] == 2;
 }
 
-/* Whether this user may write the file and make others beside it. */
+/* Whether this user may write the file and create others in its directory. */
 static bool may_write(struct sqlite_db *db)
 {
     const char *path = sqlite3_db_filename(db->handle, "main");
@@ -196,8 +196,8 @@ static bool wal_is_there(struct sqlite_db *db)
     return there;
 }
 
-/* Opens anew to read, with the right to write that SQLite itself needs: to remove the WAL that it makes, and
- * to roll back what a killed program has left. A WAL that is there already, with what may be in it, stays. */
+/* Reopens the file for reading, with the write permission that SQLite itself needs to remove a WAL it creates
+ * and to roll back the journal of a killed program. An existing WAL is left alone. */
 static int reopen_to_read(struct sqlite_db *db, const struct db_url *u)
 {
     int keep_wal = wal_is_there(db);
@@ -210,8 +210,8 @@ static int reopen_to_read(struct sqlite_db *db, const struct db_url *u)
     return code;
 }
 
-/* Opens so that nothing can be written. With a WAL, reading writes beside the database all the same, and who
- * may only read cannot clean up. */
+/* Opens for reading only. In WAL mode reading still creates files next to the database, which a reader
+ * without write permission cannot remove. */
 static int open_to_read(struct sqlite_db *db, const struct db_url *u)
 {
     if (!open_handle(db, u, SQLITE_OPEN_READONLY))
@@ -238,7 +238,7 @@ static bool sqlite_probe(struct db *db, struct err *e)
     return code == SQLITE_OK || sqlite_failed(db, db->display, e);
 }
 
-/* A locked file is opened all the same: the statements wait, and the probe tells. */
+/* A locked file is opened nevertheless: statements wait, and the probe reports it. */
 static struct db *sqlite_open(const struct db_url *u, enum db_mode mode, struct err *e)
 {
     if (strcmp(u->path, ":memory:") != 0 && !check_file(u, mode, e))
@@ -418,7 +418,7 @@ static void sqlite_finalize_(struct db_stmt *s)
 
 static bool sqlite_begin_read(struct db *db, struct err *e)
 {
-    /* The snapshot is taken by the first read. */
+    /* The first read takes the snapshot. */
     if (!sqlite_exec_(db, "BEGIN", e))
         return false;
     if (sqlite_exec_(db, "SELECT count(*) FROM sqlite_schema", e))

@@ -1,4 +1,4 @@
-/* What sqlite.c and sqlite_backup.c share. */
+/* Shared by sqlite.c and sqlite_backup.c. */
 #ifndef FORMATS_SQLITE_H
 #define FORMATS_SQLITE_H
 
@@ -9,14 +9,14 @@
 struct sqlite_db {
     struct db base;
     sqlite3 *handle;
-    sqlite3_stmt *undo;             /* ROLLBACK, prepared while there is memory; NULL in what only reads */
-    int running;                    /* calls of SQLite that run statements */
-    struct sqlite_stmt *statements; /* those that are open */
+    sqlite3_stmt *undo;             /* ROLLBACK, prepared while there is memory; NULL if read-only */
+    int running;                    /* number of calls into SQLite that are running statements */
+    struct sqlite_stmt *statements; /* open statements */
 };
 struct sqlite_stmt {
     struct db_stmt base;
     sqlite3_stmt *handle;
-    int bind_code; /* why a value could not be bound: SQLITE_NOMEM, SQLITE_TOOBIG; or 0 */
+    int bind_code; /* result of a failed bind: SQLITE_NOMEM, SQLITE_TOOBIG; or 0 */
     struct sqlite_stmt *next, *previous;
 };
 
@@ -25,7 +25,7 @@ static inline sqlite3 *sqlite_handle(struct db *db)
     return ((struct sqlite_db *)db)->handle;
 }
 
-/* False, with e filled by the connection's last error. */
+/* Sets e to the connection's last error; returns false. */
 bool sqlite_failed(struct db *db, const char *where, struct err *e);
 bool sqlite_backup(struct db *db, const char *file, struct err *e);
 

@@ -1,4 +1,4 @@
-/* A copy of a SQLite database as a new file. */
+/* Copies a SQLite database into a new file. */
 #include "formats/database/sqlite.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "common/file.h"
 #include "formats/database/new_file.h"
 
-/* Copies all pages of a database into the main one of another connection. */
+/* Copies all pages of a database into the main database of another connection. */
 static bool copy_pages(struct sqlite_db *from, struct sqlite_db *to, struct err *e)
 {
     sqlite3_backup *b = sqlite3_backup_init(to->handle, "main", from->handle, "main");
@@ -40,7 +40,7 @@ static void remove_copy(void *f)
     new_file_remove(f);
 }
 
-/* The copy's group may be another one than that of the database. */
+/* The copy's group may differ from the database's. */
 static bool shut_out_others(const struct new_file *f, const struct stat *source, struct err *e)
 {
     struct stat copy;
@@ -50,7 +50,7 @@ static bool shut_out_others(const struct new_file *f, const struct stat *source,
     return err_set(e, f->aside, "%s", strerror(errno));
 }
 
-/* path: of the file to be made, resolved. */
+/* path: the resolved path of the file to create. */
 static bool back_up(struct db *db, char *path, const char *file, struct err *e)
 {
     const char *from = sqlite3_db_filename(sqlite_handle(db), "main");
@@ -74,12 +74,12 @@ static bool back_up(struct db *db, char *path, const char *file, struct err *e)
 bool sqlite_backup(struct db *db, const char *file, struct err *e)
 {
     if (access(file, F_OK) == 0) {
-        err_set(e, file, "the file is there already");
-        return err_hint(e, "a backup never replaces a file; name another or remove this one");
+        err_set(e, file, "the file exists");
+        return err_hint(e, "a backup never replaces a file; choose another name or remove this file");
     }
     char *path = new_file_resolve(file);
     if (!path)
-        return err_set(e, file, "cannot be made: %s", strerror(errno));
+        return err_set(e, file, "cannot create: %s", strerror(errno));
     bool ok = back_up(db, path, file, e);
     free(path);
     return ok;

@@ -1,4 +1,4 @@
-/* A tick of a sync from a SQLite file: what its rows say, held against what the state says that they said. */
+/* A tick of a sync from a SQLite file: compares its rows with the state of the last tick. */
 #include "formats/database/tick.h"
 
 #include <errno.h>
@@ -19,32 +19,32 @@ enum { SORT_MEMORY = 8 << 20, ID_LEN = sizeof(struct id_key), HEAD = 100 };
 
 static const char files_key[] = "0", records_key[] = "1";
 
-/* What is kept of a record with its identity. */
+/* What is stored with a record's identity. */
 struct seen {
     uint64_t hash;
     unsigned char kind;
     bool unsent;
-    bool malformed; /* what the state says of it stays */
+    bool malformed; /* its entry in the state is kept */
 };
 
 enum { N_FILES = 3 };
 struct dbtick {
     const struct state *old;
     int64_t began;
-    struct state_file files[N_FILES]; /* the database and those beside it that are there */
+    struct state_file files[N_FILES]; /* the database, and its -wal and -journal if they exist */
     int n_files;
     struct sorter *seen;
     struct spill *spill;
     struct idmap *changed; /* identity -> enum dbtick_change */
-    struct idmap *unsent;  /* owners whose records the target does not have */
+    struct idmap *unsent;  /* owners whose records are missing from the target */
     uint64_t gone[KIND_COUNT];
     struct buf item, chunk;
     /* the stream */
     struct wire_decoder *decoder;
-    struct idmap *experiments; /* id -> the place of its record in contexts, from 1; 0: it is sent */
+    struct idmap *experiments; /* id -> index of its record in contexts, from 1; 0: already sent */
     struct spill_array contexts;
     struct buf context;
-    struct buf parent; /* the last parent's record, until it is sent; empty: it is, or there is none */
+    struct buf parent; /* the last parent's record until it is sent; empty: already sent, or none */
     enum kind parent_kind;
     bool parent_is_new; /* so all that belongs to it is */
     struct buf parent_experiment;
@@ -52,8 +52,8 @@ struct dbtick {
 
 /* -- the files */
 
-/* Of the database its change counter lies in the first bytes, of a -wal what tells one that was begun again.
- */
+/* The first bytes contain the change counter of a database, and the salt that changes when a -wal is
+ * restarted. */
 static bool hash_head(const char *path, uint64_t *hash)
 {
     char head[HEAD];
@@ -112,7 +112,7 @@ bool dbtick_is_idle(const struct dbtick *t)
     struct state_files files = {0};
     struct state_unit u;
     struct state_file f;
-    struct err e; /* of a state that can't be read: then it is read again, and said */
+    struct err e; /* of an unreadable state: the database is then read in full, with a warning */
     if (!t->old || idmap_len(t->unsent) > 0)
         return false;
     state_cursor_init(&c, t->old);
@@ -127,7 +127,7 @@ bool dbtick_is_idle(const struct dbtick *t)
     return same && n == t->n_files;
 }
 
-/* -- what the target does not have (state_promotion_unsent) */
+/* -- records missing from the target (state_promotion_unsent) */
 
 static struct id_key owner_key(const char *kind, size_t kind_len, const char *id, size_t len)
 {
@@ -262,7 +262,7 @@ uint64_t dbtick_gone(const struct dbtick *t, enum kind kind)
     return t->gone[kind];
 }
 
-/* -- the records of one identity, which come together: their number, and one hash of theirs */
+/* -- the records of one identity, which are adjacent: their number, and a common hash */
 
 struct group {
     char key[ID_LEN];
@@ -271,7 +271,7 @@ struct group {
     bool known; /* to the state */
 };
 
-/* Takes the group that begins with x; 1, or -1. *got is of the entry behind it. */
+/* Reads the group that begins with x; 1, or -1. *got is the result for the entry after it. */
 static int take_group(struct dbtick *t, struct sort_entry *x, struct group *g, int *got, struct err *e)
 {
     memcpy(g->key, x->key, ID_LEN);
@@ -284,7 +284,7 @@ static int take_group(struct dbtick *t, struct sort_entry *x, struct group *g, i
         g->s.kind = s.kind;
         g->s.unsent |= s.unsent;
         g->s.malformed |= s.malformed;
-        g->s.hash += s.hash * UINT64_C(0x9E3779B97F4A7C15); /* in whatever order they come */
+        g->s.hash += s.hash * UINT64_C(0x9E3779B97F4A7C15); /* independent of their order */
         g->n++;
         *got = sorter_next(t->seen, x, e);
     } while (*got > 0 && memcmp(x->key, g->key, ID_LEN) == 0);
@@ -474,7 +474,7 @@ static void send_parent(struct dbtick *t, struct buf *out, struct wire_counts *c
     buf_reset(&t->parent);
 }
 
-/* The experiment that a parent is in, as the last parent's. */
+/* Sets the experiment of the last parent. */
 static void set_experiment(struct dbtick *t, const struct record *r)
 {
     buf_reset(&t->parent_experiment);
@@ -483,7 +483,7 @@ static void set_experiment(struct dbtick *t, const struct record *r)
             buf_add(&t->parent_experiment, r->v[f].s, r->v[f].len);
 }
 
-/* An experiment's record lies in t->item. */
+/* t->item holds the experiment's record. */
 static void keep_experiment(struct dbtick *t, const struct record *r, bool sent)
 {
     const struct value *id = &r->v[F_experiment_experiment_id];

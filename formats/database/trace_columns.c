@@ -1,4 +1,4 @@
-/* MLflow's rules for the columns of traces, spans and assessments. */
+/* Implements MLflow's rules for derived columns of traces, spans and assessments. */
 #include "formats/database/trace_columns.h"
 
 #include <math.h>
@@ -45,7 +45,7 @@ static struct value whole(const char *s, size_t len)
     return py_integer(s, len, &n) ? value_int(n) : value_null();
 }
 
-/* By its shortest text, not by its bits: 9.007199254740993e18 is 9007199254740993000. */
+/* Converts by the shortest decimal text, not by bits: 9.007199254740993e18 is 9007199254740993000. */
 static struct value whole_of_double(double d)
 {
     char shortest[32];
@@ -125,10 +125,10 @@ void assessment_aggregate(struct pyjson *json, const struct value *text, struct 
 
 static const char *const dimension_keys[] = {"mlflow.llm.model", "mlflow.llm.provider"};
 
-/* Parses the object; one that was encoded twice is a string that holds it. */
+/* Parses the object; one encoded twice is a string that contains it. */
 static const char *parse_dimensions(struct pyjson *json, const struct value *v)
 {
-    if (!value_is_text(v)) /* SQLite has made a number of it */
+    if (!value_is_text(v)) /* SQLite has converted it to a number */
         return "is a number";
     if (!pyjson_parse(json, v->s, v->len))
         return "is malformed JSON";
@@ -143,7 +143,7 @@ static const char *parse_dimensions(struct pyjson *json, const struct value *v)
     return json->top.type == PYJSON_NULL || json->top.type == PYJSON_OBJECT ? NULL : "is not a JSON object";
 }
 
-/* The text of one of the keys, NULL where it is null or not there. */
+/* The text of one of the keys; NULL if it is null or missing. */
 static const char *dimension(const struct pyjson *json, const char *key, struct value *out, uint64_t *cut)
 {
     const struct pyjson_value *v = pyjson_get(json, key);
@@ -175,7 +175,7 @@ const char *span_dimensions(struct pyjson *json, const struct value *v, struct v
         return wrong;
     for (size_t i = 0; i < json->n_members; i++)
         if (!is_dimension(&json->members[i].key))
-            return "has other keys than mlflow.llm.model and mlflow.llm.provider";
+            return "has keys other than mlflow.llm.model and mlflow.llm.provider";
     wrong = dimension(json, dimension_keys[0], model, &cut[0]);
     return wrong ? wrong : dimension(json, dimension_keys[1], provider, &cut[1]);
 }

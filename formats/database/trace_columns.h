@@ -1,6 +1,6 @@
-/* What MLflow 3.17 (revision 75868b020152) keeps in columns of trace_info, spans and assessments, and how it
- * makes them from tags, metadata, metrics and values. The rules are those of MLflow's migration and of its
- * SqlAlchemyStore, which agree; loading and the migration share them. ml-verify does not. */
+/* The columns of trace_info, spans and assessments that MLflow 3.17 (revision 75868b020152) derives from
+ * tags, metadata, metrics and values, by the rules of its migration and its SqlAlchemyStore, which agree.
+ * Shared by loading and the migration, not by ml-verify. */
 #ifndef FORMATS_TRACE_COLUMNS_H
 #define FORMATS_TRACE_COLUMNS_H
 
@@ -16,37 +16,37 @@ enum {
 };
 enum { TRACE_NAME_MAX = 4096, SESSION_ID_MAX = 250, MODEL_NAME_MAX = 500 }; /* characters */
 
-/* trace_name, session_id, then those of token counts and of costs, named like the keys of the JSON objects
- * that they are taken from; ended by NULL. */
+/* trace_name, session_id, then token counts and costs, named like the keys of the JSON objects that they come
+ * from; terminated by NULL. */
 extern const char *const trace_columns[TRACE_COLUMN_COSTS + TRACE_COSTS + 1];
 
-/* input_cost, output_cost and total_cost, named like the keys of span_metrics that they are taken from; then
- * model_name and model_provider, of spans.dimension_attributes; ended by NULL. */
+/* input_cost, output_cost and total_cost, named like the keys of span_metrics that they come from; then
+ * model_name and model_provider, from spans.dimension_attributes; terminated by NULL. */
 enum { SPAN_COLUMN_MODEL = TRACE_COSTS, SPAN_COLUMN_PROVIDER, SPAN_COLUMNS };
 extern const char *const span_columns[SPAN_COLUMNS + 1];
 
-/* The part of a trace that a tag or a request metadatum is, which has columns of its own in trace_info. */
+/* The columns of trace_info that a tag or request metadata of a trace is stored in. */
 enum trace_part { TRACE_PART_NONE, TRACE_PART_NAME, TRACE_PART_SESSION, TRACE_PART_USAGE, TRACE_PART_COST };
 enum trace_part trace_part_of(const struct record *r);
 
-/* A count of tokens: Python's Decimal(str(v)) where that is whole and of 64 bits, else NULL. v may be NULL:
- * no such member. */
+/* A token count: Python's Decimal(str(v)) if that is an integer of 64 bits, else NULL. v may be NULL: no such
+ * member. */
 struct value trace_token_count(const struct pyjson_value *v);
-/* The same of a number from a metric. */
+/* The same for the value of a metric. */
 struct value trace_token_count_of_number(const struct value *v);
-/* A cost: Python's float(v) where that is finite, else NULL. */
+/* A cost: Python's float(v) if that is finite, else NULL. */
 struct value trace_cost(const struct pyjson_value *v);
-/* The same of a number from a metric. */
+/* The same for the value of a metric. */
 struct value trace_cost_of_number(const struct value *v);
-/* model_name and model_provider (texts in json, or NULL) of a span's dimension_attributes, cut to
- * MODEL_NAME_MAX; cut[0] and cut[1] count what was cut. v may be NULL or the JSON value null: no dimensions.
- * Returns NULL, or what is wrong with it, to follow "dimension_attributes ": MLflow's migration refuses what
- * these two columns would not hold. */
+/* model_name and model_provider (texts in json, or NULL) of a span's dimension_attributes, truncated to
+ * MODEL_NAME_MAX; cut[0] and cut[1] count truncations. v may be NULL or the JSON value null: no dimensions.
+ * Returns NULL, or what is wrong, to be printed after "dimension_attributes ": MLflow's migration rejects
+ * what these two columns could not hold. */
 const char *span_dimensions(struct pyjson *json, const struct value *v, struct value *model,
                             struct value *provider, uint64_t cut[2]);
-/* d, or NULL when it is not finite. */
+/* d, or NULL if it is not finite. */
 struct value trace_finite(double d);
-/* Text cut to max characters, *cut counted up when something was cut; NULL for what is no text. */
+/* Text truncated to max characters, incrementing *cut if so; NULL if v is not text. */
 struct value trace_text(const struct value *v, size_t max, uint64_t *cut);
 /* assessments.aggregate_value (REAL or NULL) and is_numeric_value of an assessment's value. json is scratch.
  */

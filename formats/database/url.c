@@ -1,4 +1,4 @@
-/* Database URLs, as MLflow and SQLAlchemy write them. */
+/* Parses database URLs as MLflow and SQLAlchemy do. */
 #include "formats/database/url.h"
 
 #include <ctype.h>
@@ -16,7 +16,7 @@ static bool starts(const char *s, const char *prefix)
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-/* Length of the scheme, `+driver` included, when text is `scheme:` or `scheme+driver:`; else 0. */
+/* Length of the scheme including `+driver` if text begins with `scheme:` or `scheme+driver:`; else 0. */
 static size_t scheme_length(const char *text, const char *scheme)
 {
     size_t n = strlen(scheme);
@@ -62,7 +62,7 @@ static bool is_escape(const char *s)
            (s[1] != '0' || s[2] != '0');
 }
 
-/* Decodes escapes as Python's unquote does: any other percent sign is one. */
+/* Decodes escapes as Python's unquote does: any other percent sign is literal. */
 static char *decoded(const char *s)
 {
     struct buf b = {0};
@@ -83,7 +83,7 @@ static char *decoded(const char *s)
 static bool parse_sqlite(const char *text, const char *rest, struct db_url *u, struct err *e)
 {
     if (!starts(rest, "///") || !rest[3] || rest[3] == '?') {
-        err_set(e, text, "no file is named by this URL");
+        err_set(e, text, "this URL names no file");
         return err_hint(e, "sqlite:///relative/path.db and sqlite:////absolute/path.db are SQLite URLs");
     }
     rest += 3;
@@ -92,14 +92,14 @@ static bool parse_sqlite(const char *text, const char *rest, struct db_url *u, s
     u->path = decoded(raw);
     if (rest[n])
         u->options = xstrdup(rest + n + 1);
-    if (starts(u->path, "file:")) /* SQLite decodes such a name itself */
+    if (starts(u->path, "file:")) /* SQLite itself decodes such a name */
         memmove(u->path, u->path + 5, strlen(u->path + 5) + 1);
     else if (strcmp(raw, u->path) != 0)
         u->undecoded = xstrdup(raw);
     free(raw);
     if (!u->path[0] || strcmp(u->path, ":memory:") == 0 ||
         (u->options && strstr(u->options, "mode=memory"))) {
-        err_set(e, text, "a database in memory is gone when the program ends");
+        err_set(e, text, "a database in memory is lost when the program ends");
         return err_hint(e, "name a file: sqlite:///mlflow.db");
     }
     return true;
@@ -124,10 +124,9 @@ bool db_url_parse(const char *text, struct db_url *u, struct err *e)
         return true;
     }
     if (n || scheme_length(text, "mysql") || scheme_length(text, "mssql"))
-        err_set(e, u->display,
-                n ? "no PostgreSQL URL" : "of MLflow's databases only SQLite and PostgreSQL are supported");
+        err_set(e, u->display, n ? "not a PostgreSQL URL" : "only SQLite and PostgreSQL are supported");
     else
-        err_set(e, u->display, "no database URL");
+        err_set(e, u->display, "not a database URL");
     err_hint(e, "sqlite:///mlflow.db, sqlite:////abs/mlflow.db or postgresql://user@host/database");
     db_url_free(u);
     return false;
@@ -145,13 +144,13 @@ void db_url_warn(const struct db_url *u)
 {
     if (!u->undecoded)
         return;
-    err_warn(u->display, "this is the file %s; MLflow with SQLAlchemy before 2.1 takes it for %s", u->path,
+    err_warn(u->display, "this is the file %s; MLflow with SQLAlchemy before 2.1 reads it as %s", u->path,
              u->undecoded);
     char *plain = db_url_of_file(u->path);
     if (plain)
-        err_print_hint("for every MLflow it is %s", plain);
+        err_print_hint("for every MLflow the URL is %s", plain);
     else
-        err_print_hint("no URL means this file to every MLflow; name it without ? and %%");
+        err_print_hint("no URL refers to this file in every MLflow; choose a name without ? and %%");
     free(plain);
 }
 

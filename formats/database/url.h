@@ -1,4 +1,4 @@
-/* Database URLs: which dialect, and where. */
+/* Parses database URLs: the dialect and the place. */
 #ifndef FORMATS_URL_H
 #define FORMATS_URL_H
 
@@ -12,29 +12,29 @@ enum dialect { DIALECT_SQLITE, DIALECT_POSTGRESQL };
 struct db_url {
     enum dialect dialect;
     char *path; /* SQLite: the file, decoded; NULL for PostgreSQL */
-    /* SQLite: the path with its escapes where it has some, else NULL. SQLAlchemy decodes them since 2.1; to
+    /* SQLite: the path before decoding if it has escapes, else NULL. SQLAlchemy decodes them since 2.1; for
      * MLflow with an older one this is the file's name. */
     char *undecoded;
     char *options;     /* SQLite: what follows `?`, or NULL */
     char *conninfo;    /* PostgreSQL: a URI for libpq, password included; NULL for SQLite */
     char *display;     /* for messages, passwords as *** */
-    struct buf hidden; /* what display does not show (secret_mask) */
+    struct buf hidden; /* secrets that display masks (secret_mask) */
 };
 
 /* Parses MLflow's URLs: sqlite:///rel.db, sqlite:////abs.db, sqlite+pysqlite:///…, postgresql://…,
- * postgres://…, postgresql+psycopg2://…, with percent-encoding. Messages never show a password. u is the
- * caller's; db_url_free frees it. */
+ * postgres://…, postgresql+psycopg2://…, with percent-encoding. Messages never show a password. The caller
+ * frees u with db_url_free. */
 bool db_url_parse(const char *text, struct db_url *u, struct err *e);
-/* The URL to use when none is given: $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI where it names a
- * database, else sqlite:///mlflow.db. Static storage or environment. */
+/* The default URL: $MLFLOW_BACKEND_STORE_URI, else $MLFLOW_TRACKING_URI if it names a database, else
+ * sqlite:///mlflow.db. Static storage or environment. */
 const char *db_default_url(void);
-/* True when text looks like a database URL (has one of the schemes above). */
+/* Whether text looks like a database URL (has one of the schemes above). */
 bool db_url_is_database(const char *text);
 void db_url_free(struct db_url *u);
-/* The URL, without escapes, by which every MLflow opens the SQLite file; malloc'ed. NULL: no URL means this
- * file to all of them. */
+/* The URL without escapes by which every MLflow opens the SQLite file; malloc'ed. NULL: there is none that
+ * all of them read the same. */
 char *db_url_of_file(const char *path);
-/* Warns of a URL that is not the same file to every MLflow: for programs that make the file. */
+/* Warns if versions of MLflow disagree on the URL's file; for programs that create the file. */
 void db_url_warn(const struct db_url *u);
 
 #endif

@@ -277,7 +277,7 @@ void equality_aggregate(struct equality *q, const struct value *json, struct val
     *numeric = value_bool(false);
     if (json->type != VALUE_STR)
         return;
-    if (!pyjson_parse(&q->json, json->s, json->len)) { /* text that is no JSON stands for itself */
+    if (!pyjson_parse(&q->json, json->s, json->len)) { /* text that is not JSON stands for itself */
         *aggregate = aggregate_of_text(json->s, json->len);
         return;
     }

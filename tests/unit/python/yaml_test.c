@@ -272,7 +272,7 @@ static void test_json(void)
            "text is ASCII");
     is_str(json("{1: a, yes: b, ~: c, 1.5: d}"),
            "{\"1\": \"a\", \"true\": \"b\", \"null\": \"c\", \"1.5\": \"d\"}", "keys that are no text");
-    is_str(json("[2024-01-02]"), "no JSON", "a date is no JSON");
+    is_str(json("[2024-01-02]"), "no JSON", "a date is not JSON");
     is_str(json("[9223372036854775808]"), "no JSON", "nor is what does not fit");
     buf_adds(&bomb, "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for (int i = 1; i < 12; i++) {
