@@ -1,5 +1,4 @@
-/* Revision 75868b020152: what MLflow kept in tags, metadata and metrics of traces and spans goes into
- * columns. */
+/* Revision 75868b020152: moves data from tags, metadata and metrics of traces and spans into columns. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,7 @@ static bool text_is_sound(const struct value *v, const char *table, const struct
     return err_hint(e, "MLflow cannot read this row either; correct it or delete it");
 }
 
-/* Parses an object; anything else is an empty one. */
+/* Parses an object; anything else is treated as an empty one. */
 static void parse_object(struct pyjson *d, const struct value *v)
 {
     if (!value_is_text(v) || !pyjson_parse(d, v->s, v->len) || d->top.type != PYJSON_OBJECT) {
@@ -31,7 +30,7 @@ static void parse_object(struct pyjson *d, const struct value *v)
     }
 }
 
-/* True when one of the n values is not NULL. */
+/* Whether one of the n values is not NULL. */
 static bool any_value(const struct value *values, int n)
 {
     for (int i = 0; i < n; i++)
@@ -45,8 +44,8 @@ static bool is_true(const struct value *v)
     return v->type == VALUE_BOOL ? v->b : v->type == VALUE_INT && v->i != 0;
 }
 
-/* Adds `, coalesce(a, b, …) IS NOT NULL`: whether a row has values already (of MLflow's prepopulation), which
- * are made anew. */
+/* Adds an expression that tells whether a row already has values (from MLflow's prepopulation), which are
+ * computed again. */
 static void add_filled(struct buf *sql, const char *alias, const char *const *columns, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -56,7 +55,7 @@ static void add_filled(struct buf *sql, const char *alias, const char *const *co
 
 enum { N_TRACE_COLUMNS = TRACE_COLUMN_COSTS + TRACE_COSTS };
 
-/* Columns that trace_row reads: the id, four texts, and of each token metric whether it is there and its
+/* Columns that trace_row reads: the id, four texts, and for each token metric whether it exists and its
  * value. */
 enum {
     TRACE_ID,
@@ -128,7 +127,8 @@ static bool fill_traces(struct db *db, struct err *e)
     struct pass p;
     bool ok = pass_start(&p, db, "traces", buf_str(&read), buf_str(&write), e) && pass_run(&p, trace_row);
     if (ok && p.cut[0] + p.cut[1] > 0)
-        err_warn("trace_info", "texts were cut: %llu trace names to %d characters, %llu session ids to %d",
+        err_warn("trace_info",
+                 "texts were truncated: %llu trace names to %d characters, %llu session ids to %d",
                  (unsigned long long)p.cut[0], TRACE_NAME_MAX, (unsigned long long)p.cut[1], SESSION_ID_MAX);
     buf_free(&read);
     buf_free(&write);
@@ -141,7 +141,7 @@ static int refuse_dimensions(struct pass *p, const char *what)
     err_set(p->e, "spans", "span %.*s of trace %.*s: dimension_attributes %s", (int)span.len, span.s,
             (int)trace.len, trace.s, what);
     err_hint(p->e,
-             "this revision keeps only mlflow.llm.model and mlflow.llm.provider of it; correct the row");
+             "this revision stores only mlflow.llm.model and mlflow.llm.provider of it; correct the row");
     return -1;
 }
 
@@ -185,7 +185,7 @@ static bool fill_spans(struct db *db, struct err *e)
     struct pass p;
     bool ok = pass_start(&p, db, "spans", buf_str(&read), buf_str(&write), e) && pass_run(&p, span_row);
     if (ok && p.cut[0] + p.cut[1] > 0)
-        err_warn("spans", "texts were cut to %d characters: %llu model names, %llu model providers",
+        err_warn("spans", "texts were truncated to %d characters: %llu model names, %llu model providers",
                  MODEL_NAME_MAX, (unsigned long long)p.cut[0], (unsigned long long)p.cut[1]);
     buf_free(&read);
     buf_free(&write);
@@ -244,21 +244,21 @@ static bool same_type(const char *a, const char *b)
     return strcasecmp(a, b) == 0;
 }
 
-/* A column that is here before its revision must be as that would make it, but is_numeric_value, which
- * MLflow's own command makes without NOT NULL. */
+/* A column that exists before its revision must be as the revision would create it, except is_numeric_value,
+ * which MLflow's own command creates without NOT NULL. */
 static bool check_column(const char *table, const struct db_column_info *c, const char *type, struct err *e)
 {
     bool flag = strcmp(c->name, "is_numeric_value") == 0;
     if (same_type(c->type, type) && (flag || (!c->not_null && !c->dflt)))
         return true;
-    err_set(e, table, "column %s is here already, as %s%s%s%s, where this revision makes it %s", c->name,
+    err_set(e, table, "column %s exists already, as %s%s%s%s, but this revision creates it as %s", c->name,
             c->type, c->not_null ? " NOT NULL" : "", c->dflt ? " DEFAULT " : "", c->dflt ? c->dflt : "",
             type);
     return err_hint(e, "rename the column or drop it");
 }
 
-/* Before the columns are added: rows that would be lost are refused, and columns that MLflow's `db
- * prepopulate-trace-analytics` has made are looked at. */
+/* Before the columns are added: refuses rows that would be lost, and checks columns created by MLflow's `db
+ * prepopulate-trace-analytics`. */
 static bool trace_analytics_check(struct db *db, struct err *e)
 {
     static const struct {
@@ -295,7 +295,7 @@ static bool trace_analytics_check(struct db *db, struct err *e)
         const struct db_column_info *c = db_columns_find(&there, columns[i].column);
         bool ok =
             !c || check_column(columns[i].table, c, sqlite ? columns[i].sqlite : columns[i].postgresql, e);
-        /* SQLite cannot add NOT NULL to a column; this one is filled anew in any case. */
+        /* SQLite cannot add NOT NULL to a column; this one is filled again in any case. */
         if (ok && c && sqlite && !c->not_null && strcmp(c->name, "is_numeric_value") == 0)
             ok = db_exec(db, "ALTER TABLE assessments DROP COLUMN is_numeric_value", e);
         db_columns_free(&there);
@@ -307,7 +307,7 @@ static bool trace_analytics_check(struct db *db, struct err *e)
 
 static bool trace_analytics(struct db *db, struct err *e)
 {
-    /* A trace of the gateway without a cost of its own costs what its spans do. */
+    /* A gateway trace without a cost of its own gets the sum of its spans' costs. */
     static const char gateway[] =
         "UPDATE trace_info SET total_cost = (SELECT sum(s.total_cost) FROM spans s WHERE s.trace_id = "
         "trace_info.request_id)\n"
@@ -319,7 +319,7 @@ static bool trace_analytics(struct db *db, struct err *e)
     return fill_traces(db, e) && fill_spans(db, e) && db_exec(db, gateway, e) && fill_assessments(db, e);
 }
 
-/* ---- revision 8b6ad64cb8f5: the categories of issues get rows of their own */
+/* -- revision 8b6ad64cb8f5: the categories of issues get rows of their own */
 
 const struct migration_hook migration_trace_analytics_check = {trace_analytics_check, NULL};
 const struct migration_hook migration_trace_analytics = {

@@ -1,4 +1,4 @@
-/* Revision 8b6ad64cb8f5: the categories of issues get rows of their own. */
+/* Revision 8b6ad64cb8f5: stores the categories of issues as rows. */
 #include "formats/database/issue_categories.h"
 #include "formats/database/pass.h"
 #include "migrations/migrations.h"
@@ -13,7 +13,7 @@ static bool add_category(void *arg, const struct value *hash, const struct value
     return db_step(p->write, p->e) >= 0;
 }
 
-/* An issue has as many rows to write as categories: it writes them itself. */
+/* Writes one row for each category of an issue. */
 static int issue_row(struct pass *p)
 {
     struct value id = pass_column(p, 0), text = pass_column(p, 1);

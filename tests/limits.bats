@@ -83,7 +83,7 @@ all_alike() {
 }
 
 @test "what a release does not have: columns, tables, words, NaN" {
-    refuse 1.4 sp "Run r1: status: 'KILLED' is not known there; the first release that knows it is MLflow 1.5.0" "$EXPERIMENT" "${RUN/%\}/,\"status\":\"KILLED\"\}}"
+    refuse 1.4 sp "Run r1: status: 'KILLED' is unknown to this release; the first that knows it is MLflow 1.5.0" "$EXPERIMENT" "${RUN/%\}/,\"status\":\"KILLED\"\}}"
     refuse 1.0 sp "value: a NaN cannot be stored in this schema" "$EXPERIMENT" "$RUN" '{"kind":"metric","run_id":"r1","key":"m","step":0,"timestamp":1,"value":{"$float":"nan"}}'
     refuse 3.2 sp "Assessment a1: assessment_type: 'issue' is not known there" "$EXPERIMENT" "$TRACE" "{$ASSESSMENT,\"assessment_type\":\"issue\"}"
     take 3.17.2 "$EXPERIMENT" "$TRACE" "{$ASSESSMENT,\"assessment_type\":\"issue\"}"
@@ -127,17 +127,17 @@ all_alike() {
     refuse 3.17.2 sp "key: the text is not UTF-8" "$EXPERIMENT" "$RUN" "{\"kind\":\"tag\",\"run_id\":\"r1\",\"key\":$BYTES,\"value\":\"v\"}"
     refuse 3.17.2 sp "Experiment 0: name: the text is not UTF-8" "${EXPERIMENT/\"Default\"/$BYTES}"
     refuse 3.17.2 sp "dataset_name: the text is not UTF-8" "$EXPERIMENT" "$RUN" "{\"kind\":\"input\",\"run_id\":\"r1\",\"experiment_id\":\"0\",\"dataset_name\":$BYTES,\"dataset_digest\":\"d\"}"
-    refuse 3.17.2 p "Param 'p' in run r1: value: the text holds a NUL character" "$EXPERIMENT" "$RUN" '{"kind":"param","run_id":"r1","key":"p","value":"a\u0000b"}'
-    refuse 3.17.2 p "Run r1: artifact_uri: 201 characters are more than the 200 of the column artifact_uri" "$EXPERIMENT" "${RUN/%\}/,\"artifact_uri\":\"$(repeat 201)\"\}}"
+    refuse 3.17.2 p "Param 'p' in run r1: value: the text contains a NUL character" "$EXPERIMENT" "$RUN" '{"kind":"param","run_id":"r1","key":"p","value":"a\u0000b"}'
+    refuse 3.17.2 p "Run r1: artifact_uri: 201 characters exceed the 200 of column artifact_uri" "$EXPERIMENT" "${RUN/%\}/,\"artifact_uri\":\"$(repeat 201)\"\}}"
     take 3.17.2 "$EXPERIMENT" "${RUN/%\}/,\"artifact_uri\":\"$(repeat 200)\"\}}"
     refuse 3.17.2 p "version: the number does not fit the column's 32 bits" '{"kind":"registered_model","name":"m"}' "{\"kind\":\"model_version\",\"name\":\"m\",\"version\":$BIG}"
     # what goes into columns of the trace: cut, or read as JSON, since 3.17; a text like any other before
     tag='{"kind":"trace_tag","trace_id":"t1","key":"mlflow.traceName","value":'
     usage='{"kind":"trace_request_metadata","trace_id":"t1","key":"mlflow.trace.tokenUsage","value":'
     refuse 3.17.2 sp "value: the text is not UTF-8" "$EXPERIMENT" "$TRACE" "$tag$BYTES}"
-    refuse 3.17.2 p "value: the text holds a NUL character" "$EXPERIMENT" "$TRACE" "$tag\"a\\u0000b\"}"
+    refuse 3.17.2 p "value: the text contains a NUL character" "$EXPERIMENT" "$TRACE" "$tag\"a\\u0000b\"}"
     take 3.17.2 "$EXPERIMENT" "$TRACE" "$tag\"$(repeat 9000)\"}"
-    refuse 3.2 p "characters are more than the 8000 of the column value" "$EXPERIMENT" "$TRACE" "$tag\"$(repeat 9000)\"}"
+    refuse 3.2 p "characters exceed the 8000 of column value" "$EXPERIMENT" "$TRACE" "$tag\"$(repeat 9000)\"}"
     take 3.17.2 "$EXPERIMENT" "$TRACE" "$usage$BYTES}"
     refuse 3.2 sp "value: the text is not UTF-8" "$EXPERIMENT" "$TRACE" "$usage$BYTES}"
     # no loss, or one that MLflow has, too
@@ -160,11 +160,11 @@ row() { # TABLE VALUES
     refuse 3.17.2 sp "Row" "$(row alembic_version '"version_num":"x"')"
     refuse 2.22 sp "Row webhooks (webhook_id=w)" "$(row webhooks "$hook")"
     refuse 3.17.2 sp "this schema has no column webhooks.colour" "$(row webhooks "$hook,\"colour\":\"red\"")"
-    refuse 3.17.2 sp "Row webhooks (webhook_id=w): it has no value for the column url, which must have one" "$(row webhooks "${hook/\"url\":\"u\",/}")"
+    refuse 3.17.2 sp "Row webhooks (webhook_id=w): no value for the column url, which is NOT NULL" "$(row webhooks "${hook/\"url\":\"u\",/}")"
     refuse 3.17.2 sp "Row webhooks (webhook_id=w): url: not text" "$(row webhooks "${hook/\"u\"/5}")"
     refuse 3.17.2 sp "url: the text is not UTF-8" "$(row webhooks "${hook/\"u\"/$BYTES}")"
-    refuse 3.17.2 p "url: the text holds a NUL character" "$(row webhooks "${hook/\"u\"/\"\\u0000\"}")"
-    refuse 3.17.2 p "name: 300 characters are more than the" "$(row webhooks "${hook/\"n\"/\"$(repeat 300)\"}")"
+    refuse 3.17.2 p "url: the text contains a NUL character" "$(row webhooks "${hook/\"u\"/\"\\u0000\"}")"
+    refuse 3.17.2 p "name: 300 characters exceed the" "$(row webhooks "${hook/\"n\"/\"$(repeat 300)\"}")"
     refuse 3.17.2 sp "creation_timestamp: not an integer" "$(row webhooks "${hook/timestamp\":1/timestamp\":\"1\"}")"
     refuse 3.17.2 sp "rollup_day: not a date" "$EXPERIMENT" "$(row sql_trace_rollup_rebuild_queue '"experiment_id":0,"rollup_day":"2024-13-01","rollup_family":"f"')"
     refuse 3.17.2 p "experiment_id: the number does not fit the column's 32 bits" "$(row sql_trace_rollup_rebuild_queue "\"experiment_id\":$BIG,\"rollup_day\":\"2024-12-01\",\"rollup_family\":\"f\"")"

@@ -208,7 +208,7 @@ END
 
 @test "refused: values that PostgreSQL cannot hold, by name; or left out" {
     edit 'if .kind == "run" then .artifact_uri = ("x" * 201) elif .kind == "param" then .value = "a\u0000b" else . end' >b.mlr
-    refused "artifact_uri: 201 characters are more than the 200 of the column artifact_uri" ml-load "$url" <b.mlr
+    refused "artifact_uri: 201 characters exceed the 200 of column artifact_uri" ml-load "$url" <b.mlr
     assert_contains "$stderr" "a NUL character"
     run_split ml-load --drop-unsupported "$url" <b.mlr
     assert_status 1

@@ -84,7 +84,7 @@ content() {
     edit 'if .kind == "row" and .table == "webhooks" then del(.values.url) else . end' >b.mlr
     run_split ml-load --release 3.17.2 sqlite:///b.db <b.mlr
     assert_status 2
-    assert_contains "$stderr" "it has no value for the column url"
+    assert_contains "$stderr" "no value for the column url"
     edit 'if .kind == "row" and .table == "webhooks" then ., . else . end' >b.mlr
     run_split ml-load --release 3.17.2 sqlite:///b.db <b.mlr
     assert_status 2

@@ -85,7 +85,7 @@ check_says() {
         check_says $release "table runs: not MLflow's: check ((status = ANY (ARRAY['SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'])))"
         run_split ml-schema upgrade --recover --to $release "$url"
         assert_status 0
-        assert_contains "$stderr" "left half done: table runs: check status: statuses without KILLED, of MLflow 1.5.0"
+        assert_contains "$stderr" "incomplete: table runs: check status: statuses without KILLED, of MLflow 1.5.0"
         check_says $release
         pg_dump -s "$PGDATABASE" | grep -v '^.\(un\)\?restrict' | diff - before
         edit "INSERT INTO runs (run_uuid, experiment_id, status) VALUES ('r', 1, 'KILLED')"

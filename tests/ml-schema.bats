@@ -762,12 +762,12 @@ drift_text() {
     drift "DROP TRIGGER $trigger" "table secrets: missing: trigger $trigger"
     for another in "BEFORE INSERT ON secrets BEGIN SELECT RAISE(IGNORE); END" \
         "BEFORE UPDATE ON secrets FOR EACH ROW WHEN OLD.secret_id != NEW.secret_id BEGIN SELECT RAISE(ABORT, 'no'); END"; do
-        drift "DROP TRIGGER $trigger; CREATE TRIGGER $trigger $another" "table secrets: trigger $trigger is not as MLflow makes it"
+        drift "DROP TRIGGER $trigger; CREATE TRIGGER $trigger $another" "table secrets: trigger $trigger differs from MLflow's"
     done
     drift "CREATE TABLE log (n); CREATE TRIGGER mine BEFORE INSERT ON secrets BEGIN INSERT INTO log VALUES (1); END"
     drift "CREATE TRIGGER mine BEFORE DELETE ON secrets BEGIN SELECT RAISE(ABORT, 'kept'); END"
     drift "CREATE TRIGGER mine BEFORE INSERT ON secrets BEGIN SELECT RAISE(IGNORE); END" \
-        "table secrets: not MLflow's: trigger mine, which may refuse or leave out rows of secrets"
+        "table secrets: not MLflow's: trigger mine, which may reject or drop rows of secrets"
     drift "UPDATE sqlite_schema SET sql = replace(replace(sql, char(10), ' /* */ ' || char(9)), 'ON secrets', 'ON \"secrets\"') WHERE name = '$trigger'"
 }
 
@@ -962,7 +962,7 @@ drift_text() {
     sqlite3 y.db "ALTER TABLE spans ADD COLUMN model_name TEXT NOT NULL DEFAULT ''"
     run_split ml-schema upgrade --to head sqlite:///y.db
     assert_status 2
-    assert_contains "$stderr" "column model_name is here already, as TEXT NOT NULL"
+    assert_contains "$stderr" "column model_name exists already, as TEXT NOT NULL"
 }
 
 # The last connection that may write removes the WAL when it is closed.

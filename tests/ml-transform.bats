@@ -830,10 +830,10 @@ END
     assert_status 2
     assert_contains "$stderr" "Experiment 3000000000: experiment_id: the id does not fit the 32-bit columns"
     assert_contains "$stderr" "--renumber-experiments"
-    assert_contains "$stderr" "Param 'long' in run r1: value: 8001 characters are more than the 8000 of the column value"
+    assert_contains "$stderr" "Param 'long' in run r1: value: 8001 characters exceed the 8000 of column value"
     assert_contains "$stderr" "--truncate truncates it"
     refute_contains "$stderr" "Param 'fits'"
-    assert_contains "$stderr" "Param 'nul' in run r1: value: the text holds a NUL character"
+    assert_contains "$stderr" "Param 'nul' in run r1: value: the text contains a NUL character"
     assert_contains "$stderr" "Param 'bytes' in run r1: value: the text is not UTF-8"
     assert_contains "$stderr" "key: 300 characters"
     assert_contains "$stderr" "artifact_uri: 205 characters"

@@ -63,7 +63,7 @@ Structure: SUCCESS"
     both_say "  - the database has MLflow's tables but no revision in alembic_version; its structure is nearest to revision dc11669786a5 (3.17.0 to 3.17.2)"
     sql="INSERT INTO alembic_version VALUES ('97727af70f4d')"
     structure "$sql" "$sql"
-    both_say "  - alembic_version has 2 revisions, where one belongs; its structure is nearest to revision dc11669786a5 (3.17.0 to 3.17.2)"
+    both_say "  - alembic_version has 2 revisions, but must have one; its structure is nearest to revision dc11669786a5 (3.17.0 to 3.17.2)"
     # an earlier one: what the later ones have made is in the way of MLflow's upgrade
     sql="UPDATE alembic_version SET version_num = 'b7e2c1a4d9f3'"
     structure "$sql" "$sql"
@@ -92,11 +92,11 @@ Structure: SUCCESS"
     structure "CREATE TRIGGER doom BEFORE INSERT ON tags BEGIN SELECT RAISE(IGNORE); END" \
         "CREATE FUNCTION doom() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
          CREATE TRIGGER doom BEFORE INSERT ON tags FOR EACH ROW EXECUTE FUNCTION doom()"
-    both_say "  - table tags: not MLflow's: trigger doom, which may refuse or leave out rows of tags"
+    both_say "  - table tags: not MLflow's: trigger doom, which may reject or drop rows of tags"
     structure "CREATE TRIGGER doom AFTER INSERT ON experiments BEGIN INSERT OR REPLACE INTO params VALUES ('a', 'b', 'c'); REPLACE INTO tags VALUES ('a', 'b', 'c'); END" \
         "CREATE RULE doom AS ON INSERT TO experiments DO INSTEAD NOTHING"
     assert_contains "$sqlite" "  - table experiments: not MLflow's: trigger doom, which replaces rows of params, replaces rows of tags"
-    assert_contains "$postgresql" "  - table experiments: not MLflow's: rule doom, which takes the place of what is done to experiments"
+    assert_contains "$postgresql" "  - table experiments: not MLflow's: rule doom, which replaces operations on experiments"
     fresh
     psql -qX -v ON_ERROR_STOP=1 -c "CREATE FUNCTION doom() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.status := ''FAILED''; RETURN NEW; END';
         CREATE TRIGGER doom BEFORE INSERT OR UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION doom();
@@ -108,7 +108,7 @@ Structure: SUCCESS"
     assert_contains "$output" "Structure: FAILED
   - table params: not MLflow's: options UNLOGGED
   - table runs: not MLflow's: trigger doom, which changes runs
-  - table tags: not MLflow's: trigger guard, which may refuse or leave out rows of tags
+  - table tags: not MLflow's: trigger guard, which may reject or drop rows of tags
 
 Status: FAILED"
 }
@@ -251,7 +251,7 @@ Status: SUCCESS"
         run_split sh -c "mldb-dump $u >b.mlr"
         assert_status 0
         assert_contains "$stderr" "revision '0123456789ab' is none of MLflow's up to"
-        assert_contains "$stderr" "nearest to revision dc11669786a5 (3.17.0 to 3.17.2); what that has is read as always, and as rows: novelties, runs (mood,own)"
+        assert_contains "$stderr" "nearest to revision dc11669786a5 (3.17.0 to 3.17.2); its known tables and columns are read as usual, and as rows: novelties, runs (mood,own)"
         assert_equal "$(ml-transform --json <b.mlr | jq -c 'select(.kind == "row") | [.table, .values]')" \
             "[\"novelties\",{\"id\":2}]
 [\"novelties\",{\"id\":1,\"what\":\"a\"}]

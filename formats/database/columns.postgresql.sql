@@ -1,6 +1,6 @@
 -- A table's columns, in order. :'table' is its name, in the current schema.
---   name, declared type, whether it is NOT NULL, its default as an expression or NULL, whether it is generated,
---   its place in the primary key from 1 or NULL
+--   name, declared type, whether it is NOT NULL, its default as an expression or NULL, whether it is generated, its
+--   position in the primary key from 1 or NULL
 SELECT a.attname, replace(upper(format_type(a.atttypid, a.atttypmod)), 'CHARACTER VARYING', 'VARCHAR'),
     a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '',
     array_position(i.indkey::int2[], a.attnum) + 1

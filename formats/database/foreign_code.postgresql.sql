@@ -1,12 +1,12 @@
--- Functions of other roles that writing rows into tables of a schema would call: by a trigger, a rule, a default, a
--- generated column, a constraint, an index or a column's type; also on partitions and heirs of a table, and on tables that
--- its rules name. Other roles are those that neither own the table, nor are superusers, nor have this one as a member.
+-- Functions of other roles that writing to tables of a schema would call: by a trigger, rule, default, generated
+-- column, constraint, index or column type; also on partitions and children of a table, and on tables named in its
+-- rules. Other roles are those that neither own the table, nor are superusers, nor have the current one as a member.
 -- :'schema' is the schema's name, :'tables' an array of names: '{runs,metrics}'.
---   what calls it, of which table, the function, its role, the table's role, a statement that takes the call away
+--   the calling object, its table, the function, its role, the table's role, a statement that removes the call
 --
--- What hangs on a table (part) leads by pg_depend to the functions that it calls; a type has no such way to the
--- constraints of a domain. Policies are not asked for: to a session that they would apply to they are an error
--- (row_security = off).
+-- Parts of a table lead by pg_depend to the functions that they call; a type does not lead to the constraints of a
+-- domain this way. Policies are not included: to a session that they would apply to they are an error (row_security =
+-- off).
 WITH RECURSIVE trusted AS (SELECT oid FROM pg_roles WHERE rolsuper OR pg_has_role(oid, 'MEMBER')),
 written (root, oid) AS (
     SELECT c.oid, c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

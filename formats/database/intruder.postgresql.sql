@@ -1,6 +1,6 @@
--- A function or operator in a schema, of a role that is neither a superuser nor one that this one belongs to,
--- with the name of one of PostgreSQL's and other arguments. :'schema' is the schema's name.
---   what it is with its name and arguments, its role; no row when there is none
+-- A function or operator in a schema with the name of a built-in one and other argument types, of a role that is
+-- neither a superuser nor one that the current role is a member of. :'schema' is the schema's name.
+--   its type, name and arguments, its role; no row if there is none
 WITH trusted AS (SELECT oid FROM pg_roles WHERE rolsuper OR pg_has_role(oid, 'MEMBER'))
 SELECT 'function ' || p.oid::regprocedure, p.proowner::regrole
 FROM pg_proc p

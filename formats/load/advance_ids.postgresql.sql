@@ -1,8 +1,8 @@
--- Sets the sequences of tables to what their columns hold. The setting mlruns_tools.tables is an array of the tables:
--- SELECT set_config('mlruns_tools.tables', '{runs,tags}', true). Gives nothing.
+-- Advances the sequences of tables past the values in their columns. The setting mlruns_tools.tables is an array of the
+-- tables: SELECT set_config('mlruns_tools.tables', '{runs,tags}', true). Returns nothing.
 --
--- A sequence cannot be set to 0: with experiment 0 alone it stays at its start. setval outlives a transaction that
--- fails, RESTART does not, but only the owner may do that.
+-- A sequence cannot be set to 0: with only experiment 0 it stays at its start. setval is not rolled back, RESTART is,
+-- but requires the owner.
 DO $$
 DECLARE
     c record;

@@ -1,6 +1,6 @@
--- The foreign keys from tables and to them. Those of a partition are made with those of the partitioned table.
--- :'tables' is an array of the tables, as '{runs,tags}'.
---   the statement that drops it, the statements that make it again
+-- The foreign keys from and to tables. Those of a partition are created with those of the partitioned table. :'tables'
+-- is an array of the tables, as '{runs,tags}'.
+--   the statement that drops it, the statements that recreate it
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
     concat_ws(E';\n',
         format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)),

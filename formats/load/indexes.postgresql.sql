@@ -1,11 +1,10 @@
--- Keys or other indexes of tables. :'tables' is an array of the tables, as '{runs,tags}'; :'keys' is true for keys, and
--- indexes that are a replica identity: a publication refuses UPDATE and DELETE where there is none, so it comes with
--- the keys.
---   the statement that drops it, the statements that make it again
+-- Keys or other indexes of tables. :'tables' is an array of the tables, as '{runs,tags}'; :'keys' is true for keys and
+-- for indexes that are a replica identity, without which a publication rejects UPDATE and DELETE.
+--   the statement that drops it, the statements that recreate it
 --
--- A key is made of its index, since pg_get_constraintdef() leaves out storage parameters. pg_get_indexdef() leaves out
--- the tablespace; '' is that of the database. concat_ws() skips a statement with a NULL in it. Constraints that exclude
--- what overlaps stay, as there is no other way to make them than by pg_get_constraintdef().
+-- A key is recreated from its index, as pg_get_constraintdef() omits storage parameters. pg_get_indexdef() omits the
+-- tablespace; '' is that of the database. concat_ws() skips a statement that is NULL. Exclusion constraints are kept,
+-- as they could only be recreated with pg_get_constraintdef().
 SELECT CASE WHEN k.oid IS NULL THEN format('DROP INDEX %s', x.name)
         ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', x.on_table, k.conname) END,
     concat_ws(E';\n',

@@ -1,7 +1,7 @@
--- What the owner of tables may not do, or what would be lost if it were done: indexes of partitioned tables hang
--- together with those of others; TRUNCATE makes an index valid; a foreign key whose triggers a superuser has disabled
--- would come back with enabled ones. :'tables' is an array of the tables, as '{runs,tags}'.
---   why not; no row when nothing is in the way
+-- Why indexes and keys of tables cannot be dropped and recreated, or what would be lost: indexes of partitioned tables
+-- are attached to others; TRUNCATE makes an index valid; a foreign key whose triggers a superuser has disabled would be
+-- recreated with enabled ones. :'tables' is an array of the tables, as '{runs,tags}'.
+--   the reason; no row if there is none
 WITH tables AS (
     SELECT oid::regclass AS name, * FROM pg_class WHERE oid = ANY (:'tables'::regclass[])
 ), foreign_keys AS (

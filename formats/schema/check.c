@@ -1,4 +1,4 @@
-/* A database's structure against that of its revision. */
+/* Compares a database's structure with that of its revision. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,13 +10,13 @@
 #include "formats/schema/shape.h"
 #include "formats/schema/trigger.h"
 
-/* Shapes that releases of MLflow have made and that an upgrade makes like all others. */
+/* Structures created by some releases of MLflow, which an upgrade makes like all others. */
 static const struct legacy {
     enum dialect dialect;
-    int first, last; /* the revisions at which it may be */
+    int first, last; /* the revisions that may have it */
     const char *table;
     const char *fact;
-    const char *instead; /* what is there otherwise, or NULL */
+    const char *instead; /* what others have instead, or NULL */
 } legacies[] = {
     /* 0.9.1, the last release without revisions, against 0.9.0. */
     {DIALECT_SQLITE, 0, 0, "metrics", "primary key (key, timestamp, run_uuid, value)",
@@ -26,8 +26,8 @@ static const struct legacy {
     /* SQLAlchemy 1.3 gives a boolean column this check, as revision 39d1c3be5f05 does for all. */
     {DIALECT_SQLITE, REV_LATEST_METRICS, REV_IS_NAN_CHECK - 1, "latest_metrics", "check (is_nan IN (0, 1))",
      NULL},
-    /* 1.5.0 left the old list beside the one with KILLED. Where it has outlived revision 0a8213491aaa, which
-     * was to drop it, no run can be KILLED. */
+    /* 1.5.0 left the old check in addition to the one with KILLED. If revision 0a8213491aaa failed to drop
+     * it, no run can be KILLED. */
     {DIALECT_POSTGRESQL, REV_KILLED_RUNS, REV_KILLED_RUNS, "runs",
      "check ((status = ANY (ARRAY['SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'])))", NULL},
 };
@@ -62,8 +62,7 @@ static void find(struct checker *c, const char *fmt, ...)
     buf_free(&line);
 }
 
-/* Whether a fact that is there too much, or that is missing, is so by the way a release has made the
- * database. */
+/* Whether an extra or missing fact is due to the release that created the database. */
 static bool is_legacy(const struct checker *c, const struct schema_fact *f, bool missing)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(legacies); i++) {
@@ -83,8 +82,7 @@ static bool key_columns(const struct schema_fact *f, struct sql_text *columns)
     return sql_brackets(sql_text(f->dialect, f->text), columns, &rest);
 }
 
-/* The length of the words that tell one fact of a kind from the others of its table: "index NAME",
- * "foreign key (a, b)". */
+/* The length of the words that identify a fact within its table: "index NAME", "foreign key (a, b)". */
 static size_t identity_length(const struct schema_fact *f)
 {
     static const char *const named[] = {"column", "index", "trigger"};
@@ -99,7 +97,7 @@ static size_t identity_length(const struct schema_fact *f)
     return key_columns(f, &columns) ? (size_t)(columns.end - f->text) + 1 : strlen(f->text);
 }
 
-/* Another definition in `s` of what the fact defines, which is none of those in `without`. */
+/* Finds a different definition in `s` of what the fact defines, excluding those in `without`. */
 static const struct schema_fact *find_other(const struct schema_shape *s, const struct schema_shape *without,
                                             const struct schema_fact *f)
 {
@@ -113,7 +111,7 @@ static const struct schema_fact *find_other(const struct schema_shape *s, const 
     return NULL;
 }
 
-/* A trigger's text is long, and of use to nobody in a line. */
+/* The text of a trigger is omitted: it is too long for one line. */
 static void report_difference(struct checker *c, const struct schema_fact *f, const struct schema_fact *other)
 {
     if (!schema_fact_is(f, "trigger")) {
@@ -123,7 +121,7 @@ static void report_difference(struct checker *c, const struct schema_fact *f, co
     char *name = schema_fact_name(f);
     char *disabled = xasprintf("trigger %s disabled", name);
     find(c, "table %s: trigger %s %s", f->table, name,
-         strcmp(other->text, disabled) == 0 ? "is disabled" : "is not as MLflow makes it");
+         strcmp(other->text, disabled) == 0 ? "is disabled" : "differs from MLflow's");
     free(disabled);
     free(name);
 }
@@ -138,7 +136,7 @@ static const struct schema_fact *find_index(const struct schema_shape *s, const 
     return NULL;
 }
 
-/* Tells of a missing index that nothing needs; false for any other fact. */
+/* Reports a missing index that nothing needs; false for any other fact. */
 static bool is_needless(struct checker *c, const struct schema_fact *f)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(needless); i++) {
@@ -168,7 +166,7 @@ static void report_missing(struct checker *c, const struct schema_fact *f)
     free(name);
 }
 
-/* What bears a table's name and is none; NULL for nothing. */
+/* The type of an object with this name that is not a table; NULL if there is none. */
 static const char *relation_of(struct checker *c, const char *table)
 {
     static const char *const queries[] = {
@@ -232,7 +230,7 @@ static bool is_unique(const struct schema_fact *f)
     return unique;
 }
 
-/* Whether the column is one of those, in whatever order, and compared as usual. */
+/* Whether the column is in the list, with the default collation. */
 static bool has_column(struct sql_text columns, struct sql_text column)
 {
     struct sql_text one;
@@ -246,7 +244,7 @@ static bool has_column(struct sql_text columns, struct sql_text column)
     return false;
 }
 
-/* Rows that one unique key holds apart another cannot refuse that has all its columns. */
+/* A unique key that contains all columns of another cannot reject rows that the other accepts. */
 static bool has_key_of(const struct schema_fact *f, const struct schema_fact *key)
 {
     struct sql_text columns, wanted, column;
@@ -273,7 +271,7 @@ static bool has_value(const struct schema_fact *column)
     return strstr(column->text, " DEFAULT ") || strstr(column->text, " GENERATED ");
 }
 
-/* A column of others that is NULL in MLflow's rows keeps them out of unique and foreign keys. */
+/* A user-defined column that is NULL in MLflow's rows exempts them from unique and foreign keys. */
 static bool has_null_column(const struct checker *c, const struct schema_fact *f)
 {
     struct sql_text columns, one;
@@ -291,7 +289,7 @@ static bool has_null_column(const struct checker *c, const struct schema_fact *f
     return false;
 }
 
-/* Of what is there beside MLflow's own only what can refuse MLflow's rows, or swallow them, is drift. */
+/* User-defined objects count as differences only if they can reject or drop MLflow's rows. */
 static bool may_refuse_rows(const struct checker *c, const struct schema_fact *f)
 {
     static const char *const refusing[] = {"check", "exclude", "definition", "options", "row"};
@@ -305,7 +303,7 @@ static bool may_refuse_rows(const struct checker *c, const struct schema_fact *f
     return is_unique(f) && !has_null_column(c, f) && !has_key_of_any(c->expected, f);
 }
 
-/* Whether a fact is MLflow's own, or was named as another definition of what is. */
+/* Whether a fact is MLflow's own, or was reported as a different definition of one. */
 static bool is_known(const struct checker *c, const struct schema_fact *f)
 {
     return schema_shape_find(c->expected, f->table, f->text) || is_legacy(c, f, false) ||
@@ -317,7 +315,7 @@ static bool is_trigger(const struct schema_fact *f)
     return schema_fact_is(f, "trigger") || schema_fact_is(f, "rule");
 }
 
-/* A trigger or rule of others is told by what it does to MLflow's rows. */
+/* Reports a user-defined trigger or rule with its effect on MLflow's rows. */
 static void check_trigger(struct checker *c, const struct schema_fact *f)
 {
     struct buf effect = {0};
@@ -343,7 +341,7 @@ static void check_extra(struct checker *c)
     }
 }
 
-/* Whether f is a column that this revision has not. */
+/* Whether f is a column that this revision does not have. */
 static bool is_extra_column(const struct checker *c, const struct schema_fact *f)
 {
     if (!schema_fact_is(f, "column"))
@@ -362,8 +360,8 @@ static bool has_extra_column(const struct checker *c)
     return false;
 }
 
-/* Whether there is a column, perhaps of a table of its own, that this revision has not and the newest has.
- * The newest is costly to make. */
+/* Whether there is a column, possibly of a new table, that the newest revision has but not this one. Building
+ * the newest schema is expensive, so it is done only if there is an extra column. */
 static bool has_newer_column(const struct checker *c, bool *has)
 {
     *has = false;
@@ -388,8 +386,8 @@ static bool has_newer_column(const struct checker *c, bool *has)
     return true;
 }
 
-/* Tables and columns of a later revision are MLflow's too: its upgrade would trip over them. Those of an
- * earlier one are missing here, and named. */
+/* Tables and columns of a later revision make its upgrade fail, so they are differences. Those missing from
+ * this revision are reported one by one. */
 static bool check_stamp(struct checker *c)
 {
     int nearest = c->rev;
@@ -406,8 +404,8 @@ static bool check_stamp(struct checker *c)
     return true;
 }
 
-/* Whether a SQLite database has what its revision makes and nothing else, by the digest of that: to make the
- * revision's tables for a comparison takes longer than to read a small database. */
+/* Whether a SQLite database has exactly the structure of its revision, by comparing digests: creating the
+ * revision's tables for a full comparison takes longer than reading a small database. */
 static bool is_as_made(const struct checker *c)
 {
     char digest[SCHEMA_DIGEST];
@@ -441,7 +439,7 @@ bool schema_check(struct db *db, int rev, struct schema_findings *f, struct err 
     return ok;
 }
 
-/* ---- judging */
+/* -- verdicts */
 
 static void report_state(struct schema_findings *f, const struct schema_state *s)
 {

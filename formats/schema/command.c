@@ -1,4 +1,4 @@
-/* What the commands of ml-schema share: the database they work on, the release they are for. */
+/* Shared by the commands of ml-schema: opening the database, choosing the release. */
 #include "formats/schema/command.h"
 
 #include <limits.h>
@@ -9,7 +9,7 @@
 #include "formats/database/interrupt.h"
 
 const char schema_command_about[] =
-    "Makes, upgrades, checks and shows the schema of MLflow's tracking database.\n"
+    "Creates, upgrades, checks and shows the schema of MLflow's tracking database.\n"
     "URL is sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database; by\n"
     "default $MLFLOW_BACKEND_STORE_URI, $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.";
 
@@ -47,8 +47,8 @@ bool schema_command_parse(struct schema_command *c, const char *text, struct err
         return false;
     if (!c->url.path)
         return true;
-    /* SQLite sorts in files of its own: beside the database, where there is room for them. It asks where when
-     * it opens its first database. */
+    /* SQLite sorts in temporary files of its own: put them next to the database, where there is space. It
+     * reads the directory when it opens its first database. */
     char *directory = file_temp_dir(NULL, c->url.path);
     setenv("SQLITE_TMPDIR", directory, 0);
     free(directory);

@@ -1,4 +1,4 @@
-/* ml-schema check: whether a database is as a release of MLflow wants it. */
+/* ml-schema check: checks whether a database has the schema of a release. */
 #include "formats/schema/command.h"
 
 #include <stdio.h>
@@ -13,10 +13,9 @@ struct options {
 };
 static const struct opt table[] = {
     {OPT_STRING, 0, "release", "X.Y[.Z]",
-     "the MLflow release that is to open it (default: that of the mlflow on PATH)",
+     "the MLflow release that will open it (default: that of the mlflow on PATH)",
      OPT_AT(struct options, release)},
-    {OPT_SIZE, 0, "retries", "N",
-     "tries again when a server is not ready or a SQLite file is locked (default: 10)",
+    {OPT_SIZE, 0, "retries", "N", "retries if a server is not ready or a SQLite file is locked (default: 10)",
      OPT_AT(struct options, retries)},
     {.type = OPT_END},
 };
@@ -30,12 +29,12 @@ static void print_line(const char *line, void *unused)
 {
     struct buf text = {0};
     (void)unused;
-    printable_add(&text, line, strlen(line)); /* names and definitions are the database's */
+    printable_add(&text, line, strlen(line)); /* names and definitions come from the database */
     puts(buf_str(&text));
     buf_free(&text);
 }
 
-/* What stands after the findings. */
+/* Prints the summary after the findings. */
 static void print_answer(int rev, int findings, const struct schema_release *release)
 {
     struct buf releases = {0};
@@ -45,7 +44,7 @@ static void print_answer(int rev, int findings, const struct schema_release *rel
                buf_str(&releases), rev < release->rev ? "older than" : "newer than", release->release,
                release->revision);
     else if (findings == 0)
-        printf("revision %s, as MLflow %s wants it\n", release->revision, release->release);
+        printf("revision %s, as required by MLflow %s\n", release->revision, release->release);
     buf_free(&releases);
 }
 

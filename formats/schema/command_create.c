@@ -37,14 +37,14 @@ static bool fill_aside(struct schema_command *c, struct new_file *file, int rev,
            db_commit(c->db, e);
 }
 
-/* A new SQLite file is nobody else's before it is whole: of two programs that make it at once the one that
- * loses removes what it made itself, never what the other has put there. */
+/* Nobody else can see a new SQLite file before it is complete: of two programs that create it at the same
+ * time, the one that loses removes its own file, never the other's. */
 static bool create_file(struct schema_command *c, int rev, struct err *e)
 {
-    static struct new_file file; /* for the clean-up too */
+    static struct new_file file; /* static for the cleanup at exit */
     char *path = new_file_resolve(c->url.path);
     if (!path)
-        return err_set(e, c->url.path, "cannot be made: %s", strerror(errno));
+        return err_set(e, c->url.path, "cannot create: %s", strerror(errno));
     char *dir = file_dirname(path);
     bool ok = new_file_begin(&file, path, dir, 0666, e);
     free(dir);
@@ -73,9 +73,10 @@ static bool create_tables(struct schema_command *c, int rev, struct err *e)
         return false;
     if (found == SCHEMA_EMPTY)
         return schema_create(c->db, rev, e) && db_commit(c->db, e);
-    err_set(e, db_display(c->db), "there are MLflow's tables already, of revision %s",
+    err_set(e, db_display(c->db), "it already has MLflow's tables, of revision %s",
             schema_revisions[found].revision);
-    return err_hint(e, "ml-schema current shows which; ml-schema create wants an empty database");
+    return err_hint(e,
+                    "ml-schema create requires an empty database; ml-schema upgrade changes an existing one");
 }
 
 int schema_command_create(struct schema_command *c, int argc, char **argv, struct err *e)

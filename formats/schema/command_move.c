@@ -1,4 +1,4 @@
-/* ml-schema migrate-to-default-workspace. */
+/* ml-schema migrate-to-default-workspace: moves all rows to the default workspace. */
 #include "formats/schema/command.h"
 
 #include <stdio.h>
@@ -12,8 +12,8 @@ struct options {
     uint64_t lock_timeout, retries;
 };
 static const struct opt table[] = {
-    {OPT_FLAG, 0, "dry-run", NULL, "count the rows and change nothing", OPT_AT(struct options, dry_run)},
-    {OPT_FLAG, 'y', "yes", NULL, "do not ask", OPT_AT(struct options, yes)},
+    {OPT_FLAG, 0, "dry-run", NULL, "count the rows, but change nothing", OPT_AT(struct options, dry_run)},
+    {OPT_FLAG, 'y', "yes", NULL, "do not ask for confirmation", OPT_AT(struct options, yes)},
     SCHEMA_OPT_LOCK_TIMEOUT(struct options),
     SCHEMA_OPT_RETRIES(struct options),
     {.type = OPT_END},
@@ -24,7 +24,7 @@ static const struct opt_spec spec = {
     .options = table,
 };
 
-enum { CLASHES_SHOWN = 5 /* of each table, unless --verbose */ };
+enum { CLASHES_SHOWN = 5 /* per table, unless --verbose */ };
 
 struct clashes {
     char table[64]; /* of the last clash */
@@ -44,7 +44,7 @@ static void print_clash(const char *name, const char *row, void *arg)
     if (strcmp(c->table, name) != 0) {
         end_table(c);
         snprintf(c->table, sizeof c->table, "%s", name);
-        err_print(name, "these would be the same in one workspace:");
+        err_print(name, "these would clash in one workspace:");
     }
     if (c->in_table++ < CLASHES_SHOWN || err_level() >= 1)
         err_print(NULL, "  %s", row);
@@ -55,20 +55,20 @@ static void print_rows(const char *name, int64_t rows, void *unused)
     static bool begun;
     (void)unused;
     if (!begun)
-        puts("Rows outside of the default workspace:");
+        puts("Rows outside the default workspace:");
     begun = true;
     printf("  %s: %lld\n", name, (long long)rows);
 }
 
-/* Asks, where there is a terminal to ask on. */
+/* Asks for confirmation on the terminal, if there is one. */
 static bool confirm(bool *yes, struct err *e)
 {
     char answer[16] = "";
     if (*yes)
         return true;
     if (!isatty(STDIN_FILENO)) {
-        err_set(e, NULL, "there is no terminal to ask on");
-        return err_hint(e, "--yes does without asking, --dry-run only counts");
+        err_set(e, NULL, "cannot ask for confirmation: no terminal");
+        return err_hint(e, "use --yes to skip the question, --dry-run to only count");
     }
     fprintf(stderr, "Proceed? [y/N]: ");
     *yes = fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
@@ -89,7 +89,7 @@ static bool move_rows(struct db *db, const struct options *o, bool really, int64
     return ok;
 }
 
-/* What a revision that is not known means by its rows is not known either. */
+/* The meaning of rows at an unknown revision is unknown, too. */
 static bool refuse_unknown(struct db *db, struct err *e)
 {
     struct schema_state s;

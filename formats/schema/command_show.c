@@ -1,4 +1,4 @@
-/* ml-schema current and history: which revision a database has, and which there are. */
+/* ml-schema current and history: show a database's revision, and all revisions. */
 #include "formats/schema/command.h"
 
 #include <limits.h>
@@ -25,7 +25,7 @@ static bool read_rev(struct schema_command *c, const char *text, int *rev, struc
     return schema_command_open(c, text, DB_READ, SCHEMA_RETRIES, e) && schema_rev_of(c->db, rev, e);
 }
 
-/* A revision that is not known is an answer too. */
+/* Prints an unknown revision, which is not an error here. */
 static int print_unknown(const struct schema_state *s, const char *display)
 {
     struct buf text = {0}, releases = {0};

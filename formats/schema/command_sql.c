@@ -1,4 +1,4 @@
-/* ml-schema sql: an upgrade as a script. */
+/* ml-schema sql: prints an upgrade as a script. */
 #include "formats/schema/command.h"
 
 #include <stdio.h>
@@ -10,10 +10,11 @@ struct options {
     const char *dialect, *from, *to;
 };
 static const struct opt table[] = {
-    {OPT_STRING, 0, "dialect", "sqlite|postgresql", "for which database", OPT_AT(struct options, dialect)},
-    {OPT_STRING, 0, "from", "REVISION|RELEASE", "what the database has (default: it is empty)",
+    {OPT_STRING, 0, "dialect", "sqlite|postgresql", "the SQL dialect of the script",
+     OPT_AT(struct options, dialect)},
+    {OPT_STRING, 0, "from", "REVISION|RELEASE", "the database's revision (default: an empty database)",
      OPT_AT(struct options, from)},
-    {OPT_STRING, 0, "to", "REVISION|RELEASE", "where to stop (default: the release of the mlflow on PATH)",
+    {OPT_STRING, 0, "to", "REVISION|RELEASE", "the revision to stop at (default: that of the mlflow on PATH)",
      OPT_AT(struct options, to)},
     {.type = OPT_END},
 };
@@ -29,7 +30,7 @@ int schema_command_sql(struct schema_command *c, int argc, char **argv, struct e
     int first = opt_parse(&spec, argc, argv, &o);
     (void)c;
     if (first < argc)
-        opt_usage_error(&spec, "no database is touched: %s", argv[first]);
+        opt_usage_error(&spec, "no database is used: %s", argv[first]);
     bool sqlite = o.dialect && strcmp(o.dialect, "sqlite") == 0;
     if (!sqlite && (!o.dialect || strcmp(o.dialect, "postgresql") != 0))
         opt_usage_error(&spec, "--dialect must be sqlite or postgresql");

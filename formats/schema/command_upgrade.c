@@ -1,4 +1,4 @@
-/* ml-schema upgrade: the way to a later revision, looked at before and walked. */
+/* ml-schema upgrade: checks and performs an upgrade to a later revision. */
 #include "formats/schema/command.h"
 
 #include <stdio.h>
@@ -11,13 +11,12 @@ struct options {
     uint64_t lock_timeout, retries;
 };
 static const struct opt table[] = {
-    {OPT_STRING, 0, "to", "REVISION|RELEASE", "stop there (default: the release of the mlflow on PATH)",
+    {OPT_STRING, 0, "to", "REVISION|RELEASE", "the revision to stop at (default: that of the mlflow on PATH)",
      OPT_AT(struct options, to)},
-    {OPT_STRING, 0, "backup", "FILE", "copy a SQLite database there before the first change",
-     OPT_AT(struct options, backup)},
-    {OPT_FLAG, 0, "dry-run", NULL, "list what would be done and change nothing",
+    {OPT_STRING, 0, "backup", "FILE", "first copy a SQLite database to FILE", OPT_AT(struct options, backup)},
+    {OPT_FLAG, 0, "dry-run", NULL, "list what would be done, but change nothing",
      OPT_AT(struct options, dry_run)},
-    {OPT_FLAG, 0, "recover", NULL, "first take back what an upgrade of MLflow's has left half done",
+    {OPT_FLAG, 0, "recover", NULL, "first undo an incomplete upgrade by MLflow",
      OPT_AT(struct options, recover)},
     SCHEMA_OPT_LOCK_TIMEOUT(struct options),
     SCHEMA_OPT_RETRIES(struct options),
@@ -29,7 +28,7 @@ static const struct opt_spec spec = {
     .options = table,
 };
 
-/* One line: revision, title, and what is worth knowing of it. */
+/* Prints one line: revision, title, and what it will rewrite. */
 static bool print_pending(struct db *db, int rev, struct err *e)
 {
     struct buf rows = {0}, tables = {0};
@@ -60,11 +59,11 @@ static bool print_plan(struct db *db, int from, int to, struct err *e)
     if (from < to)
         err_note("%d revisions would be applied; %s", to - (from < 0 ? 0 : from), advice);
     else
-        err_note("there is nothing to do");
+        err_note("nothing to do");
     return true;
 }
 
-/* The revision, which must not be newer than `to`. */
+/* Reads the revision, which must not be newer than `to`. */
 static bool read_rev(struct db *db, int to, int *rev, struct err *e)
 {
     if (!schema_rev_of(db, rev, e))
@@ -73,36 +72,36 @@ static bool read_rev(struct db *db, int to, int *rev, struct err *e)
         return true;
     struct buf releases = {0};
     schema_releases_of(*rev, &releases);
-    err_set(e, db_display(db), "the database is at revision %s already (%s), newer than %s",
+    err_set(e, db_display(db), "the database is at revision %s (%s), newer than %s",
             schema_revisions[*rev].revision, buf_str(&releases), schema_revisions[to].revision);
     buf_free(&releases);
-    return err_hint(e, "MLflow's schema has no way back; use that release or a backup");
+    return err_hint(e, "MLflow's schema cannot be downgraded; use that release or a backup");
 }
 
-static char left_half_done[] = "left half done", in_the_way[] = "in the way";
+static char left_half_done[] = "incomplete", in_the_way[] = "in the way";
 
-/* kind: one of the above. */
+/* kind: one of the words above. */
 static void print_found(const char *line, void *kind)
 {
     err_print(kind, "%s", line);
 }
 
-/* False when MLflow's own upgrade was cut short here; with repair mends that. */
+/* False if MLflow's own upgrade was interrupted here; repairs that if `repair`. */
 static bool look_for_wreck(struct db *db, bool repair, struct err *e)
 {
     int found;
     if (!schema_recover(db, repair, print_found, left_half_done, &found, e))
         return false;
     if (found && !repair) {
-        err_set(e, db_display(db), "an upgrade of MLflow's was cut short here");
-        return err_hint(e, "ml-schema upgrade --recover takes it back and goes on; no row is lost");
+        err_set(e, db_display(db), "an upgrade by MLflow was interrupted here");
+        return err_hint(e, "ml-schema upgrade --recover undoes it and continues; no row is lost");
     }
     if (found)
-        err_note("that is taken back: the database is whole again");
+        err_note("undone: the database is at its revision again");
     return true;
 }
 
-/* False when something of the users' own would stop the upgrade in the middle. */
+/* False if user-defined objects would stop the upgrade in the middle. */
 static bool look_for_obstacles(struct db *db, int from, int to, struct err *e)
 {
     int found;
@@ -113,7 +112,7 @@ static bool look_for_obstacles(struct db *db, int from, int to, struct err *e)
     err_set(e, db_display(db), "%s; nothing was changed",
             found > 1 ? "these would stop the upgrade in the middle"
                       : "this would stop the upgrade in the middle");
-    return err_hint(e, "drop or rename what is your own, and make it again after the upgrade");
+    return err_hint(e, "drop or rename your own objects, and recreate them after the upgrade");
 }
 
 static bool make_backup(struct db *db, const char *file, struct err *e)
@@ -135,7 +134,7 @@ static bool try_upgrade(struct schema_command *c, const char *text, int to, cons
            db_check_writes(c->db, e) && look_for_obstacles(c->db, rev, to, e);
 }
 
-/* All that comes before the first change, but for what --recover takes back. */
+/* Everything before the first change, except what --recover undoes. */
 static bool prepare(struct schema_command *c, const char *text, int to, const struct options *o, int *rev,
                     struct err *e)
 {
@@ -160,13 +159,13 @@ int schema_command_upgrade(struct schema_command *c, int argc, char **argv, stru
     if (!prepare(c, text, to, &o, &rev, e))
         return EXIT_TROUBLE;
     if (rev == to)
-        err_note("there is nothing to do");
+        err_note("nothing to do");
     else if (!schema_upgrade(c->db, to, &rev, e)) {
         if (e->class == ERR_INTERRUPTED || rev < 0)
             return EXIT_TROUBLE;
         err_report(e);
         err_classify(e, ERR_REPORTED);
-        err_note("the database is at revision %s, whole", schema_revisions[rev].revision);
+        err_note("the database is intact at revision %s", schema_revisions[rev].revision);
         return EXIT_TROUBLE;
     }
     err_done(EXIT_DONE, "the database is upgraded");

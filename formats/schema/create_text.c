@@ -1,4 +1,4 @@
-/* What only the text of a CREATE statement says of a table. */
+/* Reads properties of a table that only its CREATE statement has. */
 #include "formats/schema/create_text.h"
 
 #include <ctype.h>
@@ -8,7 +8,7 @@
 
 #include "common/array.h"
 
-/* Whether the piece is that word, or a name in quotes, in whatever case. */
+/* Whether the piece is that word or quoted name, ignoring case. */
 static bool is_named(struct sql_piece p, const char *name)
 {
     char *found = sql_unquoted(p);
@@ -17,7 +17,7 @@ static bool is_named(struct sql_piece p, const char *name)
     return is;
 }
 
-/* What follows ON CONFLICT: false for what happens without it. */
+/* The word after ON CONFLICT: false for the default. */
 static bool is_other_conflict(struct sql_piece p)
 {
     return p.kind == SQL_WORD && !sql_is(p, "ABORT");

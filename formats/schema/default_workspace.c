@@ -4,8 +4,7 @@
 #include "common/array.h"
 #include "formats/schema/internal.h"
 
-/* Every table with a workspace, roots before what belongs to them: on PostgreSQL the keys carry a root's
- * change on. */
+/* Every table with a workspace, parents first: on PostgreSQL foreign keys cascade a parent's change. */
 static const char *const tables[] = {
     "registered_models",
     "experiments",
@@ -35,7 +34,7 @@ static const char *const tables[] = {
     "skill_aliases",
 };
 
-/* What must be unique within a workspace, and what is shown of a clash beside it. */
+/* Columns that must be unique within a workspace, and another column to show for a clash. */
 static const struct unique {
     const char *table;
     const char *columns[3];
@@ -60,7 +59,7 @@ static void add_column(struct buf *b, const char *column, bool first)
     buf_addf(b, "%st.%s", first ? "" : ", ", column);
 }
 
-/* All rows that share their key with another of any workspace. */
+/* Selects all rows that share their key with one of another workspace. */
 static void clash_query(const struct unique *u, struct buf *sql)
 {
     struct buf keys = {0}, joined = {0};
@@ -126,8 +125,7 @@ static bool find_clashes(struct db *db, const struct unique *u, struct schema_mo
     return row == 0;
 }
 
-/* Artifacts of skill versions that MLflow keeps itself lie in their workspace, and would not be found any
- * more. */
+/* MLflow stores the artifacts of skill versions by workspace and would not find them after a move. */
 static bool check_skills(struct db *db, struct err *e)
 {
     bool there;
@@ -141,9 +139,10 @@ static bool check_skills(struct db *db, struct err *e)
         return false;
     if (rows == 0)
         return true;
-    err_set(e, "skill_versions",
-            "%lld versions have their content in MLflow, which would not find it in the default workspace",
-            (long long)rows);
+    err_set(
+        e, "skill_versions",
+        "%lld versions are stored by MLflow under their workspace and would not be found in the default one",
+        (long long)rows);
     return err_hint(e, "remove these versions or register them again from another source");
 }
 
@@ -181,7 +180,8 @@ bool schema_move_to_default_workspace(struct db *db, bool really, struct schema_
         if (!find_clashes(db, &uniques[i], m, e))
             return false;
     if (m->clashes) {
-        err_set(e, db_display(db), "%lld rows of different workspaces have one name", (long long)m->clashes);
+        err_set(e, db_display(db), "%lld rows of different workspaces have the same name",
+                (long long)m->clashes);
         return err_hint(
             e, "rename these resources (deleted ones must be restored first) or delete them for good");
     }

@@ -1,4 +1,4 @@
-/* Which revisions have a table or column, found by walking the chain in memory. */
+/* Finds the revisions that have a table or column, by building the chain in memory. */
 #include "formats/database/db.h"
 #include "formats/schema/model.h"
 #include "formats/schema/schema.h"

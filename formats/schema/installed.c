@@ -1,4 +1,4 @@
-/* The release that is installed: what its Python package says. */
+/* Finds the installed release of MLflow by the metadata of its Python package. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +13,8 @@
 #include "common/io.h"
 #include "formats/schema/schema.h"
 
-/* The version in a name like mlflow-3.17.2.dist-info, or mlflow_skinny-3.17.2.dist-info; NULL when it is no
- * such name. */
+/* The version in a name like mlflow-3.17.2.dist-info or mlflow_skinny-3.17.2.dist-info; NULL for other
+ * names. */
 static char *version_of_entry(const char *name)
 {
     static const char *const packages[] = {"mlflow-", "mlflow_skinny-"};
@@ -32,7 +32,7 @@ static char *version_of_entry(const char *name)
     return NULL;
 }
 
-/* NULL: there is none, or it may not be read. */
+/* NULL: it does not exist or is not readable. */
 static DIR *open_directory(const char *path)
 {
     DIR *d = opendir(path);
@@ -54,7 +54,7 @@ static char *version_in_directory(const char *directory)
     return version;
 }
 
-/* Looks where Python's packages lie below a prefix (/venv, /usr, ~/.local). */
+/* Searches Python's packages below a prefix (/venv, /usr, ~/.local). */
 static char *version_below(const char *prefix)
 {
     char *lib = xasprintf("%s/lib", prefix);
@@ -87,7 +87,7 @@ static char *prefix_of(const char *program)
     return prefix;
 }
 
-/* The interpreter in a script's first line, NULL for what is no such script. */
+/* The interpreter in a script's first line; NULL if it has none. */
 static char *shebang_of(const char *script)
 {
     int fd = open(script, O_RDONLY | O_CLOEXEC);
@@ -106,8 +106,8 @@ static char *shebang_of(const char *script)
     return *start == '/' ? xstrndup(start, strcspn(start, " \t\"'")) : NULL;
 }
 
-/* A script's packages are those of its interpreter; for one whose first line does not tell (a wrapper that is
- * run by sh), those beside it. */
+/* A script uses the packages of its interpreter; if its first line does not name Python (a wrapper run by
+ * sh), those below its own prefix. */
 static char *version_of_program(const char *program)
 {
     char *version = NULL;
@@ -128,7 +128,7 @@ static char *version_of_program(const char *program)
     return version;
 }
 
-/* The first `mlflow` on PATH, malloc'ed; NULL when there is none. */
+/* The first `mlflow` on PATH, malloc'ed; NULL if there is none. */
 static char *find_on_path(void)
 {
     const char *path = getenv("PATH");
@@ -164,11 +164,11 @@ const struct schema_release *schema_default_release(struct buf *why)
         release = newest_installable();
         buf_addf(why, "MLflow %s, the newest that can be installed", release->release);
         if (version)
-            buf_addf(why, " (%s is of MLflow %s, which is not known here)", program, version);
+            buf_addf(why, " (%s is MLflow %s, which is unknown here)", program, version);
         else if (program)
-            buf_addf(why, " (%s does not show its release)", program);
+            buf_addf(why, " (cannot tell the release of %s)", program);
         else
-            buf_adds(why, " (there is no mlflow on PATH)");
+            buf_adds(why, " (no mlflow on PATH)");
     }
     free(version);
     free(program);

@@ -33,14 +33,14 @@ struct table {
     int n;
 };
 
-/* The words that a field may hold. */
+/* The allowed words of a field. */
 struct word_list {
     enum kind kind;
     int field;
-    bool closed; /* no others */
+    bool closed; /* no other words are allowed */
     struct {
         const char *text;
-        int since; /* the revision from which on it is known */
+        int since; /* the first revision that knows it */
     } words[MAX_WORDS];
     const char *what;
 };
@@ -49,7 +49,7 @@ enum place { PLACE_NONE, PLACE_MISSING, PLACE_COLUMN };
 
 struct field_limits {
     enum place place;
-    bool needed;   /* the record makes no sense without it */
+    bool needed;   /* the record is useless without it */
     bool required; /* it cannot be null */
     const struct column *column;
     const struct word_list *words;
@@ -67,14 +67,14 @@ struct limits {
     struct table tables[MAX_TABLES];
     int n_tables;
     struct kind_limits kinds[KIND_COUNT];
-    const struct table **row_tables; /* of each of row_tables[]; NULL where there is none */
+    const struct table **row_tables; /* for each of row_tables[]; NULL if missing */
     struct pyjson json;
-    bool has_default;           /* an experiment 0 */
+    bool has_default;           /* there is an experiment 0 */
     char default_elsewhere[24]; /* id of another one named Default */
 };
 
 /* The CHECKs of MLflow's tables; the codes of a logged model's status (mlflow.entities.LoggedModelStatus);
- * and what the releases before a revision do not know though they have the column: before 3.11 one issue
+ * and words unknown to releases before a revision although they have the column: before 3.11 a single issue
  * makes reading its whole trace fail. */
 static const struct word_list word_lists[] = {
     {KIND_run,
@@ -106,7 +106,7 @@ static const struct word_list word_lists[] = {
     {KIND_assessment, F_assessment_assessment_type, false, {{"issue", REV_ISSUES}}, NULL},
 };
 
-/* ---- tables */
+/* -- tables */
 
 enum column_type limits_column_type(enum dialect dialect, const char *declared)
 {
@@ -182,7 +182,7 @@ static const struct word_list *find_words(enum kind kind, int field)
     return NULL;
 }
 
-/* Ids of datasets and inputs, which a file store does not have: loading makes them where they are null. */
+/* Ids of datasets and inputs, which a file store does not have: loading generates them if they are null. */
 static bool is_derived(const struct field_desc *f)
 {
     return strcmp(f->name, "dataset_id") == 0 || strcmp(f->name, "input_id") == 0;
@@ -279,7 +279,7 @@ bool limits_has_row_table(const struct limits *l, const struct row_table *t)
     return t && l->row_tables[t - row_tables];
 }
 
-/* ---- a value */
+/* -- a value */
 
 static bool misfit(struct misfit *m, enum misfit_kind kind)
 {
@@ -293,7 +293,7 @@ static bool wrong(struct misfit *m, enum misfit_kind kind, const char *what)
     return misfit(m, kind);
 }
 
-/* JSON as its standard has it: without the NaN and Infinity that Python writes. */
+/* Standard JSON, without the NaN and Infinity that Python writes. */
 static bool is_json(struct pyjson *json, const struct value *v)
 {
     bool in_string = false;
@@ -315,7 +315,7 @@ static bool judge_text(struct limits *l, const struct column *c, const struct va
     if (l->dialect == DIALECT_POSTGRESQL && memchr(v->s, '\0', v->len))
         return misfit(m, MISFIT_NUL);
     if (c && c->is_json && !is_json(&l->json, v))
-        return wrong(m, MISFIT_TYPE, "not JSON, which the column's type in PostgreSQL demands");
+        return wrong(m, MISFIT_TYPE, "not valid JSON, which the column's type in PostgreSQL requires");
     if (!c || c->max_length == 0 || v->len <= (uint64_t)c->max_length)
         return true;
     m->length = utf8_length(v->s, v->len);
@@ -329,9 +329,9 @@ static bool judge_int(const struct column *c, const struct value *v, struct misf
            misfit(m, MISFIT_WIDE);
 }
 
-/* ---- a field of a record */
+/* -- a field of a record */
 
-/* True for what a column that is not there would hold anyway. */
+/* Whether the value is what a missing column implies anyway. */
 static bool is_default(const struct field_desc *f, const struct value *v)
 {
     return (f->flags & FIELD_WS && value_eqs(v, "default")) ||
@@ -358,7 +358,7 @@ static bool judge_word(const struct limits *l, const struct word_list *list, con
     return !list->closed || wrong(m, MISFIT_WORD, list->what);
 }
 
-/* What lies in columns of the trace's row is cut to them, or read as JSON, as MLflow does. */
+/* Values stored in columns of the trace's row are truncated to fit or parsed as JSON, as by MLflow. */
 static bool judge_promoted(struct limits *l, const struct record *r, int field, enum trace_part part,
                            struct misfit *m)
 {
@@ -395,7 +395,7 @@ bool limits_field(struct limits *l, const struct record *r, int field, struct mi
     return value_is_text(v) ? judge_text(l, c, v, m) : judge_int(c, v, m);
 }
 
-/* ---- a row */
+/* -- a row */
 
 /* YYYY-MM-DD. */
 static bool is_date(const struct value *v)
@@ -437,7 +437,7 @@ static bool judge_value(struct limits *l, const struct column *c, const struct v
     return true;
 }
 
-/* A column that the table does not have. */
+/* Judges a value whose column the table does not have. */
 static bool judge_elsewhere(struct limits *l, const struct table *t, const struct row_entry *entry,
                             struct misfit *m)
 {
@@ -461,7 +461,8 @@ static bool has_no_nul(void *arg, const struct value *hash, const struct value *
     return !memchr(category->s, '\0', category->len);
 }
 
-/* Categories of an issue from before revision 8b6ad64cb8f5, for a table that has its columns. */
+/* Judges the categories of an issue, as JSON from before revision 8b6ad64cb8f5, for a table with the columns
+ * of that revision. */
 static bool judge_categories(struct limits *l, const struct table *t, const struct row_entry *entries, int n,
                              int i, struct misfit *m)
 {
@@ -473,7 +474,7 @@ static bool judge_categories(struct limits *l, const struct table *t, const stru
     m->needed = false;
     const char *what = issue_categories_parse(&l->json, &entries[i].v);
     if (!what && l->dialect == DIALECT_POSTGRESQL && !issue_categories_each(&l->json, has_no_nul, NULL))
-        what = "hold a NUL character, which PostgreSQL cannot store";
+        what = "contain a NUL character, which PostgreSQL cannot store";
     return !what || wrong(m, MISFIT_CONVERSION, what);
 }
 
@@ -511,7 +512,7 @@ int limits_row(struct limits *l, const struct row_table *rows, const struct row_
     return found;
 }
 
-/* ---- the name Default */
+/* -- the name Default */
 
 void limits_note_experiment(struct limits *l, const struct record *r)
 {
@@ -522,8 +523,8 @@ void limits_note_experiment(struct limits *l, const struct record *r)
         snprintf(l->default_elsewhere, sizeof l->default_elsewhere, "%.*s", (int)id->len, id->s);
 }
 
-/* From 3.4 on MLflow makes an experiment 0 named Default whenever there is none; before, only in an empty
- * database. */
+/* From 3.4 on MLflow creates an experiment 0 named Default whenever there is none; earlier releases only in an
+ * empty database. */
 const char *limits_stray_default(const struct limits *l)
 {
     bool stray = l->rev >= REV_EVALUATION_DATASETS && l->default_elsewhere[0] && !l->has_default;

@@ -1,4 +1,4 @@
-/* The judgement in words. */
+/* Messages for values that do not fit. */
 #include "formats/schema/limits.h"
 
 #include "formats/schema/schema.h"
@@ -6,7 +6,7 @@
 void limits_add_release(int rev, struct buf *out)
 {
     const struct schema_release *first = schema_first_release_with(rev);
-    buf_addf(out, "MLflow %s", first ? first->release : "newer than all that are known here");
+    buf_addf(out, "MLflow %s", first ? first->release : "newer than those known here");
 }
 
 static void describe_value(const struct misfit *m, const struct value *v, struct buf *out)
@@ -18,7 +18,7 @@ static void describe_value(const struct misfit *m, const struct value *v, struct
     if (m->kind == MISFIT_ID) {
         buf_adds(out, "is not a decimal experiment id");
     } else if (m->kind == MISFIT_LATE_WORD) {
-        buf_adds(out, "is not known there; the first release that knows it is ");
+        buf_adds(out, "is unknown to this release; the first that knows it is ");
         limits_add_release(m->since, out);
     } else {
         buf_adds(out, m->what);
@@ -28,8 +28,7 @@ static void describe_value(const struct misfit *m, const struct value *v, struct
 void limits_describe(const struct misfit *m, const char *name, const struct value *v, struct buf *out)
 {
     if (m->kind == MISFIT_NULL) {
-        buf_addf(out, "it has no value for the column %.*s, which must have one", (int)m->column_len,
-                 m->column);
+        buf_addf(out, "no value for the column %.*s, which is NOT NULL", (int)m->column_len, m->column);
         return;
     }
     buf_addf(out, m->kind == MISFIT_NO_COLUMN || m->kind == MISFIT_CONVERSION ? "%s " : "%s: ", name);
@@ -56,14 +55,14 @@ void limits_describe(const struct misfit *m, const char *name, const struct valu
         buf_adds(out, "a NaN cannot be stored in this schema; the first release that can is MLflow 1.1.0");
         break;
     case MISFIT_NOT_UTF8:
-        buf_adds(out, "the text is not UTF-8, and MLflow could not read it back from a database");
+        buf_adds(out, "the text is not UTF-8; MLflow could not read it from a database");
         break;
     case MISFIT_NUL:
-        buf_adds(out, "the text holds a NUL character, which PostgreSQL cannot store");
+        buf_adds(out, "the text contains a NUL character, which PostgreSQL cannot store");
         break;
     case MISFIT_LENGTH:
-        buf_addf(out, "%zu characters are more than the %lld of the column %.*s", m->length,
-                 (long long)m->room, (int)m->column_len, m->column);
+        buf_addf(out, "%zu characters exceed the %lld of column %.*s", m->length, (long long)m->room,
+                 (int)m->column_len, m->column);
         break;
     case MISFIT_TYPE:
     case MISFIT_CONVERSION:
@@ -76,6 +75,6 @@ void limits_describe(const struct misfit *m, const char *name, const struct valu
 
 void limits_describe_default(struct buf *out)
 {
-    buf_adds(out, "it is named Default and there is no experiment 0: MLflow makes one of that name when it "
-                  "starts, fails, and does not start");
+    buf_adds(out, "it is named Default and there is no experiment 0: MLflow tries to create one of that name "
+                  "when it starts, and fails");
 }

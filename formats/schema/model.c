@@ -1,4 +1,4 @@
-/* The schema of a revision, as databases in memory. */
+/* Builds the schema of a revision as a database in memory. */
 #include "formats/schema/model.h"
 
 #include <stdlib.h>

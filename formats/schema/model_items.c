@@ -1,4 +1,4 @@
-/* The items of the model of PostgreSQL, and the facts that they are. */
+/* Items of the PostgreSQL model, and their conversion to facts. */
 #include "formats/schema/model_items.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static void free_item(struct schema_item *i)
 struct schema_item *schema_model_add(struct schema_model *m, enum schema_item_kind kind, const char *table,
                                      const char *name, const char *what)
 {
-    /* The room doubles; n alone tells how much there is. */
+    /* The capacity doubles and follows from n. */
     if ((m->n & (m->n - 1)) == 0)
         m->items = xrealloc(m->items, (m->n ? 2 * m->n : 1) * sizeof *m->items);
     struct schema_item *i = &m->items[m->n++];
@@ -31,7 +31,7 @@ void schema_model_remove(struct schema_model *m, struct schema_item *i)
     memmove(i, i + 1, (m->n - (size_t)(i - m->items)) * sizeof *i);
 }
 
-/* table NULL: of any. */
+/* table NULL: any table. */
 struct schema_item *schema_model_find(struct schema_model *m, enum schema_item_kind kind, const char *table,
                                       const char *name)
 {
@@ -52,7 +52,7 @@ bool schema_model_has_table(const struct schema_model *m, const char *table)
     return false;
 }
 
-/* Whether a key or an index is over the column. */
+/* Whether a key or index includes the column. */
 bool schema_model_mentions(const struct schema_item *i, const char *column)
 {
     struct sql_text inside, after, one;
@@ -65,7 +65,7 @@ bool schema_model_mentions(const struct schema_item *i, const char *column)
     return false;
 }
 
-/* ---- reading */
+/* -- parsing */
 
 bool schema_model_unreadable(struct schema_model *m, const char *at)
 {
@@ -73,7 +73,7 @@ bool schema_model_unreadable(struct schema_model *m, const char *at)
                    schema_revisions[m->rev].revision, at);
 }
 
-/* The next brackets, in normal form and with them; false when there are none. */
+/* Reads the next parenthesized text, in normal form and with its parentheses; false if there is none. */
 bool schema_model_take_brackets(struct sql_text *t, struct buf *out)
 {
     struct sql_text rest = *t;

@@ -1,4 +1,4 @@
-/* Reads the DDL of migrations/ as a PostgreSQL server does, into facts. */
+/* Parses the DDL of migrations/ into facts, as a PostgreSQL server would. */
 #include "formats/schema/model_postgres.h"
 
 #include <stdio.h>
@@ -11,8 +11,8 @@
 typedef struct sql_text text;
 typedef struct sql_piece piece;
 
-/* What blocks of PL/pgSQL and queries do to the structure, by revision: in the DDL that is read here, with
- * the names that the server has given. */
+/* The effect of PL/pgSQL blocks and queries on the structure, by revision, as DDL with the names that the
+ * server generated. */
 static const struct {
     int rev;
     const char *ddl;
@@ -36,11 +36,11 @@ static const struct {
                      "DROP INDEX unique_model_definition_name;"},
 };
 
-/* ---- statements */
+/* -- statements */
 
 static bool read_ddl(struct schema_model *m, const char *ddl);
 
-/* What a block or a query does: see above. */
+/* Applies the effect of a block or query: see above. */
 static bool read_hidden(struct schema_model *m, text t)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(hidden); i++)
@@ -109,7 +109,7 @@ static bool create_function(struct schema_model *m, text t)
     return true;
 }
 
-/* statement: all of it, which the server keeps. */
+/* statement: the full text, which the server stores. */
 static bool create_trigger(struct schema_model *m, text t, text statement)
 {
     text begin = t;
@@ -144,7 +144,7 @@ static bool drop_item(struct schema_model *m, enum schema_item_kind kind, const 
     return item || may_be_gone || schema_model_unreadable(m, begin.at);
 }
 
-/* A column takes the keys and indexes with it that are over it. */
+/* Dropping a column drops the keys and indexes that include it. */
 static bool drop_column(struct schema_model *m, const char *table, text t)
 {
     text ahead = t;

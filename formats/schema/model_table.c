@@ -1,4 +1,4 @@
-/* Reads the columns and constraints of a table, for the model of PostgreSQL. */
+/* Parses columns and constraints of a table, for the PostgreSQL model. */
 #include "formats/schema/model_items.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 typedef struct sql_text text;
 typedef struct sql_piece piece;
 
-/* ---- columns */
+/* -- columns */
 
 static const struct {
     const char *declared, *type;
@@ -19,7 +19,7 @@ static const struct {
     {"FLOAT", "double precision"},    {"SERIAL", "integer"},
 };
 
-/* The type that comes next: its base name and all of it ("character varying", "character varying(32)"). */
+/* Reads a type: its base name and in full ("character varying", "character varying(32)"). */
 const char *schema_model_take_type(struct schema_model *m, text *t, const char *column, struct buf *whole)
 {
     text begin = *t;
@@ -38,7 +38,7 @@ const char *schema_model_take_type(struct schema_model *m, text *t, const char *
     return NULL;
 }
 
-/* " DEFAULT …" as the server writes it: a text with the type that it is a value of. */
+/* Appends " DEFAULT …" as the server shows it: a string literal with its type. */
 static void add_default(text *t, const char *type, struct buf *out)
 {
     piece p = sql_piece(t);
@@ -47,7 +47,7 @@ static void add_default(text *t, const char *type, struct buf *out)
         buf_addf(out, "::%s", type);
 }
 
-/* An expression with spaces between its pieces. */
+/* Appends a generated column's expression with spaces between its pieces. */
 static void add_generated(text expression, struct buf *out)
 {
     const char *before = " GENERATED (";
@@ -59,7 +59,7 @@ static void add_generated(text expression, struct buf *out)
     buf_addc(out, ')');
 }
 
-/* What follows the type. */
+/* Parses the clauses after the type. */
 static bool read_clauses(struct schema_model *m, text *t, const char *type, struct schema_item *column,
                          struct buf *rest)
 {
@@ -102,9 +102,9 @@ bool schema_model_read_column(struct schema_model *m, const char *table, text t)
     return ok;
 }
 
-/* ---- constraints */
+/* -- constraints */
 
-/* The name that the server gives: TABLE_COLUMNS_SUFFIX. */
+/* The name that the server generates: TABLE_COLUMNS_SUFFIX. */
 static char *automatic_name(const char *table, const char *columns, const char *suffix)
 {
     struct buf b = {0};
@@ -117,7 +117,7 @@ static char *automatic_name(const char *table, const char *columns, const char *
     return b.data;
 }
 
-/* COLUMN IN ('a', 'b') as the server writes it. */
+/* Parses COLUMN IN ('a', 'b') into the form that the server shows. */
 static bool read_check(struct schema_model *m, text t, struct buf *columns, struct buf *fact)
 {
     text begin = t, inside;
@@ -163,7 +163,7 @@ static void set_not_null(struct schema_model *m, const char *table, const char *
     }
 }
 
-/* A unique key over the columns of the primary key is no second one. */
+/* A unique key on the columns of the primary key creates no second key. */
 static bool is_primary_key(const struct schema_model *m, const char *table, const char *columns)
 {
     for (size_t i = 0; i < m->n; i++)
@@ -173,7 +173,7 @@ static bool is_primary_key(const struct schema_model *m, const char *table, cons
     return false;
 }
 
-/* A constraint after its name, if it has one. Fills columns with those that it is over, and suffix. */
+/* Parses a constraint after its optional name. Fills its columns and suffix. */
 static bool read_definition(struct schema_model *m, text *t, struct buf *columns, struct buf *fact,
                             const char **suffix)
 {

@@ -1,4 +1,4 @@
-/* Reads what the PostgreSQL texts of revisions make, change and need. */
+/* Collects what the PostgreSQL texts of revisions create, change and require. */
 #include "formats/schema/needs.h"
 
 #include <stdio.h>
@@ -13,12 +13,12 @@ struct reader {
     int rev;
     struct sql_text text;          /* after the last word */
     struct sql_piece words[WORDS]; /* the last ones, the newest first */
-    struct sql_piece table;        /* that the statement makes or alters */
-    bool makes, makes_if;          /* it makes it; only IF NOT EXISTS */
-    bool index;                    /* the statement makes an index, whose table is still to come */
+    struct sql_piece table;        /* that the statement creates or alters */
+    bool makes, makes_if;          /* the statement creates it; only IF NOT EXISTS */
+    bool index;                    /* the statement creates an index, whose table is still to come */
 };
 
-/* The next piece but for brackets and commas. */
+/* The next piece other than parentheses and commas. */
 static struct sql_piece next_word(struct sql_text *text)
 {
     struct sql_piece p;
@@ -32,7 +32,7 @@ static size_t length(struct sql_piece w)
     return (size_t)(w.text.end - w.text.at);
 }
 
-/* A name of MLflow's. */
+/* Whether it is an identifier. */
 static bool is_name(struct sql_piece w)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
@@ -41,7 +41,7 @@ static bool is_name(struct sql_piece w)
 
 static const struct sql_piece none = {.kind = SQL_NOTHING};
 
-/* The lists, and their first columns. */
+/* The lists and their first columns. */
 static const struct {
     const char *name, *first, *second;
 } lists[SCHEMA_NEEDS] = {
@@ -104,7 +104,7 @@ static bool follows(const struct reader *r, const char *before_last, const char 
     return sql_is(r->words[2], before_last) && sql_is(r->words[1], last);
 }
 
-/* The type of a column stands up to what else is said of it. */
+/* A column's type ends at the first clause. */
 static void add_column(struct reader *r, struct sql_piece column, bool may_be_there)
 {
     struct sql_text definition, rest = r->text, type;
@@ -128,7 +128,7 @@ static void add_column(struct reader *r, struct sql_piece column, bool may_be_th
 
 static const char new[] = "\"may_be_there\": false, ", there[] = "\"may_be_there\": true, ";
 
-/* Statements that make relations and functions. */
+/* Handles statements that create relations and functions. */
 static void read_made(struct reader *r)
 {
     struct sql_piece w = r->words[0];
@@ -157,7 +157,7 @@ static void read_made(struct reader *r)
     }
 }
 
-/* Statements that change a table, or drop something. */
+/* Handles statements that change a table or drop something. */
 static void read_changed(struct reader *r)
 {
     struct sql_piece w = r->words[0];
@@ -183,7 +183,7 @@ static void read_changed(struct reader *r)
     }
 }
 
-/* Statements that write rows, and keys that refer to a table. */
+/* Handles statements that write rows, and foreign keys. */
 static void read_rows(struct reader *r)
 {
     struct sql_piece w = r->words[0];
@@ -198,8 +198,8 @@ static void read_rows(struct reader *r)
         add(r, SCHEMA_WRITTEN, w, none, "\"how\": \"UPDATE\", ");
 }
 
-/* The words it looks for are those that migrations/ uses. What a block of PL/pgSQL does depends on what it
- * finds. */
+/* Recognizes the words that migrations/ uses. PL/pgSQL blocks are not analysed: what they do depends on the
+ * database. */
 void schema_needs_add(struct schema_needs *needs, int rev)
 {
     struct reader r = {

@@ -1,8 +1,8 @@
--- What depends on what an upgrade changes, drops or replaces. PostgreSQL makes indexes, constraints and statistics on
--- a column again when its type changes, and drops them without a word with the column.
---   what is in the way, a word that leads to the revision, its rev, what that does; the second and last may be NULL
+-- Objects that depend on what an upgrade changes, drops or replaces. PostgreSQL rebuilds indexes, constraints and
+-- statistics on a column when its type changes, and silently drops them with the column.
+--   the obstacle, a connecting word, the revision's rev, what the revision does; the second and last may be NULL
 --
--- :'needs' is JSON: what the revisions of an upgrade need, by list (needs.h); {} for none.
+-- :'needs' is JSON: the requirements of an upgrade's revisions, by list (needs.h); {} for none.
 WITH RECURSIVE
 changed AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'changed') AS x (tab text, col text, how text, n int)),
 gone AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'gone') AS x (tab text, name text, n int)),
@@ -13,7 +13,7 @@ tabs AS (SELECT *, relname::text AS tab FROM here WHERE relkind IN ('r', 'p')),
 family (tab, oid, head) AS (
     SELECT tab, oid, true FROM tabs
     UNION SELECT tab, inhrelid, false FROM family JOIN pg_inherits ON inhparent = family.oid),
--- columns that change their type or go; one that a child has declared itself stays there
+-- columns whose type changes or that are dropped; one declared by a child itself is kept there
 columns AS (
     SELECT a.attrelid, a.attnum, a.attname, c.how, c.n
     FROM changed c JOIN family f ON f.tab = c.tab

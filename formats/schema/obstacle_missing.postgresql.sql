@@ -1,7 +1,7 @@
--- What was MLflow's and is needed.
---   what is in the way, a word that leads to the revision, its rev, what that does; the second and last may be NULL
+-- Missing objects of MLflow that an upgrade requires.
+--   the obstacle, a connecting word, the revision's rev, what the revision does; the second and last may be NULL
 --
--- :'needs' is JSON: what the revisions of an upgrade need, by list (needs.h); {} for none.
+-- :'needs' is JSON: the requirements of an upgrade's revisions, by list (needs.h); {} for none.
 WITH RECURSIVE
 made AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'made')
     AS x (name text, tab text, may_be_there boolean, n int)),

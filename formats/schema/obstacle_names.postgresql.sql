@@ -1,7 +1,7 @@
--- What bears the name of something that an upgrade makes, and is not MLflow's.
---   what is in the way, a word that leads to the revision, its rev, what that does; the second and last may be NULL
+-- Objects that are not MLflow's and have the name of something that an upgrade creates.
+--   the obstacle, a connecting word, the revision's rev, what the revision does; the second and last may be NULL
 --
--- :'needs' is JSON: what the revisions of an upgrade need, by list (needs.h); {} for none.
+-- :'needs' is JSON: the requirements of an upgrade's revisions, by list (needs.h); {} for none.
 WITH RECURSIVE
 made AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'made')
     AS x (name text, tab text, may_be_there boolean, n int)),
@@ -25,18 +25,18 @@ SELECT format('%s %I is not MLflow''s',
         WHEN 'm' THEN 'materialized view' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index'
         WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'type'
         ELSE 'relation' END, r.relname),
-    'and', min(m.n), 'makes one of that name'
+    'and', min(m.n), 'creates one of that name'
 FROM made m JOIN here r ON r.relname = m.name
 LEFT JOIN pg_index i ON i.indexrelid = r.oid LEFT JOIN tabs t ON t.oid = i.indrelid
 WHERE NOT EXISTS (SELECT 1 FROM known WHERE known.name = m.name)
--- A table that may be there already has its keys.
+-- A table that may exist already has its keys.
     AND NOT (m.may_be_there AND (r.relkind IN ('r', 'p') OR t.tab IS NOT DISTINCT FROM m.tab))
 GROUP BY r.relkind, r.relname
 UNION ALL
--- Every table has a type of its name; types of arrays make room.
+-- Every table has a type of its name; array types are renamed automatically.
 SELECT format('%s %I is not MLflow''s',
     CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, t.typname),
-    'and', min(m.n), 'makes one of that name'
+    'and', min(m.n), 'creates one of that name'
 FROM made m JOIN pg_type t ON t.typname = m.name
 WHERE m.tab = m.name AND t.typnamespace = quote_ident(current_schema())::regnamespace
     AND t.typrelid = 0 AND t.typisdefined
@@ -44,26 +44,26 @@ WHERE m.tab = m.name AND t.typnamespace = quote_ident(current_schema())::regname
     AND NOT (m.may_be_there AND EXISTS (SELECT 1 FROM tabs WHERE tabs.tab = m.name))
 GROUP BY t.typtype, t.typname
 UNION ALL
--- One that can be replaced is.
+-- Functions that can be replaced are.
 SELECT format('%s %s is not MLflow''s', CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END,
-        p.oid::regprocedure), 'and', min(f.n), 'makes one of that name'
+        p.oid::regprocedure), 'and', min(f.n), 'creates one of that name'
 FROM functions f JOIN pg_proc p ON p.proname = f.name
 WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND p.pronargs = 0
     AND (p.prokind <> 'f' OR p.prorettype <> 'trigger'::regtype
         OR NOT pg_has_role(p.proowner, 'USAGE'))
 GROUP BY p.prokind, p.oid
 UNION ALL
--- Of a key that has an index the index is found.
+-- A key with an index is found by its index.
 SELECT format('constraint %I of table %I is not MLflow''s', c.conname, k.tab), 'and', min(k.n),
-    'makes one of that name'
+    'creates one of that name'
 FROM keys k JOIN tabs t ON t.tab = k.tab JOIN pg_constraint c ON c.conrelid = t.oid
     AND c.conname = k.name
 WHERE NOT k.of_new_table AND NOT (k.has_index AND c.contype IN ('p', 'u', 'x'))
     AND NOT EXISTS (SELECT 1 FROM known_keys o WHERE o.tab = k.tab AND o.name = k.name)
 GROUP BY c.conname, k.tab
 UNION ALL
--- A column that is as MLflow makes it may be there where a revision says so, and in a child; but is_numeric_value,
--- which MLflow's own command makes without NOT NULL.
+-- A column with MLflow's definition may exist if a revision allows it, and in a child; is_numeric_value may lack NOT
+-- NULL, as MLflow's own command creates it so.
 SELECT format('column %I of table %s is not MLflow''s', a.attname, a.attrelid::regclass), 'and',
     min(d.n), 'adds one of that name'
 FROM added d JOIN family f ON f.tab = d.tab

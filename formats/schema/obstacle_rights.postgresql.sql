@@ -1,7 +1,7 @@
--- What this role may not do.
---   what is in the way, a word that leads to the revision, its rev, what that does; the second and last may be NULL
+-- Privileges that the current role lacks.
+--   the obstacle, a connecting word, the revision's rev, what the revision does; the second and last may be NULL
 --
--- :'needs' is JSON: what the revisions of an upgrade need, by list (needs.h); {} for none.
+-- :'needs' is JSON: the requirements of an upgrade's revisions, by list (needs.h); {} for none.
 WITH RECURSIVE
 made AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'made')
     AS x (name text, tab text, may_be_there boolean, n int)),
@@ -16,20 +16,20 @@ tabs AS (SELECT *, relname::text AS tab FROM here WHERE relkind IN ('r', 'p')),
 family (tab, oid, head) AS (
     SELECT tab, oid, true FROM tabs
     UNION SELECT tab, inhrelid, false FROM family JOIN pg_inherits ON inhparent = family.oid)
-SELECT format('table %s belongs to role %I, which alone may change it: upgrade as that role',
+SELECT format('table %s belongs to role %I, and only its owner may change it: upgrade as that role',
     r.oid::regclass, pg_get_userbyid(r.relowner)), NULL, 0, NULL
 FROM pg_class r WHERE NOT pg_has_role(r.relowner, 'USAGE') AND r.oid IN (
     SELECT f.oid FROM used u JOIN family f ON f.tab = u.tab AND f.head WHERE u.how = 'OWN'
     UNION SELECT f.oid FROM added d JOIN family f ON f.tab = d.tab
     UNION SELECT f.oid FROM changed c JOIN family f ON f.tab = c.tab)
 UNION ALL
-SELECT format('role %I has no right to refer to table %I', current_user, u.tab), 'and', min(u.n),
-    'makes a key that does'
+SELECT format('role %I has no REFERENCES privilege on table %I', current_user, u.tab), 'and', min(u.n),
+    'creates a foreign key to it'
 FROM used u JOIN tabs t ON t.tab = u.tab
 WHERE u.how = 'REFERENCES' AND NOT has_table_privilege(t.oid, 'REFERENCES')
 GROUP BY u.tab
 UNION ALL
-SELECT format('table %I is unlogged', u.tab), 'and', min(u.n), 'makes a logged one that refers to it'
+SELECT format('table %I is unlogged', u.tab), 'and', min(u.n), 'creates a logged one that refers to it'
 FROM used u JOIN tabs t ON t.tab = u.tab
 WHERE u.how = 'REFERENCES' AND t.relpersistence = 'u'
     AND NOT EXISTS (SELECT 1 FROM tabs WHERE tabs.tab = u.by AND tabs.relpersistence = 'u')

@@ -1,8 +1,8 @@
--- What keeps a table from changing: columns elsewhere that have its rows in them (in an array, a domain, a composite
--- type or the row of a view), so that these cannot be looked at or made again; and what it is part of.
---   what is in the way, a word that leads to the revision, its rev, what that does; the second and last may be NULL
+-- What prevents a table from being changed: columns elsewhere that contain its rows (in an array, a domain, a composite
+-- type or the row of a view) and could not be converted; and what it is part of.
+--   the obstacle, a connecting word, the revision's rev, what the revision does; the second and last may be NULL
 --
--- :'needs' is JSON: what the revisions of an upgrade need, by list (needs.h); {} for none.
+-- :'needs' is JSON: the requirements of an upgrade's revisions, by list (needs.h); {} for none.
 WITH RECURSIVE
 changed AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'changed') AS x (tab text, col text, how text, n int)),
 added AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'added')
@@ -26,7 +26,7 @@ types (tab, n, oid) AS (
     FROM types t JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = t.oid
     LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
     WHERE d.classid = 'pg_type'::regclass OR d.objsubid > 0 AND c.relkind IN ('c', 'v', 'f'))
-SELECT format('column %I of table %s has rows of table %I in it', a.attname, c.oid::regclass, t.tab),
+SELECT format('column %I of table %s contains rows of table %I', a.attname, c.oid::regclass, t.tab),
     'which', min(t.n), 'changes'
 FROM types t JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = t.oid
     AND d.classid = 'pg_class'::regclass AND d.objsubid > 0
@@ -34,7 +34,7 @@ JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p', 'm')
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid
 GROUP BY a.attname, c.oid, t.tab
 UNION ALL
--- what the table is part of, and could not change without
+-- what the table is part of
 SELECT format('column %I of table %s is inherited', a.attname, a.attrelid::regclass), 'and',
     min(c.n), c.how || ' it'
 FROM changed c JOIN family f ON f.tab = c.tab

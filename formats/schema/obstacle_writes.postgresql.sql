@@ -1,8 +1,8 @@
--- Statements that are only planned: the server then says whether the role may write there, and whether a table that is
--- published can be written.
+-- Statements to be planned only: the server then checks whether the role may write there, and whether a published table
+-- can be written.
 --   the statement, NULL, the rev of the revision that writes there, NULL
 --
--- :'needs' is JSON: what the revisions of an upgrade need, by list (needs.h); {} for none.
+-- :'needs' is JSON: the requirements of an upgrade's revisions, by list (needs.h); {} for none.
 WITH RECURSIVE
 written AS (SELECT * FROM json_to_recordset(:'needs'::json -> 'written') AS x (tab text, how text, n int)),
 here AS (SELECT * FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace),

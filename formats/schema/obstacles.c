@@ -1,5 +1,4 @@
-/* What would stop an upgrade in the middle: on SQLite a rehearsal on an empty copy of the structure finds it.
- */
+/* Finds what would stop an upgrade in the middle; on SQLite by a rehearsal on an empty copy of the structure. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,11 +6,11 @@
 #include "formats/schema/model.h"
 #include "formats/schema/shape.h"
 
-/* ---- SQLite: a rehearsal on an empty copy */
+/* -- SQLite: a rehearsal on an empty copy */
 
-/* An index, view or trigger that cannot be made there (it wants a function that only its own program has) is
- * left to the upgrade itself, and so is a virtual table, whose module only its own program may have; *whole
- * is false when another table cannot. */
+/* Indexes, views and triggers that cannot be created in the copy (they may use functions of another program)
+ * are left to the upgrade itself, and so are virtual tables, whose modules may be missing; *whole is false if
+ * another table cannot be created. */
 static bool copy_structure(struct db *db, struct db *copy, bool *whole, struct err *e)
 {
     struct db_stmt *s =
@@ -29,7 +28,7 @@ static bool copy_structure(struct db *db, struct db *copy, bool *whole, struct e
         db_column(s, 1, &sql);
         db_column(s, 2, &table);
         char *text = xstrndup(sql.s, sql.len), *made = xstrndup(name.s, name.len);
-        /* A virtual table makes its tables by itself, so that their own statements fail. */
+        /* A virtual table creates its shadow tables itself, so their own statements fail. */
         bool there = db_exec(copy, text, NULL) || !table.i;
         ok = there || db_table_exists(copy, made, &there, e);
         *whole = *whole && there;
@@ -58,8 +57,8 @@ static bool is_statement(struct db *db, const char *sql, struct err *why)
     return s != NULL;
 }
 
-/* Views that cannot be read in the copy; those that cannot in the database either hinder only SQLite's
- * RENAME COLUMN and DROP COLUMN, so that they count when something has failed. */
+/* Reports views that cannot be read in the copy. Those that are broken in the database, too, only affect
+ * SQLite's RENAME COLUMN and DROP COLUMN, so they count only if something has failed. */
 static bool check_views(struct db *db, struct db *copy, bool failed, schema_report *report, void *arg,
                         int *found, struct err *e)
 {

@@ -1,5 +1,5 @@
-/* What would stop an upgrade on PostgreSQL, whose tables cannot be copied for a rehearsal: the catalog is
- * asked for what is in the way of what the revisions' texts make, change and need. */
+/* Finds what would stop an upgrade on PostgreSQL, where the structure cannot be copied for a rehearsal:
+ * queries the catalog for conflicts with what the revisions' texts create, change and require. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,10 +8,9 @@
 #include "formats/schema/needs.h"
 #include "formats/schema/queries.h"
 
-/* ---- asking
+/* -- queries
  *
- * Each query gives what is in the way, a word that leads to the revision, the revision, and what that does.
- */
+ * Each query returns the obstacle, a connecting word, the revision, and what the revision does. */
 
 struct search {
     struct db *db;
@@ -92,9 +91,9 @@ static bool ask(struct search *s, const struct query *q, struct err *e)
     return ok && row == 0;
 }
 
-/* ---- what an upgrade needs */
+/* -- what an upgrade requires */
 
-/* The keys that the revision of workspaces finds by what they are: primary ones (NULL), and unique ones of
+/* The keys that the revision of workspaces finds by their columns: primary keys (NULL), and unique ones on
  * one column. */
 static void add_replaced(struct schema_needs *needs)
 {
@@ -111,11 +110,11 @@ static void add_replaced(struct schema_needs *needs)
                              REV_WORKSPACES);
 }
 
-/* What no text says: the stamp, and the rows that functions write. */
+/* Adds writes that appear in no text: the stamp, and rows written by functions. */
 static void add_other_writes(struct schema_needs *needs, int from, int to)
 {
     static const char *const tables[] = {"trace_info", "spans", "assessments"};
-    if (from > 0 && from < to) /* the first stamp makes its table */
+    if (from > 0 && from < to) /* the first stamp creates its table */
         schema_needs_add_row(needs, SCHEMA_WRITTEN, "alembic_version", NULL, "UPDATE", from + 1);
     if (from < REV_TRACE_ANALYTICS && REV_TRACE_ANALYTICS <= to)
         for (size_t i = 0; i < ARRAY_LENGTH(tables); i++)

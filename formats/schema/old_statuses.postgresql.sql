@@ -1,4 +1,4 @@
--- The lists of statuses of runs without KILLED that MLflow 1.5.0 has left beside the new one.
+-- The checks of run statuses without KILLED that MLflow 1.5.0 left in addition to the new one.
 --   the constraint's name
 SELECT k.conname
 FROM pg_constraint k

@@ -1,4 +1,4 @@
-/* Takes back what MLflow's own upgrade has left half done. */
+/* Undoes an incomplete upgrade by MLflow. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,11 +8,11 @@
 #include "formats/schema/queries.h"
 #include "formats/schema/shape.h"
 
-/* MLflow's own upgrade of a SQLite database commits what it has done of a revision when it is killed or
- * fails, without the stamp, and then trips over it for ever. What can be there is: empty copies of tables
- * (`_alembic_tmp_X`), and tables, columns and indexes of the next revision made or of this one dropped, all
- * of it before the first row was changed. So a wreck is known by comparing with both revisions, and taking
- * back what belongs to the next one loses nothing. */
+/* When MLflow's own upgrade of a SQLite database fails or is killed, what it has done of a revision is
+ * committed without the stamp, and every later attempt fails on it. There can be empty copies of tables
+ * (`_alembic_tmp_X`), new tables, columns and indexes of the next revision, and dropped ones of this
+ * revision, all of it from before the first row was changed. So such a wreck is recognized by comparison with
+ * both revisions, and undoing what belongs to the next one loses nothing. */
 
 static const char tmp_prefix[] = "_alembic_tmp_";
 
@@ -27,7 +27,7 @@ struct wreck {
     struct err *e;
 };
 
-/* Tells what was found and, where that is wanted, runs the statement that takes it back. */
+/* Reports what was found and, if requested, runs the statement that undoes it. */
 static bool take_back(struct wreck *w, const char *sql, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 static bool take_back(struct wreck *w, const char *sql, const char *fmt, ...)
@@ -51,7 +51,7 @@ static bool count_rows(struct wreck *w, const char *table, int64_t *rows)
     return ok;
 }
 
-/* A half-made copy of a table: of no use beside the table itself. */
+/* Drops an incomplete copy of a table, which is useless as the table itself exists. */
 static bool drop_copy(struct wreck *w, const char *copy)
 {
     const char *table = copy + strlen(tmp_prefix);
@@ -62,7 +62,7 @@ static bool drop_copy(struct wreck *w, const char *copy)
     if (there && !count_rows(w, table, &rows))
         return false;
     if (!there || copied > rows) {
-        err_set(w->e, copy, "this copy of %s has rows that %s has not", table, table);
+        err_set(w->e, copy, "this copy of %s has rows that %s does not have", table, table);
         return err_hint(w->e, "compare them by hand, or restore a backup");
     }
     char *sql = xasprintf("DROP TABLE \"%s\"", copy);
@@ -94,7 +94,7 @@ static bool drop_if_copy(struct wreck *w, const char *table)
     return !is_copy(table) || drop_copy(w, table);
 }
 
-/* True when every column of the table in `a` is in `b` too, as it is there. */
+/* Whether `b` has every column that the table has in `a`, with the same definition. */
 static bool has_columns(const struct schema_shape *a, const struct schema_shape *b, const char *table)
 {
     for (int i = 0; i < a->n; i++) {
@@ -106,7 +106,7 @@ static bool has_columns(const struct schema_shape *a, const struct schema_shape 
     return true;
 }
 
-/* Counts rows that the next revision does not put in by itself, and will not put in again. */
+/* Counts rows that the next revision does not insert itself. */
 static bool count_own_rows(struct wreck *w, const char *table, int64_t *rows)
 {
     *rows = 0;
@@ -117,8 +117,8 @@ static bool count_own_rows(struct wreck *w, const char *table, int64_t *rows)
     return count_rows(w, table, rows);
 }
 
-/* A table of the next revision. One that only bears its name is the user's; what hinders an upgrade is named
- * elsewhere. */
+/* Drops a table of the next revision. One that only has the same name is the user's; obstacles to an upgrade
+ * are reported elsewhere. */
 static bool drop_if_next(struct wreck *w, const char *table)
 {
     int64_t rows;
@@ -138,7 +138,7 @@ static bool drop_if_next(struct wreck *w, const char *table)
     return ok;
 }
 
-/* An index of the next revision, or one that this revision has and the next not. */
+/* Drops indexes of the next revision, and recreates those of this one that the next drops. */
 static bool restore_indexes(struct wreck *w)
 {
     bool ok = true;
@@ -169,7 +169,7 @@ static bool restore_indexes(struct wreck *w)
     return ok;
 }
 
-/* A column of the next revision, with nothing but its default in it. */
+/* Drops a column of the next revision that has only its default in it. */
 static bool drop_column(struct wreck *w, const char *table, const char *column)
 {
     struct db_columns columns;
@@ -207,15 +207,15 @@ static bool drop_columns(struct wreck *w)
     return ok;
 }
 
-/* The one revision that MLflow itself lets begin early (`mlflow db prepopulate-trace-analytics`): its columns
- * may be there. */
+/* The one revision that MLflow itself can begin early (`mlflow db prepopulate-trace-analytics`): its columns
+ * may exist. */
 static bool may_have_next_columns(int rev)
 {
     return rev + 1 == REV_TRACE_ANALYTICS;
 }
 
-/* What a table or column of this revision held is nowhere any more, and no upgrade can go on from there. Keys
- * and constraints may differ: those of old releases do. */
+/* The contents of a missing table or column of this revision are lost, and no upgrade can continue from
+ * there. Keys and constraints may differ, as those of old releases do. */
 static bool check_result(struct wreck *w)
 {
     struct schema_shape now;
@@ -228,14 +228,16 @@ static bool check_result(struct wreck *w)
             continue;
         char *name = schema_fact_name(f);
         if (!schema_shape_has_table(&now, f->table))
-            ok = err_set(w->e, f->table, "the table is missing, which MLflow's upgrade does not leave so");
+            ok = err_set(w->e, f->table,
+                         "the table is missing, which is not the result of an upgrade by MLflow");
         else if (!schema_shape_column(&now, f->table, name))
-            ok = err_set(w->e, f->table, "column %s is missing, which MLflow's upgrade does not leave so",
-                         name);
+            ok = err_set(w->e, f->table,
+                         "column %s is missing, which is not the result of an upgrade by MLflow", name);
         free(name);
     }
     if (!ok)
-        err_hint(w->e, "ml-schema check names all that is wrong; restore a backup, or correct it by hand");
+        err_hint(w->e,
+                 "ml-schema check lists all differences; restore a backup, or repair the database by hand");
     schema_shape_free(&now);
     return ok;
 }
@@ -247,8 +249,8 @@ static bool repair(struct wreck *w, int rev)
     return ok && (!w->repair || !w->found || check_result(w));
 }
 
-/* Without a stamp it is a wreck only when MLflow's first revision was cut short: nearest to revision 1 (or 2,
- * which has the same columns), and step not in the key yet. Else the stamp was lost. */
+/* Without a stamp it is a wreck only if MLflow's first revision was interrupted: most similar to revision 1
+ * (or 2, which has the same columns), and step not in the key yet. Else the stamp was lost. */
 static bool may_be_wreck(struct db *db, int rev, bool *may, struct err *e)
 {
     int nearest = rev;
@@ -264,8 +266,8 @@ static bool may_be_wreck(struct db *db, int rev, bool *may, struct err *e)
     return true;
 }
 
-/* PostgreSQL: the list of statuses without KILLED that MLflow 1.5.0 left beside the new one, and that no
- * revision of MLflow's drops from 1.23 on. It refuses every KILLED run, and no upgrade. */
+/* PostgreSQL: drops the check of statuses without KILLED that MLflow 1.5.0 left in addition to the new one,
+ * and that no revision of MLflow drops from 1.23 on. It rejects every KILLED run, but no upgrade. */
 static bool drop_old_statuses(struct wreck *w, int rev)
 {
     char *name = NULL;

@@ -1,4 +1,4 @@
-/* Revisions, and the releases that belong to them. */
+/* Looks up revisions and releases. */
 #include <ctype.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@ int schema_find_revision(const char *revision)
     return -1;
 }
 
-/* True when release is text, or text plus `.patch`. */
+/* Whether release is text, or text plus `.patch`. */
 static bool release_matches(const char *release, const char *text)
 {
     size_t n = strlen(text);
@@ -28,8 +28,8 @@ const struct schema_release *schema_find_release(const char *text, struct err *e
     for (int i = schema_releases_count - 1; i >= 0; i--)
         if (release_matches(schema_releases[i].release, text))
             return &schema_releases[i];
-    err_set(e, text, "no MLflow release that is known here");
-    err_hint(e, "releases from %s to %s are; 3.1 means the latest of 3.1.x (ml-schema history lists them)",
+    err_set(e, text, "not a known MLflow release");
+    err_hint(e, "known are %s to %s; 3.1 means the latest 3.1.x (ml-schema history lists them)",
              schema_releases[0].release, schema_releases[schema_releases_count - 1].release);
     return NULL;
 }

@@ -1,4 +1,4 @@
-/* The runner: takes a database from one revision to the next, or makes one. */
+/* Runs the statements of revisions: upgrades a database, or creates one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,7 @@ bool schema_next_part(const char **text, struct schema_part *part)
     return more;
 }
 
-/* `table.column` of an "unless" line: true in *out when the column is there. */
+/* Evaluates `table.column` of an "unless" line: *out is true if the column exists. */
 static bool column_exists(struct db *db, const struct schema_part *part, bool *out, struct err *e)
 {
     const char *dot = memchr(part->at, '.', part->len);
@@ -59,7 +59,7 @@ static const char *wide_type(struct sql_piece type)
     return sql_is(type, "INTEGER") ? "BIGINT" : sql_is(type, "SERIAL") ? "BIGSERIAL" : NULL;
 }
 
-/* Gives the columns of experiment ids 64 bits. */
+/* Replaces the types of experiment ids by 64-bit ones. */
 static void widen(struct sql_text sql, struct buf *out)
 {
     struct sql_text rest = sql;
@@ -137,13 +137,12 @@ static bool stamp(struct db *db, int from, int to, struct err *e)
     return ok;
 }
 
-/* The statements of one revision without its stamp. */
+/* Runs the statements of one revision without its stamp. */
 static bool run_revision(struct db *db, int rev, bool wide, struct err *e)
 {
     const struct schema_revision *r = &schema_revisions[rev];
     bool sqlite = db_dialect(db) == DIALECT_SQLITE;
-    /* Without it a rename would rewrite, or trip over, the views and triggers that users have on a rebuilt
-     * table. */
+    /* Without this a rename would rewrite, or fail on, user-defined views and triggers of a rebuilt table. */
     if (sqlite && !db_exec(db, "PRAGMA legacy_alter_table = ON", e))
         return false;
     bool ok = run_text(db, sqlite ? r->sqlite : r->postgresql, wide, e);

@@ -1,10 +1,10 @@
-/* An upgrade as a script. */
+/* Writes an upgrade as a script. */
 #include <string.h>
 
 #include "formats/schema/internal.h"
 #include "formats/schema/user_objects.h"
 
-/* A statement that fails unless the query counts nothing. */
+/* Adds a statement that fails unless the query returns 0. */
 static void add_guard(struct buf *out, enum dialect dialect, const char *query, const char *message)
 {
     if (dialect == DIALECT_SQLITE)
@@ -14,7 +14,7 @@ static void add_guard(struct buf *out, enum dialect dialect, const char *query, 
                  message);
 }
 
-/* The text of a revision without the lines that only the runner understands. */
+/* Adds the text of a revision without directives, and a guard for rows that these would convert. */
 static void add_text(struct buf *out, enum dialect dialect, const char *text)
 {
     struct schema_part part;
@@ -44,7 +44,7 @@ static void add_head(struct buf *out, enum dialect dialect)
     else
         buf_adds(out,
                  "\\set ON_ERROR_STOP on\n"
-                 "-- All is made in the first schema of search_path, and no other is looked into.\n"
+                 "-- Everything is created in the first schema of search_path, and only that is searched.\n"
                  "DO $$ BEGIN PERFORM pg_catalog.set_config('search_path',\n"
                  "    pg_catalog.concat(pg_catalog.quote_ident(pg_catalog.current_schema()), ', pg_temp'), "
                  "false);\n"

@@ -1,4 +1,4 @@
-/* A database as facts: their list, how they are read, and what a revision should have. */
+/* A database's structure as facts: lists of them, reading facts, and those expected at a revision. */
 #include "formats/schema/shape.h"
 
 #include <inttypes.h>
@@ -13,12 +13,12 @@
 #include "formats/schema/model_postgres.h"
 #include "formats/schema/queries.h"
 
-/* ---- facts */
+/* -- facts */
 
 void schema_shape_add(struct schema_shape *s, const char *table, size_t table_len, const char *text,
                       size_t len)
 {
-    /* The room doubles; n alone tells how much there is. */
+    /* The capacity doubles and follows from n. */
     if ((s->n & (s->n - 1)) == 0)
         s->facts = xrealloc(s->facts, (s->n ? 2 * (size_t)s->n : 1) * sizeof *s->facts);
     s->facts[s->n++] = (struct schema_fact){
@@ -100,10 +100,10 @@ const struct schema_fact *schema_shape_column(const struct schema_shape *s, cons
     return NULL;
 }
 
-/* ---- reading them */
+/* -- reading facts */
 
-/* Each query gives rows of a table and a fact; some give the beginning of a fact, the text of the CREATE
- * statement that has the rest, and a column. */
+/* Each query returns rows of a table and a fact, or of a table, the beginning of a fact, the CREATE statement
+ * with the rest, and a column. */
 static const char sqlite_tables[] =
     "SELECT m.name, '', m.sql, '' FROM sqlite_schema m WHERE m.type = 'table' AND m.rootpage > 0";
 static const char sqlite_triggers[] =
@@ -114,13 +114,13 @@ static bool is_foreign(const struct value *table)
     return value_eqs(table, "alembic_version") || (table->len > 7 && memcmp(table->s, "sqlite_", 7) == 0);
 }
 
-/* A row that a query gives: a table, a text, and what more there is of it. */
+/* A row of such a query. */
 struct found {
     struct schema_shape *out;
     struct value table, text;
     struct db_stmt *row;
 };
-/* Makes facts of it. */
+/* Converts a row to facts. */
 typedef void add_row(const struct found *f);
 
 static void add_fact(const struct found *f, const struct buf *fact)
@@ -209,7 +209,7 @@ bool schema_shape_read(struct db *db, struct schema_shape *out, struct err *e)
     return ok;
 }
 
-/* ---- what they should be */
+/* -- expected facts */
 
 bool schema_shape_expected(struct db *db, int rev, struct schema_shape *out, struct err *e)
 {

@@ -1,9 +1,9 @@
 -- The columns, keys, constraints and indexes of all tables of the current schema, as facts.
 --   table, fact: "column NAME TYPE …", "check (…)", "primary key (a, b)", "index x on btree (a)", …
 --
--- The server writes a list of texts in a CHECK in two ways, and makes the second of the first when it reads it again
--- (in a dump, or for a column that gets another type): a cast of the whole, or of each text. Definitions are without
--- the quotes that only some names need, as SQLite's facts have them.
+-- The server shows a list of texts in a CHECK in two forms, with a cast of the whole or of each text, and converts the
+-- first into the second when it parses it again (from a dump, or when a column's type changes). Quotes around names are
+-- removed, as in SQLite's facts.
 WITH t AS (
     SELECT oid, relname::text AS name FROM pg_class
     WHERE relkind IN ('r', 'p') AND relnamespace = quote_ident(current_schema())::regnamespace),
@@ -49,5 +49,5 @@ WHERE NOT EXISTS (SELECT 1 FROM pg_constraint k
 UNION ALL
 SELECT t.name, 'row security' FROM t WHERE row_security_active(t.oid)
 UNION ALL
--- whose rows are gone after a crash
+-- tables whose rows are lost in a crash
 SELECT t.name, 'options UNLOGGED' FROM t JOIN pg_class c ON c.oid = t.oid WHERE c.relpersistence = 'u';

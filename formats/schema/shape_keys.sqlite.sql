@@ -1,5 +1,4 @@
--- The keys and indexes of all tables, as facts. A virtual table, which only a program that has its module can look
--- into, has no page of its own.
+-- The keys and indexes of all tables, as facts. Virtual tables, which require their module, have no root page.
 --   table, fact: "primary key (a, b)", "unique (a)", "index x unique on (a)", "foreign key (a) references t (b) …"
 SELECT t, 'primary key (' || group_concat(name || collation, ', ') || ')' FROM (
     SELECT m.name AS t, c.name AS name,

@@ -1,4 +1,4 @@
-/* A database's revision: the one that it is stamped with, or the one that its structure is nearest to. */
+/* Determines a database's revision by its stamp, or the most similar one by its structure. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,8 +7,8 @@
 #include "formats/schema/model.h"
 #include "formats/schema/shape.h"
 
-/* How many tables and columns one has and the other has not; types and all else left aside, since dialects
- * differ in them. */
+/* Number of tables and columns that only one of them has; types and the rest are ignored, as dialects differ
+ * in them. */
 static int columns_apart(const struct schema_shape *a, const struct schema_shape *b)
 {
     int apart = 0;
@@ -55,12 +55,12 @@ bool schema_nearest(struct db *db, int *rev, struct err *e)
     return ok;
 }
 
-/* ---- states */
+/* -- states */
 
-/* The tables that every revision has, with a column by which they are known. */
+/* The tables that every revision has, with a column to recognize them by. */
 static const struct {
     const char *name, *column;
-    bool telling; /* no other program has it */
+    bool telling; /* unlikely in other programs */
 } base_tables[] = {
     {"experiments", "experiment_id", false}, {"runs", "run_uuid", true}, {"tags", "key", false},
     {"metrics", "run_uuid", true},           {"params", "key", false},
@@ -68,9 +68,9 @@ static const struct {
 enum { BASE_TABLES = ARRAY_LENGTH(base_tables) };
 
 struct base {
-    int there;         /* tables of those names */
-    int known;         /* those with the column */
-    bool mlflow, step; /* MLflow's by their columns; metrics has step, which base has not */
+    int there;         /* tables with these names */
+    int known;         /* those that have the column */
+    bool mlflow, step; /* recognized as MLflow's; metrics has step, which base does not have */
 };
 
 static bool read_base(struct db *db, struct base *out, struct err *e)
@@ -92,7 +92,7 @@ static bool read_base(struct db *db, struct base *out, struct err *e)
     return true;
 }
 
-/* The stamps in alembic_version: their number, and the first, malloc'ed. */
+/* Reads the number of stamps in alembic_version, and the first, malloc'ed. */
 static bool read_stamp(struct db *db, int64_t *count, char **stamp, struct err *e)
 {
     bool exists;
@@ -149,11 +149,11 @@ static void add_nearest(const struct schema_state *s, struct buf *out)
 static void add_fault(const struct schema_state *s, struct buf *out)
 {
     if (s->kind == SCHEMA_STATE_SEVERAL)
-        buf_addf(out, "alembic_version has %lld revisions, where one belongs", (long long)s->stamps);
+        buf_addf(out, "alembic_version has %lld revisions, but must have one", (long long)s->stamps);
     else if (s->kind == SCHEMA_STATE_UNSTAMPED)
         buf_adds(out, "the database has MLflow's tables but no revision in alembic_version");
     else
-        buf_addf(out, "revision '%s' is none of MLflow's up to %s", s->revision,
+        buf_addf(out, "revision '%s' is not one of MLflow's up to %s", s->revision,
                  schema_releases[schema_releases_count - 1].release);
 }
 
@@ -170,7 +170,7 @@ static bool refuse_state(struct db *db, const struct schema_state *s, struct err
         [SCHEMA_STATE_UNKNOWN] =
             "the database belongs to a newer MLflow, to a development version, or to another program",
         [SCHEMA_STATE_UNSTAMPED] = "restore alembic_version from a backup",
-        [SCHEMA_STATE_SEVERAL] = "delete the rows that are not the database's own revision",
+        [SCHEMA_STATE_SEVERAL] = "delete the rows that are not the database's revision",
     };
     struct buf fault = {0}, nearest = {0};
     add_fault(s, &fault);
@@ -182,9 +182,9 @@ static bool refuse_state(struct db *db, const struct schema_state *s, struct err
     return false;
 }
 
-/* ---- revisions */
+/* -- revisions */
 
-/* complete: a stamp without the tables that every revision has is an error. */
+/* complete: require the tables that every revision has. */
 static bool find_rev(struct db *db, bool complete, int *rev, struct err *e)
 {
     struct schema_state s;
@@ -193,7 +193,7 @@ static bool find_rev(struct db *db, bool complete, int *rev, struct err *e)
         ok = refuse_state(db, &s, e);
     if (ok && complete && s.rev > 0 && !s.complete) {
         err_set(e, db_display(db), "alembic_version says %s, but tables of MLflow are missing", s.revision);
-        ok = err_hint(e, "ml-schema check names them; restore them from a backup");
+        ok = err_hint(e, "ml-schema check lists them; restore them from a backup");
     }
     *rev = s.rev;
     schema_state_free(&s);

@@ -1,4 +1,4 @@
-/* What a database has besides the tables and columns of all known revisions. */
+/* Finds tables and columns of a database that no known revision has. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ struct column {
     bool known;
 };
 
-/* Marks what a revision has. */
+/* Marks the columns that a revision has. */
 static void mark(struct column *columns, size_t n, const struct schema_shape *revision)
 {
     for (size_t i = 0; i < n; i++)
@@ -50,7 +50,7 @@ static void name_columns(struct buf *names, const char *table, const char *const
     buf_adds(names, n ? ")" : "");
 }
 
-/* Names the columns that a row, which has ROW_MAX_COLUMNS values at most, has no room for. */
+/* Reports columns beyond the ROW_MAX_COLUMNS that fit into a row. */
 static bool name_beyond(struct found *f, const char *table)
 {
     struct db_columns all;
@@ -68,8 +68,8 @@ static bool name_beyond(struct found *f, const char *table)
     return true;
 }
 
-/* n columns besides those that are known. The rows of a table that is no kind's have them anyway; not so
- * those of a table (REST) of which most rows are of a kind. */
+/* Handles n unknown columns of a table. Rows of a table without a kind include them anyway, but not those of
+ * a table (REST) most of whose rows belong to a kind. */
 static bool give_columns(struct found *f, const char *table, const char *const *columns, size_t n)
 {
     const struct row_table *t = row_table_by_name(table, strlen(table));
@@ -87,7 +87,7 @@ static bool give_columns(struct found *f, const char *table, const char *const *
     return others_add(f->others, f->db, table, columns, fit, f->e);
 }
 
-/* Whether the table's rows are those of another one, too. */
+/* Whether the table is a partition, whose rows also belong to another table. */
 static bool is_partition(struct db *db, const char *table, bool *out, struct err *e)
 {
     *out = false;
@@ -117,7 +117,7 @@ static bool give_whole(struct found *f, const char *table)
     return name_beyond(f, table) && others_add(f->others, f->db, table, NULL, 0, f->e);
 }
 
-/* Gives a table's columns, which stand side by side: all of them where none is known. */
+/* Handles a table's columns, which are adjacent: as an unknown table if none is known. */
 static bool give_table(const struct column *columns, size_t n, struct found *f)
 {
     const char **besides = xcalloc(n, sizeof *besides);
@@ -165,7 +165,7 @@ bool schema_read_unknown(struct db *db, bool strict, struct others *others, stru
     if (unknown) {
         ok = find_strangers(&f);
         schema_state_describe(&s, warning);
-        buf_adds(warning, "; what that has is read as always");
+        buf_adds(warning, "; its known tables and columns are read as usual");
         if (read.len)
             buf_addf(warning, ", and as rows: %s", buf_str(&read));
         if (unread.len)

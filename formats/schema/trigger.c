@@ -1,4 +1,4 @@
-/* Reads the words of a trigger, its function or a rule. */
+/* Analyses the text of a trigger, its function or a rule. */
 #include "formats/schema/trigger.h"
 
 #include <stdlib.h>
@@ -13,8 +13,8 @@ struct trigger {
     const struct schema_shape *mlflow;
     const char *table;
     bool before_row; /* its function may change or drop the row */
-    bool on_delete;  /* and for nothing else: what it refuses stays */
-    bool executes;   /* text as a statement */
+    bool on_delete;  /* only on DELETE: a rejected row stays */
+    bool executes;   /* it executes text as a statement */
     struct buf *out;
 };
 
@@ -27,7 +27,7 @@ static void add_effect(struct trigger *g, const char *verb, const char *table)
     buf_free(&effect);
 }
 
-/* [SCHEMA.]NAME, the name malloc'ed; NULL when something else comes. */
+/* Takes [SCHEMA.]NAME and returns the name, malloc'ed; NULL if something else follows. */
 static char *take_table(struct sql_text *t)
 {
     struct sql_piece p = sql_piece(t);
@@ -39,13 +39,13 @@ static char *take_table(struct sql_text *t)
     return sql_is_name(p) ? sql_unquoted(p) : NULL;
 }
 
-/* Takes one of two words. */
+/* Takes either of two words. */
 static bool take_either(struct sql_text *t, const char *word, const char *other)
 {
     return sql_take(t, word) || sql_take(t, other);
 }
 
-/* Whether the list that follows SET names a column of MLflow's. */
+/* Whether the list after SET contains a column of MLflow's. */
 static bool sets_column(const struct trigger *g, const char *table, struct sql_text t)
 {
     struct sql_piece p;
@@ -86,7 +86,7 @@ static void read_target(struct trigger *g, struct sql_text t, const char *verb)
     free(table);
 }
 
-/* SQLite's RAISE (…), PL/pgSQL's RAISE [LEVEL] …; the levels below EXCEPTION only tell. */
+/* SQLite's RAISE (…), PL/pgSQL's RAISE [LEVEL] …; levels below EXCEPTION only print messages. */
 static void read_raise(struct trigger *g, struct sql_text t)
 {
     static const char *const tells[] = {"NOTICE", "WARNING", "INFO", "LOG", "DEBUG"};
@@ -95,7 +95,7 @@ static void read_raise(struct trigger *g, struct sql_text t)
         if (sql_is(p, tells[i]))
             return;
     if (!g->on_delete)
-        add_effect(g, "may refuse or leave out rows of", g->table);
+        add_effect(g, "may reject or drop rows of", g->table);
 }
 
 /* NEW.column := … */
@@ -108,14 +108,14 @@ static void read_new(struct trigger *g, struct sql_text t)
     free(column);
 }
 
-/* What the function of a trigger before each row returns is the row that is written. */
+/* The function of a BEFORE row trigger returns the row to write. */
 static void read_return(struct trigger *g, struct sql_text t)
 {
     if (g->before_row && (sql_take(&t, "NULL") || (!g->on_delete && sql_take(&t, "OLD"))))
-        add_effect(g, "may refuse or leave out rows of", g->table);
+        add_effect(g, "may reject or drop rows of", g->table);
 }
 
-/* depth: of literals within literals. */
+/* depth: nesting of literals. */
 static void read_pieces(struct trigger *g, struct sql_text t, int depth)
 {
     struct sql_piece p, last = {0};
@@ -139,12 +139,13 @@ static void read_pieces(struct trigger *g, struct sql_text t, int depth)
         else if (sql_is(p, "RETURN"))
             read_return(g, rest);
         else if (sql_is(p, "INSTEAD") && sql_is(last, "DO"))
-            add_effect(g, "takes the place of what is done to", g->table);
+            add_effect(g, "replaces operations on", g->table);
         last = p;
     }
 }
 
-/* BEFORE, the events up to ON, FOR EACH ROW, and whether there is EXECUTE other than that of the trigger. */
+/* Reads BEFORE, the events up to ON and FOR EACH ROW, and whether there is an EXECUTE other than the
+ * trigger's. */
 static void read_head(struct trigger *g, struct sql_text t)
 {
     struct sql_piece p;

@@ -1,4 +1,4 @@
-/* The way from one revision to a later one: the lock, what is told of it, transactions. */
+/* Upgrades a database: locking, estimates, messages and transactions. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,9 +8,9 @@
 #include "common/progress.h"
 #include "formats/schema/internal.h"
 
-/* ---- one upgrader at a time */
+/* -- locking */
 
-/* The advisory lock's number; a schema in the same database has one of its own. */
+/* The key of the advisory lock, one for each schema of a database. */
 static const char postgres_lock_key[] = "(2026, hashtext(current_schema()))";
 
 static bool begin_exclusive(struct db *db, struct err *e)
@@ -18,9 +18,9 @@ static bool begin_exclusive(struct db *db, struct err *e)
     return db_exec(db, "BEGIN EXCLUSIVE", e);
 }
 
-/* The locking mode, with which the lock outlives transactions, is set only under the lock: two that wait in
- * that mode would each keep what the other needs. With a WAL there is no such lock, and upgraders take turns
- * by the revision. */
+/* The locking mode, which keeps the lock across transactions, is set only while holding it: two programs
+ * waiting in that mode would deadlock. In WAL mode there is no such lock, and upgrades alternate by
+ * revision. */
 static bool lock_sqlite(struct db *db, int timeout, struct err *e)
 {
     char *mode = NULL;
@@ -31,8 +31,8 @@ static bool lock_sqlite(struct db *db, int timeout, struct err *e)
     return ok && db_exec(db, "COMMIT; PRAGMA cache_size = -16384" /* KiB */, e);
 }
 
-/* Keys and indexes of large tables are made anew: the usual 64 MB make that a sort on disk. On a server that
- * shares this machine more workers than cores beside the session's own, which sorts too, only take turns. */
+/* Keys and indexes of large tables are rebuilt: with the default 64 MB that would sort on disk. On a server
+ * on this machine, more workers than cores, counting the session itself, would only compete. */
 static bool prepare_builds(struct db *db, struct err *e)
 {
     char *sql = xasprintf("SELECT set_config('maintenance_work_mem', '256MB', false)\n"
@@ -76,11 +76,11 @@ bool schema_unlock(struct db *db, struct err *e)
     return ok;
 }
 
-/* ---- what an upgrade would touch */
+/* -- estimates */
 
 static const struct estimate {
     int rev;
-    const char *table; /* must be there for the query to be asked */
+    const char *table; /* must exist for the query to be run */
     const char *query;
     const char *words;
 } estimates[] = {
@@ -98,7 +98,7 @@ static const struct estimate {
     {REV_TRACE_ANALYTICS, "trace_info", "SELECT count(*) FROM trace_info", "traces"},
     {REV_TRACE_ANALYTICS, "spans", "SELECT count(*) FROM spans", "spans"},
     {REV_TRACE_ANALYTICS, "assessments", "SELECT count(*) FROM assessments", "assessments"},
-    {REV_JOB_EXECUTORS, "jobs", "SELECT count(*) FROM jobs WHERE status IN (0, 1)", "jobs that end"},
+    {REV_JOB_EXECUTORS, "jobs", "SELECT count(*) FROM jobs WHERE status IN (0, 1)", "jobs to be ended"},
     {REV_ISSUE_CATEGORIES, "issues", "SELECT count(*) FROM issues", "issues"},
 };
 
@@ -123,7 +123,7 @@ bool schema_estimate(struct db *db, int rev, struct buf *out, struct err *e)
     return true;
 }
 
-/* Whether a revision converts rows or copies a table's; others write some in passing (a check,
+/* Whether a revision converts rows or copies a table; others write a few as a side effect (a check,
  * sqlite_schema). */
 static bool moves_rows(enum dialect dialect, int rev)
 {
@@ -138,10 +138,11 @@ static bool moves_rows(enum dialect dialect, int rev)
     return moves;
 }
 
-/* ---- upgrading */
+/* -- upgrading */
 
-/* Begins the transaction of a revision. Where no lock keeps others out (MLflow's own upgrade takes none),
- * *rev is read anew. A check of the user's that waits for the end would forbid to alter its table. */
+/* Begins the transaction of a revision. As the lock may not exclude others (MLflow's own upgrade takes none),
+ * *rev is read again. Constraints are made immediate, as pending checks of a deferred one would prevent
+ * altering its table. */
 static bool begin_revision(struct db *db, int *rev, struct err *e)
 {
     bool stamped;
@@ -167,7 +168,7 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* What a revision that wrote rows has done, in the time since `begun`. */
+/* Reports the rows that a revision has written in the time since `begun`. */
 static void tell_rows(enum dialect dialect, int rev, uint64_t rows, double begun)
 {
     double took = seconds() - begun;
@@ -177,7 +178,7 @@ static void tell_rows(enum dialect dialect, int rev, uint64_t rows, double begun
                  took > 0 ? (double)rows / took : 0);
 }
 
-/* One revision inside the open transaction; when it fails what came before it there stays. */
+/* Runs one revision inside the open transaction; if it fails, earlier revisions in it are kept. */
 static bool upgrade_by_one(struct db *db, int rev, struct err *e)
 {
     double begun = seconds();
@@ -195,8 +196,8 @@ static bool upgrade_by_one(struct db *db, int rev, struct err *e)
 
 enum { TRANSACTION_MS = 200 };
 
-/* A transaction of one revision with its stamp, or of several where they take no time: each commit waits for
- * the disk. *rev is where the database is afterwards, also when it fails. */
+/* Runs one revision with its stamp in a transaction, or several if they are quick, as each commit waits for
+ * the disk. *rev is the database's revision afterwards, also on failure. */
 static bool upgrade_some(struct db *db, int to, int *rev, struct err *e)
 {
     double begun = seconds();
@@ -236,6 +237,6 @@ bool schema_upgrade(struct db *db, int to, int *rev, struct err *e)
         if (err_interrupted())
             return err_set_interrupted(e);
     }
-    /* What the database says of itself is what counts. */
+    /* The revision stored in the database is authoritative. */
     return schema_rev_of(db, rev, e);
 }

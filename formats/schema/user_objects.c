@@ -1,4 +1,5 @@
-/* What users have made on tables that a revision rebuilds on SQLite: kept over it, or in its way. */
+/* Saves and restores user-defined objects on tables that a revision rebuilds on SQLite, or reports that it
+ * cannot. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,15 +12,14 @@ static struct sql_text text_of(int rev)
     return sql_text(DIALECT_SQLITE, schema_revisions[rev].sqlite);
 }
 
-/* ---- what a revision does
+/* -- rebuilt tables
  *
  * The migrations rebuild a table X by CREATE TABLE _ml_new_X, INSERT INTO _ml_new_X … SELECT … FROM X, DROP
  * TABLE X and ALTER TABLE _ml_new_X RENAME. */
 
 static const char new_prefix[] = "_ml_new_";
 
-/* Goes to the next table that a text rebuilds: its name, malloc'ed; NULL when there is none. *text moves past
- * it. */
+/* The name of the next table that a text rebuilds, malloc'ed; NULL if there is none. *text moves past it. */
 static char *next_rebuilt(struct sql_text *text)
 {
     struct sql_text statement;
@@ -47,8 +47,7 @@ void schema_rebuilt_tables(int rev, struct buf *out)
     }
 }
 
-/* The list of columns that a revision copies of a table: between SELECT and FROM; empty where it copies none.
- */
+/* The list of a table's columns that a revision copies, between SELECT and FROM; empty if it copies none. */
 static struct sql_text copied_columns(int rev, const char *table)
 {
     struct sql_text text = text_of(rev), list;
@@ -89,7 +88,7 @@ static bool check_columns(struct db *db, int rev, const char *table, struct err 
         if (!has_name(copied, columns.items[i].name)) {
             ok = err_set(e, table, "revision %s rebuilds this table, and column %s is not MLflow's",
                          schema_revisions[rev].revision, columns.items[i].name);
-            err_hint(e, "keep its values elsewhere and drop the column, or add it again afterwards");
+            err_hint(e, "save its values elsewhere and drop the column; you can add it again afterwards");
         }
     db_columns_free(&columns);
     return ok;
@@ -107,7 +106,7 @@ static void free_created(struct created *c)
     free(c->table);
 }
 
-/* Goes to the next one; false when there is none. *text moves past it. */
+/* Finds the next one; false if there is none. *text moves past it. */
 static bool next_created(struct sql_text *text, struct created *c)
 {
     struct sql_text statement;
@@ -127,8 +126,8 @@ static bool next_created(struct sql_text *text, struct created *c)
     return false;
 }
 
-/* True when a revision before that one makes an index or a trigger of that name: then the rebuild makes it
- * again, or leaves it out. */
+/* Whether an earlier revision creates an index or trigger of that name: then the rebuild either recreates or
+ * drops it on purpose. */
 static bool is_mlflows(const char *name, int rev)
 {
     for (int i = 0; i < rev; i++) {
@@ -145,7 +144,7 @@ static bool is_mlflows(const char *name, int rev)
     return false;
 }
 
-/* ---- keeping them */
+/* -- saving and restoring */
 
 static bool save_table(struct db *db, int rev, const char *table, struct schema_user_objects *x,
                        struct err *e)
@@ -217,7 +216,7 @@ void schema_user_objects_free(struct schema_user_objects *x)
     *x = (struct schema_user_objects){0};
 }
 
-/* ---- for a script, which has no way to keep anything */
+/* -- for scripts, which cannot save and restore */
 
 static void columns_query(int rev, const char *table, struct buf *query)
 {

@@ -1,4 +1,4 @@
--- Gives all columns of experiment ids in the current schema 64 bits, and the sequence that makes ids. Gives nothing.
+-- Changes all columns of experiment ids in the current schema, and the sequence of ids, to 64 bits. Returns nothing.
 DO $$
 DECLARE
     c record;

@@ -179,7 +179,7 @@ def workspaces(url, copy):
     migrate_to_default_workspace(theirs.engine)
     dialect = mlflow.engine.dialect.name
     dry = oracle.run("migrate-to-default-workspace", "--dry-run", url)
-    wanted = ["Rows outside of the default workspace:", *(f"  {t}: {n}" for t, n in counts.items())]
+    wanted = ["Rows outside the default workspace:", *(f"  {t}: {n}" for t, n in counts.items())]
     wanted += [f"Total rows: {sum(counts.values())}"]
     got = dry.stdout.splitlines()
     tap.check(f"--dry-run counts the rows that MLflow's command counts ({dialect}, {sum(counts.values())} rows)",

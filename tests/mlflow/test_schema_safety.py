@@ -215,30 +215,30 @@ publication of table tags in publication pw depends on column value of table tag
 function f() depends on column value of table tags, which revision 7ac759974ad8 changes|CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(value) FROM tags; END|DROP FUNCTION f
 view k depends on column value of table kid, which revision 7ac759974ad8 changes|CREATE TABLE kid () INHERITS (tags); CREATE VIEW k AS SELECT value FROM kid|DROP VIEW k; DROP TABLE kid
 column value of table params is inherited, and revision cc1f77228345 changes it|CREATE TABLE dad (value varchar(250)); ALTER TABLE params INHERIT dad|ALTER TABLE params NO INHERIT dad; DROP TABLE dad
-table latest_metrics is not MLflow's, and revision 89d4b8295536 makes one of that name|CREATE TABLE latest_metrics (a int)|DROP TABLE latest_metrics
-view issues is not MLflow's, and revision 76601a5f987d makes one of that name|CREATE VIEW issues AS SELECT 1|DROP VIEW issues
-index idx_experiments_workspace is not MLflow's, and revision 1b5f0d9ad7c1 makes one of that name|CREATE INDEX idx_experiments_workspace ON experiments (name)|DROP INDEX idx_experiments_workspace
-sequence latest_metric_pk is not MLflow's, and revision 89d4b8295536 makes one of that name|CREATE SEQUENCE latest_metric_pk|DROP SEQUENCE latest_metric_pk
+table latest_metrics is not MLflow's, and revision 89d4b8295536 creates one of that name|CREATE TABLE latest_metrics (a int)|DROP TABLE latest_metrics
+view issues is not MLflow's, and revision 76601a5f987d creates one of that name|CREATE VIEW issues AS SELECT 1|DROP VIEW issues
+index idx_experiments_workspace is not MLflow's, and revision 1b5f0d9ad7c1 creates one of that name|CREATE INDEX idx_experiments_workspace ON experiments (name)|DROP INDEX idx_experiments_workspace
+sequence latest_metric_pk is not MLflow's, and revision 89d4b8295536 creates one of that name|CREATE SEQUENCE latest_metric_pk|DROP SEQUENCE latest_metric_pk
 column workspace of table experiments is not MLflow's, and revision 1b5f0d9ad7c1 adds one of that name|ALTER TABLE experiments ADD COLUMN workspace INT|ALTER TABLE experiments DROP COLUMN workspace
 foreign key mine_n_fkey of table mine depends on key experiments_name_key of table experiments, which revision 1b5f0d9ad7c1 replaces|CREATE TABLE mine (n VARCHAR REFERENCES experiments (name))|DROP TABLE mine
 constraint metric_pk of table metrics is missing, and revision 181f10493468 replaces it|ALTER TABLE metrics RENAME CONSTRAINT metric_pk TO other|ALTER TABLE metrics RENAME CONSTRAINT other TO metric_pk
-column x of table uu has rows of table runs in it, which revision cfd24bdc0731 changes|CREATE TYPE pair AS (a int, r runs); CREATE TABLE uu (x pair[])|DROP TABLE uu; DROP TYPE pair
+column x of table uu contains rows of table runs, which revision cfd24bdc0731 changes|CREATE TYPE pair AS (a int, r runs); CREATE TABLE uu (x pair[])|DROP TABLE uu; DROP TYPE pair
 """,
     "2.22": """
 foreign key registered_models_parent_fkey of table registered_models depends on key registered_model_pk of table registered_models, which revision 1b5f0d9ad7c1 replaces|ALTER TABLE registered_models ADD parent varchar REFERENCES registered_models (name)|ALTER TABLE registered_models DROP COLUMN parent
 view vv depends on key registered_model_pk of table registered_models, which revision 1b5f0d9ad7c1 replaces|CREATE VIEW vv AS SELECT name, description, count(*) FROM registered_models GROUP BY name|DROP VIEW vv
 function f() depends on key experiments_name_key of table experiments, which revision 1b5f0d9ad7c1 replaces|CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC INSERT INTO experiments (name) VALUES ('a') ON CONFLICT ON CONSTRAINT experiments_name_key DO NOTHING; END|DROP FUNCTION f
 rule rr on table log depends on key experiments_name_key of table experiments, which revision 1b5f0d9ad7c1 replaces|CREATE TABLE log (a int); CREATE RULE rr AS ON INSERT TO log DO ALSO INSERT INTO experiments (name) VALUES ('a') ON CONFLICT ON CONSTRAINT experiments_name_key DO NOTHING|DROP TABLE log
-type spans is not MLflow's, and revision a1b2c3d4e5f6 makes one of that name|CREATE TYPE spans AS ENUM ('a')|DROP TYPE spans
-domain webhooks is not MLflow's, and revision 1a0cddfcaa16 makes one of that name|CREATE DOMAIN webhooks AS int|DROP DOMAIN webhooks
-type jobs is not MLflow's, and revision bf29a5ff90ea makes one of that name|CREATE TYPE jobs AS (a int)|DROP TYPE jobs
-function prevent_secrets_aad_mutation() is not MLflow's, and revision 1bd49d398cd23 makes one of that name|CREATE FUNCTION prevent_secrets_aad_mutation() RETURNS int LANGUAGE sql AS 'SELECT 1'|DROP FUNCTION prevent_secrets_aad_mutation
-constraint uq_experiments_workspace_name of table experiments is not MLflow's, and revision 1b5f0d9ad7c1 makes one of that name|ALTER TABLE experiments ADD CONSTRAINT uq_experiments_workspace_name CHECK (name <> 'x')|ALTER TABLE experiments DROP CONSTRAINT uq_experiments_workspace_name
+type spans is not MLflow's, and revision a1b2c3d4e5f6 creates one of that name|CREATE TYPE spans AS ENUM ('a')|DROP TYPE spans
+domain webhooks is not MLflow's, and revision 1a0cddfcaa16 creates one of that name|CREATE DOMAIN webhooks AS int|DROP DOMAIN webhooks
+type jobs is not MLflow's, and revision bf29a5ff90ea creates one of that name|CREATE TYPE jobs AS (a int)|DROP TYPE jobs
+function prevent_secrets_aad_mutation() is not MLflow's, and revision 1bd49d398cd23 creates one of that name|CREATE FUNCTION prevent_secrets_aad_mutation() RETURNS int LANGUAGE sql AS 'SELECT 1'|DROP FUNCTION prevent_secrets_aad_mutation
+constraint uq_experiments_workspace_name of table experiments is not MLflow's, and revision 1b5f0d9ad7c1 creates one of that name|ALTER TABLE experiments ADD CONSTRAINT uq_experiments_workspace_name CHECK (name <> 'x')|ALTER TABLE experiments DROP CONSTRAINT uq_experiments_workspace_name
 column workspace of table kid is not MLflow's, and revision 1b5f0d9ad7c1 adds one of that name|CREATE TABLE kid (workspace int) INHERITS (registered_model_tags)|DROP TABLE kid
 constraint fk_trace_info_experiment_id of table trace_info is missing, and revision 6f8d9c3b2a1e replaces it|ALTER TABLE trace_info RENAME CONSTRAINT fk_trace_info_experiment_id TO other|ALTER TABLE trace_info RENAME CONSTRAINT other TO fk_trace_info_experiment_id
 table inputs is a partition, and revision 6953534de441 changes its columns|CREATE TABLE pp (LIKE inputs) PARTITION BY LIST (source_type); ALTER TABLE pp ATTACH PARTITION inputs DEFAULT|ALTER TABLE pp DETACH PARTITION inputs; DROP TABLE pp
-column x of table uu has rows of table experiments in it, which revision 1b5f0d9ad7c1 changes|CREATE TABLE uu (x experiments)|DROP TABLE uu
-column e of table mm has rows of table model_versions in it, which revision 1b5f0d9ad7c1 changes|CREATE MATERIALIZED VIEW mm AS SELECT e FROM model_versions e|DROP MATERIALIZED VIEW mm
+column x of table uu contains rows of table experiments, which revision 1b5f0d9ad7c1 changes|CREATE TABLE uu (x experiments)|DROP TABLE uu
+column e of table mm contains rows of table model_versions, which revision 1b5f0d9ad7c1 changes|CREATE MATERIALIZED VIEW mm AS SELECT e FROM model_versions e|DROP MATERIALIZED VIEW mm
 """,
     "3.10": """
 generated column g of table spans depends on column dimension_attributes of table spans, which revision 75868b020152 drops|ALTER TABLE spans ADD g text GENERATED ALWAYS AS (dimension_attributes->>'a') STORED|ALTER TABLE spans DROP COLUMN g
@@ -391,15 +391,15 @@ def harmless(server, release):
 RIGHTS = {
     "2.22": """
 role mlflow may not use the language plpgsql, and revision 1bd49d398cd23 is written in it|REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC|GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC
-function prevent_secrets_aad_mutation() is not MLflow's, and revision 1bd49d398cd23 makes one of that name|CREATE FUNCTION prevent_secrets_aad_mutation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'|DROP FUNCTION prevent_secrets_aad_mutation
+function prevent_secrets_aad_mutation() is not MLflow's, and revision 1bd49d398cd23 creates one of that name|CREATE FUNCTION prevent_secrets_aad_mutation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'|DROP FUNCTION prevent_secrets_aad_mutation
 role mlflow may not create tables in schema public|REVOKE CREATE ON SCHEMA public FROM mlflow, pg_database_owner, PUBLIC|GRANT CREATE ON SCHEMA public TO pg_database_owner, PUBLIC
 """,
     "3.10": """
-role mlflow has no right to refer to table experiments, and revision 76601a5f987d makes a key that does|ALTER TABLE experiments OWNER TO postgres; REVOKE ALL ON experiments FROM mlflow|ALTER TABLE experiments OWNER TO mlflow
+role mlflow has no REFERENCES privilege on table experiments, and revision 76601a5f987d creates a foreign key to it|ALTER TABLE experiments OWNER TO postgres; REVOKE ALL ON experiments FROM mlflow|ALTER TABLE experiments OWNER TO mlflow
 revision 75868b020152: permission denied for table trace_tags|ALTER TABLE trace_tags OWNER TO postgres; REVOKE ALL ON trace_tags FROM mlflow|ALTER TABLE trace_tags OWNER TO mlflow
 revision e1f2a3b4c5d6: permission denied for table alembic_version|REVOKE UPDATE ON alembic_version FROM mlflow|GRANT UPDATE ON alembic_version TO mlflow
-table kid belongs to role postgres, which alone may change it: upgrade as that role|CREATE TABLE kid () INHERITS (jobs)|DROP TABLE kid
-table spans belongs to role postgres, which alone may change it: upgrade as that role|ALTER TABLE spans OWNER TO postgres; GRANT ALL ON spans TO mlflow|ALTER TABLE spans OWNER TO mlflow
+table kid belongs to role postgres, and only its owner may change it: upgrade as that role|CREATE TABLE kid () INHERITS (jobs)|DROP TABLE kid
+table spans belongs to role postgres, and only its owner may change it: upgrade as that role|ALTER TABLE spans OWNER TO postgres; GRANT ALL ON spans TO mlflow|ALTER TABLE spans OWNER TO mlflow
 """,
 }
 
@@ -439,7 +439,7 @@ def unlogged(server):
                 LOOP EXECUTE format('ALTER TABLE %s SET UNLOGGED', t); END LOOP; END $$""")
     named = named_of(oracle.run("upgrade", "--to", "head", url))
     wanted = [
-        f"table {t} is unlogged, and revision {r} makes a logged one that refers to it"
+        f"table {t} is unlogged, and revision {r} creates a logged one that refers to it"
         for t, r in (("experiments", "400f98739977"), ("runs", "400f98739977"), ("trace_info", "770bee3ae1dd"))
     ]
     tap.check("tables that are not logged are named where new ones refer to them", [] if named == wanted else [f"{named}, not {wanted}"])
@@ -581,8 +581,8 @@ ALTER TABLE registered_model_tags ALTER value TYPE varchar(10) | table registere
 ALTER TABLE experiments ALTER name TYPE varchar(256) COLLATE "C" | table experiments: column name character varying(256) NOT NULL COLLATE C, should be: column name character varying(256) NOT NULL
 ALTER TABLE secrets DISABLE TRIGGER prevent_secrets_aad_mutation | table secrets: trigger prevent_secrets_aad_mutation is disabled
 ALTER TABLE secrets ENABLE ALWAYS TRIGGER prevent_secrets_aad_mutation |
-CREATE OR REPLACE FUNCTION prevent_secrets_aad_mutation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END' | table secrets: trigger prevent_secrets_aad_mutation is not as MLflow makes it
-DROP TRIGGER prevent_secrets_aad_mutation ON secrets; CREATE TRIGGER prevent_secrets_aad_mutation BEFORE INSERT ON secrets FOR EACH ROW EXECUTE FUNCTION prevent_secrets_aad_mutation() | table secrets: trigger prevent_secrets_aad_mutation is not as MLflow makes it
+CREATE OR REPLACE FUNCTION prevent_secrets_aad_mutation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END' | table secrets: trigger prevent_secrets_aad_mutation differs from MLflow's
+DROP TRIGGER prevent_secrets_aad_mutation ON secrets; CREATE TRIGGER prevent_secrets_aad_mutation BEFORE INSERT ON secrets FOR EACH ROW EXECUTE FUNCTION prevent_secrets_aad_mutation() | table secrets: trigger prevent_secrets_aad_mutation differs from MLflow's
 DROP TRIGGER prevent_secrets_aad_mutation ON secrets | table secrets: missing: trigger prevent_secrets_aad_mutation
 CREATE TRIGGER mine BEFORE INSERT ON secrets FOR EACH ROW EXECUTE FUNCTION prevent_secrets_aad_mutation(); ALTER TABLE secrets DISABLE TRIGGER mine |
 CREATE UNIQUE INDEX u ON runs (name) | table runs: not MLflow's: index u unique on btree (name)

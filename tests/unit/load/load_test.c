@@ -439,7 +439,7 @@ static void test_old_schemas(void)
     put_experiment("0", "Default");
     put(KIND_run, F_run_run_id, s("r1"), F_run_experiment_id, s("0"), F_run_lifecycle_stage, s("active"),
         F_run_status, s("KILLED"), -1);
-    ok(!finish() && told("Run r1: status: 'KILLED' is not known there; the first release that knows it is "
+    ok(!finish() && told("Run r1: status: 'KILLED' is unknown to this release; the first that knows it is "
                          "MLflow 1.5.0"),
        "a word that the schema's release does not know");
     stop();
