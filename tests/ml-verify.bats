@@ -195,19 +195,19 @@ verify_records() { # OPTION...
     tail -1 records >>records
     verify_records
     assert_status 2
-    assert_contains "$stderr" "Run r: the stream has it twice, in one segment"
+    assert_contains "$stderr" "Run r: duplicate in the stream, in one segment"
     one_run
     { stream <records; stream "$(printf %032d 1)" <records; } >a.mlr
     verify
     assert_status 2
-    assert_contains "$stderr" "Experiment 1: the stream has it twice, from two sources"
+    assert_contains "$stderr" "Experiment 1: duplicate in the stream, from two sources"
     one_run
     stream "$(printf %032d 1)" 0 2 <records >a.mlr
     sed -i '1s/"e"/"other"/;2d' records
     stream "$(printf %032d 1)" 1 2 <records >>a.mlr
     verify
     assert_status 2
-    assert_contains "$stderr" "two shards that differ in it"
+    assert_contains "$stderr" "two shards, with differences"
 }
 
 @test "an empty Default experiment that a server added is a note" {

@@ -40,7 +40,8 @@ enum misfit_kind {
     MISFIT_NUL,       /* PostgreSQL's text cannot contain NUL */
     MISFIT_LENGTH,    /* longer than the column allows */
     MISFIT_TYPE,      /* not a value of the column's type */
-    MISFIT_CONVERSION, /* text that MLflow's upgrade rejects: dimension_attributes of a span, categories of an issue */
+    /* text that MLflow's upgrade rejects: dimension_attributes of a span, categories of an issue */
+    MISFIT_CONVERSION,
     MISFIT_NULL, /* null, but the column is NOT NULL */
 };
 

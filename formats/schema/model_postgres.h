@@ -10,7 +10,8 @@
 #include "formats/schema/shape.h"
 
 /* The facts of a database of that revision, in the words of schema_shape_read. wide: with 64-bit columns of
- * experiment ids. Free with schema_shape_free; false with e filled if a text of migrations/ cannot be parsed. */
+ * experiment ids. Free with schema_shape_free; false with e filled if a text of migrations/ cannot be
+ * parsed. */
 bool schema_model_postgres(int rev, bool wide, struct schema_shape *out, struct err *e);
 
 #endif

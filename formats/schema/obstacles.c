@@ -1,4 +1,5 @@
-/* Finds what would stop an upgrade in the middle; on SQLite by a rehearsal on an empty copy of the structure. */
+/* Finds what would stop an upgrade in the middle; on SQLite by a rehearsal on an empty copy of the
+ * structure. */
 #include <stdlib.h>
 #include <string.h>
 

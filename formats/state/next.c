@@ -1,4 +1,4 @@
-/* state.new: what is new in it, and what is copied, in as few pieces as there are. */
+/* Writes state.new: new items, and items copied from the old state in as few pieces as possible. */
 #include "formats/state/next.h"
 
 #include <errno.h>
@@ -10,9 +10,9 @@ struct state_next {
     const char *path;
     const struct state *old;
     struct state_head head;
-    struct state_writer *writer; /* NULL: nothing new so far */
+    struct state_writer *writer; /* NULL: nothing written so far */
     struct state_cursor cursor;
-    uint64_t from, to; /* of the old one, to be copied next */
+    uint64_t from, to; /* range of the old state to copy next */
 };
 
 struct state_next *state_next_new(const char *path, const struct state *old, const struct state_head *head,

@@ -1,4 +1,4 @@
-/* state.new becomes STATE: the map of both, the generation, and marks on what was not sent. */
+/* Turns state.new into STATE: merges additions into the map, sets the generation, and marks unsent units. */
 #include "formats/state/promote.h"
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@ struct state_promotion {
     struct sorter *map; /* key: kind NUL, key; data: value */
     struct spill *spill;
     struct idmap *unsent;
-    bool mapped; /* something was added to the map */
+    bool mapped; /* the map has additions */
     bool looked, of_database;
     bool failed; /* error says why */
     struct err error;
@@ -54,7 +54,7 @@ static struct id_key unit_key(enum kind kind, const char *id, size_t len)
     return id_key((unsigned)kind, &v, 1);
 }
 
-/* Whether the state is of a database, which has no units by which to mark what was not sent. */
+/* Whether the state is of a database, which has no units to mark as unsent. */
 static bool is_of_database(struct state_promotion *p)
 {
     struct state_cursor c;
@@ -83,15 +83,15 @@ void state_promotion_unsent(struct state_promotion *p, enum kind kind, const cha
     buf_free(&key);
 }
 
-/* -- the map: entries of the state and those added, in one order */
+/* -- the map: merging entries of the state and additions */
 
-struct added { /* the next of those added; of one key's the last */
+struct added { /* the next addition; the last one of each key */
     struct sort_entry entry;
     int got; /* as sorter_next */
     struct buf key, value;
 };
 
-/* Takes a->entry, and those of its key that follow. false: e says why. */
+/* Reads the next addition into a->entry, and skips earlier ones of its key. false with e filled. */
 static bool take_added(struct state_promotion *p, struct added *a, struct err *e)
 {
     if (a->got <= 0)
@@ -129,7 +129,7 @@ static int compare_keys(const struct buf *a, const struct buf *b)
     return order ? order : (a->len > b->len) - (a->len < b->len);
 }
 
-/* Merges; the keys of `a` are empty when there are none (left). */
+/* Merges both maps; the key of `a` is empty if there are no more additions. */
 static bool merge_maps(struct state_promotion *p, struct state_cursor *c, struct state_writer *w,
                        struct added *a, struct err *e)
 {
@@ -182,13 +182,13 @@ static bool is_unsent(const struct state_promotion *p, const struct state_unit *
     return idmap_get(p->unsent, unit_key(u->kind, u->id.s, u->id.len), NULL);
 }
 
-/* Copies all units, with a mark on those that were not sent. */
+/* Copies all units, marking unsent ones. */
 static bool write_units(struct state_promotion *p, struct state_cursor *c, struct state_writer *w,
                         struct err *e)
 {
     struct state_cursor copy;
     struct state_unit u;
-    uint64_t done = c->next; /* what lies before is written */
+    uint64_t done = c->next; /* everything before it is written */
     bool ok = true;
     int got = 1;
     state_cursor_init(&copy, p->state);
@@ -214,7 +214,7 @@ bool state_promotion_commit(struct state_promotion *p, uint64_t generation, cons
         *e = p->error;
         return false;
     }
-    if (same && state_rename(p->state, path)) /* as it is after an idle tick */
+    if (same && state_rename(p->state, path)) /* as after an idle tick */
         return true;
     head.generation = generation;
     struct state_writer *w = state_writer_new(path, &head, e);

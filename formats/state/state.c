@@ -1,4 +1,4 @@
-/* State files: items in order, a checksum, and a name that is given last. */
+/* Reads and writes state files: items, a checksum, renamed into place when complete. */
 #include "formats/state/state.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ enum {
     FIRST_ITEM = MAGIC_LEN + 1,
     SUM_LEN = 8,
     WINDOW = 64 << 10,
-    MAX_ITEM = 1 << 28, /* a map entry's texts have no cap of their own */
+    MAX_ITEM = 1 << 28, /* texts of map entries have no other limit */
     VARINT_MAX = 10,
 };
 
@@ -30,9 +30,9 @@ struct state {
     int fd;
     char *path;
     uint64_t end;   /* of the items */
-    uint64_t first; /* item after the head */
+    uint64_t first; /* first item after the head */
     struct state_head head;
-    struct buf texts; /* of the head */
+    struct buf texts; /* texts of the head */
 };
 
 bool state_new_id(char id[33], struct err *e)
@@ -44,7 +44,7 @@ bool state_new_id(char id[33], struct err *e)
     if (fd >= 0)
         close(fd);
     if (n != sizeof bytes)
-        return err_set(e, NULL, "no random numbers: /dev/urandom: %s", strerror(error));
+        return err_set(e, NULL, "cannot get random numbers: /dev/urandom: %s", strerror(error));
     for (size_t i = 0; i < sizeof bytes; i++)
         snprintf(id + 2 * i, 3, "%02x", bytes[i]);
     return true;
@@ -63,7 +63,7 @@ static void add_number(struct buf *out, uint64_t n)
     buf_add(out, bytes, len);
 }
 
-/* Signed ones: the small of either sign are short. */
+/* Signed numbers, zigzag-encoded: small ones of either sign are short. */
 static void add_signed(struct buf *out, int64_t n)
 {
     add_number(out, ((uint64_t)n << 1) ^ (n < 0 ? UINT64_MAX : 0));
@@ -75,7 +75,7 @@ static void add_text(struct buf *out, const char *s, size_t len)
     buf_add(out, s, len);
 }
 
-struct reader { /* of bytes in memory; at goes beyond end, and stays there, when they are too few */
+struct reader { /* of bytes in memory; `at` moves beyond `end`, and stays there, if there are too few */
     const char *at, *end;
     bool bad;
 };
@@ -113,7 +113,7 @@ static struct state_text take_text(struct reader *r)
 
 /* -- encoding */
 
-/* Appends the item that lies in out from `from` on, which has no length so far. */
+/* Finishes the item that begins at `from` in out, by inserting its length. */
 static void finish_item(struct buf *out, size_t from)
 {
     size_t len = out->len - from;
@@ -151,7 +151,7 @@ void state_encode_map(struct buf *out, const struct state_map_entry *m)
     finish_item(out, from);
 }
 
-/* Kinds are letters in the file: their numbers change with entities.def. */
+/* Kinds are stored as letters, as their numbers change with entities.def. */
 static const struct {
     enum kind kind;
     char letter;
@@ -220,7 +220,7 @@ void state_cursor_free(struct state_cursor *c)
     buf_free(&c->window);
 }
 
-/* The len bytes from `at` on; NULL with e filled. They live until the next call. */
+/* Returns the len bytes from `at` on, valid until the next call; NULL with e filled. */
 static const char *bytes_at(struct state_cursor *c, uint64_t at, size_t len, struct err *e)
 {
     if (at > c->state->end || len > c->state->end - at) {
@@ -238,7 +238,7 @@ static const char *bytes_at(struct state_cursor *c, uint64_t at, size_t len, str
         ssize_t n = pread(c->state->fd, c->window.data + have, want - have, (off_t)(at + have));
         if (n <= 0 && errno != EINTR) {
             c->window.len = 0;
-            err_set(e, c->state->path, "cannot read: %s", n < 0 ? strerror(errno) : "it was cut");
+            err_set(e, c->state->path, "cannot read: %s", n < 0 ? strerror(errno) : "truncated");
             return NULL;
         }
         have += n > 0 ? (size_t)n : 0;
@@ -246,8 +246,7 @@ static const char *bytes_at(struct state_cursor *c, uint64_t at, size_t len, str
     return c->window.data;
 }
 
-/* Looks at the item at c->next: its type and the bytes behind that. 1; 0: the end; -1. Goes to the one behind
- * it. */
+/* Reads the item at c->next, its type and the bytes after that, and moves past it. 1; 0: the end; -1. */
 static int next_item(struct state_cursor *c, char *type, struct reader *r, struct err *e)
 {
     uint64_t left = c->state->end - c->next;
@@ -270,7 +269,8 @@ static int next_item(struct state_cursor *c, char *type, struct reader *r, struc
     return *type != 'E';
 }
 
-/* As next_item; only items of the type. 'U': goes over others; else they end it, and are not gone over. */
+/* Like next_item, but only for items of this type. Others are skipped if it is 'U', else they end the
+ * sequence and are not consumed. */
 static int next_of(struct state_cursor *c, char wanted, struct reader *r, struct err *e)
 {
     for (;;) {
@@ -366,7 +366,7 @@ int state_file_next(struct state_cursor *c, struct state_files *files, struct st
     return r.bad ? damaged(c->state, e) - 1 : 1;
 }
 
-/* The directory, so that the name outlives a loss of power. */
+/* Syncs the directory, so that the name survives a power failure. */
 static void sync_directory(const char *path)
 {
     char *dir = file_dirname(path);
@@ -418,7 +418,7 @@ static bool read_head(struct state *s, struct err *e)
     return good;
 }
 
-/* Reads all of the file for its checksum. */
+/* Reads the whole file to verify its checksum. */
 static bool check_sum(struct state *s, uint64_t size, struct err *e)
 {
     XXH3_state_t *sum = XXH3_createState();
@@ -453,7 +453,7 @@ static bool check(struct state *s, struct err *e)
     if (pread(s->fd, head, sizeof head, 0) != sizeof head || memcmp(head, magic, MAGIC_LEN) != 0)
         return err_set(e, s->path, "not a state of mlruns-tools");
     if (head[MAGIC_LEN] != STATE_VERSION)
-        return err_set(e, s->path, "a state of version %d, this program reads version %d",
+        return err_set(e, s->path, "a state of version %d; this program reads version %d",
                        (unsigned char)head[MAGIC_LEN], STATE_VERSION);
     if (st.st_size < FIRST_ITEM + SUM_LEN)
         return damaged(s, e);
@@ -535,8 +535,8 @@ static bool is_named(int fd, const char *path)
            mine.st_ino == named.st_ino;
 }
 
-/* Opens the file under its preliminary name, for this writer alone: one that a killed program has left is
- * taken over. False with e filled. */
+/* Opens and locks the file under its temporary name. One left by a killed program is taken over. False with e
+ * filled. */
 static bool open_part(struct state_writer *w, struct err *e)
 {
     for (;;) {
@@ -550,7 +550,7 @@ static bool open_part(struct state_writer *w, struct err *e)
         }
         if (is_named(w->fd, w->part))
             return ftruncate(w->fd, 0) == 0 || write_failed(w, e);
-        close(w->fd); /* another tick has just given it its name */
+        close(w->fd); /* another tick has just renamed it */
     }
 }
 
@@ -614,8 +614,8 @@ bool state_rename(const struct state *s, const char *path)
 {
     if (is_named(s->fd, path))
         return true;
-    /* By its descriptor; what another tick may have at s->path has not been committed so far. Two that come
-     * here at once have both been committed: whichever the name is given to is right. */
+    /* Uses the descriptor: another tick may have put an uncommitted file at s->path. If two ticks get here at
+     * the same time, both have been committed, and either may have the name. */
     char *link = xasprintf("%s.link", path), *file = xasprintf("/proc/self/fd/%d", s->fd);
     unlink(link);
     bool ok = linkat(AT_FDCWD, file, AT_FDCWD, link, AT_SYMLINK_FOLLOW) == 0 && rename(link, path) == 0;

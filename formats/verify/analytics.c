@@ -1,11 +1,11 @@
-/* What a target from revision 75868b020152 on should have of a source from before it: rows of span_metrics
- * and trace_metrics are parts of the span or trace metadata in whose columns it keeps their values. Written
- * from MLflow's migration; shares no code with what loads. */
+/* What a target from revision 75868b020152 on should have for a source from before it: rows of span_metrics
+ * and trace_metrics become parts of the span or trace metadata whose columns hold their values. Written from
+ * MLflow's migration; shares no code with formats/load/. */
 #include <math.h>
 
 #include "formats/verify/internal.h"
 
-/* Part of a key after the record's own. */
+/* Part of a key, after the record's own. */
 enum { PART_METRIC = 1, PART_GATEWAY, PART_COST };
 
 static int index_of(const char *const *names, const struct value *v)
@@ -22,7 +22,7 @@ static struct value column_of(const struct row_entry *entries, int n, const char
     return entry ? entry->v : value_null();
 }
 
-/* ---- staging */
+/* -- staging */
 
 /* Stages r as the part of the record whose key is v->key. */
 static bool stage(struct verify *v, const struct record *r, char part, const struct value *name,
@@ -37,7 +37,7 @@ static bool stage(struct verify *v, const struct record *r, char part, const str
     return sorter_add(v->stage, v->key.data, v->key.len, v->data.data, v->data.len, e);
 }
 
-/* The same of a trace's metadata. */
+/* The same for a trace's metadata. */
 static bool stage_of_metadata(struct verify *v, const struct record *r, const struct value *trace,
                               const char *metadata, char part, const struct value *name, struct err *e)
 {
@@ -87,7 +87,7 @@ int verify_stage_part(struct verify *v, const struct record *r, struct err *e)
                : -1;
 }
 
-/* ---- gathering */
+/* -- gathering */
 
 bool verify_has_parts(const struct verify *v, const struct section *section)
 {
@@ -107,7 +107,7 @@ static bool take_metric(struct verify *v, const struct section *section, const s
     bool is_number = number.type == VALUE_INT || number.type == VALUE_FLOAT;
     double f = number.type == VALUE_FLOAT ? number.f : is_number ? (double)number.i : NAN;
     bool of_trace = strcmp(row_table_of(part)->name, "trace_metrics") == 0;
-    if (!section->table && !of_trace) { /* a span's cost beside its trace's */
+    if (!section->table && !of_trace) { /* a span's cost, in addition to its trace's */
         g->costs += isfinite(f);
         g->sum += isfinite(f) ? f : 0;
         return true;
@@ -131,7 +131,7 @@ static bool take(struct verify *v, const struct section *section, const struct s
     return true;
 }
 
-/* The item's key is the record's, or begins with it. */
+/* Whether the item's key is the record's, or begins with it. */
 static bool is_of_record(const struct verify *v)
 {
     const struct buf *key = &v->gathered.key;
@@ -160,7 +160,7 @@ static bool take_parts(struct verify *v, const struct section *section, struct e
     }
 }
 
-/* Keeps the item, of which the record was decoded, beyond the next one. */
+/* Keeps the item whose record was decoded while the next one is read. */
 static bool keep_item(struct verify *v, size_t identity_len, struct err *e)
 {
     struct gathered *g = &v->gathered;
@@ -176,7 +176,7 @@ static bool keep_item(struct verify *v, size_t identity_len, struct err *e)
     return sorter_read(v->stage, &v->item, 0, v->item.data_len, &g->data, e);
 }
 
-/* Decodes the record that was kept. */
+/* Decodes the kept record. */
 static bool decode_kept(struct verify *v, struct record *out, struct err *e)
 {
     struct gathered *g = &v->gathered;
@@ -186,7 +186,7 @@ static bool decode_kept(struct verify *v, struct record *out, struct err *e)
     return wire_decode(v->decoder, g->data.data + HEAD, g->data.len - HEAD, out, e);
 }
 
-/* Makes a part, which has no record, the trace metadata that the target should have. */
+/* Builds the expected trace metadata from a part without a record. */
 static void metadata_of_part(struct verify *v, struct record *r)
 {
     const struct row_entry *entries;
@@ -202,7 +202,7 @@ static void metadata_of_part(struct verify *v, struct record *r)
     r->v[F_trace_request_metadata_key] = value_str(usage ? "mlflow.trace.tokenUsage" : "mlflow.trace.cost");
 }
 
-/* The value that token usage or cost should have. */
+/* Sets the expected value of token usage or cost. */
 static bool finish_metadata(struct verify *v, struct record *r, bool whole)
 {
     struct gathered *g = &v->gathered;
@@ -235,12 +235,12 @@ int verify_gather(struct verify *v, const struct section *section, const struct 
     side->key_len = side->identity_len = g->key.len;
     if (!section->table)
         return finish_metadata(v, &side->record, whole);
-    if (!whole) /* metrics of a span that is not there */
+    if (!whole) /* metrics of a missing span */
         verify_missing(v, &side->record);
     return whole;
 }
 
-/* ---- spans */
+/* -- spans */
 
 void verify_expect_span(struct verify *v, struct row_entry *entries, int *n)
 {

@@ -1,4 +1,4 @@
-/* When two records are equal: each field by its codec, and what a database makes of what a stream says. */
+/* Compares records field by field, allowing for how a database stores what a stream says. */
 #include "formats/verify/equality.h"
 
 #include <float.h>
@@ -22,7 +22,7 @@ void equality_free(struct equality *q)
     buf_free(&q->text);
 }
 
-/* ---- the numbers that MLflow keeps of token usage and cost */
+/* -- numbers in token usage and cost, as stored by MLflow */
 
 /* token_count_or_none(): Decimal(str(value)), integral and within 64 bits. */
 static bool token_count(const struct pyjson_value *v, int64_t *out)
@@ -54,7 +54,7 @@ static bool finite_float(const struct pyjson_value *v, double *out)
     }
 }
 
-/* ---- normal forms */
+/* -- normal forms */
 
 const char *const equality_token_keys[] = {"input_tokens",
                                            "output_tokens",
@@ -84,7 +84,7 @@ static void cut(struct value *v, size_t characters)
         v->len = (uint32_t)utf8_prefix(v->s, v->len, characters);
 }
 
-/* Rewrites token usage or cost as the JSON that MLflow makes of the columns; false when no column would have
+/* Rewrites token usage or cost as the JSON that MLflow builds from the columns; false if no column would have
  * a value. */
 static bool rewrite_numbers(struct equality *q, struct value *v, enum promoted which)
 {
@@ -152,7 +152,7 @@ bool equality_normalise(struct equality *q, struct record *r)
     }
 }
 
-/* ---- comparing */
+/* -- comparing */
 
 bool equality_float_same(const struct equality *q, double source, double target)
 {
@@ -171,20 +171,20 @@ bool equality_float_same(const struct equality *q, double source, double target)
     return fabs(source - target) <= REL_TOL * (a > b ? a : b);
 }
 
-/* Ids that a file store does not have. */
+/* Whether it is an id that a file store does not have. */
 static bool is_generated_id(const struct field_desc *f)
 {
     return !(f->flags & FIELD_K) && (strcmp(f->name, "dataset_id") == 0 || strcmp(f->name, "input_id") == 0);
 }
 
-/* Columns of MLflow's that are not null and have the default 0. */
+/* Whether the field's column is NOT NULL DEFAULT 0. */
 static bool null_is_zero(const struct field_desc *f)
 {
     return f->type == FIELD_INT && !(f->flags & FIELD_R) &&
            (strcmp(f->name, "step") == 0 || strcmp(f->name, "db_payload_generation") == 0);
 }
 
-/* Every member of a that is not null is in b, a scalar of the same type and text. */
+/* Whether every non-null member of a is in b, as a scalar of the same type and text. */
 static bool members_within(const struct pyjson *a, const struct pyjson *b)
 {
     for (size_t i = 0; i < a->n_members; i++) {
@@ -202,7 +202,7 @@ static bool members_within(const struct pyjson *a, const struct pyjson *b)
     return true;
 }
 
-/* An assessment's errors: members that are null are as good as absent (AssessmentError.from_dictionary). */
+/* Compares assessment errors, in which null members equal absent ones (AssessmentError.from_dictionary). */
 static bool error_same(struct equality *q, const struct value *a, const struct value *b)
 {
     return pyjson_parse(&q->json, a->s, a->len) && pyjson_parse(&q->other, b->s, b->len) &&
@@ -258,7 +258,7 @@ bool equality_duplicate(const struct record *a, const struct record *b)
     return true;
 }
 
-/* ---- derived values */
+/* -- derived values */
 
 /* assessment_aggregate() of text: 1 for "yes" and 0 for "no", trimmed, in any case; else null. */
 static struct value aggregate_of_text(const char *s, size_t len)
@@ -277,7 +277,7 @@ void equality_aggregate(struct equality *q, const struct value *json, struct val
     *numeric = value_bool(false);
     if (json->type != VALUE_STR)
         return;
-    if (!pyjson_parse(&q->json, json->s, json->len)) { /* text that is not JSON stands for itself */
+    if (!pyjson_parse(&q->json, json->s, json->len)) { /* text that is not JSON is taken literally */
         *aggregate = aggregate_of_text(json->s, json->len);
         return;
     }
@@ -292,9 +292,9 @@ void equality_aggregate(struct equality *q, const struct value *json, struct val
     }
 }
 
-/* ---- what revision 75868b020152 makes of rows from before it */
+/* -- rows from before revision 75868b020152 */
 
-/* The member of a normalised object as text; its length, 0: not there. */
+/* A member of a normalised object as text; returns its length, 0 if it is missing. */
 static size_t member_text(struct equality *q, const char *key, const char **text)
 {
     const struct pyjson_value *v = pyjson_get(&q->json, key);
@@ -302,7 +302,7 @@ static size_t member_text(struct equality *q, const char *key, const char **text
     return v ? v->len : 0;
 }
 
-/* Parses a normalised object; NULL is an empty one. */
+/* Parses a normalised object; NULL counts as an empty one. */
 static void parse_normalised(struct equality *q, const struct value *v)
 {
     if (!value_is_text(v) || !pyjson_parse(&q->json, v->s, v->len)) {

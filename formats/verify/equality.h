@@ -1,6 +1,6 @@
-/* The contract of ml-verify: what counts as equal between a record of the stream and the same record as a
- * database holds it. It is written from MLflow's behaviour and shares no code with formats/load/, so that a
- * wrong conversion cannot verify itself. Nothing else is equal:
+/* The contract of ml-verify: when a record of the stream equals the same record in a database. Written from
+ * MLflow's behaviour, sharing no code with formats/load/, so that a wrong conversion cannot verify itself.
+ * Nothing else is equal:
  *
  *   metric values    within a relative 1e-9, as math.isclose() (--exact: the same bits); NaN equals NaN; an
  *                    infinity equals the greatest double of its sign, which MLflow stores instead; on
@@ -16,8 +16,7 @@
  *   workspace        null equals "default"
  *   null             equals 0 for an input's step and a trace's payload generation, whose columns have that
  *                    default
- *   ids              of datasets and inputs: any id where the source has none, as in a file store
- */
+ *   ids              of datasets and inputs: any id where the source has none, as in a file store */
 #ifndef FORMATS_VERIFY_EQUALITY_H
 #define FORMATS_VERIFY_EQUALITY_H
 
@@ -26,7 +25,7 @@
 #include "formats/python/text.h"
 #include "formats/record/record.h"
 
-/* What of a trace's tags and metadata a database keeps in columns of trace_info. */
+/* Tags and metadata of a trace that a database stores in columns of trace_info. */
 enum promoted {
     PROMOTED_NONE,
     PROMOTED_NAME,    /* tag mlflow.traceName */
@@ -35,33 +34,32 @@ enum promoted {
     PROMOTED_COST,    /* metadata mlflow.trace.cost */
     PROMOTED_COUNT
 };
-/* Which of them a record is. */
+/* Which of them a record is, if any. */
 enum promoted equality_promoted(const struct record *r);
 
-/* Token counts and costs by the names that they have in JSON objects, in metrics tables and as columns; ended
- * by NULL. */
+/* Names of token counts and costs in JSON objects, in metrics tables and as columns; terminated by NULL. */
 enum { EQUALITY_TOKENS = 6, EQUALITY_COSTS = 3, EQUALITY_SPAN_COLUMNS = 5 };
 extern const char *const equality_token_keys[EQUALITY_TOKENS + 1],
     *const equality_cost_keys[EQUALITY_COSTS + 1];
 
 struct equality {
     enum dialect dialect;
-    bool exact;                    /* floats bit for bit */
+    bool exact;                    /* compare floats bit by bit */
     bool promoted[PROMOTED_COUNT]; /* the database has columns for it */
     struct pyjson json, other;     /* private, as text */
     struct buf text;
 };
 void equality_free(struct equality *q);
 
-/* Brings a record (of either side) into the form in which both sides are compared and reported. Its new
- * strings live until the next call with the same q. false: the database has no place for anything of it. */
+/* Converts a record of either side into the form that is compared and reported. Its new strings live until
+ * the next call with the same q. false: the database cannot store any of it. */
 bool equality_normalise(struct equality *q, struct record *r);
 
-/* True when field i of both is equal. */
+/* Whether field i is equal in both. */
 bool equality_same(struct equality *q, const struct record *source, const struct record *target, int i);
 
-/* True when two source records are the same point to a database: all fields alike, -0.0 being 0.0 and
- * infinities the greatest doubles. */
+/* Whether two source records are the same point in a database: all fields are equal, with -0.0 as 0.0 and
+ * infinities as the greatest doubles. */
 bool equality_duplicate(const struct record *a, const struct record *b);
 
 /* What MLflow derives from an assessment's value (JSON text): aggregate_value and is_numeric_value
@@ -69,17 +67,18 @@ bool equality_duplicate(const struct record *a, const struct record *b);
 void equality_aggregate(struct equality *q, const struct value *json, struct value *aggregate,
                         struct value *numeric);
 
-/* What revision 75868b020152 makes of token usage where there are rows of trace_metrics: a number that
- * has[i], usable or not, counts before the metadata's. *usage (normalised, or NULL) is replaced by out's
- * text; NULL: nothing is left. */
+/* Applies rows of trace_metrics to token usage, as revision 75868b020152 does: numbers with has[i], valid or
+ * not, take precedence over those in the metadata. *usage (normalised, or NULL) is set to the text in out;
+ * NULL: nothing is left. */
 void equality_lay_counts(struct equality *q, struct value *usage, const bool *has,
                          const struct value *numbers, struct buf *out);
-/* Adds total_cost to *cost (normalised, or NULL) by out's text; false when it has one. */
+/* Adds total_cost to *cost (normalised, or NULL), which is set to the text in out; false if it has one
+ * already. */
 bool equality_add_total(struct equality *q, struct value *cost, double total, struct buf *out);
-/* True when two normalised costs have the same members, equal within a relative 1e-9. */
+/* Whether two normalised costs have the same members, equal within a relative 1e-9. */
 bool equality_costs_near(struct equality *q, const struct value *a, const struct value *b);
-/* What it makes of spans.dimension_attributes (JSON text): model_name and model_provider, texts within q, or
- * NULL. */
+/* The model_name and model_provider that this revision derives from spans.dimension_attributes (JSON text);
+ * texts in q, or NULL. */
 void equality_dimensions(struct equality *q, const struct value *json, struct value *model,
                          struct value *provider);
 

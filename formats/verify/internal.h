@@ -1,6 +1,6 @@
-/* What the parts of the verification share: stage.c (keys, and the stream sorted by them), sides.c
- * (the next record of each side), match.c (comparing and pairing), verify.c (what is compared in which
- * order); each uses only those before it. */
+/* Shared by the layers of the verification: stage.c (keys, and sorting the stream by them), sides.c (the next
+ * record of each side), match.c (comparing and pairing), verify.c (sections and their order); each uses only
+ * those before it. */
 #ifndef FORMATS_VERIFY_IMPL_H
 #define FORMATS_VERIFY_IMPL_H
 
@@ -11,15 +11,15 @@
 #include "common/sort.h"
 #include "formats/verify/verify.h"
 
-enum { UNKNOWN_TABLE = 0x7f }; /* in the place of a table's number */
+enum { UNKNOWN_TABLE = 0x7f }; /* instead of a table's number */
 
 enum {
     MAX_DIFFS = 2 * ROW_MAX_COLUMNS, /* more than fields and derived columns */
-    MAX_KEPT = 64, /* unpaired points of one identity on each side; more are reported without looking for a
-                      partner */
+    /* unpaired points of one identity on each side; more are reported without looking for a partner */
+    MAX_KEPT = 64,
 };
 
-/* How the rows of a kind come ordered. */
+/* The sort order of a kind's rows. */
 struct order {
     int fields[RECORD_MAX_FIELDS];
     int n, identity;
@@ -30,13 +30,13 @@ struct segment {
     int64_t shard;
 };
 
-/* A staged record begins with this; its encoding follows. */
+/* The header of a staged record, followed by its encoding. */
 struct staged {
     uint32_t segment;
-    uint32_t identity_len; /* bytes of the key that identify */
+    uint32_t identity_len; /* length of the identity in the key, in bytes */
 };
 
-/* What is compared in one go: a kind, or of kind row a table (NULL: those that are not known). */
+/* A unit of comparison: a kind, or for kind row a table (NULL: unknown tables). */
 struct section {
     const struct kind_desc *kind;
     const struct row_table *table;
@@ -44,7 +44,7 @@ struct section {
     size_t prefix_len;
 };
 
-/* One side of the merge: its first record that has not been dealt with. */
+/* One side of the merge: its current record. */
 struct side {
     bool have;
     struct record record;
@@ -52,7 +52,7 @@ struct side {
     size_t key_len, identity_len; /* bytes */
 };
 
-/* A copy of a record that waits for a partner. */
+/* A copy of a record waiting for a partner. */
 struct kept {
     struct record record;
     struct fetch_derived derived[FETCH_MAX_DERIVED];
@@ -60,18 +60,18 @@ struct kept {
     bool paired;
 };
 
-/* What revision 75868b020152 makes of rows from before it, gathered for the source's current record
+/* Parts gathered for the source's current record, as revision 75868b020152 moves them into columns
  * (analytics.c). */
 struct gathered {
-    struct sort_entry item; /* of the record, or of its first part where it has none */
+    struct sort_entry item; /* of the record, or of its first part if it has none */
     struct buf key,
-        data;        /* of it; the data only once all parts are taken, where the sorter has them in a file */
+        data; /* of the item; if the sorter has its data in a file, they are read only after all parts */
     struct buf text; /* the value of token usage or cost */
     bool has[EQUALITY_TOKENS];
-    struct value numbers[EQUALITY_TOKENS]; /* token counts of trace_metrics, or costs of span_metrics; numbers
-                                              or NULL */
-    bool gateway;                          /* the trace is one of the gateway's */
-    uint64_t costs;                        /* spans with a total_cost in span_metrics, and their sum */
+    /* token counts of trace_metrics, or costs of span_metrics; numbers or NULL */
+    struct value numbers[EQUALITY_TOKENS];
+    bool gateway;   /* the trace is a gateway trace */
+    uint64_t costs; /* number of spans with a total_cost in span_metrics, and their sum */
     double sum;
     bool summed; /* the record's total_cost is that sum, whose last bits depend on the order of the spans */
 };
@@ -91,14 +91,14 @@ struct verify {
     /* merging */
     struct wire_decoder *decoder, *decoder_before;
     struct sort_entry item;
-    bool have_item, item_used; /* used: by the source's current record */
+    bool have_item, item_used; /* used: it is the source's current record */
     struct buf item_data;      /* of an item whose data the sorter has in a file */
-    /* The item before, to find what comes twice; before_data is empty where the sorter has them in a file. */
+    /* The previous item, to find duplicates; before_data is empty if the sorter has them in a file. */
     struct sort_entry before;
     struct buf before_key, before_data;
-    bool converts; /* the target keeps what rows from before revision 75868b020152 say in columns */
+    bool converts; /* the target stores rows from before revision 75868b020152 in columns */
     struct gathered gathered;
-    bool converts_issues; /* likewise, of revision 8b6ad64cb8f5 */
+    bool converts_issues; /* likewise for revision 8b6ad64cb8f5 */
     struct pyjson categories;
     struct side source, target;
     struct buf target_key, group; /* group: the identity whose records are being paired */
@@ -111,74 +111,73 @@ struct verify {
     struct arena kept_arena;
 };
 
-/* ---- stage.c */
+/* -- stage.c */
 
 struct section verify_section(const struct kind_desc *k, const struct row_table *t);
-/* Replaces out's content by the key of a normalised record: its section, its identity, the rest of the order.
- * Returns how much of it identifies. */
+/* Sets out to the key of a normalised record: its section, its identity, the rest of the sort order. Returns
+ * the length up to the end of the identity. */
 size_t verify_key(const struct verify *v, const struct record *r, struct buf *out);
-/* The same for a row: all of it identifies. */
+/* The same for a row, whose whole key is its identity. */
 size_t verify_row_key(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
 
-/* ---- sides.c */
+/* -- sides.c */
 
-/* Takes the source's next distinct record of the section. */
+/* Advances to the source's next distinct record of the section. */
 bool verify_source_next(struct verify *v, const struct section *section, struct err *e);
-/* Takes the target's next record. */
+/* Advances to the target's next record. */
 bool verify_target_next(struct verify *v, struct err *e);
-/* Appends what reports call a record; a row by its table and key. */
+/* Appends a record's name in reports; a row is named by its table and key. */
 void verify_describe(struct verify *v, const struct record *r, struct buf *out);
 
-/* The staged item that is next, which must be of the section: 1, 0 for none, -1 on an error. */
+/* Peeks at the next staged item of the section: 1, 0 if there is none, -1 on an error. */
 int verify_item(struct verify *v, const struct section *section, struct err *e);
-/* The item has been used: it becomes the one before. */
+/* Marks the item as used: it becomes the previous one. */
 bool verify_item_done(struct verify *v, struct err *e);
-/* Decodes the item; its strings lie in it. */
+/* Decodes the item; strings point into it. */
 bool verify_item_decode(struct verify *v, struct staged *head, struct record *out, struct err *e);
-/* An item with the key of the one before. 1: it is a further point; 0: nothing new; -1: error. */
+/* Handles an item with the key of the previous one. 1: it is another point; 0: nothing new; -1: error. */
 int verify_item_again(struct verify *v, const struct staged *head, const struct record *r, struct err *e);
 
-/* ---- analytics.c */
+/* -- analytics.c */
 
-/* Stages r as a part of another record, where it is one: 1 when that is all that is to be staged of it, 0, or
- * -1 on an error. */
+/* Stages r as a part of another record if it is one: 1 if nothing else of it is to be staged, 0, or -1 on an
+ * error. */
 int verify_stage_part(struct verify *v, const struct record *r, struct err *e);
 bool verify_has_parts(const struct verify *v, const struct section *section);
-/* The item has been decoded into the source's record: adds the parts that follow. 1: the record is as the
- * target should have it; 0: nothing of it is expected there; -1: error. */
+/* After the item was decoded into the source's record: adds the parts that follow. 1: the record is as
+ * expected in the target; 0: nothing of it is expected there; -1: error. */
 int verify_gather(struct verify *v, const struct section *section, const struct staged *head, struct err *e);
-/* Turns the entries of a source's span into those that the target should have; there is room for
+/* Converts the entries of a source's span into those expected in the target; there is room for
  * EQUALITY_SPAN_COLUMNS more. Texts live until the next call. */
 void verify_expect_span(struct verify *v, struct row_entry *entries, int *n);
 
-/* ---- issues.c */
+/* -- issues.c */
 
-/* Whether the database has what revision 8b6ad64cb8f5 adds to issues. */
+/* Whether the database has the additions of revision 8b6ad64cb8f5 to issues. */
 bool verify_finds_categories(struct db *db, bool *out, struct err *e);
-/* Stages the rows of issue_categories that the target should have for r, where it is an issue from before
- * that revision. */
+/* If r is an issue from before that revision, stages the rows of issue_categories expected in the target. */
 bool verify_stage_categories(struct verify *v, const struct record *r, struct err *e);
-/* The item is such a row, and the one before has its key. */
+/* Whether the item is such a row and has the key of the previous one. */
 bool verify_is_category_again(const struct verify *v, const struct section *section,
                               const struct staged *head);
-/* Adds to the entries of r, where it is such an issue, when it was last seen; there is room for one more. */
+/* If r is such an issue, adds the time when it was last seen to its entries; there is room for one more. */
 void verify_expect_issue(const struct record *r, struct row_entry *entries, int *n);
 
-/* ---- match.c */
+/* -- match.c */
 
-/* memcmp, a beginning before the whole. */
+/* Like memcmp; a prefix sorts before its extensions. */
 int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_len);
-/* Answers: the source has a record that the target lacks, and the reverse. */
+/* Report a record of the source that the target lacks, and the reverse. */
 void verify_missing(struct verify *v, const struct record *r);
 void verify_extra(struct verify *v, const struct record *r);
-/* Replaces out's content by the key of a row of a table that is not known: all that is in it. */
+/* Sets out to the key of a row of an unknown table: all its values. */
 void verify_whole_key(const struct record *r, struct buf *out);
 /* Counts a record that is equal on both sides. */
 void verify_passed(struct verify *v, const struct record *r);
-/* Answers that the workspace "default" is missing, which the schema itself makes and the stream therefore
- * does not name, where the table is there and has no such row. */
+/* Reports that the workspace "default" is missing if the table exists and has no such row. The schema itself
+ * creates it, so streams do not contain it. */
 bool verify_default_workspace(struct verify *v, struct err *e);
-/* Pairs all records of the identity that both sides have come to. */
+/* Pairs all records of the identity that both sides have reached. */
 bool verify_match_group(struct verify *v, const struct section *section, struct err *e);
 
 #endif

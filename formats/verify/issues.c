@@ -1,13 +1,13 @@
-/* What a target from revision 8b6ad64cb8f5 on should have of issues from before it: when they were last seen,
- * and a row of issue_categories for each of their categories. Written from MLflow's migration; shares no code
- * with what loads. */
+/* What a target from revision 8b6ad64cb8f5 on should have for issues from before it: when they were last
+ * seen, and a row of issue_categories for each of their categories. Written from MLflow's migration; shares
+ * no code with formats/load/. */
 #include <sha2.h>
 
 #include "common/utf8.h"
 #include "formats/python/text.h"
 #include "formats/verify/internal.h"
 
-/* Follows the key of a row that is only expected: one that the stream has sorts before it. */
+/* Ends the key of an expected row, so that a row in the stream sorts before it. */
 enum { EXPECTED = 1 };
 
 static const char last_seen[] = "last_seen_timestamp";
@@ -40,16 +40,15 @@ bool verify_finds_categories(struct db *db, bool *out, struct err *e)
     return true;
 }
 
-/* ---- staging */
+/* -- staging */
 
 struct staging {
     struct verify *v;
     struct value issue;
-    uint32_t n; /* of the issue's categories so far */
+    uint32_t n; /* number of the issue's categories so far */
 };
 
-/* Of categories with one hash the last stays: it comes first in the sorter's order, the others are skipped.
- */
+/* Among categories with one hash the last one wins: it sorts first, the others are skipped. */
 static bool stage_category(struct staging *x, const char *s, size_t len, struct err *e)
 {
     struct verify *v = x->v;
@@ -92,7 +91,7 @@ static bool stage_characters(struct staging *x, const struct pyjson_value *text,
     return true;
 }
 
-/* True when an object has had the key before: Python keeps its first place. */
+/* Whether the object has this key before: Python keeps the first position. */
 static bool had_key(const struct pyjson *d, size_t i)
 {
     for (size_t k = 0; k < i; k++)
@@ -102,7 +101,7 @@ static bool had_key(const struct pyjson *d, size_t i)
     return false;
 }
 
-/* True for what the migration takes: texts, all of them whole. */
+/* Whether the migration accepts it: all texts, without unpaired surrogates. */
 static bool all_texts(const struct pyjson *d, bool object)
 {
     for (size_t i = 0; i < d->n_members; i++) {
@@ -139,7 +138,7 @@ bool verify_stage_categories(struct verify *v, const struct record *r, struct er
     return true;
 }
 
-/* ---- comparing */
+/* -- comparing */
 
 bool verify_is_category_again(const struct verify *v, const struct section *section,
                               const struct staged *head)

@@ -1,4 +1,4 @@
-/* Pairs the records of both sides, and tells what is missing, extra or different. */
+/* Pairs the records of both sides and reports missing, extra and different ones. */
 #include <math.h>
 
 #include "formats/stream/json.h"
@@ -10,7 +10,7 @@ int verify_compare_bytes(const char *a, size_t a_len, const char *b, size_t b_le
     return order ? order : (a_len > b_len) - (a_len < b_len);
 }
 
-/* ---- the answer */
+/* -- results */
 
 static void emit(struct verify *v, enum verify_verdict verdict, const struct record *r,
                  const struct verify_diff *diffs, int n)
@@ -31,8 +31,7 @@ static void pass(struct verify *v, const struct record *r)
     v->result->kind[r->kind->kind].passed++;
 }
 
-/* MLflow's server adds experiment 0 to a database that lacks it; nobody's data are in it while it has no
- * runs. */
+/* MLflow's server adds experiment 0 to a database that lacks it; without runs it contains no user data. */
 static bool is_untouched_default(struct verify *v, const struct record *r)
 {
     int64_t runs;
@@ -44,7 +43,7 @@ static bool is_untouched_default(struct verify *v, const struct record *r)
 
 static const char default_description[] = "Default workspace for legacy resources";
 
-/* The row that the schema's own migration puts into every database, or one with a name alone, which says only
+/* The row that MLflow's migration inserts into every database, or one with only a name, which just records
  * that something is in that workspace. */
 static bool is_plain_workspace(struct verify *v, const struct record *r)
 {
@@ -54,7 +53,7 @@ static bool is_plain_workspace(struct verify *v, const struct record *r)
     int n = row_decode(v->failure_decoder, r, &entries, NULL);
     const struct row_entry *name = n < 0 ? NULL : row_entry_find(entries, n, "name", 4);
     const struct row_entry *description = n < 0 ? NULL : row_entry_find(entries, n, "description", 11);
-    return name && name->v.type == VALUE_STR && /* a BLOB is none */
+    return name && name->v.type == VALUE_STR && /* not a BLOB */
            (n == 1 || (n == 2 && value_eqs(&name->v, "default") && description &&
                        value_eqs(&description->v, default_description)));
 }
@@ -106,13 +105,13 @@ void verify_extra(struct verify *v, const struct record *r)
         emit(v, VERIFY_EXTRA, r, NULL, 0);
 }
 
-/* True when a derived column holds what it should; expected is filled for those that only code can tell. */
+/* Whether a derived column has the expected value; fills expected if it takes code to compute. */
 static bool derived_same(struct verify *v, const struct record *target, const struct fetch_derived *d,
                          struct value *expected)
 {
     struct value actual = d->actual, aggregate, numeric;
     *expected = d->expected;
-    if (target->kind->kind == KIND_logged_model_metric) /* MLflow itself leaves the dataset's id out */
+    if (target->kind->kind == KIND_logged_model_metric) /* MLflow itself leaves the dataset's id null */
         return value_is_null(&actual) || value_same(&actual, expected);
     if (strcmp(d->column, "aggregate_value") == 0 || strcmp(d->column, "is_numeric_value") == 0) {
         equality_aggregate(&v->derived_form, &target->v[F_assessment_value], &aggregate, &numeric);
@@ -126,14 +125,14 @@ static bool derived_same(struct verify *v, const struct record *target, const st
     return value_same(&actual, expected);
 }
 
-/* Compares two records of one identity; returns how many fields differ, and which: diffs has room
- * for MAX_DIFFS. */
+/* Compares two records of one identity; returns how many fields differ, and stores them in diffs, which has
+ * room for MAX_DIFFS. */
 static int compare(struct verify *v, const struct record *source, const struct record *target,
                    const struct fetch_derived *derived, int n_derived, struct verify_diff *diffs)
 {
     const struct kind_desc *k = source->kind;
     int n = 0;
-    if (record_part(source) == PART_UNCHANGED) /* of a delta: it only names what its children belong to */
+    if (record_part(source) == PART_UNCHANGED) /* of a delta: only the parent of others */
         return 0;
     for (int i = 0; i < k->n_fields; i++) {
         bool identifies = (k->fields[i].flags & FIELD_K) && k->fields[i].codec != CODEC_METRIC;
@@ -155,7 +154,8 @@ static int compare(struct verify *v, const struct record *source, const struct r
     return n;
 }
 
-/* As numbers, where the source has another type of number than the target's column: what ml-load takes. */
+/* Compares as numbers if the source has another numeric type than the target's column, which ml-load
+ * accepts. */
 static bool number_same(const struct value *a, const struct value *b)
 {
     if (b->type == VALUE_FLOAT)
@@ -185,7 +185,7 @@ static struct verify_diff row_diff(struct verify *v, const struct row_table *t,
     return d;
 }
 
-/* MLflow stores the JSON value null where a span has no dimensions; without the column nothing is lost. */
+/* MLflow stores the JSON value null if a span has no dimensions; without the column nothing is lost. */
 static bool is_null_of_absent(struct verify *v, const struct row_entry *source)
 {
     struct value name = value_strn(source->column, (uint32_t)source->column_len);
@@ -193,8 +193,8 @@ static bool is_null_of_absent(struct verify *v, const struct row_entry *source)
            !rows_has_column(v->rows, source->column, source->column_len);
 }
 
-/* Compares two rows of one key, column by column; what is secret only where the source has it. A workspace
- * that is not there is the default one. */
+/* Compares two rows of one key, column by column; secrets only if the source has them. A missing workspace is
+ * the default one. */
 static int compare_rows(struct verify *v, const struct record *source, struct verify_diff *diffs,
                         struct err *e)
 {
@@ -231,9 +231,9 @@ static int compare_rows(struct verify *v, const struct record *source, struct ve
     return n;
 }
 
-/* ---- pairing. Records of one identity are one on each side, but for points: those pair where all is equal,
- * both sides going by value; what is left over waits until the identity's end and then pairs in turn, as
- * different. */
+/* -- pairing. Each side has one record of an identity, except for points: those that are equal are paired,
+ * both sides being sorted by value; the rest is kept until the end of the identity and then paired in order,
+ * as different. */
 
 static void keep_value(struct verify *v, struct value *value)
 {
@@ -282,7 +282,7 @@ static bool is_nan(const struct record *r)
     return v->type == VALUE_FLOAT && isnan(v->f);
 }
 
-enum pairing { EQUAL, ALIKE, ANY }; /* in all; in being NaN or not; by their identity alone */
+enum pairing { EQUAL, ALIKE, ANY }; /* equal in all fields; both NaN or neither; by identity only */
 
 static bool may_pair(struct verify *v, enum pairing how, const struct kept *a, const struct kept *b)
 {
@@ -331,7 +331,7 @@ static bool in_group(const struct verify *v, const struct side *s)
     return s->have && verify_compare_bytes(s->key, s->identity_len, v->group.data, v->group.len) == 0;
 }
 
-/* Of a subset: a row that differs, and that the rules leave to the target, is equal. */
+/* For a subset: a row whose differences the merge rules allow counts as equal. */
 static int compare_row_sides(struct verify *v, struct verify_diff *diffs, struct err *e)
 {
     int n = compare_rows(v, &v->source.record, diffs, e), n_a, n_b;
@@ -357,7 +357,7 @@ static int compare_sides(struct verify *v, struct verify_diff *diffs, struct err
     return compare(v, &v->source.record, &v->target.record, derived, n_derived, diffs);
 }
 
-/* Pairs all records of the identity that both sides have come to. */
+/* Pairs all records of the identity that both sides have reached. */
 bool verify_match_group(struct verify *v, const struct section *section, struct err *e)
 {
     struct side *a = &v->source, *b = &v->target;

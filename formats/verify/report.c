@@ -1,4 +1,4 @@
-/* The report of a verification. Failures wait in a sorter for the lines that come before them. */
+/* Prints the report of a verification. Failures are kept in a sorter, as the counts are printed first. */
 #include "formats/verify/report.h"
 
 #include <inttypes.h>
@@ -11,14 +11,14 @@
 #include "common/sort.h"
 #include "formats/stream/json.h"
 
-enum { MEMORY = 1 << 20 }; /* bytes of failures before they go to a temporary file */
+enum { MEMORY = 1 << 20 }; /* bytes of failures before a temporary file is used */
 
 struct verify_report {
     bool json;
     uint64_t max, shown; /* failures */
     struct sorter *failures;
     struct buf text;
-    bool failed; /* a failure could not be kept: error */
+    bool failed; /* a failure could not be stored: see error */
     struct err error;
 };
 
@@ -38,7 +38,7 @@ void verify_report_free(struct verify_report *report)
     free(report);
 }
 
-/* ---- text */
+/* -- text */
 
 enum { SHOWN_CHARACTERS = 400, BEFORE_DIFFERENCE = 60 };
 
@@ -75,7 +75,7 @@ static void add_value(struct buf *out, struct value v, size_t start)
     buf_adds(out, cut ? "…" : "");
 }
 
-/* What identifies an entity beside its name: ": version=3", "" when its name is all. */
+/* Appends the rest of an entity's key after its name: ": version=3", nothing if the name is the key. */
 static void add_rest_of_key(struct buf *out, const struct record *r, const char *before)
 {
     bool first = true;
@@ -117,7 +117,7 @@ static void add_text(struct buf *out, const struct verify_failure *f)
     buf_addc(out, '\n');
 }
 
-/* ---- JSON */
+/* -- JSON */
 
 static void add_json_float(struct buf *out, double f)
 {
@@ -136,7 +136,7 @@ static void add_json_value(struct buf *out, const struct value *v)
     } else if (v->type == VALUE_STR && v->len <= VALUE_SHOWN_BYTES) {
         json_quote_ascii(v->s, v->len, out);
     } else {
-        value_describe(v, &text); /* long text is cut */
+        value_describe(v, &text); /* long text is truncated */
         json_quote_ascii(buf_str(&text), text.len, out);
     }
     buf_free(&text);
@@ -155,7 +155,7 @@ static void add_json_key(struct buf *out, const struct record *r)
     buf_addc(out, '}');
 }
 
-/* A row's table and the columns of its key. */
+/* Adds a row's table and the columns of its key. */
 static void add_json_row_key(struct buf *out, const struct verify_failure *f)
 {
     const struct row_table *t = row_table_of(f->record);
@@ -193,7 +193,7 @@ static void add_json(struct buf *out, const struct verify_failure *f)
     buf_adds(out, "]}\n");
 }
 
-/* ---- the report */
+/* -- the report */
 
 void verify_report_add(const struct verify_failure *f, void *arg)
 {
@@ -243,7 +243,7 @@ static bool is_reported(const struct kind_desc *k)
     return kind_is_entity(k) || k->kind == KIND_row;
 }
 
-/* The kinds in the order of the report. */
+/* Returns the kinds in the order of the report. */
 static const struct kind_desc *kind_at(int order)
 {
     for (int i = 0; i < KIND_COUNT; i++)
@@ -279,7 +279,7 @@ static bool has_failed(const struct verify_result *r, const struct verify_struct
 static void add_text_line(struct buf *out, const char *prefix, const char *line)
 {
     buf_adds(out, prefix);
-    printable_add(out, line, strlen(line)); /* names and definitions are the database's */
+    printable_add(out, line, strlen(line)); /* names and definitions come from the database */
     buf_addc(out, '\n');
 }
 

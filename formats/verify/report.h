@@ -1,5 +1,5 @@
-/* What ml-verify prints of a verification: text or JSON Lines, the failures first found first, though the
- * counts stand before them. Memory is bounded whatever the number of failures. */
+/* The report of ml-verify, as text or JSON Lines: counts, then the failures in the order in which they were
+ * found. Memory is bounded whatever the number of failures. */
 #ifndef VERIFY_REPORT_H
 #define VERIFY_REPORT_H
 
@@ -11,21 +11,20 @@
 
 struct verify_report;
 
-/* What is known of the database's structure: the judgement is the caller's (formats/schema/). */
+/* The verdict on the database's structure, made by the caller (formats/schema/). */
 struct verify_structure {
     enum { VERIFY_STRUCTURE_SOUND, VERIFY_STRUCTURE_DIFFERENT, VERIFY_STRUCTURE_NOT_CHECKED } verdict;
     const char *why;          /* of NOT_CHECKED */
-    const char *const *lines; /* of DIFFERENT: one for each difference */
+    const char *const *lines; /* of DIFFERENT: one line per difference */
     size_t n_lines;
 };
 
-/* Shows at most max failures. tmpdir: as for verify_options. */
+/* Creates a report that shows at most max failures. tmpdir: as in verify_options. */
 struct verify_report *verify_report_new(bool json, uint64_t max, const char *tmpdir);
-/* Takes a failure: verify_options.failure, with the report as arg. */
+/* Adds a failure: a verify_options.failure, with the report as arg. */
 void verify_report_add(const struct verify_failure *f, void *report);
-/* Prints the whole to standard output: a status of the data, one of the structure, and that of both. skipped:
- * entities that the stream's producer has left out. false with e filled when the failures could not be
- * kept. */
+/* Prints the report to standard output, with a status of the data, of the structure and of both. skipped:
+ * entities omitted by the stream's producer. false with e filled if failures could not be stored. */
 bool verify_report_print(struct verify_report *report, const struct verify_result *r,
                          const struct verify_structure *structure, uint64_t skipped, struct err *e);
 void verify_report_free(struct verify_report *report);

@@ -1,4 +1,4 @@
-/* Both sides of the comparison: the staged records, and the rows of the target. */
+/* Reads both sides of the comparison: the staged records, and the rows of the target. */
 #include "common/progress.h"
 #include "formats/verify/internal.h"
 
@@ -22,7 +22,7 @@ static bool same_record(const struct record *a, const struct record *b)
     return true;
 }
 
-/* What reports call a record; a row by its table and key. */
+/* Appends a record's name in reports; a row is named by its table and key. */
 void verify_describe(struct verify *v, const struct record *r, struct buf *out)
 {
     const struct row_table *t = r->kind->kind == KIND_row ? row_table_of(r) : NULL;
@@ -43,13 +43,13 @@ static bool twice(struct verify *v, const struct record *r, const struct staged 
     struct buf name = {0};
     verify_describe(v, r, &name);
     if (strcmp(x->source, y->source) == 0) {
-        err_set(e, buf_str(&name), "the stream has it twice, in %s",
+        err_set(e, buf_str(&name), "duplicate in the stream, in %s",
                 a->segment == b->segment ? "one segment"
                 : x->shard == y->shard   ? "two segments of one shard"
-                                         : "two shards that differ in it");
+                                         : "two shards, with differences");
     } else {
-        err_set(e, buf_str(&name), "the stream has it twice, from two sources");
-        err_hint(e, "verify each source against a database of its own");
+        err_set(e, buf_str(&name), "duplicate in the stream, from two sources");
+        err_hint(e, "verify each source against its own database");
     }
     buf_free(&name);
     return false;
@@ -69,7 +69,7 @@ int verify_item_again(struct verify *v, const struct staged *head, const struct 
         v->result->duplicates += same;
         return !same;
     }
-    /* The key of a row of a table that is not known is all of it: the table may have none, and equal rows. */
+    /* The key of a row of an unknown table is all its values: the table may have no key, and equal rows. */
     if (r->kind->kind == KIND_row && !row_table_of(r))
         return 1;
     const struct segment *x = &v->segments[head_before.segment], *y = &v->segments[head->segment];
@@ -80,7 +80,7 @@ int verify_item_again(struct verify *v, const struct staged *head, const struct 
     return -1;
 }
 
-/* What is in the sorter's file can be read there again. */
+/* What the sorter has in its file can be read there again. */
 bool verify_item_done(struct verify *v, struct err *e)
 {
     bool elsewhere = v->item.data == v->item_data.data;
@@ -117,7 +117,7 @@ bool verify_item_decode(struct verify *v, struct staged *head, struct record *ou
     return decode_staged(v->decoder, v->item.data, v->item.data_len, head, out, e);
 }
 
-/* Takes the source's next distinct record of the section. */
+/* Advances to the source's next distinct record of the section. */
 bool verify_source_next(struct verify *v, const struct section *section, struct err *e)
 {
     struct side *side = &v->source;
@@ -152,7 +152,7 @@ bool verify_source_next(struct verify *v, const struct section *section, struct 
     }
 }
 
-/* 1, 0 or -1, as fetch_next. */
+/* Returns 1, 0 or -1 like fetch_next. */
 static int target_record(struct verify *v, struct side *s, struct err *e)
 {
     int more, n;

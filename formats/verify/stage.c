@@ -1,4 +1,4 @@
-/* The stream's records on their way into the order in which they are compared: their keys, and the sorter. */
+/* Computes keys of the stream's records and sorts them into the order of comparison. */
 #include "formats/record/sort_key.h"
 #include "formats/verify/internal.h"
 
@@ -51,7 +51,7 @@ void verify_whole_key(const struct record *r, struct buf *out)
         value_sort_key(&r->v[i], out);
 }
 
-/* The key of a source's row; of a table that is not known all of it. */
+/* The key of a source's row; all its values for an unknown table. */
 static bool make_source_row_key(struct verify *v, const struct record *r, struct buf *out, uint32_t *len,
                                 struct err *e)
 {

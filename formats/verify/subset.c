@@ -1,6 +1,6 @@
-/* --subset: what a stream has is in a database that holds more, by the rules of merging
- * (formats/record/merge_rules.h). The stream's ids become the target's before records are staged; what the
- * rules leave to the target is no difference. */
+/* --subset: compares a stream with a database that may contain more, by the merge rules
+ * (formats/record/merge_rules.h). The stream's ids are mapped to the target's before records are staged;
+ * differences that the rules allow do not count. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +13,17 @@
 
 struct subset {
     struct db *db;
-    bool edited; /* the target's edits stay where a tick did not bring another value */
+    bool edited; /* edits in the target are kept unless a tick brought another value */
     struct spill *spill;
     struct idmap *experiments; /* id in the stream -> id in the target */
-    struct idmap *known;       /* key of a state's map -> id or number */
+    struct idmap *known;       /* key in a state's map -> id or number */
     struct row_editor *rows;
     struct row_decoder *decoder;
-    struct buf values;   /* of the row that was mapped last */
-    struct idmap *links; /* table and id in the stream -> place in ids */
-    char **ids;          /* in the target, of rows found by a natural key that have another id there */
+    struct buf values;   /* of the last mapped row */
+    struct idmap *links; /* table and id in the stream -> index in ids */
+    char **ids;          /* in the target, of rows found by a natural key under another id */
     size_t n_ids;
-    struct arena scratch; /* of the record that was mapped last */
+    struct arena scratch; /* of the last mapped record */
     struct db_stmt *by_name, *alive;
     uint64_t kept;
 };
@@ -78,9 +78,9 @@ void subset_know(struct subset *s, enum kind kind, const struct value *key, cons
                   (uint64_t)number);
 }
 
-/* ---- ids */
+/* -- ids */
 
-/* The target's experiment of this workspace and name: 1 with *id, 0, -1. */
+/* Finds the target's experiment with this workspace and name: 1 with *id, 0, -1. */
 static int find_by_name(struct subset *s, const struct record *r, int64_t *id, struct err *e)
 {
     if (!s->by_name) {
@@ -109,7 +109,7 @@ static int find_by_name(struct subset *s, const struct record *r, int64_t *id, s
     return got;
 }
 
-/* Notes which experiment of the target r is. */
+/* Records which experiment of the target r is. */
 static bool note_experiment(struct subset *s, const struct record *r, struct err *e)
 {
     const struct value *id = &r->v[F_experiment_experiment_id], *made = &r->v[F_experiment_creation_time];
@@ -162,7 +162,7 @@ static void map_version(struct subset *s, struct record *r)
     free(text);
 }
 
-/* ---- rows that are found by a natural key */
+/* -- rows found by a natural key */
 
 static struct row_entry *entry_of(struct row_entry *entries, int n, const char *column, size_t len)
 {
@@ -191,7 +191,7 @@ static bool map_links(struct subset *s, const char *table, struct row_entry *ent
     return any;
 }
 
-/* The id of the target's row with the natural key of these entries: 1, 0, -1. */
+/* Finds the id of the target's row with the natural key of these entries: 1, 0, -1. */
 static int find_id(struct subset *s, const struct row_table *t, const char *natural,
                    struct row_entry *entries, int n, struct buf *id, struct err *e)
 {
@@ -227,7 +227,7 @@ static void keep_id(struct subset *s, const char *table, const struct value *old
     idmap_set(s->links, link_key(table, old), s->n_ids++);
 }
 
-/* Ids of rows become those that the target has given. */
+/* Replaces ids of rows by those in the target. */
 static bool map_row(struct subset *s, const struct row_table *t, struct record *r, struct err *e)
 {
     const struct row_entry *decoded;
@@ -273,14 +273,14 @@ int subset_map(struct subset *s, struct record *r, struct err *e)
     return 1;
 }
 
-/* ---- rules */
+/* -- rules */
 
 static bool is_word(const struct value *v, const char *word)
 {
     return v->type == VALUE_STR && value_eqs(v, word);
 }
 
-/* a > b; a null is less than all. */
+/* Whether a > b; null is less than anything. */
 static bool greater(const struct value *a, const struct value *b)
 {
     if (value_is_null(a) || value_is_null(b))
@@ -289,7 +289,7 @@ static bool greater(const struct value *a, const struct value *b)
     return a->type == VALUE_INT && b->type == VALUE_INT ? a->i > b->i : x > y;
 }
 
-/* The target's latest metric is at or after the source's. */
+/* Whether the target's latest metric is the same as or later than the source's. */
 static bool latest_is_as_great(const struct record *source, const struct record *target)
 {
     static const int order[] = {F_latest_metric_step, F_latest_metric_timestamp, F_latest_metric_value};
@@ -305,7 +305,7 @@ static bool latest_is_as_great(const struct record *source, const struct record 
     return true;
 }
 
-/* Each item of the source's JSON list is in the target's. */
+/* Whether each item of the source's JSON list is in the target's. */
 static bool holds_items(const struct value *source, const struct value *target)
 {
     json_t *a = value_is_text(source) ? json_parse(source->s, source->len, 0, NULL) : NULL;
@@ -352,7 +352,7 @@ static bool holds_ids(struct subset *s, const struct value *source, const struct
     return l.all;
 }
 
-/* The rule of the field's unit in this record. */
+/* The merge rule of the field's unit in this record. */
 static enum merge_rule rule_of(const struct record *r, int unit)
 {
     enum merge_rule rule = merge_fields(r->kind->kind)[unit].rule;
@@ -365,8 +365,8 @@ static enum merge_rule rule_of(const struct record *r, int unit)
     return rule;
 }
 
-/* Exceptions by which the target's unit stays although the rule says that the source's goes over, or the
- * reverse: 1: stays; -1: goes over; 0: by the rule. */
+/* Exceptions to the rule of a unit: 1: the target's value is kept; -1: the source's is taken; 0: the rule
+ * applies. */
 static int judge_exceptions(const struct record *source, const struct record *target, int unit)
 {
     for (int i = 0; i < merge_exceptions_count; i++) {
@@ -386,7 +386,7 @@ static int judge_exceptions(const struct record *source, const struct record *ta
     return 0;
 }
 
-/* A null of the source goes over into this field. */
+/* Whether a null of the source is taken for this field. */
 static bool null_counts(const struct record *source, int field)
 {
     for (int i = 0; i < merge_exceptions_count; i++) {
@@ -446,7 +446,7 @@ bool subset_allows_row(struct subset *s, const struct row_table *t, const struct
     return allowed;
 }
 
-/* ---- aliases: one waits until its version is there, and alive */
+/* -- aliases: one waits until its version exists and is not deleted */
 
 bool subset_waits(struct subset *s, const struct record *r)
 {

@@ -1,4 +1,4 @@
-/* What is compared with what, in which order. */
+/* Runs the comparison, section by section. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,7 +82,7 @@ void verify_free(struct verify *v)
     free(v);
 }
 
-/* ---- what is compared with what */
+/* -- sections */
 
 static bool merge_section(struct verify *v, const struct section *section, struct err *e)
 {
@@ -107,7 +107,7 @@ static bool merge_section(struct verify *v, const struct section *section, struc
     return true;
 }
 
-/* A database from before latest metrics were kept has lost nothing without them. */
+/* A database older than latest metrics is complete without them. */
 static bool skip_section(struct verify *v, const struct section *section, struct err *e)
 {
     for (; v->source.have; v->result->underived++)
@@ -128,7 +128,7 @@ static bool compare_kind(struct verify *v, const struct section *section, struct
     return ok;
 }
 
-/* ---- rows of tables that are not known: their key is all that is in them */
+/* -- rows of unknown tables: their key is all their values */
 
 struct other_side {
     struct verify *v;
@@ -157,7 +157,7 @@ static bool extra_other(struct verify *v, struct sorter *target, const struct so
     return ok;
 }
 
-/* Merges the source's rows with those that were staged of the target. */
+/* Merges the source's rows with the staged rows of the target. */
 static bool merge_others(struct verify *v, const struct section *section, struct sorter *target,
                          struct err *e)
 {
@@ -193,7 +193,7 @@ static bool compare_others(struct verify *v, const struct section *section, stru
     return ok;
 }
 
-/* Rows that MLflow's server made for itself and secrets are no extras beside a source that has none. */
+/* Rows created by MLflow's server and secrets are not extra if the source has none. */
 static bool compare_table(struct verify *v, const struct section *section, struct err *e)
 {
     const struct row_table *t = section->table;
@@ -246,7 +246,7 @@ static bool compare_kinds(struct verify *v, struct err *e)
     return compare_section(v, &kinds[KIND_row], NULL, e);
 }
 
-/* The catalog within the snapshot: the stream is sorted by what it was before. */
+/* Reads the catalog again within the snapshot: the stream was sorted by the earlier one. */
 static bool refresh_catalog(struct verify *v, struct err *e)
 {
     struct order order[KIND_COUNT] = {0};
@@ -265,7 +265,7 @@ static bool refresh_catalog(struct verify *v, struct err *e)
     if (same)
         return true;
     return err_set(e, db_display(v->db),
-                   "its tables were changed while the stream was read; verify it again");
+                   "its tables were changed while the stream was read; run ml-verify again");
 }
 
 bool verify_compare(struct verify *v, struct verify_result *out, struct err *e)
