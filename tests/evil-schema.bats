@@ -104,7 +104,7 @@ everything() {
         # shellcheck disable=SC2086 # words
         run_split $command "$url" <a.mlr
         assert_status 2
-        assert_contains "$stderr" "schema public holds function"
+        assert_contains "$stderr" "schema public contains function"
         assert_contains "$stderr" "of role mallory, which could be called instead of PostgreSQL's own"
         assert_contains "$stderr" "hint: drop it and revoke the right to create objects there: REVOKE CREATE ON SCHEMA public FROM PUBLIC"
     done
@@ -130,7 +130,7 @@ everything() {
     tail -c +5001 a.mlr >&9
     finish
     assert_status 2
-    assert_contains "$stderr" "schema public holds function public.lower(character varying) of role mallory"
+    assert_contains "$stderr" "schema public contains function public.lower(character varying) of role mallory"
     assert_equal "$(sql late "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")" 0
 }
 
@@ -158,7 +158,7 @@ refused_code() {
         run_split $command "$url" <a.mlr
         assert_status 2
         assert_contains "$stderr" ": $part calls function $function of role mallory, which would run with your rights"
-        assert_contains "$stderr" "hint: look at it: \\sf $function in psql; then give it to the table's owner: ALTER FUNCTION $function OWNER TO mlflow; or remove it: "
+        assert_contains "$stderr" "hint: inspect it with \\sf $function in psql; then give it to the table's owner: ALTER FUNCTION $function OWNER TO mlflow; or remove it: "
     done
     assert_equal "$(pg_dump "$db" | grep -v restrict | sha256sum)" "$before"
     assert_equal "$(sql "$db" 'SELECT is_called FROM evil.calls')" f

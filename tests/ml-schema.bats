@@ -367,7 +367,7 @@ x.db"
     run_split ml-schema upgrade --to head $db
     assert_status 2
     assert_contains "$stderr" "span s of trace t: dimension_attributes has keys other"
-    assert_contains "$stderr" "at revision b7e2c1a4d9f3, whole"
+    assert_contains "$stderr" "the database is intact at revision b7e2c1a4d9f3"
     sqlite3 x.db .dump | diff - before
     sqlite3 x.db "UPDATE spans SET dimension_attributes = NULL; DELETE FROM trace_info"
     run_split ml-schema upgrade --to head $db
@@ -807,7 +807,7 @@ drift_text() {
             SET sql = rtrim(rtrim(sql, ')'), char(10)) || ', ' || char(10) || char(9) || 'CHECK (is_nan IN (0, 1))' || char(10) || ')'
             WHERE name = 'latest_metrics'"
         run_split ml-schema check --release $release $db
-        assert_equal "$status $output" "0 revision $(ml-schema current $db | cut -f 1), as MLflow $release$([ $release = 1.3 ] && echo .0) wants it"
+        assert_equal "$status $output" "0 revision $(ml-schema current $db | cut -f 1), as required by MLflow $release$([ $release = 1.3 ] && echo .0)"
         ml-schema upgrade -q --to head $db
         run_split ml-schema check --release 3.18 $db
         assert_status 0
@@ -1020,7 +1020,7 @@ x.db"
     run_split ml-schema check --release 3.17 $db
     assert_status 0
     assert_equal "$output" "table metrics: tolerated: missing: index index_metrics_run_uuid on (run_uuid) (index_metrics_run_uuid_key_step has its columns first)
-revision dc11669786a5, as MLflow 3.17.2 wants it"
+revision dc11669786a5, as required by MLflow 3.17.2"
     sqlite3 x.db "DROP INDEX index_metrics_run_uuid_key_step"
     run_split ml-schema check --release 3.17 $db
     assert_status 1
