@@ -130,7 +130,7 @@ structure() {
         structure >before.sql
         run_split ml-load "$url" <a.mlr
         assert_status 0
-        assert_contains "$stderr" "$why: indexes stay while the tables are filled, which takes longer"
+        assert_contains "$stderr" "$why: indexes are kept while the tables are filled, which takes longer"
         structure >after.sql
         diff before.sql after.sql
         ml-verify -q --data-only "$url" <a.mlr >verified
@@ -212,7 +212,7 @@ END
     assert_contains "$stderr" "a NUL character"
     run_split ml-load --drop-unsupported "$url" <b.mlr
     assert_status 1
-    assert_contains "$stderr" "left out on request: the artifact_uri of"
+    assert_contains "$stderr" "dropped on request: the artifact_uri of"
     assert_equal "$(sql 'SELECT count(*) FROM params')" 0
     assert_equal "$(sql 'SELECT count(*) FROM runs WHERE artifact_uri IS NOT NULL')" 0
 }
@@ -232,7 +232,7 @@ END
     edit 'if .kind == "run" then .status = "DREAMING" else . end' >b.mlr
     refused "status: 'DREAMING' must be one of RUNNING" ml-load "$url" <b.mlr
     edit 'if .kind == "metric" then .run_id = "nobody" else . end' >b.mlr
-    refused "the run nobody, to which it belongs, is not in the stream" ml-load "$url" <b.mlr
+    refused "it belongs to the run nobody, which is not in the stream" ml-load "$url" <b.mlr
     edit 'if .kind == "experiment" then .name = "same" else . end' >b.mlr
     refused "its name 'same' is that of experiment" ml-load "$url" <b.mlr
 }
@@ -363,7 +363,7 @@ strike() { # strike BLOW
     done
     wait
     assert_equal "$(sort status1 status2 | xargs)" "done exit 2"
-    assert_contains "$(cat log1 log2)" "another program has changed the schema"
+    assert_contains "$(cat log1 log2)" "another program changed the schema"
     ml-verify -q "$url" <a.mlr
 }
 

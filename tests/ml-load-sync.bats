@@ -850,7 +850,7 @@ first_syncs() {
         wait_for test -e ".$n.db.ml-load"
         ml-load --sync "$url" <s.mlr 2>second 9>&- &
         waiting=$!
-        wait_for grep -q 'another program is making this database: waiting for it' second
+        wait_for grep -q 'another program is creating this database; waiting for it' second
         [ ! -e "$n.db" ]
         cat "$stream" >&9
         finish

@@ -145,7 +145,7 @@ count() { # DATABASE TABLE [WHERE]
     ml-load -q --dry-run sqlite:///db/x.db <a.mlr
     assert_equal "$(fingerprint)" "$before"
     edit 'if .kind == "metric" then .run_id = "nobody" else . end' >bad.mlr
-    refused "the run nobody, to which it belongs, is not in the stream" ml-load --dry-run sqlite:///db/x.db <bad.mlr
+    refused "it belongs to the run nobody, which is not in the stream" ml-load --dry-run sqlite:///db/x.db <bad.mlr
 }
 
 @test "refused: a database that has content" {
@@ -172,14 +172,14 @@ count() { # DATABASE TABLE [WHERE]
     refused "file is not a database" ml-load sqlite:///db/x.db <a.mlr
     rm db/x.db
     sqlite3 db/x.db 'CREATE TABLE mine (a)'
-    refused "this is no database of MLflow: it has a table mine" ml-load sqlite:///db/x.db <a.mlr
+    refused "not an MLflow database: it has a table mine" ml-load sqlite:///db/x.db <a.mlr
     rm db/x.db
     mkdir db/x.db
     refused "not a regular file" ml-load sqlite:///db/x.db <a.mlr
     refused "a database in memory" ml-load sqlite:///:memory: <a.mlr
     refused "" ml-load nonsense://x <a.mlr
     refused "" ml-load sqlite:///db/no/such/dir/x.db <a.mlr
-    refused "no such directory" ml-load --tmpdir db/none sqlite:///db/y.db <a.mlr
+    refused "the directory does not exist" ml-load --tmpdir db/none sqlite:///db/y.db <a.mlr
 }
 
 @test "refused: an unknown or another revision" {
@@ -330,7 +330,7 @@ count() { # DATABASE TABLE [WHERE]
         ml-load --release 1.27 sqlite:///db/x.db <b.mlr
     run_split ml-load --release 1.27 --drop-unsupported sqlite:///db/x.db <b.mlr
     assert_status 1
-    assert_contains "$stderr" "left out on request: the deleted_time of"
+    assert_contains "$stderr" "dropped on request: the deleted_time of"
     assert_equal "$(sqlite3 db/x.db 'PRAGMA integrity_check')" ok
 }
 
@@ -338,11 +338,11 @@ count() { # DATABASE TABLE [WHERE]
     edit 'if .kind == "experiment" then .name = "same" else . end' >b.mlr
     refused "its name 'same' is that of experiment" ml-load sqlite:///db/x.db <b.mlr
     edit 'if .kind == "run" then .experiment_id = "12345" else . end' >b.mlr
-    refused "the experiment 12345, to which it belongs, is not in the stream" ml-load sqlite:///db/x.db <b.mlr
+    refused "it belongs to the experiment 12345, which is not in the stream" ml-load sqlite:///db/x.db <b.mlr
     edit 'if .kind == "run" then .status = "DREAMING" else . end' >b.mlr
     refused "status: 'DREAMING' must be one of RUNNING, SCHEDULED, FINISHED, FAILED, KILLED" ml-load sqlite:///db/x.db <b.mlr
     edit 'if .kind == "run" then ., . else . end' >b.mlr
-    refused "it is there twice" ml-load sqlite:///db/x.db <b.mlr
+    refused "duplicate record" ml-load sqlite:///db/x.db <b.mlr
     refused "" ml-load sqlite:///db/x.db < <(cat a.mlr a.mlr)
 }
 
@@ -355,7 +355,7 @@ count() { # DATABASE TABLE [WHERE]
         jq -c --arg kind "$kind" 'if .kind == $kind then ., . else . end' whole.json | ml-transform --from-json --reseal >twice.mlr
         run_split sh -c 'ml-load -q --release 3.17.2 sqlite:///b.db <twice.mlr'
         assert_status 2
-        assert_contains "$stderr" ": it is there twice"
+        assert_contains "$stderr" ": duplicate record"
         refute_contains "$stderr" None
         [ ! -e b.db ]
         n=$((n + 1))
@@ -365,8 +365,8 @@ count() { # DATABASE TABLE [WHERE]
     tag=$(jq -r 'select(.kind == "input_tag") | "Input tag (input_id \(.input_id), key \(.key))"' whole.json | head -1)
     jq -c 'if .kind == "input" or .kind == "input_tag" then ., . else . end' whole.json | ml-transform --from-json --reseal >twice.mlr
     run_split sh -c 'ml-load -q --release 3.17.2 sqlite:///b.db <twice.mlr'
-    assert_contains "$stderr" "$input: it is there twice"
-    assert_contains "$stderr" "$tag: it is there twice"
+    assert_contains "$stderr" "$input: duplicate record"
+    assert_contains "$stderr" "$tag: duplicate record"
 }
 
 @test "many problems are counted, not all printed" {

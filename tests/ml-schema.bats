@@ -211,7 +211,7 @@ fake_mlflow() {
     sqlite3 x.db "UPDATE alembic_version SET version_num = '4b75f9a0c123'"
     run_split ml-schema upgrade --to head $db
     assert_status 2
-    assert_contains "$stderr" "revision '4b75f9a0c123' is none of MLflow's up to"
+    assert_contains "$stderr" "revision '4b75f9a0c123' is not one of MLflow's up to"
     sqlite3 x.db "UPDATE alembic_version SET version_num = '0584bdc529eb'; INSERT INTO alembic_version VALUES ('97727af70f4d')"
     run_split ml-schema current $db
     assert_status 2
@@ -1054,7 +1054,7 @@ revision dc11669786a5, as required by MLflow 3.17.2"
     run_split ml-schema current $db
     assert_status 0
     assert_equal "$output" "0123456789ab	unknown; nearest: f4a9b2c7d1e6	3.18.0"
-    assert_contains "$stderr" "revision '0123456789ab' is none of MLflow's up to 3.18.0; its structure is nearest to revision f4a9b2c7d1e6 (3.18.0)"
+    assert_contains "$stderr" "revision '0123456789ab' is not one of MLflow's up to 3.18.0; its structure is nearest to revision f4a9b2c7d1e6 (3.18.0)"
     for command in check "upgrade --to head" "upgrade --recover --to head" create "migrate-to-default-workspace --yes"; do
         run_split ml-schema $command $db
         assert_status 2

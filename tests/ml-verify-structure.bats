@@ -211,7 +211,7 @@ Status: SUCCESS"
     sqlite3 a.db "UPDATE alembic_version SET version_num = '4b75f9a0c123'"
     run_split ml-verify -q sqlite:///a.db <a.mlr
     assert_status 0
-    assert_contains "$output" "Structure: NOT CHECKED: revision '4b75f9a0c123' is none of MLflow's up to "
+    assert_contains "$output" "Structure: NOT CHECKED: revision '4b75f9a0c123' is not one of MLflow's up to "
     assert_contains "$output" "nearest to revision dc11669786a5"
 }
 
@@ -250,7 +250,7 @@ Status: SUCCESS"
     for u in sqlite:///a.db postgresql:///; do
         run_split sh -c "mldb-dump $u >b.mlr"
         assert_status 0
-        assert_contains "$stderr" "revision '0123456789ab' is none of MLflow's up to"
+        assert_contains "$stderr" "revision '0123456789ab' is not one of MLflow's up to"
         assert_contains "$stderr" "nearest to revision dc11669786a5 (3.17.0 to 3.17.2); its known tables and columns are read as usual, and as rows: novelties, runs (mood,own)"
         assert_equal "$(ml-transform --json <b.mlr | jq -c 'select(.kind == "row") | [.table, .values]')" \
             "[\"novelties\",{\"id\":2}]

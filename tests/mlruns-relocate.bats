@@ -220,10 +220,10 @@ mlflow-artifacts:/7/abc/artifacts/50% of"
     # which ml-load knows: only others must be moved back before they are restored
     run_split ml-load sqlite:///moved.db <out
     assert_status 0
-    refute_contains "$stderr" "move such a directory back"
+    refute_contains "$stderr" "move the directory back"
     dump -q --renumber-trash mlruns
     run_split ml-load sqlite:///unmoved.db <out
-    assert_contains "$stderr" "1 deleted experiment has its files in the source's .trash: move such a directory back"
+    assert_contains "$stderr" "1 deleted experiment has its files in the source's .trash: move the directory back"
 }
 
 @test "the stream is a source of its own, is loaded and verified; what it can't be is refused" {

@@ -1,7 +1,7 @@
-/* Rows of databases from before revision 75868b020152 (MLflow 3.9 to 3.16) for tables from after it,
- * converted as that revision's migration converts them: dimension_attributes of a span and its costs in
- * span_metrics become columns of spans, token counts in trace_metrics become columns of trace_info, and the
- * rows of both go. */
+/* Converts rows of databases from before revision 75868b020152 (MLflow 3.9 to 3.16) for tables from after it,
+ * as that revision's migration does: dimension_attributes of a span and its costs in span_metrics become
+ * columns of spans, token counts in trace_metrics become columns of trace_info, and the rows of both are
+ * dropped. */
 #include <string.h>
 
 #include "formats/load/conversion.h"
@@ -25,13 +25,13 @@ void load_convert_dimensions(struct load_conversion *c, const struct load_table 
     if (load_table_find(t, span_columns[SPAN_COLUMN_MODEL]) < 0 ||
         span_dimensions(&c->json, &all, &columns[SPAN_COLUMN_MODEL], &columns[SPAN_COLUMN_PROVIDER],
                         c->problems->report.cut_models))
-        return; /* limits_row() has refused all but the JSON value null there */
+        return; /* limits_row() accepts only the JSON value null there */
     for (int i = SPAN_COLUMN_MODEL; i <= SPAN_COLUMN_PROVIDER; i++)
         if (!value_is_null(&columns[i]))
             entries[(*n)++] = (struct row_entry){span_columns[i], strlen(span_columns[i]), columns[i]};
 }
 
-/* The name among n of them that v is, -1: none. */
+/* The index of v among n names, -1: none. */
 static int name_of(const char *const *names, int n, const struct value *v)
 {
     for (int i = 0; i < n; i++)
@@ -40,7 +40,7 @@ static int name_of(const char *const *names, int n, const struct value *v)
     return -1;
 }
 
-/* The parts of a SORT_GATEWAY entry: the trace is the gateway's, a span of it has a cost. */
+/* The parts of a SORT_GATEWAY entry: the trace is a gateway trace, a span of it has a cost. */
 enum gateway_part { GATEWAY_ENDPOINT, GATEWAY_COST };
 
 bool load_note_gateway(struct load_conversion *c, const struct record *r, struct err *e)
@@ -51,7 +51,7 @@ bool load_note_gateway(struct load_conversion *c, const struct record *r, struct
            load_stage_gateway(c->stage, &r->v[F_trace_request_metadata_trace_id], GATEWAY_ENDPOINT, e);
 }
 
-/* Values of a row of a metrics table. */
+/* A value of a row of a metrics table. */
 static const struct value *row_value(const struct load_table *t, const struct value *row, const char *column)
 {
     static const struct value null = {.type = VALUE_NULL};
@@ -59,7 +59,7 @@ static const struct value *row_value(const struct load_table *t, const struct va
     return i < 0 ? &null : &row[i];
 }
 
-/* A metric that fills a column of a row of t, whose key has n values. */
+/* Stages a metric that fills a column of a row of t, whose key has n values. */
 static bool stage_metric(struct load_conversion *c, const struct load_table *t, const struct value *key,
                          int n, int column, const struct value *v, struct err *e)
 {
@@ -114,7 +114,7 @@ int load_convert_metric(struct load_conversion *c, const struct record *r, const
     return done;
 }
 
-/* ---- after the rows */
+/* -- after the rows */
 
 bool load_take_gateway(struct load_conversion *c, struct load_sink *sink, const struct sort_entry *x,
                        struct err *e)
@@ -128,7 +128,7 @@ bool load_take_gateway(struct load_conversion *c, struct load_sink *sink, const 
     }
     if (!same)
         return true;
-    buf_reset(&c->gateway); /* one update a trace */
+    buf_reset(&c->gateway); /* one update per trace */
     struct value trace;
     load_get_key(x->key + 1, len - 1, &trace, &c->scratch);
     return sink->ops->sum_cost(sink, &trace, e);

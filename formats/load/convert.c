@@ -1,4 +1,4 @@
-/* A record's fields into the columns of a row; what the target cannot hold is a problem, or left out on
+/* Converts a record's fields to the columns of a row; what the target cannot hold is a problem, or dropped on
  * request. */
 #include "formats/load/conversion.h"
 
@@ -6,20 +6,20 @@
 #include <math.h>
 #include <string.h>
 
-/* What follows from a value that the target cannot hold. */
+/* What to do with a value or its record. */
 enum verdict { KEEP, LEAVE_VALUE, LEAVE_RECORD, REFUSE };
 
-/* The id that is more than PostgreSQL holds: all others will be, too. */
+/* An id too large for PostgreSQL is reported once, as most others will be, too. */
 static enum verdict wide_id(struct load_conversion *c, const struct record *r, const char *what)
 {
     if (c->problems->fatal)
         return REFUSE;
     c->problems->fatal = true;
     err_set(&c->problems->fatal_error, load_describe(c->problems, r), "%s", what);
-    err_hint(&c->problems->fatal_error,
-             "give experiments small ids on the way (mlruns-dump … | ml-transform --renumber-experiments | "
-             "ml-load …), or widen the columns with --wide-experiment-ids, after which only ml-schema can "
-             "upgrade the database");
+    err_hint(
+        &c->problems->fatal_error,
+        "give experiments small ids (mlruns-dump … | ml-transform --renumber-experiments | ml-load …), or "
+        "widen the columns with --wide-experiment-ids, after which only ml-schema can upgrade the database");
     return REFUSE;
 }
 
@@ -39,14 +39,14 @@ static enum verdict unsupported(struct load_conversion *c, const struct record *
     if (m->kind == MISFIT_ID)
         err_hint(&e, "ml-transform --renumber-experiments gives experiments new ids");
     else if (c->problems->drop_unsupported)
-        err_hint(&e, "other records belong to it, so it cannot be left out: change it in the source");
+        err_hint(&e, "other records belong to it, so it cannot be dropped: change it in the source");
     else
         err_hint(&e, "%s", load_drop_hint);
     load_problem(c->problems, &e);
     return REFUSE;
 }
 
-/* A value whose column the revision does not have. */
+/* Handles a value whose column the revision does not have. */
 static enum verdict no_column(struct load_conversion *c, const struct record *r, int field, const char *what)
 {
     const struct kind_desc *k = r->kind;
@@ -61,7 +61,7 @@ static enum verdict no_column(struct load_conversion *c, const struct record *r,
     c->reported[k->kind] |= 1u << field;
     struct err e;
     err_set(&e, load_describe(c->problems, r), "%s (not repeated for other %s)", what, k->plural);
-    err_hint(&e, "%s; or --release names a newer one", load_drop_hint);
+    err_hint(&e, "%s; or name a newer one with --release", load_drop_hint);
     load_problem(c->problems, &e);
     return REFUSE;
 }
@@ -77,8 +77,8 @@ static enum verdict misfit(struct load_conversion *c, const struct record *r, in
     return v;
 }
 
-/* Judges a field. One that the target cannot hold is reported, or to be left out on request, by itself where
- * the row makes sense without it. */
+/* Checks a field. One that the target cannot hold is reported or, on request, dropped, alone if the row is
+ * useful without it. */
 static enum verdict judge(struct load_conversion *c, const struct record *r, int field)
 {
     struct misfit m;
@@ -88,7 +88,7 @@ static enum verdict judge(struct load_conversion *c, const struct record *r, int
 void load_no_table(struct load_conversion *c, const struct record *r)
 {
     enum kind k = r->kind->kind;
-    if (k == KIND_latest_metric) /* derived: MLflow of that release computes it when it reads */
+    if (k == KIND_latest_metric) /* derived: MLflow of that release computes it when reading */
         return;
     if (c->problems->drop_unsupported) {
         c->problems->report.dropped[k]++;
@@ -105,19 +105,19 @@ void load_no_table(struct load_conversion *c, const struct record *r)
     err_set(&e, load_describe(c->problems, r),
             "this schema has no table for %s; the first release with it is %s (not repeated for others)",
             r->kind->plural, buf_str(&release));
-    err_hint(&e, "%s; or --release names a newer one", load_drop_hint);
+    err_hint(&e, "%s; or name a newer one with --release", load_drop_hint);
     buf_free(&release);
     load_problem(c->problems, &e);
 }
 
-/* ---- from a record to a row */
+/* -- from a record to a row */
 
 static double finite_value(double f)
 {
     return isinf(f) ? (f > 0 ? DBL_MAX : -DBL_MAX) : f;
 }
 
-/* A logged model's status as its column has it. */
+/* A logged model's status as the code in its column. */
 static struct value status_code(const struct value *word)
 {
     static const char *const words[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
@@ -127,7 +127,7 @@ static struct value status_code(const struct value *word)
     return value_int(code);
 }
 
-/* One field, whose value fits, into its column. */
+/* Converts a field, whose value fits, to its column. */
 static void convert_field(struct load_conversion *c, const struct record *r, int field,
                           const struct load_plan *p, struct value *row)
 {
@@ -160,7 +160,7 @@ static void convert_field(struct load_conversion *c, const struct record *r, int
     }
 }
 
-/* Fills the row. KEEP when it is to be stored. */
+/* Fills the row. KEEP if it is to be stored. */
 static enum verdict fill_row(struct load_conversion *c, const struct record *r, const struct load_plan *p,
                              struct value *row)
 {
@@ -186,7 +186,7 @@ static enum verdict fill_row(struct load_conversion *c, const struct record *r, 
     return worst;
 }
 
-/* A trace's tag or metadata that fills columns of the trace's row. */
+/* Stages a trace's tag or metadata that fills columns of the trace's row. */
 static bool stage_promoted(struct load_conversion *c, const struct record *r,
                            const struct load_promoted *what, struct err *e)
 {

@@ -1,4 +1,4 @@
-/* COPY into PostgreSQL, in its binary form. */
+/* COPY into PostgreSQL in binary format. */
 #include "formats/load/copy.h"
 
 #include <libpq-fe.h>
@@ -11,7 +11,7 @@ enum { COPY_BUFFER = 256 << 10 };
 struct load_copy {
     struct db *db;
     PGconn *conn;
-    const struct load_table *t; /* that is being filled */
+    const struct load_table *t; /* being filled */
     struct buf out;
 };
 
@@ -36,7 +36,7 @@ static void put64(struct buf *b, uint64_t n)
     put32(b, (uint32_t)n);
 }
 
-/* A date of the form YYYY-MM-DD, as PostgreSQL counts it. */
+/* Converts a date of the form YYYY-MM-DD to PostgreSQL's days. */
 static int days_since_2000(const struct value *v)
 {
     char text[11] = "";
@@ -48,7 +48,7 @@ static int days_since_2000(const struct value *v)
     return year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 730425;
 }
 
-/* The server's answer to a COPY. */
+/* Reads the server's result of a COPY. */
 static bool finish_copy(struct load_copy *k, struct err *e)
 {
     PGconn *conn = k->conn;
@@ -68,8 +68,8 @@ static bool finish_copy(struct load_copy *k, struct err *e)
     return ok;
 }
 
-/* When nothing more can be sent the server has said why, or the connection is lost. libpq takes in what it is
- * given before it sends it: large values go piece by piece. */
+/* If sending fails, the server has reported why, or the connection is lost. libpq buffers data before
+ * sending, so large values are passed piece by piece. */
 static bool send_bytes(struct load_copy *k, const char *data, size_t len, struct err *e)
 {
     for (size_t at = 0, n; at < len; at += n) {
@@ -213,6 +213,6 @@ bool load_copy_table(struct load_copy *k, const char *into, const struct load_ta
     if (got == 0)
         return load_copy_end(k, e);
     PQputCopyEnd(k->conn, "the load has failed");
-    finish_copy(k, &why); /* e says what was first */
+    finish_copy(k, &why); /* e has the first error */
     return false;
 }

@@ -6,11 +6,11 @@
 
 struct load_copy;
 
-/* db, of PostgreSQL, must live as long as it. */
+/* db is a PostgreSQL database and must live as long as the result. */
 struct load_copy *load_copy_new(struct db *db);
 void load_copy_free(struct load_copy *k); /* NULL is fine */
-/* Copies all rows of t into a table with t's columns, `into` as SQL names it. freeze: this transaction has
- * made or truncated it. */
+/* Copies all rows of t into a table with t's columns, named `into` in SQL. freeze: this transaction has
+ * created or truncated it. */
 bool load_copy_table(struct load_copy *k, const char *into, const struct load_table *t, bool freeze,
                      struct load_row_source *from, struct err *e);
 /* The same in steps: nothing else may use the connection between begin and end. */

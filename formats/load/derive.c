@@ -1,12 +1,11 @@
-/* Columns that are more than one field, and what the report says of the records. */
+/* Sets columns that depend on several fields, and counts what the report shows. */
 #include <string.h>
 #include <xxhash.h>
 
 #include "formats/load/conversion.h"
 #include "formats/load/row_bytes.h"
 
-/* 32 hex digits in the shape of a UUID (version 8: made by a rule of one's own) that tell the values apart.
- */
+/* 32 hex digits in the form of a UUID (version 8: custom), hashed from the values. */
 static struct value derived_uuid(struct load_conversion *c, const char *what, const struct value *v, int n)
 {
     static const char hex[] = "0123456789abcdef";
@@ -34,7 +33,7 @@ static void set_column(const struct load_plan *p, const char *column, struct val
         row[i] = v;
 }
 
-/* The uuid of a dataset that has none: of its experiment, name and digest. */
+/* The uuid of a dataset that has none, derived from its experiment, name and digest. */
 static struct value dataset_uuid(struct load_conversion *c, const struct value *experiment,
                                  const struct value *name, const struct value *digest)
 {
@@ -53,8 +52,7 @@ static struct value input_uuid(struct load_conversion *c, const struct record *r
     return derived_uuid(c, r->kind->kind == KIND_input_tag ? "input" : r->kind->name, v, n);
 }
 
-/* The words of MLflow's V2 and V3 traces for a state that nobody set: its readers take only those of their
- * own time. */
+/* The words of MLflow's V2 and V3 traces for an unset state: each version reads only its own. */
 static struct value trace_state(const struct load_conversion *c, const struct value *state)
 {
     static const char v2[] = "TRACE_STATUS_UNSPECIFIED", v3[] = "STATE_UNSPECIFIED";
@@ -79,7 +77,8 @@ static void derive_assessment(struct load_conversion *c, const struct record *r,
     }
 }
 
-/* An experiment whose location says so need not be moved back before it is restored. */
+/* Whether the location is in .trash itself: then the experiment need not be moved back before it is
+ * restored. */
 static bool is_in_trash(const struct value *location)
 {
     return memmem(location->s, location->len, "/.trash/", strlen("/.trash/")) != NULL;

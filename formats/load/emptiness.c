@@ -1,4 +1,4 @@
-/* Which rows and tables keep a database from being empty. */
+/* Checks whether a database is empty enough to load into. */
 #include "formats/load/emptiness.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "common/buf.h"
 #include "formats/record/merge_rules.h"
 
-/* Rows that are content. Of a table that is not here every row is. */
+/* Condition on rows that count. In a table not listed here every row does. */
 static const char *content_condition(const char *name)
 {
     static const struct {
@@ -40,7 +40,7 @@ bool load_check_empty(struct db *db, char *const *tables, struct err *e)
         if (found) {
             err_set(e, db_display(db), "the database is not empty: its table %s has rows", *tables);
             return err_hint(
-                e, "load into a new database; merging is done before loading, by ml-transform --merge");
+                e, "load into a new database; to merge sources, use ml-transform --merge before loading");
         }
     }
     return true;
@@ -57,7 +57,7 @@ bool load_check_unused(struct db *db, struct err *e)
         return false;
     if (!name)
         return true;
-    err_set(e, db_display(db), "this is no database of MLflow: it has a table %s", name);
+    err_set(e, db_display(db), "not an MLflow database: it has a table %s", name);
     free(name);
     return err_hint(e, "load into a new database");
 }

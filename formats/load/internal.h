@@ -1,4 +1,4 @@
-/* A load and its layers. Each uses only those above it in struct load; sinks (sink.h) use the tables alone,
+/* A load and its layers. Each uses only those above it in struct load; sinks (sink.h) use only the tables,
  * and are used by the stage and the references. */
 #ifndef FORMATS_LOAD_INTERNAL_H
 #define FORMATS_LOAD_INTERNAL_H
@@ -21,9 +21,9 @@ struct load {
     struct load_places *places;
     struct load_conversion conversion;
     struct load_untyped *untyped;
-    struct load_sink *sink; /* that load_write() makes, or load_begin_streamed(); else NULL */
+    struct load_sink *sink; /* created by load_write() or load_begin_streamed(); else NULL */
     bool any_ids;           /* load_options */
-    bool checked;           /* load_check() was asked */
+    bool checked;           /* load_check() was called */
 };
 
 #endif

@@ -1,6 +1,6 @@
-/* Rows of issues from before revision 8b6ad64cb8f5 (MLflow 3.10 to 3.17) for tables from after it, converted
- * as that revision's migration converts them: an issue was last seen when it was created, and each of its
- * categories gets a row. */
+/* Converts rows of issues from before revision 8b6ad64cb8f5 (MLflow 3.10 to 3.17) for tables from after it,
+ * as that revision's migration does: an issue was last seen when it was created, and each of its categories
+ * gets a row. */
 #include <string.h>
 
 #include "formats/database/issue_categories.h"

@@ -1,4 +1,4 @@
-/* A load from its first segment to the last record. */
+/* Loads the records of a stream, from the first segment to the last record. */
 #include "formats/load/load.h"
 
 #include <stdio.h>
@@ -93,7 +93,7 @@ static void check_default(struct load *s)
     snprintf(where, sizeof where, "Experiment %s", id);
     limits_describe_default(&what);
     err_set(&e, where, "%s", buf_str(&what));
-    err_hint(&e, "rename it, in the source or on the way: ml-transform --rename-experiment %s=NEW", id);
+    err_hint(&e, "rename it in the source, or with ml-transform --rename-experiment %s=NEW", id);
     buf_free(&what);
     load_problem(&s->problems, &e);
 }

@@ -1,4 +1,4 @@
-/* Rows of one key meet: a row, what is laid over it, and rows that are there twice. */
+/* Merges the staged entries of one key: a row, patches, and duplicates. */
 #include "formats/load/merge.h"
 
 #include <stdio.h>
@@ -8,17 +8,17 @@
 #include "common/progress.h"
 #include "formats/load/row_bytes.h"
 
-/* The row that is given once no more entries of its key come. */
+/* The row to be returned when all entries of its key have been read. */
 struct pending {
     struct buf key, data;
     struct load_row_head head;
     struct value row[LOAD_MAX_COLUMNS];
-    struct arena scratch;      /* of row's strings that do not lie in key and data */
-    uint32_t patched, metrics; /* bits of columns that a tag or metadata, and that a metric has filled */
+    struct arena scratch;      /* for row's strings that are not in key or data */
+    uint32_t patched, metrics; /* bits of columns filled by tags or metadata, and by metrics */
 };
 
 struct load_merge {
-    struct load_row_source source; /* gives the rows of `table` */
+    struct load_row_source source; /* returns the rows of `table` */
     const struct load_table *table;
     const struct load_tables *tables;
     struct load_problems *problems;
@@ -26,9 +26,9 @@ struct load_merge {
     struct pending p;
 };
 
-/* ---- messages about a row */
+/* -- messages about a row */
 
-/* As much of the record as its row tells. Strings lie in the row or in scratch. */
+/* Restores as much of the record as its row has. Strings are in the row or in scratch. */
 static void record_of_row(const struct load_tables *tables, enum kind kind, const struct value *row,
                           struct arena *scratch, struct record *r)
 {
@@ -47,7 +47,7 @@ static void record_of_row(const struct load_tables *tables, enum kind kind, cons
     }
 }
 
-/* Of a table without a kind: its name and key. */
+/* The name of a row of a table without a kind: table and key. */
 static const char *describe_other(struct load_merge *m, const struct value *row)
 {
     struct buf *out = &m->problems->text;
@@ -61,8 +61,8 @@ static const char *describe_other(struct load_merge *m, const struct value *row)
     return buf_str(out);
 }
 
-/* True when the row tells all that identifies its record; that of an input has its dataset's id alone, that
- * of an input's tag not even the run. */
+/* Whether the row has the full identity of its record; that of an input has only its dataset's id, that of an
+ * input's tag not even the run. */
 static bool tells_identity(const struct kind_desc *k)
 {
     for (int i = 0; i < k->n_fields; i++)
@@ -71,7 +71,7 @@ static bool tells_identity(const struct kind_desc *k)
     return true;
 }
 
-/* By what there is: "Input (run_id r, dataset_id d, input_id i)". */
+/* Describes a record by the ids it has: "Input (run_id r, dataset_id d, input_id i)". */
 static void describe_ids(const struct record *r, struct buf *out)
 {
     const char *before = " (";
@@ -103,7 +103,7 @@ static const char *describe_row(struct load_merge *m, enum kind kind, const stru
     return buf_str(&m->problems->text);
 }
 
-/* ---- rows */
+/* -- rows */
 
 static void decode_row(const struct load_table *t, const struct sort_entry *x, struct arena *scratch,
                        struct value *row)
@@ -123,7 +123,7 @@ static void decode_row(const struct load_table *t, const struct sort_entry *x, s
             at += load_get_value(x->data + at, &row[i]);
 }
 
-/* Makes a row of the entry, which is kept beyond the fetch of the next. */
+/* Begins a row with the entry, which is copied so that the next one can be fetched. */
 static bool begin_pending(struct load_merge *m, struct err *e)
 {
     struct pending *p = &m->p;
@@ -141,8 +141,8 @@ static bool begin_pending(struct load_merge *m, struct err *e)
     return true;
 }
 
-/* Lays a value over its column of the pending row. A metric counts before what else fills the column, in
- * whichever order they come. False when one of its sort was there already. */
+/* Sets a column of the pending row. A metric takes precedence over other sources of the column, whichever
+ * comes first. False if there was one of the same sort before. */
 static bool lay_over(struct load_merge *m, int column, const struct value *v, bool metric)
 {
     struct pending *p = &m->p;
@@ -157,7 +157,7 @@ static bool lay_over(struct load_merge *m, int column, const struct value *v, bo
     return first;
 }
 
-/* Lays a trace's tag or metadata, or a metric, over its row. */
+/* Applies a trace's tag or metadata, or a metric, to its row. */
 static void apply_patch(struct load_merge *m, const struct sort_entry *x, const struct load_row_head *head)
 {
     struct pending *p = &m->p;
@@ -175,8 +175,7 @@ static void apply_patch(struct load_merge *m, const struct sort_entry *x, const 
     if (!twice)
         return;
     struct err e;
-    err_set(&e, describe_row(m, p->head.kind, p->row), "one of its %s is there twice",
-            kinds[head->kind].plural);
+    err_set(&e, describe_row(m, p->head.kind, p->row), "duplicate among its %s", kinds[head->kind].plural);
     load_problem(m->problems, &e);
 }
 
@@ -192,7 +191,7 @@ static void show_differences(const struct load_merge *m, const struct value *oth
     }
 }
 
-/* A second row of one key: a point that was written twice, a shard's copy, or a clash. */
+/* Handles a second row of one key: a duplicate point, a shard's copy, or a conflict. */
 static void meet_duplicate(struct load_merge *m, const struct sort_entry *x, const struct load_row_head *head)
 {
     struct pending *p = &m->p;
@@ -221,33 +220,34 @@ static void meet_duplicate(struct load_merge *m, const struct sort_entry *x, con
     }
     const char *where = describe_row(m, p->head.kind, p->row);
     if (point)
-        err_set(&e, where, "two points of one step and time, which a database cannot hold both: %s",
+        err_set(&e, where,
+                "two points with the same step and time, of which a database can hold only one: %s",
                 buf_str(&differences));
     else if (equal)
-        err_set(&e, where, "it is there twice");
+        err_set(&e, where, "duplicate record");
     else
-        err_set(&e, where, "it is there twice, and differs: %s", buf_str(&differences));
+        err_set(&e, where, "duplicate record, with differences: %s", buf_str(&differences));
     if (point)
         err_hint(&e, "--drop-unsupported keeps the first and counts the others");
     buf_free(&differences);
     load_problem(m->problems, &e);
 }
 
-/* A second row of one key, of which at least one is of a conversion. */
+/* Handles a second row of one key if at least one of them is converted. */
 static bool meet_converted(struct load_merge *m, const struct load_row_head *head, struct err *e)
 {
     bool gives_way = (head->flags & ROW_CONVERTED) && !(m->p.head.flags & ROW_CONVERTED);
     return gives_way || begin_pending(m, e);
 }
 
-/* True when the stage's entry is of the pending row's table and key. */
+/* Whether the stage's entry has the pending row's table and key. */
 static bool is_of_pending(const struct load_merge *m)
 {
     const struct sort_entry *x = load_stage_entry(m->stage);
     return x && x->key_len == m->p.key.len && memcmp(x->key, m->p.key.data, x->key_len) == 0;
 }
 
-/* A metric of a span has come, and no span. */
+/* Reports a metric of a missing span. */
 static void report_missing_span(struct load_merge *m)
 {
     struct err e;
@@ -256,11 +256,11 @@ static void report_missing_span(struct load_merge *m)
     size_t at = 1;
     for (int i = 0; i < m->table->n_key; i++)
         at += load_get_key(x->key + at, x->key_len - at, &row[m->table->key[i]], &m->p.scratch);
-    err_set(&e, describe_other(m, row), "it has rows in span_metrics, and is not in the stream");
+    err_set(&e, describe_other(m, row), "it has rows in span_metrics, but is not in the stream");
     load_problem(m->problems, &e);
 }
 
-/* An entry of the pending row's key. */
+/* Processes an entry of the pending row's key. */
 static bool take_same_key(struct load_merge *m, struct err *e)
 {
     const struct sort_entry *x = load_stage_entry(m->stage);
@@ -278,7 +278,7 @@ static bool take_same_key(struct load_merge *m, struct err *e)
     return true;
 }
 
-/* The next row of the table, with all that the stream says of its key. */
+/* Returns the next row of the table, merged from all entries of its key. */
 static int next_row(struct load_row_source *from, const struct value **row, struct err *e)
 {
     struct load_merge *m = (struct load_merge *)(void *)from;
@@ -288,7 +288,7 @@ static int next_row(struct load_row_source *from, const struct value **row, stru
         if (!data)
             return -1;
         memcpy(&head, data, sizeof head);
-        if (head.flags & ROW_PATCH) { /* the check of references tells that its trace is missing */
+        if (head.flags & ROW_PATCH) { /* the check of references reports the missing trace */
             if (!m->table->of_kind)
                 report_missing_span(m);
             if (!load_stage_fetch(m->stage, e))
@@ -302,7 +302,8 @@ static int next_row(struct load_row_source *from, const struct value **row, stru
                 return -1;
         m->problems->report.rows[m->p.head.kind] += !(m->p.head.flags & ROW_CONVERTED);
         progress_add(1);
-        if (m->problems->report.problems) /* nothing will come of it, but there may be more to tell */
+        if (m->problems->report
+                .problems) /* nothing will be loaded, but there may be more problems to report */
             continue;
         *row = m->p.row;
         from->kind = m->p.head.kind;

@@ -1,5 +1,4 @@
-/* Where the artifacts and spans are that records name: counted by root, which is what stands before the part
- * that MLflow appends to it. */
+/* Counts the locations of artifacts and spans by root, the part of a URI before what MLflow appends. */
 #include "formats/load/places.h"
 
 #include <stdio.h>
@@ -12,11 +11,11 @@ enum { MAX_SUFFIX = 512 };
 
 struct load_places {
     struct load_report *report;
-    bool from_database; /* the segment's producer has read one */
+    bool from_database; /* the segment's producer read a database */
     int64_t trace_experiment;
-    /* The trace that came last, until its place is counted. */
+    /* The last trace, until its place is counted. */
     struct {
-        struct load_root *artifacts, *archive; /* NULL: it has no such location */
+        struct load_root *artifacts, *archive; /* NULL: no such location */
         bool in_database, archived;            /* where its spans are; else with the artifacts */
     } trace;
 };
@@ -46,7 +45,7 @@ bool load_place_is_local(const struct value *v)
     return uri_scheme(v->s, v->len) == 0 || uri_of(v->s, v->len).file;
 }
 
-/* The root that a URI lies in, the longest one where there are several; NULL: none that is known so far. */
+/* The longest known root that contains a URI; NULL: none yet. */
 static struct load_root *root_of(struct load_places *p, const struct value *v)
 {
     struct load_root *best = NULL;
@@ -64,8 +63,8 @@ static struct load_root *root_of(struct load_places *p, const struct value *v)
     return best;
 }
 
-/* How much of a URI on another machine names the machine or bucket: of s3://bucket/a, s3://bucket. 0: none.
- */
+/* The length of the part of a remote URI that names the host or bucket: s3://bucket in s3://bucket/a. 0:
+ * none. */
 static size_t authority_len(const struct value *v)
 {
     size_t scheme = uri_scheme(v->s, v->len);
@@ -76,7 +75,7 @@ static size_t authority_len(const struct value *v)
 }
 
 /* The length of a location's root. suffix is what MLflow appends to it, NULL: nothing; own: a location
- * without it may be a root of its own. 0: it tells none. */
+ * without the suffix may be a root itself. 0: unknown. */
 static size_t root_len(const struct value *v, const char *suffix, bool own)
 {
     size_t n = suffix ? strlen(suffix) : 0, authority = authority_len(v);
@@ -101,7 +100,7 @@ static struct load_root *add_root(struct load_places *p, const struct value *v, 
     return root;
 }
 
-/* Where to count a location; NULL for what is none. */
+/* The root to count a location in; NULL if it is not a location. */
 static struct load_root *place_of(struct load_places *p, const struct value *v, const char *suffix, bool own)
 {
     if (!value_is_text(v) || v->type == VALUE_BIN)

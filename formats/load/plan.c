@@ -1,9 +1,9 @@
-/* How each kind's records become rows of the target's tables. */
+/* Plans how each kind's records become rows of the target's tables. */
 #include "formats/database/trace_columns.h"
 #include "formats/load/tables.h"
 
-/* *column: the field's place, NO_COLUMN, or MISSING_COLUMN where the revision has none. false: the table
- * lacks one that the revision has. */
+/* Sets *column to the field's index, NO_COLUMN, or MISSING_COLUMN if the revision has none. false: the table
+ * lacks a column of the revision. */
 static bool plan_field(struct load_tables *all, struct load_table *t, const struct db_columns *have,
                        const struct field_desc *f, int *column, struct err *e)
 {
@@ -14,7 +14,7 @@ static bool plan_field(struct load_tables *all, struct load_table *t, const stru
     return *column != MISSING_COLUMN;
 }
 
-/* The columns that hold what the store derives. */
+/* Plans the columns that MLflow derives. */
 static bool plan_extras(struct load_tables *all, enum kind kind, struct load_table *t,
                         const struct db_columns *have, struct err *e)
 {
@@ -43,7 +43,7 @@ bool load_plan_kind(struct load_tables *all, struct db *db, const struct kind_de
     limits_add_table(all->limits, k->table, &have);
     struct load_table *t = p->table = load_table_named(all, k->table);
     t->of_kind = true;
-    bool ok = have.n > 0 || err_set(e, k->table, "there is no such table, which the revision has");
+    bool ok = have.n > 0 || err_set(e, k->table, "the table is missing, but its revision has it");
     for (int i = 0; ok && i < k->n_fields; i++) {
         ok = plan_field(all, t, &have, &k->fields[i], &p->column[i], e);
         if (ok && k->fields[i].codec == CODEC_METRIC && db_columns_find(&have, "is_nan"))

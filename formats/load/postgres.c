@@ -1,6 +1,6 @@
-/* Rows into PostgreSQL: with the tables' owner's rights, keys, indexes and foreign keys are dropped by their
- * definitions in the catalog, the tables truncated and filled by COPY with FREEZE, and all definitions made
- * again; else plain COPY, parents first. */
+/* Writes rows into PostgreSQL. As the tables' owner: drops keys, indexes and foreign keys, truncates the
+ * tables, fills them by COPY with FREEZE, and recreates everything from the catalog's definitions; else by
+ * plain COPY, parents first. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ struct postgres_sink {
     struct load_copy *copy;
     bool owner;
     const struct load_table *streamed; /* NULL: none */
-    int streamed_keys;                 /* of keys: how many are its own, the first */
+    int streamed_keys;                 /* the first keys in structure.keys are those of the streamed table */
     struct buf list;                   /* of the tables, as an array: {a,b} */
     struct load_structure structure;   /* what was dropped */
 };
@@ -27,7 +27,7 @@ static struct postgres_sink *sink_of(struct load_sink *k)
     return (struct postgres_sink *)k;
 }
 
-/* Whether this role can drop and make again what the tables of the list have. */
+/* Whether this role can drop and recreate the structure of the tables in the list. */
 static bool find_owner(struct postgres_sink *k, char **why, struct err *e)
 {
     bool ok = load_structure_obstacle(k->base.db, buf_str(&k->list), why, e);
@@ -35,15 +35,15 @@ static bool find_owner(struct postgres_sink *k, char **why, struct err *e)
     return ok;
 }
 
-/* Makes the tables of the list ready for COPY with FREEZE, which needs tables that this transaction has made
- * or truncated. What is dropped is added to what will be made again. */
+/* Prepares the tables of the list for COPY with FREEZE, which requires that this transaction has created or
+ * truncated them. What is dropped is recorded to be recreated. */
 static bool strip_tables(struct postgres_sink *k, const char *truncate, struct err *e)
 {
     return load_structure_drop(k->base.db, buf_str(&k->list), &k->structure, e) &&
            db_exec(k->base.db, truncate, e);
 }
 
-/* Appends a command for the tables that are filled, but one (or NULL). */
+/* Appends a command for all filled tables except one (or NULL). */
 static void add_names(const struct postgres_sink *k, const char *command, const struct load_table *but,
                       struct buf *out)
 {
@@ -55,7 +55,7 @@ static void add_names(const struct postgres_sink *k, const char *command, const 
         }
 }
 
-/* Makes the list of the tables that are filled, but one (or NULL). */
+/* Lists all filled tables except one (or NULL). */
 static void list_tables(const struct load_tables *tables, const struct load_table *but, struct buf *list)
 {
     buf_reset(list);
@@ -77,7 +77,7 @@ static bool postgres_begin(struct load_sink *base, struct err *e)
     if (ok && k->list.len && k->owner)
         ok = strip_tables(k, buf_str(&truncate), e);
     else if (ok && k->list.len)
-        err_note("%s: indexes stay while the tables are filled, which takes longer", why);
+        err_note("%s: indexes are kept while the tables are filled, which takes longer", why);
     free(why);
     buf_free(&truncate);
     return ok;
@@ -90,7 +90,7 @@ static enum sink_answer postgres_fill(struct load_sink *base, const struct load_
     return load_copy_table(k->copy, t->name, t, k->owner, from, e) ? SINK_STORED : SINK_FAILED;
 }
 
-/* ---- a table that is filled before all others */
+/* -- the streamed table */
 
 static bool postgres_begin_streamed(struct load_sink *base, struct load_table *t, struct err *e)
 {
@@ -122,8 +122,8 @@ static bool postgres_end_streamed(struct load_sink *base, struct err *e)
     return load_copy_end(k->copy, e);
 }
 
-/* Leaves one of each set of equal rows (-0.0 and 0.0 are equal, as in the key). A publication of all tables
- * refuses to delete from one without a key, which is its replica identity, unless whole rows are that. */
+/* Deletes duplicate rows (-0.0 and 0.0 are equal, as in the key). A publication of all tables rejects DELETE
+ * without a replica identity, usually the key, so whole rows become that. */
 static bool collapse(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
 {
     struct buf sql = {0};
@@ -145,7 +145,7 @@ static bool collapse(struct postgres_sink *k, uint64_t *collapsed, struct err *e
     return ok;
 }
 
-/* Its keys. Rows that are there twice are rare, and found when a key cannot be made. */
+/* Creates its keys. Duplicates are rare, and are only looked for if that fails. */
 static bool make_streamed_keys(struct postgres_sink *k, uint64_t *collapsed, struct err *e)
 {
     for (int i = 0; i < k->streamed_keys; i++) {
@@ -163,9 +163,9 @@ static bool make_streamed_keys(struct postgres_sink *k, uint64_t *collapsed, str
     return true;
 }
 
-/* ---- after the rows */
+/* -- after the rows */
 
-/* The query with {column} as it is: a column of the table that is updated. */
+/* Runs a look-up in which {column} is a column of the updated table. */
 static bool look_up(struct postgres_sink *k, const struct load_table *t, const struct load_column *c,
                     struct err *e)
 {
@@ -188,7 +188,7 @@ static bool postgres_end(struct load_sink *base, uint64_t *collapsed, struct err
 {
     struct postgres_sink *k = sink_of(base);
     struct load_structure *made = &k->structure;
-    /* A table whose triggers wait for the end of the transaction cannot get an index. */
+    /* An index cannot be created on a table with pending deferred triggers. */
     bool ok = (!k->owner || db_exec(base->db, "SET CONSTRAINTS ALL IMMEDIATE", e)) &&
               make_streamed_keys(k, collapsed, e) &&
               load_structure_make(base->db, &made->keys, k->streamed_keys, e);

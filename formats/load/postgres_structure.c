@@ -1,4 +1,4 @@
-/* Foreign keys, keys and indexes of PostgreSQL's tables, dropped and made again from the catalog. */
+/* Drops and recreates foreign keys, keys and indexes of PostgreSQL tables from the catalog. */
 #include "formats/load/postgres_structure.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static struct db_stmt *ask(struct db *db, const char *query, const char *tables,
     return q;
 }
 
-/* Runs a query for one text, malloc'ed; NULL when there is none. */
+/* Runs a query for one text, malloc'ed; NULL if there is none. */
 static bool query_text(struct db *db, const char *query, const char *tables, char **out, struct err *e)
 {
     struct db_stmt *q = ask(db, query, tables, e);
@@ -38,8 +38,8 @@ bool load_structure_obstacle(struct db *db, const char *tables, char **why, stru
     return query_text(db, load_obstacle_postgresql, tables, why, e);
 }
 
-/* Runs a query whose two columns are the statements that drop and make something. keys: its second parameter,
- * if it has one. */
+/* Runs a query that returns the statements to drop and to recreate something. keys: its second parameter, if
+ * it has one. */
 static bool read_definitions(struct db *db, const char *query, const char *tables, bool keys,
                              struct load_definitions *out, struct err *e)
 {
@@ -61,8 +61,8 @@ static bool read_definitions(struct db *db, const char *query, const char *table
     return row == 0;
 }
 
-/* A table whose triggers wait for the end of the transaction cannot be altered. The first statement runs
- * them, and makes all constraints immediate, those that are made later among them. */
+/* A table with pending deferred triggers cannot be altered. The first statement runs them and makes all
+ * constraints immediate, including those created later. */
 static bool run_deferred(struct db *db, const char *tables, struct err *e)
 {
     char *deferred = NULL;
@@ -78,9 +78,8 @@ static bool drop(struct db *db, const struct load_definitions *d, int from, stru
 {
     for (int i = from; i < d->n; i++)
         if (!db_exec(db, d->items[i].drop, e))
-            return err_hint(
-                e, "something of your own depends on it (a view perhaps): drop that first, and make it again "
-                   "after the load");
+            return err_hint(e, "an object of your own depends on it (perhaps a view): drop that first and "
+                               "recreate it after the load");
     return true;
 }
 

@@ -1,11 +1,11 @@
-/* What is dropped of PostgreSQL's tables while they are filled, and made again after that, so that `pg_dump
- * -s` writes the same before and after: foreign keys, keys and indexes, with all that hangs on them. */
+/* Drops foreign keys, keys and indexes of PostgreSQL tables while they are filled, and recreates them with
+ * all their properties, so that `pg_dump -s` writes the same before and after. */
 #ifndef FORMATS_LOAD_POSTGRES_STRUCTURE_H
 #define FORMATS_LOAD_POSTGRES_STRUCTURE_H
 
 #include "formats/database/db.h"
 
-/* Statements, more than one perhaps, with semicolons between them. */
+/* One or more statements, separated by semicolons. */
 struct load_definition {
     char *drop, *make;
 };
@@ -22,14 +22,14 @@ struct load_structure {
     struct load_definitions indexes;      /* all others */
 };
 
-/* `tables` is an array of the tables, as PostgreSQL writes it: {a,b}. */
+/* `tables` is an array of the tables in PostgreSQL's syntax: {a,b}. */
 
-/* Why this role cannot drop and make all of it again, malloc'ed; NULL when it can. */
+/* Why this role cannot drop and recreate all of it, malloc'ed; NULL if it can. */
 bool load_structure_obstacle(struct db *db, const char *tables, char **why, struct err *e);
-/* Drops what the tables have, in the transaction that makes it again, and adds it to s. Triggers that a
- * deferred constraint has put off are run before. */
+/* Drops the structure of the tables, in the transaction that recreates it, and adds it to s. Pending triggers
+ * of deferred constraints are run first. */
 bool load_structure_drop(struct db *db, const char *tables, struct load_structure *s, struct err *e);
-/* Makes definitions from..n - 1. */
+/* Recreates definitions from..n - 1. */
 bool load_structure_make(struct db *db, const struct load_definitions *d, int from, struct err *e);
 void load_structure_free(struct load_structure *s);
 

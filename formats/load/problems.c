@@ -1,9 +1,9 @@
-/* What is wrong with the records: the first problems are printed, all are counted. */
+/* Prints the first problems of a load, and counts all. */
 #include "formats/load/problems.h"
 
 #include "formats/record/rows.h"
 
-const char load_drop_hint[] = "--drop-unsupported leaves such values out, counts them and says so";
+const char load_drop_hint[] = "--drop-unsupported drops such values and reports their number";
 
 void load_problems_init(struct load_problems *p, bool drop_unsupported)
 {

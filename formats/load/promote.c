@@ -1,7 +1,7 @@
-/* Tags and metadata of traces that MLflow keeps in columns of the trace. */
+/* Converts tags and metadata of traces that MLflow stores in columns. */
 #include "formats/load/conversion.h"
 
-/* A member that its column holds, and gives back, as it is: MLflow rebuilds the object from the columns. */
+/* Whether the column preserves the member exactly: MLflow rebuilds the object from the columns. */
 static bool is_kept(const struct pyjson_value *member, const struct value *column)
 {
     return !value_is_null(column) && member->type != PYJSON_STRING;

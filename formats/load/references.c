@@ -1,4 +1,4 @@
-/* What records refer to: noted while they come, followed when all rows are written. */
+/* References between records: noted as records come, checked when all rows are written. */
 #include "formats/load/references.h"
 
 #include <stdio.h>
@@ -16,9 +16,9 @@ struct load_references {
     struct load_problems *problems;
     struct load_stage *stage;
     struct buf key;
-    struct buf current[REF_COUNT]; /* keys of the parents that came last, */
-    struct buf noted[REF_COUNT];   /* and of those that were noted last */
-    struct buf found;              /* the reference that was followed last, if it led somewhere */
+    struct buf current[REF_COUNT]; /* keys of the last parents, */
+    struct buf noted[REF_COUNT];   /* and of those last noted */
+    struct buf found;              /* the reference last found, if any */
     struct arena scratch;
 };
 
@@ -52,9 +52,9 @@ void load_references_segment(struct load_references *refs)
         buf_reset(&refs->current[i]);
 }
 
-/* ---- while records come */
+/* -- while records come */
 
-/* The key of a row that others refer to, by the columns of load_refs[], in refs->key. */
+/* Sets refs->key to the key of a row that others refer to, by the columns of load_refs[]. */
 static void put_ref_key(struct load_references *refs, const struct value *v, int n)
 {
     buf_reset(&refs->key);
@@ -90,7 +90,7 @@ bool load_refs_current(struct load_references *refs, enum load_ref ref, const st
     return same_bytes(&refs->key, &refs->current[ref]);
 }
 
-/* The columns of load_refs[] for a record that has fields `name`, perhaps `version`, and `workspace`. */
+/* The columns of load_refs[] for a record with the fields `name`, optionally `version`, and `workspace`. */
 static int registry_key(const struct load_references *refs, const struct record *r, bool version,
                         struct value *v)
 {
@@ -103,7 +103,7 @@ static int registry_key(const struct load_references *refs, const struct record 
     return n;
 }
 
-/* The parent that a record is; -1 when it is none. */
+/* Which kind of parent a record is; -1 if it is none. */
 static int parent_key(const struct load_references *refs, const struct record *r, const struct load_plan *p,
                       const struct value *row, struct value *v, int *n)
 {
@@ -153,8 +153,8 @@ static int field_ref(unsigned flags)
                                  : -1;
 }
 
-/* Notes every reference that must lead somewhere. (What others name, e.g. the run of a model version or the
- * model that a run logged, may have been deleted for good since.) */
+/* Notes every reference that must not dangle. (Others, such as the run of a model version or the model that a
+ * run logged, may have been deleted permanently.) */
 bool load_note_refs(struct load_references *refs, const struct record *r, const struct load_plan *p,
                     const struct value *row, struct err *e)
 {
@@ -191,7 +191,7 @@ bool load_note_refs(struct load_references *refs, const struct record *r, const 
     return true;
 }
 
-/* ---- after the rows */
+/* -- after the rows */
 
 static void report_missing(struct load_references *refs, enum load_ref ref, const struct value *v, int n,
                            const struct sort_entry *x)
@@ -206,7 +206,7 @@ static void report_missing(struct load_references *refs, enum load_ref ref, cons
         value_describe(&v[i], &shown);
     }
     snprintf(where, sizeof where, "%.*s", (int)x->data_len, x->data);
-    err_set(&e, where, "the %s%s, to which it belongs, is not in the stream", load_refs[ref].what,
+    err_set(&e, where, "it belongs to the %s%s, which is not in the stream", load_refs[ref].what,
             ref == REF_INPUT ? "" : buf_str(&shown));
     buf_free(&shown);
     load_problem(refs->problems, &e);

@@ -1,4 +1,4 @@
-/* What ml-load tells of a load, on stderr. */
+/* Prints ml-load's report to stderr. */
 #include "formats/load/report.h"
 
 #include <string.h>
@@ -33,13 +33,13 @@ static void report_counts(const struct load_report *r)
             buf_addf(&line, " (and %llu exact duplicates, which a database cannot hold)",
                      (unsigned long long)r->collapsed[k]);
         if (r->dropped[k])
-            buf_addf(&line, " (and %llu left out)", (unsigned long long)r->dropped[k]);
+            buf_addf(&line, " (and %llu dropped)", (unsigned long long)r->dropped[k]);
         err_note("%s", buf_str(&line));
         buf_free(&line);
     }
 }
 
-/* True when something was left out. */
+/* Whether something was dropped. */
 bool load_report_dropped(const struct load_report *r)
 {
     for (int k = 0; k < KIND_COUNT; k++) {
@@ -58,29 +58,27 @@ static bool report_dropped(const struct load_report *r)
     for (int k = 0; k < KIND_COUNT; k++) {
         any |= r->dropped[k] > 0;
         if (r->dropped[k])
-            err_warn(NULL, "left out on request: %llu %s", (unsigned long long)r->dropped[k],
-                     kinds[k].plural);
+            err_warn(NULL, "dropped on request: %llu %s", (unsigned long long)r->dropped[k], kinds[k].plural);
         for (int f = 0; f < kinds[k].n_fields; f++) {
             if (!r->dropped_values[k][f])
                 continue;
             any = true;
-            err_warn(NULL, "left out on request: the %s of %llu %s", kinds[k].fields[f].name,
+            err_warn(NULL, "dropped on request: the %s of %llu %s", kinds[k].fields[f].name,
                      (unsigned long long)r->dropped_values[k][f], kinds[k].plural);
         }
     }
     return any;
 }
 
-/* Rows of a database from before a revision that keeps them otherwise. */
+/* Reports converted rows of databases from before a revision. */
 static void report_old_rows(const struct load_report *r)
 {
     struct buf b = {0};
     if (r->converted_metrics) {
         add_plain(&b, r->converted_metrics, "row", "rows");
-        err_note(
-            "%s of span_metrics and trace_metrics went into columns of spans and trace_info, where MLflow "
-            "keeps them since 3.17",
-            buf_str(&b));
+        err_note("%s of span_metrics and trace_metrics went into columns of spans and trace_info, where "
+                 "MLflow stores them since 3.17",
+                 buf_str(&b));
         buf_reset(&b);
     }
     if (r->other_counts) {
@@ -99,10 +97,9 @@ static void report_old_rows(const struct load_report *r)
     }
     if (r->unfinished_jobs) {
         add_plain(&b, r->unfinished_jobs, "job is", "jobs are");
-        err_note(
-            "%s not finished: an MLflow server that starts on this database runs them (to cancel them, as "
-            "MLflow's upgrade to 3.17 does: UPDATE jobs SET status = 5 WHERE status IN (0, 1, 6))",
-            buf_str(&b));
+        err_note("%s not finished: an MLflow server started on this database will run them (to cancel them, "
+                 "as MLflow's upgrade to 3.17 does: UPDATE jobs SET status = 5 WHERE status IN (0, 1, 6))",
+                 buf_str(&b));
         buf_reset(&b);
     }
     buf_free(&b);
@@ -113,32 +110,32 @@ static void report_conversions(const struct load_report *r)
     struct buf b = {0};
     if (r->model_nans) {
         add_plain(&b, r->model_nans, "NaN metric of a logged model was", "NaN metrics of logged models were");
-        err_note("%s stored as 0.0: MLflow's server fails on the NULL that would stand for it", buf_str(&b));
+        err_note("%s stored as 0.0: MLflow's server fails on NULL", buf_str(&b));
         buf_reset(&b);
     }
     if (r->cut_names || r->cut_sessions)
-        err_note(
-            "cut to their columns, as MLflow does: %llu trace names (4096 characters), %llu sessions (250)",
-            (unsigned long long)r->cut_names, (unsigned long long)r->cut_sessions);
+        err_note("truncated to their columns, as by MLflow: %llu trace names (4096 characters), %llu "
+                 "sessions (250)",
+                 (unsigned long long)r->cut_names, (unsigned long long)r->cut_sessions);
     if (r->cut_models[0] || r->cut_models[1])
-        err_note("cut to their columns, as MLflow does: %llu model names and %llu model providers (500 "
+        err_note("truncated to their columns, as by MLflow: %llu model names and %llu model providers (500 "
                  "characters)",
                  (unsigned long long)r->cut_models[0], (unsigned long long)r->cut_models[1]);
     if (r->usage_losses) {
         add_plain(&b, r->usage_losses, "trace or span has", "traces or spans have");
-        err_note("%s token usage or cost of which MLflow's columns hold a part only", buf_str(&b));
+        err_note("%s token usage or cost that MLflow's columns can hold only in part", buf_str(&b));
         buf_reset(&b);
     }
     if (r->added_workspaces) {
         add_plain(&b, r->added_workspaces, "workspace", "workspaces");
-        err_note("%s of which the stream has no row: each got one, with its name alone", buf_str(&b));
+        err_note("%s without a row in the stream: each got one with only its name", buf_str(&b));
         buf_reset(&b);
     }
     if (r->workspaces)
-        err_note("there is more than the default workspace: MLflow's server opens this database with "
-                 "--enable-workspaces only (ml-schema migrate-to-default-workspace makes one of all)");
+        err_note("there are workspaces other than the default: MLflow's server opens this database only with "
+                 "--enable-workspaces (ml-schema migrate-to-default-workspace merges them)");
     if (r->skipped)
-        err_warn(NULL, "the stream says that %llu entities of the source were left out when it was written",
+        err_warn(NULL, "the stream's producer left out %llu entities of the source",
                  (unsigned long long)r->skipped);
     buf_free(&b);
 }
@@ -161,7 +158,7 @@ static void add_counts(struct buf *out, const struct load_root *root)
     }
 }
 
-/* The path that a local URI names, for a shell. */
+/* Appends the path of a local URI, quoted for a shell. */
 static void add_path(struct buf *out, struct uri u, const char *end)
 {
     struct buf path = {0};
@@ -172,7 +169,7 @@ static void add_path(struct buf *out, struct uri u, const char *end)
     buf_free(&path);
 }
 
-/* The option by which URIs below the root become those below new. False where it cannot be written. */
+/* Appends the option that moves URIs from below the root to below new. False if it cannot be expressed. */
 static bool add_rule(struct buf *out, const char *root, bool file, const char *new)
 {
     struct buf rule = {0};
@@ -248,8 +245,7 @@ static void report_about_files(const struct load_report *r)
     report_places(r);
     if (r->deleted_experiments) {
         add_plain(&b, r->deleted_experiments, "deleted experiment has its", "deleted experiments have their");
-        err_note("%s files in the source's .trash: move such a directory back to where it was before you "
-                 "restore the experiment",
+        err_note("%s files in the source's .trash: move the directory back before you restore the experiment",
                  buf_str(&b));
         buf_reset(&b);
     }

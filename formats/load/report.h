@@ -1,4 +1,4 @@
-/* What became of the records of a load, in words. */
+/* The report of a load. */
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
 
@@ -6,10 +6,10 @@
 
 #include "formats/load/load.h"
 
-/* Prints to stderr the rows of each kind, what was converted or left out, and which files stay in use where
- * they are: notes, and warnings of what is lost. True when something was left out on request. */
+/* Prints to stderr the rows of each kind, what was converted or dropped, and which files remain in use where
+ * they are, as notes, and warnings about losses. Returns whether something was dropped on request. */
 bool load_report_print(const struct load_report *r);
-/* True when something was left out on request. */
+/* Whether something was dropped on request. */
 bool load_report_dropped(const struct load_report *r);
 
 #endif

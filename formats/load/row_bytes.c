@@ -1,9 +1,9 @@
-/* Values as bytes. */
+/* Encodes values as bytes. */
 #include "formats/load/row_bytes.h"
 
 #include <string.h>
 
-/* The bytes that begin a value; in keys their order is that of the types. */
+/* The first byte of a value; in keys they sort by type. */
 enum tag {
     TAG_NULL = 0x05,
     TAG_FALSE = 0x0c,
@@ -47,7 +47,7 @@ static double float_of(uint64_t bits)
     return f;
 }
 
-/* The text ends with a zero byte; one within is followed by 0xff, which no tag is. */
+/* A text ends with a zero byte; one within is followed by 0xff, which is not a tag. */
 static void put_key_text(struct buf *out, enum tag tag, const char *s, size_t len)
 {
     buf_addc(out, (char)tag);
@@ -64,7 +64,7 @@ static enum tag text_tag(const struct value *v)
     return v->type == VALUE_STR ? TAG_TEXT : TAG_BYTES;
 }
 
-/* The bits of a number so that their order is that of numbers, and back. */
+/* Converts the bits of a number so that they sort like numbers, and back. */
 static uint64_t ordered_float(double f)
 {
     uint64_t bits = bits_of(f == 0 ? 0.0 : f);
@@ -76,7 +76,7 @@ static double float_of_ordered(uint64_t bits)
     return float_of(bits & SIGN ? bits ^ SIGN : ~bits);
 }
 
-/* Appends a value that is no text; false for one that is. */
+/* Appends a value other than text; false if it is text. */
 static bool put_fixed(struct buf *out, const struct value *v, bool ordered)
 {
     switch (v->type) {
@@ -97,7 +97,7 @@ static bool put_fixed(struct buf *out, const struct value *v, bool ordered)
     }
 }
 
-/* Reads such a value. Returns the bytes read; 0 for a text. */
+/* Reads such a value. Returns the bytes read; 0 for text. */
 static size_t get_fixed(const char *p, struct value *v, bool ordered)
 {
     switch ((enum tag)(unsigned char)*p) {

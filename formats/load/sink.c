@@ -1,5 +1,4 @@
-/* What the sinks of both dialects have in common: rows that are there are asked for by prepared statements.
- */
+/* Common to the sinks of both dialects: look-ups of rows by prepared statements. */
 #include "formats/load/sink.h"
 
 #include <stdlib.h>

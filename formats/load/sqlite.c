@@ -1,4 +1,4 @@
-/* SQLite's sink: secondary indexes are made after the rows. */
+/* SQLite's sink: drops secondary indexes and recreates them after the rows. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -75,7 +75,7 @@ static bool sqlite_end(struct load_sink *base, uint64_t *collapsed, struct err *
     return ok;
 }
 
-/* SQLite does not enforce foreign keys. Those between kinds have been followed already; this finds the
+/* SQLite does not enforce foreign keys. References between kinds have been checked already; this checks the
  * others. */
 static bool check_foreign_keys(struct sqlite_sink *k, const struct load_table *t, struct err *e)
 {

@@ -1,5 +1,5 @@
-/* Rows into a table of SQLite: one INSERT ... SELECT from a virtual table that gives them, so that SQLite's
- * cursors stay where the next row goes. */
+/* Inserts rows into a SQLite table by one INSERT ... SELECT from a virtual table, so that SQLite's cursors
+ * stay at the insert position. */
 #include "formats/load/sqlite_rows.h"
 
 #include <sqlite3.h>
@@ -8,13 +8,13 @@
 
 struct load_sqlite_rows {
     struct db *db;
-    struct load_row_source *from; /* of the table that is being filled */
+    struct load_row_source *from; /* of the table being filled */
     const struct value *row;      /* NULL at its end */
     struct err *error;            /* why `from` failed */
     bool failed;
 };
 
-/* ---- the virtual table load_rows(c0, c1, ...) */
+/* -- the virtual table load_rows(c0, c1, ...) */
 
 struct rows_table {
     sqlite3_vtab base;
@@ -146,7 +146,7 @@ static const sqlite3_module rows_module = {
     .xRowid = rows_rowid,
 };
 
-/* ---- filling a table */
+/* -- filling a table */
 
 struct load_sqlite_rows *load_sqlite_rows_new(struct db *db, struct err *e)
 {
@@ -166,7 +166,7 @@ void load_sqlite_rows_free(struct load_sqlite_rows *k)
     free(k);
 }
 
-/* The query with the columns of load_rows in the place of {column}. */
+/* Adds the query with {column} replaced by the column of load_rows. */
 static void add_look_up(struct buf *sql, const struct load_table *t, const char *query)
 {
     const char *open;
@@ -181,8 +181,8 @@ static void add_look_up(struct buf *sql, const struct load_table *t, const char 
     buf_adds(sql, query);
 }
 
-/* OR FAIL: the first row that breaks a rule ends it; what was inserted before needs no journal of its own to
- * be undone, since the caller undoes everything. */
+/* OR FAIL: stops at the first row that violates a constraint, without a statement journal to undo earlier
+ * rows, as the caller rolls back everything. */
 static void make_insert(const char *into, const struct load_table *t, bool look_up, struct buf *sql)
 {
     buf_addf(sql, "INSERT OR FAIL INTO %s (", into);

@@ -1,4 +1,4 @@
-/* Rows into the sorter and out of it: by table and primary key; before them names, after them references. */
+/* Sorts rows by table and primary key, preceded by names and followed by references. */
 #include "formats/load/stage.h"
 
 #include <math.h>
@@ -15,10 +15,10 @@ struct load_stage {
     struct load_problems *problems;
     struct load_sink *sink; /* of the streamed table */
     struct sorter *sorter;
-    struct buf key, data; /* of the entry that is made; then data: of the one that was fetched */
+    struct buf key, data; /* of the entry being added; later data: of the fetched one */
     char (*sources)[33];  /* of each segment */
     uint32_t n_segments;
-    struct sort_entry entry; /* that was fetched last */
+    struct sort_entry entry; /* fetched last */
     bool have;
     unsigned fetched;
 };
@@ -46,7 +46,7 @@ void load_stage_free(struct load_stage *s)
 
 void load_stage_segment(struct load_stage *s, const char *source)
 {
-    if ((s->n_segments & (s->n_segments - 1)) == 0) /* room doubles at each power of two */
+    if ((s->n_segments & (s->n_segments - 1)) == 0) /* the capacity doubles at each power of two */
         s->sources =
             xrealloc(s->sources, (s->n_segments ? (size_t)s->n_segments * 2 : 1) * sizeof *s->sources);
     snprintf(s->sources[s->n_segments++], sizeof *s->sources, "%s", source);
@@ -57,7 +57,7 @@ void load_stage_stream_to(struct load_stage *s, struct load_sink *sink)
     s->sink = sink;
 }
 
-/* ---- while records come */
+/* -- while records come */
 
 static void begin_key(struct load_stage *s, const struct load_table *t)
 {
@@ -154,7 +154,7 @@ bool load_stage_gateway(struct load_stage *s, const struct value *trace, char pa
     return sorter_add(s->sorter, s->key.data, s->key.len, "", 0, e);
 }
 
-/* ---- when all have come */
+/* -- after the last record */
 
 bool load_stage_finish(struct load_stage *s, struct err *e)
 {

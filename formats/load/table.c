@@ -1,4 +1,4 @@
-/* The target's tables and columns, as the database describes them. */
+/* Reads the target's tables and columns from the database. */
 #include "formats/load/tables.h"
 
 #include <stdlib.h>
@@ -47,7 +47,8 @@ struct load_table *load_table_named(struct load_tables *all, const char *name)
     return t;
 }
 
-/* A default as declared ('0', 0, 'default', false, 'default'::character varying) as a value of the column. */
+/* Parses a declared default ('0', 0, 'default', false, 'default'::character varying) as a value of the
+ * column. */
 static struct value parse_default(struct load_tables *all, const char *text, bool is_text)
 {
     if (!text)
@@ -68,7 +69,7 @@ static struct value parse_default(struct load_tables *all, const char *text, boo
     return v;
 }
 
-/* Queries of columns that a row may leave to the database. */
+/* Queries that compute columns missing from a row. */
 static const struct look_up {
     const char *table, *column, *query, *condition;
 } look_ups[] = {
@@ -100,7 +101,7 @@ static int add_column(struct load_tables *all, struct load_table *t, const struc
     return i;
 }
 
-/* All that can be filled. */
+/* Adds all columns that can be filled. */
 static void add_columns(struct load_tables *all, struct load_table *t, const struct db_columns *have)
 {
     for (int i = 0; i < have->n; i++)
@@ -114,9 +115,9 @@ int load_plan_column(struct load_tables *all, struct load_table *t, const struct
     const struct db_column_info *info = db_columns_find(have, name);
     if (info)
         return add_column(all, t, info, name);
-    err_set(e, t->name, "the table has no column %s, which its revision has", name);
-    err_hint(e, "the database was changed by hand or left half-way by a failed upgrade; `ml-schema check` "
-                "tells more");
+    err_set(e, t->name, "column %s is missing, but the table's revision has it", name);
+    err_hint(
+        e, "the database was changed by hand or a failed upgrade left it incomplete; see `ml-schema check`");
     return MISSING_COLUMN;
 }
 
@@ -134,7 +135,7 @@ static bool read_key(struct db *db, struct load_table *t, struct err *e)
             t->columns[i].in_key = true;
             t->key[t->n_key++] = i;
         } else {
-            ok = err_set(e, t->name, "its primary key holds the column %s, which is none of MLflow's",
+            ok = err_set(e, t->name, "its primary key has the column %s, which is not MLflow's",
                          key[k < DB_MAX_KEY ? k : DB_MAX_KEY - 1]->name);
         }
     }
@@ -142,7 +143,7 @@ static bool read_key(struct db *db, struct load_table *t, struct err *e)
     return ok;
 }
 
-/* ---- all of them */
+/* -- all tables */
 
 static bool plan_rows(struct load_tables *all, struct db *db, struct err *e)
 {

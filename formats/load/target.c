@@ -1,4 +1,4 @@
-/* ml-load's target, from a URL to a database that is filled. */
+/* ml-load's target: finds, checks, opens and fills the database of a URL. */
 #include "formats/load/target.h"
 
 #include <errno.h>
@@ -19,11 +19,11 @@ struct load_target {
     struct db_url url; /* its path with links resolved */
     bool exists;
     bool has_schema;
-    int rev;              /* of the schema that is there or will be made */
-    char **tables;        /* of that schema, where there is one that must be empty */
-    struct new_file file; /* that is built, when `aside` */
+    int rev;              /* of the existing schema, or the one to create */
+    char **tables;        /* of the existing schema, which must be empty */
+    struct new_file file; /* being built, if `aside` */
     bool aside;
-    bool begun; /* the transaction that makes the schema and fills it */
+    bool begun; /* the transaction that creates the schema and fills it */
     struct db *db;
 };
 
@@ -69,13 +69,13 @@ int load_target_rev(const struct load_target *t)
     return t->rev;
 }
 
-/* ---- finding it */
+/* -- finding the database */
 
 static bool find_file(struct load_target *t, struct err *e)
 {
     struct stat st;
     if (strcmp(t->url.path, ":memory:") == 0)
-        return err_set(e, t->url.display, "a database in memory would be gone when ml-load ends");
+        return err_set(e, t->url.display, "a database in memory would be lost when ml-load ends");
     char *path = new_file_resolve(t->url.path);
     if (!path)
         return err_set(e, t->url.path, "%s", strerror(errno));
@@ -93,8 +93,8 @@ static bool find(struct load_target *t, struct err *e)
         return false;
     t->tmpdir = file_temp_dir(t->options.tmpdir, t->url.path);
     if (stat(t->tmpdir, &st) != 0 || !S_ISDIR(st.st_mode))
-        return err_set(e, t->tmpdir, "there is no such directory");
-    /* SQLite's own temporary files, which it needs for large indexes. */
+        return err_set(e, t->tmpdir, "the directory does not exist");
+    /* SQLite needs temporary files of its own for large indexes. */
     setenv("SQLITE_TMPDIR", t->tmpdir, 1);
     return true;
 }
@@ -113,7 +113,7 @@ struct load_target *load_target_new(const char *url, const struct load_target_op
     return NULL;
 }
 
-/* ---- looking at it */
+/* -- checking the database */
 
 static bool choose(struct load_target *t, struct buf *why, struct err *e)
 {
@@ -145,7 +145,7 @@ static bool check_server(struct db *db, struct err *e)
     return ok;
 }
 
-/* The release asked for must be that of the schema that is there. */
+/* The requested release must be that of the existing schema. */
 static bool check_release(struct load_target *t, struct err *e)
 {
     if (!t->options.release)
@@ -157,10 +157,10 @@ static bool check_release(struct load_target *t, struct err *e)
         return true;
     err_set(e, t->url.display, "the database is not of MLflow %s: its schema is %s", r->release,
             schema_revisions[t->rev].revision);
-    return err_hint(e, "leave --release away, or `ml-schema upgrade` the database first");
+    return err_hint(e, "omit --release, or run `ml-schema upgrade` first");
 }
 
-/* An existing database: what it is, and whether it is empty. (It is asked again when it is locked.) */
+/* Checks the schema of an existing database, and that it is empty. (This is checked again after locking.) */
 static bool look_at_existing(struct load_target *t, struct buf *why, struct err *e)
 {
     t->db =
@@ -186,7 +186,7 @@ bool load_target_look(struct load_target *t, struct buf *why, struct err *e)
     return t->exists ? look_at_existing(t, why, e) : choose(t, why, e);
 }
 
-/* ---- opening it */
+/* -- opening the database */
 
 static bool begin_aside(struct load_target *t, struct err *e)
 {
@@ -196,8 +196,8 @@ static bool begin_aside(struct load_target *t, struct err *e)
     return t->aside;
 }
 
-/* A file that syncs make at once: one of them does, the others wait for it, and then find it (*made). One that
- * fails leaves it to the next. */
+/* Begins a new file, which several syncs may create at the same time: one does, the others wait for it and
+ * then open it (*made). If one fails, the next tries. */
 static bool begin_aside_or_wait(struct load_target *t, bool *made, struct err *e)
 {
     static const struct timespec pause = {.tv_nsec = 50000000};
@@ -217,7 +217,7 @@ static bool begin_aside_or_wait(struct load_target *t, bool *made, struct err *e
         if (err_interrupted())
             return err_set_interrupted(e);
         if (!said)
-            err_note("%s: another program is making this database: waiting for it", t->url.display);
+            err_note("%s: another program is creating this database; waiting for it", t->url.display);
         nanosleep(&pause, NULL);
     }
 }
@@ -246,14 +246,14 @@ bool load_target_begin(struct load_target *t, struct err *e)
 {
     bool stays = t->options.beside && t->has_schema;
     if (is_sqlite(t) && t->exists && t->options.dry_run && !stays)
-        close_db(t); /* a file aside stands for it */
+        close_db(t); /* a temporary file replaces it */
     if (!t->db && !open_aside(t, e))
         return false;
     db_interrupt_on_signal(t->db);
     return true;
 }
 
-/* Nobody else writes to the tables from here on. */
+/* Prevents others from writing to the tables. */
 static bool lock_tables(struct load_target *t, struct err *e)
 {
     if (is_sqlite(t) || !t->has_schema)
@@ -268,8 +268,7 @@ static bool lock_tables(struct load_target *t, struct err *e)
     return ok;
 }
 
-/* Begins the one transaction that fills an existing database, once it is certain that it is still what it
- * was. */
+/* Begins the single transaction that fills an existing database, after checking that it has not changed. */
 static bool begin_existing(struct load_target *t, struct err *e)
 {
     enum { LOCK_TIMEOUT = 60000 }; /* ms */
@@ -279,14 +278,14 @@ static bool begin_existing(struct load_target *t, struct err *e)
     if (!db_begin_write(t->db, e) || !lock_tables(t, e) || !schema_rev_of(t->db, &rev, e))
         return false;
     if (rev != (t->has_schema ? t->rev : SCHEMA_EMPTY))
-        return err_set(e, t->url.display, "another program has changed the schema during the load");
+        return err_set(e, t->url.display, "another program changed the schema during the load");
     bool ok = true;
     if (t->has_schema)
         ok = load_check_empty(t->db, t->tables, e) && (!t->options.wide_ids || schema_widen(t->db, e));
     else
         ok = (!is_sqlite(t) || load_check_unused(t->db, e)) &&
              (t->options.wide_ids ? schema_create_wide : schema_create)(t->db, t->rev, e);
-    bool tags = false; /* what a sync has left of a tick */
+    bool tags = false; /* tags left by a sync's ticks */
     ok = ok && db_table_exists(t->db, "experiment_tags", &tags, e) &&
          (!tags || db_exec(t->db, "DELETE FROM experiment_tags", e));
     return ok && db_exec(t->db, "DELETE FROM experiments", e);
@@ -319,18 +318,17 @@ struct db *load_target_open_beside(struct load_target *t, struct err *e)
     if (t->aside) {
         ok = db_commit(t->db, e);
     } else if (!t->has_schema && t->options.dry_run) {
-        err_set(e, t->url.display, "the database has no tables yet, so there is nothing to compare with");
-        ok = err_hint(e,
-                      "without --dry-run a sync makes them; a dry run of a plain ml-load checks the records");
+        err_set(e, t->url.display, "the database has no tables yet: nothing to compare with");
+        ok =
+            err_hint(e, "--sync without --dry-run creates them; --dry-run without --sync checks the records");
     } else if (!t->has_schema) {
         ok = create_tables(t, e);
     }
     return ok ? t->db : NULL;
 }
 
-/* Reads the target's tables. In an empty PostgreSQL database they are made now and points go into them as
- * they come: they are nobody else's yet, whereas tables that are there are not locked before the stream has
- * ended. */
+/* Reads the target's tables. In an empty PostgreSQL database they are created now and points are streamed
+ * into them, as nobody else can see them; existing tables are locked only when the stream has ended. */
 struct load *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e)
 {
     struct load_options how = {.drop_unsupported = drop_unsupported, .tmpdir = t->tmpdir};
@@ -356,7 +354,7 @@ struct load *load_target_store(struct load_target *t, bool drop_unsupported, str
     return s;
 }
 
-/* ---- filling it */
+/* -- filling the database */
 
 bool load_target_write(struct load_target *t, struct load *s, struct err *e)
 {
@@ -382,7 +380,8 @@ bool load_target_publish(struct load_target *t, struct err *e)
 char *load_target_uri(const struct load_target *t)
 {
     const char *query = strchr(t->url.display, '?');
-    bool by_sqlite = t->url.options && strstr(t->url.options, "uri="); /* what its file: URIs say */
+    bool by_sqlite =
+        t->url.options && strstr(t->url.options, "uri="); /* the URL has SQLite's own parameters */
     char *plain = is_sqlite(t) && !by_sqlite ? db_url_of_file(t->url.path) : NULL;
     char *uri = plain ? xasprintf("%s%s", plain, query ? query : "") : xstrdup(t->url.display);
     free(plain);

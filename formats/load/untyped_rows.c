@@ -1,4 +1,4 @@
-/* Row records: rows of tables that hold no kind of their own, into the table of the same name. */
+/* Loads records of kind row into tables of the same name. */
 #include "formats/load/untyped_rows.h"
 
 #include <stdio.h>
@@ -15,7 +15,7 @@ struct load_untyped {
     struct load_stage *stage;
     struct row_decoder *decoder;
     struct spill *spill;
-    struct idmap *reported; /* the tables and columns that the target lacks, as (table, column or "") */
+    struct idmap *reported; /* tables and columns missing from the target, as (table, column or "") */
     bool default_workspace; /* its row has come */
 };
 
@@ -42,15 +42,15 @@ void load_untyped_free(struct load_untyped *u)
     free(u);
 }
 
-/* A row record, its table and its values. */
+/* A row record with its table and values. */
 struct row_in {
     const struct record *r;
-    const struct row_table *known; /* NULL: a table that is not known here */
+    const struct row_table *known; /* NULL: an unknown table */
     const struct row_entry *entries;
     int n;
 };
 
-/* Reports a problem, or counts what is left out. True when the record may go on without the value. */
+/* Reports a problem, or counts what is dropped. True if the record can be loaded without the value. */
 static bool unsupported(struct load_untyped *u, const struct row_in *in, bool value_only, const char *what)
 {
     struct err e;
@@ -65,7 +65,7 @@ static bool unsupported(struct load_untyped *u, const struct row_in *in, bool va
     return load_problem(u->problems, &e);
 }
 
-/* True when it was reported before that the schema does not have the table (column NULL) or column. */
+/* Whether the missing table (column NULL) or column was reported before. */
 static bool was_reported(struct load_untyped *u, const struct row_in *in, const struct row_entry *column)
 {
     struct value name[] = {in->r->v[F_row_table],
@@ -73,8 +73,8 @@ static bool was_reported(struct load_untyped *u, const struct row_in *in, const 
     return !idmap_add(u->reported, id_key(0, name, 2), 0);
 }
 
-/* The schema has no such table (column NULL) or column: one message for all rows, with the first one's key.
- */
+/* Reports that the schema has no such table (column NULL) or column: one message for all rows, with the first
+ * one's key. */
 static bool not_in_schema(struct load_untyped *u, const struct row_in *in, const struct row_entry *column)
 {
     struct buf what = {0}, releases = {0};
@@ -98,7 +98,7 @@ static bool not_in_schema(struct load_untyped *u, const struct row_in *in, const
     return go_on;
 }
 
-/* Makes a value that fits one of the column's type. */
+/* Converts a value that fits to the column's type. */
 static struct value convert(enum column_type type, struct value v)
 {
     if ((type == COLUMN_INT32 || type == COLUMN_INT64) && v.type == VALUE_BOOL)
@@ -121,7 +121,7 @@ static int find_column(const struct load_table *t, const struct row_entry *entry
     return -1;
 }
 
-/* What does not fit is reported, or left out on request. False when the row is not to be stored. */
+/* Reports a value that does not fit, or drops it on request. False if the row is not to be stored. */
 static bool misfit(struct load_untyped *u, const struct row_in *in, const struct misfit *m)
 {
     const struct row_entry *entry = m->entry < 0 ? NULL : &in->entries[m->entry];
@@ -136,13 +136,13 @@ static bool misfit(struct load_untyped *u, const struct row_in *in, const struct
     return whole;
 }
 
-/* Judges the row, and takes out of entries, which are in's, what is left out. False when it is not to be
+/* Checks the row, and removes what is dropped from entries, which are in's. False if it is not to be
  * stored. */
 static bool judge(struct load_untyped *u, struct row_in *in, struct row_entry *entries)
 {
     struct misfit found[LIMITS_ROW_MISFITS];
     int n = limits_row(u->tables->limits, in->known, in->entries, in->n, found), kept = 0;
-    bool whole = true; /* all that is wrong with a row is reported; what is left out is counted once */
+    bool whole = true; /* all problems of a row are reported; a dropped row is counted once */
     for (int i = 0; i < n && (whole || !u->problems->drop_unsupported); i++)
         whole &= misfit(u, in, &found[i]);
     for (int i = 0, next = 0; whole && n > 0 && i < in->n; i++) {
@@ -167,7 +167,7 @@ static void fill_row(const struct row_in *in, const struct load_table *t, struct
     }
 }
 
-/* What the report says of a row. */
+/* Counts a row for the report. */
 static void note_row(struct load_untyped *u, const struct row_in *in)
 {
     const struct row_entry *name = row_entry_find(in->entries, in->n, "name", 4);
@@ -206,8 +206,7 @@ bool load_add_untyped(struct load_untyped *u, const struct record *r, struct err
     return converted < 0 ? false : converted > 0 || load_stage_row(u->stage, KIND_row, PART_WHOLE, t, row, e);
 }
 
-/* A fresh database has the default workspace. Where the stream has workspaces, they are all there will be,
- * but that one stays. */
+/* A new database has the default workspace. If the stream has workspaces, they replace its row. */
 bool load_replace_workspaces(struct load_untyped *u, struct db *db, struct err *e)
 {
     struct load_table *t = load_table_of_rows(u->tables, "workspaces");
@@ -222,7 +221,7 @@ bool load_replace_workspaces(struct load_untyped *u, struct db *db, struct err *
             row[description] = value_str("Default workspace for legacy resources");
         if (!load_stage_row(u->stage, KIND_row, PART_WHOLE, t, row, e))
             return false;
-        u->problems->report.rows[KIND_row]--; /* it is none of the stream's */
+        u->problems->report.rows[KIND_row]--; /* it is not from the stream */
     }
     return db_exec(db, "DELETE FROM workspaces", e);
 }

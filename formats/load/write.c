@@ -1,4 +1,4 @@
-/* From the stage into a sink: names are compared, rows go in, references are followed. */
+/* Moves staged rows into a sink: compares names, writes rows, checks references. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,8 +12,8 @@ struct writer {
     struct load_sink *sink;
     struct load_merge *merge;
     bool rows_ended;
-    uint64_t row_problems;    /* those reported before references were followed */
-    struct buf name, name_id; /* the experiment name that came last, and whose it is */
+    uint64_t row_problems;    /* those reported before references were checked */
+    struct buf name, name_id; /* the last experiment name and its experiment */
     bool hinted_at_names;
     struct arena scratch;
 };
@@ -38,7 +38,7 @@ static bool fill_table(struct writer *w, const struct load_table *t, struct err 
     return false;
 }
 
-/* ---- names of experiments */
+/* -- names of experiments */
 
 static void take_name(struct writer *w, const struct sort_entry *x)
 {
@@ -55,12 +55,11 @@ static void take_name(struct writer *w, const struct sort_entry *x)
         load_get_key(x->key + at, x->key_len - at, &name, &w->scratch);
         value_describe(&name, &shown);
         snprintf(where, sizeof where, "Experiment %.*s", (int)x->data_len, x->data);
-        err_set(&e, where, "its name '%s' is that of experiment %s too", buf_str(&shown),
+        err_set(&e, where, "duplicate name '%s', also of experiment %s", buf_str(&shown),
                 buf_str(&w->name_id));
         if (!w->hinted_at_names)
-            err_hint(&e,
-                     "ml-transform --merge --on-conflict rename, before ml-load, gives all but one of each "
-                     "name another one, deleted experiments first");
+            err_hint(&e, "ml-transform --merge --on-conflict rename, before ml-load, renames all but one of "
+                         "each name, deleted experiments first");
         w->hinted_at_names = true;
         buf_free(&shown);
         load_problem(&w->s->problems, &e);
@@ -72,7 +71,7 @@ static void take_name(struct writer *w, const struct sort_entry *x)
     buf_add(&w->name_id, x->data, x->data_len);
 }
 
-/* ---- all of it */
+/* -- the whole load */
 
 static bool end_rows(struct writer *w, struct err *e)
 {
@@ -89,7 +88,7 @@ static bool end_rows(struct writer *w, struct err *e)
     return ok;
 }
 
-/* What comes after the rows. */
+/* Processes entries after the rows. */
 static bool take_last(struct writer *w, const struct sort_entry *x, struct err *e)
 {
     return (unsigned char)*x->key == SORT_GATEWAY ? load_take_gateway(&w->s->conversion, w->sink, x, e)
@@ -111,7 +110,7 @@ static bool take_all(struct writer *w, struct err *e)
             return false;
         if ((unsigned char)*x->key < SORT_TABLES)
             take_name(w, x);
-        else /* after problems rows are missing for that reason alone */
+        else /* after problems, rows may be missing because of them */
             ok = end_rows(w, e) && (w->row_problems || take_last(w, x, e));
         ok = ok && load_stage_fetch(stage, e);
     }
@@ -154,7 +153,7 @@ bool load_begin_streamed(struct load *s, struct db *db, struct err *e)
     return ok;
 }
 
-/* The rows of the streamed table have all come. */
+/* Ends the rows of the streamed table. */
 static bool end_streamed(struct load *s, struct err *e)
 {
     return !s->sink || !s->tables.plans[KIND_metric].table->streamed ||

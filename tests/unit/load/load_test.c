@@ -280,20 +280,20 @@ static void test_duplicates(void)
 {
     start_with_run(HEAD, false);
     put_run("r1", "0");
-    ok(!finish() && told("Run r1: it is there twice"), "a run given twice is refused");
+    ok(!finish() && told("Run r1: duplicate record"), "a run given twice is refused");
     stop();
 
     start_with_run(HEAD, false);
     put_experiment("1", "a");
     put_run("r1", "1");
-    ok(!finish() && told("Run r1: it is there twice, and differs: experiment_id 0 and 1"),
+    ok(!finish() && told("Run r1: duplicate record, with differences: experiment_id 0 and 1"),
        "what differs is told");
     is_str(all("SELECT count(*) FROM runs"), "0", "nothing is written");
     stop();
 
     start_with_run(HEAD, false);
     put_experiment("0", "Default");
-    ok(!finish() && told("Experiment 0: it is there twice"),
+    ok(!finish() && told("Experiment 0: duplicate record"),
        "an experiment given twice in a segment is refused");
     stop();
 
@@ -311,13 +311,13 @@ static void test_duplicates(void)
     start_with_run(HEAD, false);
     load_segment(store, &shard);
     put_experiment("0", "Default");
-    ok(!finish() && told("Experiment 0: it is there twice"), "another source may not");
+    ok(!finish() && told("Experiment 0: duplicate record"), "another source may not");
     stop();
 
     start_with_run(HEAD, false);
     put_experiment("7", "same");
     put_experiment("8", "same");
-    ok(!finish() && told("Experiment 8: its name 'same' is that of experiment 7 too") &&
+    ok(!finish() && told("Experiment 8: duplicate name 'same', also of experiment 7") &&
            told("ml-transform --merge --on-conflict rename"),
        "two experiments of one name are both named");
     stop();
@@ -325,7 +325,7 @@ static void test_duplicates(void)
     start_with_run(HEAD, false);
     put(KIND_registered_model, F_registered_model_name, s("m"), -1);
     put(KIND_prompt, F_prompt_name, s("m"), -1);
-    ok(!finish() && told("it is there twice"), "a model and a prompt of one name are refused");
+    ok(!finish() && told("duplicate record"), "a model and a prompt of one name are refused");
     stop();
 }
 
@@ -335,8 +335,8 @@ static void test_references(void)
     put_metric("r9", "loss", 1, 1);
     put_metric("r9", "loss", 2, 1);
     put_run("r2", "77");
-    ok(!finish() && told("Metric 'loss' in run r9: the run r9, to which it belongs, is not in the stream") &&
-           told("Run r2: the experiment 77"),
+    ok(!finish() && told("Metric 'loss' in run r9: it belongs to the run r9, which is not in the stream") &&
+           told("Run r2: it belongs to the experiment 77"),
        "missing parents are named, each once");
     is_int((int64_t)load_report(store)->problems, 2, "and counted");
     stop();
@@ -344,7 +344,7 @@ static void test_references(void)
     start_with_run(HEAD, false);
     put(KIND_input, F_input_run_id, s("r1"), F_input_experiment_id, s("0"), F_input_dataset_name, s("d"),
         F_input_dataset_digest, s("x"), -1);
-    ok(!finish() && told("the dataset 0, d, x, to which it belongs"), "an input without its dataset");
+    ok(!finish() && told("it belongs to the dataset 0, d, x, which is not"), "an input without its dataset");
     stop();
 
     start_with_run(HEAD, false);
@@ -544,7 +544,7 @@ static void test_traces(void)
     put_trace("OK");
     put_trace_tag("mlflow.traceName", "a");
     put_trace_tag("mlflow.traceName", "b");
-    ok(!finish() && told("Trace t1: one of its Trace Tags is there twice"),
+    ok(!finish() && told("Trace t1: duplicate among its Trace Tags"),
        "a promoted tag given twice is refused");
     stop();
 }
