@@ -45,7 +45,7 @@ written() { # STREAM
         state >before
         sync <s.mlr
         assert_status 0
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
         state >after
         cmp before after
     }
@@ -361,7 +361,7 @@ mlflow.source.name|train.py"
             experiments; INSERT INTO scorer_versions (scorer_id, scorer_version, serialized_scorer) VALUES ('sc-target', 1, '[]')"
         sync <o.mlr
         assert_status 0
-        assert_contains "$stderr" "1 rows that act by themselves"
+        assert_contains "$stderr" "1 rows that trigger actions"
         assert_equal "$(sql "SELECT scorer_id FROM scorers")" sc-target
         assert_equal "$(sql "SELECT scorer_id, scorer_version, serialized_scorer FROM scorer_versions ORDER BY 2")" \
             "sc-target|1|[]
@@ -405,7 +405,7 @@ team-a"
         # shellcheck disable=SC2086
         run_split ml-load $alone "$url" <s.mlr
         assert_status 2
-        assert_contains "$stderr" "needs --sync"
+        assert_contains "$stderr" "requires --sync"
     done
 }
 
@@ -415,7 +415,7 @@ team-a"
         -c "GRANT ALL ON ALL TABLES IN SCHEMA public TO no_temp"
     run_split env PGUSER=no_temp ml-load --sync "postgresql:///$database" <s.mlr
     assert_status 2
-    assert_contains "$stderr" "may not make temporary tables"
+    assert_contains "$stderr" "may not create temporary tables"
 }
 
 @test "PostgreSQL: a row that the server has locked makes the sync take its last part back and try again" {
@@ -489,7 +489,7 @@ team-a"
         state >before
         tick
         assert_status 0
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
         state >after
         cmp before after
         printf hello >$run_dir/tags/new
@@ -548,12 +548,12 @@ team-a"
         cp st2 st # committed, and killed before the promotion
         tick
         assert_status 0
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
         cp st1 st
         state >before
         tick
         assert_status 2
-        assert_contains "$stderr" "base: the stream has what changed since generation 1, the target is at 3"
+        assert_contains "$stderr" "base: the stream has the changes since generation 1, but the target is at 3"
         state >after
         cmp before after
         cp st2 st
@@ -566,7 +566,7 @@ team-a"
         use "$dialect" # another target
         run_split ml-load --sync --promote st.new=st "$url" <delta.mlr
         assert_status 2
-        assert_contains "$stderr" "of which the target knows nothing"
+        assert_contains "$stderr" "which is unknown to the target"
         use "$dialect" empty
         run_split ml-load --sync --promote st.new=st "$url" <delta.mlr
         assert_status 2
@@ -592,7 +592,7 @@ team-a"
         sum=$(sha256sum st)
         run_split ml-load --sync --promote other.new=st "$url" <tick.mlr
         assert_status 2
-        assert_contains "$stderr" "the state is not that of the stream"
+        assert_contains "$stderr" "the state does not belong to the stream"
         run_split ml-load --sync --promote none.new=st "$url" <tick.mlr
         assert_status 2
         assert_equal "$(sha256sum st)" "$sum"
@@ -615,7 +615,7 @@ team-a"
         state >before
         run_split ml-load --sync --promote st.new=st "$url" <one.mlr
         assert_status 2
-        assert_contains "$stderr" "the state is of another tick than the stream"
+        assert_contains "$stderr" "the state and the stream are of different ticks"
         state >after
         cmp before after
         assert_equal "$(sha256sum st)" "$sum"
@@ -625,7 +625,7 @@ team-a"
         run_split ml-load --sync --promote st.new=st "$url" <two.mlr
         assert_status 0
         tick
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
         assert_equal "$(sql "SELECT count(*) FROM tags WHERE key IN ('a', 'b')")" 2
     }
     both crossed empty
@@ -658,7 +658,7 @@ team-a"
         run_split ml-load --sync --promote st.new=st "$url" <tick.mlr
         assert_status 0
         tick
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
     }
     both old empty
 }

@@ -519,7 +519,7 @@ waiting() {
         waiting "trying again in" ml-schema $command "$db?timeout=0.05"
         assert_contains "$stderr" "x.db?timeout=0.05: database is locked; trying again in 0.1 s"
         case $command in
-        create*) assert_contains "$stderr" "MLflow's tables already" ;;
+        create*) assert_contains "$stderr" "already has MLflow's tables" ;;
         *) assert_status 0 ;;
         esac
     done

@@ -190,7 +190,7 @@ Churn|another"
         assert_status 0
         assert_equal "$(sql "$gone" | cut -d'|' -f1)" Deleted_Internal
         tick
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
     }
     both versions empty
 }

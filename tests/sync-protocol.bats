@@ -89,8 +89,8 @@ calls_of() {
             [ "$dialect" = sqlite ] || dropdb "${database}_kept" 2>/dev/null || true
         done <<END
 restored|the target is at 1
-emptied|of which the target knows nothing
-swapped|of which the target knows nothing
+emptied|which is unknown to the target
+swapped|which is unknown to the target
 END
     }
     both targets empty
@@ -111,7 +111,7 @@ END
             assert_contains " $(tags) " " t$back "
             tick
             assert_status 0
-            assert_contains "$stderr" "nothing is to be written"
+            assert_contains "$stderr" "nothing to write"
             tags_before=$(tags)
         done
         [ $unpromoted -gt 0 ]
@@ -148,7 +148,7 @@ END
         assert_status 0
         ml-verify -q --subset --data-only "$url" <whole.mlr
         tick
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
     done
 }
 
@@ -201,7 +201,7 @@ END
         tag d
         tick
         assert_status 2
-        assert_contains "$stderr" "base: the stream has what changed since generation 2, the target is at 4"
+        assert_contains "$stderr" "base: the stream has the changes since generation 2, but the target is at 4"
         mv copy st
         tick
         assert_status 0
@@ -270,11 +270,11 @@ END
         assert_equal "$(tags | grep -cw $when)" "$([ $when = before ] && echo 0 || echo 1)"
         tick
         assert_status 0
-        [ $when = before ] || assert_contains "$stderr" "nothing is to be written"
+        [ $when = before ] || assert_contains "$stderr" "nothing to write"
         assert_contains "$(tags)" $when
         ! cmp -s st was
         tick
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
     done
 }
 
@@ -394,7 +394,7 @@ END
         assert_equal "$(sql "PRAGMA foreign_key_check; PRAGMA integrity_check")" ok
         ml-verify -q --subset --data-only "$url" <tick.mlr
         sync <tick.mlr
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
     done <<END
 1 took_id 4 $((EXP + 1))
 1 took_name 3 5

@@ -105,7 +105,7 @@ rule() {
         assert_status 0
         state >s2
         cmp s1 s2
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
     done
 }
 

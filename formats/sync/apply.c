@@ -1,4 +1,4 @@
-/* Writes what differs: new rows, and rows that change, of a range of the stage. */
+/* Writes differences: new and changed rows of a range of the stage. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +34,7 @@ const struct sync_table *sync_parent_of(const struct sync *x, const struct sync_
     return NULL;
 }
 
-/* " AND [NOT] the row belongs to a new parent"; nothing where the table is one of parents or points. */
+/* Appends " AND [NOT] the row belongs to a new parent"; nothing for tables of parents or points. */
 static bool add_fresh(const struct sync *x, const struct sync_table *t, bool fresh, struct buf *out)
 {
     const char *column, *key;
@@ -74,8 +74,8 @@ static bool insert(struct sync *x, struct sync_table *t, enum sync_part part, in
     return ok;
 }
 
-/* Of columns in units that go over in some row; true when there are any. `differs`: "or another value than
- * now". */
+/* Adds assignments to columns of units that are taken in some row; false if there are none. differs: a
+ * condition that some value changes. */
 static bool add_settings(const struct sync *x, const struct sync_table *t, struct buf *set,
                          struct buf *differs)
 {
@@ -118,7 +118,7 @@ static bool update(struct sync *x, struct sync_table *t, int64_t first, int64_t 
     return ok;
 }
 
-/* The target's assessments have the time of their trace, as MLflow keeps it when the trace gets another one. */
+/* Updates the copy of the trace's time in the target's assessments, as MLflow does when it changes. */
 static bool follow_trace_time(struct sync *x, const struct sync_table *t, int64_t first, int64_t last,
                               struct err *e)
 {
@@ -136,7 +136,7 @@ static bool follow_trace_time(struct sync *x, const struct sync_table *t, int64_
     return ok;
 }
 
-/* Only the greater one stays, whoever is first: an UPDATE and then an INSERT would lose a race. */
+/* Keeps the greater row, whoever writes first: an UPDATE followed by an INSERT would be a race. */
 static bool put_latest(struct sync *x, struct sync_table *t, int64_t first, int64_t last, struct err *e)
 {
     struct buf sql = {0};

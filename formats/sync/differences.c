@@ -1,4 +1,4 @@
-/* What differs between the stage and the target, by the merge rules: SELECTs alone, into d_NAME. */
+/* Compares the stage with the target by the merge rules, only with SELECTs, into d_NAME. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static const char *name_of(const struct sync_table *t, int column)
     return t->t->columns[column].name;
 }
 
-/* 'A', 'B' of "A,B"; of numbers as they are. */
+/* Appends 'A', 'B' for "A,B"; numbers without quotes. */
 static void add_list(const struct sync_table *t, int column, const char *texts, struct buf *out)
 {
     bool quoted = t->t->columns[column].type == COLUMN_TEXT;
@@ -52,7 +52,7 @@ static void add_side(const struct sync_table *t, const char *side, int column, s
     free(plain);
 }
 
-/* "s.c and t.c differ", NULLs being values. */
+/* Appends "s.c and t.c differ", with NULLs as values. */
 static void add_distinct(const struct sync *x, const struct sync_table *t, int column, struct buf *out)
 {
     add_side(t, "s", column, out);
@@ -73,7 +73,7 @@ void sync_add_new_value(const struct sync *x, const struct sync_table *t, int co
     buf_addf(out, " THEN s.%s ELSE t.%s END", name, name);
 }
 
-/* "the unit would become another one". */
+/* Appends "the unit would change". */
 static void add_differs(const struct sync *x, const struct sync_table *t, const struct sync_unit *u,
                         struct buf *out)
 {
@@ -108,7 +108,7 @@ static void add_newer(const struct sync_table *t, int time, struct buf *out)
         buf_adds(out, "(1 = 0)");
 }
 
-/* "the source's unit wins by this rule". */
+/* Appends "the source's unit wins by this rule". */
 static void add_rule(const struct sync *x, const struct sync_table *t, const struct sync_unit *u,
                      enum merge_rule rule, struct buf *out)
 {
@@ -175,7 +175,7 @@ static void add_wins(const struct sync *x, const struct sync_table *t, const str
             buf_addf(out, " AND (s.%s IS NOT NULL OR s.artifact_location = t.artifact_location)",
                      name_of(t, u->maker));
     }
-    if (u->named && x->delta) /* a rename changes both; else the record came for another reason */
+    if (u->named && x->delta) /* a rename changes both; else the record was sent for another reason */
         buf_adds(out, sync_table_named(x, "tags")
                           ? " AND (s.sync_part = 0 OR s.run_uuid IN (SELECT n.run_uuid FROM @@s_tags "
                             "n WHERE n.key = 'mlflow.runName'))"
@@ -190,7 +190,7 @@ static void add_wins(const struct sync *x, const struct sync_table *t, const str
 
 enum bits { BITS_CHANGED, BITS_KEPT, BITS_CONFLICT };
 
-/* The sum of the bits of the units in which it is so. */
+/* Appends the sum of the bits of units to which `which` applies. */
 static void add_bits(const struct sync *x, const struct sync_table *t, enum bits which, struct buf *out)
 {
     bool any = false;
@@ -202,7 +202,7 @@ static void add_bits(const struct sync *x, const struct sync_table *t, enum bits
         if ((u->rule == MERGE_RULE_IMM) != (which == BITS_CONFLICT) || (never && which == BITS_CHANGED))
             continue;
         if ((u->rule == MERGE_RULE_GREATEST || u->rule == MERGE_RULE_LATEST) && which == BITS_KEPT)
-            continue; /* the target's is as good */
+            continue; /* the target's is just as good */
         buf_addf(out, "%sCASE WHEN ", any ? " + " : "");
         add_differs(x, t, u, out);
         if (!never) {
@@ -210,7 +210,7 @@ static void add_bits(const struct sync *x, const struct sync_table *t, enum bits
             add_wins(x, t, u, out);
             buf_addc(out, ')');
         }
-        if (marks && u->of_fields) /* as they were at the base: what differs is the target's doing */
+        if (marks && u->of_fields) /* unchanged since the base: the target has changed it */
             buf_addf(out, " AND s.sync_part <> %d", (int)PART_UNCHANGED);
         buf_addf(out, " THEN %llu ELSE 0 END", 1ull << i);
         any = true;
@@ -254,9 +254,10 @@ bool sync_compare_range(struct sync *x, struct sync_table *t, int64_t first, int
     return ok;
 }
 
-/* ---- what does not take part */
+/* -- excluded rows */
 
-/* Rows of `child` whose parent, named by its column `by` and perhaps the workspace, is in conflict or out. */
+/* Excludes rows of `child` whose parent, identified by the column `by` and possibly the workspace, is in
+ * conflict or excluded. */
 static bool put_out(struct sync *x, const struct sync_table *child, const char *by,
                     const struct sync_table *parent, const char *key, struct err *e)
 {
@@ -283,7 +284,7 @@ static const struct {
                {FIELD_MODEL, REF_MODEL},
                {FIELD_REG, REF_REGISTERED}};
 
-/* A table with rows in conflict or out has children. */
+/* Excludes the children of rows that are in conflict or excluded. */
 static bool put_children_out(struct sync *x, const struct sync_table *t, const struct sync_table *child,
                              struct err *e)
 {
@@ -312,7 +313,7 @@ static bool put_children_out(struct sync *x, const struct sync_table *t, const s
     return ok;
 }
 
-/* An alias leads to a version that is alive, or waits. */
+/* Holds back aliases whose version does not exist or is deleted. */
 static bool hold_aliases(struct sync *x, struct err *e)
 {
     const struct sync_table *a = sync_table_named(x, "registered_model_aliases"),
@@ -340,8 +341,8 @@ static bool hold_aliases(struct sync *x, struct err *e)
     return ok;
 }
 
-/* An input waits for its dataset: a run is read after the datasets of its experiment, and both may have been
- * written between. */
+/* Holds back inputs whose dataset is missing: a run is read after the datasets of its experiment, and both may
+ * have been created in between. */
 static bool hold_inputs(struct sync *x, struct err *e)
 {
     return !(x->delta || x->state_id[0]) ||
@@ -380,9 +381,9 @@ static bool find_purged(struct sync *x, const struct sync_table *t, struct err *
                (int)SYNC_OUT_PURGED, (int)PART_WHOLE);
 }
 
-/* ---- all of it */
+/* -- the whole comparison */
 
-/* Rows per statement where statements are to be short. */
+/* Rows per statement if statements are to be short. */
 enum { COMPARED = 20000 };
 
 static bool compare_table(struct sync *x, struct sync_table *t, struct err *e)
@@ -407,7 +408,7 @@ static bool compare_table(struct sync *x, struct sync_table *t, struct err *e)
     return ok;
 }
 
-/* What a row counts as, in the order of the columns of the query below. */
+/* Counts of rows, in the order of the columns of the query below. */
 enum {
     COUNT_ALL = 1,
     COUNT_ADDED,

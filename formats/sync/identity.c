@@ -1,13 +1,13 @@
-/* Whose counterpart each staged row is: all ids of the stage become the target's. What is done twice changes
- * nothing, so that it can be done again when the target has changed. */
+/* Finds each staged row's counterpart, and maps all ids in the stage to the target's. This is idempotent, so
+ * that it can be repeated when the target has changed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/sync/internal.h"
 
-/* Runs a query of the next row after `after` by sync_id, so that nothing else holds the connection meanwhile:
- * its first column is the sync_id. 1, 0: no more, -1. */
+/* Runs a query for the next row after `after` by sync_id, its first column, so that the connection is free in
+ * between. 1, 0: no more, -1. */
 static int next_row(struct db_stmt *q, int64_t *after, struct err *e)
 {
     struct value v = value_int(*after);
@@ -21,7 +21,7 @@ static int next_row(struct db_stmt *q, int64_t *after, struct err *e)
     return got;
 }
 
-/* ---- experiments: m_exp has the source's id, src, and the target's, dst */
+/* -- experiments: m_exp has the source's id, src, and the target's, dst */
 
 void sync_add_experiment_key(const struct sync_table *t, const char *id, struct buf *out)
 {
@@ -30,8 +30,8 @@ void sync_add_experiment_key(const struct sync_table *t, const char *id, struct 
         buf_adds(out, " || coalesce(CAST(s.creation_time AS text), '')");
 }
 
-/* 0 is 0, then what the state knows, then names; those that a delta takes for known, and that are neither,
- * were purged, and get ids that nobody has. */
+/* Matches experiment 0 first, then by the state's map, then by name; others that a delta assumes to exist
+ * were purged, and get unused ids. */
 static bool match_experiments(struct sync *x, bool first, struct err *e)
 {
     const struct sync_table *t = sync_table_named(x, "experiments");
@@ -41,7 +41,7 @@ static bool match_experiments(struct sync *x, bool first, struct err *e)
     sync_add_experiment_key(t, "s.experiment_id", &key);
     buf_addf(&known, "EXISTS (SELECT 1 FROM @@m_state m WHERE m.kind = 'experiment' AND m.key = %s)",
              buf_str(&key));
-    /* each workspace has a Default of its own, and only that of one of them has the id 0 */
+    /* each workspace has its own Default, and only one of these has the id 0 */
     const char *elsewhere = *workspace
                                 ? " AND NOT EXISTS (SELECT 1 FROM experiments t WHERE t.experiment_id = "
                                   "0 AND t.workspace <> s.workspace)"
@@ -81,7 +81,7 @@ static bool match_experiments(struct sync *x, bool first, struct err *e)
     return ok;
 }
 
-/* What each of the source's ids is by now. */
+/* Updates what each id of the source has become. */
 static bool note_origins(struct sync *x, bool first, struct err *e)
 {
     return first
@@ -90,7 +90,8 @@ static bool note_origins(struct sync *x, bool first, struct err *e)
                : sync_exec(x, e, "UPDATE @@m_origin AS o SET dst = m.dst FROM @@m_exp m WHERE m.src = o.dst");
 }
 
-/* The source's id where the dialect can keep it and nobody has it, else the target's next. */
+/* Gives a new experiment the source's id if the dialect can keep it and it is free, else the target's next
+ * one. */
 static bool number_new(struct sync *x, int64_t src, struct err *e)
 {
     int64_t taken = 1, dst = src;
@@ -130,7 +131,7 @@ static bool number_all_new(struct sync *x, struct err *e)
     return got == 0;
 }
 
-/* A column that holds experiments' ids, as numbers or as text, perhaps in some rows only. */
+/* Maps a column of experiment ids, as numbers or text, optionally only in some rows. */
 static bool map_column(struct sync *x, const struct sync_table *t, const char *column, const char *by,
                        const char *text, struct err *e)
 {
@@ -177,9 +178,9 @@ static bool identify_experiments(struct sync *x, bool first, struct err *e)
            map_experiments(x, e);
 }
 
-/* ---- other ids: m_ids has those of one table, old and new */
+/* -- other ids: m_ids has those of one table, old and new */
 
-/* Rows whose key by `natural` the target has get that row's id, in the column `id`. */
+/* Gives rows whose natural key is in the target that row's id, in the column `id`. */
 static bool match_ids(struct sync *x, const struct sync_table *t, const char *natural, const char *id,
                       struct err *e)
 {
@@ -207,8 +208,8 @@ static bool map_ids(struct sync *x, const char *table, const char *column, const
                      column, column, where);
 }
 
-/* New rows whose id another row of the target has get one of their own: made of what identifies them, so that
- * it is the same each time. */
+/* Gives new rows whose id is taken in the target a new one, derived from their key so that it is always the
+ * same. */
 static bool renew_ids(struct sync *x, const struct sync_table *t, const char *id, const char *made_of,
                       struct err *e)
 {
@@ -223,8 +224,8 @@ static bool renew_ids(struct sync *x, const struct sync_table *t, const char *id
     return ok;
 }
 
-/* A delta's inputs may be of datasets that it does not hold: by the state's map, where the target has given
- * them other ids. Inputs of what is not there are out. */
+/* A delta's inputs may belong to datasets that it does not contain: maps their ids by the state's map. Inputs
+ * of missing datasets are excluded. */
 static bool find_datasets(struct sync *x, struct err *e)
 {
     const char *staged = sync_table_named(x, "datasets")
@@ -255,7 +256,7 @@ static bool identify_datasets(struct sync *x, bool first, struct err *e)
                   map_ids(x, "input_tags", "input_uuid", "", e) && map_ids(x, "inputs", "input_uuid", "", e));
 }
 
-/* Tables with a natural key, parents first. */
+/* Identifies rows of tables with a natural key, parents first. */
 static bool identify_rows(struct sync *x, struct err *e)
 {
     for (int i = 0; i < x->n_tables; i++) {
@@ -276,7 +277,7 @@ static bool identify_rows(struct sync *x, struct err *e)
     return true;
 }
 
-/* ---- what follows from ids: columns that rows leave to the database */
+/* -- columns derived from ids */
 
 static bool look_up(struct sync *x, const struct sync_table *t, const struct load_column *c, bool in_stage,
                     struct err *e)
@@ -312,8 +313,8 @@ static bool look_up_all(struct sync *x, struct err *e)
     return true;
 }
 
-/* Assessments have the time of their trace as the target has it, which the stream's need not go over. Where it
- * does, they follow (apply.c). */
+/* Gives assessments the time of their trace in the target, which may differ from the stream's. If the trace's
+ * time changes, apply.c updates them. */
 static bool date_assessments(struct sync *x, struct err *e)
 {
     const struct sync_table *t = sync_table_named(x, "assessments");
@@ -323,7 +324,7 @@ static bool date_assessments(struct sync *x, struct err *e)
                      "WHERE t.request_id = s.trace_id");
 }
 
-/* An assessment that one of the target overrides is not valid. */
+/* An assessment overridden by one in the target is not valid. */
 static bool judge_assessments(struct sync *x, struct err *e)
 {
     return !sync_table_named(x, "assessments") ||

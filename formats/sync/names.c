@@ -8,7 +8,7 @@
 
 struct clash {
     int64_t sync_id, id, other;
-    char *name, *now; /* that of the source, that in the target */
+    char *name, *now; /* in the source, and in the target */
 };
 
 static char *text_of(struct db_stmt *q, int i)
@@ -18,7 +18,7 @@ static char *text_of(struct db_stmt *q, int i)
     return value_is_text(&v) ? xstrndup(v.s, v.len) : xstrdup("");
 }
 
-/* The next one; 1, 0: no more, -1. */
+/* Reads the next one; 1, 0: no more, -1. */
 static int next_clash(struct db_stmt *q, struct clash *c, struct err *e)
 {
     struct value v = value_int(c->sync_id);
@@ -70,7 +70,7 @@ static bool take_free_name(struct sync *x, const char *ws, const struct clash *c
     return taken == 0;
 }
 
-/* The name stays as it is. */
+/* Keeps the target's name. */
 static bool keep_name(struct sync *x, const struct clash *c, unsigned long long bit, bool told, struct err *e)
 {
     return sync_exec(
@@ -92,7 +92,7 @@ static bool settle(struct sync *x, const char *ws, const struct clash *c, unsign
     snprintf(where, sizeof where, "Experiment %lld", (long long)c->id);
     struct value name = value_str(c->name), now = value_str(c->now);
     struct buf what = {0};
-    buf_addf(&what, "its name is that of experiment %lld, too", (long long)c->other);
+    buf_addf(&what, "its name is also that of experiment %lld", (long long)c->other);
     sync_tell_conflict(x, where, "name", &name, &now, buf_str(&what));
     buf_free(&what);
     x->name_conflicts++;

@@ -1,4 +1,4 @@
-/* ON CONFLICT, which PostgreSQL and SQLite have alike. */
+/* ON CONFLICT, common to PostgreSQL and SQLite. */
 #include "formats/sync/internal.h"
 
 void sync_add_put_greater(const struct sync_table *t, struct buf *out)

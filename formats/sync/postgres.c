@@ -1,16 +1,15 @@
-/* A sync into PostgreSQL: one READ COMMITTED transaction, temporary tables that end with it, and a lock that
- * only other syncs wait for. */
+/* A sync into PostgreSQL: one READ COMMITTED transaction with temporary tables, and a lock that only other
+ * syncs wait for. */
 #include <string.h>
 #include <time.h>
 
 #include "formats/load/copy.h"
 #include "formats/sync/internal.h"
 
-/* Of MLflow's database: syncs of it come one after the other, also behind a pooler. */
+/* Serializes syncs of a database, also through a connection pooler. */
 #define SYNC_LOCK "pg_advisory_xact_lock(7306086912013)"
 enum {
-    LOCK_TIMEOUT =
-        500, /* ms; below deadlock_timeout (1 s), so that it is never MLflow that a deadlock ends */
+    LOCK_TIMEOUT = 500, /* ms; less than deadlock_timeout (1 s), so that a deadlock never aborts MLflow */
     MAX_RETRIES = 20,
 };
 
@@ -24,10 +23,10 @@ static bool postgres_begin(struct sync *x, struct err *e)
         !sync_int(x, &may, e, "SELECT has_database_privilege(current_database(), 'TEMPORARY')::int"))
         return false;
     if (!may) {
-        err_set(e, db_display(x->db), "the role may not make temporary tables here, which a sync needs");
+        err_set(e, db_display(x->db), "the role may not create temporary tables, which a sync requires");
         return err_hint(e, "GRANT TEMPORARY ON DATABASE … TO …");
     }
-    /* Set for this transaction alone: a pooler gives the session to others. */
+    /* Set only for this transaction: a pooler gives the session to others. */
     return sync_exec(x, e, "SET LOCAL lock_timeout = 0; SELECT 1 WHERE " SYNC_LOCK " IS NULL") &&
            sync_exec(x, e, "SET LOCAL lock_timeout = %d", (int)LOCK_TIMEOUT);
 }
@@ -66,7 +65,7 @@ static bool postgres_next_experiment(struct sync *x, bool dry, int64_t *id, stru
         return true;
     }
     int64_t taken = 1;
-    while (taken) /* ids that were written beside the sequence */
+    while (taken) /* skips ids written without the sequence */
         if (!sync_int(x, id, e, "SELECT nextval(pg_get_serial_sequence('experiments', 'experiment_id'))") ||
             !sync_int(x, &taken, e, "SELECT count(*) FROM experiments WHERE experiment_id = %lld",
                       (long long)*id))
@@ -82,7 +81,7 @@ static bool write_parts(struct sync *x, enum sync_part part, struct err *e)
     return true;
 }
 
-/* What the server's own statements may wait for comes last, and may be taken back and tried again. */
+/* Writes what may wait for the server's own statements last, so that it can be rolled back and retried. */
 static bool write_more(struct sync *x, struct err *e)
 {
     return write_parts(x, SYNC_ADD_MORE, e) && write_parts(x, SYNC_CHANGES, e) &&

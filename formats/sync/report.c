@@ -1,4 +1,4 @@
-/* What a sync tells: counts of each kind, conflicts and overwritten values with both sides. */
+/* Reports a sync: counts by kind, conflicts and overwritten values with both sides. */
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,11 +6,11 @@
 #include "formats/stream/json.h"
 #include "formats/sync/internal.h"
 
-/* ---- values */
+/* -- values */
 
 enum {
     SHOWN = 200,         /* bytes of a value in a message */
-    JSON_MOST = 2 << 20, /* bytes of a list in the report; the rest is counted alone */
+    JSON_MOST = 2 << 20, /* bytes of a list in the report; the rest is only counted */
 };
 
 static void show(const struct value *v, struct buf *out)
@@ -80,10 +80,10 @@ static void tell_overwritten(struct sync *x, const char *where, const char *fiel
     buf_free(&b);
 }
 
-/* ---- rows */
+/* -- rows */
 
-/* "Run abc", "Row in scorers (scorer_id s)": by the columns of the key, which are the statement's from
- * `first` on. */
+/* Describes a row as "Run abc" or "Row in scorers (scorer_id s)" by the columns of its key, which are the
+ * statement's from `first` on. */
 static char *describe(const struct sync_table *t, enum kind kind, struct db_stmt *q, int first)
 {
     struct buf out = {0};
@@ -122,7 +122,7 @@ static char *describe(const struct sync_table *t, enum kind kind, struct db_stmt
     return text;
 }
 
-/* The field of a column, for messages. */
+/* The name of a column's field, for messages. */
 static const char *field_name(const struct sync_table *t, int column)
 {
     const char *name = t->t->columns[column].name;
@@ -139,7 +139,7 @@ static bool tells_unit(const struct sync *x, const struct sync_unit *u, bool con
     return conflicts ? u->rule == MERGE_RULE_IMM : u->rule == MERGE_RULE_SRC && u->changed > 0;
 }
 
-/* One row: of each unit that is told the columns that differ. */
+/* Reports one row: the columns that differ in each reported unit. */
 static void tell_row(struct sync *x, struct sync_table *t, struct db_stmt *q, bool conflicts)
 {
     struct value kind, bits;
@@ -190,7 +190,7 @@ bool sync_tell(struct sync *x, struct sync_table *t, bool conflicts, struct err 
     return got == 0;
 }
 
-/* ---- all of it */
+/* -- the whole report */
 
 enum { COUNTS = 7 };
 static const char *const names[COUNTS] = {"added",     "changed",   "equal", "kept",
@@ -261,23 +261,23 @@ static void report_kinds(const struct sync *x)
 
 void sync_report(const struct sync *x)
 {
-    err_note(x->o.dry_run ? "dry run: nothing was written; %s:" : "%s:",
-             !x->changed    ? "nothing is to be written"
-             : x->o.dry_run ? "it would be brought over"
-                            : "brought over");
+    err_note(x->o.dry_run ? "dry run: nothing was written; %s:" : "%s:", !x->changed    ? "nothing to write"
+                                                                         : x->o.dry_run ? "it would be synced"
+                                                                                        : "synced");
     report_kinds(x);
     if (x->n_overwritten > SYNC_TOLD)
-        err_note("%llu values of the target overwritten, of which %d were told; --json tells all, --prefer "
+        err_note("%llu values of the target overwritten, of which %d were listed; --json lists all, --prefer "
                  "target keeps them",
                  (unsigned long long)x->n_overwritten, SYNC_TOLD);
     if (x->renamed)
-        err_note("%llu experiments got another name", (unsigned long long)x->renamed);
+        err_note("%llu experiments were renamed", (unsigned long long)x->renamed);
     if (x->renumbered)
-        err_note("%llu model versions got another number", (unsigned long long)x->renumbered);
+        err_note("%llu model versions were renumbered", (unsigned long long)x->renumbered);
     if (x->acting)
-        err_note("%llu rows that act by themselves (webhooks, jobs, endpoints …) were not brought; --acting "
-                 "brings them",
+        err_note("%llu rows that trigger actions (webhooks, jobs, endpoints …) were not synced; --acting "
+                 "includes them",
                  (unsigned long long)x->acting);
     if (x->skipped)
-        err_note("%llu entities were left out by the stream's writer", (unsigned long long)x->skipped);
+        err_note("the stream's producer left out %llu entities of the source",
+                 (unsigned long long)x->skipped);
 }

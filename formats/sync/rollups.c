@@ -1,5 +1,5 @@
-/* MLflow's daily roll-ups of traces: a day that is published, and of which a trace changes, is to be computed
- * again. Its key goes into MLflow's queue before the trace is written, as MLflow does it. */
+/* MLflow's daily roll-ups of traces: a published day must be computed again when one of its traces changes.
+ * Its key is put into MLflow's queue before the trace is written, as MLflow does. */
 #include "common/array.h"
 #include "formats/sync/internal.h"
 
@@ -11,7 +11,7 @@ static const struct {
     {"assessment", "sql_assessment_daily_rollups"},
 };
 
-/* " OR the trace has rows of this table that are new or change". */
+/* Appends " OR the trace has new or changed rows in this table". */
 static void add_children(const struct sync *x, const char *table, struct buf *out)
 {
     if (sync_table_named(x, table))
@@ -22,7 +22,7 @@ static void add_children(const struct sync *x, const char *table, struct buf *ou
                  table, table);
 }
 
-/* The published days that are concerned, of a trace that gets another time both: experiment_id, rollup_day. */
+/* Appends the affected published days, both of a trace whose time changes: experiment_id, rollup_day. */
 static void add_days(const struct sync *x, const char *rollups, struct buf *out)
 {
     buf_addf(

@@ -1,4 +1,5 @@
-/* The merge rules of a table's columns: those of the fields of its kinds, or of a table without a kind. */
+/* Determines the merge rules of a table's columns, by the fields of its kinds or for a table without a
+ * kind. */
 #include <string.h>
 
 #include "formats/database/trace_columns.h"
@@ -23,11 +24,12 @@ static void put_column(struct sync_table *t, int column, const struct sync_unit 
     unit->columns[unit->n_columns++] = column;
 }
 
-/* The unit of a rule that a column leads by itself. */
+/* Adds a column as the only one of a unit with this rule. */
 static void put_alone(struct sync_table *t, int column, enum merge_rule rule)
 {
     for (int i = 0; rule == MERGE_RULE_KEEP && i < t->n_units; i++)
-        if (t->units[i].rule == rule) { /* one for all that stays: nothing depends on which of them differs */
+        if (t->units[i].rule ==
+            rule) { /* one unit for all columns that are kept: it does not matter which of them differ */
             put_column(t, column, &t->units[i]);
             return;
         }
@@ -41,7 +43,7 @@ static int column_of(const struct sync_table *t, const struct kind_desc *k, int 
     return field >= 0 && f->column[0] ? sync_find_column(t, f->column) : -1;
 }
 
-/* A word as its column has it. */
+/* A word as stored in its column. */
 static const char *word_in_column(const struct field_desc *f, const char *word)
 {
     if (f->codec != CODEC_MODEL_STATUS)
@@ -109,8 +111,7 @@ static void plan_kind(struct sync_table *t, const struct kind_desc *k)
             add_exception(t, k, &merge_exceptions[i]);
 }
 
-/* Columns that are no field's: what a trace's tags and metadata say, and what follows from an assessment's
- * value. */
+/* Columns without a field: from a trace's tags and metadata, or derived from an assessment's value. */
 static enum merge_rule rule_of_other(const struct sync_table *t, const char *column)
 {
     for (const char *const *c = trace_columns; t->kind == KIND_trace && *c; c++)
@@ -138,7 +139,7 @@ static void plan_rows(struct sync_table *t)
     const char *updated = merge_updated(t->t->name);
     int time = updated ? sync_find_column(t, updated) : -1;
     if (time < 0)
-        return; /* the target's stays */
+        return; /* the target's is kept */
     struct sync_unit *u = add_unit(t, MERGE_RULE_NEWER, time);
     u->time = time;
     for (int i = 0; i < t->t->n_columns; i++)

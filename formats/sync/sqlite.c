@@ -1,6 +1,6 @@
-/* A sync into SQLite: everything is compared before anything is written; then slices, each a short
- * transaction, parents before their children, so that MLflow's readers and writers wait for a second at most,
- * and a kill leaves whole rows. */
+/* A sync into SQLite: compares everything before writing anything; then writes slices, each in a short
+ * transaction, parents before children, so that MLflow waits for a second at most, and a kill leaves complete
+ * rows. */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <time.h>
@@ -13,7 +13,7 @@
 enum {
     FIRST_SLICE = 2000,    /* rows */
     LONGEST_SLICE = 25000, /* rows, which take 0.6 s in a database of 10 million points */
-    SLICE_MS = 400,        /* a slice that takes longer is followed by a smaller one */
+    SLICE_MS = 400,        /* after a slice that takes longer the next one is smaller */
     LOCK_WAIT = 60000,     /* ms */
 };
 
@@ -27,7 +27,7 @@ static void hash(sqlite3_context *to, int argc, sqlite3_value **argv)
     sqlite3_result_text(to, text, 32, SQLITE_TRANSIENT);
 }
 
-/* The connection's own temporary database: in memory as far as its cache goes, then in SQLITE_TMPDIR. */
+/* Attaches a temporary database for the stage: in memory up to its cache size, then in SQLITE_TMPDIR. */
 static bool lite_begin(struct sync *x, struct err *e)
 {
     db_lock_timeout(x->db, LOCK_WAIT);
@@ -80,7 +80,7 @@ struct slices {
     int64_t rows;    /* of the next slice */
 };
 
-/* Whether the ids that this sync gives to new experiments are still free, and their names. */
+/* Whether the ids and names of this sync's new experiments are still free. */
 static bool still_new(struct sync *x, bool *ok, struct err *e)
 {
     int64_t taken = 0;
@@ -106,7 +106,7 @@ static bool write_slice(struct sync *x, struct sync_table *t, enum sync_part par
         return false;
     x->begun = true;
     bool ok = data_version(x, &version, e);
-    if (ok && version != s->version) { /* somebody has written: what this slice knows may be wrong */
+    if (ok && version != s->version) { /* another program has written: compare this slice again */
         ok = (t->kind != KIND_experiment || part != SYNC_ADD || still_new(x, &fresh, e));
         if (ok && fresh)
             ok = sync_exec(x, e, "DELETE FROM @@d_%s WHERE sync_id BETWEEN %lld AND %lld", t->t->name,
@@ -123,7 +123,7 @@ static bool write_slice(struct sync *x, struct sync_table *t, enum sync_part par
     return ok;
 }
 
-/* The next staged row with something to write, from `first` on; 0: none. */
+/* Finds the next staged row with something to write, from `first` on; 0: none. */
 static bool next_row(struct sync *x, const struct sync_table *t, enum sync_part part, int64_t first,
                      int64_t *row, struct err *e)
 {
@@ -134,7 +134,7 @@ static bool next_row(struct sync *x, const struct sync_table *t, enum sync_part 
                                            : "added + changed <> 0");
 }
 
-/* Slices take as many rows as can be written in about SLICE_MS. */
+/* Adapts the size of slices to what can be written in about SLICE_MS. */
 static void fit_slice(struct slices *s, long took)
 {
     if (took > SLICE_MS && s->rows > 100)
@@ -176,7 +176,7 @@ static bool write_watermark(struct sync *x, struct err *e)
     return ok;
 }
 
-/* A slice of its own, where there is something for it. */
+/* Queues roll-ups in a slice of its own, if there are any. */
 static bool queue_rollups(struct sync *x, struct err *e)
 {
     bool any;

@@ -1,4 +1,4 @@
-/* The stage: temporary tables with the stream's rows, as the target would hold them. */
+/* The stage: temporary tables with the stream's rows, converted for the target. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,9 +74,9 @@ struct sync_table *sync_table_named(const struct sync *x, const char *name)
     return NULL;
 }
 
-/* ---- making the tables */
+/* -- creating the tables */
 
-/* How columns of JSON are compared. */
+/* Determines how JSON columns are compared. */
 static bool find_comparable(struct sync *x, struct sync_table *t, struct err *e)
 {
     struct db_columns have;
@@ -92,8 +92,8 @@ static bool find_comparable(struct sync *x, struct sync_table *t, struct err *e)
     return true;
 }
 
-/* What the sink fills: the table's columns, then sync_id and sync_kind. Ids of experiments have 64 bits until
- * they are the target's. */
+/* Describes the staged table: the table's columns, then sync_id and sync_kind. Experiment ids have 64 bits
+ * until they are mapped to the target's. */
 static void describe_staged(struct sync *x, struct sync_table *t)
 {
     t->staged = *t->t;
@@ -112,7 +112,7 @@ static void describe_staged(struct sync *x, struct sync_table *t)
     t->staged.columns[t->staged.n_columns++] = part;
 }
 
-/* Where statements take ranges of rows, these are found by an index. */
+/* Adds an index on sync_id if statements process ranges of rows. */
 static bool add_range_index(struct sync *x, const char *what, const char *table, struct err *e)
 {
     return !x->dialect->slices ||
@@ -146,7 +146,7 @@ static bool make_staged(struct sync *x, struct sync_table *t, struct err *e)
     return ok;
 }
 
-/* ---- the sink that load gives the rows to */
+/* -- the sink for load_write_to() */
 
 struct stage_source {
     struct load_row_source base;
@@ -195,7 +195,7 @@ static enum sink_answer stage_fill(struct load_sink *k, const struct load_table 
     return x->dialect->fill(x, s.t->staged.name, &s.t->staged, &s.base, e);
 }
 
-/* What is looked for in the stage gets an index. */
+/* Creates indexes for look-ups in the stage. */
 static bool stage_end(struct load_sink *k, uint64_t *collapsed, struct err *e)
 {
     struct sync *x = sync_of(k);
@@ -219,8 +219,9 @@ static bool stage_end(struct load_sink *k, uint64_t *collapsed, struct err *e)
     return true;
 }
 
-/* What a delta refers to may be in the target; of what has other ids there identity.c finds out. A dataset may
- * have been made while the store was read: what a tick lacks of it the next one has (differences.c). */
+/* References of a delta may be to records of the target; identity.c handles those with other ids there. A
+ * dataset may have been created while the store was read: a tick that lacks it is completed by the next one
+ * (differences.c). */
 static int stage_find(struct load_sink *k, enum load_ref ref, const struct value *v, int n, struct err *e)
 {
     struct sync *x = sync_of(k);
@@ -261,7 +262,7 @@ static const struct load_sink_ops stage_ops = {
     .free = stage_free,
 };
 
-/* ---- all of it */
+/* -- the whole stage */
 
 static bool add_table(struct sync *x, const struct load_table *t, struct err *e)
 {
@@ -273,7 +274,7 @@ static bool add_table(struct sync *x, const struct load_table *t, struct err *e)
     return find_comparable(x, table, e) && make_staged(x, table, e);
 }
 
-/* Rows belong to workspaces, and workspaces have rows, which a file store does not. */
+/* Adds rows for workspaces that the stream uses, as a file store has none. */
 static bool add_workspaces(struct sync *x, struct err *e)
 {
     struct sync_table *w = sync_table_named(x, "workspaces");
@@ -304,7 +305,7 @@ bool sync_fill_stage(struct sync *x, struct err *e)
     const struct load_tables *all = load_tables(x->load);
     bool ok = true;
     for (int i = 0; ok && i < all->n; i++) {
-        /* workspaces need rows wherever others have come */
+        /* workspaces need rows if other tables have any */
         bool needed = all->items[i].filled || strcmp(all->items[i].name, "workspaces") == 0;
         ok = !needed || add_table(x, &all->items[i], e);
     }

@@ -1,4 +1,4 @@
-/* A sync from its first record to its report. */
+/* A sync, from the first record to the report. */
 #include "formats/sync/sync.h"
 
 #include <stdlib.h>
@@ -44,7 +44,7 @@ void sync_free(struct sync *x)
     free(x);
 }
 
-/* ---- reading */
+/* -- reading */
 
 bool sync_add(struct sync *x, const struct record *r, struct err *e)
 {
@@ -58,16 +58,16 @@ bool sync_add(struct sync *x, const struct record *r, struct err *e)
     if (r->kind->kind == KIND_experiment_tag && value_is_text(&r->v[F_experiment_tag_key]) &&
         r->v[F_experiment_tag_key].len > strlen(MERGE_WATERMARK) &&
         memcmp(r->v[F_experiment_tag_key].s, MERGE_WATERMARK, strlen(MERGE_WATERMARK)) == 0)
-        return true; /* of another target */
+        return true; /* belongs to another target */
     x->skipped += r->kind->kind == KIND_skipped;
     return load_add(x->load, r, e);
 }
 
-/* ---- comparing and writing */
+/* -- comparing and writing */
 
-/* Ids: of experiments m_exp, from the stage's to the target's, and m_origin, from the source's; of datasets
- * m_datasets; of other tables' rows m_ids, of one after the other; of model versions m_versions; and what the
- * state knows of all that. */
+/* Creates maps of ids: m_exp for experiments, from the stage to the target, and m_origin, from the source to
+ * the target; m_datasets; m_ids for other tables, one at a time; m_versions for model versions; and m_state,
+ * the state's map. */
 static bool make_maps(struct sync *x, struct err *e)
 {
     static const struct {
@@ -100,7 +100,7 @@ static bool tell_all(struct sync *x, bool conflicts, struct err *e)
     return true;
 }
 
-/* Tells the conflicts; false when nothing may be written because of them. */
+/* Reports conflicts; false if they prevent writing. */
 static bool judge_conflicts(struct sync *x, struct err *e)
 {
     if (!x->any_conflict && !x->name_conflicts)
@@ -113,12 +113,11 @@ static bool judge_conflicts(struct sync *x, struct err *e)
     if (x->o.on_conflict == SYNC_SKIP)
         return true;
     err_set(e, db_display(x->db), "conflicts: nothing was written");
-    return err_hint(
-        e, "--on-conflict skip leaves out what is in conflict; rename and renumber help against names and "
-           "numbers of model versions that are taken");
+    return err_hint(e, "--on-conflict skip leaves out records in conflict; rename and renumber resolve taken "
+                       "names and version numbers");
 }
 
-/* Identity, differences, conflicts; then what is to be written. *again: the target has changed meanwhile. */
+/* Identifies, compares, checks conflicts, then writes. *again: the target has changed meanwhile. */
 static bool attempt(struct sync *x, bool first, bool *again, struct err *e)
 {
     *again = false;
@@ -133,7 +132,7 @@ static bool attempt(struct sync *x, bool first, bool *again, struct err *e)
     return write ? x->dialect->write(x, again, e) : x->dialect->end(x, e);
 }
 
-/* True when the stream had records of which rows come. */
+/* Whether the stream had records that make rows. */
 static bool has_rows(const struct sync *x)
 {
     const struct load_tables *all = load_tables(x->load);

@@ -1,11 +1,11 @@
-/* Records into a database that others go on writing to: what is new is added, what the source has changed is
- * brought over by the merge rules of entities.def, what only the database knows stays. Nothing is deleted,
- * and where nothing has changed nothing is written.
+/* Syncs records into a database that others keep writing to: new records are added, changes in the source are
+ * applied by the merge rules of entities.def, and everything else in the database is kept. Nothing is
+ * deleted, and if nothing has changed, nothing is written.
  *
- * The stream's rows, converted as ml-load converts them, go into temporary tables (stage.c); ids become the
- * target's (identity.c); SELECTs tell what differs (differences.c) before the first row of the target is
- * touched; then what is new and what changes goes over (apply.c), in one transaction or in slices, as the
- * dialect says (dialect.h). */
+ * The stream's rows, converted as by ml-load, go into temporary tables (stage.c); ids are mapped to the
+ * target's (identity.c); SELECTs find the differences (differences.c) before the target is touched; then new
+ * and changed rows are written (apply.c), in one transaction or in slices, depending on the dialect
+ * (dialect.h). */
 #ifndef FORMATS_SYNC_H
 #define FORMATS_SYNC_H
 
@@ -13,54 +13,53 @@
 #include "formats/load/load.h"
 
 enum sync_on_conflict {
-    SYNC_FAIL,     /* the target stays as it was */
-    SYNC_RENAME,   /* an experiment whose name is taken gets another one; other conflicts fail */
+    SYNC_FAIL,     /* the target is not changed */
+    SYNC_RENAME,   /* an experiment whose name is taken is renamed; other conflicts fail */
     SYNC_RENUMBER, /* a model version whose number is taken gets the next free one; other conflicts fail */
-    SYNC_SKIP,     /* what is in conflict is left out, with all that belongs to it */
+    SYNC_SKIP,     /* records in conflict are left out, with everything that belongs to them */
 };
 
 struct sync_options {
-    bool prefer_target; /* of what a stream without a base asserts, where both sides differ: the target's
-                           stays */
+    bool prefer_target; /* where a stream without a base and the target differ, keep the target's value */
     enum sync_on_conflict on_conflict;
-    bool acting;  /* rows of tables that act by themselves (webhooks, jobs …) come, too */
-    bool dry_run; /* nothing is written, not even to be rolled back */
-    bool json;    /* what the report as JSON tells is kept */
+    bool acting;  /* include rows of tables that trigger actions (webhooks, jobs …) */
+    bool dry_run; /* write nothing, not even to be rolled back */
+    bool json;    /* keep what the JSON report lists */
     const char *tmpdir;
-    /* state.new of the stream, and what it becomes after the commit; NULL: there is none, or it stays. */
+    /* state.new of the stream, and its name after the commit; NULL: none, or not promoted. */
     const char *promote_new, *promote_to;
 };
 
 struct sync_counts {
     uint64_t added, changed, equal;
-    uint64_t kept;      /* the target's value stays, by the rules */
+    uint64_t kept;      /* the rules keep the target's value */
     uint64_t held_back; /* until the next tick */
-    uint64_t purged;    /* in the target, so that a delta does not bring it back */
-    uint64_t conflicts; /* itself, or what it belongs to */
+    uint64_t purged;    /* purged in the target, and not restored by a delta */
+    uint64_t conflicts; /* the record or its parent is in conflict */
 };
 
 struct sync;
-/* For a database of revision rev with MLflow's tables; db is not kept open for others: nothing else may use
- * it. NULL with e filled. o's texts live as long as the sync. */
+/* Begins a sync into a database of revision rev with MLflow's tables. Nothing else may use db meanwhile. NULL
+ * with e filled. o's texts must live as long as the sync. */
 struct sync *sync_new(struct db *db, int rev, const struct sync_options *o, struct err *e);
-/* A segment begins; a record of it. As load_segment() and load_add(). */
+/* Begin a segment; take a record. Like load_segment() and load_add(). */
 bool sync_segment(struct sync *x, const struct wire_header *h, struct err *e);
 bool sync_add(struct sync *x, const struct record *r, struct err *e);
-/* After the stream's last good trailer: compares and writes, and commits. False with e filled: nothing was
- * written, but for whole slices of a SQLite database. */
+/* After the stream's last valid trailer: compares, writes and commits. False with e filled: nothing was
+ * written, except complete slices of a SQLite database. */
 bool sync_run(struct sync *x, struct err *e);
-/* After it: the state of the tick becomes that of the next one's base. */
+/* After sync_run(): promotes the tick's state to the base of the next one. */
 bool sync_promote(struct sync *x, struct err *e);
-/* True when something was, or in a dry run would be, written. */
+/* Whether something was written, or would be in a dry run. */
 bool sync_changed(const struct sync *x);
 const struct sync_counts *sync_counts(const struct sync *x, enum kind k);
-/* Conflicts were skipped, or the stream's writer left entities out: exit code 1. */
+/* Whether conflicts were skipped, or the stream's producer left out entities: exit code 1. */
 bool sync_left_out(const struct sync *x);
-/* sync_run() has failed because the stream's base is not the target's: a full stream is needed. */
+/* Whether sync_run() has failed because the target is not at the stream's base: a full stream is needed. */
 bool sync_refused_base(const struct sync *x);
 /* Prints the report. */
 void sync_report(const struct sync *x);
-/* Appends it as a line of JSON (ml-load(1)). */
+/* Appends the report as a line of JSON (ml-load(1)). */
 void sync_report_json(const struct sync *x, struct buf *out);
 void sync_free(struct sync *x); /* NULL is fine; what was not committed is rolled back */
 

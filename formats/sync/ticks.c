@@ -1,4 +1,4 @@
-/* Ticks: a stream of a producer that keeps a state of its source, and what the target remembers of it (the
+/* Ticks: streams of a producer that keeps a state of its source, and the target's record of it (the
  * watermark). */
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,27 +8,27 @@
 #include "formats/state/promote.h"
 #include "formats/sync/internal.h"
 
-/* ---- the stream */
+/* -- the stream */
 
 bool sync_segment(struct sync *x, const struct wire_header *h, struct err *e)
 {
     load_segment(x->load, h);
     x->delta |= wire_is_delta(h);
     if (h->has_base && !h->state[0])
-        return err_set(e, "standard input", "the stream is a delta, and does not say of which state");
+        return err_set(e, "standard input", "the stream is a delta without the id of its state");
     if (x->segments++ == 0) {
         snprintf(x->state_id, sizeof x->state_id, "%s", h->state);
         snprintf(x->tick, sizeof x->tick, "%s", h->tick);
         x->has_base = h->has_base;
         x->base = h->base;
     } else if (x->state_id[0] || h->state[0]) {
-        err_set(e, "standard input", "a stream with a state goes alone, and this one has several segments");
-        return err_hint(e, "sync them one after the other");
+        err_set(e, "standard input", "a stream with a state must have only one segment");
+        return err_hint(e, "sync them one after another");
     }
     return true;
 }
 
-/* ---- the state */
+/* -- the state */
 
 static bool fill_map(struct sync *x, struct err *e)
 {
@@ -59,18 +59,18 @@ bool sync_open_state(struct sync *x, struct err *e)
     if (!x->o.promote_new)
         return true;
     if (!x->state_id[0])
-        return err_set(e, "standard input", "the stream has no state that could be promoted");
+        return err_set(e, "standard input", "the stream has no state to promote");
     x->state = state_open(x->o.promote_new, NULL, e);
     if (!x->state)
         return false;
     if (strcmp(state_head(x->state)->id, x->state_id) != 0) {
-        err_set(e, x->o.promote_new, "the state is not that of the stream");
-        return err_hint(e, "the file that mlruns-dump --next-state has written together with the stream");
+        err_set(e, x->o.promote_new, "the state does not belong to the stream");
+        return err_hint(e, "name the file that mlruns-dump --next-state wrote with the stream");
     }
     if (x->tick[0] && strcmp(state_head(x->state)->tick, x->tick) != 0) {
         err_set(e, x->o.promote_new,
-                "the state is of another tick than the stream: two ticks use it at once");
-        return err_hint(e, "nothing was written, and the next tick brings it all");
+                "the state and the stream are of different ticks: two ticks use the state at the same time");
+        return err_hint(e, "nothing was written; the next tick sends everything");
     }
     x->promotion = state_promotion_new(x->state, x->o.tmpdir);
     return true;
@@ -81,7 +81,7 @@ bool sync_fill_map(struct sync *x, struct err *e)
     return !x->state || fill_map(x, e);
 }
 
-/* ---- the watermark */
+/* -- the watermark */
 
 bool sync_read_watermark(struct sync *x, struct err *e)
 {
@@ -93,8 +93,8 @@ bool sync_read_watermark(struct sync *x, struct err *e)
         return false;
     if (!there) {
         err_set(e, db_display(x->db),
-                "the schema has no tags of experiments, in which a sync keeps its generation");
-        return err_hint(e, "ml-schema upgrade");
+                "the schema has no experiment tags, in which a sync stores its generation");
+        return err_hint(e, "run ml-schema upgrade");
     }
     struct db_stmt *q =
         sync_query(x, e, "SELECT experiment_id, value FROM experiment_tags WHERE key = '%s%s'",
@@ -124,12 +124,13 @@ bool sync_check_base(struct sync *x, struct err *e)
     x->refused_base = true;
     if (w->there)
         err_set(e, db_display(x->db),
-                "base: the stream has what changed since generation %" PRId64 ", the target is at %" PRId64,
+                "base: the stream has the changes since generation %" PRId64
+                ", but the target is at %" PRId64,
                 x->base, w->generation);
     else
         err_set(e, db_display(x->db),
-                "base: the stream has what changed since generation %" PRId64
-                ", of which the target knows nothing",
+                "base: the stream has the changes since generation %" PRId64
+                ", which is unknown to the target",
                 x->base);
     return err_hint(
         e, "the target was restored, emptied or replaced: send a full stream, with --next-state and without "
@@ -167,7 +168,7 @@ bool sync_write_watermark(struct sync *x, struct err *e)
     return ok;
 }
 
-/* ---- promotion: noted before the commit, with which the stage may end */
+/* -- promotion: collected before the commit, which may drop the stage */
 
 static bool note_map(struct sync *x, const char *kind, const char *sql, struct err *e)
 {
@@ -187,7 +188,7 @@ static bool note_map(struct sync *x, const char *kind, const char *sql, struct e
     return got == 0;
 }
 
-/* The units that have rows which did not go over: they are sent whole by the next tick. */
+/* Marks units with rows that were not written: the next tick sends them in full. */
 static bool note_unsent(struct sync *x, const struct sync_table *t, struct err *e)
 {
     const char *column, *key;

@@ -1,5 +1,5 @@
-/* Tags that hold lists: the stream's ids become the target's, and what the target's list has besides is
- * added. */
+/* Merges tags that contain lists: maps the stream's ids to the target's, and adds other items of the target's
+ * list. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static bool map_listed(void *arg, const struct value *id, struct buf *out)
     return true;
 }
 
-/* True when a list ",1,2," or "1,2" holds the id. */
+/* Whether a list ",1,2," or "1,2" contains the id. */
 static bool lists(const struct buf *list, const char *id, size_t len)
 {
     for (const char *at = buf_str(list); *at; at += strcspn(at, ",")) {
@@ -40,7 +40,7 @@ static bool lists(const struct buf *list, const char *id, size_t len)
     return false;
 }
 
-/* The target's list and what the stream's has besides, in the form of the target's. */
+/* The target's list plus other items of the stream's, in the target's format. */
 static void unite_ids(const struct buf *theirs, const struct value *target, struct buf *out)
 {
     if (!value_is_text(target)) {
@@ -66,7 +66,7 @@ static bool has_item(const json_t *list, const json_t *item)
     return false;
 }
 
-/* The same of JSON lists; where one is none, the stream's text. */
+/* The same for JSON lists; the stream's text if one is not a list. */
 static void unite_json(const struct value *theirs, const struct value *target, struct buf *out)
 {
     json_t *a = value_is_text(target) ? json_parse(target->s, target->len, 0, NULL) : NULL;
@@ -102,7 +102,7 @@ static bool set_value(struct sync *x, const struct sync_table *t, const char *co
     return ok;
 }
 
-/* One row of the query below: sync_id, the stream's value, the target's. */
+/* Merges one row of the query below: sync_id, the stream's value, the target's. */
 static bool unite_row(struct sync *x, const struct sync_table *t, const char *column, struct db_stmt *q,
                       struct err *e)
 {

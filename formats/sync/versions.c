@@ -1,5 +1,5 @@
-/* Versions of registered models whose number the target has given to another one. m_versions has the number
- * in the source, src, and in the target, dst. */
+/* Renumbers versions of registered models whose number is taken in the target. m_versions maps the number in
+ * the source, src, to that in the target, dst. */
 #include <string.h>
 
 #include "formats/sync/internal.h"
@@ -12,7 +12,7 @@ static const char *workspace_join(const struct sync_table *t, const char *a, con
     return buf_str(out);
 }
 
-/* Those that the target has under another number: same model, same time of creation. */
+/* Finds versions that the target has under another number: same model, same creation time. */
 static bool find_moved(struct sync *x, const struct sync_table *t, const char *ws, struct err *e)
 {
     struct buf both = {0}, back = {0};
@@ -31,7 +31,7 @@ static bool find_moved(struct sync *x, const struct sync_table *t, const char *w
     return ok;
 }
 
-/* The others whose number is taken get the next free ones. */
+/* Gives other versions whose number is taken the next free ones. */
 static bool renumber(struct sync *x, const struct sync_table *t, const char *ws, struct err *e)
 {
     struct buf a = {0}, b = {0}, c = {0};
