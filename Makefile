@@ -41,7 +41,7 @@ FUZZERS  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
 all: $(PROGRAMS:%=$(BIN)/%)
 
-# What says how the objects were made: a change of compiler or flags makes them anew.
+# Records compiler and flags: if they change, everything is rebuilt.
 $(O)/flags: FORCE
 	@mkdir -p $(O)
 	@echo '$(CC) $(ALL_CFLAGS)' | sed "s/'//g" | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' | sed "s/'//g" >$@
@@ -66,7 +66,7 @@ $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-# The programs lie in one place whatever they were built with; the mark tells when to link anew.
+# Programs built with different flags share a directory; the mark tells when to relink.
 $(BIN)/linked-$(notdir $(O)): FORCE
 	@mkdir -p $(BIN)
 	@test -e $@ || { rm -f $(BIN)/linked-*; touch $@; }

@@ -1,4 +1,4 @@
-/* A nameless file behind a cache of its pages. */
+/* An unnamed file with a cache of its pages. */
 #include "common/spill.h"
 
 #include <errno.h>

@@ -11,7 +11,7 @@ setup_file() {
 setup() {
     work
     copy_tree
-    find mlruns -exec touch -d '1 hour ago' {} + # params of a moment ago are left for the next tick
+    find mlruns -exec touch -d '1 hour ago' {} + # params of a moment ago are held back for the next tick
     export XDG_STATE_HOME=$WORK/state
     metric=$(find mlruns -path '*/metrics/*' -type f ! -path '*/.trash/*' | sort | head -1)
     run=$(dirname "$metric" | sed 's,/metrics.*,,')
@@ -184,7 +184,7 @@ true"
     run_split ml-sync --status
     assert_status 0
     assert_contains "$output" "$PWD/mlruns -> $PWD/t.db"
-    assert_contains "$output" "generation 1; nothing is held back"
+    assert_contains "$output" "generation 1; nothing held back"
     run_split ml-sync --status --json --source ./mlruns/
     assert_status 0
     assert_equal "$(echo "$output" | jq -c '[.status, .generation, .unsent, .held_files]')" '[0,1,0,0]'
@@ -311,7 +311,7 @@ true"
 @test "wrong use is named" {
     run_split ml-sync
     assert_status 2
-    assert_contains "$stderr" "--target is missing"
+    assert_contains "$stderr" "--target is required"
     run_split ml-sync --target sqlite:///t.db mlruns
     assert_status 2
     run_split ml-sync --target ./t.db

@@ -66,7 +66,7 @@ assert_whole() {
     sqlite3 m.db "PRAGMA foreign_keys = ON; CREATE TABLE kept AS SELECT * FROM params; DELETE FROM params"
     tick
     assert_equal "$(kinds_sent)" ""
-    assert_contains "$stderr" "gone since the last tick, which is not passed on: Params 8"
+    assert_contains "$stderr" "gone since the last tick; the target keeps them: Params 8"
     sqlite3 m.db "INSERT INTO params SELECT * FROM kept WHERE run_uuid = '$RUN'; DROP TABLE kept"
     tick
     sent .kind | tr ' ' '\n' | grep -qx param

@@ -36,7 +36,7 @@ assert_idle() {
 @test "the first tick sends all, a whole of format 1; the second nothing, opens no file and looks at each once" {
     tick
     assert_status 0
-    assert_contains "$stderr" "there is no state state so far"
+    assert_contains "$stderr" "no state state yet"
     assert_equal "$(json tick.mlr | head -1 | jq -c '[.format, .base, (.state | length)]')" "[1,null,32]"
     mlruns-dump -q mlruns >plain.mlr
     cmp <(json tick.mlr | sed '1d;$d') <(json plain.mlr | sed '1d;$d')
@@ -184,7 +184,7 @@ assert_idle() {
     cp "$file" before
     head -1 before >"$file"
     tick
-    assert_contains "$stderr" "metrics/$(basename "$file"): was cut since the last tick"
+    assert_contains "$stderr" "metrics/$(basename "$file"): was truncated since the last tick"
     assert_equal "$(sent 'select(.kind == "metric") | .kind' | wc -w)" 1
     sed 's/ / 0/' before >"$file" # of other values
     tick
@@ -209,7 +209,7 @@ assert_idle() {
         tick
         assert_status 0
         assert_equal "$(kinds_sent)" ""
-        assert_contains "$stderr" "metrics/torn: the last line has no newline so far: left for the next tick"
+        assert_contains "$stderr" "metrics/torn: the last line has no newline yet: held back for the next tick"
     done
     echo >>"$RUN/metrics/torn"
     tick
@@ -227,8 +227,8 @@ assert_idle() {
     tick
     assert_status 0
     assert_equal "$(sent 'select(.kind == "tag" or .kind == "param") | .key')" full
-    assert_contains "$stderr" "tags/empty: empty, and was changed a moment ago: left for the next tick"
-    assert_contains "$stderr" "params/young: was changed a moment ago: left for the next tick"
+    assert_contains "$stderr" "tags/empty: empty, and was changed a moment ago: held back for the next tick"
+    assert_contains "$stderr" "params/young: was changed a moment ago: held back for the next tick"
     LATER=$at
     tick
     assert_equal "$(sent 'select(.kind == "tag" or .kind == "param") | .key')" "empty young"
@@ -292,7 +292,7 @@ assert_idle() {
     assert_contains "$stderr" "mlruns/$EXP/$SHALLOW: is gone since the last tick"
     assert_contains "$stderr" "mlruns/$EXP/$DEEP/tags/mlflow.user: is gone"
     assert_contains "$stderr" "mlruns/$EXP/traces/$TRACE: is gone"
-    assert_contains "$stderr" "3 gone since the last tick, which is not passed on"
+    assert_contains "$stderr" "3 gone since the last tick; the target keeps them"
     assert_idle
     mv aside "$RUN"
     tick
@@ -373,7 +373,7 @@ assert_idle() {
     tick
     assert_status 0
     assert_equal "$(kinds_sent)" ""
-    assert_contains "$stderr" "/meta.yaml: can't be read, and was changed a moment ago: left for the next tick"
+    assert_contains "$stderr" "/meta.yaml: cannot be read, and was changed a moment ago: held back for the next tick"
     : >"$new/meta.yaml"
     LATER=-300
     tick
@@ -383,7 +383,7 @@ assert_idle() {
     LATER=-300
     tick
     assert_status 0
-    assert_contains "$stderr" "/meta.yaml: is not there: left for the next tick"
+    assert_contains "$stderr" "/meta.yaml: is missing: held back for the next tick"
     sed "s/$SHALLOW/$(printf 'a%031d' 8)/" "$RUN/meta.yaml" >"$new/meta.yaml"
     LATER=$at
     tick
@@ -399,7 +399,7 @@ assert_idle() {
     EMPTIES=trace_info.yaml tick
     assert_status 0
     assert_equal "$(kinds_sent)" ""
-    assert_contains "$stderr" "trace_info.yaml: can't be read, and was changed a moment ago: left for the next tick"
+    assert_contains "$stderr" "trace_info.yaml: can't be read, and was changed a moment ago: held back for the next tick"
     cat new >"$info"
     tick
     assert_equal "$(sent 'select(.kind == "trace") | "\(.state) \(.partial)"')" "ERROR changed"
@@ -604,7 +604,7 @@ END
         [ $status -le 2 ]
         if grep 'gone since' err >&2; then echo "call $call: $(cat failed)" >&2; false; fi
         if [ $status -eq 0 ]; then # what failed was not needed
-            grep -q 'warning\|left for the next tick' err || [ "$(json tick.mlr | grep -c '"key":"call"')" -eq 3 ]
+            grep -q 'warning\|held back for the next tick' err || [ "$(json tick.mlr | grep -c '"key":"call"')" -eq 3 ]
         fi
         [ $status -eq 2 ] || promote
         if [ $((call % 5)) -eq 0 ]; then

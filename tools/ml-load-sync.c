@@ -1,4 +1,4 @@
-/* ml-load --sync: a record stream into a database that lives. */
+/* ml-load --sync: syncs a record stream into a database in use. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,12 +34,12 @@ void load_tool_check_sync(const struct opt_spec *spec, struct load_tool_options 
                         : o->promote     ? "--promote"
                                          : NULL;
     if (!o->sync && alone)
-        opt_usage_error(spec, "%s needs --sync", alone);
+        opt_usage_error(spec, "%s requires --sync", alone);
     if (o->prefer && strcmp(o->prefer, "source") != 0 && strcmp(o->prefer, "target") != 0)
         opt_usage_error(spec, "--prefer must be source or target, not %s", o->prefer);
     policy_of(spec, o->on_conflict);
     if (o->sync && (o->target.wide_ids || o->drop_unsupported || o->export))
-        opt_usage_error(spec, "%s does not go with --sync",
+        opt_usage_error(spec, "%s cannot be used with --sync",
                         o->target.wide_ids    ? "--wide-experiment-ids"
                         : o->drop_unsupported ? "--drop-unsupported"
                                               : "--export");

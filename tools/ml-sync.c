@@ -1,5 +1,5 @@
-/* ml-sync: mlruns-dump or mldb-dump | ml-load --sync, again and again, each time only what has changed.
- * Nothing but the pipeline and the directory of its states. */
+/* ml-sync: runs mlruns-dump or mldb-dump | ml-load --sync repeatedly, each time only for changes, and manages
+ * the states. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,34 +34,35 @@ static const struct opt table[] = {
      OPT_AT(struct options, find)},
     {OPT_STRING, 0, "target", "URL", "the database to bring up to date (required)", CHOICE(target)},
     {OPT_STRING, 0, "state", "DIR",
-     "directory of states (default: $XDG_STATE_HOME/mlruns-tools, or\n~/.local/state/mlruns-tools)",
+     "directory for states (default: $XDG_STATE_HOME/mlruns-tools, or\n~/.local/state/mlruns-tools)",
      OPT_AT(struct options, state)},
-    {OPT_SIZE, 0, "interval", "SECONDS", "go on: a tick every SECONDS, until SIGTERM or SIGINT",
+    {OPT_SIZE, 0, "interval", "SECONDS", "repeat every SECONDS until SIGTERM or SIGINT",
      OPT_AT(struct options, interval)},
     {OPT_LIST, 0, "rewrite-uri", "OLD=NEW", "rewrite artifact URIs (may be repeated; see ml-transform)",
      CHOICE(rewrite_uri)},
     {OPT_OPTARG, 0, "relocate", "URI",
-     "the file store was moved: rewrite the URIs that point to its old\nplace to URI (default: where it is "
+     "the file store was moved: rewrite the URIs that point to its old\nlocation to URI (default: where it "
+     "is "
      "now)",
      CHOICE(relocate)},
-    {OPT_FLAG, 0, "renumber-trash", NULL, "give deleted experiments whose id an active one has another id",
-     CHOICE(renumber_trash)},
+    {OPT_FLAG, 0, "renumber-trash", NULL,
+     "give deleted experiments that share an id with an active one a new id", CHOICE(renumber_trash)},
     {OPT_STRING, 0, "workspace", "NAME", "put everything into this workspace of the target",
      CHOICE(workspace)},
-    {OPT_STRING, 0, "prefer", "source|target", "whose value a full stream leaves (default: source)",
+    {OPT_STRING, 0, "prefer", "source|target", "whose value wins in a full stream (default: source)",
      CHOICE(prefer)},
     {OPT_STRING, 0, "on-conflict", "fail|rename|renumber|skip", "see ml-load (default: fail)",
      CHOICE(on_conflict)},
-    {OPT_FLAG, 0, "acting", NULL, "bring webhooks, jobs and all else that acts by itself, too",
+    {OPT_FLAG, 0, "acting", NULL, "include rows that trigger actions: webhooks, jobs and others",
      CHOICE(acting)},
     {OPT_FLAG, 0, "verify", NULL, "then compare the target with what was sent (ml-verify --subset)",
      CHOICE(verify)},
-    {OPT_FLAG, 'n', "dry-run", NULL, "say what would change, write nothing", CHOICE(dry_run)},
+    {OPT_FLAG, 'n', "dry-run", NULL, "report what would change, write nothing", CHOICE(dry_run)},
     {OPT_STRING, 'j', "jobs", "N", "reader threads (default: as many as processors)", CHOICE(jobs)},
-    {OPT_STRING, 0, "tmpdir", "DIR", "directory of temporary files (default: that of the target)",
+    {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: that of the target)",
      CHOICE(tmpdir)},
     {OPT_FLAG, 0, "json", NULL, "print a JSON object per source and tick", OPT_AT(struct options, json)},
-    {OPT_FLAG, 0, "status", NULL, "print the last tick of each sync, or of those named, and end",
+    {OPT_FLAG, 0, "status", NULL, "print the last tick of each sync, or of those named, and exit",
      OPT_AT(struct options, status)},
     {OPT_FLAG, 0, "forget", NULL, "remove the states of the sources named: the next tick sends everything",
      OPT_AT(struct options, forget)},
@@ -72,8 +73,8 @@ static const struct opt_spec spec = {
     .synopsis = "ml-sync [OPTION]... --target URL\n"
                 "ml-sync --status [--json] [--source SOURCE]... [--target URL] [--state DIR]",
     .about =
-        "Brings what is new and changed in MLflow file stores and databases into one database, which\n"
-        "may be in use: mlruns-dump --since | ml-load --sync. --quiet is silent unless something changed.",
+        "Syncs new and changed data of MLflow file stores and databases into one database, which may\n"
+        "be in use: mlruns-dump --since | ml-load --sync. --quiet is silent unless something changed.",
     .options = table,
     .epilog = "Exit status: 0 done; 1 conflicts were skipped or damaged entities left out; 2 trouble.\n"
               "Example: ml-sync --source ./mlruns --target postgresql://mlflow@db/mlflow --interval 60",
@@ -111,7 +112,7 @@ static void print_tick(const struct options *o, const json_t *tick)
         die("standard output", "cannot be written");
 }
 
-/* A tick's object, with what it is of in printable form. */
+/* A tick's object, with source, target and options in printable form. */
 static json_t *new_tick(const char *source, const char *target, const char *options)
 {
     const char *names[] = {"source", "target", "options"}, *texts[] = {source, target, options};
@@ -164,7 +165,7 @@ static int round_of_ticks(const struct options *o, const char *dir)
 
 /* -- the service */
 
-/* Ticks until a signal comes, which waits for the end of the tick: SIGINT alone ends that, too. */
+/* Runs ticks until a signal. SIGTERM lets the current tick finish, SIGINT ends it, too. */
 static void serve(const struct options *o, const char *dir)
 {
     sigset_t later, before;
@@ -241,9 +242,9 @@ int main(int argc, char **argv)
     if (argc > first)
         opt_usage_error(&spec, "unexpected operand '%s'", argv[first]);
     if (!o.status && !o.choices.target)
-        opt_usage_error(&spec, "--target is missing");
+        opt_usage_error(&spec, "--target is required");
     if (o.status && (o.forget || o.interval))
-        opt_usage_error(&spec, "--status goes with neither --forget nor --interval");
+        opt_usage_error(&spec, "--status cannot be used with --forget or --interval");
     if (fcntl(STDOUT_FILENO, F_GETFD) < 0)
         die(NULL, "standard output: closed");
     io_claim_standard_files();

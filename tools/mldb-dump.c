@@ -46,7 +46,7 @@ static const struct opt table[] = {
     {OPT_FLAG, 0, "no-warnings", NULL, "print no warnings, as for a second dump of the same source",
      OPT_AT(struct options, no_warnings)},
     {OPT_STRING, 0, "since", "STATE",
-     "SQLite: only what has changed since the tick that STATE is of;\neverything if there is no such file so "
+     "SQLite: only what has changed since the tick of STATE;\neverything if there is no such file so "
      "far",
      OPT_AT(struct options, since)},
     {OPT_STRING, 0, "next-state", "FILE", "SQLite: write the state for the next tick to FILE",

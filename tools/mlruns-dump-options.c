@@ -11,7 +11,7 @@
 static const struct opt table[] = {
     {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated); no model registry then",
      OPT_AT(struct options, experiments)},
-    {OPT_FLAG, 0, "registry", NULL, "the model registry alone, or besides the experiments named",
+    {OPT_FLAG, 0, "registry", NULL, "the model registry only, or in addition to the experiments named",
      OPT_AT(struct options, registry)},
     {OPT_STRING, 0, "shard", "I/N", "the I-th of N parts, I from 0; all parts together are the whole",
      OPT_AT(struct options, shard)},
@@ -28,7 +28,7 @@ static const struct opt table[] = {
      "artifact URIs that say where the tree lies say URI (default: where DIR is)",
      OPT_AT(struct options, relocate)},
     {OPT_STRING, 0, "since", "STATE",
-     "only what has changed since the tick that STATE is of; everything if\nthere is no such file so far",
+     "only what has changed since the tick of STATE; everything if\nthere is no such file yet",
      OPT_AT(struct options, since)},
     {OPT_STRING, 0, "next-state", "FILE", "write the state for the next tick to FILE",
      OPT_AT(struct options, next_state)},

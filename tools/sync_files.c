@@ -21,7 +21,7 @@
 #include "formats/database/url.h"
 #include "formats/state/state.h"
 
-/* Makes a directory and those above it, as mkdir -p does. */
+/* Creates a directory and its parents, like mkdir -p. */
 static void make_dir(const char *path)
 {
     char *part = xstrdup(path);
@@ -31,7 +31,7 @@ static void make_dir(const char *path)
             continue;
         *at = '\0';
         if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            die(path, "cannot make the state directory: %s", strerror(errno));
+            die(path, "cannot create the state directory: %s", strerror(errno));
         *at = end;
         if (!end)
             break;
@@ -50,14 +50,14 @@ char *sync_state_dir(const char *asked)
     else if (home && *home)
         dir = xasprintf("%s/.local/state/mlruns-tools", home);
     else
-        die_hint("name it: --state DIR", NULL, "no directory for states: HOME is not set");
+        die_hint("name one with --state DIR", NULL, "no directory for states: HOME is not set");
     if (!*dir)
-        die(NULL, "--state: the directory's name is empty");
+        die(NULL, "--state must not be empty");
     make_dir(dir);
     return dir;
 }
 
-/* The real path, also of a file that is still to be made. */
+/* The real path, also of a file that does not exist yet. */
 static char *real_path(const char *path)
 {
     char *real = realpath(path, NULL);
@@ -122,14 +122,15 @@ void sync_files_free(struct sync_files *f)
 bool sync_files_lock(struct sync_files *f, struct err *e)
 {
     *e = (struct err){0};
-    /* The programs of the tick have it, too: where this one alone is killed, they keep the lock to their end. */
+    /* Inherited by the programs of the tick: if only this one is killed, they keep the lock until they
+     * end. */
     f->lock_fd = open(f->lock, O_RDWR | O_CREAT, 0600);
     if (f->lock_fd < 0)
-        return err_set(e, f->lock, "cannot be opened: %s", strerror(errno));
+        return err_set(e, f->lock, "cannot open: %s", strerror(errno));
     if (flock(f->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return true;
     if (errno != EWOULDBLOCK)
-        err_set(e, f->lock, "cannot be locked: %s", strerror(errno));
+        err_set(e, f->lock, "cannot lock: %s", strerror(errno));
     close(f->lock_fd);
     f->lock_fd = -1;
     return false;
@@ -144,7 +145,7 @@ void sync_files_keep(const struct sync_files *f, const json_t *last)
 {
     struct err e;
     if (!file_write(f->last, put_json, (void *)last, &e))
-        err_warn(e.where, "%s; --status does not know of this tick", e.what);
+        err_warn(e.where, "%s; --status will not show this tick", e.what);
 }
 
 bool sync_files_forget(const struct sync_files *f, struct err *e)
@@ -152,13 +153,13 @@ bool sync_files_forget(const struct sync_files *f, struct err *e)
     const char *paths[] = {f->next, f->state, f->last};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (unlink(paths[i]) != 0 && errno != ENOENT)
-            return err_set(e, paths[i], "cannot be removed: %s", strerror(errno));
+            return err_set(e, paths[i], "cannot remove: %s", strerror(errno));
     return true;
 }
 
 /* -- status */
 
-/* What a state says: how many units are to be sent again, and how many files are held back. */
+/* Contents of a state: number of units to be sent again, and of files held back. */
 struct held {
     uint64_t generation, unsent, files;
     bool readable;
@@ -226,7 +227,7 @@ static void print_text(const json_t *last, const struct held *h)
         printf("  generation %" PRIu64 "; held back: %" PRIu64 " entities, %" PRIu64 " files\n",
                h->generation, h->unsent, h->files);
     else
-        printf("  generation %" PRIu64 "; nothing is held back\n", h->generation);
+        printf("  generation %" PRIu64 "; nothing held back\n", h->generation);
 }
 
 static bool is_of(const json_t *last, const char *member, const char *place)
@@ -242,7 +243,7 @@ static bool print_one(const char *path, const char *source, const char *target, 
     json_error_t why;
     json_t *last = json_load_file(path, 0, &why);
     if (!last) {
-        err_warn(path, "not the record of a tick: %s", why.text);
+        err_warn(path, "not a tick's record: %s", why.text);
         return false;
     }
     bool wanted = is_of(last, "source", source) && is_of(last, "target", target);
@@ -271,7 +272,7 @@ size_t sync_files_print(const char *dir, const char *source, const char *target,
     size_t n = 0;
     int count = scandir(dir, &names, is_last, alphasort);
     if (count < 0)
-        die(dir, "cannot be read: %s", strerror(errno));
+        die(dir, "cannot read: %s", strerror(errno));
     for (int i = 0; i < count; i++) {
         char *path = xasprintf("%s/%s", dir, names[i]->d_name);
         n += print_one(path, source, target, json);

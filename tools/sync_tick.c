@@ -1,4 +1,4 @@
-/* A tick: the pipeline, and what it has done in words. */
+/* A tick of ml-sync: runs the pipeline and summarizes its results. */
 #include "tools/sync_tick.h"
 
 #include <inttypes.h>
@@ -33,8 +33,7 @@ char *sync_tick_options(const struct sync_choices *c)
     return text;
 }
 
-/* Whether anything tells what has changed in the source: of a server nothing does, so all of it is read each
- * time. */
+/* Whether changes of the source can be detected: a server is read in full each time. */
 static bool keeps_state(const struct source *s)
 {
     struct db_url u;
@@ -47,7 +46,7 @@ static bool keeps_state(const struct source *s)
 
 /* -- command lines */
 
-/* The programs of a tick are quiet unless more is asked for: ml-sync says in one line what they did. */
+/* The programs of a tick are quiet unless --verbose: ml-sync summarizes them in one line. */
 static struct command quiet_command(const struct sync_choices *c, const char *program)
 {
     struct command k = command_new(c->argv0, program);
@@ -109,9 +108,9 @@ static struct command verify_command(const struct sync_choices *c, const struct 
     return k;
 }
 
-/* -- what they did */
+/* -- results */
 
-/* Adds up a member of all kinds. */
+/* Sums a member over all kinds. */
 static uint64_t sum(const json_t *result, const char *member)
 {
     uint64_t n = 0;
@@ -147,7 +146,7 @@ static char *summary(const json_t *result, int status, bool differs, bool dry_ru
     return text;
 }
 
-/* The object that ml-load has written to a file; NULL when it has written none. */
+/* The object that ml-load wrote to a file; NULL if it wrote none. */
 static json_t *read_result(int fd)
 {
     json_error_t why;
@@ -175,7 +174,7 @@ static void keep_stream(struct tick *t)
         err_die(&e);
 }
 
-/* The pipeline, once. */
+/* Runs the pipeline once. */
 static int bring(struct tick *t, bool since)
 {
     const struct sync_choices *c = t->choices;
@@ -204,14 +203,14 @@ static int bring(struct tick *t, bool since)
     return status;
 }
 
-/* ml-load took the delta for one of another state of the target. */
+/* Whether ml-load refused the delta because the target is not at its base. */
 static bool is_refused(const struct tick *t)
 {
     const char *reason = json_string_value(json_object_get(t->result, "refused"));
     return reason && strcmp(reason, "base") == 0;
 }
 
-/* Compares; what ml-verify prints is shown where it found something. */
+/* Runs ml-verify, and shows its output if it found differences. */
 static int verify(struct tick *t)
 {
     struct err e;
@@ -231,7 +230,7 @@ static int verify(struct tick *t)
     return status;
 }
 
-/* A damaged state costs a full stream, and is named. */
+/* Whether there is a usable state. A damaged one is reported, and everything is sent. */
 static bool has_state(const char *path)
 {
     bool absent = false;
@@ -261,9 +260,8 @@ int sync_tick(const struct sync_choices *c, const struct sync_files *files, cons
     char *began = now();
     int status = bring(&t, since);
     if (since && is_refused(&t)) {
-        err_warn(s->location,
-                 "the target is not as the last tick left it (restored, emptied or another one): "
-                 "everything is sent again");
+        err_warn(s->location, "the target is not as the last tick left it (restored, emptied or replaced): "
+                              "everything is sent again");
         since = false;
         status = bring(&t, since);
     }

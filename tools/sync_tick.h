@@ -9,7 +9,7 @@
 #include "tools/sources.h"
 #include "tools/sync_files.h"
 
-/* What the user has chosen for all sources. */
+/* The user's choices for all sources. */
 struct sync_choices {
     const char *argv0;
     const char *target, *relocate, *workspace, *prefer, *on_conflict, *jobs, *tmpdir;
@@ -17,12 +17,12 @@ struct sync_choices {
     bool renumber_trash, acting, verify, dry_run;
 };
 
-/* The options that change what is written, in one text; malloc'ed. */
+/* The options that affect what is written, as one text; malloc'ed. */
 char *sync_tick_options(const struct sync_choices *c);
 
-/* Runs a tick; the lock is held. Adds to the object: time, status, changed, summary, full, verified, and what
- * ml-load says (result). Returns the status: EXIT_DONE, EXIT_ANSWER_NO or EXIT_TROUBLE; what went wrong has
- * been said. */
+/* Runs a tick; the lock must be held. Adds to the object: time, status, changed, summary, full, verified, and
+ * ml-load's report (result). Returns the status: EXIT_DONE, EXIT_ANSWER_NO or EXIT_TROUBLE, with the reason
+ * already printed. */
 int sync_tick(const struct sync_choices *c, const struct sync_files *files, const struct source *s,
               json_t *tick);
 

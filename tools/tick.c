@@ -1,4 +1,4 @@
-/* A tick of a sync in a program that dumps. */
+/* A tick of a sync in mlruns-dump and mldb-dump. */
 #include "tools/tick.h"
 
 #include <inttypes.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_TOLD = 20 }; /* things held back, and things gone, that are named one by one unless -v is given */
+enum { MAX_TOLD = 20 }; /* paths held back or gone that are listed unless -v is given */
 
 void tick_open(struct tick *t, const char *since, const char *next_path)
 {
@@ -22,7 +22,7 @@ void tick_open(struct tick *t, const char *since, const char *next_path)
     if (!t->old && !absent)
         err_die(&e);
     if (t->since && !t->old)
-        err_note("there is no state %s so far: everything is sent", t->since);
+        err_note("no state %s yet: everything is sent", t->since);
     t->reading.old = t->old;
 }
 
@@ -31,8 +31,7 @@ static _Noreturn void other_state(const struct tick *t, const char *what, const 
     struct err e;
     err_set(&e, t->since, "the state is of %s %s, not of %s", what, was, is);
     err_hint(
-        &e,
-        "each source, target and set of options has a state of its own; without --since everything is sent");
+        &e, "each source, target and set of options needs its own state; without --since everything is sent");
     err_die(&e);
 }
 
@@ -111,13 +110,13 @@ static void say(const struct tick *t, uint64_t n, const char *path, const char *
 static void say_held(void *ctx, const char *path, const char *reason)
 {
     struct tick *t = ctx;
-    say(t, ++t->held, path, reason, ": left for the next tick");
+    say(t, ++t->held, path, reason, ": held back for the next tick");
 }
 
 static void say_gone(void *ctx, const char *path, const char *reason)
 {
     struct tick *t = ctx;
-    say(t, ++t->gone, path, reason, " since the last tick; what was sent of it stays where it went");
+    say(t, ++t->gone, path, reason, " since the last tick; what was sent of it is kept in the target");
 }
 
 void tick_sink(struct tick *t, struct mlruns_sink *sink)
@@ -137,7 +136,7 @@ void tick_commit(struct tick *t)
     if (t->held > 0)
         err_note("%s: %" PRIu64 " held back for the next tick", t->name, t->held);
     if (t->gone > 0)
-        err_note("%s: %" PRIu64 " gone since the last tick, which is not passed on", t->name, t->gone);
+        err_note("%s: %" PRIu64 " gone since the last tick; the target keeps them", t->name, t->gone);
 }
 
 void tick_close(struct tick *t)

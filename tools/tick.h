@@ -1,5 +1,4 @@
-/* A tick of a sync in mlruns-dump: the state before and the one after, and what is said of what is left for
- * the next tick. */
+/* A tick of a sync in mlruns-dump: its old and new state, and messages about what is held back. */
 #ifndef TOOLS_TICK_H
 #define TOOLS_TICK_H
 
@@ -8,7 +7,7 @@
 #include "formats/stream/wire.h"
 
 struct tick {
-    const char *since, *next_path; /* files; since: NULL, or of a state that may not exist so far */
+    const char *since, *next_path; /* files; since: NULL, or a state that may not exist yet */
     struct mlruns_tick reading;    /* for mlruns_read */
     struct state *old;
     struct state_next *next;
@@ -18,17 +17,17 @@ struct tick {
     uint64_t held, gone;
 };
 
-/* Begins before the store is opened: reads the state, if there is one. Dies of one that can't be used. */
+/* Call it before opening the store: reads the state, if it exists. Dies if it is unusable. */
 void tick_open(struct tick *t, const char *since, const char *next_path);
-/* The source has been opened and what is to be read of it is known: dies when the state is of another one or
- * of other options (one text). name: in messages; it must live as long. where: what it is and which, the same
- * whatever the working directory. Begins the state after. */
+/* Call it when the source is open: dies if the state is of another source or of other options (one text).
+ * name: for messages; it must live as long as t. where: identifies the source independently of the working
+ * directory. Begins the new state. */
 void tick_start(struct tick *t, const char *name, const char *where, const char *options,
                 const char *stream_source);
-/* Fills what the header says of the state, and the sink's functions of a tick. */
+/* Fills the header's members for the state, and the sink's functions for a tick. */
 void tick_header(const struct tick *t, struct wire_header *h);
 void tick_sink(struct tick *t, struct mlruns_sink *sink);
-/* Completes the state after; to be called before the stream's trailer is written. */
+/* Completes the new state; call it before writing the stream's trailer. */
 void tick_commit(struct tick *t);
 void tick_close(struct tick *t);
 

@@ -1,4 +1,4 @@
-/* A unit of a tick: what has changed of it, and what is noted for the next tick. */
+/* One unit in a tick: what has changed in it, and its state for the next tick. */
 #include "formats/filestore/tick.h"
 
 #include <errno.h>
@@ -9,13 +9,11 @@
 
 #include <xxhash.h>
 
-enum {
-    TAIL = 4096
-}; /* bytes before the place up to which a metric file was read, of which the hash is kept */
+enum { TAIL = 4096 }; /* bytes before the end of what was read of a metric file, which are hashed */
 
 #define SECOND INT64_C(1000000000) /* ns */
-/* How long after a change a file may change again and look the same (clocks of network file systems are
- * coarse), and how long one may be half written. */
+/* How long after a change another one may leave the timestamps the same (clocks of network file systems are
+ * coarse), and how long a file may be partially written. */
 #define RACY   (120 * SECOND)
 #define UNEASY (2 * SECOND)
 
@@ -60,7 +58,7 @@ void tick_key(const struct unit *unit, struct buf *out)
     if (unit->experiment) {
         buf_adds(out, unit->experiment);
         buf_addc(out, '\0');
-        buf_addc(out, unit->experiment_id ? 'd' : 'a'); /* one that got another id lies beside its twin */
+        buf_addc(out, unit->experiment_id ? 'd' : 'a'); /* one with a new id is read next to its twin */
     }
     if (unit->experiment && kind != UNIT_EXPERIMENT)
         buf_addc(out, listings[kind]);
@@ -119,7 +117,7 @@ static int rank_of_part(enum unit_kind kind, struct state_text path)
     return i;
 }
 
-/* The order of the walk: of the parts, then of names in each directory, so that a slash is before all other
+/* The order of the walk: by parts, then by names in each directory, so a slash sorts before all other
  * bytes. */
 static int path_order(enum unit_kind kind, struct state_text a, struct state_text b)
 {
@@ -162,7 +160,7 @@ static void open_old(struct tick_reader *t, const struct unit *unit)
         next_old(t);
 }
 
-/* Notes a file for the next state. */
+/* Adds a file to the next state. */
 static void put(struct walker *w, const struct state_file *f)
 {
     struct tick_reader *t = w->tick;
@@ -212,7 +210,7 @@ static struct tick_mark mark_of(const struct output *out)
     return (struct tick_mark){out->data.len, out->notes.len, out->counts, out->problems, out->handed_over};
 }
 
-/* Takes back what came since. false: it is no longer here. */
+/* Removes output since the mark. false: it has already been passed on. */
 static bool take_back(struct output *out, const struct tick_mark *m)
 {
     if (out->handed_over != m->handed_over)
@@ -245,7 +243,7 @@ static bool is_young(int64_t mtime, int64_t age)
     return mtime > clock_now() - age;
 }
 
-/* Young, by the file system's clock, and not seen just so some time ago, by ours. */
+/* Whether a file is young by the file system's clock, and was not seen unchanged some time ago by ours. */
 static bool is_uneasy(const struct tick_reader *t)
 {
     bool same = t->met && t->was.flags & STATE_HELD && same_file(&t->was, &t->now);
@@ -276,7 +274,7 @@ static void look_at_file(struct tick_reader *t, int dir, const char *name)
     };
 }
 
-/* Goes over the state's files before the path; finds the path's own. */
+/* Skips the state's files before the path, and finds the one at the path. */
 static void meet(struct walker *w)
 {
     struct tick_reader *t = w->tick;
@@ -302,7 +300,7 @@ static void open_file(struct walker *w, int dir)
     t->mark = mark_of(w->out);
 }
 
-/* Finds the file whose path is w->path in the state, and looks at it: true when it is as it was. */
+/* Finds the file at w->path in the state and stats it: whether it is unchanged. */
 static bool is_as_it_was(struct walker *w, int dir, const char *name)
 {
     struct tick_reader *t = w->tick;
@@ -342,8 +340,8 @@ void tick_enter_anyway(struct walker *w, int dir, const char *name)
     open_file(w, dir);
 }
 
-/* Whether what could not be read may be half written, or on its way to be removed. It may have been emptied after
- * it was looked at. */
+/* Whether an unreadable file may be partially written, or about to be removed. It may have been truncated after
+ * its stat(). */
 static bool may_settle(struct tick_reader *t)
 {
     struct stat st;
@@ -380,12 +378,12 @@ void tick_leave(struct walker *w)
     bool failed = w->out->problems != t->mark.problems;
 
     if (failed && may_settle(t) && take_back(w->out, &t->mark)) {
-        tick_note_held(w, t->seen ? "can't be read, and was changed a moment ago" : "is not there");
+        tick_note_held(w, t->seen ? "cannot be read, and was changed a moment ago" : "is missing");
         put_held(w);
     } else if (t->hold) {
         put_held(w);
     } else if (failed && t->now.flags & STATE_RETRY && t->seen) {
-        put(w, &t->now); /* a metric file with a line that can't be read */
+        put(w, &t->now); /* a metric file with an unreadable line */
     } else if (failed || !t->seen) {
         if (t->met)
             put(w, &t->was);
@@ -464,7 +462,7 @@ void tick_metric_begin(struct walker *w, int fd, uint64_t *offset, uint64_t *lin
     if (!t || !t->seen || !t->met || t->was.offset == 0)
         return;
     if (t->now.size < t->was.offset) {
-        tick_note_gone(w->out, buf_str(&w->path), "was cut");
+        tick_note_gone(w->out, buf_str(&w->path), "was truncated");
     } else if (t->was.inode == t->now.inode && tail_hash(fd, t->was.offset) == t->was.hash) {
         *offset = t->was.offset;
         *lines = t->was.lines;
@@ -483,7 +481,7 @@ void tick_metric_end(struct walker *w, int fd, uint64_t offset, uint64_t lines, 
     if (bad || t->now.hash == 0)
         t->now.flags |= STATE_RETRY;
     if (torn) {
-        tick_note_held(w, "the last line has no newline so far");
+        tick_note_held(w, "the last line has no newline yet");
         t->now.flags |= STATE_HELD;
     }
 }
@@ -541,7 +539,7 @@ void tick_emit(struct walker *w, struct record *r, bool inner)
     parent->before = mark_of(w->out);
     walker_emit(w, r);
     parent->after = w->out->data.len;
-    t->mark = mark_of(w->out); /* what went wrong on the way to it did not keep it from being read */
+    t->mark = mark_of(w->out); /* earlier problems did not prevent it from being read */
 }
 
 void tick_emit_alone(struct walker *w, struct record *r)
@@ -593,10 +591,10 @@ void tick_end(struct walker *w, const struct unit *unit)
     size_t back = w->path.len;
     bool failed = t->open && w->out->problems != t->mark.problems;
 
-    if (!t->good) { /* nothing of it is sent, and what is known of it stays */
+    if (!t->good) { /* nothing of it is sent, and its state is kept */
         if (failed && may_settle(t) && take_back(w->out, &t->mark)) {
             walker_path_down(w, parts[unit->kind][0].name);
-            tick_note_held(w, t->seen ? "can't be read, and was changed a moment ago" : "is not there");
+            tick_note_held(w, t->seen ? "cannot be read, and was changed a moment ago" : "is missing");
             walker_path_back(w, back);
         }
         t->open = false;
@@ -611,7 +609,7 @@ void tick_end(struct walker *w, const struct unit *unit)
     state_encode_chunk(&w->out->state, &t->chunk);
 }
 
-/* -- has it changed at all? */
+/* -- detecting changes */
 
 static void compare_file(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
                          void *ctx)

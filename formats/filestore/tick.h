@@ -1,52 +1,51 @@
-/* A tick of a sync (formats/state/state.h): what is read of a unit when the state of the tick before tells
- * what was seen then, and what is noted for the next. A unit of which no file has changed is found so by stat
- * alone, and its part of the state is copied. Of another one all files are looked at in the order of the
- * walk, beside the state's; those that changed are read, and what they say is sent if it is something else.
- */
+/* A tick of a sync (formats/state/state.h): what to read of a unit, given the state of the previous tick, and
+ * what to store for the next one. A unit without changed files is recognized by stat() alone, and its part of
+ * the state is copied. In others all files are compared with the state in the order of the walk; changed ones
+ * are read, and sent if their contents differ. */
 #ifndef FORMATS_FILESTORE_TICK_H
 #define FORMATS_FILESTORE_TICK_H
 
 #include "formats/filestore/internal.h"
 #include "formats/state/state.h"
 
-/* What can be taken back: the output as it was. */
+/* A position in the output, to remove what follows. */
 struct tick_mark {
     size_t data, notes;
     struct wire_counts counts;
     uint64_t problems, handed_over;
 };
 
-/* A parent's record that is sent for the sake of what follows, and taken back when nothing does. */
+/* A parent's record, which is sent because of what follows, and removed if nothing does. */
 struct tick_parent {
-    bool idle; /* its own fields are as they were */
+    bool idle; /* its own fields are unchanged */
     struct tick_mark before;
     size_t after; /* of data */
 };
 
 struct tick_reader { /* of one thread */
     const struct mlruns_tick *of;
-    bool failed; /* the state can't be read: error says why, and what is handed over must not be used */
+    bool failed; /* the state is unreadable: see error; the output must not be used */
     struct err error;
     struct state_cursor cursor;
     struct state_files files;
     struct state_file old; /* the state's next file of the unit, if has_old */
     bool has_old;
-    bool comparing; /* tick_differs is at work */
+    bool comparing; /* tick_differs() is running */
     bool differs;
     /* the unit */
-    size_t base;              /* bytes of w->path that lead to it, its slash included */
-    bool good;                /* its own file could be read: what is in it may be sent and noted */
-    bool sent;                /* its record stays in the output */
+    size_t base;              /* length of its path in w->path, including the slash */
+    bool good;                /* its own file is readable: its parts may be sent and stored in the state */
+    bool sent;                /* its record is kept in the output */
     struct tick_parent own;   /* of the unit */
     struct tick_parent inner; /* of a model version in it */
     struct buf chunk;         /* files for the next state */
     struct buf record;
-    /* the file that is being looked at, unless !open */
+    /* the current file, if open */
     bool open;
-    int trouble; /* when it was looked at: 0 or an error */
-    bool seen;   /* it could be looked at, and now is filled */
-    bool met;    /* the state has it, as was */
-    bool hold;   /* it is left for the next tick */
+    int trouble; /* result of its stat(): 0 or an error */
+    bool seen;   /* stat() succeeded and `now` is filled */
+    bool met;    /* it is in the state, as `old` */
+    bool hold;   /* it is held back for the next tick */
     int dir;
     struct buf path; /* below the unit */
     struct state_file now, was;
@@ -56,50 +55,51 @@ struct tick_reader { /* of one thread */
 void tick_reader_init(struct tick_reader *t, const struct mlruns_tick *of);
 void tick_reader_free(struct tick_reader *t);
 
-/* The place of a unit in the walk, as units of states are sorted. */
+/* The sort key of a unit, in the order of the walk and of states. */
 void tick_key(const struct unit *unit, struct buf *out);
 
-/* True when the unit, open at dir, is not as the state has it: then it is to be read. */
+/* Whether the unit, open at dir, differs from the state and must be read. */
 bool tick_differs(struct walker *w, int dir, const struct unit *unit);
-/* Before and after a unit is read. */
+/* Call these before and after reading a unit. */
 void tick_begin(struct walker *w, int dir, const struct unit *unit);
 void tick_end(struct walker *w, const struct unit *unit);
 
-/* The four below are to be called whether the walker has a tick or not. */
-/* Before a file of the unit is read, whose path is w->path; false: there is nothing to read. The file that is
- * the unit's own has been entered by tick_begin. */
+/* Call the four below whether or not the walker has a tick. */
+/* Call it before reading a file of the unit, at w->path; false: there is nothing to read. The unit's own file
+ * has been entered by tick_begin. */
 bool tick_enter(struct walker *w, int dir, const char *name);
-/* The same for the file of a unit or version, which is read all the same. */
+/* The same for the file of a unit or version, which is read in any case. */
 void tick_enter_anyway(struct walker *w, int dir, const char *name);
-/* And after it, if true. */
+/* Call it after reading, if tick_enter returned true. */
 void tick_leave(struct walker *w);
-/* When the file is in w->file: true when it is to be passed over, since it is as it was sent, or may be half
- * written. final: what it says can never be changed where it goes, so it must have settled. */
+/* With the file in w->file: whether to skip it, because it was sent unchanged before or may be partially
+ * written. final: its record cannot be changed in the target later, so the file must not be young. */
 bool tick_pass(struct walker *w, bool final);
-/* The directory whose path is w->path can't be listed or read: what the state has below it stays. */
+/* The directory at w->path cannot be listed or read: keeps the state below it. */
 void tick_unlisted(struct walker *w);
 
-/* What is in a unit without a file of its own may be sent. */
+/* Allows sending the parts of a unit without a file of its own. */
 void tick_good(struct walker *w);
-/* Emits the record of the unit itself, or of a model version (inner), marked by what has changed of it. */
+/* Emits the record of the unit itself, or of a model version (inner), marked as changed or not. */
 void tick_emit(struct walker *w, struct record *r, bool inner);
 /* Emits a record that is the whole of its file, marked if an earlier one has been sent. */
 void tick_emit_alone(struct walker *w, struct record *r);
 /* After what belongs to a model version. */
 void tick_inner_end(struct walker *w);
 
-/* Metric files: where reading begins, and after how many lines; and up to where it came. bad: a line before
- * could not be read; torn: the last one has no newline and was not taken. Without a tick: nothing. */
+/* Metric files: begin returns where to start reading and the number of lines before; end stores how far it
+ * got. bad: an earlier line was unreadable; torn: the last one has no newline and was not read. They do
+ * nothing without a tick. */
 void tick_metric_begin(struct walker *w, int fd, uint64_t *offset, uint64_t *lines);
 void tick_metric_end(struct walker *w, int fd, uint64_t offset, uint64_t lines, bool bad, bool torn);
 
-/* Whether a name below params, metrics, tags is none of a key: what network file systems (.nfs0000…) and
- * copies (rsync's .loss.B7kQpz) leave for a while. */
+/* Whether a name below params, metrics or tags is not a key but a temporary file of a network file system
+ * (.nfs0000…) or a copy (rsync's .loss.B7kQpz). */
 bool tick_is_hidden(const struct walker *w, const char *name);
 
-/* A message of the path that is being read: it is left for the next tick. */
+/* Notes that the current path is held back for the next tick. */
 void tick_note_held(struct walker *w, const char *reason);
-/* Of a path below the store: something was there, and is no longer. */
+/* Notes that a path below the store has disappeared. */
 void tick_note_gone(struct output *out, const char *path, const char *reason);
 
 #endif

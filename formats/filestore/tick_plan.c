@@ -1,4 +1,4 @@
-/* The plan of a tick: units of the walk and of the state, met in order. */
+/* The plan of a tick: merges units of the walk and of the state, in order. */
 #include "formats/filestore/tick_plan.h"
 
 #include <errno.h>
@@ -14,8 +14,8 @@ struct tick_plan {
     bool failed; /* error says why */
     struct err error;
     struct buf key;
-    struct buf missed; /* id of the experiment that was looked for last since no listing had it */
-    bool is_missed;    /* it is there all the same */
+    struct buf missed; /* id of the experiment last searched for because no listing had it */
+    bool is_missed;    /* it exists nevertheless */
     uint64_t last;     /* place of the experiment that was found last */
 };
 
@@ -34,7 +34,7 @@ static void read_next(struct tick_plan *p)
     p->has_next = got > 0;
 }
 
-/* Goes over the next one. */
+/* Reads the next one. */
 static struct old_unit take(struct tick_plan *p)
 {
     struct old_unit old = {.flags = p->next.flags, .from = p->next.from};
@@ -157,7 +157,7 @@ void tick_drop_moved(struct mlruns *m)
     experiments_truncate(t, n);
 }
 
-/* -- meeting */
+/* -- merging */
 
 static int compare_keys(struct state_text a, const struct buf *b)
 {
@@ -172,7 +172,7 @@ static bool begins_with(struct state_text a, const struct buf *b)
     return a.len >= b->len && memcmp(a.s, b->data, b->len) == 0;
 }
 
-/* Where a unit of the state lay, below the store. */
+/* The path of a unit of the state, below the store. */
 static void path_of(const struct state_unit *u, const struct experiment *x, struct buf *out)
 {
     static const char *const dirs[] = {"", "traces/", "models/"};
@@ -191,7 +191,7 @@ static void path_of(const struct state_unit *u, const struct experiment *x, stru
     }
 }
 
-/* An experiment that moves to .trash or back may be in neither when they are listed. */
+/* Whether an experiment exists that was in neither listing, because it moved to .trash or back. */
 static bool was_missed(struct tick_plan *p)
 {
     const char *id = key_id(p->next.key);
@@ -210,7 +210,7 @@ static bool was_missed(struct tick_plan *p)
     return p->is_missed;
 }
 
-/* The walk has no unit where the state has its next one. */
+/* Handles a unit of the state that the walk does not have. */
 static void pass_over(struct tick_plan *p, struct walker *w)
 {
     struct experiment x;
@@ -218,13 +218,13 @@ static void pass_over(struct tick_plan *p, struct walker *w)
     struct buf path = {0};
     struct old_unit old;
 
-    if (found ? experiment_is(&x, EXPERIMENT_BAD) : was_missed(p)) { /* nothing in it was looked for */
+    if (found ? experiment_is(&x, EXPERIMENT_BAD) : was_missed(p)) { /* it was not walked */
         old = take(p);
         output_copy(w->out, old.from, old.to);
         output_limit(w);
         return;
     }
-    if (!in_experiment || found) { /* with an experiment goes all that is in it, without further words */
+    if (!in_experiment || found) { /* units of a missing experiment are not reported one by one */
         path_of(&p->next, found ? &x : NULL, &path);
         tick_note_gone(w->out, buf_str(&path), "is gone");
         output_limit(w);

@@ -20,7 +20,7 @@ struct range {
 
 /* ---- characters */
 
-/* Decodes the character at s; an invalid byte stands for itself. */
+/* Decodes the character at s; an invalid byte is returned unchanged. */
 static uint32_t decode(const char *s, size_t len, size_t *size)
 {
     const unsigned char *p = (const unsigned char *)s;

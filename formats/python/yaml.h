@@ -55,7 +55,7 @@ struct yaml_error {
 
 enum {
     YAML_MAX_VALUES = 100000, /* in one document, keys among them */
-    YAML_VALUE_SIZE = 128,    /* bytes that a value takes at most, besides its text */
+    YAML_VALUE_SIZE = 128,    /* bytes that a value takes at most, in addition to its text */
 };
 /* How many values a text may hold at most, by the characters that part them. */
 size_t yaml_values_within(const char *text, size_t len);

@@ -28,10 +28,10 @@ struct merge_field {
 /* Exceptions for some records of a kind. */
 enum merge_case {
     MERGE_CASE_WHERE,  /* where `by` has `text`: rule */
-    MERGE_CASE_NULL,   /* where `by` has one of `text`, split by commas: a null goes over */
-    MERGE_CASE_NEVER,  /* the value `text` never goes over one of `over`, split by commas */
+    MERGE_CASE_NULL,   /* where `by` is one of `text`, separated by commas: a null is taken */
+    MERGE_CASE_NEVER,  /* the value `text` never replaces one of `over`, separated by commas */
     MERGE_CASE_ABSORB, /* the value `text` wins, whatever the times */
-    MERGE_CASE_MAKER,  /* the unit goes over only where `by` is the same on both sides */
+    MERGE_CASE_MAKER,  /* the unit is taken only if `by` is equal on both sides */
 };
 
 struct merge_exception {
@@ -43,7 +43,7 @@ struct merge_exception {
     const char *text, *over;
 };
 
-/* NULL for kinds that are no entities. One for each field. */
+/* NULL for kinds that are not entities. One for each field. */
 const struct merge_field *merge_fields(enum kind k);
 /* The field with the time that decides MERGE_RULE_NEWER; -1: none. */
 int merge_time(enum kind k);

@@ -221,7 +221,7 @@ bool jsonl_write_header(struct jsonl_writer *w, const struct wire_header *h)
     return put_line(w, &r);
 }
 
-/* What the sum refuses, as it is too long for a stream, is no line either. */
+/* A record rejected by the checksum, as it is too long for a stream, is not written as a line either. */
 bool jsonl_write(struct jsonl_writer *w, const struct record *r)
 {
     return wire_write(w->sum, r) && put_line(w, r);

@@ -11,8 +11,8 @@
 #include "common/io.h"
 #include "formats/record/record.h"
 
-/* Major versions: of a stream that is a whole, and of a delta, which no reader may take for one. A stream has
- * format 2 if, and only if, its header has a base or one of its parents a mark (record_part). */
+/* Major versions: of a complete stream, and of a delta, which readers must not mistake for one. A stream has
+ * format 2 if and only if its header has a base or one of its parents a mark (record_part). */
 enum { WIRE_FORMAT = 1, WIRE_FORMAT_DELTA = 2, WIRE_MINOR = 2 };
 
 /* Limits that the scanner enforces before msgpack-c sees a byte: bytes, entries, levels. */
@@ -31,14 +31,14 @@ struct wire_header {
     char producer[64];
     char source[33]; /* 32 hex digits and NUL */
     int64_t shard, shards;
-    char state[33]; /* id of the producer's state of the source, 32 hex digits; "" when it keeps none */
-    bool has_base;  /* the segment has what changed since `base`, a generation of that state */
+    char state[33]; /* id of the producer's state of the source, 32 hex digits; "" if it keeps none */
+    bool has_base;  /* the segment has the changes since `base`, a generation of that state */
     int64_t base;
-    char tick[33]; /* id of the tick of that state, 32 hex digits; "": the stream does not say */
+    char tick[33]; /* id of the tick of that state, 32 hex digits; "" if the stream has none */
 };
 
-/* A segment without a base is a whole as far as it goes: with a state it is the first of a series of ticks.
- */
+/* Whether the segment is a delta. One with a state but without a base is complete: the first of a series of
+ * ticks. */
 static inline bool wire_is_delta(const struct wire_header *h)
 {
     return h->has_base || h->format == WIRE_FORMAT_DELTA;
@@ -79,11 +79,11 @@ bool wire_writer_check(const struct wire_writer *w, const struct record *trailer
 /* Fills h from a record of kind header and checks it: versions, shard, source. false with e->what (and hint)
  * filled. */
 bool wire_header_read(const struct record *rec, struct wire_header *h, struct err *e);
-/* The other way round: rec's strings point into h. Minor is this program's, the format that of a whole unless
- * h is a delta's. */
+/* The reverse: rec's strings point into h. The minor version is this program's, the format that of a complete
+ * stream unless h is a delta's. */
 void wire_header_record(const struct wire_header *h, struct record *rec);
-/* Whether a record may stand in a segment of h: a mark (record_part) must be one, and stands in deltas alone.
- * false with e->what set. */
+/* Whether a record is allowed in a segment of h: a mark (record_part) must be valid, and is allowed only in
+ * deltas. false with e->what set. */
 bool wire_record_allowed(const struct wire_header *h, const struct record *rec, struct err *e);
 /* Writes what is buffered, e.g. before exiting on an error, so that the valid records can be inspected.
  */
@@ -107,10 +107,11 @@ struct wire_reader *wire_reader_new(int fd, const char *name);
 /* Requires a complete stream: all shards of each source, each once; else the end is a WIRE_ERROR that names
  * the shard. For ml-load and ml-verify; filters accept parts. */
 void wire_reader_want_whole(struct wire_reader *r);
-/* Deltas are read, too; wire_reader_header tells them. Without this a delta is an error: what reads it as a
- * whole would take what was not sent for absent. */
+/* Accepts deltas, recognizable by wire_reader_header. Otherwise a delta is an error, as reading it as a
+ * complete stream would treat everything not sent as absent. */
 void wire_reader_accept_deltas(struct wire_reader *r);
-/* The error that a program gives which takes wholes alone: e->what and hint, for a segment of h. false. */
+/* Sets the error of a program that requires complete streams, e->what and hint, for a segment of h. Returns
+ * false. */
 bool wire_refuse_delta(const struct wire_header *h, struct err *e);
 /* Reads the next event. Messages number all maps of the stream from 1, headers and trailers too, like the
  * lines of the JSON view. *rec is set for WIRE_RECORD; it and its strings live until the next call. Records
