@@ -38,7 +38,7 @@ static const struct opt table[] = {
      "ml-load --sync also other values",
      OPT_AT(struct options, subset)},
     {OPT_STRING, 0, "use-state", "STATE",
-     "with --subset: the state of the ticks that brought the stream; ids as\n"
+     "with --subset: the state of the ticks that sent the stream; ids as\n"
      "it has them, and edits of the database stay",
      OPT_AT(struct options, use_state)},
     {OPT_SIZE, 0, "max-failures", "N", "show at most N failures; all are counted (default: show all)",
