@@ -85,7 +85,7 @@ all_alike() {
 @test "what a release does not have: columns, tables, words, NaN" {
     refuse 1.4 sp "Run r1: status: 'KILLED' is unknown to this release; the first that knows it is MLflow 1.5.0" "$EXPERIMENT" "${RUN/%\}/,\"status\":\"KILLED\"\}}"
     refuse 1.0 sp "value: a NaN cannot be stored in this schema" "$EXPERIMENT" "$RUN" '{"kind":"metric","run_id":"r1","key":"m","step":0,"timestamp":1,"value":{"$float":"nan"}}'
-    refuse 3.2 sp "Assessment a1: assessment_type: 'issue' is not known there" "$EXPERIMENT" "$TRACE" "{$ASSESSMENT,\"assessment_type\":\"issue\"}"
+    refuse 3.2 sp "Assessment a1: assessment_type: 'issue' is unknown to this release" "$EXPERIMENT" "$TRACE" "{$ASSESSMENT,\"assessment_type\":\"issue\"}"
     take 3.17.2 "$EXPERIMENT" "$TRACE" "{$ASSESSMENT,\"assessment_type\":\"issue\"}"
     refuse 1.27 sp "Run r1: deleted_time has no column in this schema; the first release with it is MLflow 1.28.0" "$EXPERIMENT" "${RUN/%\}/,\"deleted_time\":1\}}"
     refuse 3.2 sp "Experiment 0: workspace has no column in this schema" "${EXPERIMENT/%\}/,\"workspace\":\"team\"\}}"
@@ -169,7 +169,7 @@ row() { # TABLE VALUES
     refuse 3.17.2 sp "rollup_day: not a date" "$EXPERIMENT" "$(row sql_trace_rollup_rebuild_queue '"experiment_id":0,"rollup_day":"2024-13-01","rollup_family":"f"')"
     refuse 3.17.2 p "experiment_id: the number does not fit the column's 32 bits" "$(row sql_trace_rollup_rebuild_queue "\"experiment_id\":$BIG,\"rollup_day\":\"2024-12-01\",\"rollup_family\":\"f\"")"
     for text in DREAMING '{\"a\":NaN}' '[-Infinity]' '{\"a\":' ''; do
-        refuse 3.17.2 p "inputs: not JSON" "$(row evaluation_datasets "$dataset")" "$(row evaluation_dataset_records "$record,\"inputs\":\"$text\"")"
+        refuse 3.17.2 p "inputs: not valid JSON" "$(row evaluation_datasets "$dataset")" "$(row evaluation_dataset_records "$record,\"inputs\":\"$text\"")"
     done
     take 3.17.2 "$(row evaluation_datasets "$dataset")" "$(row evaluation_dataset_records "$record,\"inputs\":\" {\\\"NaN I\\\\\\\" N\\\":[1,null,\\\"\\\\ud800\\\"]}\"")"
     refuse 3.17.2 sp "dimension_attributes " "$EXPERIMENT" "$TRACE" "$(row spans "$span,\"dimension_attributes\":\"{\\\"other\\\":1}\"")"

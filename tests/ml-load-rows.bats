@@ -99,7 +99,7 @@ content() {
     run_split ml-load --release 3.17.2 sqlite:///b.db <b.mlr
     assert_status 0
     assert_contains "$stderr" "2 workspaces without a row in the stream"
-    assert_contains "$stderr" "--enable-workspaces only"
+    assert_contains "$stderr" "only with --enable-workspaces"
     assert_equal "$(sqlite3 b.db 'SELECT name FROM workspaces ORDER BY 1' | xargs)" "default team-a team-b"
     ml-verify -q sqlite:///b.db <b.mlr
     run_split ml-load --release 3.2 sqlite:///c.db <b.mlr

@@ -1,5 +1,6 @@
 /* Shared by the files of the PostgreSQL dialect: postgres.c (connections, the session's schema,
- * transactions), postgres_statement.c, postgres_error.c and postgres_trust.c (objects of other roles). */
+ * transactions), postgres_statement.c, postgres_rows.c, postgres_value.c, postgres_error.c and
+ * postgres_trust.c (objects of other roles). */
 #ifndef FORMATS_POSTGRES_H
 #define FORMATS_POSTGRES_H
 
