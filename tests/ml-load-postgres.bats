@@ -234,7 +234,7 @@ END
     edit 'if .kind == "metric" then .run_id = "nobody" else . end' >b.mlr
     refused "it belongs to the run nobody, which is not in the stream" ml-load "$url" <b.mlr
     edit 'if .kind == "experiment" then .name = "same" else . end' >b.mlr
-    refused "its name 'same' is that of experiment" ml-load "$url" <b.mlr
+    refused "duplicate name 'same', also of experiment" ml-load "$url" <b.mlr
 }
 
 @test "tables of another role are loaded too" {

@@ -381,7 +381,7 @@ EOT
     sqlite3 old.db "UPDATE issues SET categories = '[\"b\\u0000\"]' WHERE issue_id = 'i2'"
     run_split sh -c 'mldb-dump -q sqlite:///old.db | ml-load --release 3.18 postgresql:///nul'
     assert_status 2
-    assert_contains "$stderr" "Row issues (issue_id=i2): categories hold a NUL character, which PostgreSQL cannot store"
+    assert_contains "$stderr" "Row issues (issue_id=i2): categories contain a NUL character, which PostgreSQL cannot store"
 }
 
 @test "jobs that are not finished are loaded as they are, and counted" {

@@ -193,7 +193,7 @@ count() { # DATABASE TABLE [WHERE]
 @test "refused: a damaged schema" {
     ml-schema create -q --release 3.17.2 sqlite:///db/x.db
     sqlite3 db/x.db 'ALTER TABLE runs DROP COLUMN deleted_time'
-    refused "runs: the table has no column deleted_time" ml-load sqlite:///db/x.db <a.mlr
+    refused "runs: column deleted_time is missing" ml-load sqlite:///db/x.db <a.mlr
 }
 
 @test "refused: a journal without its database" {

@@ -66,7 +66,7 @@ fake_mlflow() {
     fake_mlflow venv 7.0.0
     PATH=$PWD/venv/bin:$PATH run_split ml-schema create $db
     assert_status 0
-    assert_contains "$stderr" "of MLflow 7.0.0, which is not known here"
+    assert_contains "$stderr" "is MLflow 7.0.0, which is unknown here"
     newest=$(awk -F'\t' '$4 == "yes" { r = $1 } END { print r }' "$ROOT/migrations/releases.tsv")
     assert_contains "$stderr" "MLflow $newest, the newest that can be installed"
 }
