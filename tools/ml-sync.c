@@ -72,9 +72,8 @@ static const struct opt table[] = {
 static const struct opt_spec spec = {
     .synopsis = "ml-sync [OPTION]... --target URL\n"
                 "ml-sync --status [--json] [--source SOURCE]... [--target URL] [--state DIR]",
-    .about =
-        "Syncs new and changed data of MLflow file stores and databases into one database, which may\n"
-        "be in use: mlruns-dump --since | ml-load --sync. --quiet is silent unless something changed.",
+    .about = "Syncs new and changed data of MLflow file stores and databases into one database, which may\n"
+             "be in use: mlruns-dump --since | ml-load --sync. --quiet is silent unless something changed.",
     .options = table,
     .epilog = "Exit status: 0 done; 1 conflicts were skipped or damaged entities left out; 2 trouble.\n"
               "Example: ml-sync --source ./mlruns --target postgresql://mlflow@db/mlflow --interval 60",

@@ -176,7 +176,7 @@ static void print_gone(const struct dbtick *t, const struct db_url *u)
             buf_addf(&text, "%s%s %" PRIu64, text.len ? ", " : "", kinds[k].plural,
                      dbtick_gone(t, (enum kind)k));
     if (text.len)
-        err_note("%s: gone since the last tick, which is not passed on: %s", u->display, buf_str(&text));
+        err_note("%s: gone since the last tick; the target keeps them: %s", u->display, buf_str(&text));
     buf_free(&text);
 }
 
