@@ -336,7 +336,7 @@ count() { # DATABASE TABLE [WHERE]
 
 @test "clashes between records are named, all of them" {
     edit 'if .kind == "experiment" then .name = "same" else . end' >b.mlr
-    refused "its name 'same' is that of experiment" ml-load sqlite:///db/x.db <b.mlr
+    refused "duplicate name 'same', also of experiment" ml-load sqlite:///db/x.db <b.mlr
     edit 'if .kind == "run" then .experiment_id = "12345" else . end' >b.mlr
     refused "it belongs to the experiment 12345, which is not in the stream" ml-load sqlite:///db/x.db <b.mlr
     edit 'if .kind == "run" then .status = "DREAMING" else . end' >b.mlr
