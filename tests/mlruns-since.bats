@@ -399,7 +399,7 @@ assert_idle() {
     EMPTIES=trace_info.yaml tick
     assert_status 0
     assert_equal "$(kinds_sent)" ""
-    assert_contains "$stderr" "trace_info.yaml: can't be read, and was changed a moment ago: held back for the next tick"
+    assert_contains "$stderr" "trace_info.yaml: cannot be read, and was changed a moment ago: held back for the next tick"
     cat new >"$info"
     tick
     assert_equal "$(sent 'select(.kind == "trace") | "\(.state) \(.partial)"')" "ERROR changed"

@@ -69,7 +69,7 @@ calls_of() {
             [ "$what" = emptied ] || state >before
             tick --json
             assert_status 2
-            assert_contains "$stderr" "base: the stream has what changed since generation 3, $message"
+            assert_contains "$stderr" "base: the stream has the changes since generation 3, $message"
             assert_equal "$output" '{"refused":"base"}'
             cmp st was
             if [ "$what" != emptied ]; then
@@ -88,7 +88,7 @@ calls_of() {
             assert_equal "$(tags)" "a b c d"
             [ "$dialect" = sqlite ] || dropdb "${database}_kept" 2>/dev/null || true
         done <<END
-restored|the target is at 1
+restored|but the target is at 1
 emptied|which is unknown to the target
 swapped|which is unknown to the target
 END
