@@ -293,7 +293,7 @@ run|$RUN|prompt_version|support-answer/3"
         rm src.db.st # all again
         tick_job src.db
         assert_status 0
-        assert_contains "$stderr" "nothing is to be written"
+        assert_contains "$stderr" "nothing to write"
     }
     both associated
 }

@@ -549,7 +549,7 @@ void tick_emit_alone(struct walker *w, struct record *r)
     walker_emit(w, r);
 }
 
-/* Takes a parent back that nothing follows; then true. */
+/* Removes a parent that nothing follows; returns whether it did. */
 static bool end_parent(struct walker *w, struct tick_parent *parent)
 {
     bool alone = parent->idle && w->out->data.len == parent->after &&

@@ -82,9 +82,9 @@ void tick_unlisted(struct walker *w);
 void tick_good(struct walker *w);
 /* Emits the record of the unit itself, or of a model version (inner), marked as changed or not. */
 void tick_emit(struct walker *w, struct record *r, bool inner);
-/* Emits a record that is the whole of its file, marked if an earlier one has been sent. */
+/* Emits a record that is all of its file, marked if an earlier version was sent. */
 void tick_emit_alone(struct walker *w, struct record *r);
-/* After what belongs to a model version. */
+/* Call it after the parts of a model version. */
 void tick_inner_end(struct walker *w);
 
 /* Metric files: begin returns where to start reading and the number of lines before; end stores how far it

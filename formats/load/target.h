@@ -36,9 +36,9 @@ const char *load_target_tmpdir(const struct load_target *t);
 /* Creates the temporary file if one is to be built; with `beside`, if another program is creating the
  * database, waits for that and uses it. From now on signals cancel a running statement. */
 bool load_target_begin(struct load_target *t, struct err *e);
-/* Of a target that rows go into beside what it has: makes the tables where there are none, and gives the
- * connection, which stays t's, outside of a transaction and, until something is written, leaves a -wal as it is. In a dry run a database without tables is stood for
- * by a file aside. Instead of the next two. */
+/* For a target with `beside`: creates the tables if there are none, and returns the connection, which t owns,
+ * outside a transaction; an existing -wal is left alone until something is written. In a dry run a temporary
+ * file replaces a database without tables. Used instead of the next two functions. */
 struct db *load_target_open_beside(struct load_target *t, struct err *e);
 /* Returns the load for the records: load_free() it. In an empty PostgreSQL database the tables are created
  * now, and metric points are streamed into them. */

@@ -18,7 +18,7 @@ struct range {
 };
 #include "formats/python/unicode_tables.h"
 
-/* ---- characters */
+/* -- characters */
 
 /* Decodes the character at s; an invalid byte is returned unchanged. */
 static uint32_t decode(const char *s, size_t len, size_t *size)

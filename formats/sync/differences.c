@@ -356,8 +356,8 @@ static bool hold_inputs(struct sync *x, struct err *e)
                    : "");
 }
 
-/* What a delta takes for known and the target does not have was purged there, and stays away with all that
- * belongs to it; so do assessments, those of a run that was deleted in any case. */
+/* Records that a delta assumes to exist but the target lacks were purged there, and are not restored, nor are
+ * their parts; this includes assessments, and those of a deleted run in any case. */
 static bool find_purged(struct sync *x, const struct sync_table *t, struct err *e)
 {
     if (!x->delta)

@@ -137,9 +137,9 @@ bool sync_note_promotion(struct sync *x, struct err *e);
 bool sync_identify(struct sync *x, bool first, struct err *e);
 /* Appends the key of an experiment in a state's map as SQL: the source's id, and the creation time of s. */
 void sync_add_experiment_key(const struct sync_table *t, const char *id, struct buf *out);
-/* ---- versions.c: numbers of model versions */
+/* -- versions.c: numbers of model versions */
 bool sync_identify_versions(struct sync *x, bool first, struct err *e);
-/* ---- unite.c: lists in tags */
+/* -- unite.c: lists in tags */
 bool sync_unite(struct sync *x, struct err *e);
 
 /* -- names.c: renamed experiments whose new name is taken in the target; after the comparison */

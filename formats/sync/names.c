@@ -1,5 +1,5 @@
-/* An experiment was renamed in the source, and the target has given the new name to another one; and a registered
- * model was. */
+/* Handles renames in the source: of experiments whose new name is taken in the target, and of registered
+ * models. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
