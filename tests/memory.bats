@@ -382,3 +382,173 @@ PY
     bounded 0 mlruns-dump -q --renumber-trash --since state --next-state state.2 --jobs 64 mlruns 2>err >tick.mlr
     assert_equal "$(ml-transform --json <tick.mlr | wc -l)" 2
 }
+
+# The URLs of two empty databases: $urls
+empty_targets() {
+    rm -f sync.db
+    psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
+    urls="sqlite:///sync.db postgresql:///memory?host=$PGHOST&port=$PGPORT"
+}
+
+# growing RUNS POINTS VALUE: a stream of so many runs, each with a param and a tag of this value; the points are of the first.
+growing() {
+    {
+        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
+        echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
+        awk -v runs="$1" -v points="$2" -v value="$3" 'BEGIN { for (i = 1; i <= runs; i++) {
+            printf "{\"kind\":\"run\",\"run_id\":\"%032d\",\"experiment_id\":\"1\",\"user_id\":\"u\",\"status\":\"FINISHED\",\"start_time\":1,\"artifact_uri\":\"/x\",\"lifecycle_stage\":\"active\"}\n", i
+            printf "{\"kind\":\"param\",\"run_id\":\"%032d\",\"key\":\"k\",\"value\":\"%s\"}\n", i, value
+            for (p = 1; i == 1 && p <= points; p++)
+                printf "{\"kind\":\"metric\",\"run_id\":\"%032d\",\"key\":\"m\",\"step\":%d,\"timestamp\":1,\"value\":0.5}\n", i, p
+            printf "{\"kind\":\"tag\",\"run_id\":\"%032d\",\"key\":\"k\",\"value\":\"%s\"}\n", i, value } }'
+    } | ml-transform --from-json --reseal
+}
+
+@test "syncs of many points and runs: new, equal, changed, in conflict" {
+    runs=10000 points=20000
+    [ -z "${DEEP-}" ] || { runs=200000; points=1000000; }
+    growing $runs $points v >1.mlr
+    growing $runs $points w >2.mlr
+    empty_targets
+    for url in $urls; do
+        bounded 0 ml-load -q --sync "$url" <1.mlr
+        bounded 0 ml-load -q --sync "$url" <1.mlr
+        bounded 0 ml-verify -q --subset "$url" <1.mlr >report
+        assert_contains "$(cat report)" "Metrics: $points/$points passed"
+        run_split bounded 0 ml-load -q --sync --on-conflict skip --json "$url" <2.mlr
+        assert_status 1
+        assert_equal "$(jq -c '[.kinds.param.conflicts, .kinds.tag.changed]' <<<"$output")" "[$runs,$runs]"
+    done
+}
+
+@test "ticks of many files: their states, what they send, and the state that is promoted" {
+    runs=1000
+    [ -z "${DEEP-}" ] || runs=30000
+    python3 - $runs <<'PY'
+import os, sys
+os.makedirs("mlruns/1")
+open("mlruns/1/meta.yaml", "w").write("artifact_location: /x/1\nexperiment_id: '1'\nlifecycle_stage: active\nname: e\ncreation_time: 1\nlast_update_time: 1\n")
+for i in range(int(sys.argv[1])):
+    run = f"mlruns/1/r{i:07d}"
+    for part in "tags", "params", "metrics":
+        os.makedirs(f"{run}/{part}")
+    open(run + "/meta.yaml", "w").write(f"artifact_uri: /x/1/r{i:07d}\nend_time: 2\nexperiment_id: '1'\nlifecycle_stage: active\n"
+        f"run_id: r{i:07d}\nrun_name: n\nstart_time: 1\nstatus: 3\nuser_id: u\n")
+    for k in range(7):
+        open(f"{run}/tags/k{k}", "w").write("v")
+    open(run + "/params/p", "w").write("v")
+    open(run + "/metrics/m", "w").write("1 0.5 0\n")
+PY
+    empty_targets
+    tick() { # URL: what has changed, to both
+        for jobs in 1 64; do
+            bounded 0 mlruns-dump -q --jobs $jobs --since state --next-state state.new mlruns >$jobs.mlr
+        done
+        bounded 0 ml-load -q --sync --on-conflict skip --promote state.new=state "$1" <64.mlr || [ $? -eq 1 ]
+        bounded 0 ml-verify -q --subset --use-state state "$1" <64.mlr >report || [ $? -eq 1 ]
+    }
+    for url in $urls; do
+        rm -f state state.new
+        tick "$url"
+        tick "$url"
+        for run in mlruns/1/r*; do
+            echo "${url%%:*}" >"$run/tags/k0"
+            echo "${url%%:*}" >"$run/params/p"
+        done
+        touch -d @5 mlruns/1/*/params/p # settled, and in conflict
+        tick "$url"
+    done
+}
+
+@test "ticks of a database of many records, and of ml-sync" {
+    runs=10000 points=20000
+    [ -z "${DEEP-}" ] || { runs=300000; points=1000000; }
+    growing $runs $points v | ml-load -q sqlite:///m.db
+    empty_targets
+    for url in $urls; do
+        rm -f state state.new
+        bounded 0 mldb-dump -q --next-state state.new sqlite:///m.db >1.mlr
+        bounded 0 ml-load -q --sync --promote state.new=state "$url" <1.mlr
+        sqlite3 m.db "UPDATE tags SET value = value || 'x'; UPDATE runs SET end_time = coalesce(end_time, 1) + 1;
+            INSERT INTO metrics (key, value, timestamp, step, run_uuid, is_nan) SELECT key, value, timestamp + (SELECT max(timestamp) FROM metrics), step, run_uuid, is_nan FROM metrics"
+        bounded 0 mldb-dump -q --since state --next-state state.new sqlite:///m.db >2.mlr
+        bounded 0 ml-load -q --sync --promote state.new=state "$url" <2.mlr
+        bounded 0 ml-verify -q --subset --use-state state "$url" <2.mlr >report
+    done
+    empty_targets
+    for url in $urls; do
+        bounded 0 ml-sync --quiet --source sqlite:///m.db --target "$url" --state states --verify
+        sqlite3 m.db "UPDATE tags SET value = value || 'y'"
+        bounded 0 ml-sync --quiet --source sqlite:///m.db --target "$url" --state states --verify
+    done
+}
+
+# large N BYTES TEXT: a stream of N logged models, each with a tag of that size and text.
+large() {
+    {
+        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
+        echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
+        for i in $(seq "$1"); do
+            printf '{"kind":"logged_model","model_id":"m-%d","experiment_id":"1","name":"n","artifact_location":"/x","creation_timestamp":1,"last_updated_timestamp":1,"status":"READY","lifecycle_stage":"active"}\n' "$i"
+            printf '{"kind":"logged_model_tag","model_id":"m-%d","experiment_id":"1","key":"large","value":"' "$i"
+            head -c "$2" /dev/zero | tr '\0' "$3"
+            printf '"}\n'
+        done
+    } | ml-transform --from-json --reseal
+}
+
+@test "syncs of large values: new, equal, changed and told" {
+    size=20000000 n=1
+    [ -z "${DEEP-}" ] || { size=100000000; n=3; }
+    large $n $size x >1.mlr
+    large $n $size y >2.mlr
+    empty_targets
+    for url in $urls; do
+        bounded $size ml-load -q --sync "$url" <1.mlr
+        bounded $size ml-load -q --sync "$url" <1.mlr
+        bounded $size ml-verify -q --subset "$url" <1.mlr >report
+        bounded $size ml-load --sync --json "$url" <2.mlr >out 2>err
+        assert_equal "$(jq '.overwritten | length' out)" $n
+        bounded $size ml-verify -q --subset "$url" <2.mlr >report
+        bounded $size ml-load -q --sync --prefer target --json "$url" <1.mlr >out
+        assert_equal "$(jq .kinds.logged_model_tag.kept out)" $n
+    done
+    rm 1.mlr 2.mlr
+    empty_targets
+    large $n $size x | ml-load -q sqlite:///m.db
+    for url in $urls; do
+        bounded $size ml-sync --quiet --source sqlite:///m.db --target "$url" --state states --verify
+        sqlite3 m.db "UPDATE logged_model_tags SET tag_value = 'z' || substr(tag_value, 2) || 'z'"
+        bounded $size ml-sync --quiet --source sqlite:///m.db --target "$url" --state states --verify
+    done
+}
+
+# records N BYTES PREFIX: a stream of an evaluation dataset with N records of that size, whose ids have the prefix.
+records() {
+    python3 - "$@" <<'PY' | ml-transform --from-json --reseal
+import json, sys
+n, size, prefix = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+print(json.dumps({"kind": "header", "format": 1, "minor": 0, "producer": "test", "source": "0" * 32, "shard": 0, "shards": 1}))
+print(json.dumps({"kind": "row", "table": "evaluation_datasets", "values": {"dataset_id": "d", "name": "d"}}))
+for i in range(n):
+    print(json.dumps({"kind": "row", "table": "evaluation_dataset_records", "values": {
+        "dataset_record_id": f"{prefix}{i}", "dataset_id": "d", "input_hash": str(i), "inputs": json.dumps("x" * size)}}))
+PY
+}
+
+@test "syncs of rows with other ids in the target: many, and large ones" {
+    n=10000 size=20000000
+    [ -z "${DEEP-}" ] || { n=300000; size=100000000; }
+    for case in "$n 1" "1 $size"; do
+        set -- $case
+        records $1 $2 a >1.mlr
+        records $1 $2 b >2.mlr
+        empty_targets
+        for url in $urls; do
+            bounded $2 ml-load -q --sync --release 3.17 "$url" <1.mlr
+            bounded $2 ml-load -q --sync "$url" <2.mlr
+            bounded $2 ml-verify -q --subset "$url" <2.mlr >report
+        done
+        assert_equal "$(sqlite3 sync.db "SELECT count(*), min(substr(dataset_record_id, 1, 1)), max(substr(dataset_record_id, 1, 1)) FROM evaluation_dataset_records")" "$1|a|a"
+    done
+}

@@ -61,6 +61,29 @@ assert_whole() {
     assert_equal "$(kinds_sent)" ""
 }
 
+@test "a metric that has grown: its new points are sent, and all of them once one has changed" {
+    point() { # STEP VALUE
+        echo "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ('grown', $2, 5, '$RUN', $1, 0);"
+    }
+    sqlite3 m.db "$(for step in 10 20 30 40; do point $step 1; done)"
+    tick
+    sqlite3 m.db "$(point 50 1; point 15 1)"
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | .step')" "15 50"
+    assert_whole
+    sqlite3 m.db "VACUUM; $(point 5 1)"
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | .step')" "5"
+    sqlite3 m.db "UPDATE metrics SET value = 2 WHERE key = 'grown' AND step = 20; $(point 60 1)"
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | .step')" "10 15 20 30 40 5 50 60"
+    sqlite3 m.db "DELETE FROM metrics WHERE key = 'grown' AND step = 10; $(point 70 1; point 10 1)"
+    tick
+    assert_equal "$(sent 'select(.kind == "metric") | .step')" "10 15 20 30 40 5 50 60 70"
+    tick
+    assert_equal "$(kinds_sent)" ""
+}
+
 @test "what is gone is counted by kind, and not passed on; what comes back is sent again" {
     tick
     sqlite3 m.db "PRAGMA foreign_keys = ON; CREATE TABLE kept AS SELECT * FROM params; DELETE FROM params"

@@ -244,11 +244,11 @@ static bool put(struct dbdump *d, const struct record *r, struct err *e)
     wire_encode(r, data);
     for (int i = 0; i < 2; i++)
         d->id[i] += XXH3_64bits_withSeed(data->data, data->len, (XXH64_hash_t)i);
-    if (d->o->tick) { /* its identity is stored after its bytes */
-        struct id_key id;
-        if (!dbtick_see(d->o->tick, r, &d->key, data->data, data->len, &id, e))
+    if (d->o->tick) { /* its mark is stored after its bytes */
+        struct dbtick_mark mark;
+        if (!dbtick_see(d->o->tick, r, &d->key, data->data, data->len, &mark, e))
             return false;
-        buf_add(data, &id, sizeof id);
+        buf_add(data, &mark, sizeof mark);
     }
     d->result->counts.n[r->kind->kind]++;
     progress_add(1);

@@ -51,7 +51,7 @@ static bool loses_to_best(const struct record *best, const struct record *r)
 /* A staged record is its kind, its encoding and, in a tick, its identity, whose size this returns. */
 static size_t tail_len(const struct dbdump *d)
 {
-    return d->o->tick ? sizeof(struct id_key) : 0;
+    return d->o->tick ? sizeof(struct dbtick_mark) : 0;
 }
 
 /* Called for every record written; inserts the latest metric of a key after its last point. */
@@ -118,18 +118,18 @@ static bool write_changed(struct dbdump *d, struct wire_writer *w, const struct 
 {
     struct sort_entry whole = *item;
     struct buf large = {0};
-    struct id_key id;
+    struct dbtick_mark mark;
     if (!item->data && !sorter_read(d->stage, item, 0, item->data_len, &large, e))
         return false;
     whole.data = item->data ? item->data : large.data;
-    size_t end = item->data_len - sizeof id;
-    memcpy(&id, whole.data + end, sizeof id);
+    size_t end = item->data_len - sizeof mark;
+    memcpy(&mark, whole.data + end, sizeof mark);
     unsigned char kind = (unsigned char)whole.data[0];
     bool alone = (unsigned char)item->key[0] >= PHASE_ROWS;
-    bool wanted = dbtick_change(d->o->tick, (enum kind)kind, id, alone) != DBTICK_SAME;
+    bool wanted = dbtick_change(d->o->tick, (enum kind)kind, mark.id, alone) != DBTICK_SAME;
     bool ok =
         (!wanted || follow_latest(d, &whole, counts, e)) &&
-        dbtick_write(d->o->tick, (enum kind)kind, id, alone, whole.data + 1, end - 1, &d->data, counts, e);
+        dbtick_write(d->o->tick, (enum kind)kind, &mark, alone, whole.data + 1, end - 1, &d->data, counts, e);
     buf_free(&large);
     return ok && (d->data.len < WRITE_CHUNK || hand_over(d, w, counts, e));
 }

@@ -27,7 +27,7 @@ struct seen {
     bool malformed; /* its entry in the state is kept */
 };
 
-enum { N_FILES = 3 };
+enum { N_FILES = 3, DBTICK_KINDS = DBTICK_CHANGED + 1 };
 struct dbtick {
     const struct state *old;
     int64_t began;
@@ -35,8 +35,10 @@ struct dbtick {
     int n_files;
     struct sorter *seen;
     struct spill *spill;
-    struct idmap *changed; /* identity -> enum dbtick_change */
-    struct idmap *unsent;  /* owners whose records are missing from the target */
+    struct idmap
+        *changed; /* identity -> enum dbtick_change, and of a metric how many points were sent: see below */
+    struct idmap *points; /* identity of a metric -> points that were read so far */
+    struct idmap *unsent; /* owners whose records are missing from the target */
     uint64_t gone[KIND_COUNT];
     struct buf item, chunk;
     /* the stream */
@@ -186,6 +188,7 @@ struct dbtick *dbtick_new(const char *path, const struct state *old, int64_t beg
     t->spill = spill_new(tmpdir);
     t->changed = idmap_new(t->spill);
     t->unsent = idmap_new(t->spill);
+    t->points = idmap_new(t->spill);
     t->experiments = idmap_new(t->spill);
     t->contexts.size = sizeof(struct spill_text);
     t->decoder = wire_decoder_new();
@@ -202,6 +205,7 @@ void dbtick_free(struct dbtick *t)
     sorter_free(t->seen);
     idmap_free(t->changed);
     idmap_free(t->unsent);
+    idmap_free(t->points);
     idmap_free(t->experiments);
     spill_free(t->spill);
     wire_decoder_free(t->decoder);
@@ -234,17 +238,21 @@ static struct id_key identity(const struct record *r, const struct buf *sort_key
 }
 
 bool dbtick_see(struct dbtick *t, const struct record *r, const struct buf *sort_key, const char *data,
-                size_t len, struct id_key *id, struct err *e)
+                size_t len, struct dbtick_mark *mark, struct err *e)
 {
     struct seen s = {0};
     char key[ID_LEN];
-    *id = identity(r, sort_key);
+    *mark = (struct dbtick_mark){.id = identity(r, sort_key)};
+    if (t->old && kind_has_trait(r->kind->kind, TRAIT_POINT)) {
+        idmap_get(t->points, mark->id, &mark->place);
+        idmap_set(t->points, mark->id, ++mark->place);
+    }
     if (r->kind->kind == KIND_skipped)
         return true;
     s.hash = XXH3_64bits(data, len);
     s.kind = (unsigned char)r->kind->kind;
     s.unsent = r->kind->kind != KIND_row && is_unsent(t, r);
-    memcpy(key, id, sizeof key);
+    memcpy(key, &mark->id, sizeof key);
     return sorter_add(t->seen, key, sizeof key, &s, sizeof s, e);
 }
 
@@ -268,16 +276,19 @@ struct group {
     char key[ID_LEN];
     struct seen s;
     uint64_t n;
-    bool known; /* to the state */
+    bool known;     /* to the state */
+    uint64_t first; /* that many, as they were read, are what the state knows: points that were sent */
 };
 
-/* Reads the group that begins with x; 1, or -1. *got is the result for the entry after it. */
-static int take_group(struct dbtick *t, struct sort_entry *x, struct group *g, int *got, struct err *e)
+/* Reads the group that begins with x; old: its entry in the state, or NULL. 1, or -1. *got is the result for the
+ * entry after it. */
+static int take_group(struct dbtick *t, struct sort_entry *x, const struct state_file *old, struct group *g,
+                      int *got, struct err *e)
 {
     memcpy(g->key, x->key, ID_LEN);
     memset(&g->s, 0, sizeof g->s);
-    g->n = 0;
-    g->known = false;
+    g->n = g->first = 0;
+    g->known = old != NULL;
     do {
         struct seen s;
         memcpy(&s, x->data, sizeof s);
@@ -286,6 +297,8 @@ static int take_group(struct dbtick *t, struct sort_entry *x, struct group *g, i
         g->s.malformed |= s.malformed;
         g->s.hash += s.hash * UINT64_C(0x9E3779B97F4A7C15); /* independent of their order */
         g->n++;
+        if (old && g->n == old->size && (g->s.hash | 1) == old->hash)
+            g->first = g->n;
         *got = sorter_next(t->seen, x, e);
     } while (*got > 0 && memcmp(x->key, g->key, ID_LEN) == 0);
     g->s.hash |= 1;
@@ -356,27 +369,34 @@ static void old_is_gone(struct dbtick *t, const struct state_file *f)
         t->gone[k->kind]++;
 }
 
-static bool meet_group(struct dbtick *t, struct old_records *o, struct group *g, struct err *e)
+/* Goes over the state's records before the key; *met: the next one is the key's. */
+static bool meet_old(struct dbtick *t, struct old_records *o, const char *key, bool *met, struct err *e)
 {
     int order = 1;
-    while (o->got > 0 && (order = memcmp(o->f.path.s, g->key, ID_LEN)) < 0) {
+    while (o->got > 0 && (order = memcmp(o->f.path.s, key, ID_LEN)) < 0) {
         old_is_gone(t, &o->f);
         if (!next_old(o, e))
             return false;
     }
+    *met = o->got > 0 && order == 0;
+    return true;
+}
+
+/* What has become of a group; old: the state's, or NULL. Of points that were added to a metric `changed` holds
+ * the number of the others as well. */
+static void judge_group(struct dbtick *t, const struct state_file *old, struct group *g)
+{
     struct id_key id;
     memcpy(&id, g->key, sizeof id);
-    bool met = o->got > 0 && order == 0;
-    if (met && g->s.malformed) {
-        g->s.hash = o->f.hash;
-        g->n = o->f.size;
-    } else if (!met || g->s.unsent) {
+    if (old && g->s.malformed) {
+        g->s.hash = old->hash;
+        g->n = old->size;
+    } else if (!old || g->s.unsent) {
         idmap_set(t->changed, id, DBTICK_NEW);
-    } else if (o->f.hash != g->s.hash || o->f.size != g->n) {
-        idmap_set(t->changed, id, DBTICK_CHANGED);
+    } else if (old->hash != g->s.hash || old->size != g->n) {
+        bool grown = kind_has_trait((enum kind)g->s.kind, TRAIT_POINT);
+        idmap_set(t->changed, id, DBTICK_CHANGED + (grown ? g->first * DBTICK_KINDS : 0));
     }
-    g->known = met;
-    return !met || next_old(o, e);
 }
 
 static bool merge(struct dbtick *t, struct old_records *o, struct state_next *next, struct err *e)
@@ -384,10 +404,15 @@ static bool merge(struct dbtick *t, struct old_records *o, struct state_next *ne
     struct sort_entry x;
     struct group g;
     int got = sorter_finish(t->seen, e) ? sorter_next(t->seen, &x, e) : -1;
-    bool ok = true;
-    while (ok && got > 0)
-        ok = take_group(t, &x, &g, &got, e) > 0 && (!t->old || meet_group(t, o, &g, e)) &&
-             note_group(t, &g, next, e);
+    bool ok = true, met = false;
+    while (ok && got > 0) {
+        ok = !t->old || meet_old(t, o, x.key, &met, e);
+        const struct state_file *old = met ? &o->f : NULL;
+        ok = ok && take_group(t, &x, old, &g, &got, e) > 0;
+        if (ok && t->old)
+            judge_group(t, old, &g);
+        ok = ok && (!met || next_old(o, e)) && note_group(t, &g, next, e);
+    }
     while (ok && got == 0 && o->got > 0) {
         old_is_gone(t, &o->f);
         ok = next_old(o, e);
@@ -441,7 +466,18 @@ enum dbtick_change dbtick_change(const struct dbtick *t, enum kind kind, struct 
 {
     uint64_t how = kind == KIND_skipped ? DBTICK_NEW : DBTICK_SAME;
     idmap_get(t->changed, id, &how);
-    return t->parent_is_new && !alone && !is_parent(kind) ? DBTICK_NEW : (enum dbtick_change)how;
+    return t->parent_is_new && !alone && !is_parent(kind) ? DBTICK_NEW
+                                                          : (enum dbtick_change)(how % DBTICK_KINDS);
+}
+
+/* The same, but that a point that was there is as it was, though its metric has grown. */
+static enum dbtick_change change_of(const struct dbtick *t, enum kind kind, const struct dbtick_mark *mark,
+                                    bool alone)
+{
+    enum dbtick_change how = dbtick_change(t, kind, mark->id, alone);
+    uint64_t changed = 0;
+    idmap_get(t->changed, mark->id, &changed);
+    return how == DBTICK_CHANGED && mark->place && mark->place <= changed / DBTICK_KINDS ? DBTICK_SAME : how;
 }
 
 static struct id_key experiment_key(const char *id, size_t len)
@@ -529,10 +565,10 @@ static bool write_parent(struct dbtick *t, enum dbtick_change how, const char *d
     return true;
 }
 
-bool dbtick_write(struct dbtick *t, enum kind kind, struct id_key id, bool alone, const char *data,
-                  size_t len, struct buf *out, struct wire_counts *counts, struct err *e)
+bool dbtick_write(struct dbtick *t, enum kind kind, const struct dbtick_mark *mark, bool alone,
+                  const char *data, size_t len, struct buf *out, struct wire_counts *counts, struct err *e)
 {
-    enum dbtick_change how = dbtick_change(t, kind, id, alone);
+    enum dbtick_change how = change_of(t, kind, mark, alone);
     if (has_mark(kind))
         return write_parent(t, how, data, len, out, counts, e);
     if (how == DBTICK_SAME)

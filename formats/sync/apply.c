@@ -75,7 +75,8 @@ static bool insert(struct sync *x, struct sync_table *t, enum sync_part part, in
 }
 
 /* Adds assignments to columns of units that are taken in some row; false if there are none. differs: a
- * condition that some value changes. */
+ * condition that some value changes; a dialect with slices, where each use of a value is a copy, has compared the
+ * values in the same transaction. */
 static bool add_settings(const struct sync *x, const struct sync_table *t, struct buf *set,
                          struct buf *differs)
 {
@@ -87,7 +88,7 @@ static bool add_settings(const struct sync *x, const struct sync_table *t, struc
                      1ull << u);
             sync_add_new_value(x, t, c, set);
             buf_addf(set, " ELSE t.%s END", name);
-            if (t->columns[c].comparable)
+            if (x->dialect->slices || t->columns[c].comparable)
                 buf_addf(differs, "%s(d.changed & %llu) <> 0", differs->len ? " OR " : "", 1ull << u);
             else {
                 buf_addf(differs, "%s((d.changed & %llu) <> 0 AND t.%s %s ", differs->len ? " OR " : "",

@@ -52,8 +52,7 @@ static void add_side(const struct sync_table *t, const char *side, int column, s
     free(plain);
 }
 
-/* Appends "s.c and t.c differ", with NULLs as values. */
-static void add_distinct(const struct sync *x, const struct sync_table *t, int column, struct buf *out)
+void sync_add_distinct(const struct sync *x, const struct sync_table *t, int column, struct buf *out)
 {
     add_side(t, "s", column, out);
     buf_addf(out, " %s ", x->dialect->distinct);
@@ -93,7 +92,7 @@ static void add_differs(const struct sync *x, const struct sync_table *t, const 
             add_in(t, "s", t->columns[c].null_by, t->columns[c].null_texts, out);
         }
         buf_adds(out, ") AND ");
-        add_distinct(x, t, c, out);
+        sync_add_distinct(x, t, c, out);
         buf_addc(out, ')');
     }
     buf_addc(out, ')');
@@ -129,7 +128,7 @@ static void add_rule(const struct sync *x, const struct sync_table *t, const str
         add_newer(t, u->time, out);
         if (u->time >= 0) {
             buf_addf(out, " OR (NOT (");
-            add_distinct(x, t, u->time, out);
+            sync_add_distinct(x, t, u->time, out);
             buf_addf(out, ") AND %s))", source_wins);
         } else {
             buf_addf(out, " OR %s)", source_wins);
@@ -169,7 +168,7 @@ static void add_wins(const struct sync *x, const struct sync_table *t, const str
     }
     if (u->maker >= 0) {
         buf_adds(out, " AND NOT (");
-        add_distinct(x, t, u->maker, out);
+        sync_add_distinct(x, t, u->maker, out);
         buf_addc(out, ')');
         if (strcmp(name_of(t, u->maker), "artifact_location") != 0)
             buf_addf(out, " AND (s.%s IS NOT NULL OR s.artifact_location = t.artifact_location)",
@@ -188,34 +187,46 @@ static void add_wins(const struct sync *x, const struct sync_table *t, const str
                  u->absorb);
 }
 
+/* Of each unit dN, whether it differs, and wN, whether the source's wins: once, for each use of a value holds a
+ * copy of it. */
+static void add_judgements(const struct sync *x, const struct sync_table *t, struct buf *out)
+{
+    bool marks = x->delta && kind_has_trait(t->kind, TRAIT_PARENT);
+    for (int i = 0; i < t->n_units; i++) {
+        const struct sync_unit *u = &t->units[i];
+        buf_adds(out, ", CASE WHEN ");
+        add_differs(x, t, u, out);
+        if (marks && u->of_fields) /* unchanged since the base: the target has changed it */
+            buf_addf(out, " AND s.sync_part <> %d", (int)PART_UNCHANGED);
+        buf_addf(out, " THEN 1 ELSE 0 END AS d%d, ", i);
+        if (u->rule == MERGE_RULE_KEEP || u->rule == MERGE_RULE_IMM) {
+            buf_addf(out, "0 AS w%d", i);
+            continue;
+        }
+        buf_adds(out, "CASE WHEN ");
+        add_wins(x, t, u, out);
+        buf_addf(out, " THEN 1 ELSE 0 END AS w%d", i);
+    }
+}
+
 enum bits { BITS_CHANGED, BITS_KEPT, BITS_CONFLICT };
 
 /* Appends the sum of the bits of units to which `which` applies. */
-static void add_bits(const struct sync *x, const struct sync_table *t, enum bits which, struct buf *out)
+static void add_bits(const struct sync_table *t, enum bits which, struct buf *out)
 {
-    bool any = false;
-    bool marks = x->delta && kind_has_trait(t->kind, TRAIT_PARENT);
-    buf_addf(out, "CASE WHEN t.%s IS NULL THEN 0 ELSE ", name_of(t, t->t->key[0]));
+    buf_adds(out, "CASE WHEN j.added = 1 THEN 0 ELSE 0");
     for (int i = 0; i < t->n_units; i++) {
-        const struct sync_unit *u = &t->units[i];
-        bool never = u->rule == MERGE_RULE_KEEP || u->rule == MERGE_RULE_IMM;
-        if ((u->rule == MERGE_RULE_IMM) != (which == BITS_CONFLICT) || (never && which == BITS_CHANGED))
+        enum merge_rule rule = t->units[i].rule;
+        if ((rule == MERGE_RULE_IMM) != (which == BITS_CONFLICT))
             continue;
-        if ((u->rule == MERGE_RULE_GREATEST || u->rule == MERGE_RULE_LATEST) && which == BITS_KEPT)
+        if ((rule == MERGE_RULE_GREATEST || rule == MERGE_RULE_LATEST) && which == BITS_KEPT)
             continue; /* the target's is just as good */
-        buf_addf(out, "%sCASE WHEN ", any ? " + " : "");
-        add_differs(x, t, u, out);
-        if (!never) {
-            buf_adds(out, which == BITS_KEPT ? " AND NOT (" : " AND (");
-            add_wins(x, t, u, out);
-            buf_addc(out, ')');
-        }
-        if (marks && u->of_fields) /* unchanged since the base: the target has changed it */
-            buf_addf(out, " AND s.sync_part <> %d", (int)PART_UNCHANGED);
-        buf_addf(out, " THEN %llu ELSE 0 END", 1ull << i);
-        any = true;
+        buf_addf(out, " + %llu * j.d%d", 1ull << i, i);
+        if (which != BITS_CONFLICT)
+            buf_addf(out, " * %sj.w%d%s", which == BITS_KEPT ? "(1 - " : "", i,
+                     which == BITS_KEPT ? ")" : "");
     }
-    buf_adds(out, any ? " END" : "0 END");
+    buf_adds(out, " END");
 }
 
 static void add_range(const struct sync *x, int64_t first, int64_t last, struct buf *out)
@@ -233,13 +244,16 @@ bool sync_compare_range(struct sync *x, struct sync_table *t, int64_t first, int
     if (only_new) {
         buf_adds(&sql, "s.sync_id, 1, 0, 0, 0");
     } else {
-        buf_addf(&sql, "* FROM (SELECT s.sync_id, CASE WHEN t.%s IS NULL THEN 1 ELSE 0 END AS added, ", key);
-        add_bits(x, t, BITS_CHANGED, &sql);
+        buf_adds(&sql, "* FROM (SELECT j.sync_id, j.added, ");
+        add_bits(t, BITS_CHANGED, &sql);
         buf_adds(&sql, " AS changed, ");
-        add_bits(x, t, BITS_KEPT, &sql);
+        add_bits(t, BITS_KEPT, &sql);
         buf_adds(&sql, " AS kept, ");
-        add_bits(x, t, BITS_CONFLICT, &sql);
-        buf_adds(&sql, " AS conflict");
+        add_bits(t, BITS_CONFLICT, &sql);
+        buf_addf(&sql,
+                 " AS conflict FROM (SELECT s.sync_id, CASE WHEN t.%s IS NULL THEN 1 ELSE 0 END AS added",
+                 key);
+        add_judgements(x, t, &sql);
     }
     buf_addf(&sql, " FROM @@s_%s s LEFT JOIN %s t ON ", t->t->name, t->t->name);
     sync_add_join(t, "t", "s", &sql);
@@ -248,7 +262,9 @@ bool sync_compare_range(struct sync *x, struct sync_table *t, int64_t first, int
     if (only_new)
         buf_addf(&sql, " AND t.%s IS NULL", key);
     else
-        buf_adds(&sql, ") AS d WHERE d.added + d.changed + d.kept + d.conflict > 0");
+        /* the limit keeps the judgements from being made wherever they are used */
+        buf_addf(&sql, " LIMIT %lld) AS j) AS d WHERE d.added + d.changed + d.kept + d.conflict > 0",
+                 (long long)INT64_MAX);
     bool ok = sync_exec(x, e, "%s", buf_str(&sql));
     buf_free(&sql);
     return ok;

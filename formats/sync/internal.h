@@ -151,6 +151,8 @@ bool sync_tell_renamed_models(struct sync *x, struct err *e);
 bool sync_compare(struct sync *x, struct err *e);
 /* Appends "s.a = t.a AND s.b = t.b" of the primary key. */
 void sync_add_join(const struct sync_table *t, const char *a, const char *b, struct buf *out);
+/* Appends "s.c and t.c differ", with NULLs as values. */
+void sync_add_distinct(const struct sync *x, const struct sync_table *t, int column, struct buf *out);
 /* Appends the new value of a column, as SQL with s and t. */
 void sync_add_new_value(const struct sync *x, const struct sync_table *t, int column, struct buf *out);
 /* Fills d_NAME for rows with sync_id from `first` to `last`; in dialects without slices for all rows. */

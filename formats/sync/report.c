@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/utf8.h"
 #include "formats/stream/json.h"
 #include "formats/sync/internal.h"
 
@@ -10,6 +11,7 @@
 
 enum {
     SHOWN = 200,         /* bytes of a value in a message */
+    FETCHED = 8000,      /* characters of a reported value: as many as most columns hold */
     JSON_MOST = 2 << 20, /* bytes of a list in the report; the rest is only counted */
 };
 
@@ -139,20 +141,35 @@ static bool tells_unit(const struct sync *x, const struct sync_unit *u, bool con
     return conflicts ? u->rule == MERGE_RULE_IMM : u->rule == MERGE_RULE_SRC && u->changed > 0;
 }
 
+/* Reads a value of the query; `text` holds it if it is cut. */
+static void take_told(struct db_stmt *q, int column, struct value *out, struct buf *text)
+{
+    db_column(q, column, out);
+    size_t at = out->type == VALUE_STR ? utf8_prefix(out->s, out->len, FETCHED) : out->len;
+    if (at == out->len)
+        return;
+    buf_reset(text);
+    buf_add(text, out->s, at);
+    buf_adds(text, "…");
+    *out = value_text(buf_str(text), text->len);
+}
+
 /* Reports one row: the columns that differ in each reported unit. */
 static void tell_row(struct sync *x, struct sync_table *t, struct db_stmt *q, bool conflicts)
 {
     struct value kind, bits;
+    struct buf texts[2] = {0};
     db_column(q, 1, &kind);
     db_column(q, 2, &bits);
     char *where = describe(t, (enum kind)kind.i, q, 3);
     int at = 3 + t->t->n_key;
     for (int u = 0; u < t->n_units; u++)
-        for (int i = 0; tells_unit(x, &t->units[u], conflicts) && i < t->units[u].n_columns; i++, at += 2) {
-            struct value s, v;
-            db_column(q, at, &s);
-            db_column(q, at + 1, &v);
-            if (!(bits.i & (int64_t)(1ull << u)) || value_same(&s, &v) || value_is_null(&v))
+        for (int i = 0; tells_unit(x, &t->units[u], conflicts) && i < t->units[u].n_columns; i++, at += 3) {
+            struct value s, v, differ;
+            take_told(q, at, &s, &texts[0]);
+            take_told(q, at + 1, &v, &texts[1]);
+            db_column(q, at + 2, &differ);
+            if (!(bits.i & (int64_t)(1ull << u)) || differ.i == 0 || value_is_null(&v))
                 continue;
             const char *field = field_name(t, t->units[u].columns[i]);
             if (conflicts)
@@ -160,7 +177,18 @@ static void tell_row(struct sync *x, struct sync_table *t, struct db_stmt *q, bo
             else
                 tell_overwritten(x, where, field, &s, &v);
         }
+    buf_free(&texts[0]);
+    buf_free(&texts[1]);
     free(where);
+}
+
+/* Of a long text one character more than is told: both sides' whole would be more than a sync may take. */
+static void add_told(const struct load_column *c, const char *side, struct buf *out)
+{
+    if (c->type == COLUMN_TEXT)
+        buf_addf(out, ", substr(CAST(%s.%s AS text), 1, %d)", side, c->name, (int)FETCHED + 1);
+    else
+        buf_addf(out, ", %s.%s", side, c->name);
 }
 
 bool sync_tell(struct sync *x, struct sync_table *t, bool conflicts, struct err *e)
@@ -172,8 +200,12 @@ bool sync_tell(struct sync *x, struct sync_table *t, bool conflicts, struct err 
         buf_addf(&sql, ", s.%s", t->t->columns[t->t->key[i]].name);
     for (int u = 0; u < t->n_units; u++)
         for (int i = 0; tells_unit(x, &t->units[u], conflicts) && i < t->units[u].n_columns; i++) {
-            const char *c = t->t->columns[t->units[u].columns[i]].name;
-            buf_addf(&sql, ", s.%s, t.%s", c, c);
+            int c = t->units[u].columns[i];
+            add_told(&t->t->columns[c], "s", &sql);
+            add_told(&t->t->columns[c], "t", &sql);
+            buf_adds(&sql, ", CASE WHEN ");
+            sync_add_distinct(x, t, c, &sql);
+            buf_adds(&sql, " THEN 1 ELSE 0 END");
             any = true;
         }
     buf_addf(&sql, " FROM @@s_%s s JOIN @@d_%s d ON d.sync_id = s.sync_id JOIN %s t ON ", t->t->name,

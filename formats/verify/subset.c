@@ -19,16 +19,23 @@ struct subset {
     struct idmap *known;       /* key in a state's map -> id or number */
     struct row_editor *rows;
     struct row_decoder *decoder;
-    struct buf values;   /* of the last mapped row */
-    struct idmap *links; /* table and id in the stream -> index in ids */
-    char **ids;          /* in the target, of rows found by a natural key under another id */
-    size_t n_ids;
+    struct buf values;      /* of the last mapped row */
+    struct idmap *links;    /* table and id in the stream -> index in ids */
+    struct spill_array ids; /* in the target, of rows found by a natural key under another id */
+    struct finder *finders; /* one for each table of row_tables */
+    struct buf id;
     struct arena scratch; /* of the last mapped record */
     struct db_stmt *by_name, *alive;
     uint64_t kept;
 };
 
 enum { SPACE_EXPERIMENT, SPACE_VERSION };
+
+/* The query for the target's row with a natural key. */
+struct finder {
+    struct db_stmt *q;
+    unsigned columns; /* of the key, that it asks for: bit i for the one at place i */
+};
 
 struct subset *subset_new(struct db *db, bool edited, const char *tmpdir)
 {
@@ -39,6 +46,8 @@ struct subset *subset_new(struct db *db, bool edited, const char *tmpdir)
     s->experiments = idmap_new(s->spill);
     s->known = idmap_new(s->spill);
     s->links = idmap_new(s->spill);
+    s->ids.size = sizeof(struct spill_text);
+    s->finders = xcalloc((size_t)row_tables_count, sizeof *s->finders);
     s->rows = row_editor_new();
     s->decoder = row_decoder_new();
     return s;
@@ -54,9 +63,10 @@ void subset_free(struct subset *s)
     row_decoder_free(s->decoder);
     buf_free(&s->values);
     idmap_free(s->links);
-    for (size_t i = 0; i < s->n_ids; i++)
-        free(s->ids[i]);
-    free(s->ids);
+    for (int i = 0; i < row_tables_count; i++)
+        db_finalize(s->finders[i].q);
+    free(s->finders);
+    buf_free(&s->id);
     idmap_free(s->experiments);
     idmap_free(s->known);
     spill_free(s->spill);
@@ -175,6 +185,15 @@ static struct id_key link_key(const char *table, const struct value *id)
     return id_key(1, parts, 2);
 }
 
+/* Lives as long as the record that is mapped. */
+static struct value id_at(struct subset *s, uint64_t place)
+{
+    struct spill_text text;
+    spill_get_item(s->spill, &s->ids, place, &text);
+    spill_read_text(s->spill, text, &s->id);
+    return value_text(arena_strndup(&s->scratch, buf_str(&s->id), s->id.len), s->id.len);
+}
+
 static bool map_links(struct subset *s, const char *table, struct row_entry *entries, int n)
 {
     bool any = false;
@@ -185,28 +204,50 @@ static bool map_links(struct subset *s, const char *table, struct row_entry *ent
         uint64_t place;
         if (!entry || !idmap_get(s->links, link_key(l->to, &entry->v), &place))
             continue;
-        entry->v = value_str(s->ids[place]);
+        entry->v = id_at(s, place);
         any = true;
     }
     return any;
+}
+
+enum { MAX_NATURAL = 8 };
+
+/* The query for rows with these columns of the natural key, which most rows of a table have alike. */
+static struct db_stmt *find_by(struct subset *s, const struct row_table *t, const char *natural,
+                               unsigned columns, struct err *e)
+{
+    struct finder *f = &s->finders[t - row_tables];
+    if (f->q && f->columns == columns)
+        return f->q;
+    db_finalize(f->q);
+    struct buf sql = {0};
+    int n = 0;
+    buf_addf(&sql, "SELECT %s FROM %s WHERE 1 = 1", t->key, t->name);
+    for (size_t i = 0, len; i < MAX_NATURAL && (len = row_next_column(&natural)); i++, natural += len)
+        if (columns & 1u << i)
+            buf_addf(&sql, " AND %.*s = ?%d", (int)len, natural, ++n);
+    f->q = db_prepare(s->db, buf_str(&sql), e);
+    f->columns = columns;
+    buf_free(&sql);
+    return f->q;
 }
 
 /* Finds the id of the target's row with the natural key of these entries: 1, 0, -1. */
 static int find_id(struct subset *s, const struct row_table *t, const char *natural,
                    struct row_entry *entries, int n, struct buf *id, struct err *e)
 {
-    struct buf sql = {0};
-    struct value bound[8], found;
+    struct value bound[MAX_NATURAL], found;
+    unsigned columns = 0;
     int n_bound = 0;
-    buf_addf(&sql, "SELECT %s FROM %s WHERE 1 = 1", t->key, t->name);
-    for (size_t len; (len = row_next_column(&natural)) && n_bound < 8; natural += len) {
-        const struct row_entry *entry = entry_of(entries, n, natural, len);
+    const char *next = natural;
+    for (size_t i = 0, len; i < MAX_NATURAL && (len = row_next_column(&next)); i++, next += len) {
+        const struct row_entry *entry = entry_of(entries, n, next, len);
         if (!entry)
             continue;
         bound[n_bound++] = entry->v;
-        buf_addf(&sql, " AND %.*s = ?%d", (int)len, natural, n_bound);
+        columns |= 1u << i;
     }
-    struct db_stmt *q = db_prepare(s->db, buf_str(&sql), e);
+    struct db_stmt *q = find_by(s, t, natural, columns, e);
     for (int i = 0; q && i < n_bound; i++)
         db_bind(q, i + 1, &bound[i]);
     int got = q ? db_step(q, e) : -1;
@@ -214,17 +255,19 @@ static int find_id(struct subset *s, const struct row_table *t, const char *natu
         db_column(q, 0, &found);
         if (value_is_text(&found))
             buf_add(id, found.s, found.len);
+        db_reset(q);
     }
-    db_finalize(q);
-    buf_free(&sql);
     return got;
 }
 
-static void keep_id(struct subset *s, const char *table, const struct value *old, const char *id)
+/* Notes the target's id of a row, and returns it. */
+static struct value keep_id(struct subset *s, const char *table, const struct value *old,
+                            const struct buf *id)
 {
-    s->ids = xrealloc(s->ids, (s->n_ids + 1) * sizeof *s->ids);
-    s->ids[s->n_ids] = xstrdup(id);
-    idmap_set(s->links, link_key(table, old), s->n_ids++);
+    struct spill_text text = spill_text(s->spill, id->data, id->len);
+    uint64_t place = spill_append(s->spill, &s->ids, &text);
+    idmap_set(s->links, link_key(table, old), place);
+    return id_at(s, place);
 }
 
 /* Replaces ids of rows by those in the target. */
@@ -242,8 +285,7 @@ static bool map_row(struct subset *s, const struct row_table *t, struct record *
     struct buf id = {0};
     int got = own ? find_id(s, t, natural, entries, n, &id, e) : 0;
     if (got == 1 && id.len && !value_eqs(&own->v, buf_str(&id))) {
-        keep_id(s, t->name, &own->v, buf_str(&id));
-        own->v = value_str(s->ids[s->n_ids - 1]);
+        own->v = keep_id(s, t->name, &own->v, &id);
         changed = true;
     }
     buf_free(&id);
