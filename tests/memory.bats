@@ -498,7 +498,7 @@ large() {
 }
 
 @test "syncs of large values: new, equal, changed and told" {
-    size=20000000 n=1
+    size=60000000 n=1
     [ -z "${DEEP-}" ] || { size=100000000; n=3; }
     large $n $size x >1.mlr
     large $n $size y >2.mlr
