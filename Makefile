@@ -113,9 +113,13 @@ check-deep: deps
 	@$(MAKE) --no-print-directory all units
 	@BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' DEEP=1 tests/run
 
+# Syncs of so many points into a database that has so many.
+POINTS = 1000000
+ROWS   = 20000000
 bench: deps
 	@$(MAKE) --no-print-directory all $(BUILD)/bench/insert_floor
 	@BUILD='$(BUILD)' python3 tests/bench/run.py --growth $(BENCH_ARGS)
+	@BUILD='$(BUILD)' python3 tests/bench/sync.py --points $(POINTS) --rows $(ROWS)
 
 $(BUILD)/bench/insert_floor: tests/bench/insert_floor.c
 	@mkdir -p $(@D)
