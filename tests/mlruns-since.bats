@@ -178,6 +178,36 @@ assert_idle() {
     assert_whole
 }
 
+@test "a temporary directory on another file system: a meta.yaml rewritten in place, with the earlier mtime of its copy" {
+    elsewhere=$(mktemp -d /dev/shm/mlruns-tools.XXXXXX)
+    [ "$(stat -c %d "$elsewhere")" != "$(stat -c %d mlruns)" ]
+    meta=mlruns/$EXP/meta.yaml
+    inode=$(stat -c %i "$meta")
+    sed 's/^name: ./name: X/' "$meta" >"$elsewhere/new" # of the same size
+    touch -d '2 hours ago' "$elsewhere/new" # before the tick that sees the file as it was
+    tick
+    python3 - "$elsewhere/new" "$meta" <<'END' # as MLflow does
+import os, shutil, sys
+rename, errors = os.rename, []
+def watched(*names):
+    try:
+        rename(*names)
+    except OSError as e:
+        errors.append(e.errno)
+        raise
+os.rename = watched
+shutil.move(*sys.argv[1:])
+assert errors, "the other file system is none"
+END
+    rmdir "$elsewhere"
+    assert_equal "$(stat -c %i "$meta")" "$inode"
+    [ -n "$(find "$meta" -mmin +60)" ]
+    tick
+    assert_equal "$(kinds_sent)" "experiment:changed"
+    assert_whole
+    assert_idle
+}
+
 @test "a metric file that was cut, rewritten or replaced by a link is read from its beginning; what it lost is told, not passed on" {
     file=$(ls "$RUN"/metrics/* | head -1)
     tick
