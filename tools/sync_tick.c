@@ -1,7 +1,6 @@
 /* A tick of ml-sync: runs the pipeline and summarizes its results. */
 #include "tools/sync_tick.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "formats/state/state.h"
 #include "tools/database.h"
 #include "tools/programs.h"
+#include "tools/sync_report.h"
 
 char *sync_tick_options(const struct sync_choices *c)
 {
@@ -109,42 +109,6 @@ static struct command verify_command(const struct sync_choices *c, const struct 
 }
 
 /* -- results */
-
-/* Sums a member over all kinds. */
-static uint64_t sum(const json_t *result, const char *member)
-{
-    uint64_t n = 0;
-    const char *kind;
-    json_t *counts;
-    json_object_foreach(json_object_get(result, "kinds"), kind, counts) n +=
-        (uint64_t)json_integer_value(json_object_get(counts, member));
-    return n;
-}
-
-static char *summary(const json_t *result, int status, bool differs, bool dry_run)
-{
-    static const struct {
-        const char *member, *word;
-    } parts[] = {
-        {"added", "added"}, {"changed", "changed"}, {"held_back", "held back"}, {"conflicts", "in conflict"}};
-    struct buf out = {0};
-    if (!result || (status >= EXIT_TROUBLE && !differs))
-        buf_adds(&out, "failed");
-    for (size_t i = 0; result && i < sizeof parts / sizeof *parts; i++) {
-        uint64_t n = sum(result, parts[i].member);
-        if (n)
-            buf_addf(&out, "%s%" PRIu64 " %s", out.len ? ", " : "", n, parts[i].word);
-    }
-    if (!out.len)
-        buf_adds(&out, "nothing changed");
-    if (dry_run)
-        buf_adds(&out, " (dry run)");
-    if (differs)
-        buf_adds(&out, "; verification failed");
-    char *text = xstrdup(buf_str(&out));
-    buf_free(&out);
-    return text;
-}
 
 /* The object that ml-load wrote to a file; NULL if it wrote none. */
 static json_t *read_result(int fd)
@@ -268,7 +232,9 @@ int sync_tick(const struct sync_choices *c, const struct sync_files *files, cons
     bool verified = t.spool && status < EXIT_TROUBLE, equal = verified && verify(&t) == EXIT_DONE;
     if (verified && !equal)
         status = EXIT_TROUBLE;
-    char *text = summary(t.result, status, verified && !equal, c->dry_run);
+    char *text = sync_summary(t.result, status, verified && !equal, c->dry_run);
+    if (!since)
+        sync_tell_overwritten(t.result, c->dry_run);
     json_object_set_new(tick, "time", json_string(began));
     json_object_set_new(tick, "status", json_integer(status));
     json_object_set_new(tick, "full", json_boolean(!since));
