@@ -149,6 +149,8 @@ static bool make_connection(PGconn *conn, const struct db_url *u, struct err *e)
 /* While settings and catalogs are read, only pg_catalog is visible. */
 static const char only_catalog[] = "search_path = pg_catalog, pg_temp";
 
+static void postgres_rollback(struct db *db);
+
 /* how: "SET" or, within a transaction, "SET LOCAL". */
 static bool set(struct db *db, const char *how, const char *setting, struct err *e)
 {
@@ -159,9 +161,16 @@ static bool set(struct db *db, const char *how, const char *setting, struct err 
 }
 
 /* Checks the schema for objects of others (if `writes`, also for functions that writing would run), then
- * makes it the search_path of the session or, with SET LOCAL, the transaction. */
+ * makes it the search_path of the session or, with SET LOCAL, the transaction. In a pooler's
+ * session "SET" only checks. */
 static bool enter_schema(struct postgres_db *db, const char *how, bool writes, struct err *e)
 {
+    bool alone = db->pooled && strcmp(how, "SET") == 0;
+    if (alone) {
+        bool ok = postgres_exec(&db->base, "BEGIN", e) && enter_schema(db, "SET LOCAL", writes, e);
+        postgres_rollback(&db->base);
+        return ok;
+    }
     return set(&db->base, how, only_catalog, e) && postgres_check_schema(&db->base, db->schema, e) &&
            (!writes || postgres_check_code(&db->base, db->schema, e)) &&
            set(&db->base, how, db->search_path, e);
@@ -199,17 +208,55 @@ static bool find_schema(struct postgres_db *db, struct err *e)
 /* Overrides settings of the user, the database and the server. A load may wait for its stream indefinitely;
  * not every server has all of these timeouts. JIT is off, as it takes seconds to compile catalog queries
  * whose cost is overestimated. With row_security off, a policy that would silently hide rows is an error. */
+static bool set_session(struct postgres_db *db, bool local, struct err *e)
+{
+    static const char values[] =
+        "SELECT set_config(name, '0', %s) FROM pg_settings WHERE name IN ('statement_timeout',\n"
+        "    'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout');\n"
+        "SELECT set_config(name, 'off', %s) FROM pg_settings WHERE name = 'jit';\n"
+        "%s standard_conforming_strings = on; %s bytea_output = hex; %s extra_float_digits = 3;\n"
+        "%s lock_timeout = 5000; %s row_security = off";
+    const char *flag = local ? "true" : "false", *how = local ? "SET LOCAL" : "SET";
+    char *sql = xasprintf(values, flag, flag, how, how, how, how, how);
+    bool ok = postgres_exec(&db->base, sql, e);
+    free(sql);
+    return ok;
+}
+
+/* A pooler gives clients another process id than the server's. */
+static bool find_pooler(struct postgres_db *db, struct err *e)
+{
+    int64_t pid;
+    bool ok = db_query_int(&db->base, "SELECT pg_catalog.pg_backend_pid()", &pid, e);
+    db->pooled = ok && pid != PQbackendPID(db->conn);
+    return ok;
+}
+
+/* In a pooler's session row_security can be off only within a transaction, so there must be no policies. */
+static bool check_policies(struct postgres_db *db, struct err *e)
+{
+    int64_t n;
+    if (!db_query_int(
+            &db->base,
+            "SELECT count(*) FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p') AND relnamespace = "
+            "quote_ident(current_schema())::regnamespace AND row_security_active(oid)",
+            &n, e))
+        return false;
+    if (n == 0)
+        return true;
+    err_set(e, db->base.display, "row-level security may hide rows behind a pooler");
+    return err_hint(e, "connect to the server itself");
+}
+
 static bool set_up(struct postgres_db *db, enum db_mode mode, struct err *e)
 {
-    static const char settings[] =
-        "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout',\n"
-        "    'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout');\n"
-        "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit';\n"
-        "SET standard_conforming_strings = on; SET bytea_output = hex; SET extra_float_digits = 3;\n"
-        "SET lock_timeout = 5000; SET row_security = off";
     static const char read_only[] = "SET default_transaction_read_only = on";
-    return find_schema(db, e) && set(&db->base, "SET", only_catalog, e) &&
-           postgres_exec(&db->base, settings, e) &&
+    db->pooled = true; /* until known */
+    if (!find_schema(db, e) || !find_pooler(db, e))
+        return false;
+    if (db->pooled)
+        return enter_schema(db, "SET", mode != DB_READ, e) && check_policies(db, e);
+    return set(&db->base, "SET", only_catalog, e) && set_session(db, false, e) &&
            (mode != DB_READ || postgres_exec(&db->base, read_only, e)) &&
            enter_schema(db, "SET", mode != DB_READ, e);
 }
@@ -258,7 +305,10 @@ static struct db *postgres_open(const struct db_url *u, enum db_mode mode, struc
 
 static void postgres_lock_timeout(struct db *db, int ms)
 {
-    char *sql = xasprintf("SET lock_timeout = %d", ms < 0 ? 0 : ms);
+    bool pooled = ((struct postgres_db *)db)->pooled;
+    if (pooled && PQtransactionStatus(postgres_idle_conn(db)) != PQTRANS_INTRANS)
+        return;
+    char *sql = xasprintf("SET %slock_timeout = %d", pooled ? "LOCAL " : "", ms < 0 ? 0 : ms);
     postgres_exec(db, sql, NULL);
     free(sql);
 }
@@ -272,7 +322,9 @@ static void *postgres_native(struct db *db)
 
 static bool postgres_begin_read(struct db *db, struct err *e)
 {
-    return postgres_exec(db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e);
+    struct postgres_db *p = (struct postgres_db *)db;
+    return postgres_exec(db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e) &&
+           (!p->pooled || (set_session(p, true, e) && set(db, "SET LOCAL", p->search_path, e)));
 }
 
 static void postgres_rollback(struct db *db)
@@ -286,9 +338,9 @@ static void postgres_rollback(struct db *db)
 static bool postgres_begin_write(struct db *db, struct err *e)
 {
     struct postgres_db *p = (struct postgres_db *)db;
-    if (!postgres_exec(db, "BEGIN", e))
+    if (!postgres_exec(db, "BEGIN ISOLATION LEVEL READ COMMITTED", e))
         return false;
-    p->writing = enter_schema(p, "SET LOCAL", true, e);
+    p->writing = (!p->pooled || set_session(p, true, e)) && enter_schema(p, "SET LOCAL", true, e);
     if (!p->writing)
         postgres_rollback(db);
     return p->writing;

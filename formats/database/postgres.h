@@ -16,6 +16,8 @@ struct postgres_db {
     char *schema;                    /* schema of the tables */
     char *search_path;               /* "search_path = …" for that schema */
     bool writing;                    /* in a transaction of postgres_begin_write */
+    bool pooled; /* the session is one of a pooler's, which may give it to others after each
+                                        transaction: nothing of ours may stay in it */
     uint64_t rows_written;
 };
 

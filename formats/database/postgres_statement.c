@@ -117,7 +117,7 @@ void postgres_bind(struct db_stmt *stmt, int i, const struct value *v)
     }
 }
 
-/* Runs sql, or the prepared statement if sql is NULL, with the bound parameters. */
+/* Runs sql, or if it is NULL the statement, prepared or not, with the bound parameters. */
 static PGresult *run_bound(struct postgres_stmt *s, const char *sql)
 {
     const char *values[MAX_PARAMETERS];
@@ -129,6 +129,8 @@ static PGresult *run_bound(struct postgres_stmt *s, const char *sql)
         formats[i] = p->binary;
     }
     PGconn *conn = postgres_idle_conn(s->base.db);
+    if (!sql && !s->prepared)
+        sql = s->sql;
     if (sql)
         return PQexecParams(conn, sql, s->n_parameters, NULL, values, lengths, formats, 0);
     return PQexecPrepared(conn, s->name, s->n_parameters, values, lengths, formats, 0);
@@ -136,7 +138,7 @@ static PGresult *run_bound(struct postgres_stmt *s, const char *sql)
 
 static bool prepare_once(struct postgres_stmt *s, struct err *e)
 {
-    if (s->prepared)
+    if (s->prepared || ((struct postgres_db *)s->base.db)->pooled)
         return true;
     PGresult *r = PQprepare(postgres_idle_conn(s->base.db), s->name, s->sql, 0, NULL);
     s->prepared = PQresultStatus(r) == PGRES_COMMAND_OK;

@@ -19,8 +19,7 @@ static bool postgres_begin(struct sync *x, struct err *e)
     if (!db_begin_write(x->db, e))
         return false;
     x->begun = true;
-    if (!sync_exec(x, e, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED") ||
-        !sync_int(x, &may, e, "SELECT has_database_privilege(current_database(), 'TEMPORARY')::int"))
+    if (!sync_int(x, &may, e, "SELECT has_database_privilege(current_database(), 'TEMPORARY')::int"))
         return false;
     if (!may) {
         err_set(e, db_display(x->db), "the role may not create temporary tables, which a sync requires");
