@@ -159,7 +159,7 @@ pool_settings() {
 @test "archived spans: an empty content is no news for one that is there, and an archived one stays as it is" {
     sql "DELETE FROM spans"
     span() { # CONTENT
-        printf '{"kind":"row","table":"spans","values":{"trace_id":"%s","experiment_id":%s,"span_id":"s","name":"n","type":"LLM","status":"OK","start_time_unix_nano":1,"end_time_unix_nano":2,"content":"%s"}}\n' \
+        printf '{"kind":"row","table":"spans","values":{"trace_id":"%s","experiment_id":{"$int":"%s"},"span_id":"s","name":"n","type":"LLM","status":"OK","start_time_unix_nano":1,"end_time_unix_nano":2,"content":"%s"}}\n' \
             $TRACE 537708342419121040 "$1"
     }
     with() { # CONTENT
