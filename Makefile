@@ -88,7 +88,7 @@ $(LINKED): $(BIN)/%: $(O)/tools/%.o $(LIB) $(BIN)/linked-$(notdir $(O))
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
 ifndef PACKAGED
 $(BIN)/ml-transform: $(O)/tools/ml-transform-options.o
-$(BIN)/mlruns-dump: $(O)/tools/mlruns-dump-roots.o $(O)/tools/mlruns-dump-options.o $(O)/tools/tick.o
+$(BIN)/mlruns-dump: $(O)/tools/mlruns-dump-roots.o $(O)/tools/mlruns-dump-spans.o $(O)/tools/mlruns-dump-options.o $(O)/tools/tick.o
 endif
 
 units: $(UNITS:%=$(BUILD)/unit/%)

@@ -39,7 +39,11 @@ extern const int schema_releases_count;
     X(IS_NAN_CHECK, 14, "39d1c3be5f05")        /* every is_nan has a check */                                \
     X(DATASET_CASCADE, 28, "0584bdc529eb")     /* deleting an experiment deletes its datasets */             \
     X(TRACES_V3, 32, "cbc13b556ace")           /* traces of MLflow 3 */                                      \
+    X(SPANS, 34, "a1b2c3d4e5f6")               /* spans */                                                   \
     X(EVALUATION_DATASETS, 38, "71994744cf8e") /* MLflow 3.4 */                                              \
+    X(JOBS, 40, "bf29a5ff90ea")                /* MLflow 3.5 to 3.7 */                                       \
+    X(TRACE_METRICS, 42, "b7c8d9e0f1a2")       /* token counts of traces have rows */                        \
+    X(SPAN_METRICS, 48, "c8d9e0f1a2b3")        /* models and costs of spans */                               \
     X(WORKSPACES, 49, "1b5f0d9ad7c1")          /* workspaces */                                              \
     X(ISSUES, 51, "76601a5f987d")              /* issues */                                                  \
     X(TRACE_ANALYTICS, 66, "75868b020152")  /* a trace's name, session, tokens and costs are in columns */   \

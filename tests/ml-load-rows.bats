@@ -147,7 +147,7 @@ EOT
 # old_db: a database of 3.16 with a trace, two spans and what MLflow 3.16 keeps of them, and its stream old.mlr.
 old_db() {
     rm -f old.db
-    ml-transform --json <a.mlr | jq -c 'select(.kind != "row")' | ml-transform --from-json --reseal |
+    ml-transform --json <a.mlr | jq -c 'select(.kind != "row" and .kind != "span")' | ml-transform --from-json --reseal |
         ml-load -q --release 3.16 sqlite:///old.db
     sqlite3 old.db "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, db_payload_generation)
             SELECT 't', experiment_id, 1, 'OK', 0 FROM runs LIMIT 1;
@@ -204,7 +204,7 @@ UPDATE trace_info SET total_cost = 3 WHERE request_id = 't'|Field 'value': sourc
 UPDATE trace_info SET total_cost = NULL|FAILED: Trace metadata 'mlflow.trace.cost' in trace t
 INSERT INTO span_metrics VALUES ('t', 's1', 'input_cost', 0.25)|FAILED: Row span_metrics (trace_id=t, span_id=s1, key=input_cost)
 DELETE FROM span_metrics|FAILED: Row span_metrics (trace_id=t, span_id=s1, key=own)
-DELETE FROM spans WHERE span_id = 's2'|FAILED: Row spans (trace_id=t, span_id=s2)
+DELETE FROM spans WHERE span_id = 's2'|FAILED: Span 's2' in trace t
 EOT
 }
 
@@ -219,14 +219,14 @@ EOT
     old_db "DELETE FROM span_metrics; DELETE FROM trace_metrics"
     run_split ml-load --release 3.9 sqlite:///c.db <old.mlr
     assert_status 2
-    assert_contains "$stderr" "Row spans (trace_id=t, span_id=s1): this schema has no column spans.dimension_attributes; the releases that have it: MLflow 3.10.0 to 3.16.1"
+    assert_contains "$stderr" "Span 's1' in trace t: dimension_attributes has no column in this schema; the first release with it is MLflow 3.10.0"
 }
 
 @test "what 3.17's columns could not hold of a span is refused by name, as is a metric without its span or trace" {
     old_db "UPDATE spans SET dimension_attributes = '{\"colour\": \"red\"}' WHERE span_id = 's1'"
     run_split ml-load --release 3.17.2 sqlite:///b.db <old.mlr
     assert_status 2
-    assert_contains "$stderr" "Row spans (trace_id=t, span_id=s1): dimension_attributes has keys other than"
+    assert_contains "$stderr" "Span 's1' in trace t: dimension_attributes has keys other than"
     run_split ml-load --release 3.17.2 --drop-unsupported sqlite:///b.db <old.mlr
     assert_status 1
     assert_equal "$(sqlite3 b.db 'SELECT count(*) FROM spans')" 2
@@ -240,16 +240,57 @@ EOT
     assert_contains "$stderr" "Row trace_metrics (request_id=gone, key=input_tokens): it belongs to the trace gone, which is not in the stream"
 }
 
+@test "from 3.17 on to before: models, costs, token counts and links to prompts go where MLflow 3.9 to 3.16 keeps them, and verify" {
+    old_db
+    ml-load -q --release 3.17.2 sqlite:///b.db <old.mlr
+    sqlite3 b.db "INSERT INTO trace_tags (request_id, key, value) VALUES ('t', 'mlflow.linkedPrompts', '[{\"name\": \"p q\", \"version\": \"12\"}]')"
+    mldb-dump -q sqlite:///b.db >new.mlr
+    run_split ml-load --release 3.16 sqlite:///c.db <new.mlr
+    assert_status 0
+    assert_equal "$(sqlite3 c.db "SELECT span_id, dimension_attributes FROM spans ORDER BY 1" | xargs -d '\n')" \
+        's1|{"mlflow.llm.model": "m", "mlflow.llm.provider": "p"} s2|null'
+    assert_equal "$(sqlite3 c.db "SELECT span_id, key, value FROM span_metrics ORDER BY 1, 2" | xargs)" \
+        "s1|input_cost|0.25 s1|own|4.0 s1|total_cost|0.5 s2|total_cost|1.5"
+    assert_equal "$(sqlite3 c.db "SELECT key, value FROM trace_metrics WHERE request_id = 't' ORDER BY 1" | xargs)" \
+        "input_tokens|7.0 output_tokens|2.0 own|0.5 total_tokens|3.0"
+    assert_equal "$(sqlite3 c.db "SELECT source_type, source_id, destination_type, destination_id, created_time, length(association_id) FROM entity_associations")" \
+        "trace|t|prompt_version|p q/12|1|32"
+    run_split sh -c 'ml-verify -q sqlite:///c.db <new.mlr'
+    assert_status 0
+    while IFS='|' read -r change wanted; do
+        cp c.db bad.db
+        sqlite3 bad.db "$change"
+        run_split sh -c 'ml-verify -q sqlite:///bad.db <new.mlr'
+        assert_status 1
+        assert_contains "$output" "$wanted"
+    done <<'EOT'
+UPDATE spans SET dimension_attributes = 'null' WHERE span_id = 's1'|Field 'dimension_attributes': source={"mlflow.llm.model":"m","mlflow.llm.provider":"p"}, target=null
+UPDATE spans SET content = '[]' WHERE span_id = 's1'|Field 'content': source={}, target=[]
+UPDATE span_metrics SET value = 0.6 WHERE key = 'total_cost'|Field 'value': source=0.5, target=0.6
+DELETE FROM span_metrics WHERE key = 'input_cost'|FAILED: Row span_metrics (trace_id=t, span_id=s1, key=input_cost)
+UPDATE trace_metrics SET value = 8 WHERE key = 'input_tokens'|Field 'value': source=7.0, target=8.0
+INSERT INTO trace_metrics VALUES ('t', 'further', 1)|FAILED: Row trace_metrics (request_id=t, key=further)
+INSERT INTO spans (trace_id, experiment_id, span_id, status, start_time_unix_nano, content) SELECT trace_id, experiment_id, 's3', 'OK', 1, '{}' FROM spans WHERE span_id = 's1'|FAILED: Span 's3' in trace t
+DELETE FROM spans WHERE span_id = 's2'|FAILED: Span 's2' in trace t
+EOT
+    # what the content says is no loss where there is no column for it
+    sqlite3 b.db "DELETE FROM span_metrics; DELETE FROM trace_metrics; DELETE FROM spans WHERE span_id = 's2';
+        UPDATE spans SET content = '{\"attributes\": {\"mlflow.llm.model\": \"\\\"m\\\"\", \"mlflow.llm.provider\": \"p\",
+            \"mlflow.llm.cost\": \"{\\\"input_cost\\\": 0.25, \\\"total_cost\\\": 0.5}\"}}'"
+    mldb-dump -q sqlite:///b.db >new.mlr
+    ml-load -q --release 3.9 sqlite:///d.db <new.mlr
+    ml-verify -q sqlite:///d.db <new.mlr
+}
+
 @test "a cause that many rows have is one message, with the first row's key" {
     old_db
     ml-load -q --release 3.17.2 sqlite:///b.db <old.mlr
-    run_split sh -c 'mldb-dump -q sqlite:///b.db | ml-load --release 3.16 sqlite:///c.db'
+    run_split sh -c 'mldb-dump -q sqlite:///b.db | ml-load --release 3.9 sqlite:///c.db'
     assert_status 2
-    for column in input_cost total_cost model_name model_provider; do
-        assert_equal "$(echo "$stderr" | grep -c "spans\.$column; the releases that have it: MLflow 3.17.0 and newer (not repeated for other rows)")" 1
+    for field in input_cost total_cost model_name model_provider; do
+        assert_equal "$(echo "$stderr" | grep -c "$field has no column in this schema; the first release with it is MLflow 3.17.0 (not repeated for other Spans)")" 1
     done
-    assert_equal "$(echo "$stderr" | grep -c 'Row spans (trace_id=t, span_id=s1): ')" 4
-    assert_contains "$stderr" "5 problems: nothing was loaded"
+    assert_equal "$(echo "$stderr" | grep -c "Span 's1' in trace t: ")" 4
     refute_contains "$stderr" "more problems"
     run_split ml-load --release 3.2 sqlite:///c.db <a.mlr
     assert_status 2

@@ -67,8 +67,8 @@ fill_other_tables() {
     assert_status 0
     assert_equal "$stderr" ""
     tables=$(edit "SELECT count(*) FROM sqlite_schema WHERE type = 'table'")
-    assert_equal "$(records 'select(.kind == "row").table' | sort -u | wc -l)" "$((tables - 24))"
-    [ -z "$(records 'select(.table == "spans").values.duration_ns | values')" ]
+    assert_equal "$(records 'select(.kind == "row").table' | sort -u | wc -l)" "$((tables - 25))"
+    [ -z "$(records 'select(.kind == "span").duration_ns | values')" ]
     assert_equal "$(records 'select(.table == "secrets").values.encrypted_value' | head -1)" '{"$bytes":"AP8w"}'
     assert_equal "$(records 'select(.table == "evaluation_dataset_records").values.outputs' | head -1)" '"5"'
     verify a.db
@@ -78,7 +78,7 @@ fill_other_tables() {
           INSERT INTO webhook_events VALUES ('text 0 ü', 'added', 'x'); UPDATE secrets SET masked_value = 'y' WHERE kek_version = 7"
     verify a.db
     assert_status 1
-    assert_contains "$output" "FAILED: Row spans (trace_id=tr-"
+    assert_contains "$output" "FAILED: Span 'text 0 ü' in trace tr-"
     assert_contains "$output" "  - Field 'name': source=text 0 ü, target=other"
     assert_contains "$output" "$(printf "FAILED: Row scorers (scorer_id=text 1 ü)\n  - missing in target")"
     assert_contains "$output" "$(printf "FAILED: Row webhook_events (webhook_id=text 0 ü, entity=added, action=x)\n  - not in source")"

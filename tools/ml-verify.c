@@ -84,6 +84,16 @@ static void print_notes(const struct verify_result *r, const struct subset *subs
         err_note("%" PRIu64 " records of the database are not the stream's; %" PRIu64
                  " values differ as the rules of a sync leave them",
                  r->besides, subset ? subset_kept(subset) : 0);
+    if (r->spans_left)
+        err_note("this schema has no table for spans: %" PRIu64 " of them are not compared", r->spans_left);
+    if (r->spans_besides)
+        err_note("the stream was written without spans: %" PRIu64 " of the database are not compared",
+                 r->spans_besides);
+    if (r->spans_located)
+        err_note(
+            "%" PRIu64
+            " traces of the stream say nothing of where their spans are, the database says that it has them",
+            r->spans_located);
     if (r->waiting)
         err_note("%" PRIu64 " aliases wait for their version", r->waiting);
     if (r->default_experiment)

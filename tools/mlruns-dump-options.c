@@ -21,6 +21,9 @@ static const struct opt table[] = {
      OPT_AT(struct options, check)},
     {OPT_FLAG, 0, "skip-malformed", NULL, "leave out what can't be read, and say so in the stream",
      OPT_AT(struct options, skip_malformed)},
+    {OPT_FLAG, 0, "no-spans", NULL,
+     "leave out the spans of traces, which are in traces.json, and say so in the\nstream",
+     OPT_AT(struct options, no_spans)},
     {OPT_FLAG, 0, "renumber-trash", NULL,
      "give deleted experiments whose id is that of an active one an id of their own",
      OPT_AT(struct options, renumber_trash)},
@@ -106,6 +109,8 @@ char *options_text(const struct options *o)
 
     for (size_t i = 0; i < o->experiments.len; i++)
         buf_addf(&text, "--experiment %s ", o->experiments.items[i]);
+    if (o->no_spans)
+        buf_adds(&text, "--no-spans ");
     buf_addf(&text, "%s%s", o->registry ? "--registry " : "", o->renumber_trash ? "--renumber-trash " : "");
     if (o->relocate)
         buf_addf(&text, "--relocate=%s ", o->relocate);

@@ -7,7 +7,7 @@
 
 struct options {
     struct opt_list experiments;
-    bool registry, list, check, skip_malformed, renumber_trash, no_warnings;
+    bool registry, list, check, skip_malformed, no_spans, renumber_trash, no_warnings;
     const char *shard, *relocate, *since, *next_state, *tmpdir;
     uint64_t jobs;
 };

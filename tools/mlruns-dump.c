@@ -14,6 +14,7 @@
 #include "formats/stream/wire.h"
 #include "tools/mlruns-dump-options.h"
 #include "tools/mlruns-dump-roots.h"
+#include "tools/mlruns-dump-spans.h"
 #include "tools/tick.h"
 
 /* State of the callbacks, which mlruns_read() calls one at a time. */
@@ -25,6 +26,7 @@ struct dump {
     uint64_t problems;
     bool same_names;   /* a problem is experiments of one name */
     struct tick *tick; /* NULL: all is written, and no state */
+    struct spans_told spans;
     struct roots roots;
 };
 
@@ -64,6 +66,13 @@ static void on_problem(void *ctx, const char *path, const char *reason)
     else
         err_print(where, "%s", reason);
     free(where);
+}
+
+static void on_spans(void *ctx, enum mlruns_spans what, const char *path, const char *reason)
+{
+    struct dump *d = ctx;
+
+    spans_add(&d->spans, mlruns_path(d->store), what, path, reason);
 }
 
 static void on_warning(void *ctx, const char *path, const char *reason)
@@ -146,6 +155,7 @@ static int finish(struct dump *d)
     if (d->out && !wire_writer_close(d->out, &e))
         err_die(&e);
     print_summary(d);
+    spans_print(&d->spans, mlruns_path(d->store));
     roots_print(&d->roots, d->store);
     if (d->problems == 0) {
         if (!d->out)
@@ -181,6 +191,8 @@ static void start(struct dump *d, const struct mlruns_selection *selection)
     d->out = wire_writer_new(STDOUT_FILENO, "standard output");
     mlruns_source(d->store, selection, source);
     wire_header_init(&h, source, (int64_t)selection->shard, (int64_t)selection->shards);
+    if (d->options->no_spans)
+        snprintf(h.without, sizeof h.without, "%s", kinds[KIND_span].name);
     if (d->tick) {
         char *options = options_text(d->options), *real = mlruns_real_path(d->store);
 
@@ -199,6 +211,7 @@ static int run(struct mlruns *store, const struct options *o, struct tick *tick)
     struct mlruns_sink sink = {.records = on_records,
                                .problem = on_problem,
                                .warning = on_warning,
+                               .spans = on_spans,
                                .root = tick && tick->old && !o->relocate ? NULL : on_root,
                                .relocated = on_relocated,
                                .ctx = &d};
@@ -246,6 +259,8 @@ int main(int argc, char **argv)
         err_die(&e);
     if (o.relocate && !mlruns_relocate(store, o.relocate, &e))
         err_die(&e);
+    if (o.no_spans)
+        mlruns_leave_out_spans(store);
     if (o.list) {
         mlruns_experiment_ids(store, print_id, NULL);
         io_close_stdout();

@@ -407,6 +407,8 @@ static bool read_table(struct dbdump *d, const struct row_table *t, struct err *
 {
     struct buf where = {0};
     bool ok = true;
+    if (t->flags & ROW_OLD)
+        return true;
     if ((t->flags & ROW_SECRETS) && !d->o->with_secrets)
         return count_secrets(d, t, e);
     if (!selects(d) || table_condition(d, t, 0, &where))

@@ -115,6 +115,8 @@ bool fetch_has_kind(const struct fetch *f, enum kind kind)
 bool fetch_has_field(const struct fetch *f, enum kind kind, int field)
 {
     const char *column = kinds[kind].fields[field].column;
+    if (kind == KIND_span && f->prepopulated && field > F_span_dimension_attributes)
+        return false;
     return *column == '\0' || has_column(f->of[kind], column);
 }
 
@@ -269,7 +271,7 @@ static const char *field_sql(const struct fetch *f, const struct kind_desc *k, i
         if (joined[i].kind == k->kind && joined[i].field == field)
             return joined[i].sql;
     const char *column = k->fields[field].column;
-    if (!*column || !has_column(f->of[k->kind], column))
+    if (!fetch_has_field(f, k->kind, field) || !*column)
         return NULL;
     buf_reset(quoted);
     buf_addf(quoted, "x.\"%s\"", column);

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "formats/database/trace_columns.h"
-
 struct rows_cursor {
     const struct row_table *table;
     struct db_columns columns;
@@ -42,6 +40,10 @@ static bool is_text_type(const struct db_column_info *c)
 /* Condition on rows of a table with kinds that belong to none of these kinds. */
 static const char *rest_condition(const struct row_table *t)
 {
+    if (t->flags & ROW_OLD)
+        return "0 = 1";
+    if (!(t->flags & ROW_REST))
+        return NULL;
     if (strcmp(t->name, "inputs") == 0)
         return "NOT (x.source_type = 'DATASET' AND x.destination_type = 'RUN' AND"
                " EXISTS (SELECT 1 FROM datasets d WHERE d.dataset_uuid = x.source_id))"
@@ -66,18 +68,6 @@ static void add_order(struct buf *sql, const struct rows_cursor *c, enum dialect
     }
 }
 
-/* Whether it is a column of spans that `mlflow db prepopulate-trace-analytics` filled in advance; the upgrade
- * fills it again. */
-static bool is_prepopulated(const struct rows_cursor *c, const char *column)
-{
-    if (strcmp(c->table->name, "spans") != 0 || !db_columns_find(&c->columns, "dimension_attributes"))
-        return false;
-    for (int i = 0; span_columns[i]; i++)
-        if (strcmp(span_columns[i], column) == 0)
-            return true;
-    return false;
-}
-
 /* Whether it is among the columns of c->other from the given index on. */
 static bool is_other(const struct rows_cursor *c, const char *column, size_t from)
 {
@@ -96,7 +86,7 @@ static void add_columns(struct buf *sql, struct rows_cursor *c)
 {
     for (int i = 0; i < c->columns.n && c->n < ROW_MAX_COLUMNS; i++) {
         const char *name = c->columns.items[i].name;
-        if (c->columns.items[i].generated || is_prepopulated(c, name) || !is_wanted(c, name))
+        if (c->columns.items[i].generated || !is_wanted(c, name))
             continue;
         buf_adds(sql, c->n ? ", x." : "SELECT x.");
         sql_add_quoted(sql, '"', name);
@@ -155,7 +145,7 @@ struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned
     c->table = t;
     c->with_secrets = flags & ROWS_WITH_SECRETS;
     c->untyped = db_dialect(db) == DIALECT_SQLITE;
-    return open_cursor(c, db, t->flags & ROW_REST ? rest_condition(t) : NULL, where, flags & ROWS_ORDERED, e);
+    return open_cursor(c, db, rest_condition(t), where, flags & ROWS_ORDERED, e);
 }
 
 struct rows_cursor *rows_open_other(struct db *db, const struct other_table *t, struct err *e)

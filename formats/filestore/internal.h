@@ -49,6 +49,7 @@ struct mlruns {
     struct experiments *experiments;
     char *relocate_to;          /* the new root of URIs; NULL: they are kept */
     struct text_pairs warnings; /* path and text for each directory that is not read */
+    bool no_spans;              /* spans are left out */
 };
 
 /* Changes the source id, as the stream represents the tree differently, as described by the text that the
@@ -91,13 +92,19 @@ void relocate_located_free(struct located *u);
 /* Counts the URIs of r, a record of w->unit, and relocates them; new text lives until the next call. */
 void relocate_uris(struct walker *w, struct record *r);
 
+/* Whether a URI is that of the artifacts of w->unit, a trace, wherever the tree was when it was written. */
+bool relocate_is_own(struct walker *w, const char *s, size_t len);
+/* The path below the store of a URI that leads into it where it lies now; malloc'ed, NULL: it does not. */
+char *relocate_below(struct walker *w, const char *s, size_t len);
+
 /* -- walker */
 
 struct output {
     struct buf data; /* encoded records */
     struct wire_counts counts;
     struct buf
-        notes; /* for each problem, warning, thing held back or gone: p, w, h or g, path NUL, reason NUL */
+        notes; /* for each problem, warning, thing held back or gone: p, w, h or g, path NUL, reason NUL; for a
+                  trace's spans: the digit of an enum mlruns_spans in the first place */
     uint64_t problems;
     uint64_t handed_over; /* how often */
     /* for the next state of a tick: places in the last one to be copied, then items */
@@ -152,6 +159,7 @@ struct walker {
     struct arena uris;
     struct tick_reader *tick;  /* tick.h; NULL: all is read */
     struct clash_names *clash; /* NULL: names of experiments are not compared */
+    struct trace_spans *spans;
 };
 
 /* Whether an entry of a listed directory is a directory that may be an entity. Returns 0 or an error. */
@@ -294,6 +302,10 @@ bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct 
 int unit_dir_open(const struct walker *w, const struct unit *unit, const char *path);
 void run_read(struct walker *w, int dir, const struct unit *unit);
 void trace_read(struct walker *w, int dir, const struct unit *unit);
+/* Emits the spans of the trace in dir, after all else of it (trace_spans.c). */
+void trace_read_spans(struct walker *w, int dir, const struct unit *unit);
+struct trace_spans *trace_spans_new(void);
+void trace_spans_free(struct trace_spans *t); /* NULL is fine */
 void model_read_logged(struct walker *w, int dir, const struct unit *unit);
 void model_read_registered(struct walker *w, int dir, const struct unit *unit);
 

@@ -98,7 +98,10 @@ static void hand_over_notes(struct reading *r, const struct output *out)
     while (p < end) {
         const char *path = p + 1, *reason = path + strlen(path) + 1;
 
-        if (*p == 'p' || *p == 'w')
+        if (*p >= '0' && *p < '0' + MLRUNS_SPANS_COUNT) {
+            if (sink->spans)
+                sink->spans(sink->ctx, (enum mlruns_spans)(*p - '0'), path, reason);
+        } else if (*p == 'p' || *p == 'w')
             (*p == 'p' ? sink->problem : sink->warning)(sink->ctx, path, reason);
         else
             (*p == 'h' ? sink->held : sink->gone)(sink->tick_ctx, path, reason);

@@ -225,6 +225,34 @@ static bool find_any_place(struct walker *w, struct located *u)
     return false;
 }
 
+bool relocate_is_own(struct walker *w, const char *s, size_t len)
+{
+    struct located *u = w->located;
+
+    return len && local_uri(u, s, len) && place_of_unit(w->unit, KIND_trace_tag, &u->text) &&
+           find_own_place(u, w->unit);
+}
+
+char *relocate_below(struct walker *w, const char *s, size_t len)
+{
+    struct located *u = w->located;
+    struct uri form = uri_of(s, len);
+    char *real, *below = NULL;
+    size_t n, from;
+
+    if (!len || form.drive || !local_uri(u, s, len))
+        return NULL;
+    real = mlruns_real_path(w->store);
+    n = strlen(real);
+    /* the path begins with the first slash: after the scheme, if there is one */
+    from = u->file ? strlen("file:") : 0;
+    if (u->path.len > from + n + 1 && memcmp(u->path.data + from, real, n) == 0 &&
+        u->path.data[from + n] == '/')
+        below = xstrndup(u->path.data + from + n + 1, u->path.len - from - n - 1);
+    free(real);
+    return below;
+}
+
 /* -- roots */
 
 /* Bytes of s before the place and the separator in front of it. */

@@ -426,6 +426,16 @@ struct mlruns *mlruns_open(const char *location, const char *tmpdir, struct err 
     return NULL;
 }
 
+void mlruns_leave_out_spans(struct mlruns *m)
+{
+    static const char what[] = "without spans";
+    XXH3_state_t *state = store_extend_begin(m);
+
+    m->no_spans = true;
+    XXH3_128bits_update(state, what, strlen(what));
+    store_extend_end(m, state, true);
+}
+
 char *mlruns_real_path(const struct mlruns *m)
 {
     char *real = xrealpath(m->path);

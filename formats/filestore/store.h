@@ -84,6 +84,18 @@ struct mlruns_tick {
     int64_t began; /* ns since the epoch, before the store was opened */
 };
 
+/* Leaves spans out from now on. */
+void mlruns_leave_out_spans(struct mlruns *m);
+
+/* What becomes of the spans of traces, where it is not that they are read. */
+enum mlruns_spans {
+    MLRUNS_SPANS_MISSING,   /* a trace has no traces.json: most never had one */
+    MLRUNS_SPANS_DAMAGED,   /* it cannot be read; the trace does not say that it had spans */
+    MLRUNS_SPANS_ELSEWHERE, /* a trace's artifacts are not in the tree */
+    MLRUNS_SPANS_LEFT_OUT,  /* a span without what a database must have of it, or of an id that another has */
+    MLRUNS_SPANS_COUNT
+};
+
 /* The stream's source id, 32 hex digits, computed from the ids and meta.yaml files of all experiments and
  * from the selection of experiments and registry: the same for every shard of a selection, whatever the
  * tree's location; different for another selection, so that combined streams of single experiments are not
@@ -100,6 +112,8 @@ struct mlruns_sink {
     void (*problem)(void *ctx, const char *path, const char *reason);
     /* Something odd that causes no loss. */
     void (*warning)(void *ctx, const char *path, const char *reason);
+    /* What becomes of a trace's spans. NULL: it is not told. */
+    void (*spans)(void *ctx, enum mlruns_spans what, const char *path, const char *reason);
     /* The experiment at path has the name of the one at other, both relative to the store; name is printable.
      * Called last. NULL: not checked. */
     void (*same_name)(void *ctx, const char *path, const char *other, const char *name);

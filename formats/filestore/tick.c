@@ -67,7 +67,7 @@ void tick_key(const struct unit *unit, struct buf *out)
 }
 
 /* The parts of each kind of unit, in the order in which they are read. */
-enum shape { SHAPE_FILE, SHAPE_TREE, SHAPE_METAS, SHAPE_VERSIONS };
+enum shape { SHAPE_FILE, SHAPE_TREE, SHAPE_METAS, SHAPE_VERSIONS, SHAPE_SPANS };
 struct part {
     const char *name;
     enum shape shape;
@@ -84,7 +84,8 @@ static const struct part parts[][MAX_PARTS + 1] = {
     [UNIT_TRACE] = {{"trace_info.yaml", SHAPE_FILE},
                     {"tags", SHAPE_TREE},
                     {"request_metadata", SHAPE_TREE},
-                    {"assessments", SHAPE_TREE}},
+                    {"assessments", SHAPE_TREE},
+                    {"artifacts", SHAPE_SPANS}},
     [UNIT_LOGGED_MODEL] = {{"meta.yaml", SHAPE_FILE},
                            {"params", SHAPE_TREE},
                            {"tags", SHAPE_TREE},
@@ -413,6 +414,27 @@ bool tick_pass(struct walker *w, bool final)
     return t->met && t->was.hash == t->now.hash;
 }
 
+bool tick_hold_torn(struct walker *w)
+{
+    struct tick_reader *t = w->tick;
+
+    if (!t || !t->open || !may_settle(t))
+        return false;
+    tick_note_held(w, "can't be read, and was changed a moment ago");
+    t->hold = true;
+    return true;
+}
+
+bool tick_hashed(struct walker *w, uint64_t hash)
+{
+    struct tick_reader *t = w->tick;
+
+    if (!t || !t->open || !t->seen)
+        return false;
+    t->now.hash = hash;
+    return t->met && t->was.hash == hash;
+}
+
 void tick_unlisted(struct walker *w)
 {
     struct tick_reader *t = w->tick;
@@ -644,6 +666,17 @@ static void compare_version(struct walker *w, int dir, const char *name, void *c
         walker_each_file(w, dir, "tags", compare_file, ctx);
 }
 
+static void compare_spans(struct walker *w, int dir)
+{
+    static const char name[] = "artifacts/traces.json";
+    size_t back = walker_path_down(w, name);
+    struct stat st;
+
+    if (!w->store->no_spans && dir_stat(dir, name, &st) != ENOENT)
+        compare_file(w, dir, name, DT_REG, "", NULL);
+    walker_path_back(w, back);
+}
+
 static void compare_part(struct walker *w, int dir, const struct part *part)
 {
     size_t back;
@@ -662,6 +695,9 @@ static void compare_part(struct walker *w, int dir, const struct part *part)
         break;
     case SHAPE_VERSIONS:
         walker_each_dir(w, dir, ".", part->name, compare_version, NULL);
+        break;
+    case SHAPE_SPANS:
+        compare_spans(w, dir);
         break;
     }
 }

@@ -75,6 +75,10 @@ void tick_leave(struct walker *w);
 /* With the file in w->file: whether to skip it, because it was sent unchanged before or may be partially
  * written. final: its record cannot be changed in the target later, so the file must not be young. */
 bool tick_pass(struct walker *w, bool final);
+/* The file can't be read as a whole: true when it may be half written, and is left for the next tick. */
+bool tick_hold_torn(struct walker *w);
+/* The file has been read, and this is the hash of its bytes: true when it is as it was sent. */
+bool tick_hashed(struct walker *w, uint64_t hash);
 /* The directory at w->path cannot be listed or read: keeps the state below it. */
 void tick_unlisted(struct walker *w);
 

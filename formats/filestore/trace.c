@@ -378,4 +378,5 @@ void trace_read(struct walker *w, int dir, const struct unit *unit)
     walker_each_value(w, dir, "request_metadata", &r, F_trace_request_metadata_key,
                       F_trace_request_metadata_value);
     walker_each_file(w, dir, "assessments", read_assessment, &place);
+    trace_read_spans(w, dir, unit);
 }

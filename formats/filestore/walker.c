@@ -24,6 +24,7 @@ void walker_init(struct walker *w, const struct mlruns *store, int root, struct 
     w->chunk = xmalloc(CHUNK_SIZE + 1);
     w->datasets = xcalloc(DATASET_CACHE_SIZE, sizeof *w->datasets);
     w->located = relocate_located_new();
+    w->spans = trace_spans_new();
     w->verdicts = xcalloc(VERDICT_CACHE_SIZE, sizeof *w->verdicts);
 }
 
@@ -49,6 +50,7 @@ void walker_free(struct walker *w)
         buf_free(&w->verdicts[i].path);
     free(w->verdicts);
     relocate_located_free(w->located);
+    trace_spans_free(w->spans);
     arena_free(&w->uris);
 }
 

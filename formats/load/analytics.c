@@ -1,35 +1,11 @@
 /* Converts rows of databases from before revision 75868b020152 (MLflow 3.9 to 3.16) for tables from after it,
- * as that revision's migration does: dimension_attributes of a span and its costs in span_metrics become
- * columns of spans, token counts in trace_metrics become columns of trace_info, and the rows of both are
- * dropped. */
+ * as that revision's migration does: a span's costs in span_metrics become columns of spans, token counts in
+ * trace_metrics become columns of trace_info, and the rows of both are dropped. */
 #include <string.h>
 
 #include "formats/load/conversion.h"
 #include "formats/load/row_bytes.h"
 #include "formats/load/sink.h"
-
-static const char dimensions[] = "dimension_attributes";
-
-void load_convert_dimensions(struct load_conversion *c, const struct load_table *t, struct row_entry *entries,
-                             int *n)
-{
-    const struct row_entry *found = row_entry_find(entries, *n, dimensions, strlen(dimensions));
-    if (!found || strcmp(t->name, "spans") != 0 || load_table_find(t, dimensions) >= 0)
-        return;
-    struct value all = found->v, columns[SPAN_COLUMNS];
-    int kept = 0;
-    for (int i = 0; i < *n; i++)
-        if (&entries[i] != found)
-            entries[kept++] = entries[i];
-    *n = kept;
-    if (load_table_find(t, span_columns[SPAN_COLUMN_MODEL]) < 0 ||
-        span_dimensions(&c->json, &all, &columns[SPAN_COLUMN_MODEL], &columns[SPAN_COLUMN_PROVIDER],
-                        c->problems->report.cut_models))
-        return; /* limits_row() accepts only the JSON value null there */
-    for (int i = SPAN_COLUMN_MODEL; i <= SPAN_COLUMN_PROVIDER; i++)
-        if (!value_is_null(&columns[i]))
-            entries[(*n)++] = (struct row_entry){span_columns[i], strlen(span_columns[i]), columns[i]};
-}
 
 /* The index of v among n names, -1: none. */
 static int name_of(const char *const *names, int n, const struct value *v)

@@ -42,12 +42,20 @@ void load_no_table(struct load_conversion *c, const struct record *r);
 void load_derive(struct load_conversion *c, const struct record *r, const struct load_plan *p,
                  struct value *row);
 
+/* An id that tells n values of a sort apart, 32 hexadecimal digits, which live as long as the record (derive.c). */
+struct value load_derived_uuid(struct load_conversion *c, const char *what, const struct value *v, int n);
+
+/* -- spans, token usage and linked prompts (spans.c) */
+
+/* Finishes a span's row with its model and provider, as the target keeps them. */
+void load_derive_span(struct load_conversion *c, const struct record *r, const struct load_plan *p,
+                      struct value *row);
+/* Stages what MLflow keeps of a record in rows of other tables: a span's costs (3.10 to 3.16), a trace's token counts (3.9 to
+ * 3.16) and its linked prompts (3.7 on). Such a row gives way to one that the stream has. */
+bool load_stage_beside(struct load_conversion *c, const struct record *r, struct err *e);
+
 /* -- rows from before revision 75868b020152 (analytics.c) */
 
-/* Converts a span's dimension_attributes, which fit, to entries for the columns that the target has instead,
- * or drops them if it has none. There is room for one more entry. Texts live as long as c->json. */
-void load_convert_dimensions(struct load_conversion *c, const struct load_table *t, struct row_entry *entries,
-                             int *n);
 /* 1: r's row of t is a metric that the target stores in a column, and was staged for it; 0: it is a row of t;
  * -1: error. */
 int load_convert_metric(struct load_conversion *c, const struct record *r, const struct load_table *t,

@@ -27,7 +27,7 @@ static enum verdict unsupported(struct load_conversion *c, const struct record *
                                 const char *what)
 {
     const struct kind_desc *k = r->kind;
-    bool child = k->owner[0] && !kind_has_trait(k->kind, TRAIT_PARENT);
+    bool child = k->owner[0] && !kind_has_trait(k->kind, TRAIT_PARENT) && k->kind != KIND_span;
     if (m->kind == MISFIT_WIDE_ID)
         return wide_id(c, r, what);
     if (c->problems->drop_unsupported && !m->needed && !child)
@@ -90,6 +90,11 @@ void load_no_table(struct load_conversion *c, const struct record *r)
     enum kind k = r->kind->kind;
     if (k == KIND_latest_metric) /* derived: MLflow of that release computes it when reading */
         return;
+    if (k == KIND_span &&
+        c->from_file_store) { /* they stay where they are, and MLflow of that release reads them there */
+        c->problems->report.spans_left++;
+        return;
+    }
     if (c->problems->drop_unsupported) {
         c->problems->report.dropped[k]++;
         return;
@@ -231,7 +236,8 @@ bool load_convert_record(struct load_conversion *c, const struct record *r, stru
         return false;
     if (r->kind->kind == KIND_experiment && !load_stage_name(c->stage, r, e))
         return false;
-    return load_stage_row(c->stage, r->kind->kind, record_part(r), p->table, row, e);
+    return load_stage_row(c->stage, r->kind->kind, record_part(r), p->table, row, e) &&
+           load_stage_beside(c, r, e);
 }
 
 void load_conversion_free(struct load_conversion *c)

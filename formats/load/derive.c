@@ -5,8 +5,8 @@
 #include "formats/load/conversion.h"
 #include "formats/load/row_bytes.h"
 
-/* 32 hex digits in the form of a UUID (version 8: custom), hashed from the values. */
-static struct value derived_uuid(struct load_conversion *c, const char *what, const struct value *v, int n)
+/* In the form of a UUID (version 8: custom), hashed from the values. */
+struct value load_derived_uuid(struct load_conversion *c, const char *what, const struct value *v, int n)
 {
     static const char hex[] = "0123456789abcdef";
     struct buf *b = &c->text;
@@ -38,7 +38,7 @@ static struct value dataset_uuid(struct load_conversion *c, const struct value *
                                  const struct value *name, const struct value *digest)
 {
     struct value v[] = {*experiment, *name, *digest};
-    return derived_uuid(c, "dataset", v, 3);
+    return load_derived_uuid(c, "dataset", v, 3);
 }
 
 static struct value input_uuid(struct load_conversion *c, const struct record *r)
@@ -49,7 +49,7 @@ static struct value input_uuid(struct load_conversion *c, const struct record *r
     for (int i = 0; i < r->kind->n_fields; i++)
         if ((r->kind->fields[i].flags & FIELD_K) && strcmp(r->kind->fields[i].name, "key") != 0)
             v[n++] = r->v[i];
-    return derived_uuid(c, r->kind->kind == KIND_input_tag ? "input" : r->kind->name, v, n);
+    return load_derived_uuid(c, r->kind->kind == KIND_input_tag ? "input" : r->kind->name, v, n);
 }
 
 /* The words of MLflow's V2 and V3 traces for an unset state: each version reads only its own. */
@@ -139,6 +139,9 @@ void load_derive(struct load_conversion *c, const struct record *r, const struct
         break;
     case KIND_assessment:
         derive_assessment(c, r, p, row);
+        break;
+    case KIND_span:
+        load_derive_span(c, r, p, row);
         break;
     default:
         break;

@@ -34,12 +34,15 @@ struct load_report {
     uint64_t dropped[KIND_COUNT];   /* records dropped on request */
     uint64_t dropped_values[KIND_COUNT][RECORD_MAX_FIELDS]; /* values dropped on request */
     uint64_t problems;
-    uint64_t not_repeated;         /* problems covered by the message of an earlier one */
-    uint64_t skipped;              /* entities omitted by the stream's producer */
-    uint64_t cut_names;            /* truncated trace names */
-    uint64_t cut_sessions;         /* truncated session ids */
-    uint64_t cut_models[2];        /* truncated model names and providers of spans */
-    uint64_t converted_metrics;    /* rows of metrics tables moved to a column of a span or trace */
+    uint64_t not_repeated;      /* problems covered by the message of an earlier one */
+    uint64_t skipped;           /* entities omitted by the stream's producer */
+    uint64_t cut_names;         /* truncated trace names */
+    uint64_t cut_sessions;      /* truncated session ids */
+    uint64_t cut_models[2];     /* truncated model names and providers of spans */
+    uint64_t converted_metrics; /* rows of metrics tables moved to a column of a span or trace */
+    uint64_t spans_left;        /* of a file store, for a release whose database has no table for them */
+    /* rows added for spans and traces that the stream does not have */
+    uint64_t span_costs, token_counts, prompt_links;
     uint64_t converted_issues;     /* issues that got the additions of MLflow 3.18 */
     uint64_t unfinished_jobs;      /* jobs that a server would run */
     uint64_t other_counts;         /* of these, token counts that differ from the trace's metadata */

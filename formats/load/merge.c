@@ -289,7 +289,7 @@ static int next_row(struct load_row_source *from, const struct value **row, stru
             return -1;
         memcpy(&head, data, sizeof head);
         if (head.flags & ROW_PATCH) { /* the check of references reports the missing trace */
-            if (!m->table->of_kind)
+            if (m->table == m->tables->plans[KIND_span].table)
                 report_missing_span(m);
             if (!load_stage_fetch(m->stage, e))
                 return -1;

@@ -105,6 +105,31 @@ static void report_old_rows(const struct load_report *r)
     buf_free(&b);
 }
 
+/* What MLflow keeps of traces beside their own rows, in the releases that do. */
+static void report_spans(const struct load_report *r)
+{
+    struct buf b = {0};
+    if (r->spans_left) {
+        add_plain(&b, r->spans_left, "span has no table in this release's database, and stays in its file",
+                  "spans have no table in this release's database, and stay in their files");
+        err_note("%s", buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->span_costs)
+        add_plain(&b, r->span_costs, "cost of a span", "costs of spans");
+    if (r->token_counts) {
+        buf_adds(&b, b.len ? ", " : "");
+        add_plain(&b, r->token_counts, "token count", "token counts");
+    }
+    if (r->prompt_links) {
+        buf_adds(&b, b.len ? ", " : "");
+        add_plain(&b, r->prompt_links, "link to a prompt", "links to prompts");
+    }
+    if (b.len)
+        err_note("made rows of what spans and traces say, as MLflow of this release does: %s", buf_str(&b));
+    buf_free(&b);
+}
+
 static void report_conversions(const struct load_report *r)
 {
     struct buf b = {0};
@@ -259,6 +284,7 @@ static void report_about_files(const struct load_report *r)
 bool load_report_print(const struct load_report *r)
 {
     report_counts(r);
+    report_spans(r);
     report_conversions(r);
     report_old_rows(r);
     bool dropped = report_dropped(r);

@@ -198,7 +198,6 @@ bool load_add_untyped(struct load_untyped *u, const struct record *r, struct err
     note_row(u, &in);
     if (!judge(u, &in, entries))
         return true;
-    load_convert_dimensions(u->conversion, t, entries, &in.n);
     if (!load_convert_issue(u->conversion, t, entries, &in.n, e))
         return false;
     fill_row(&in, t, row);

@@ -1,6 +1,7 @@
 /* The table of tables without a kind, expanded from entities.def, and the maps of their values. */
 #include "formats/record/rows.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,6 +22,7 @@ enum {
     SECRETS = ROW_SECRETS,
     REST = ROW_REST,
     ACTING = ROW_ACTING,
+    OLD = ROW_OLD,
 };
 
 const struct row_table row_tables[] = {
@@ -185,4 +187,42 @@ void row_describe(const struct row_table *t, const struct row_entry *entries, in
         before = ", ";
     }
     buf_addc(out, ')');
+}
+
+/* -- rows of tables whose rows are of a kind since */
+
+/* A column of a row as the field that it is. False where it is none, or holds something else. */
+static bool take_column(struct record *span, const struct row_entry *entry, char id[24])
+{
+    int f = field_by_name(span->kind, entry->column, entry->column_len);
+    if (f < 0)
+        return false;
+    struct value *v = &span->v[f];
+    *v = entry->v;
+    if (f == F_span_experiment_id && v->type == VALUE_INT) {
+        snprintf(id, 24, "%" PRId64, v->i);
+        *v = value_str(id);
+    }
+    if (span->kind->fields[f].type == FIELD_FLOAT && v->type == VALUE_INT)
+        *v = value_float((double)v->i);
+    return true;
+}
+
+bool row_as_span(struct row_decoder *d, struct record *r, char id[24])
+{
+    const struct row_table *t = r->kind->kind == KIND_row ? row_table_of(r) : NULL;
+    const struct row_entry *entries;
+    struct record span;
+    struct err e;
+    if (!t || strcmp(t->name, kinds[KIND_span].table) != 0)
+        return false;
+    int n = row_decode(d, r, &entries, &e);
+    record_init(&span, KIND_span);
+    for (int i = 0; i < n; i++)
+        if (!take_column(&span, &entries[i], id))
+            return false;
+    if (n < 0 || !record_validate(&span, &e))
+        return false;
+    *r = span;
+    return true;
 }

@@ -11,6 +11,7 @@ enum row_table_flag {
     ROW_SECRETS = 1 << 1, /* dumped only on request */
     ROW_REST = 1 << 2,    /* a table of kinds: only its rows of none of those kinds */
     ROW_ACTING = 1 << 3,  /* acts by itself: a sync brings it only when asked to */
+    ROW_OLD = 1 << 4,     /* all its rows are of a kind: rows of it are of streams from before that */
 };
 /* In addition to enum field_flag. */
 enum { ROW_SECRET = 1 << 16 };
@@ -72,6 +73,9 @@ void row_key(const struct row_table *t, const struct row_entry *entries, int n, 
 void row_describe(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
 /* Appends the name of a record for messages: that of record_describe(), or of a row with its key. Uses d. */
 void row_record_describe(struct row_decoder *d, const struct record *r, struct buf *out);
+/* Makes a row of the table of spans, as streams from before that kind have it, the span that it is; its texts live as long as
+ * the row's, its experiment's id in `id`. False, with r as it was, where the row has what a span does not. */
+bool row_as_span(struct row_decoder *d, struct record *r, char id[24]);
 /* Whether the column holds a secret or a reference to one. */
 bool row_is_secret(const struct row_table *t, const char *column, size_t len);
 

@@ -97,6 +97,47 @@ static bool judge_promoted(struct limits *l, const struct record *r, int field, 
     return field != F_trace_tag_value || !text || limits_judge_text(l, NULL, &r->v[field], m);
 }
 
+static bool same_text(const struct value *v, struct span_text text)
+{
+    return text.s && value_is_text(v) && v->len == text.len && memcmp(v->s, text.s, text.len) == 0;
+}
+
+/* The field of a span that follows from its content, which is stored. */
+static bool follows_from_content(struct limits *l, const struct record *r, int field, const struct value *v)
+{
+    const struct value *content = &r->v[F_span_content];
+    const struct span_content *c = &l->span;
+    if (!value_is_text(content) || !span_content_attributes(&l->span, content->s, content->len))
+        return false;
+    int cost = field - (int)F_span_input_cost;
+    return field == F_span_model_name ? same_text(v, c->model)
+           : field == F_span_model_provider
+               ? same_text(v, c->provider)
+               : cost >= 0 && v->type == VALUE_FLOAT && c->has_cost[cost] && c->cost[cost] == v->f;
+}
+
+/* A field of a span whose column the revision does not have: it is kept elsewhere, follows from the content, or is lost. */
+static bool judge_span(struct limits *l, const struct record *r, int field, struct misfit *m)
+{
+    const struct value *v = &r->v[field];
+    struct value of[2];
+    uint64_t cut[2] = {0, 0};
+    m->needed = false;
+    m->since = r->kind->fields[field].since;
+    bool dimensions = field == F_span_dimension_attributes;
+    if (!dimensions && l->rev >= REV_SPAN_METRICS)
+        return v->type != VALUE_BIN || limits_misfit(m, MISFIT_NOT_UTF8);
+    if (!dimensions)
+        return follows_from_content(l, r, field, v) || limits_misfit(m, MISFIT_NO_COLUMN);
+    const char *what = span_dimensions(&l->json, v, &of[0], &of[1], cut);
+    if (l->rev >= REV_TRACE_ANALYTICS)
+        return !what || limits_wrong(m, MISFIT_CONVERSION, what);
+    for (int i = 0; i < 2 && !what; i++)
+        if (!value_is_null(&of[i]) && !follows_from_content(l, r, (int)F_span_model_name + i, &of[i]))
+            what = "";
+    return !what || limits_misfit(m, MISFIT_NO_COLUMN);
+}
+
 bool limits_field(struct limits *l, const struct record *r, int field, struct misfit *m)
 {
     const struct field_desc *f = &r->kind->fields[field];
@@ -108,6 +149,8 @@ bool limits_field(struct limits *l, const struct record *r, int field, struct mi
         m->column = c->name, m->column_len = c->name_len;
     if (value_is_null(v))
         return !x->required || limits_misfit(m, MISFIT_NULL);
+    if (x->place == PLACE_MISSING && r->kind->kind == KIND_span)
+        return judge_span(l, r, field, m);
     if (x->place == PLACE_MISSING) {
         m->since = f->since;
         return is_default(f, v) || limits_misfit(m, MISFIT_NO_COLUMN);

@@ -78,6 +78,7 @@ void limits_free(struct limits *l)
     }
     free(l->row_tables);
     pyjson_free(&l->json);
+    span_content_free(&l->span);
     free(l);
 }
 

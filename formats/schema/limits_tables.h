@@ -3,6 +3,7 @@
 #ifndef FORMATS_SCHEMA_LIMITS_TABLES_H
 #define FORMATS_SCHEMA_LIMITS_TABLES_H
 
+#include "formats/python/span_content.h"
 #include "formats/python/text.h"
 #include "formats/schema/limits.h"
 
@@ -62,6 +63,7 @@ struct limits {
     struct kind_limits kinds[KIND_COUNT];
     const struct limits_table **row_tables; /* for each of row_tables[]; NULL if missing */
     struct pyjson json;
+    struct span_content span;
     bool has_default;           /* there is an experiment 0 */
     char default_elsewhere[24]; /* id of another one named Default */
 };

@@ -69,14 +69,14 @@ static bool name_beyond(struct found *f, const char *table)
 }
 
 /* Handles n unknown columns of a table. Rows of a table without a kind include them anyway, but not those of
- * a table (REST) most of whose rows belong to a kind. */
+ * a table (REST, OLD) most or all of whose rows belong to a kind. */
 static bool give_columns(struct found *f, const char *table, const char *const *columns, size_t n)
 {
     const struct row_table *t = row_table_by_name(table, strlen(table));
     size_t room = ROW_MAX_COLUMNS - DB_MAX_KEY;
     if (n == 0)
         return true;
-    if (t && !(t->flags & ROW_REST))
+    if (t && !(t->flags & (ROW_REST | ROW_OLD)))
         return name_beyond(f, table);
     size_t fit = t ? 0 : n < room ? n : room;
     if (fit < n)

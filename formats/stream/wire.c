@@ -1,5 +1,7 @@
 /* Reads and writes record streams: segments, trailers, shards. */
 #include "common/array.h"
+#include "formats/record/merge_rules.h"
+#include "formats/record/rows.h"
 #include "formats/stream/wire_record.h"
 
 #include <inttypes.h>
@@ -89,6 +91,14 @@ void wire_header_record(const struct wire_header *h, struct record *rec)
         rec->v[F_header_base] = value_int(h->base);
     if (h->tick[0] != '\0')
         rec->v[F_header_tick] = value_str(h->tick);
+    if (h->without[0] != '\0')
+        rec->v[F_header_without] = value_str(h->without);
+}
+
+bool wire_is_without(const struct wire_header *h, enum kind kind)
+{
+    struct value name = value_str(kinds[kind].name);
+    return h->without[0] != '\0' && merge_listed(h->without, &name);
 }
 
 bool wire_write_header_copy(struct wire_writer *w, const struct wire_header *h)
@@ -235,6 +245,12 @@ bool wire_header_read(const struct record *rec, struct wire_header *h, struct er
         return err_set(e, NULL, "the producer must be a text of at most %d bytes", (int)PRODUCER_MAX);
     memcpy(h->source, v[F_header_source].s, SOURCE_DIGITS);
     memcpy(h->producer, producer->s, producer->len);
+    const struct value *without = &v[F_header_without];
+    if (!value_is_null(without) && (without->type != VALUE_STR || without->len >= sizeof h->without))
+        return err_set(e, NULL, "the kinds left out must be a text of at most %zu bytes",
+                       sizeof h->without - 1);
+    if (!value_is_null(without))
+        memcpy(h->without, without->s, without->len);
     return read_state(v, h, e);
 }
 
@@ -310,6 +326,8 @@ struct source {
 struct wire_reader {
     struct io_reader io;
     struct wire_decoder *decoder;
+    struct row_decoder *rows;
+    char span_experiment[24]; /* of the current record, where that is a span that came as a row */
     XXH3_state_t *hash;
     struct wire_header header;
     struct wire_counts counts;
@@ -333,6 +351,7 @@ struct wire_reader *wire_reader_new(int fd, const char *name)
     struct wire_reader *r = xcalloc(1, sizeof *r);
     io_reader_init(&r->io, fd, name);
     r->decoder = wire_decoder_new();
+    r->rows = row_decoder_new();
     r->hash = hash_new();
     return r;
 }
@@ -545,6 +564,7 @@ static enum wire_event take_record(struct wire_reader *r, const struct record **
         return take_trailer(r);
     XXH3_64bits_update(r->hash, r->io.data, r->current);
     r->counts.n[r->rec.kind->kind]++;
+    row_as_span(r->rows, &r->rec, r->span_experiment);
     if (rec)
         *rec = &r->rec;
     return WIRE_RECORD;
@@ -631,6 +651,7 @@ void wire_reader_free(struct wire_reader *r)
     free(r->sources);
     io_reader_free(&r->io);
     wire_decoder_free(r->decoder);
+    row_decoder_free(r->rows);
     XXH3_freeState(r->hash);
     buf_free(&r->warned);
     free(r);

@@ -13,7 +13,7 @@
 
 /* Major versions: of a complete stream, and of a delta, which readers must not mistake for one. A stream has
  * format 2 if and only if its header has a base or one of its parents a mark (record_part). */
-enum { WIRE_FORMAT = 1, WIRE_FORMAT_DELTA = 2, WIRE_MINOR = 2 };
+enum { WIRE_FORMAT = 1, WIRE_FORMAT_DELTA = 2, WIRE_MINOR = 3 };
 
 /* Limits that the scanner enforces before msgpack-c sees a byte: bytes, entries, levels. */
 /* One record: SQLite's default limit for a row (SQLITE_MAX_LENGTH); PostgreSQL's limit for a value is 2^30 -
@@ -34,7 +34,8 @@ struct wire_header {
     char state[33]; /* id of the producer's state of the source, 32 hex digits; "" if it keeps none */
     bool has_base;  /* the segment has the changes since `base`, a generation of that state */
     int64_t base;
-    char tick[33]; /* id of the tick of that state, 32 hex digits; "" if the stream has none */
+    char tick[33];    /* id of the tick of that state, 32 hex digits; "" if the stream has none */
+    char without[64]; /* comma-separated kinds that the producer was told to omit; "" for none */
 };
 
 /* Whether the segment is a delta. One with a state but without a base is complete: the first of a series of
@@ -43,6 +44,9 @@ static inline bool wire_is_delta(const struct wire_header *h)
 {
     return h->has_base || h->format == WIRE_FORMAT_DELTA;
 }
+
+/* The producer of the segment was told to leave out this kind. */
+bool wire_is_without(const struct wire_header *h, enum kind kind);
 
 struct wire_counts {
     uint64_t n[KIND_COUNT]; /* number of records of each kind, KIND_skipped included */
@@ -115,7 +119,8 @@ void wire_reader_accept_deltas(struct wire_reader *r);
 bool wire_refuse_delta(const struct wire_header *h, struct err *e);
 /* Reads the next event. Messages number all maps of the stream from 1, headers and trailers too, like the
  * lines of the JSON view. *rec is set for WIRE_RECORD; it and its strings live until the next call. Records
- * are validated (record_validate). Unknown fields and kinds of a newer minor version are ignored with one
+ * are validated (record_validate). Spans that a stream from before that kind has as rows are given as spans, and counted as
+ * rows. Unknown fields and kinds of a newer minor version are ignored with one
  * warning each. */
 enum wire_event wire_next(struct wire_reader *r, const struct record **rec, struct err *e);
 const struct wire_header *wire_reader_header(const struct wire_reader *r);

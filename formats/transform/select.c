@@ -553,12 +553,19 @@ static bool keeps_registry(struct select *x, const struct record *r)
     return true;
 }
 
+/* A row of a table that belongs to a kind's which is left out. */
+static bool is_of_excluded(const struct select *x, const struct record *r)
+{
+    const struct row_table *t = r->kind->kind == KIND_row ? row_table_of(r) : NULL;
+    return t && x->excluded[KIND_span] && strcmp(t->parent, kinds[KIND_span].table) == 0;
+}
+
 int select_keeps(struct select *x, const struct record *r, struct err *e)
 {
     int own = ref_own_field(r->kind);
     if (!x->settled)
         settle_kinds(x);
-    if (!keeps_registry(x, r) || !x->allowed[r->kind->kind])
+    if (!keeps_registry(x, r) || !x->allowed[r->kind->kind] || is_of_excluded(x, r))
         return false;
     if (!by_anything(x))
         return true;

@@ -51,7 +51,7 @@ static bool stage_of_metadata(struct verify *v, const struct record *r, const st
 
 static int stage_row(struct verify *v, const struct record *r, struct err *e)
 {
-    const struct row_table *t = row_table_of(r), *spans = row_table_by_name("spans", 5);
+    const struct row_table *t = row_table_of(r);
     bool of_span = t && strcmp(t->name, "span_metrics") == 0;
     const struct row_entry *entries;
     if (!of_span && (!t || strcmp(t->name, "trace_metrics") != 0))
@@ -69,7 +69,11 @@ static int stage_row(struct verify *v, const struct record *r, struct err *e)
     if (value_eqs(&key, "total_cost") &&
         !stage_of_metadata(v, r, &trace, "mlflow.trace.cost", PART_COST, &span, e))
         return -1;
-    verify_row_key(spans, entries, n, &v->key);
+    struct record whole;
+    record_init(&whole, KIND_span);
+    whole.v[F_span_trace_id] = trace;
+    whole.v[F_span_span_id] = span;
+    verify_key(v, &whole, &v->key);
     return stage(v, r, PART_METRIC, &key, e) ? 1 : -1;
 }
 
@@ -91,8 +95,8 @@ int verify_stage_part(struct verify *v, const struct record *r, struct err *e)
 
 bool verify_has_parts(const struct verify *v, const struct section *section)
 {
-    return v->converts && (section->kind->kind == KIND_trace_request_metadata ||
-                           (section->table && strcmp(section->table->name, "spans") == 0));
+    return v->converts &&
+           (section->kind->kind == KIND_trace_request_metadata || section->kind->kind == KIND_span);
 }
 
 static bool take_metric(struct verify *v, const struct section *section, const struct record *part,
@@ -107,7 +111,7 @@ static bool take_metric(struct verify *v, const struct section *section, const s
     bool is_number = number.type == VALUE_INT || number.type == VALUE_FLOAT;
     double f = number.type == VALUE_FLOAT ? number.f : is_number ? (double)number.i : NAN;
     bool of_trace = strcmp(row_table_of(part)->name, "trace_metrics") == 0;
-    if (!section->table && !of_trace) { /* a span's cost, in addition to its trace's */
+    if (section->kind->kind != KIND_span && !of_trace) { /* a span's cost, in addition to its trace's */
         g->costs += isfinite(f);
         g->sum += isfinite(f) ? f : 0;
         return true;
@@ -233,37 +237,12 @@ int verify_gather(struct verify *v, const struct section *section, const struct 
         return -1;
     side->key = g->key.data;
     side->key_len = side->identity_len = g->key.len;
-    if (!section->table)
+    if (section->kind->kind != KIND_span)
         return finish_metadata(v, &side->record, whole);
     if (!whole) /* metrics of a missing span */
         verify_missing(v, &side->record);
+    for (int i = 0; whole && i < EQUALITY_COSTS; i++)
+        if (g->has[i])
+            side->record.v[(int)F_span_input_cost + i] = g->numbers[i];
     return whole;
-}
-
-/* -- spans */
-
-void verify_expect_span(struct verify *v, struct row_entry *entries, int *n)
-{
-    static const char dimensions[] = "dimension_attributes";
-    static const char *const names[] = {"model_name", "model_provider"};
-    struct gathered *g = &v->gathered;
-    const struct row_entry *found = row_entry_find(entries, *n, dimensions, strlen(dimensions));
-    struct value columns[2] = {{.type = VALUE_NULL}, {.type = VALUE_NULL}};
-    if (found)
-        equality_dimensions(&v->source_form, &found->v, &columns[0], &columns[1]);
-    int kept = 0;
-    for (int i = 0; i < *n; i++) {
-        struct value name = value_strn(entries[i].column, (uint32_t)entries[i].column_len);
-        int cost = index_of(equality_cost_keys, &name);
-        if (&entries[i] != found && (cost < 0 || !g->has[cost]))
-            entries[kept++] = entries[i];
-    }
-    for (int i = 0; i < EQUALITY_COSTS; i++)
-        if (g->has[i] && !value_is_null(&g->numbers[i]))
-            entries[kept++] =
-                (struct row_entry){equality_cost_keys[i], strlen(equality_cost_keys[i]), g->numbers[i]};
-    for (int i = 0; i < 2; i++)
-        if (!value_is_null(&columns[i]))
-            entries[kept++] = (struct row_entry){names[i], strlen(names[i]), columns[i]};
-    *n = kept;
 }

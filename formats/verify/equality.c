@@ -54,6 +54,11 @@ static bool finite_float(const struct pyjson_value *v, double *out)
     }
 }
 
+bool equality_number(const struct pyjson_value *v, double *out)
+{
+    return finite_float(v, out);
+}
+
 /* -- normal forms */
 
 const char *const equality_token_keys[] = {"input_tokens",

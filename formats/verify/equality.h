@@ -38,7 +38,7 @@ enum promoted {
 enum promoted equality_promoted(const struct record *r);
 
 /* Names of token counts and costs in JSON objects, in metrics tables and as columns; terminated by NULL. */
-enum { EQUALITY_TOKENS = 6, EQUALITY_COSTS = 3, EQUALITY_SPAN_COLUMNS = 5 };
+enum { EQUALITY_TOKENS = 6, EQUALITY_COSTS = 3 };
 extern const char *const equality_token_keys[EQUALITY_TOKENS + 1],
     *const equality_cost_keys[EQUALITY_COSTS + 1];
 
@@ -81,6 +81,9 @@ bool equality_costs_near(struct equality *q, const struct value *a, const struct
  * texts in q, or NULL. */
 void equality_dimensions(struct equality *q, const struct value *json, struct value *model,
                          struct value *provider);
+
+/* A number, or a string that Python's float() takes; finite. */
+bool equality_number(const struct pyjson_value *v, double *out);
 
 /* Double equality as described above. */
 bool equality_float_same(const struct equality *q, double source, double target);

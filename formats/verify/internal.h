@@ -5,6 +5,7 @@
 #define FORMATS_VERIFY_IMPL_H
 
 #include "common/arena.h"
+#include "formats/python/span_content.h"
 #include "formats/python/text.h"
 #include "formats/verify/equality.h"
 #include "formats/database/fetch.h"
@@ -28,6 +29,7 @@ struct order {
 struct segment {
     char source[33];
     int64_t shard;
+    bool from_file_store; /* its producer has read one */
 };
 
 /* The header of a staged record, followed by its encoding. */
@@ -50,6 +52,19 @@ struct side {
     struct record record;
     const char *key;
     size_t key_len, identity_len; /* bytes */
+    uint32_t segment;             /* of the source's */
+};
+
+/* How the target keeps what MLflow derives of spans and traces. */
+struct verify_spans {
+    enum verify_spans_form {
+        VERIFY_NO_SPANS,        /* no table */
+        VERIFY_SPANS_PLAIN,     /* no place for model and costs */
+        VERIFY_SPAN_DIMENSIONS, /* dimension_attributes and span_metrics */
+        VERIFY_SPAN_COLUMNS,
+    } form;
+    bool tokens;  /* rows of trace_metrics */
+    bool prompts; /* rows of entity_associations for linked prompts */
 };
 
 /* A copy of a record waiting for a partner. */
@@ -86,7 +101,7 @@ struct verify {
     size_t n_segments;
     struct sorter *stage;
     struct buf key, data;
-    uint64_t unplaced;
+    uint64_t unplaced, spans_left;
     struct verify_result *result;
     /* merging */
     struct wire_decoder *decoder, *decoder_before;
@@ -98,8 +113,12 @@ struct verify {
     struct buf before_key, before_data;
     bool converts; /* the target stores rows from before revision 75868b020152 in columns */
     struct gathered gathered;
-    bool converts_issues; /* likewise for revision 8b6ad64cb8f5 */
-    struct pyjson categories;
+    bool converts_issues;     /* likewise, of revision 8b6ad64cb8f5 */
+    struct pyjson categories; /* scratch of what stages expected rows */
+    struct verify_spans spans;
+    struct span_content span;
+    struct buf dimensions;
+    bool without_spans; /* a segment's producer was told to leave them out */
     struct side source, target;
     struct buf target_key, group; /* group: the identity whose records are being paired */
     struct fetch_cursor *cursor;
@@ -147,9 +166,25 @@ bool verify_has_parts(const struct verify *v, const struct section *section);
 /* After the item was decoded into the source's record: adds the parts that follow. 1: the record is as
  * expected in the target; 0: nothing of it is expected there; -1: error. */
 int verify_gather(struct verify *v, const struct section *section, const struct staged *head, struct err *e);
-/* Converts the entries of a source's span into those expected in the target; there is room for
- * EQUALITY_SPAN_COLUMNS more. Texts live until the next call. */
-void verify_expect_span(struct verify *v, struct row_entry *entries, int *n);
+
+/* -- spans.c */
+
+/* How v's database keeps spans. */
+bool verify_learn_spans(struct verify *v, struct verify_spans *out, struct err *e);
+/* Makes a source's span the one that the target should have. Its new texts live until the next call. */
+void verify_expect_span(struct verify *v, struct record *r);
+/* Stages the rows of other tables that the target should have for r: a span's costs, a trace's token counts, its linked
+ * prompts. */
+bool verify_stage_beside(struct verify *v, const struct record *r, struct err *e);
+/* The source's record is such a row, which the stream itself does not have. */
+bool verify_is_expected(const struct side *s);
+/* And the target need not have it: its source is a database, which may have had none, and says the same elsewhere. */
+bool verify_may_lack(const struct verify *v, const struct side *s);
+/* The item is an expected row, and the one before has its key. */
+bool verify_is_expected_again(const struct verify *v, const struct section *section,
+                              const struct staged *head);
+/* r, of the target, says that a trace's spans are in the database, and they are: ml-load --spans-in-database has added it. */
+bool verify_is_location_of_spans(struct verify *v, const struct record *r);
 
 /* -- issues.c */
 
@@ -157,9 +192,6 @@ void verify_expect_span(struct verify *v, struct row_entry *entries, int *n);
 bool verify_finds_categories(struct db *db, bool *out, struct err *e);
 /* If r is an issue from before that revision, stages the rows of issue_categories expected in the target. */
 bool verify_stage_categories(struct verify *v, const struct record *r, struct err *e);
-/* Whether the item is such a row and has the key of the previous one. */
-bool verify_is_category_again(const struct verify *v, const struct section *section,
-                              const struct staged *head);
 /* If r is such an issue, adds the time when it was last seen to its entries; there is room for one more. */
 void verify_expect_issue(const struct record *r, struct row_entry *entries, int *n);
 

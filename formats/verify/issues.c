@@ -140,14 +140,6 @@ bool verify_stage_categories(struct verify *v, const struct record *r, struct er
 
 /* -- comparing */
 
-bool verify_is_category_again(const struct verify *v, const struct section *section,
-                              const struct staged *head)
-{
-    return section->table && section->table == categories_table() && v->item.key_len > head->identity_len &&
-           v->before_key.len >= head->identity_len &&
-           memcmp(v->before_key.data, v->item.key, head->identity_len) == 0;
-}
-
 void verify_expect_issue(const struct record *r, struct row_entry *entries, int *n)
 {
     struct value created = column_of(entries, *n, "created_timestamp");

@@ -95,12 +95,21 @@ void verify_missing(struct verify *v, const struct record *r)
     emit(v, VERIFY_MISSING, r, NULL, 0);
 }
 
+static bool is_row_of(const struct record *r, const char *table)
+{
+    return r->kind->kind == KIND_row && value_eqs(&r->v[F_row_table], table);
+}
+
 void verify_extra(struct verify *v, const struct record *r)
 {
     if (v->options.subset)
         v->result->besides++;
     else if (is_untouched_default(v, r))
         v->result->default_experiment = true;
+    else if (v->without_spans && (r->kind->kind == KIND_span || is_row_of(r, "span_metrics")))
+        v->result->spans_besides += r->kind->kind == KIND_span;
+    else if (verify_is_location_of_spans(v, r))
+        v->result->spans_located++;
     else if (!is_plain_workspace(v, r))
         emit(v, VERIFY_EXTRA, r, NULL, 0);
 }
@@ -185,30 +194,18 @@ static struct verify_diff row_diff(struct verify *v, const struct row_table *t,
     return d;
 }
 
-/* MLflow stores the JSON value null if a span has no dimensions; without the column nothing is lost. */
-static bool is_null_of_absent(struct verify *v, const struct row_entry *source)
-{
-    struct value name = value_strn(source->column, (uint32_t)source->column_len);
-    return value_eqs(&name, "dimension_attributes") && value_eqs(&source->v, "null") &&
-           !rows_has_column(v->rows, source->column, source->column_len);
-}
-
 /* Compares two rows of one key, column by column; secrets only if the source has them. A missing workspace is
  * the default one. */
 static int compare_rows(struct verify *v, const struct record *source, struct verify_diff *diffs,
                         struct err *e)
 {
     const struct row_table *t = row_table_of(source);
-    struct row_entry expected[ROW_MAX_COLUMNS + EQUALITY_SPAN_COLUMNS];
+    struct row_entry expected[ROW_MAX_COLUMNS + 1];
     const struct row_entry *a, *b;
     int n_a = row_decode(v->row_decoder, source, &a, e), n_b, n = 0;
     if (n_a < 0)
         return -1;
-    if (v->converts && strcmp(t->name, "spans") == 0) {
-        memcpy(expected, a, (size_t)n_a * sizeof *expected);
-        verify_expect_span(v, expected, &n_a);
-        a = expected;
-    } else if (v->converts_issues && strcmp(t->name, "issues") == 0) {
+    if (v->converts_issues && strcmp(t->name, "issues") == 0) {
         memcpy(expected, a, (size_t)n_a * sizeof *expected);
         verify_expect_issue(source, expected, &n_a);
         a = expected;
@@ -216,11 +213,10 @@ static int compare_rows(struct verify *v, const struct record *source, struct ve
     b = rows_entries(v->rows, &n_b);
     for (int i = 0; i < n_a; i++) {
         const struct row_entry *other = row_entry_find(b, n_b, a[i].column, a[i].column_len);
-        if (!value_is_null(&a[i].v) && !is_null_of_absent(v, &a[i]) &&
-            (!other || !row_value_same(v, &a[i], other)))
+        if (!value_is_null(&a[i].v) && (!other || !row_value_same(v, &a[i], other)))
             diffs[n++] = row_diff(v, t, &a[i], other);
     }
-    for (int i = 0; i < n_b; i++) {
+    for (int i = 0; i < n_b && !verify_is_expected(&v->source); i++) {
         const struct row_entry *other = row_entry_find(a, n_a, b[i].column, b[i].column_len);
         bool workspace =
             b[i].column_len == 9 && memcmp(b[i].column, "workspace", 9) == 0 && value_eqs(&b[i].v, "default");

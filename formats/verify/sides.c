@@ -133,7 +133,8 @@ bool verify_source_next(struct verify *v, const struct section *section, struct 
             return false;
         v->item_used = true;
         side->identity_len = head.identity_len;
-        if (verify_is_category_again(v, section, &head))
+        side->segment = head.segment;
+        if (verify_is_expected_again(v, section, &head))
             continue;
         if (v->item.key_len == v->before_key.len &&
             memcmp(v->item.key, v->before_key.data, v->item.key_len) == 0)

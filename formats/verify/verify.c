@@ -41,7 +41,8 @@ struct verify *verify_new(struct db *db, const struct verify_options *o, struct 
     v->db = db;
     v->options = *o;
     v->fetch = fetch_new(db, e);
-    if (!v->fetch || !verify_finds_categories(db, &v->converts_issues, e)) {
+    if (!v->fetch || !verify_finds_categories(db, &v->converts_issues, e) ||
+        !verify_learn_spans(v, &v->spans, e)) {
         fetch_free(v->fetch);
         free(v);
         return NULL;
@@ -73,6 +74,8 @@ void verify_free(struct verify *v)
     equality_free(&v->derived_form);
     arena_free(&v->kept_arena);
     pyjson_free(&v->categories);
+    span_content_free(&v->span);
+    buf_free(&v->dimensions);
     struct buf *bufs[] = {&v->key,          &v->data,          &v->item_data,    &v->before_key,
                           &v->before_data,  &v->target_key,    &v->group,        &v->name,
                           &v->gathered.key, &v->gathered.data, &v->gathered.text};
@@ -93,7 +96,8 @@ static bool merge_section(struct verify *v, const struct section *section, struc
                                : verify_compare_bytes(a->key, a->identity_len, b->key, b->identity_len);
         bool ok;
         if (order < 0) {
-            verify_missing(v, &a->record);
+            if (!verify_may_lack(v, a))
+                verify_missing(v, &a->record);
             ok = verify_source_next(v, section, e);
         } else if (order > 0) {
             verify_extra(v, &b->record);
@@ -259,7 +263,12 @@ static bool refresh_catalog(struct verify *v, struct err *e)
     read_order(fresh, order);
     fetch_free(v->fetch);
     v->fetch = fresh;
-    bool same = converts_issues == v->converts_issues && memcmp(order, v->order, sizeof order) == 0;
+    struct verify_spans spans;
+    if (!verify_learn_spans(v, &spans, e))
+        return false;
+    bool same = converts_issues == v->converts_issues && memcmp(order, v->order, sizeof order) == 0 &&
+                spans.form == v->spans.form && spans.tokens == v->spans.tokens &&
+                spans.prompts == v->spans.prompts;
     for (int i = 0; i < PROMOTED_COUNT; i++)
         same = same && promotes(v, i) == v->source_form.promoted[i];
     if (same)
@@ -272,6 +281,7 @@ bool verify_compare(struct verify *v, struct verify_result *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
     out->unplaced = v->unplaced;
+    out->spans_left = v->spans_left;
     v->result = out;
     if (!sorter_finish(v->stage, e) || !db_begin_read(v->db, e))
         return false;

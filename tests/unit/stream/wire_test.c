@@ -308,7 +308,7 @@ static void test_versions(void)
     patch(&s, "format\x01", 7, "format\x03");
     is_refused(s.data, s.len, false, "format 3", "a newer major version");
     make_stream((int[]){0}, 1, 1, &s);
-    patch(&s, "minor\x02", 6, "minor\x03");
+    patch(&s, "minor\x03", 6, "minor\x04");
     patch(&s, "loss\xa4step", 9, "loss\xa4stop");
     is_refused(s.data, s.len, false, "'step' is missing",
                "a required field of another name, in a newer minor version");
@@ -336,7 +336,7 @@ static void test_newer_minor(void)
     wire_writer_close(w, NULL);
     contents(keep, &s);
     close(keep);
-    patch(&s, "minor\x02", 6, "minor\x03");
+    patch(&s, "minor\x03", 6, "minor\x04");
     /* The checksum of the patched segment, by a writer that takes its bytes as they are. */
     w = wire_writer_new(-1, "sum");
     wire_write_encoded(w, s.data, s.len, &none);
@@ -360,7 +360,7 @@ static void test_newer_minor(void)
     contents(log, &field);
     ok(strstr(buf_str(&field), "'color'") && strstr(buf_str(&field), "'planet'"),
        "with a warning for field and kind");
-    patch(&s, "minor\x03", 6, "minor\x02");
+    patch(&s, "minor\x04", 6, "minor\x03");
     is_refused(s.data, s.len, false, "has no field 'color'", "an unknown field of our own version");
     close(saved);
     close(log);
