@@ -54,7 +54,8 @@ assert_whole() {
     tick
     assert_equal "$(sent 'select(.kind == "experiment") | "\(.experiment_id) \(.partial)"')" "537708342419121040 changed 99 null"
     assert_equal "$(sent 'select(.kind == "run") | "\(.run_id) \(.partial)"')" "fresh null"
-    assert_equal "$(sent 'select(.kind == "row") | .table')" "scorer_versions spans"
+    assert_equal "$(sent 'select(.kind == "row") | .table')" scorer_versions
+    assert_equal "$(sent 'select(.kind == "span") | .content')" "{}"
     assert_equal "$(sent 'select(.kind == "trace") | .partial')" unchanged
     assert_whole
     tick

@@ -3,8 +3,8 @@
 
     span_checks.py write TREE FACTS     makes a file store with traces, and facts of each of them
     span_checks.py log URI              logs the same traces natively
-    span_checks.py facts URI OUT        what MLflow says of all spans of all traces, of filters and of metrics
-    span_checks.py delete URI TRACE     deletes a trace
+    span_checks.py facts URI OUT [URI OUT]...   what MLflow says of all spans of all traces, of filters and of metrics
+    span_checks.py delete URI OUT       deletes the traces that have a span named tool, and says what is left in the tables
 """
 
 import json
@@ -174,6 +174,22 @@ def metrics(client, experiment):
     return said
 
 
+def delete(uri, out):
+    """MLflow's own deletion, which leaves to the database what belongs to a trace."""
+    import sqlite3
+
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("spans").experiment_id
+    traces = search(client, experiment, filter_string="span.name = 'tool'")
+    client.delete_traces(experiment, trace_ids=[trace.info.request_id for trace in traces])
+    left = {}
+    with sqlite3.connect(uri[len("sqlite:///") :]) as db:
+        for table in ("trace_info", "spans", "span_metrics", "trace_metrics"):
+            left[table] = db.execute("SELECT count(*) FROM %s" % table).fetchone()[0]
+    out.write_text(json.dumps(left), encoding="utf-8")
+
+
 def main():
     command, uri, *rest = sys.argv[1:]
     if command == "write":
@@ -182,12 +198,10 @@ def main():
     elif command == "log":
         log(uri)
     elif command == "facts":
-        Path(rest[0]).write_text(json.dumps(facts(uri)), encoding="utf-8")
+        for what, out in zip([uri, *rest[1::2]], rest[::2]):
+            Path(out).write_text(json.dumps(facts(what)), encoding="utf-8")
     elif command == "delete":
-        mlflow.set_tracking_uri(uri)
-        client = mlflow.MlflowClient()
-        experiment = client.get_experiment_by_name("spans").experiment_id
-        client.delete_traces(experiment, trace_ids=[rest[0]]) if VERSION >= (3, 0) else client.delete_traces(experiment, request_ids=[rest[0]])
+        delete(uri, Path(rest[0]))
 
 
 if __name__ == "__main__":
