@@ -239,3 +239,44 @@ tick() {
     tick
     assert_equal "$(kinds_sent)" ""
 }
+
+@test "--spans-in-database: MLflow reads from the database what it would read back as it is; the rest stays with its file" {
+    write_spans
+    # the spans are of another trace
+    count_spans 3
+    mlruns-dump -q mlruns >s.mlr
+    run_split ml-load --spans-in-database --release 3.17.2 sqlite:///a.db <s.mlr
+    assert_status 0
+    assert_contains "$stderr" "1 trace with spans goes on reading files"
+    locations() { sqlite3 "$1" "SELECT value FROM trace_tags WHERE key = 'mlflow.trace.spansLocation'"; }
+    assert_equal "$(locations a.db)" ""
+    # of its own, but not all
+    id=$(python3 -c 'import base64; print(base64.b64encode(bytes.fromhex("'${TRACE#tr-}'")).decode())')
+    sed -i "s|VT7fHQWc0Soaiooj6Fc80g==|$id|g" $FOLDER/artifacts/traces.json
+    for n in 4 0 3; do
+        count_spans $n
+        [ $n != 0 ] || rm $FOLDER/request_metadata/mlflow.trace.sizeStats
+        mlruns-dump -q mlruns >s.mlr
+        rm -f a.db
+        run_split ml-load --spans-in-database --release 3.17.2 sqlite:///a.db <s.mlr
+        assert_status 0
+        [ $n = 3 ] || assert_equal "$(locations a.db)" ""
+    done
+    assert_contains "$stderr" "1 trace reads its spans from the database: traces.json may go, all other artifacts stay"
+    refute_contains "$stderr" "the spans of 1 trace"
+    assert_equal "$(locations a.db)" TRACKING_STORE
+    run_split sh -c 'ml-verify sqlite:///a.db <s.mlr'
+    assert_status 0
+    assert_contains "$stderr" "say nothing of where their spans are, the database says that it has them"
+    sqlite3 a.db "DELETE FROM spans"
+    run_split sh -c 'ml-verify -q sqlite:///a.db <s.mlr'
+    assert_contains "$output" "FAILED: Trace tag 'mlflow.trace.spansLocation' in trace $TRACE"
+    # where it makes no sense
+    run_split ml-load --spans-in-database --release 3.4 sqlite:///b.db <s.mlr
+    assert_status 2
+    assert_contains "$stderr" "MLflow of this release reads spans from files alone"
+    [ ! -e b.db ]
+    run_split ml-load --spans-in-database --sync sqlite:///a.db <s.mlr
+    assert_status 2
+    assert_contains "$stderr" "--spans-in-database cannot be used with --sync"
+}

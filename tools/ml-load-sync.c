@@ -38,11 +38,12 @@ void load_tool_check_sync(const struct opt_spec *spec, struct load_tool_options 
     if (o->prefer && strcmp(o->prefer, "source") != 0 && strcmp(o->prefer, "target") != 0)
         opt_usage_error(spec, "--prefer must be source or target, not %s", o->prefer);
     policy_of(spec, o->on_conflict);
-    if (o->sync && (o->target.wide_ids || o->drop_unsupported || o->export))
+    if (o->sync && (o->target.wide_ids || o->drop_unsupported || o->spans_in_database || o->export))
         opt_usage_error(spec, "%s cannot be used with --sync",
-                        o->target.wide_ids    ? "--wide-experiment-ids"
-                        : o->drop_unsupported ? "--drop-unsupported"
-                                              : "--export");
+                        o->target.wide_ids     ? "--wide-experiment-ids"
+                        : o->drop_unsupported  ? "--drop-unsupported"
+                        : o->spans_in_database ? "--spans-in-database"
+                                               : "--export");
     o->target.beside = o->sync;
     const char *equals = o->promote ? strchr(o->promote, '=') : NULL;
     if (o->promote && (!equals || equals == o->promote || !equals[1]))

@@ -25,6 +25,10 @@ static const struct opt table[] = {
     {OPT_FLAG, 0, "drop-unsupported", NULL,
      "leave out what the target cannot hold, count it, and exit with 1",
      OPT_AT(struct load_tool_options, drop_unsupported)},
+    {OPT_FLAG, 0, "spans-in-database", NULL,
+     "traces whose spans MLflow 3.6 or later would read back from the\n"
+     "database as they are get the tag that makes it do so",
+     OPT_AT(struct load_tool_options, spans_in_database)},
     {OPT_FLAG, 0, "wide-experiment-ids", NULL,
      "PostgreSQL: make the columns of experiment ids 64 bits wide; from\n"
      "then on only ml-schema can upgrade the database",
@@ -183,7 +187,10 @@ int main(int argc, char **argv)
     if (o.sync)
         return load_tool_sync(argv[first], &o);
     struct load_target *t = load_tool_open_target(argv[first], &o);
-    struct load *s = load_target_store(t, o.drop_unsupported, &e);
+    struct load *s = load_target_store(t,
+                                       &(struct load_options){.drop_unsupported = o.drop_unsupported,
+                                                              .spans_in_database = o.spans_in_database},
+                                       &e);
     load_tool_require(s, &e);
     read_stream(s);
     load_tool_require(load_target_write(t, s, &e), &e);

@@ -7,7 +7,7 @@
 
 struct load_tool_options {
     struct load_target_options target;
-    bool drop_unsupported;
+    bool drop_unsupported, spans_in_database;
     bool export;
     bool sync, acting, json;
     const char *prefer, *on_conflict, *workspace, *promote; /* NULL: not given */

@@ -14,6 +14,7 @@
 #include "formats/load/references.h"
 #include "formats/load/stage.h"
 #include "formats/load/tables.h"
+#include "formats/python/span_content.h"
 
 struct load_conversion {
     struct load_tables *tables; /* these five are the caller's */
@@ -29,6 +30,15 @@ struct load_conversion {
     bool from_file_store;     /* the segment's producer read a file store */
     int64_t trace_experiment, trace_time; /* of the last trace */
     struct buf gateway;                   /* key of the gateway trace that the stage returned last */
+    bool locates_spans;                   /* load_options.spans_in_database */
+    struct {                              /* the trace that came last, for that */
+        struct buf id;
+        uint64_t spans;
+        int64_t counted; /* spans by mlflow.trace.sizeStats; -1: it says nothing */
+        bool otel;       /* the ids of all of them are the trace's */
+        bool located;    /* the trace says where its spans are */
+    } last_trace;
+    struct span_content span;
 };
 
 void load_conversion_free(struct load_conversion *c);
@@ -53,6 +63,13 @@ void load_derive_span(struct load_conversion *c, const struct record *r, const s
 /* Stages what MLflow keeps of a record in rows of other tables: a span's costs (3.10 to 3.16), a trace's token counts (3.9 to
  * 3.16) and its linked prompts (3.7 on). Such a row gives way to one that the stream has. */
 bool load_stage_beside(struct load_conversion *c, const struct record *r, struct err *e);
+
+/* Notes what r says of where the spans of its trace may be read, if that is asked for; a trace that begins ends the one before.
+ */
+bool load_note_spans(struct load_conversion *c, const struct record *r, struct err *e);
+/* The trace that came last is whole: MLflow reads its spans from the database from now on, where it would read them as they are in
+ * its file. May be called again. */
+bool load_end_spans(struct load_conversion *c, struct err *e);
 
 /* -- rows from before revision 75868b020152 (analytics.c) */
 

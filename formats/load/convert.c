@@ -219,6 +219,8 @@ bool load_convert_record(struct load_conversion *c, const struct record *r, stru
     struct value row[LOAD_MAX_COLUMNS];
     struct load_promoted promoted;
     arena_reset(&c->scratch);
+    if (!load_note_spans(c, r, e))
+        return false;
     if (c->tables->rev >= REV_TRACE_ANALYTICS &&
         (r->kind->kind == KIND_trace_tag || r->kind->kind == KIND_trace_request_metadata) &&
         load_promote(&c->json, r, &promoted))
@@ -246,4 +248,6 @@ void load_conversion_free(struct load_conversion *c)
     pyjson_free(&c->json);
     buf_free(&c->text);
     buf_free(&c->gateway);
+    buf_free(&c->last_trace.id);
+    span_content_free(&c->span);
 }

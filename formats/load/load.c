@@ -19,10 +19,16 @@ struct load *load_new(struct db *db, int rev, const struct load_options *options
                                              .problems = &s->problems,
                                              .stage = s->stage,
                                              .references = s->references,
-                                             .places = s->places};
+                                             .places = s->places,
+                                             .locates_spans = options->spans_in_database};
     s->untyped = load_untyped_new(&s->conversion, options->tmpdir);
-    if (load_tables_read(&s->tables, db, rev, options->any_ids, e))
+    bool reads_files = options->spans_in_database && rev < REV_JOBS;
+    if (!reads_files && load_tables_read(&s->tables, db, rev, options->any_ids, e))
         return s;
+    if (reads_files)
+        err_set(e, "",
+                "MLflow of this release reads spans from files alone; the first that reads them from its "
+                "database is 3.6");
     load_free(s);
     return NULL;
 }
@@ -100,6 +106,8 @@ static void check_default(struct load *s)
 
 bool load_check(struct load *s, struct err *e)
 {
+    if (!load_end_spans(&s->conversion, e))
+        return false;
     load_end_trace_place(s->places);
     if (!s->checked && !s->any_ids)
         check_default(s);

@@ -22,9 +22,10 @@ enum {
 };
 
 struct load_options {
-    bool drop_unsupported; /* drop and count what the target cannot hold */
-    const char *tmpdir;    /* for the temporary file; must live as long as the load */
-    bool any_ids;          /* experiments will get new ids in the target: the stream's need not fit */
+    bool drop_unsupported;  /* drop and count what the target cannot hold */
+    bool spans_in_database; /* tag traces whose spans MLflow would read back unchanged from the database */
+    const char *tmpdir;     /* for the temporary file; must live as long as the load */
+    bool any_ids;           /* experiments will get new ids in the target: the stream's need not fit */
 };
 
 /* Results of a load: numbers of values or records. */
@@ -41,6 +42,7 @@ struct load_report {
     uint64_t cut_models[2];     /* truncated model names and providers of spans */
     uint64_t converted_metrics; /* rows of metrics tables moved to a column of a span or trace */
     uint64_t spans_left;        /* of a file store, for a release whose database has no table for them */
+    uint64_t traces_located, traces_not_located; /* with spans, by spans_in_database */
     /* rows added for spans and traces that the stream does not have */
     uint64_t span_costs, token_counts, prompt_links;
     uint64_t converted_issues;     /* issues that got the additions of MLflow 3.18 */

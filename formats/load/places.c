@@ -148,6 +148,11 @@ void load_end_trace_place(struct load_places *p)
     memset(&p->trace, 0, sizeof p->trace);
 }
 
+void load_place_spans(struct load_places *p)
+{
+    p->trace.in_database = true;
+}
+
 void load_note_place(struct load_places *p, const struct record *r)
 {
     const struct value *v = r->v;

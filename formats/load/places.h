@@ -17,6 +17,8 @@ void load_places_segment(struct load_places *p, bool from_database);
 void load_note_place(struct load_places *p, const struct record *r);
 /* Counts those of the last trace: all its tags have come. */
 void load_end_trace_place(struct load_places *p);
+/* The spans of the trace that came last are read from the database. */
+void load_place_spans(struct load_places *p);
 /* Whether it is a path or a file: URI, on any machine. */
 bool load_place_is_local(const struct value *v);
 

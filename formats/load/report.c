@@ -115,6 +115,17 @@ static void report_spans(const struct load_report *r)
         err_note("%s", buf_str(&b));
         buf_reset(&b);
     }
+    if (r->traces_located) {
+        add_plain(&b, r->traces_located, "trace reads its spans", "traces read their spans");
+        err_note("%s from the database: traces.json may go, all other artifacts stay", buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->traces_not_located) {
+        add_plain(&b, r->traces_not_located, "trace with spans goes", "traces with spans go");
+        err_note("%s on reading files: MLflow would not read all of them back from the database as they are",
+                 buf_str(&b));
+        buf_reset(&b);
+    }
     if (r->span_costs)
         add_plain(&b, r->span_costs, "cost of a span", "costs of spans");
     if (r->token_counts) {

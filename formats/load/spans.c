@@ -164,3 +164,86 @@ bool load_stage_beside(struct load_conversion *c, const struct record *r, struct
         return true;
     }
 }
+
+/* -- where a trace's spans are read */
+
+bool load_end_spans(struct load_conversion *c, struct err *e)
+{
+    bool all = c->last_trace.counted >= 0 && c->last_trace.spans >= (uint64_t)c->last_trace.counted;
+    bool some = c->locates_spans && c->last_trace.spans > 0 && !c->last_trace.located;
+    struct load_table *t = c->tables->plans[KIND_trace_tag].table;
+    const struct load_plan *p = &c->tables->plans[KIND_trace_tag];
+    struct value row[LOAD_MAX_COLUMNS];
+    c->last_trace.spans = 0;
+    if (!some)
+        return true;
+    if (!all || !c->last_trace.otel) {
+        c->problems->report.traces_not_located++;
+        return true;
+    }
+    c->problems->report.traces_located++;
+    load_place_spans(c->places);
+    load_table_defaults(t, row);
+    row[p->column[F_trace_tag_trace_id]] = value_strn(c->last_trace.id.data, c->last_trace.id.len);
+    row[p->column[F_trace_tag_key]] = value_str("mlflow.trace.spansLocation");
+    row[p->column[F_trace_tag_value]] = value_str("TRACKING_STORE");
+    return load_stage_converted(c->stage, t, row, e);
+}
+
+static void begin_trace(struct load_conversion *c, const struct value *id)
+{
+    buf_reset(&c->last_trace.id);
+    buf_add(&c->last_trace.id, id->s, id->len);
+    c->last_trace.spans = 0;
+    c->last_trace.counted = -1;
+    c->last_trace.otel = id->len == 3 + SPAN_TRACE_ID_DIGITS && memcmp(id->s, "tr-", 3) == 0;
+    c->last_trace.located = false;
+}
+
+static bool is_last(const struct load_conversion *c, const struct value *id)
+{
+    return id->len == c->last_trace.id.len && memcmp(id->s, c->last_trace.id.data, id->len) == 0;
+}
+
+/* MLflow makes a trace's id of OpenTelemetry's, which its server gives back with each span; another one would not be the trace's. */
+static void count_span(struct load_conversion *c, const struct record *r)
+{
+    const struct value *content = &r->v[F_span_content];
+    c->last_trace.spans++;
+    c->last_trace.otel = c->last_trace.otel && !span_content_read(&c->span, content->s, content->len) &&
+                         memcmp(c->last_trace.id.data + 3, c->span.trace_id, SPAN_TRACE_ID_DIGITS) == 0;
+}
+
+bool load_note_spans(struct load_conversion *c, const struct record *r, struct err *e)
+{
+    const struct value *v = r->v;
+    if (!c->locates_spans)
+        return true;
+    switch (r->kind->kind) {
+    case KIND_trace:
+        if (!load_end_spans(c, e))
+            return false;
+        begin_trace(c, &v[F_trace_trace_id]);
+        return true;
+    case KIND_trace_tag:
+        c->last_trace.located |= is_last(c, &v[F_trace_tag_trace_id]) &&
+                                 value_eqs(&v[F_trace_tag_key], "mlflow.trace.spansLocation");
+        return true;
+    case KIND_trace_request_metadata:
+        if (is_last(c, &v[F_trace_request_metadata_trace_id]) &&
+            value_eqs(&v[F_trace_request_metadata_key], "mlflow.trace.sizeStats") &&
+            pyjson_parse(&c->json, v[F_trace_request_metadata_value].s,
+                         v[F_trace_request_metadata_value].len)) {
+            const struct pyjson_value *n = pyjson_get(&c->json, "num_spans");
+            if (n && n->type == PYJSON_INT && !py_integer(n->s, n->len, &c->last_trace.counted))
+                c->last_trace.counted = -1;
+        }
+        return true;
+    case KIND_span:
+        if (is_last(c, &v[F_span_trace_id]))
+            count_span(c, r);
+        return true;
+    default:
+        return true;
+    }
+}

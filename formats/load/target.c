@@ -329,10 +329,11 @@ struct db *load_target_open_beside(struct load_target *t, struct err *e)
 
 /* Reads the target's tables. In an empty PostgreSQL database they are created now and points are streamed
  * into them, as nobody else can see them; existing tables are locked only when the stream has ended. */
-struct load *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e)
+struct load *load_target_store(struct load_target *t, const struct load_options *options, struct err *e)
 {
-    struct load_options how = {.drop_unsupported = drop_unsupported, .tmpdir = t->tmpdir};
+    struct load_options how = *options;
     struct db *model = NULL;
+    how.tmpdir = t->tmpdir;
     bool there = t->aside || (t->has_schema && !t->options.wide_ids), taken_back = false, ok = true;
     if (!there && is_sqlite(t)) {
         ok = (model = schema_model(t->rev, e)) != NULL;

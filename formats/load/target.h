@@ -42,7 +42,7 @@ bool load_target_begin(struct load_target *t, struct err *e);
 struct db *load_target_open_beside(struct load_target *t, struct err *e);
 /* Returns the load for the records: load_free() it. In an empty PostgreSQL database the tables are created
  * now, and metric points are streamed into them. */
-struct load *load_target_store(struct load_target *t, bool drop_unsupported, struct err *e);
+struct load *load_target_store(struct load_target *t, const struct load_options *options, struct err *e);
 /* After the stream's end: writes the rows and commits, unless it is a dry run. An existing database is first
  * locked and checked again. */
 bool load_target_write(struct load_target *t, struct load *s, struct err *e);
