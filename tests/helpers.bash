@@ -6,6 +6,11 @@ PATH=$BUILD/bin:$PATH
 export ROOT BUILD PATH LC_ALL=C.UTF-8 MLFLOW_ALLOW_FILE_STORE=true
 unset MLFLOW_TRACKING_URI MLFLOW_BACKEND_STORE_URI
 
+# A line of a test fails when any program of a pipeline does, and within $(…), too. What still can't fail, `! command` and
+# `[ … ] && [ … ]`, `make lint` refuses.
+set -o pipefail
+shopt -s inherit_errexit
+
 # A new directory, removed by bats with the test: $WORK; the test stands in it.
 work() {
     WORK=$BATS_TEST_TMPDIR
@@ -175,6 +180,12 @@ refute_contains() { # TEXT PART
         return 1
         ;;
     esac
+}
+
+# No line of FILE matches PATTERN.
+absent() { # PATTERN FILE
+    [ -e "$2" ]
+    if grep -a -- "$1" "$2" >&2; then return 1; fi
 }
 
 assert_equal() { # GOT WANTED

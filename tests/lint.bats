@@ -54,7 +54,7 @@ formats/record/new.c:1: record.h is in no room: includes are from the root'
 }
 
 @test "a tool of more than 300 lines is refused" {
-    yes '/* */' | head -300 >"$tree/tools/new.c"
+    seq 300 | sed 's,.*,/* */,' >"$tree/tools/new.c"
     run python3 "$lint" "$tree"
     [ "$status" -eq 0 ]
     echo '/* */' >>"$tree/tools/new.c"
@@ -98,4 +98,16 @@ formats/record/new.c:1: record.h is in no room: includes are from the root'
     rm "$tree/formats/record/new.c"
     printf 'exit (1);\n' >"$tree/migrations/new.c"
     refuses 'migrations/new.c:1: exit() ends the program: the library returns its errors'
+}
+
+@test "a line of a test that cannot fail is refused" {
+    mkdir "$tree/tests"
+    printf '%s\n' '@test "x" {' "    ! grep x y" "    [ -e a ] && [ ! -e b ]" '    [[ $a == b ]] && [[ $c == d ]]' '    assert_whole || echo "$seed"' \
+        '    if assert_malformed x; then :; fi' '    assert_equal a b || { cat err; false; }' '    [ -e a ] && [ -e b ] && return' \
+        '    [ -z "$x" ] || assert_whole' '}' >"$tree/tests/new.bats"
+    refuses 'tests/new.bats:2: a command after ! fails no test: absent, refute_contains or a status do
+tests/new.bats:3: only the last of a list fails a test: a line for each
+tests/new.bats:4: only the last of a list fails a test: a line for each
+tests/new.bats:5: within a condition only the last command of a function fails: call it alone
+tests/new.bats:6: within a condition only the last command of a function fails: call it alone'
 }

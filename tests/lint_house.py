@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""lint_house.py [ROOT]: whether the C code keeps to the house (README, formats/README.md).
+"""lint_house.py [ROOT]: whether the C code keeps to the house (README, formats/README.md), and whether tests can fail.
 
 Prints `file:line: what` for each breach and exits with 1 when there is one:
 - a room includes a file of a room that comes later in ROOMS;
 - a tool includes the header of a database's client library;
 - a file of tools/ has more than MAX_TOOL lines, a function more than MAX_FUNCTION;
 - MAX_EQUAL lines of code stand in two places outside of migrations/;
-- a file of formats/ or migrations/ ends the program (ENDING): the library returns its errors, programs exit.
+- a file of formats/ or migrations/ ends the program (ENDING): the library returns its errors, programs exit;
+- a line of tests/*.bats or *.bash asserts what the shell does not look at (CANNOT_FAIL).
 The layout is clang-format's: a function's braces stand alone in the first column.
 """
 import pathlib
@@ -36,6 +37,16 @@ MAX_FUNCTION = 60
 MAX_EQUAL = 8
 
 ENDING = re.compile(r"\b((?:err_)?die|die_hint|err_exit_\w+|err_no_memory|io_close_stdout|_?exit|_Exit|quick_exit|abort)\s*\(")
+# What bash leaves out of `set -e`: a command after `!`, all but the last of a list, and whatever runs within a function that
+# stands in one. The assertions of one command are not meant.
+CANNOT_FAIL = [
+    (re.compile(r"\s*! "), "a command after ! fails no test: absent, refute_contains or a status do"),
+    (re.compile(r"\s*(\[\[? |test ).* && (\[|test )"), "only the last of a list fails a test: a line for each"),
+    (
+        re.compile(r"\s*((if|while|until|elif) )?(! )?(assert|refute)_(?!status |contains |equal )\w+( .*)?(\|\||&&|; then|; do)"),
+        "within a condition only the last command of a function fails: call it alone",
+    ),
+]
 COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', re.DOTALL)
 INCLUDE = re.compile(r'\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -118,6 +129,15 @@ def check_endings(path, lines):
             yield n, f"{m[1]}() ends the program: the library returns its errors"
 
 
+def check_tests(path, lines):
+    for n, line in enumerate(lines, 1):
+        if line.rstrip().endswith("return"):
+            continue  # the list decides what a function of one command answers
+        for pattern, what in CANNOT_FAIL:
+            if pattern.match(line):
+                yield n, what
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     files = sorted(f for top in ("common", "formats", "migrations", "tools") for f in (root / top).rglob("*.[ch]"))
@@ -125,6 +145,9 @@ def main():
         sys.exit(f"{root}: no C code here")
     sources = [(file.relative_to(root).as_posix(), file.read_text(encoding="utf-8").splitlines()) for file in files]
     breaches = [(path, *b) for path, lines in sources for check in (check_includes, check_lengths, check_endings) for b in check(path, lines)]
+    for file in sorted(f for ending in ("bats", "bash") for f in (root / "tests").glob("*." + ending)):
+        path = file.relative_to(root).as_posix()
+        breaches += [(path, *b) for b in check_tests(path, file.read_text(encoding="utf-8").splitlines())]
     breaches += check_copies(s for s in sources if not s[0].startswith("migrations/"))
     for path, n, what in breaches:
         print(f"{path}:{n}: {what}")

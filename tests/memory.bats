@@ -40,13 +40,15 @@ for i in range(n):
 PY
 }
 
-# bounded BYTES COMMAND...: runs it; it may take 64 MiB and four times BYTES, the largest record.
+# bounded BYTES COMMAND...: runs it; it may take 64 MiB and four times BYTES, the largest record. What it took is a line of
+# the TAP with DEEP=1.
 bounded() {
-    limit=$((65536 + $1 / 256))
+    local limit=$((65536 + $1 / 256)) code=0 memory taken seconds user system
+    memory=$(mktemp "$BATS_TEST_TMPDIR/memory.XXXXXX")
     shift
-    code=0
-    /usr/bin/time -f %M -o memory "$@" || code=$?
-    taken=$(tail -1 memory)
+    /usr/bin/time -f '%M %e %U %S' -o "$memory" "$@" || code=$?
+    read -r taken seconds user system < <(tail -1 "$memory")
+    [ -z "${DEEP-}" ] || echo "# $((taken / 1024)) MiB of $((limit / 1024)), $seconds s ($user + $system of the processor): ${*//"$BATS_TEST_TMPDIR"/.}" >&3
     [ "$taken" -le "$limit" ] || { echo "$taken KiB, not $limit: $*" >&2; return 1; }
     return $code
 }
@@ -215,7 +217,7 @@ PY
         assert_contains "$stderr" "standard input:2: the record holds more than 65536 values"
     done
     { # and a text may be full of what looks like values
-        line 1 | head -1
+        line 1 | sed -n 1p
         echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x"}'
         printf '{"kind":"experiment_tag","experiment_id":"1","key":"\\\\","value":"'
         head -c 1000000 /dev/zero | sed 's/\x00/[\\"{:,/g'

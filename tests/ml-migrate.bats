@@ -128,7 +128,7 @@ after_load() {
 }
 
 @test "--skip-malformed and --drop-unsupported: done, with exit 1" {
-    printf 'not a metric\n' >"$(find mlruns -path '*/metrics/*' -type f | head -1)"
+    printf 'not a metric\n' >"$(find mlruns -path '*/metrics/*' -type f | sed -n 1p)"
     run_split ml-migrate --target sqlite:///x.db
     assert_status 2
     [ ! -e x.db ]
@@ -275,7 +275,7 @@ EOF
 @test "--verify reads the source once, --reread twice; warnings come once" {
     with_counting
     mkdir elsewhere
-    params=$(find mlruns -path '*/params' -type d | head -1)
+    params=$(find mlruns -path '*/params' -type d | sed -n 1p)
     ln -s "$PWD/elsewhere" "$params/linked" # a link to a directory, which MLflow does not follow: a warning
     run_split bin/ml-migrate mlruns sqlite:///a.db --verify
     assert_status 0
@@ -303,7 +303,7 @@ EOF
 }
 
 @test "after a problem only the program that found it speaks" {
-    printf 'not a metric\n' >"$(find mlruns -path '*/metrics/*' -type f | head -1)"
+    printf 'not a metric\n' >"$(find mlruns -path '*/metrics/*' -type f | sed -n 1p)"
     for options in '' --verify '--verify --reread' --on-conflict=rename '--verify --renumber-experiments'; do
         run_split ml-migrate -q mlruns sqlite:///x.db $options
         assert_status 2

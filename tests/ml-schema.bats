@@ -112,7 +112,8 @@ fake_mlflow() {
     run_split ml-schema create --release 2.0 $db
     assert_status 2
     assert_contains "$stderr" "x.db-journal: left over from a database"
-    [ ! -e x.db ] && [ ! -e .x.db.ml-schema ]
+    [ ! -e x.db ]
+    [ ! -e .x.db.ml-schema ]
     rm x.db-journal
     echo "half a database" >.x.db.ml-schema
     ml-schema create -q --release 2.0 $db

@@ -13,7 +13,7 @@ setup() {
     copy_tree
     find mlruns -exec touch -d '1 hour ago' {} + # params of a moment ago are held back for the next tick
     export XDG_STATE_HOME=$WORK/state
-    metric=$(find mlruns -path '*/metrics/*' -type f ! -path '*/.trash/*' | sort | head -1)
+    metric=$(find mlruns -path '*/metrics/*' -type f ! -path '*/.trash/*' | sort | sed -n 1p)
     run=$(dirname "$metric" | sed 's,/metrics.*,,')
 }
 
