@@ -432,7 +432,7 @@ team-a"
     done
     ml-load --sync --prefer source "$url" <e.mlr 2>err &
     loader=$!
-    until tail -n "+$lines" "$PGDIR/log" | grep -q 'due to lock timeout'; do
+    until tail -n "+$lines" "$PGDIR/log" | grep 'due to lock timeout' >/dev/null; do
         kill -0 $loader
     done
     echo "COMMIT;" >&9
@@ -610,7 +610,7 @@ team-a"
         printf b >$run_dir/tags/b
         settled
         mlruns-dump -q --since st --next-state st.new tree >two.mlr
-        assert_equal "$(ml-transform --json <one.mlr | head -1 | jq -r '.tick | length')" 32
+        assert_equal "$(ml-transform --json <one.mlr | sed -n 1p | jq -r '.tick | length')" 32
         sum=$(sha256sum st)
         state >before
         run_split ml-load --sync --promote st.new=st "$url" <one.mlr
