@@ -79,9 +79,9 @@ void err_warn(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);  /* "w
 void err_note(const char *fmt, ...) PRINTF_LIKE(1, 2);                     /* unless quiet */
 void err_verbose(const char *fmt, ...) PRINTF_LIKE(1, 2);                  /* only when verbose */
 
-/* The library's one exit: memory that cannot be had, be it in a file (spill.h). A return through all that
- * needs memory would cost more than it gives. e says so; the program ends as by die(). Called by buf.h,
- * spill.h and names.h alone. */
+/* The library's one exit: memory that cannot be had, and for the threads that read a file store the temporary
+ * files in its place. A return through all that needs memory would cost more than it gives. e says so; the
+ * program ends as by die(). Called by buf.h, names.h and formats/filestore alone. */
 _Noreturn void err_no_memory(const struct err *e);
 
 /* For the programs (tools/): the library returns its errors. These end the program after the clean-up

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/err.h"
 #include "common/file.h"
 #include "common/io.h"
 
@@ -36,6 +35,8 @@ struct spill {
     struct frame *frames; /* WAYS of each set in turn */
     char *pages;
     uint64_t now;
+    bool failed; /* error says why */
+    struct err error;
 };
 
 struct spill *spill_new(const char *dir)
@@ -59,44 +60,41 @@ void spill_free(struct spill *s)
 
 /* -- pages */
 
-static _Noreturn void refuse_to_write(const struct spill *s)
+bool spill_check(const struct spill *s, struct err *e)
 {
-    struct err e;
-    err_set(&e, s->dir, "cannot write a temporary file here: %s", strerror(errno));
-    err_hint(&e, "--tmpdir names another directory for temporary files");
-    err_no_memory(&e);
+    return !s->failed || err_copy(e, &s->error);
 }
 
-static _Noreturn void refuse_to_read(const struct spill *s, const char *why)
-{
-    struct err e;
-    err_set(&e, s->dir, "cannot read a temporary file here: %s", why);
-    err_no_memory(&e);
-}
-
+/* Writes a page, unless one could not be written before. */
 static void write_page(struct spill *s, const struct frame *f, const char *data)
 {
-    struct err e;
     uint64_t page = f->page - 1;
-    if (s->fd < 0 && (s->fd = file_nameless(s->dir, &e)) < 0)
-        err_no_memory(&e);
-    if (!io_write_at(s->fd, data, SPILL_PAGE, page * SPILL_PAGE))
-        refuse_to_write(s);
-    if (page >= s->written)
+    if (!s->failed && s->fd < 0)
+        s->failed = (s->fd = file_nameless(s->dir, &s->error)) < 0;
+    if (s->failed)
+        return;
+    if (!io_write_at(s->fd, data, SPILL_PAGE, page * SPILL_PAGE)) {
+        s->failed = true;
+        err_set(&s->error, s->dir, "cannot write a temporary file here: %s", strerror(errno));
+        err_hint(&s->error, "--tmpdir names another directory for temporary files");
+    } else if (page >= s->written) {
         s->written = page + 1;
+    }
 }
 
 static void read_page(struct spill *s, uint64_t page, char *data)
 {
     size_t got = 0;
-    while (page < s->written && got < SPILL_PAGE) {
+    while (!s->failed && page < s->written && got < SPILL_PAGE) {
         ssize_t n = pread(s->fd, data + got, SPILL_PAGE - got, (off_t)(page * SPILL_PAGE + got));
-        if (n < 0 && errno != EINTR)
-            refuse_to_read(s, strerror(errno));
-        if (n == 0)
-            refuse_to_read(s, "truncated");
+        s->failed = n == 0 || (n < 0 && errno != EINTR);
+        if (s->failed)
+            err_set(&s->error, s->dir, "cannot read a temporary file here: %s",
+                    n < 0 ? strerror(errno) : "truncated");
         got += n > 0 ? (size_t)n : 0;
     }
+    if (s->failed)
+        got = 0;
     memset(data + got, 0, SPILL_PAGE - got);
 }
 

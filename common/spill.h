@@ -1,8 +1,10 @@
 /* Memory for tables that may grow larger than what a program may take: bytes in a nameless file, of which the
  * pages in use lie in memory, SPILL_CACHE bytes at most; as long as all fits there, no file is made. Nothing
- * is mapped: what the kernel keeps of the file is not the program's. Not for several threads. A disk that is
- * full ends the program with a message, as memory that can't be had does
- * (err_no_memory). */
+ * is mapped: what the kernel keeps of the file is not the program's. Not for several threads.
+ *
+ * As with stdio, a failure such as a full disk is kept: what was to be written is lost and reads as 0, and
+ * spill_check() reports it. Call that before anything that was made with a spill leaves the program, and
+ * often enough that a failure ends the work soon: once a record. */
 #ifndef COMMON_SPILL_H
 #define COMMON_SPILL_H
 
@@ -11,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "common/err.h"
 
 struct spill;
 
@@ -23,6 +26,8 @@ enum {
 /* dir: the directory for the file, if it is needed; must live as long as the spill. Never returns NULL. */
 struct spill *spill_new(const char *dir);
 void spill_free(struct spill *s); /* NULL is fine */
+/* False with e filled if the file could not be made, written or read. */
+bool spill_check(const struct spill *s, struct err *e);
 
 /* A range of size bytes of the file, all 0, at a multiple of SPILL_PAGE. Returns its offset. */
 uint64_t spill_range(struct spill *s, size_t size);

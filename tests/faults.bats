@@ -115,6 +115,56 @@ makers() {
     assert_contains "$stderr" "standard output: cannot write: File too large"
 }
 
+# many_experiments N: ./many.mlr, and ./many.db, which holds it.
+many_experiments() {
+    {
+        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
+        awk 'BEGIN { for (i = 1; i <= '"$1"'; i++) printf "{\"kind\":\"experiment\",\"experiment_id\":\"7%08d\",\"name\":\"experiment %d\",\"lifecycle_stage\":\"active\",\"artifact_location\":\"/x/%0300d\"}\n", i, i, i }'
+    } | ml-transform --from-json --reseal >many.mlr
+    ml-load -q --release 3.17 sqlite:///many.db <many.mlr
+}
+
+@test "a temporary file that cannot be made, written or read: an error that names its directory and --tmpdir; nothing is changed" {
+    [ -z "${SANITIZE-}" ] || skip "it takes long"
+    local commands="many.mlr ml-transform --merge --tmpdir full
+many.mlr ml-transform --summary --tmpdir full
+many.mlr ml-transform --renumber-experiments --id-map map.tsv --tmpdir full
+many.mlr ml-load -q --release 3.17 --tmpdir full sqlite:///new.db
+many.mlr ml-verify -q --tmpdir full sqlite:///many.db
+/dev/null mldb-dump -q --tmpdir full sqlite:///many.db"
+    many_experiments "$([ -n "${DEEP-}" ] && echo 400000 || echo 120000)"
+    [ -z "${DEEP-}" ] || commands="$commands
+many.mlr ml-transform --validate --tmpdir full
+many.mlr ml-transform --lifecycle active --tmpdir full"
+    mkdir full
+    echo before >map.tsv
+    before=$(sha256sum many.db map.tsv)
+    while IFS='|' read -r dir calls after what; do
+        while read -r input command; do
+            # shellcheck disable=SC2086 # words
+            run_split env FAULT_CALLS=$calls FAULT_AFTER=$after FAULT_PATH=/full LD_PRELOAD="$BATS_FILE_TMPDIR/faults.so" \
+                ${command/--tmpdir full/--tmpdir $dir} <$input
+            assert_equal "$command: $status" "$command: 2"
+            assert_equal "$command: $(echo "$stderr" | grep -v 'hint: --tmpdir names another directory')" "$command: ${command%% *}: $dir: cannot $what"
+            [ "$calls" = pread ] || assert_contains "$stderr" "hint: --tmpdir names another directory"
+            run_split sh -c 'ml-transform --validate <"$BATS_TEST_TMPDIR/.stdout"'
+            assert_status 2 # no whole stream
+            assert_equal "$(ls -A full)" ""
+            [ ! -e new.db ]
+        done <<<"$commands"
+    done <<'END'
+full|write|0|write a temporary file here: No space left on device
+full|write|20|write a temporary file here: No space left on device
+full|pread|20|read a temporary file here: Input/output error
+/proc|-|0|create a temporary file here: No such file or directory
+END
+    assert_equal "$(sha256sum many.db map.tsv)" "$before"
+    run_split sh -c "FAULT_CALLS=write FAULT_PATH=/full LD_PRELOAD='$BATS_FILE_TMPDIR/faults.so' ml-transform --merge --tmpdir full <many.mlr |
+        ml-load -q sqlite:///new.db"
+    assert_status 2
+    [ ! -e new.db ]
+}
+
 @test "SIGPIPE from elsewhere does not end a load" {
     begin ml-load -q sqlite:///db/x.db
     head -c 5000 a.mlr >&9

@@ -4,7 +4,9 @@
  * 1); N+: and so do all after it FAULT_OWN=1          of those that the program itself makes, not a library
  *   FAULT_COUNT=FILE     writes the number of those calls to FILE when the program ends
  *   FAULT_CALLS=NAME,…   these calls fail: fsync (of a file), fsync_dir, syncfs (EIO); rename (EIO);
- *                        fstat, lstat (EIO); fstat_inode (gives another inode than there is)
+ *                        fstat, lstat (EIO); fstat_inode (gives another inode than there is); pread (EIO);
+ *                        write (and pwrite: ENOSPC)
+ *   FAULT_AFTER=N        those of reading and writing fail after N that do not
  *   FAULT_PATH=TEXT      only where the path or the file's name holds TEXT
  */
 #define _GNU_SOURCE
@@ -162,6 +164,28 @@ int lstat(const char *path, struct stat *st)
     static int (*real)(const char *, struct stat *);
     real = real ? real : (int (*)(const char *, struct stat *))dlsym(RTLD_NEXT, "lstat");
     return listed("lstat") && concerned(path) ? fail_with(EIO) : real(path, st);
+}
+
+static int is_full(const char *name, int fd)
+{
+    static atomic_long calls;
+    const char *after = getenv("FAULT_AFTER");
+    return listed(name) && fd_concerned(fd) && atomic_fetch_add(&calls, 1) >= (after ? atol(after) : 0);
+}
+
+ssize_t write(int fd, const void *data, size_t n)
+{
+    return is_full("write", fd) ? fail_with(ENOSPC) : (ssize_t)syscall(SYS_write, fd, data, n);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t n, off_t at)
+{
+    return is_full("write", fd) ? fail_with(ENOSPC) : (ssize_t)syscall(SYS_pwrite64, fd, data, n, at);
+}
+
+ssize_t pread(int fd, void *data, size_t n, off_t at)
+{
+    return is_full("pread", fd) ? fail_with(EIO) : (ssize_t)syscall(SYS_pread64, fd, data, n, at);
 }
 
 /* glibc's own syscall(2), which no other call of the programs needs but renameat2. */

@@ -17,7 +17,10 @@ static void report_reference(const char *where, const char *what)
 /* Returns the exit code. */
 static int report_references(const struct pipeline *p)
 {
+    struct err e;
     uint64_t wrong = ref_check_end(p->refs, report_reference);
+    if (!spill_check(p->spill, &e))
+        err_die(&e);
     if (wrong > 0)
         err_print(NULL, "%" PRIu64 " entities are missing or duplicate", wrong);
     else
@@ -43,8 +46,9 @@ static void report_numbers(struct renumber *x, const char *id_map)
 static int finish(struct pipeline *p, const struct options *o)
 {
     int code = EXIT_DONE;
-    if (p->summary)
-        summary_print(p->summary, stdout);
+    struct err e;
+    if (p->summary && !summary_print(p->summary, stdout, &e))
+        err_die(&e);
     if (p->merge)
         merge_report(p->merge);
     if (p->renumber)
@@ -67,7 +71,6 @@ static int finish(struct pipeline *p, const struct options *o)
         die(NULL, "%" PRIu64 " values do not fit MLflow %s on %s: the stream was left without a trailer",
             fit_problems(p->fit), o->release, o->fit);
     }
-    struct err e;
     if (!pipeline_close(p, &e))
         err_die(&e);
     if (p->output == PIPELINE_NOTHING)

@@ -253,7 +253,7 @@ bool dbtick_see(struct dbtick *t, const struct record *r, const struct buf *sort
     s.kind = (unsigned char)r->kind->kind;
     s.unsent = r->kind->kind != KIND_row && is_unsent(t, r);
     memcpy(key, &mark->id, sizeof key);
-    return sorter_add(t->seen, key, sizeof key, &s, sizeof s, e);
+    return spill_check(t->spill, e) && sorter_add(t->seen, key, sizeof key, &s, sizeof s, e);
 }
 
 bool dbtick_see_malformed(struct dbtick *t, const struct record *r, const struct buf *sort_key, struct err *e)
@@ -411,7 +411,7 @@ static bool merge(struct dbtick *t, struct old_records *o, struct state_next *ne
         ok = ok && take_group(t, &x, old, &g, &got, e) > 0;
         if (ok && t->old)
             judge_group(t, old, &g);
-        ok = ok && (!met || next_old(o, e)) && note_group(t, &g, next, e);
+        ok = ok && spill_check(t->spill, e) && (!met || next_old(o, e)) && note_group(t, &g, next, e);
     }
     while (ok && got == 0 && o->got > 0) {
         old_is_gone(t, &o->f);
@@ -569,13 +569,14 @@ bool dbtick_write(struct dbtick *t, enum kind kind, const struct dbtick_mark *ma
                   const char *data, size_t len, struct buf *out, struct wire_counts *counts, struct err *e)
 {
     enum dbtick_change how = change_of(t, kind, mark, alone);
-    if (has_mark(kind))
-        return write_parent(t, how, data, len, out, counts, e);
-    if (how == DBTICK_SAME)
-        return true;
-    if (!alone)
-        send_parent(t, out, counts);
-    buf_add(out, data, len);
-    counts->n[kind]++;
-    return true;
+    if (has_mark(kind)) {
+        if (!write_parent(t, how, data, len, out, counts, e))
+            return false;
+    } else if (how != DBTICK_SAME) {
+        if (!alone)
+            send_parent(t, out, counts);
+        buf_add(out, data, len);
+        counts->n[kind]++;
+    }
+    return spill_check(t->spill, e);
 }

@@ -191,13 +191,13 @@ bool load_add_untyped(struct load_untyped *u, const struct record *r, struct err
         return false;
     if (!t) {
         not_in_schema(u, &in, NULL);
-        return true;
+        return spill_check(u->spill, e);
     }
     memcpy(entries, in.entries, (size_t)in.n * sizeof *entries);
     in.entries = entries;
     note_row(u, &in);
     if (!judge(u, &in, entries))
-        return true;
+        return spill_check(u->spill, e);
     if (!load_convert_issue(u->conversion, t, entries, &in.n, e))
         return false;
     fill_row(&in, t, row);

@@ -141,7 +141,8 @@ static void grow(struct idmap *m)
         m->at = spill_range(m->spill, cap * SLOT);
     }
     m->cap = cap;
-    for (uint64_t i = 0; i < m->entries.n; i++) {
+    /* Keys that are lost are 0: all would want one slot. */
+    for (uint64_t i = 0; i < m->entries.n && spill_check(m->spill, NULL); i++) {
         struct id_key key = idmap_key(m, i);
         size_t slot = first_slot(m, key);
         while (read_slot(m, slot) != 0)

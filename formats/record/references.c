@@ -98,6 +98,7 @@ struct finding {
 };
 
 struct ref_check {
+    struct spill *spill;
     struct idmap *seen;   /* entity -> the last segment that has it */
     struct idmap *wanted; /* referred to before it was seen -> 1 */
     struct arena text;
@@ -110,6 +111,7 @@ struct ref_check {
 struct ref_check *ref_check_new(struct spill *spill)
 {
     struct ref_check *c = xcalloc(1, sizeof *c);
+    c->spill = spill;
     c->seen = idmap_new(spill);
     c->wanted = idmap_new(spill);
     return c;
@@ -191,7 +193,7 @@ uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, co
     if (c->delta)
         return n;
     for (size_t i = 0; i < c->n_missing; i++)
-        if (!idmap_get(c->seen, c->missing[i].key, NULL))
+        if (!idmap_get(c->seen, c->missing[i].key, NULL) && spill_check(c->spill, NULL))
             report(c->missing[i].where, c->missing[i].what);
     for (uint64_t i = 0; i < idmap_len(c->wanted); i++)
         n += !idmap_get(c->seen, idmap_key(c->wanted, i), NULL);

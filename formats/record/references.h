@@ -35,7 +35,8 @@ void ref_check_segment(struct ref_check *c);          /* a segment begins */
 void ref_check_delta(struct ref_check *c);
 bool ref_check_has_delta(const struct ref_check *c);
 void ref_check_add(struct ref_check *c, const struct record *r);
-/* Calls report for each problem, with the arguments of err_print; returns their number. */
+/* Calls report for each problem, with the arguments of err_print; returns their number. When the spill has
+ * failed (spill_check) that is of no use, and no more is reported. */
 uint64_t ref_check_end(struct ref_check *c, void (*report)(const char *where, const char *what));
 uint64_t ref_check_entities(const struct ref_check *c); /* experiments, runs, traces and models seen */
 void ref_check_free(struct ref_check *c);

@@ -220,7 +220,8 @@ bool state_promotion_commit(struct state_promotion *p, uint64_t generation, cons
     struct state_writer *w = state_writer_new(path, &head, e);
     struct state_cursor c;
     state_cursor_init(&c, p->state);
-    bool ok = w && write_map(p, &c, w, e) && write_units(p, &c, w, e) && state_writer_commit(w, e);
+    bool ok = w && write_map(p, &c, w, e) && write_units(p, &c, w, e) && spill_check(p->spill, e) &&
+              state_writer_commit(w, e);
     state_cursor_free(&c);
     state_writer_free(w);
     if (ok)

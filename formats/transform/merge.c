@@ -95,6 +95,8 @@ void merge_segment(struct merge *m, const struct wire_header *h)
 static void problem(struct merge *m, const struct record *r, const char *hint, const char *what)
 {
     struct buf where = {0};
+    if (!spill_check(m->spill, NULL)) /* the caller reports that, which may be all that is wrong */
+        return;
     m->problems++;
     record_describe(r, &where);
     err_print(buf_str(&where), "%s", what);
@@ -528,8 +530,10 @@ static void compare_twice(struct merge *m)
             m->same++;
             continue;
         }
-        m->problems++;
         spill_read_text(m->spill, x.where, &m->scratch);
+        if (!spill_check(m->spill, NULL))
+            return;
+        m->problems++;
         err_print(buf_str(&m->scratch), "two sources have it, and it or its parts differ");
         err_print_hint("if only paths differ, apply --rewrite-uri to both streams first; else leave one out "
                        "with --run or --experiment");
@@ -661,6 +665,8 @@ bool merge_collect(struct merge *m, const struct record *rec, struct err *e)
 bool merge_settle(struct merge *m, struct wire_header *h, struct err *e)
 {
     compare_twice(m);
+    if (!spill_check(m->spill, e))
+        return false;
     if (m->problems > 0)
         return err_set(e, "merge", "%" PRIu64 " clashes between the sources", m->problems);
     settle_names(m);

@@ -65,6 +65,8 @@ static bool write_failed(const struct pipeline *p, struct err *e)
 
 static bool write_header(struct pipeline *p, const struct wire_header *h, struct err *e)
 {
+    if (!spill_check(p->spill, e))
+        return false;
     if ((p->lines && !jsonl_write_header(p->lines, h)) ||
         (p->stream && !wire_write_header_copy(p->stream, h)))
         return write_failed(p, e);
@@ -73,6 +75,8 @@ static bool write_header(struct pipeline *p, const struct wire_header *h, struct
 
 static bool write_record(struct pipeline *p, const struct record *r, struct err *e)
 {
+    if (!spill_check(p->spill, e))
+        return false;
     if ((p->lines && !jsonl_write(p->lines, r)) || (p->stream && !wire_write(p->stream, r)))
         return write_failed(p, e);
     return true;
@@ -80,6 +84,8 @@ static bool write_record(struct pipeline *p, const struct record *r, struct err 
 
 static bool write_trailer(struct pipeline *p, struct err *e)
 {
+    if (!spill_check(p->spill, e))
+        return false;
     if ((p->lines && !jsonl_write_trailer(p->lines)) || (p->stream && !wire_write_trailer(p->stream)))
         return write_failed(p, e);
     return true;
@@ -301,7 +307,7 @@ static bool run_pass(struct pipeline *p, enum phase phase, struct source *s, str
         else
             ok = take_frame(p, phase, event, source_header(s), e);
         progress_add(event == WIRE_RECORD);
-        ok = ok && !interrupted(e);
+        ok = spill_check(p->spill, e) && ok && !interrupted(e); /* which may be the cause of another error */
     }
     progress_end();
     source_close(s);

@@ -211,7 +211,7 @@ static bool write_entries(void *arg, FILE *f)
 {
     const struct renumber *x = arg;
     struct buf old = {0}, name = {0};
-    for (uint64_t i = 0; i < x->entries.n && !ferror(f); i++) {
+    for (uint64_t i = 0; i < x->entries.n && !ferror(f) && spill_check(x->spill, NULL); i++) {
         struct entry entry;
         spill_get_item(x->spill, &x->entries, i, &entry);
         spill_read_text(x->spill, entry.old, &old);
@@ -220,12 +220,15 @@ static bool write_entries(void *arg, FILE *f)
     }
     buf_free(&old);
     buf_free(&name);
-    return !ferror(f);
+    return !ferror(f) && spill_check(x->spill, NULL);
 }
 
 bool renumber_save(struct renumber *x, const char *path, struct err *e)
 {
-    return file_write(path, write_entries, x, e);
+    if (file_write(path, write_entries, x, e))
+        return true;
+    spill_check(x->spill, e); /* that the file could not be written is not the cause then */
+    return false;
 }
 
 uint64_t renumber_count(const struct renumber *x)

@@ -154,14 +154,15 @@ static void add_text(const struct summary *s, struct spill_text text, size_t wid
     buf_free(&b);
 }
 
-void summary_print(const struct summary *s, FILE *out)
+bool summary_print(const struct summary *s, FILE *out, struct err *e)
 {
     struct buf text = {0};
     print_kinds(s, &text);
     if (s->experiments.n > 0)
         buf_addf(&text, "\n%-20s %-8s %8s %12s %8s %8s %14s  %-20s  %-20s  %s\n", "Experiment", "Stage",
                  "Runs", "Metrics", "Traces", "Models", "Bytes", "First run", "Last run", "Name");
-    for (uint64_t i = 0; i < s->experiments.n; i++) {
+    bool ok = true;
+    for (uint64_t i = 0; ok && i < s->experiments.n; i++) {
         struct experiment x;
         spill_get_item(s->spill, &s->experiments, i, &x);
         bool known = x.first <= x.last;
@@ -173,12 +174,15 @@ void summary_print(const struct summary *s, FILE *out)
         add_time(known, x.last, &text);
         buf_adds(&text, "  ");
         add_text(s, x.name, 0, "\n", &text);
-        fwrite(text.data, 1, text.len, out);
+        ok = spill_check(s->spill, e);
+        if (ok)
+            fwrite(text.data, 1, text.len, out);
         buf_reset(&text);
     }
     if (text.len)
         fwrite(text.data, 1, text.len, out);
     buf_free(&text);
+    return ok;
 }
 
 void summary_free(struct summary *s)

@@ -12,8 +12,9 @@ struct summary;
 struct summary *summary_new(struct spill *spill); /* for the experiments; it must live as long as s */
 /* bytes: the size of the record in the stream. */
 void summary_add(struct summary *s, const struct record *r, size_t bytes);
-/* Writes both tables as text. Times are UTC. */
-void summary_print(const struct summary *s, FILE *out);
+/* Writes both tables as text. Times are UTC. False with e filled when the spill has failed; how writing went
+ * the caller asks out. */
+bool summary_print(const struct summary *s, FILE *out, struct err *e);
 void summary_free(struct summary *s);
 
 #endif

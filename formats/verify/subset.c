@@ -298,7 +298,7 @@ static bool map_row(struct subset *s, const struct row_table *t, struct record *
     return got >= 0;
 }
 
-int subset_map(struct subset *s, struct record *r, struct err *e)
+static int map_record(struct subset *s, struct record *r, struct err *e)
 {
     const struct row_table *t = r->kind->kind == KIND_row ? row_table_of(r) : NULL;
     arena_reset(&s->scratch);
@@ -313,6 +313,12 @@ int subset_map(struct subset *s, struct record *r, struct err *e)
             map_experiment(s, FIELD_EXP, &r->v[f], e);
     map_version(s, r);
     return 1;
+}
+
+int subset_map(struct subset *s, struct record *r, struct err *e)
+{
+    int goes_on = map_record(s, r, e);
+    return spill_check(s->spill, e) ? goes_on : -1;
 }
 
 /* -- rules */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/err.h"
 #include "common/spill.h"
 
 static const char *dir;
@@ -121,6 +122,33 @@ static void test_ranges(void)
     spill_free(s);
 }
 
+/* A directory in which no file can be made: what does not fit into memory is lost, is said, and nothing else
+ * is read in its place. */
+static void test_failure(void)
+{
+    enum { N = 20 * SPILL_CACHE / SPILL_PAGE };
+    struct err e = {.what = ""};
+    struct spill *s = spill_new("/proc");
+    uint64_t at = spill_range(s, (size_t)N * SPILL_PAGE), x, wrong = 0, lost = 0;
+    for (uint64_t i = 0; i < 10; i++)
+        spill_put(s, at + i * SPILL_PAGE, &i, sizeof i);
+    ok(spill_check(s, &e), "what fits into memory needs no file");
+    for (uint64_t i = 1; i < N; i++)
+        spill_put(s, at + i * SPILL_PAGE, &i, sizeof i);
+    ok(!spill_check(s, &e) && !spill_check(s, NULL), "what does not needs one");
+    is_str(e.where, "/proc", "its directory is named");
+    ok(strstr(e.what, "cannot create a temporary file here: ") && strstr(e.hint, "--tmpdir"),
+       "and what helps");
+    for (uint64_t i = 1; i < N; i++) {
+        spill_get(s, at + i * SPILL_PAGE, &x, sizeof x);
+        lost += x == 0;
+        wrong += x != 0 && x != i;
+    }
+    is_int((long)wrong, 0, "nothing is there that was not put there");
+    ok(lost > 0, "and something is lost");
+    spill_free(s);
+}
+
 int main(void)
 {
     dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
@@ -129,5 +157,6 @@ int main(void)
     test_memory();
     test_texts();
     test_ranges();
+    test_failure();
     return done_testing();
 }

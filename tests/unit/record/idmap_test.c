@@ -42,6 +42,25 @@ static void test_map(struct spill *s, uint64_t n, const char *what)
     idmap_free(b);
 }
 
+/* A file that cannot be made ends no loop: the map forgets, which spill_check() says. */
+static void test_failure(void)
+{
+    enum { N = 400000 };
+    struct spill *s = spill_new("/proc");
+    void *all = spill_memory(s, SPILL_MEMORY);
+    struct idmap *m = idmap_new(s);
+    int known = 0;
+    for (int i = 0; i < N; i++)
+        idmap_add(m, key_of((uint64_t)i), (uint64_t)i);
+    for (int i = 0; i < N; i++)
+        known += idmap_get(m, key_of((uint64_t)i), NULL);
+    ok(known < N && idmap_len(m) == N, "ids are forgotten");
+    ok(!spill_check(s, NULL), "and it is said");
+    idmap_free(m);
+    spill_give_back(s, all, SPILL_MEMORY);
+    spill_free(s);
+}
+
 int main(void)
 {
     struct spill *s = spill_new(getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -52,5 +71,6 @@ int main(void)
     spill_give_back(s, all, SPILL_MEMORY);
     idmap_free(NULL);
     spill_free(s);
+    test_failure();
     return done_testing();
 }
