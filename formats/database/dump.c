@@ -254,7 +254,8 @@ static bool put(struct dbdump *d, const struct record *r, struct err *e)
     progress_add(1);
     if (err_interrupted())
         return err_set_interrupted(e);
-    return sorter_add(d->stage, d->key.data, d->key.len, data->data, data->len, e);
+    return left_out_check(d->left_out, e) &&
+           sorter_add(d->stage, d->key.data, d->key.len, data->data, data->len, e);
 }
 
 /* -- reading */
@@ -500,7 +501,7 @@ struct dbdump *dbdump_read(struct db *db, const struct dbdump_options *o, struct
     d->left_out = left_out_new(o->tmpdir);
     bool ok = db_begin_read(db, e);
     if (ok) {
-        ok = read_all(d, e);
+        ok = read_all(d, e) && left_out_check(d->left_out, e);
         db_rollback(db);
     }
     if (ok)

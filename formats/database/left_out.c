@@ -35,6 +35,11 @@ void left_out_free(struct left_out *l)
     free(l);
 }
 
+bool left_out_check(const struct left_out *l, struct err *e)
+{
+    return spill_check(l->spill, e);
+}
+
 /* A dataset goes by these. */
 static struct id_key dataset_key(const struct value *experiment, const struct value *name,
                                  const struct value *digest)

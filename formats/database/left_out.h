@@ -10,6 +10,8 @@ struct left_out;
 /* tmpdir: for the ids that do not fit into memory; it must live as long. Never NULL. */
 struct left_out *left_out_new(const char *tmpdir);
 void left_out_free(struct left_out *l); /* NULL is fine */
+/* False with e filled if ids were lost, as by a full disk (common/spill.h). */
+bool left_out_check(const struct left_out *l, struct err *e);
 /* r is left out, which perhaps others belong to. Its values may be against their types. */
 void left_out_add(struct left_out *l, const struct record *r);
 /* Whether the record, whose values are sound, or the row belongs to what was left out. Parents are asked for and
