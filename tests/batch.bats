@@ -2,6 +2,7 @@
 # Dumps in pieces: by xargs, by GNU parallel on two hosts, by a Slurm array. The examples of mlruns-tools(7) are what runs here.
 
 load helpers
+strict_pipes
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR" || return 1

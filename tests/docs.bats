@@ -2,6 +2,7 @@
 # What the documents say is true: examples run, SYNOPSIS and --help agree, every option is in the man page.
 
 load helpers
+strict_pipes
 
 setup() {
     work

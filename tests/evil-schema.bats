@@ -3,6 +3,7 @@
 # command runs any of them.
 
 load helpers
+strict_pipes
 
 setup_file() {
     start_postgres

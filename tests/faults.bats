@@ -3,6 +3,7 @@
 # database has its name nothing is an error any more.
 
 load helpers
+strict_pipes
 
 setup_file() {
     cc -shared -fPIC -O1 -o "$BATS_FILE_TMPDIR/faults.so" "$ROOT/tests/faults.c"

@@ -6,10 +6,12 @@ PATH=$BUILD/bin:$PATH
 export ROOT BUILD PATH LC_ALL=C.UTF-8 MLFLOW_ALLOW_FILE_STORE=true
 unset MLFLOW_TRACKING_URI MLFLOW_BACKEND_STORE_URI
 
-# A line of a test fails when any program of a pipeline does, and within $(…), too. What still can't fail, `! command` and
-# `[ … ] && [ … ]`, `make lint` refuses.
-set -o pipefail
-shopt -s inherit_errexit
+# After `load helpers`: from here on a line fails when any program of its pipeline does, and a $(…) when a line in it does.
+# What bash lets pass all the same, `! command` and `[ … ] && [ … ]`, `make lint` refuses.
+strict_pipes() {
+    set -o pipefail
+    shopt -s inherit_errexit
+}
 
 # A new directory, removed by bats with the test: $WORK; the test stands in it.
 work() {

@@ -3,6 +3,7 @@
 # record or a row by itself, and for what it takes though it looks odd.
 
 load helpers
+strict_pipes
 
 RELEASES="1.0 1.4 1.27 2.22 3.2 3.3 3.17.2"
 

@@ -3,6 +3,7 @@
 # line that looks like a message of its own, and letters of every script as they are.
 
 load helpers
+strict_pipes
 
 # A newline that forges a message, an escape sequence, a C1 control, a bidirectional override, a byte that is not UTF-8, letters.
 EVIL=$'x\nml-load: forged\e]0;title\a\u009b2J\u202e\xffé日'

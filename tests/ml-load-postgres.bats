@@ -2,6 +2,7 @@
 # ml-load into PostgreSQL.
 
 load helpers
+strict_pipes
 
 setup_file() {
     start_postgres

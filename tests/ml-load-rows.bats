@@ -2,6 +2,7 @@
 # ml-load: the rows of tables that a file store does not have, from database to database.
 
 load helpers
+strict_pipes
 
 setup() {
     work

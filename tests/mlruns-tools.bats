@@ -28,7 +28,7 @@ fake_man() {
     assert_contains "$output" "export MLFLOW_TRACKING_URI=sqlite:///$PWD/mlflow.db"
     mlruns-tools dump -q mlruns >dump.mlr
     mlruns-dump -q mlruns | cmp - dump.mlr
-    mlruns-tools transform --json <dump.mlr | jq -r .kind | grep -qx run
+    mlruns-tools transform --json <dump.mlr | jq -r .kind | grep -x run >/dev/null
     mlruns-tools load -q sqlite:///second.db <dump.mlr
     mlruns-tools verify -q sqlite:///second.db <dump.mlr
     mlruns-tools dbdump -q sqlite:///second.db | mlruns-tools verify -q sqlite:///mlflow.db

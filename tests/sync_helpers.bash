@@ -133,7 +133,8 @@ begin_ticks() {
     touch -d '-30 minutes' mark
     tick
     assert_status 0
-    [ -f st ] && [ ! -f st.new ]
+    [ -f st ]
+    [ ! -f st.new ]
 }
 
 run_dir=tree/$EXP/$RUN
