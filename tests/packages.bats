@@ -101,8 +101,10 @@ unpacked_static() { # sets $TOP
     page=$(PATH=$PWD/fake:$PATH "$VENV/bin/mlruns-tools" help migrate)
     cmp "$page" "$ROOT/man/ml-migrate.1"
     [ -e "$VENV/share/man/man5/ml-record.5" ]
-    [ -s "$VENV/share/bash-completion/completions/mlruns-tools" ] && [ -s "$VENV/share/bash-completion/completions/ml-load" ]
-    [ -s "$VENV/share/zsh/site-functions/_mlruns-tools" ] && [ -s "$VENV/share/fish/vendor_completions.d/ml-load.fish" ]
+    [ -s "$VENV/share/bash-completion/completions/mlruns-tools" ]
+    [ -s "$VENV/share/bash-completion/completions/ml-load" ]
+    [ -s "$VENV/share/zsh/site-functions/_mlruns-tools" ]
+    [ -s "$VENV/share/fish/vendor_completions.d/ml-load.fish" ]
 }
 
 @test "uninstalling the wheel leaves no file" {
@@ -238,11 +240,11 @@ assert mlruns_tools.records("m.mlr").to_pandas("scorer").empty'
         echo "$e" >&2
         readelf -h "$e" | grep -q 'Type: *DYN'
         readelf -lW "$e" | grep -q GNU_RELRO
-        ! grep -aqE "/root/|/home/|$BUILD|\.cache/mlruns-tools" "$e"
+        assert_equal "$(grep -acE "/root/|/home/|$BUILD|\.cache/mlruns-tools" "$e")" 0
     done
     for e in $(executables musl); do
-        ! readelf -d "$e" | grep -q NEEDED
-        ! readelf -lW "$e" | grep -q INTERP
+        refute_contains "$(readelf -d "$e")" NEEDED
+        refute_contains "$(readelf -lW "$e")" INTERP
     done
 }
 
@@ -280,7 +282,8 @@ assert mlruns_tools.records("m.mlr").to_pandas("scorer").empty'
     cmp mlflow.db second.db
     ml-migrate -q mlruns sqlite:///ours.db
     mlruns-dump -q mlruns | "$TOP/bin/ml-verify" -q sqlite:///ours.db
-    [ -e "$TOP/share/man/man1/mlruns-tools.1" ] && [ -e "$TOP/share/doc/mlruns-tools/licences/openssl" ]
+    [ -e "$TOP/share/man/man1/mlruns-tools.1" ]
+    [ -e "$TOP/share/doc/mlruns-tools/licences/openssl" ]
 }
 
 @test "licences of all libraries are in the wheel" {
