@@ -131,7 +131,7 @@ def check_endings(path, lines):
 
 def check_tests(path, lines):
     for n, line in enumerate(lines, 1):
-        if line.rstrip().endswith("return"):
+        if line.rstrip().endswith(("return", "|| false")):
             continue  # the list decides what a function of one command answers
         for pattern, what in CANNOT_FAIL:
             if pattern.match(line):
