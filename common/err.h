@@ -81,7 +81,7 @@ void err_verbose(const char *fmt, ...) PRINTF_LIKE(1, 2);                  /* on
 
 /* The library's one exit: memory that cannot be had, and for the threads that read a file store the temporary
  * files in its place. A return through all that needs memory would cost more than it gives. e says so; the
- * program ends as by die(). Called by buf.h, names.h and formats/filestore alone. */
+ * program ends as by die(). Called by buf.h, names.h and spill.h alone. */
 _Noreturn void err_no_memory(const struct err *e);
 
 /* For the programs (tools/): the library returns its errors. These end the program after the clean-up

@@ -65,6 +65,13 @@ bool spill_check(const struct spill *s, struct err *e)
     return !s->failed || err_copy(e, &s->error);
 }
 
+void spill_require(const struct spill *s)
+{
+    struct err e;
+    if (!spill_check(s, &e))
+        err_no_memory(&e);
+}
+
 /* Writes a page, unless one could not be written before. */
 static void write_page(struct spill *s, const struct frame *f, const char *data)
 {

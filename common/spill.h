@@ -28,6 +28,8 @@ struct spill *spill_new(const char *dir);
 void spill_free(struct spill *s); /* NULL is fine */
 /* False with e filled if the file could not be made, written or read. */
 bool spill_check(const struct spill *s, struct err *e);
+/* The same for threads whose callers cannot return an error: ends the program (err_no_memory). */
+void spill_require(const struct spill *s);
 
 /* A range of size bytes of the file, all 0, at a multiple of SPILL_PAGE. Returns its offset. */
 uint64_t spill_range(struct spill *s, size_t size);

@@ -194,7 +194,7 @@ bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char 
     r.changes = store_extend_begin(m);
     for (uint64_t i = 0; good && i < experiments_count(m->experiments); i++) {
         experiments_get(m->experiments, i, &x);
-        good = !experiment_is(&x, EXPERIMENT_TWIN) || renumber(&r, &x, e);
+        good = (!experiment_is(&x, EXPERIMENT_TWIN) || renumber(&r, &x, e)) && spill_check(r.spill, e);
     }
     store_extend_end(m, r.changes, good && r.changed);
     idmap_free(r.given);

@@ -38,6 +38,7 @@ struct spill *shared_spill_lock(struct shared_spill *s)
 
 void shared_spill_unlock(struct shared_spill *s)
 {
+    spill_require(s->spill);
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -1,5 +1,6 @@
 /* What a store keeps in any number (experiments, warnings, a model's versions) lies in one spill
- * (common/spill.h), which all threads share: its cache is in memory once. All functions are thread-safe. */
+ * (common/spill.h), which all threads share: its cache is in memory once. All functions are thread-safe. A
+ * failure, such as a full disk, ends the program when the lock is given back (spill_require). */
 #ifndef FORMATS_FILESTORE_SHARED_SPILL_H
 #define FORMATS_FILESTORE_SHARED_SPILL_H
 
