@@ -5,6 +5,7 @@
 load helpers
 
 setup_file() {
+    export PATH=$PATH:/usr/sbin # pgbouncer's
     start_postgres
     cd "$BATS_FILE_TMPDIR" || return 1
     mlruns-dump -q "$ROOT/tests/data/mlruns" >s.mlr
