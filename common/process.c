@@ -30,9 +30,12 @@ void process_is_also(const char *const *names, bool alone)
     also_alone = alone;
 }
 
+/* Not without /proc, as in a bare chroot: the program's links are looked for then. */
 static bool is_also(const char *name)
 {
-    for (size_t i = 0; also && also[i]; i++)
+    if (!also || access(own_executable, X_OK) != 0)
+        return false;
+    for (size_t i = 0; also[i]; i++)
         if (strcmp(also[i], name) == 0)
             return true;
     return false;

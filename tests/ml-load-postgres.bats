@@ -196,7 +196,7 @@ END
     ml-load -q --wide-experiment-ids "$url" <wide.mlr
     ml-verify -q "$url" <wide.mlr
     ml-schema upgrade -q --to 3.17 "$url"
-    ml-verify -q "$url" <wide.mlr
+    ml-transform -q --exclude-kind span <wide.mlr | ml-verify -q "$url" # 3.2 had no table for spans
     assert_equal "$(sql "SELECT table_schema, data_type FROM information_schema.columns WHERE column_name = 'experiment_id' GROUP BY 1, 2 ORDER BY 1")" \
         "$(printf 'MLflow|bigint\nMy Sch|integer')"
 }
