@@ -116,7 +116,7 @@ true"
         UPDATE params SET run_uuid = 'f' || substr(run_uuid, 2); UPDATE tags SET run_uuid = 'f' || substr(run_uuid, 2);
         DELETE FROM model_versions; DELETE FROM registered_models; DELETE FROM registered_model_tags;
         DELETE FROM model_version_tags; DELETE FROM registered_model_aliases; DELETE FROM inputs; DELETE FROM input_tags;
-        DELETE FROM trace_info; DELETE FROM trace_tags; DELETE FROM trace_request_metadata; DELETE FROM assessments;
+        DELETE FROM spans; DELETE FROM trace_info; DELETE FROM trace_tags; DELETE FROM trace_request_metadata; DELETE FROM assessments;
         DELETE FROM logged_models; DELETE FROM logged_model_tags; DELETE FROM logged_model_params;
         DELETE FROM logged_model_metrics; DELETE FROM entity_associations;
         UPDATE runs SET run_uuid = 'f' || substr(run_uuid, 2)"

@@ -889,7 +889,7 @@ END
 # delta.mlr: a run of which two tags changed, its experiment unchanged.
 make_delta() {
     cat >delta.json <<'END'
-{"kind":"header","format":2,"minor":2,"producer":"hand","source":"00112233445566778899aabbccddeeff","shard":0,"shards":1,"state":"ffeeddccbbaa99887766554433221100","base":7}
+{"kind":"header","format":2,"minor":3,"producer":"hand","source":"00112233445566778899aabbccddeeff","shard":0,"shards":1,"state":"ffeeddccbbaa99887766554433221100","base":7}
 {"kind":"experiment","experiment_id":"5","name":"five","artifact_location":"file:///old/5","lifecycle_stage":"active","partial":"unchanged"}
 {"kind":"experiment","experiment_id":"6","name":"six","lifecycle_stage":"active"}
 {"kind":"run","run_id":"r","experiment_id":"5","lifecycle_stage":"active","partial":"changed"}

@@ -319,7 +319,7 @@ END
             [ "$there" -eq "$rows" ] || echo "$table" >>named
         done
         # the tables of which a stream has some rows as rows, and some not
-        assert_equal "$(sort -u named | xargs)" "input_tags inputs"
+        assert_equal "$(sort -u named | xargs)" "input_tags inputs spans"
         assert_contains "$stderr" "; not read: input_tags (zz_besides), inputs (zz_besides)"
         for option in --data-only --exact; do
             run_split ml-verify $option $u <b.mlr

@@ -152,7 +152,7 @@ make_twins() {
     drop='select(.kind != "header" and .kind != "trailer" and .key != "_mlflow_experiment_ids" and .name != "alive") | tojson'
     diff <(jq -r "$drop" before | sed "s/\"experiment_id\":\"$EXP\"/\"experiment_id\":\"$id\"/") <(jq -r "$drop" after)
     assert_equal "$(jq -r 'select(.experiment_id == "'"$id"'") | .kind' after | sort -u | xargs)" \
-        "dataset experiment experiment_tag input input_tag logged_model logged_model_metric logged_model_param logged_model_tag run trace"
+        "dataset experiment experiment_tag input input_tag logged_model logged_model_metric logged_model_param logged_model_tag run span trace"
     # and it is loaded and verified
     ml-load -q sqlite:///whole.db <out
     mlruns-dump -q --renumber-trash mlruns | ml-verify -q sqlite:///whole.db

@@ -62,8 +62,8 @@ static void note(struct walker *w, enum mlruns_spans what, const char *reason)
     output_limit(w);
 }
 
-/* Whether the trace's metadata say that it has spans: {"num_spans": 3, ...}. */
-static bool has_counted_spans(struct walker *w, int dir)
+/* Whether the trace's metadata say that it has spans: {"num_spans": 3, ...}; true too if they cannot be read. */
+static bool has_counted_spans(int dir)
 {
     struct pyjson json = {0};
     char text[4096];
@@ -71,9 +71,8 @@ static bool has_counted_spans(struct walker *w, int dir)
     ssize_t n = fd < 0 ? -1 : dir_read_at(fd, text, sizeof text, 0);
     const struct pyjson_value *v =
         n > 0 && pyjson_parse(&json, text, (size_t)n) ? pyjson_get(&json, "num_spans") : NULL;
-    bool some = v && v->type == PYJSON_INT && pyjson_number(v) > 0;
+    bool some = v ? v->type == PYJSON_INT && pyjson_number(v) > 0 : n < 0 && errno != ENOENT;
 
-    (void)w;
     if (fd >= 0)
         close(fd);
     pyjson_free(&json);
@@ -85,10 +84,16 @@ static void damaged(struct walker *w, int dir, const char *reason)
 {
     if (tick_hold_torn(w))
         return;
-    if (has_counted_spans(w, dir))
+    if (has_counted_spans(dir))
         walker_problem(w, 0, "the trace's spans cannot be read: %s", reason);
     else
         note(w, MLRUNS_SPANS_DAMAGED, reason);
+}
+
+/* The file at w->path is there, but a system call failed: what it holds is lost. */
+static void failed(struct walker *w, int error)
+{
+    walker_problem(w, 0, "the trace's spans cannot be read: %s", dir_error(error));
 }
 
 /* -- spans */
@@ -209,7 +214,7 @@ static void read_file(struct trace_spans *t, int dir)
             walker_problem(w, 0, "the file was changed while it was read");
     }
     if (result == SPANS_FAILED)
-        damaged(w, dir, dir_error(t->error));
+        failed(w, t->error);
     else if (result == SPANS_DAMAGED)
         damaged(w, dir, what);
 }
@@ -221,26 +226,33 @@ static void open_and_read(struct walker *w, const struct unit *unit, int dir, in
     t->w = w;
     t->unit = unit;
     t->fd = dir_open_file(at, name);
-    if (t->fd < 0) {
-        damaged(w, dir, dir_error(errno));
+    if (t->fd < 0 && errno == ENOENT)
+        note(w, MLRUNS_SPANS_MISSING, "there is no such file");
+    else if (t->fd < 0)
+        failed(w, errno);
+    if (t->fd < 0)
         return;
-    }
     read_file(t, dir);
     close(t->fd);
 }
 
 /* -- the file */
 
-/* The value of the tag mlflow.artifactLocation; empty: there is none, or it cannot be read, which is reported where tags are. */
+/* The value of the tag mlflow.artifactLocation; empty if there is none. A failure to read it is reported where tags
+ * are, but one that passes may happen here alone. */
 static void read_location(struct walker *w, int dir, struct buf *out)
 {
     struct output quiet = {.discarded = true}, *before = w->out;
+    enum tag_state state;
 
     w->out = &quiet;
-    if (walker_read_tag(w, dir, "mlflow.artifactLocation") == TAG_READ)
-        buf_add(out, buf_str(&w->file), w->file.len);
+    state = walker_read_tag(w, dir, "mlflow.artifactLocation");
     w->out = before;
     output_free(&quiet);
+    if (state == TAG_READ)
+        buf_add(out, buf_str(&w->file), w->file.len);
+    else if (state == TAG_UNREADABLE)
+        walker_problem(w, 0, "the trace's spans cannot be found without its tag mlflow.artifactLocation");
 }
 
 /* The artifacts are elsewhere in the tree, at a path below it. */
