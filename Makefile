@@ -36,7 +36,7 @@ BIN      = $(BUILD)/bin
 UNITS    = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/*_test.c))
 FUZZERS  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
-.PHONY: all completions check check-deep bench fuzz lint install dist migrate deps clean units FORCE
+.PHONY: all completions check check-deep storm bench fuzz lint install dist migrate deps clean units FORCE
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS:%=$(BIN)/%)
@@ -116,6 +116,11 @@ check-deep: deps
 # Syncs of so many points into a database that has so many.
 POINTS = 1000000
 ROWS   = 20000000
+# Real writers, a real server, and ticks that are killed, in both dialects; STORM_TICKS, STORM_SEED, STORM_KEEP: see the file.
+storm: deps
+	@$(MAKE) --no-print-directory all
+	@PATH='$(abspath $(BIN)):'"$$PATH" BUILD='$(abspath $(BUILD))' python3 tests/mlflow/storm.py
+
 bench: deps
 	@$(MAKE) --no-print-directory all $(BUILD)/bench/insert_floor
 	@BUILD='$(BUILD)' python3 tests/bench/run.py --growth $(BENCH_ARGS)
