@@ -467,6 +467,17 @@ sweep() { # NAME=VALUE...: see failing_calls.c
     sweep FAIL_NO_TYPE=1 FAIL_WITH=5 FAIL_AGAIN=path
 }
 
+@test "a trace's tag that says where its spans are is looked at as often as any other tag" {
+    preload
+    copy_tree
+    tags=$EXP/traces/$TRACE/tags
+    cp mlruns/$tags/mlflow.artifactLocation mlruns/$tags/other
+    AS="$FAIL FAIL_CALL=0 FAIL_LOG=$PWD/log" dump --jobs 1 mlruns
+    assert_status 0
+    [ "$(grep -c "/$tags/other$" log)" -gt 0 ]
+    assert_equal "$(grep -c "/$tags/mlflow.artifactLocation$" log)" "$(grep -c "/$tags/other$" log)"
+}
+
 # -- the source of shards
 
 @test "shards fit together, whatever fails once and whatever is being written" {

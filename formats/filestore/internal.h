@@ -206,6 +206,14 @@ void each_meta(struct walker *w, int dir, const char *sub,
                void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx);
 /* Emits r once for each file in and below `sub`, with its path and contents as the fields key and value. */
 void walker_each_value(struct walker *w, int dir, const char *sub, struct record *r, int key, int value);
+struct value_walk {
+    struct record *r;
+    int key, value; /* fields */
+};
+/* What that does with each file, for a function of walker_each_file. True: the file is in w->file, whether it was
+ * emitted or, in a tick, passed over; false: reported. */
+bool walker_emit_value(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
+                       const struct value_walk *walk);
 
 enum tag_state { TAG_READ, TAG_ABSENT, TAG_UNREADABLE };
 /* Reads the file of one tag of the entity in dir into w->file. UNREADABLE: reported. */
@@ -302,7 +310,10 @@ bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct 
 int unit_dir_open(const struct walker *w, const struct unit *unit, const char *path);
 void run_read(struct walker *w, int dir, const struct unit *unit);
 void trace_read(struct walker *w, int dir, const struct unit *unit);
-/* Emits the spans of the trace in dir, after all else of it (trace_spans.c). */
+/* trace_spans.c. Notes that w->file is the trace's tag TRACE_LOCATION, which then need not be read again. */
+#define TRACE_LOCATION "mlflow.artifactLocation"
+void trace_spans_locate(struct walker *w);
+/* Emits the spans of the trace in dir, after all else of it. */
 void trace_read_spans(struct walker *w, int dir, const struct unit *unit);
 struct trace_spans *trace_spans_new(void);
 void trace_spans_free(struct trace_spans *t); /* NULL is fine */

@@ -362,17 +362,25 @@ static bool emit_trace(struct walker *w, int dir, const struct unit *unit)
     return good;
 }
 
+static void read_tag(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
+                     void *ctx)
+{
+    if (walker_emit_value(w, dir, name, type, key, ctx) && strcmp(key, TRACE_LOCATION) == 0)
+        trace_spans_locate(w);
+}
+
 void trace_read(struct walker *w, int dir, const struct unit *unit)
 {
     struct value id = value_text(unit->name, strlen(unit->name));
     struct assessment_place place = {.unit = unit};
     struct record r;
+    struct value_walk tags = {.r = &r, .key = F_trace_tag_key, .value = F_trace_tag_value};
 
     if (!emit_trace(w, dir, unit))
         return;
     record_init(&r, KIND_trace_tag);
     r.v[F_trace_tag_trace_id] = id;
-    walker_each_value(w, dir, "tags", &r, F_trace_tag_key, F_trace_tag_value);
+    walker_each_file(w, dir, "tags", read_tag, &tags);
     record_init(&r, KIND_trace_request_metadata);
     r.v[F_trace_request_metadata_trace_id] = id;
     walker_each_value(w, dir, "request_metadata", &r, F_trace_request_metadata_key,

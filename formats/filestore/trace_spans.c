@@ -22,6 +22,8 @@ enum {
 struct trace_spans {
     struct spans_reader *reader;
     struct span_content content;
+    struct buf location; /* the value of the tag TRACE_LOCATION, if `located`; empty: there is none */
+    bool located;
     uint64_t *ids; /* a hash table of the file's span ids; 0: free */
     size_t n_ids, cap_ids;
     /* the file */
@@ -46,6 +48,7 @@ void trace_spans_free(struct trace_spans *t)
         return;
     spans_reader_free(t->reader);
     span_content_free(&t->content);
+    buf_free(&t->location);
     free(t->ids);
     free(t);
 }
@@ -238,21 +241,29 @@ static void open_and_read(struct walker *w, const struct unit *unit, int dir, in
 
 /* -- the file */
 
-/* The value of the tag mlflow.artifactLocation; empty if there is none. A failure to read it is reported where tags
- * are, but one that passes may happen here alone. */
-static void read_location(struct walker *w, int dir, struct buf *out)
+void trace_spans_locate(struct walker *w)
+{
+    struct trace_spans *t = w->spans;
+
+    buf_trim(&t->location);
+    buf_add(&t->location, buf_str(&w->file), w->file.len);
+    t->located = true;
+}
+
+/* Reads the tag where it was not read with the others: there is none, it could not be read, or a tick knows it. */
+static void read_location(struct walker *w, int dir)
 {
     struct output quiet = {.discarded = true}, *before = w->out;
     enum tag_state state;
 
     w->out = &quiet;
-    state = walker_read_tag(w, dir, "mlflow.artifactLocation");
+    state = walker_read_tag(w, dir, TRACE_LOCATION);
     w->out = before;
     output_free(&quiet);
     if (state == TAG_READ)
-        buf_add(out, buf_str(&w->file), w->file.len);
+        trace_spans_locate(w);
     else if (state == TAG_UNREADABLE)
-        walker_problem(w, 0, "the trace's spans cannot be found without its tag mlflow.artifactLocation");
+        walker_problem(w, 0, "the trace's spans cannot be found without its tag " TRACE_LOCATION);
 }
 
 /* The artifacts are elsewhere in the tree, at a path below it. */
@@ -296,20 +307,23 @@ static void read_own(struct walker *w, int dir, const struct unit *unit, bool na
 
 void trace_read_spans(struct walker *w, int dir, const struct unit *unit)
 {
-    struct buf location = {0};
+    struct trace_spans *t = w->spans;
+    const struct buf *location = &t->location;
     char *below;
     bool own;
 
     if (w->store->no_spans)
         return;
-    read_location(w, dir, &location);
-    own = relocate_is_own(w, buf_str(&location), location.len);
-    below = own ? NULL : relocate_below(w, buf_str(&location), location.len);
+    if (!t->located)
+        read_location(w, dir);
+    own = relocate_is_own(w, buf_str(location), location->len);
+    below = own ? NULL : relocate_below(w, buf_str(location), location->len);
     read_own(w, dir, unit, own);
     if (below)
         read_below(w, dir, unit, below);
-    else if (!own && location.len)
+    else if (!own && location->len)
         note(w, MLRUNS_SPANS_ELSEWHERE, "the trace's artifacts are not in the tree");
     free(below);
-    buf_free(&location);
+    buf_trim(&t->location);
+    t->located = false;
 }

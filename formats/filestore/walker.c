@@ -433,22 +433,23 @@ void each_meta(struct walker *w, int dir, const char *sub,
     walker_each_dir(w, dir, sub, "", visit_meta, &walk);
 }
 
-struct value_walk {
-    struct record *r;
-    int key, value;
-};
+bool walker_emit_value(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
+                       const struct value_walk *walk)
+{
+    if (!walker_read_file(w, dir, name, type, VALUE_COPIES))
+        return false;
+    if (tick_pass(w, walk->r->kind->kind == KIND_param || walk->r->kind->kind == KIND_logged_model_param))
+        return true;
+    walk->r->v[walk->key] = value_text(key, strlen(key));
+    walk->r->v[walk->value] = value_text(buf_str(&w->file), w->file.len);
+    walker_emit(w, walk->r);
+    return true;
+}
 
 static void emit_value(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
                        void *ctx)
 {
-    const struct value_walk *walk = ctx;
-
-    if (!walker_read_file(w, dir, name, type, VALUE_COPIES) ||
-        tick_pass(w, walk->r->kind->kind == KIND_param || walk->r->kind->kind == KIND_logged_model_param))
-        return;
-    walk->r->v[walk->key] = value_text(key, strlen(key));
-    walk->r->v[walk->value] = value_text(buf_str(&w->file), w->file.len);
-    walker_emit(w, walk->r);
+    walker_emit_value(w, dir, name, type, key, ctx);
 }
 
 void walker_each_value(struct walker *w, int dir, const char *sub, struct record *r, int key, int value)
