@@ -72,13 +72,12 @@ void clash_report_unread(struct walker *w, int dir)
 void clash_report_twin(struct walker *w, const struct unit *unit)
 {
     static const char what[] = "its id is also that of the active experiment in";
-    struct buf *notes = &w->out->notes, reason = {0};
+    struct buf reason = {0};
     struct record r;
 
-    buf_addc(notes, 'p');
-    buf_add(notes, buf_str(&w->path), w->path.len + 1);
-    buf_addf(notes, "%s %s/%s", what, w->store->path, unit->experiment);
-    buf_addc(notes, '\0');
+    buf_addf(&reason, "%s %s/%s", what, w->store->path, unit->experiment);
+    output_note(w->out, 'p', buf_str(&w->path), buf_str(&reason));
+    buf_reset(&reason);
     buf_addf(&reason, "%s %s", what, unit->experiment); /* a stream does not contain the store's location */
     record_init(&r, KIND_skipped);
     r.v[F_skipped_path] = value_text(buf_str(&w->path), w->path.len);

@@ -114,6 +114,8 @@ struct output {
 };
 
 size_t output_size(const struct output *out); /* bytes */
+/* Adds to the notes; type as there. */
+void output_note(struct output *out, char type, const char *path, const char *reason);
 void output_copy(struct output *out, uint64_t from, uint64_t to);
 void output_free(struct output *out);
 
@@ -310,7 +312,9 @@ bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct 
 int unit_dir_open(const struct walker *w, const struct unit *unit, const char *path);
 void run_read(struct walker *w, int dir, const struct unit *unit);
 void trace_read(struct walker *w, int dir, const struct unit *unit);
-/* trace_spans.c. Notes that w->file is the trace's tag TRACE_LOCATION, which then need not be read again. */
+/* trace_spans.c. Spans of a trace whose artifacts are where MLflow puts them. */
+#define SPANS_FILE "artifacts/traces.json"
+/* Notes that w->file is the trace's tag TRACE_LOCATION, which then need not be read again. */
 #define TRACE_LOCATION "mlflow.artifactLocation"
 void trace_spans_locate(struct walker *w);
 /* Emits the spans of the trace in dir, after all else of it. */

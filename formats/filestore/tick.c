@@ -175,18 +175,12 @@ static void put(struct walker *w, const struct state_file *f)
 
 void tick_note_gone(struct output *out, const char *path, const char *reason)
 {
-    buf_addc(&out->notes, 'g');
-    buf_add(&out->notes, path, strlen(path) + 1);
-    buf_add(&out->notes, reason, strlen(reason) + 1);
+    output_note(out, 'g', path, reason);
 }
 
 void tick_note_held(struct walker *w, const char *reason)
 {
-    struct buf *notes = &w->out->notes;
-
-    buf_addc(notes, 'h');
-    buf_add(notes, buf_str(&w->path), w->path.len + 1);
-    buf_add(notes, reason, strlen(reason) + 1);
+    output_note(w->out, 'h', buf_str(&w->path), reason);
     output_limit(w);
 }
 
@@ -668,12 +662,11 @@ static void compare_version(struct walker *w, int dir, const char *name, void *c
 
 static void compare_spans(struct walker *w, int dir)
 {
-    static const char name[] = "artifacts/traces.json";
-    size_t back = walker_path_down(w, name);
+    size_t back = walker_path_down(w, SPANS_FILE);
     struct stat st;
 
-    if (!w->store->no_spans && dir_stat(dir, name, &st) != ENOENT)
-        compare_file(w, dir, name, DT_REG, "", NULL);
+    if (!w->store->no_spans && dir_stat(dir, SPANS_FILE, &st) != ENOENT)
+        compare_file(w, dir, SPANS_FILE, DT_REG, "", NULL);
     walker_path_back(w, back);
 }
 

@@ -10,7 +10,6 @@
 #include "formats/filestore/tick.h"
 #include "formats/python/span_content.h"
 
-#define SPANS_FILE "artifacts/traces.json" /* of a trace whose artifacts are where MLflow puts them */
 #define SIZE_STATS "request_metadata/mlflow.trace.sizeStats"
 
 enum {
@@ -57,11 +56,7 @@ void trace_spans_free(struct trace_spans *t)
 
 static void note(struct walker *w, enum mlruns_spans what, const char *reason)
 {
-    struct buf *notes = &w->out->notes;
-
-    buf_addc(notes, (char)('0' + what));
-    buf_add(notes, buf_str(&w->path), w->path.len + 1);
-    buf_add(notes, reason, strlen(reason) + 1);
+    output_note(w->out, (char)('0' + what), buf_str(&w->path), reason);
     output_limit(w);
 }
 

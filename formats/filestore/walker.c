@@ -54,6 +54,13 @@ void walker_free(struct walker *w)
     arena_free(&w->uris);
 }
 
+void output_note(struct output *out, char type, const char *path, const char *reason)
+{
+    buf_addc(&out->notes, type);
+    buf_add(&out->notes, path, strlen(path) + 1);
+    buf_add(&out->notes, reason, strlen(reason) + 1);
+}
+
 void output_copy(struct output *out, uint64_t from, uint64_t to)
 {
     uint64_t end;
