@@ -96,32 +96,28 @@ void experiments_get(struct experiments *t, uint64_t at, struct experiment *x)
         snprintf(x->new_id, sizeof x->new_id, "%" PRIu64, item.new_id);
 }
 
-/* Changes the item of x by edit(). */
-static void edit(struct experiments *t, const struct experiment *x,
-                 void (*change)(struct spill *s, struct item *item, const void *arg), const void *arg)
+/* Takes an item to be changed, with the lock, until put_back(). */
+static struct spill *take(struct experiments *t, uint64_t at, struct item *item)
 {
     struct spill *s = shared_spill_lock(t->spill);
-    struct item item;
 
-    spill_get_item(s, &t->items, x->at, &item);
-    change(s, &item, arg);
-    spill_put_item(s, &t->items, x->at, &item);
-    shared_spill_unlock(t->spill);
+    spill_get_item(s, &t->items, at, item);
+    return s;
 }
 
-static void change_flags(struct spill *s, struct item *item, const void *arg)
+static void put_back(struct experiments *t, struct spill *s, uint64_t at, const struct item *item)
 {
-    const unsigned *flags = arg;
-
-    (void)s;
-    item->flags = (uint16_t)((item->flags | flags[0]) & ~flags[1]);
+    spill_put_item(s, &t->items, at, item);
+    shared_spill_unlock(t->spill);
 }
 
 void experiments_mark(struct experiments *t, struct experiment *x, unsigned set, unsigned clear)
 {
-    const unsigned flags[2] = {set, clear};
+    struct item item;
+    struct spill *s = take(t, x->at, &item);
 
-    edit(t, x, change_flags, flags);
+    item.flags = (uint16_t)((item.flags | set) & ~clear);
+    put_back(t, s, x->at, &item);
     x->flags = (x->flags | set) & ~clear;
 }
 
@@ -133,32 +129,25 @@ unsigned experiments_flags(struct experiments *t, uint64_t at)
     return item.flags;
 }
 
-static void change_new_id(struct spill *s, struct item *item, const void *arg)
-{
-    (void)s;
-    item->new_id = *(const uint64_t *)arg;
-}
-
 void experiments_set_new_id(struct experiments *t, struct experiment *x, uint64_t number)
 {
-    edit(t, x, change_new_id, &number);
+    struct item item;
+    struct spill *s = take(t, x->at, &item);
+
+    item.new_id = number;
+    put_back(t, s, x->at, &item);
     snprintf(x->new_id, sizeof x->new_id, "%" PRIu64, number);
-}
-
-static void change_trouble(struct spill *s, struct item *item, const void *arg)
-{
-    const char *const *texts = arg;
-
-    item->trouble_at = put_text(s, texts[0]);
-    item->trouble = put_text(s, texts[1]);
 }
 
 void experiments_set_trouble(struct experiments *t, const struct experiment *x, const char *at,
                              const char *text)
 {
-    const char *const texts[2] = {at, text};
+    struct item item;
+    struct spill *s = take(t, x->at, &item);
 
-    edit(t, x, change_trouble, texts);
+    item.trouble_at = put_text(s, at);
+    item.trouble = put_text(s, text);
+    put_back(t, s, x->at, &item);
 }
 
 bool experiments_trouble(struct experiments *t, const struct experiment *x, struct buf *at, struct buf *text)
