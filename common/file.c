@@ -148,3 +148,28 @@ int file_nameless(const char *dir, struct err *e)
     err_hint(e, "--tmpdir names another directory for temporary files");
     return -1;
 }
+
+bool file_nameless_read(int fd, const char *dir, void *to, size_t len, uint64_t at, struct err *e)
+{
+    char *p = to;
+    while (len > 0) {
+        ssize_t n = pread(fd, p, len, (off_t)at);
+        if (n < 0 && errno == EINTR && !err_interrupted())
+            continue;
+        if (n <= 0)
+            return err_set(e, dir, "cannot read a temporary file here: %s",
+                           n < 0 ? strerror(errno) : "truncated");
+        p += n;
+        at += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+bool file_nameless_write(int fd, const char *dir, const void *from, size_t len, uint64_t at, struct err *e)
+{
+    if (io_write_at(fd, from, len, at))
+        return true;
+    err_set(e, dir, "cannot write a temporary file here: %s", strerror(errno));
+    return err_hint(e, "--tmpdir names another directory for temporary files");
+}

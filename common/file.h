@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "common/buf.h"
@@ -31,5 +32,8 @@ char *file_temp_dir(const char *asked, const char *file);
 /* Creates an unnamed file in a directory, so that nothing is left over however the program ends. Returns its
  * descriptor, for reading and writing, or -1 with e filled. */
 int file_nameless(const char *dir, struct err *e);
+/* Read and write exactly len bytes of it; false with e filled. */
+bool file_nameless_read(int fd, const char *dir, void *to, size_t len, uint64_t at, struct err *e);
+bool file_nameless_write(int fd, const char *dir, const void *from, size_t len, uint64_t at, struct err *e);
 
 #endif

@@ -1,7 +1,6 @@
 /* Lists of names: short ones on a stack, long ones in a nameless file. */
 #include "common/names.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,6 @@
 
 #include "common/err.h"
 #include "common/file.h"
-#include "common/io.h"
 #include "common/sort.h"
 
 enum {
@@ -188,18 +186,11 @@ static void end_sorting(struct name_list *l)
     pthread_mutex_unlock(&l->names->room->sorting);
 }
 
-static _Noreturn void refuse(const struct name_list *l, const char *what, const char *why)
-{
-    struct err e;
-    err_set(&e, l->names->room->dir, "cannot %s a temporary file here: %s", what, why);
-    err_hint(&e, "--tmpdir names another directory for temporary files");
-    err_no_memory(&e);
-}
-
 static void flush(struct name_list *l, struct buf *out)
 {
-    if (!io_write_all(l->file->fd, out->data, out->len))
-        refuse(l, "write", strerror(errno));
+    struct err e;
+    if (!file_nameless_write(l->file->fd, l->names->room->dir, out->data, out->len, l->file->end, &e))
+        err_no_memory(&e);
     l->file->end += out->len;
     buf_reset(out);
 }
@@ -237,13 +228,13 @@ static void fill(struct name_list *l, size_t need)
     memmove(f->window, f->window + f->used, f->len - f->used);
     f->len -= f->used;
     f->used = 0;
-    while (f->len < WINDOW && f->at < f->end) {
-        ssize_t n = pread(f->fd, f->window + f->len, WINDOW - f->len, (off_t)f->at);
-        if (n == 0 || (n < 0 && errno != EINTR))
-            refuse(l, "read", n ? strerror(errno) : "truncated");
-        f->len += n > 0 ? (size_t)n : 0;
-        f->at += n > 0 ? (uint64_t)n : 0;
-    }
+    struct err e;
+    uint64_t left = f->end - f->at;
+    size_t more = left < WINDOW - f->len ? (size_t)left : WINDOW - f->len;
+    if (!file_nameless_read(f->fd, l->names->room->dir, f->window + f->len, more, f->at, &e))
+        err_no_memory(&e);
+    f->len += more;
+    f->at += more;
 }
 
 static bool next_in_file(struct name_list *l)

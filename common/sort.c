@@ -158,20 +158,10 @@ static bool read_failed(const struct sorter *s, int error, struct err *e)
     return err_set(e, s->dir, "cannot read a temporary file here: %s", error ? strerror(error) : "truncated");
 }
 
-/* Reads len bytes. */
-static bool read_at(const struct sorter *s, int fd, char *to, size_t len, uint64_t at, struct err *e)
+/* Reads len bytes of the values. */
+static bool read_value(const struct sorter *s, char *to, size_t len, uint64_t at, struct err *e)
 {
-    while (len > 0) {
-        ssize_t n = pread(fd, to, len, (off_t)at);
-        if (n < 0 && errno == EINTR && !err_interrupted())
-            continue;
-        if (n <= 0)
-            return read_failed(s, n < 0 ? errno : 0, e);
-        to += n;
-        at += (uint64_t)n;
-        len -= (size_t)n;
-    }
-    return true;
+    return file_nameless_read(s->values.fd, s->dir, to, len, at, e);
 }
 
 /* Appends to the file of values. */
@@ -254,8 +244,8 @@ static int compare_elsewhere(struct sorter *s, const struct view *a, const struc
     uint32_t shorter = a->key_len < b->key_len ? a->key_len : b->key_len;
     for (uint32_t at = KEY_KEPT, n; at < shorter && !s->unreadable; at += n) {
         n = shorter - at < COMPARE_SIZE ? shorter - at : COMPARE_SIZE;
-        s->unreadable = !read_at(s, s->values.fd, x, n, a->key_at + at, &s->read_error) ||
-                        !read_at(s, s->values.fd, y, n, b->key_at + at, &s->read_error);
+        s->unreadable = !read_value(s, x, n, a->key_at + at, &s->read_error) ||
+                        !read_value(s, y, n, b->key_at + at, &s->read_error);
         int c = s->unreadable ? 0 : memcmp(x, y, n);
         if (c)
             return c;
@@ -666,7 +656,7 @@ int sorter_next(struct sorter *s, struct sort_entry *out, struct err *e)
     *out = (struct sort_entry){x.key, x.data, x.key_len, x.data_len, x.data_at};
     if (x.kept < x.key_len) {
         buf_fit(&s->key, x.key_len);
-        if (!read_at(s, s->values.fd, s->key.data, x.key_len, x.key_at, e))
+        if (!read_value(s, s->key.data, x.key_len, x.key_at, e))
             return -1;
         out->key = s->key.data;
     }
@@ -679,5 +669,5 @@ bool sorter_read(const struct sorter *s, const struct sort_entry *x, size_t from
     buf_fit(out, len);
     if (x->data && len)
         memcpy(out->data, x->data + from, len);
-    return x->data || read_at(s, s->values.fd, out->data, len, x->at + from, e);
+    return x->data || read_value(s, out->data, len, x->at + from, e);
 }

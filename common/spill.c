@@ -1,14 +1,12 @@
 /* An unnamed file with a cache of its pages. */
 #include "common/spill.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/file.h"
-#include "common/io.h"
 
 enum {
     WAYS = 6, /* frames in which a page may lie */
@@ -80,29 +78,18 @@ static void write_page(struct spill *s, const struct frame *f, const char *data)
         s->failed = (s->fd = file_nameless(s->dir, &s->error)) < 0;
     if (s->failed)
         return;
-    if (!io_write_at(s->fd, data, SPILL_PAGE, page * SPILL_PAGE)) {
-        s->failed = true;
-        err_set(&s->error, s->dir, "cannot write a temporary file here: %s", strerror(errno));
-        err_hint(&s->error, "--tmpdir names another directory for temporary files");
-    } else if (page >= s->written) {
+    s->failed = !file_nameless_write(s->fd, s->dir, data, SPILL_PAGE, page * SPILL_PAGE, &s->error);
+    if (!s->failed && page >= s->written)
         s->written = page + 1;
-    }
 }
 
 static void read_page(struct spill *s, uint64_t page, char *data)
 {
-    size_t got = 0;
-    while (!s->failed && page < s->written && got < SPILL_PAGE) {
-        ssize_t n = pread(s->fd, data + got, SPILL_PAGE - got, (off_t)(page * SPILL_PAGE + got));
-        s->failed = n == 0 || (n < 0 && errno != EINTR);
-        if (s->failed)
-            err_set(&s->error, s->dir, "cannot read a temporary file here: %s",
-                    n < 0 ? strerror(errno) : "truncated");
-        got += n > 0 ? (size_t)n : 0;
-    }
-    if (s->failed)
-        got = 0;
-    memset(data + got, 0, SPILL_PAGE - got);
+    bool there = !s->failed && page < s->written;
+    if (there)
+        s->failed = !file_nameless_read(s->fd, s->dir, data, SPILL_PAGE, page * SPILL_PAGE, &s->error);
+    if (!there || s->failed)
+        memset(data, 0, SPILL_PAGE);
 }
 
 /* The page's frame, or the least recently used one of its set. */
