@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/digits.h"
+
 enum { WRITER_BUFFER = 256 * 1024, READER_BUFFER = 256 * 1024 };
 
 /* -- writing */
@@ -228,17 +230,6 @@ void io_reader_free(struct io_reader *r)
 {
     free(r->base);
     *r = (struct io_reader){0};
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 ssize_t io_percent_decode(char *s)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/digits.h"
 #include "formats/database/postgres_statement.h"
 
 static struct value number_value(const char *text)
@@ -12,18 +13,13 @@ static struct value number_value(const char *text)
     return value_float(strtod(text, NULL));
 }
 
-static unsigned hex_digit(char c)
-{
-    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
-
 /* Decodes \\x0123…, the format that postgres_open sets. */
 static struct value bytea_value(struct arena *a, const char *text, size_t len)
 {
     size_t n = len < 2 ? 0 : len / 2 - 1;
     char *bytes = arena_alloc(a, n + 1);
     for (size_t i = 0; i < n; i++)
-        bytes[i] = (char)(hex_digit(text[2 + 2 * i]) << 4 | hex_digit(text[3 + 2 * i]));
+        bytes[i] = (char)(hex_digit(text[2 + 2 * i]) * 16 + hex_digit(text[3 + 2 * i]));
     return (struct value){.type = VALUE_BIN, .len = (uint32_t)n, .s = bytes};
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/digits.h"
 #include "common/utf8.h"
 
 /* json.loads raises RecursionError at about 1,000 levels. */
@@ -89,11 +90,10 @@ static bool take_hex4(struct normaliser *n, uint32_t *unit)
     if (n->end - n->p < 4)
         return false;
     for (int i = 0; i < 4; i++) {
-        char c = *n->p++;
-        uint32_t digit = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : (uint32_t)((c | 0x20) - 'a' + 10);
-        if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')))
+        int digit = hex_digit(*n->p++);
+        if (digit < 0)
             return false;
-        *unit = *unit << 4 | digit;
+        *unit = *unit << 4 | (uint32_t)digit;
     }
     return true;
 }

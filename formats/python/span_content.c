@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/array.h"
+#include "common/digits.h"
 #include "common/utf8.h"
 
 /* -- members of objects, as they are written */
@@ -131,13 +132,6 @@ static bool integer_of(struct span_content *c, struct slice v, int64_t *out)
     return digits && py_integer(text.s, text.len, out);
 }
 
-static int hex_digit(char x)
-{
-    return x >= '0' && x <= '9'                     ? x - '0'
-           : (x | 0x20) >= 'a' && (x | 0x20) <= 'f' ? (x | 0x20) - 'a' + 10
-                                                    : -1;
-}
-
 /* Hexadecimal digits, filled up with zeros on the left. */
 static bool hex_id(struct span_text text, char *out, size_t digits)
 {
@@ -152,13 +146,6 @@ static bool hex_id(struct span_text text, char *out, size_t digits)
     }
     out[digits] = '\0';
     return true;
-}
-
-static int base64_digit(char x)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *found = x ? strchr(digits, x) : NULL;
-    return found ? (int)(found - digits) : -1;
 }
 
 /* The base64 of half as many bytes as out has digits. */
@@ -342,15 +329,10 @@ static const char *read_times(struct span_content *c, const struct slice *m)
     return NULL;
 }
 
-static void begin(struct span_content *c)
-{
-    arena_reset(&c->arena);
-}
-
 const char *span_content_read(struct span_content *c, const char *s, size_t len)
 {
     struct slice m[N_MEMBERS];
-    begin(c);
+    arena_reset(&c->arena);
     if (!find_members(c, (struct slice){s, s + len}, members, N_MEMBERS, m))
         return "is not a JSON object";
     const char *wrong = read_ids(c, m);
@@ -365,7 +347,7 @@ bool span_content_attributes(struct span_content *c, const char *s, size_t len)
 {
     static const char *const name[] = {"attributes"};
     struct slice attributes;
-    begin(c);
+    arena_reset(&c->arena);
     bool object = find_members(c, (struct slice){s, s + len}, name, 1, &attributes);
     read_attributes(c, attributes);
     return object;

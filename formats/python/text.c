@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/array.h"
+#include "common/digits.h"
 #include "formats/record/value.h"
 
 struct run {
@@ -341,10 +342,7 @@ static bool hex4(struct reader *r, uint32_t *out)
     if (r->end - r->p < 4)
         return false;
     for (int i = 0; i < 4; i++) {
-        char c = *r->p++;
-        int digit = c >= '0' && c <= '9'                 ? c - '0'
-                    : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-                                                         : -1;
+        int digit = hex_digit(*r->p++);
         if (digit < 0)
             return false;
         *out = *out << 4 | (uint32_t)digit;

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/digits.h"
+
 bool uri_starts(const struct uri *u, const char *word)
 {
     size_t n = strlen(word);
@@ -38,15 +40,10 @@ struct uri uri_of(const char *s, size_t len)
     return u;
 }
 
-static int hex(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (c | 0x20) - 'a' + 10 : -1;
-}
-
 char uri_byte(const char *p, const char *end, size_t *used)
 {
-    *used = *p == '%' && end - p >= 3 && hex(p[1]) >= 0 && hex(p[2]) >= 0 ? 3 : 1;
-    return *used == 3 ? (char)(hex(p[1]) * 16 + hex(p[2])) : *p;
+    *used = *p == '%' && end - p >= 3 && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0 ? 3 : 1;
+    return *used == 3 ? (char)(hex_digit(p[1]) * 16 + hex_digit(p[2])) : *p;
 }
 
 char uri_next_byte(struct uri *u)

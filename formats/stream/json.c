@@ -10,13 +10,14 @@
 
 #include "common/arena.h"
 #include "common/array.h"
+#include "common/digits.h"
 #include "formats/record/msgpack.h"
 #include "formats/stream/wire_record.h"
 
 /* jq and JavaScript represent smaller integers exactly. */
 #define EXACT_INT (INT64_C(1) << 53)
 
-static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64[] = BASE64_DIGITS;
 
 /* -- record -> line */
 
@@ -226,12 +227,6 @@ void json_reader_free(struct json_reader *j)
     json_decref(j->root);
     arena_free(&j->made);
     free(j);
-}
-
-static int base64_digit(char c)
-{
-    const char *p = c ? strchr(base64, c) : NULL;
-    return p ? (int)(p - base64) : -1;
 }
 
 /* Strict: padded, no blanks, no stray bits. out has len / 4 * 3 bytes. */
