@@ -1,6 +1,7 @@
 """What the Python tests share: TAP, the programs under test, environments with real MLflow."""
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
@@ -89,6 +90,27 @@ def run(arguments, **options):
 
 def tool(name, *arguments, **options):
     return run([BIN / name, *arguments], **options)
+
+
+@contextlib.contextmanager
+def postgres():
+    """A PostgreSQL server of the test's own, which programs find by the variables of libpq in ENVIRONMENT; gives them, and PGDIR."""
+    script = ROOT / "tests" / "postgres.sh"
+    done = run(["sh", script, "start"])
+    if done.returncode:
+        raise SystemExit("Bail out! no PostgreSQL: %s" % done.stderr)
+    settings = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    ENVIRONMENT.update({name: value for name, value in settings.items() if name != "PGDIR"})
+    try:
+        yield settings
+    finally:
+        run(["sh", script, "stop", settings["PGDIR"]])
+
+
+def create_database(name):
+    """An empty database of that server; gives its URL for SQLAlchemy."""
+    run(["createdb", "-E", "UTF8", "-T", "template0", name], check=True)
+    return "postgresql+psycopg2:///" + name
 
 
 # Waiting: for what is waited for, however long it takes.

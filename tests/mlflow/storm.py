@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 import storm_checks
-from harness import BIN, ENVIRONMENT, HERE, ROOT, Tap, python_of, run, tool, wait_until
+from harness import BIN, ENVIRONMENT, HERE, ROOT, Tap, create_database, postgres, python_of, run, tool, wait_until
 
 SERVER = "3.17.2"
 SOURCES = (("a", "2.22.5"), ("b", "3.2.0"), ("c", SERVER), ("d", SERVER))
@@ -220,7 +220,7 @@ class Storm:
         self.url = "sqlite:///%s/target.db" % work
         if dialect == "postgresql":
             name = work.name.replace("-", "_")
-            run(["createdb", "-E", "UTF8", "-T", "template0", name])
+            create_database(name)
             self.url = "postgresql+psycopg2://%s:%s@127.0.0.1:%s/%s" % (
                 settings["PGUSER"], settings["PGPASSWORD"], settings["PGPORT"], name)  # fmt: skip
 
@@ -329,28 +329,25 @@ def build_later(folder):
 
 def storms(tap, seed, ticks, count, results):
     """Storms in both dialects by turns, each with a seed of its own."""
-    started = run(["sh", ROOT / "tests" / "postgres.sh", "start"], stderr=None)
-    settings = dict(line.split("=", 1) for line in started.stdout.splitlines())
     folder = Path(tempfile.mkdtemp(prefix="mlruns-tools-storm."))
     try:
-        ENVIRONMENT.update(settings)
         later = build_later(folder)
-        for number in range(count):
-            dialect = ("sqlite", "postgresql")[number % 2]
-            work = folder / ("%s-%d" % (dialect, number))
-            work.mkdir()
-            storm = Storm(tap, dialect, seed + number // 2, ticks, work, settings, later)
-            began = processor_time()
-            try:
-                storm.run()
-                results.append({**storm.results, "processor seconds": round(processor_time() - began)})
-                tap.comment(json.dumps(results[-1]))
-            except Exception as error:
-                tap.ok(False, "%s: the storm goes on to its end" % dialect, "%s: %s" % (type(error).__name__, error))
-            if not os.environ.get("STORM_KEEP"):
-                shutil.rmtree(work)
+        with postgres() as settings:
+            for number in range(count):
+                dialect = ("sqlite", "postgresql")[number % 2]
+                work = folder / ("%s-%d" % (dialect, number))
+                work.mkdir()
+                storm = Storm(tap, dialect, seed + number // 2, ticks, work, settings, later)
+                began = processor_time()
+                try:
+                    storm.run()
+                    results.append({**storm.results, "processor seconds": round(processor_time() - began)})
+                    tap.comment(json.dumps(results[-1]))
+                except Exception as error:
+                    tap.ok(False, "%s: the storm goes on to its end" % dialect, "%s: %s" % (type(error).__name__, error))
+                if not os.environ.get("STORM_KEEP"):
+                    shutil.rmtree(work)
     finally:
-        run(["sh", ROOT / "tests" / "postgres.sh", "stop", settings["PGDIR"]])
         if os.environ.get("STORM_KEEP"):
             tap.comment("kept: %s" % folder)
         else:

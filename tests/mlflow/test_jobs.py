@@ -8,8 +8,6 @@ them with other ids and names.
     test_jobs.py read URL            inside one: what MLflow finds, as lines of JSON
 """
 
-import contextlib
-import io
 import json
 import os
 import re
@@ -19,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import BIN, ENVIRONMENT, ROOT, Tap, python_of, run
+from harness import BIN, ENVIRONMENT, Tap, create_database, postgres, python_of, run
 
 MLFLOW, WRITTEN = "3.17.2", 3
 JOBS = 100 if os.environ.get("DEEP") else 12
@@ -52,12 +50,13 @@ def read(url):
     names = {x.experiment_id: x.name for x in client.search_experiments()}
     for found in client.search_runs(list(names), max_results=10000):
         history = [(p.step, p.timestamp, p.value) for p in client.get_metric_history(found.info.run_id, "loss")]
-        show(found.info.run_id, names[found.info.experiment_id], found.info.run_name, found.info.status, found.info.start_time,
-             found.info.end_time, found.info.artifact_uri, found.data.params, found.data.tags, found.data.metrics, history)
+        print(described(found.info.run_id, names[found.info.experiment_id], found.info.run_name, found.info.status, found.info.start_time,
+                        found.info.end_time, found.info.artifact_uri, found.data.params, found.data.tags, found.data.metrics, history))
 
 
-def show(*run):
-    print(json.dumps([*run[:-1], sorted(run[-1])], sort_keys=True))
+def described(*run):
+    """Its fields and history, as a line of JSON."""
+    return json.dumps([*run[:-1], sorted(run[-1])], sort_keys=True)
 
 
 # -- outside
@@ -107,17 +106,17 @@ def sync_all(tap, work, url, name):
 
 def rows_of(files):
     """What MLflow should find, by the rows of the files."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        for file in files:
-            db = sqlite3.connect(file)
-            for run_id, *fields in db.execute("SELECT run_uuid, e.name, r.name, status, start_time, end_time, artifact_uri FROM runs r "
-                                              "JOIN experiments e USING (experiment_id)").fetchall():
-                pairs = [dict(db.execute("SELECT key, value FROM %s WHERE run_uuid = ?" % table, (run_id,)))
-                         for table in ("params", "tags", "latest_metrics")]
-                show(run_id, *fields, *pairs, db.execute("SELECT step, timestamp, value FROM metrics WHERE run_uuid = ?", (run_id,)).fetchall())
-            db.close()
-    return sorted(out.getvalue().splitlines())
+    runs = []
+    for file in files:
+        db = sqlite3.connect(file)
+        for run_id, *fields in db.execute("SELECT run_uuid, e.name, r.name, status, start_time, end_time, artifact_uri FROM runs r "
+                                          "JOIN experiments e USING (experiment_id)").fetchall():
+            pairs = [dict(db.execute("SELECT key, value FROM %s WHERE run_uuid = ?" % table, (run_id,)))
+                     for table in ("params", "tags", "latest_metrics")]
+            history = db.execute("SELECT step, timestamp, value FROM metrics WHERE run_uuid = ?", (run_id,)).fetchall()
+            runs.append(described(run_id, *fields, *pairs, history))
+        db.close()
+    return sorted(runs)
 
 
 def found_in(tap, url, wanted, name):
@@ -130,23 +129,17 @@ def found_in(tap, url, wanted, name):
 
 def main():
     tap = Tap()
-    started = run(["sh", ROOT / "tests" / "postgres.sh", "start"], stderr=None)
-    settings = dict(line.split("=", 1) for line in started.stdout.splitlines())
-    try:
-        ENVIRONMENT.update({name: value for name, value in settings.items() if name != "PGDIR"})
-        with tempfile.TemporaryDirectory(prefix="mlruns-tools-jobs.") as directory:
-            work = Path(directory)
-            files = make_jobs(work)
-            run(["createdb", "-E", "UTF8", "-T", "template0", "jobs"])
-            sync_all(tap, work, "postgresql:///jobs", "first ticks")
-            wanted = rows_of(files)
-            found_in(tap, "postgresql+psycopg2:///jobs", wanted, "first ticks")
-            count = run(["psql", "-qAtX", "-d", "jobs", "-c", "SELECT count(*) FROM experiments"]).stdout.strip()
-            tap.ok(count == str(2 + 2 * JOBS), "one experiment for each name, and the Default", count)
-            sync_all(tap, work, "postgresql:///jobs", "again")
-            found_in(tap, "postgresql+psycopg2:///jobs", wanted, "again")
-    finally:
-        run(["sh", ROOT / "tests" / "postgres.sh", "stop", settings["PGDIR"]])
+    with postgres(), tempfile.TemporaryDirectory(prefix="mlruns-tools-jobs.") as directory:
+        work = Path(directory)
+        files = make_jobs(work)
+        url = create_database("jobs")
+        sync_all(tap, work, "postgresql:///jobs", "first ticks")
+        wanted = rows_of(files)
+        found_in(tap, url, wanted, "first ticks")
+        count = run(["psql", "-qAtX", "-d", "jobs", "-c", "SELECT count(*) FROM experiments"]).stdout.strip()
+        tap.ok(count == str(2 + 2 * JOBS), "one experiment for each name, and the Default", count)
+        sync_all(tap, work, "postgresql:///jobs", "again")
+        found_in(tap, url, wanted, "again")
     return tap.done()
 
 

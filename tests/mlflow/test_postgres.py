@@ -12,7 +12,6 @@ on some of them.  Then ml-load is killed, cut off and raced against.  The server
 import argparse
 import json
 import os
-import shlex
 import signal
 import sqlite3
 import subprocess
@@ -23,31 +22,13 @@ from pathlib import Path
 
 import compare_stores
 import expected_transform as expected
-from harness import BIN, ENVIRONMENT, HERE, ROOT, Tap, has_stopped, python_of, run, stopping, tool, versions, wait_until
+from harness import (
+    BIN, ENVIRONMENT, HERE, ROOT, Tap, create_database, has_stopped, postgres, python_of, run, stopping, tool, versions, wait_until,
+)  # fmt: skip
 from test_transform import Tree, id_map, transform
 
 NEWEST = "3.17.2"
 MERGED = ("1.30.1", "2.22.5", NEWEST)
-
-
-class Cluster:
-    """A server of the test's own; all programs find it by the variables of libpq."""
-
-    def __enter__(self):
-        done = run(["sh", ROOT / "tests" / "postgres.sh", "start"])
-        if done.returncode:
-            raise SystemExit("Bail out! no PostgreSQL: %s" % done.stderr)
-        self.settings = dict(line.split("=", 1) for line in shlex.split(done.stdout))
-        ENVIRONMENT.update({name: value for name, value in self.settings.items() if name != "PGDIR"})
-        return self
-
-    def __exit__(self, *_):
-        run(["sh", ROOT / "tests" / "postgres.sh", "stop", self.settings["PGDIR"]])
-
-    @staticmethod
-    def create(name):
-        run(["createdb", "-E", "UTF8", "-T", "template0", name], check=True)
-        return "postgresql+psycopg2:///" + name
 
 
 def sql(database, query, user=None):
@@ -68,7 +49,7 @@ class Case:
     def __init__(self, name, work, expect):
         self.name = name
         self.database = "".join(letter if letter.isalnum() else "_" for letter in name)
-        self.url = Cluster.create(self.database)
+        self.url = create_database(self.database)
         self.found = work / (self.database + ".found.json")
         self.expect = expect
         self.loaded = False
@@ -245,7 +226,7 @@ def round_trip(tap, tree, work):
 def kill_and_cut(tap, tree, work):
     """ml-load ends in the middle, at several moments: the target is as it was, then the same command works."""
     stream, _ = shortened(tree, work)
-    url = Cluster.create("killed")
+    url = create_database("killed")
     make_schemas(work, [url])
     before = dumped("killed")
     writes = whole_load(stream, "killed", work)
@@ -297,7 +278,7 @@ def race(tap, tree, work):
     """Another session writes a row while ml-load is at work: it is there in the end, and ml-load has loaded all or nothing."""
     stream, _ = shortened(tree, work)
     seen = set()
-    make_schemas(work, [Cluster.create("empty")])
+    make_schemas(work, [create_database("empty")])
     writes = whole_load(stream, "empty", work)
     for number in range(8):
         name = "race%d" % number
@@ -357,7 +338,7 @@ def only_default(tree, work):
     directory = work / "default" / "mlruns"
     directory.mkdir(parents=True)
     run(["cp", "-r", tree.path / "0", directory], check=True)
-    url = Cluster.create("default_only")
+    url = create_database("default_only")
     stream = run([BIN / "mlruns-dump", "-q", directory], encoding=None, errors=None).stdout
     loaded = run([BIN / "ml-load", "-q", "--release", NEWEST, url], input=stream, encoding=None, errors=None)
     return loaded, mlflow(work, FIRST_EXPERIMENT, url, env={**ENVIRONMENT, "PYTHONPATH": str(HERE)})
@@ -372,7 +353,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="mlruns-tools-pg.", dir="/tmp") as scratch:
         work = (arguments.work or Path(scratch)).absolute()
         work.mkdir(parents=True, exist_ok=True)
-        with Cluster():
+        with postgres():
             return test(work, not arguments.no_servers)
 
 
