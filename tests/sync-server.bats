@@ -3,44 +3,25 @@
 # jobs at once.
 
 load helpers
-
-setup_file() {
-    export PATH=$PATH:/usr/sbin # pgbouncer's
-    start_postgres
-    cd "$BATS_FILE_TMPDIR" || return 1
-    mlruns-dump -q "$ROOT/tests/data/mlruns" >s.mlr
-    ml-transform --json <s.mlr >s.json
-    createdb -E UTF8 -T template0 base
-    ml-load -q --sync postgresql:///base <s.mlr
-    edit '(select(.kind == "tag") | .value) |= . + "!"' >tags.mlr # a change of every tag
-}
-
-teardown_file() {
-    stop_postgres
-}
+load sync_helpers
 
 setup() {
     work
-    ln -s "$BATS_FILE_TMPDIR"/s.* "$BATS_FILE_TMPDIR/tags.mlr" .
-    export PGDATABASE=t$BATS_TEST_NUMBER
-    createdb -T base "$PGDATABASE"
-    url=postgresql:///$PGDATABASE
+    ln -s "$BATS_FILE_TMPDIR"/s.* .
+    n=0
+    use_server base
+    edit '(select(.kind == "tag") | .value) |= . + "!"' >tags.mlr # a change of every tag
 }
 
 teardown() {
     [ -z "${pooler-}" ] || kill "$pooler"
+    [ -z "${PUBLIC_WORK-}" ] || leave_public_work
 }
 
-RUN=1b720d04f3e24f11bc736169024f6d03
-TRACE=tr-553edf1d059cd12a1a886a3a57d1cda1
-
-# The stream with each record through a jq filter.
-edit() {
-    jq -c "$1" s.json | ml-transform --from-json --reseal
-}
-
-sql() {
-    psql -qAtX -v ON_ERROR_STOP=1 -c "$1"
+# use_server base|empty: a database of the test's own, for all programs of PostgreSQL.
+use_server() {
+    use postgresql "$1"
+    export PGDATABASE=$database
 }
 
 superuser() { # DATABASE COMMAND...
@@ -104,31 +85,29 @@ lock_is_held() {
     done
 }
 
-# A pgbouncer of the test's own: $pooler, $pool_port. Each of its two sessions serves one transaction, then the next client.
+# A pgbouncer of the test's own: $pooler, $pooled. Each of its two sessions serves one transaction, then the next client.
+# Its socket is in $PUBLIC_WORK, for it refuses to be root; a port would be one that another program may take first.
 start_pooler() {
-    pool_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    mkdir pool
-    chmod 755 pool
-    printf '"mlflow" "%s"\n' "$PGPASSWORD" >pool/users
-    cat >pool/ini <<END
+    public_work
+    mkdir -m 777 socket
+    printf '"mlflow" "%s"\n' "$PGPASSWORD" >users
+    cat >ini <<END
 [databases]
 $PGDATABASE = host=$PGHOST port=$PGPORT user=mlflow password=$PGPASSWORD
 [pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = $pool_port
-unix_socket_dir =
+listen_port = 6432
+unix_socket_dir = $PWD/socket
 auth_type = trust
-auth_file = $PWD/pool/users
+auth_file = $PWD/users
 pool_mode = transaction
 default_pool_size = 2
 min_pool_size = 2
 END
-    local as=
-    [ "$(id -u)" -ne 0 ] || as='setpriv --reuid=65534 --regid=65534 --clear-groups'
-    $as pgbouncer pool/ini >pool.log 2>&1 3>&- &
+    PATH=$PATH:/usr/sbin $AS pgbouncer ini >"$WORK/pool.log" 2>&1 3>&- &
     pooler=$!
-    pooled="postgresql://mlflow@127.0.0.1:$pool_port/$PGDATABASE"
+    pooled="postgresql://mlflow@/$PGDATABASE?host=$PWD/socket&port=6432"
     wait_for ended_or $pooler psql -qAtX -c 'SELECT 1' "$pooled"
+    cd "$WORK"
 }
 
 # What sessions of the pool say that a program of ours may have set.
@@ -140,8 +119,6 @@ pool_settings() {
 }
 
 @test "behind a pooler that gives its sessions away after each transaction: nothing of ours stays in them" {
-    command -v pgbouncer >/dev/null || { echo "no pgbouncer" >&2; false; }
-    chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$WORK" "$(dirname "$WORK")"
     start_pooler
     before=$(pool_settings)
     assert_contains "$before" "default_transaction_read_only|off"
@@ -183,8 +160,7 @@ pool_settings() {
     cp -r "$ROOT/tests/data/mlruns" mlruns
     find mlruns -exec touch -d '1 hour ago' {} +
     run=$(find mlruns -type d -name $RUN)
-    dropdb "$PGDATABASE"
-    createdb -E UTF8 -T template0 "$PGDATABASE"
+    use_server empty
     sync() { run_split ml-sync --source mlruns --target "$url" --state states "$@"; }
     value() { sql "SELECT value FROM tags WHERE run_uuid = '$RUN' AND key = '$1'"; }
     echo -n old >"$run/tags/a"
