@@ -241,10 +241,7 @@ Churn|another"
 @test "versions that got other numbers keep them: aliases, tags and associations that come later, too" {
     renumbered() {
         sql "UPDATE model_versions SET creation_time = 1 WHERE name IN ('churn', 'support-answer')"
-        rm -rf tree st
-        cp -r "$ROOT/tests/data/mlruns" tree
-        find tree -type f -exec touch -d '-1 hour' {} +
-        touch -d '-30 minutes' mark
+        old_tree
         tick --on-conflict renumber
         assert_status 0
         printf 1 >tree/models/churn/aliases/late

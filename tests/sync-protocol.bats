@@ -123,10 +123,7 @@ END
     use sqlite empty
     ml-schema create -q "$url"
     cp "$n.db" made.db
-    rm -rf tree
-    cp -r "$ROOT/tests/data/mlruns" tree
-    find tree -type f -exec touch -d '-1 hour' {} +
-    touch -d '-30 minutes' mark
+    old_tree
     mlruns-dump -q tree >whole.mlr
     (STOP_COUNT=count stopping commits 0 ml-load -q --sync "$url" <whole.mlr)
     count=$(cat count)

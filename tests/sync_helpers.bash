@@ -2,9 +2,7 @@
 # the stream of tests/data, which the database "base" has.
 
 setup_file() {
-    start=$(sh "$ROOT/tests/postgres.sh" start)
-    eval "$start"
-    export PGDIR PGHOST PGPORT PGUSER PGPASSWORD
+    start_postgres
     cd "$BATS_FILE_TMPDIR" || return 1
     mlruns-dump -q "$ROOT/tests/data/mlruns" >s.mlr
     ml-transform --json <s.mlr >s.json
@@ -14,7 +12,7 @@ setup_file() {
 }
 
 teardown_file() {
-    sh "$ROOT/tests/postgres.sh" stop "$PGDIR"
+    stop_postgres
 }
 
 setup() {
@@ -126,11 +124,16 @@ settled() {
     touch -d '-11 seconds' "$WORK/mark"
 }
 
-begin_ticks() {
+# ./tree, written an hour ago, of which there was no tick yet.
+old_tree() {
     rm -rf tree st st.new
     cp -r "$ROOT/tests/data/mlruns" tree
     find tree -type f -exec touch -d '-1 hour' {} +
     touch -d '-30 minutes' mark
+}
+
+begin_ticks() {
+    old_tree
     tick
     assert_status 0
     [ -f st ]
