@@ -314,21 +314,20 @@ PY
 }
 
 @test "mlruns-dump: directories of many names, in 64 threads" {
-    n=8000
+    n=16000 # 3 MB, which all threads together must not hold
     [ -z "${DEEP-}" ] || n=1000000
     mkdir -p mlruns/0/traces
     printf "artifact_location: /x/0\nexperiment_id: '0'\nlifecycle_stage: active\nname: Default\n" >mlruns/0/meta.yaml
     names_in names $n 200 file # MLflow reads no such assessments
-    for i in $(seq 256); do
+    for i in $(seq 64); do
         mkdir "mlruns/0/traces/t$i"
         printf "trace_id: t$i\nrequest_time: '2024-01-31T12:00:00Z'\nstate: OK\n" >"mlruns/0/traces/t$i/trace_info.yaml"
         ln -s ../../../../names "mlruns/0/traces/t$i/assessments"
-        [ -z "${DEEP-}" ] || [ "$i" -lt 64 ] || break
     done
     bounded 0 mlruns-dump -q --jobs 64 mlruns >many.mlr
     bounded 0 mlruns-dump -q --jobs 1 mlruns >one.mlr
     cmp many.mlr one.mlr
-    assert_equal "$(ml-transform --json <one.mlr | tail -1 | jq .counts.trace)" "$i"
+    assert_equal "$(ml-transform --json <one.mlr | tail -1 | jq .counts.trace)" 64
 }
 
 @test "mlruns-dump: directories of many names, of each kind" {
