@@ -20,7 +20,7 @@ enum { PATH_SIZE = NAMES_SIZE + 16 };
 /* The experiment's directory below the store. */
 static const char *dir_of(const struct experiment *x, char path[PATH_SIZE])
 {
-    snprintf(path, PATH_SIZE, "%s%s", experiment_is(x, EXPERIMENT_DELETED) ? TRASH "/" : "", x->id);
+    snprintf(path, PATH_SIZE, "%s%s", trash_prefix(experiment_is(x, EXPERIMENT_DELETED)), x->id);
     return path;
 }
 

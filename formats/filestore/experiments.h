@@ -37,6 +37,14 @@ static inline bool experiment_is(const struct experiment *x, enum experiment_fla
     return x->flags & flag;
 }
 
+#define TRASH ".trash"
+
+/* What the path of an experiment's directory, below the store, begins with. */
+static inline const char *trash_prefix(bool deleted)
+{
+    return deleted ? TRASH "/" : "";
+}
+
 /* Its id in records. */
 static inline const char *experiment_id(const struct experiment *x)
 {

@@ -33,7 +33,6 @@ enum {
 
 /* -- the store (store.c) */
 
-#define TRASH  ".trash"
 #define MODELS "models"
 
 struct unit;

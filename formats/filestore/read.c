@@ -282,7 +282,7 @@ static void close_listing(struct reading *r)
 
 static const char *experiment_prefix(const struct experiment *x)
 {
-    return x && experiment_is(x, EXPERIMENT_DELETED) ? TRASH "/" : "";
+    return trash_prefix(x && experiment_is(x, EXPERIMENT_DELETED));
 }
 
 /* Lists the directory, which it takes or closes. Returns 0 or an error. */
@@ -583,7 +583,7 @@ static const char *find_loop(struct walker *w, int fd, const struct unit *unit)
     if (!unit->experiment || unit->kind == UNIT_EXPERIMENT)
         return NULL;
     buf_reset(&w->scratch);
-    buf_addf(&w->scratch, "%s%s", unit->deleted ? TRASH "/" : "", unit->experiment);
+    buf_addf(&w->scratch, "%s%s", trash_prefix(unit->deleted), unit->experiment);
     error = dir_stat(w->root, buf_str(&w->scratch), &above);
     if (error)
         return dir_error(error);
@@ -608,7 +608,7 @@ static bool encode_context(struct reader *reader, struct buf *record)
 
     w->out = &quiet;
     buf_reset(&w->scratch);
-    buf_addf(&w->scratch, "%s%s", unit.deleted ? TRASH "/" : "", x->id);
+    buf_addf(&w->scratch, "%s%s", trash_prefix(unit.deleted), x->id);
     fd = unit_dir_open(w, &unit, buf_str(&w->scratch));
     good = fd >= 0 && experiment_fill(w, fd, &unit, &r);
     if (good) {

@@ -16,7 +16,7 @@ static bool is_readable(struct walker *w, const struct unit *unit, const char *d
     int fd;
 
     buf_reset(&w->scratch);
-    buf_addf(&w->scratch, "%s%s/%s%s", unit->deleted ? ".trash/" : "", unit->experiment, dir, unit->name);
+    buf_addf(&w->scratch, "%s%s/%s%s", trash_prefix(unit->deleted), unit->experiment, dir, unit->name);
     v = &w->verdicts[XXH3_64bits(w->scratch.data, w->scratch.len) % VERDICT_CACHE_SIZE];
     if (v->path.len == w->scratch.len && memcmp(v->path.data, w->scratch.data, v->path.len) == 0)
         return v->good;

@@ -203,7 +203,7 @@ static bool has_unit(struct walker *w, struct located *u, size_t from, size_t en
         if (strlen(x.id) != len || memcmp(x.id, id, len) != 0)
             return false;
         buf_reset(&u->text);
-        buf_addf(&u->text, "%s%s/", experiment_is(&x, EXPERIMENT_DELETED) ? TRASH "/" : "", x.id);
+        buf_addf(&u->text, "%s%s/", trash_prefix(experiment_is(&x, EXPERIMENT_DELETED)), x.id);
         buf_add(&u->text, u->path.data + end + 1, below);
         error = dir_stat(w->root, buf_str(&u->text), &st);
         if (error != ENOENT && error != ENOTDIR) {

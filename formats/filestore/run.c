@@ -73,7 +73,7 @@ static const struct dataset_name *dataset_look_up(struct walker *w, const struct
     if (dir->len == 0 || memchr(dir->s, '/', dir->len) || memchr(dir->s, '\0', dir->len))
         return NULL;
     buf_reset(&w->scratch);
-    buf_addf(&w->scratch, "%s%s/datasets/", unit->deleted ? ".trash/" : "", unit->experiment);
+    buf_addf(&w->scratch, "%s%s/datasets/", trash_prefix(unit->deleted), unit->experiment);
     buf_add(&w->scratch, dir->s, dir->len);
     d = &w->datasets[XXH3_64bits(w->scratch.data, w->scratch.len) % DATASET_CACHE_SIZE];
     if (d->path.len == w->scratch.len && memcmp(d->path.data, w->scratch.data, d->path.len) == 0)

@@ -181,8 +181,8 @@ static bool take_sorted(const struct mlruns *m, struct sorter *sorter, struct er
 
 static char *experiment_path(const struct experiment *x, const char *file)
 {
-    return xasprintf("%s%s%s%s", experiment_is(x, EXPERIMENT_DELETED) ? TRASH "/" : "", x->id,
-                     *file ? "/" : "", file);
+    return xasprintf("%s%s%s%s", trash_prefix(experiment_is(x, EXPERIMENT_DELETED)), x->id, *file ? "/" : "",
+                     file);
 }
 
 /* Reads meta.yaml into w->file. Returns 0, EFBIG if it is too large, or an error. */

@@ -125,7 +125,7 @@ bool tick_find_known(const struct mlruns *m, const struct state *state, struct e
 
 static bool is_there(const struct mlruns *m, const struct experiment *x)
 {
-    char *path = xasprintf("%s%s", experiment_is(x, EXPERIMENT_DELETED) ? TRASH "/" : "", x->id);
+    char *path = xasprintf("%s%s", trash_prefix(experiment_is(x, EXPERIMENT_DELETED)), x->id);
     struct stat st;
     bool there = dir_stat(m->root, path, &st) != ENOENT;
 
@@ -183,7 +183,7 @@ static void path_of(const struct state_unit *u, const struct experiment *x, stru
         buf_addf(out, MODELS "/%.*s", (int)(u->key.len - KEY_HEAD), u->key.s + KEY_HEAD);
         return;
     }
-    buf_addf(out, "%s%s", deleted ? TRASH "/" : "", id);
+    buf_addf(out, "%s%s", trash_prefix(deleted), id);
     if (u->key.s[0] == '1') {
         const char *listing = id + strlen(id) + 2, *end = u->key.s + u->key.len;
 
