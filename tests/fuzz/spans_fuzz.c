@@ -6,12 +6,12 @@
 #include "common/buf.h"
 #include "formats/filestore/spans.h"
 #include "formats/python/span_content.h"
+#include "tests/unit/filestore/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct file {
-    const char *data;
-    size_t size, at, piece;
+    struct pieces pieces;
     struct span_content content;
     struct buf spans;
 };
@@ -19,11 +19,7 @@ struct file {
 static ptrdiff_t read_piece(void *arg, char *to, size_t room)
 {
     struct file *f = arg;
-    size_t n = f->size - f->at < f->piece ? f->size - f->at : f->piece;
-    n = n < room ? n : room;
-    memcpy(to, f->data + f->at, n);
-    f->at += n;
-    return (ptrdiff_t)n;
+    return pieces_read(&f->pieces, to, room);
 }
 
 static bool take(void *arg, const char *text, size_t len)
@@ -42,7 +38,7 @@ static enum spans_result read_file(struct file *f, const uint8_t *data, size_t s
     struct spans_io io = {.read = read_piece, .span = take, .arg = f};
     uint64_t n, hash;
     char what[80];
-    *f = (struct file){.data = (const char *)data, .size = size, .piece = piece};
+    *f = (struct file){.pieces = {.text = (const char *)data, .len = size, .piece = piece}};
     enum spans_result result = spans_read(r, &io, &n, &hash, what);
     spans_reader_free(r);
     span_content_free(&f->content);

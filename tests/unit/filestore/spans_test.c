@@ -3,27 +3,23 @@
 
 #include "common/buf.h"
 #include "formats/filestore/spans.h"
+#include "tests/unit/filestore/pieces.h"
 #include "tests/unit/tap.h"
 
 struct file {
-    const char *text;
-    size_t len, at, piece; /* bytes; piece: that read() gives at once */
-    size_t fail_at;        /* read() fails there; 0: it does not */
-    struct buf spans;      /* each followed by a newline */
-    size_t stop_after;     /* spans; 0: none */
+    struct pieces pieces;
+    size_t fail_at;    /* read() fails there; 0: it does not */
+    struct buf spans;  /* each followed by a newline */
+    size_t stop_after; /* spans; 0: none */
     size_t n;
 };
 
 static ptrdiff_t read_piece(void *arg, char *to, size_t room)
 {
     struct file *f = arg;
-    size_t n = f->len - f->at < f->piece ? f->len - f->at : f->piece;
-    if (f->fail_at && f->at >= f->fail_at)
+    if (f->fail_at && f->pieces.at >= f->fail_at)
         return -1;
-    n = n < room ? n : room;
-    memcpy(to, f->text + f->at, n);
-    f->at += n;
-    return (ptrdiff_t)n;
+    return pieces_read(&f->pieces, to, room);
 }
 
 static bool take(void *arg, const char *text, size_t len)
@@ -40,7 +36,7 @@ static enum spans_result read_text(struct file *f, char what[80])
     struct spans_io io = {.read = read_piece, .span = take, .arg = f};
     uint64_t n, hash;
     buf_reset(&f->spans);
-    f->at = f->n = 0;
+    f->pieces.at = f->n = 0;
     what[0] = '\0';
     enum spans_result result = spans_read(r, &io, &n, &hash, what);
     if (result == SPANS_READ)
@@ -68,9 +64,10 @@ static void test_whole(void)
     };
     char what[80];
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        struct file f = {.text = files[i].text, .len = strlen(files[i].text)};
-        for (f.piece = 1; f.piece < 9; f.piece += f.piece) {
-            is_int(read_text(&f, what), SPANS_READ, "file %zu in pieces of %zu is read %s", i, f.piece, what);
+        struct file f = {.pieces = {.text = files[i].text, .len = strlen(files[i].text)}};
+        for (f.pieces.piece = 1; f.pieces.piece < 9; f.pieces.piece += f.pieces.piece) {
+            is_int(read_text(&f, what), SPANS_READ, "file %zu in pieces of %zu is read %s", i, f.pieces.piece,
+                   what);
             is_str(buf_str(&f.spans), files[i].spans, "with its spans as they stand in it");
         }
         buf_free(&f.spans);
@@ -109,8 +106,8 @@ static void test_damaged(void)
     };
     char what[80];
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        struct file f = {.text = files[i].text, .len = strlen(files[i].text)};
-        for (f.piece = 1; f.piece < 99; f.piece += 7) {
+        struct file f = {.pieces = {.text = files[i].text, .len = strlen(files[i].text)}};
+        for (f.pieces.piece = 1; f.pieces.piece < 99; f.pieces.piece += 7) {
             is_int(read_text(&f, what), SPANS_DAMAGED, "file %zu is refused", i);
             ok(strncmp(what, files[i].what, strlen(files[i].what)) == 0, "%s: %s", files[i].what, what);
         }
@@ -121,7 +118,7 @@ static void test_damaged(void)
 static void test_other_ends(void)
 {
     static const char text[] = "{\"spans\": [{\"a\": 1}, {\"b\": 2}, {}]}";
-    struct file f = {.text = text, .len = strlen(text), .piece = 5};
+    struct file f = {.pieces = {.text = text, .len = strlen(text), .piece = 5}};
     char what[80];
     f.stop_after = 2;
     is_int(read_text(&f, what), SPANS_STOPPED, "the taker may stop");
@@ -145,7 +142,7 @@ static void test_depth(void)
         for (int i = 0; i < depth; i++)
             buf_addc(&text, ']');
         buf_adds(&text, "}]}");
-        struct file f = {.text = text.data, .len = text.len, .piece = 4096};
+        struct file f = {.pieces = {.text = text.data, .len = text.len, .piece = 4096}};
         is_int(read_text(&f, what), depth < 900 ? SPANS_READ : SPANS_DAMAGED, "%d levels", depth);
         buf_free(&f.spans);
     }
