@@ -27,9 +27,9 @@ struct opt {
     enum opt_type type;
     char short_name;  /* 0: none */
     const char *name; /* without the dashes */
-    const char
-        *arg; /* argument's name in the help, NULL for a flag; choices as one|two, which are completed as
-                         names like FILE, DIR, URL, KIND, X.Y[.Z] are (tools/dist/completions) */
+    /* Argument's name in the help, NULL for a flag; choices as one|two, which are completed as names like FILE,
+     * DIR, URL, KIND, X.Y[.Z] are (tools/dist/completions). */
+    const char *arg;
     const char *help; /* one or more lines, split by \n */
     size_t at;        /* of the value in the struct of options that opt_parse() fills: OPT_AT */
 };

@@ -101,9 +101,9 @@ char *relocate_below(struct walker *w, const char *s, size_t len);
 struct output {
     struct buf data; /* encoded records */
     struct wire_counts counts;
-    struct buf
-        notes; /* for each problem, warning, thing held back or gone: p, w, h or g, path NUL, reason NUL; for a
-                  trace's spans: the digit of an enum mlruns_spans in the first place */
+    /* For each problem, warning, thing held back or gone: p, w, h or g, path NUL, reason NUL; for a trace's
+     * spans: the digit of an enum mlruns_spans in the first place. */
+    struct buf notes;
     uint64_t problems;
     uint64_t handed_over; /* how often */
     /* for the next state of a tick: places in the last one to be copied, then items */

@@ -12,11 +12,8 @@
 
 #define SIZE_STATS "request_metadata/mlflow.trace.sizeStats"
 
-enum {
-    MAX_IDS =
-        1
-        << 19 /* spans of a file of which those of one id are found here; of a larger one ml-load finds them */
-};
+/* Spans of a file of which those of one id are found here; of a larger one ml-load finds them. */
+enum { MAX_IDS = 1 << 19 };
 
 struct trace_spans {
     struct spans_reader *reader;
@@ -283,7 +280,7 @@ static void read_below(struct walker *w, int dir, const struct unit *unit, const
     buf_free(&own);
 }
 
-/* In the trace's own directory. location: is it the place that the tag names? */
+/* In the trace's own directory. named: it is the place that the tag names. */
 static void read_own(struct walker *w, int dir, const struct unit *unit, bool named)
 {
     size_t back = walker_path_down(w, SPANS_FILE);
