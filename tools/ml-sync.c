@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
@@ -116,7 +117,7 @@ static json_t *new_tick(const char *source, const char *target, const char *opti
 {
     const char *names[] = {"source", "target", "options"}, *texts[] = {source, target, options};
     json_t *tick = json_object();
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
         char *text = sync_printable(texts[i]);
         json_object_set_new(tick, names[i], json_string(text));
         free(text);

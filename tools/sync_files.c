@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/printable.h"
@@ -151,7 +152,7 @@ void sync_files_keep(const struct sync_files *f, const json_t *last)
 bool sync_files_forget(const struct sync_files *f, struct err *e)
 {
     const char *paths[] = {f->next, f->state, f->last};
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(paths); i++)
         if (unlink(paths[i]) != 0 && errno != ENOENT)
             return err_set(e, paths[i], "cannot remove: %s", strerror(errno));
     return true;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/err.h"
 
@@ -27,7 +28,7 @@ char *sync_summary(const json_t *result, int status, bool differs, bool dry_run)
     struct buf out = {0};
     if (!result || (status >= EXIT_TROUBLE && !differs))
         buf_adds(&out, "failed");
-    for (size_t i = 0; result && i < sizeof parts / sizeof *parts; i++) {
+    for (size_t i = 0; result && i < ARRAY_LENGTH(parts); i++) {
         uint64_t n = sum(result, parts[i].member);
         if (n)
             buf_addf(&out, "%s%" PRIu64 " %s", out.len ? ", " : "", n, parts[i].word);

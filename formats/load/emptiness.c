@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "formats/record/merge_rules.h"
 
@@ -21,7 +22,7 @@ static const char *content_condition(const char *name)
         {"job_locks", "0 = 1"},
         {"sql_trace_rollup_rebuild_queue", "0 = 1"},
     };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(known); i++)
         if (strcmp(known[i].table, name) == 0)
             return known[i].condition;
     return "1 = 1";

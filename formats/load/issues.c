@@ -3,6 +3,7 @@
  * gets a row. */
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/database/issue_categories.h"
 #include "formats/load/conversion.h"
 
@@ -31,7 +32,7 @@ static bool stage_category(void *arg, const struct value *hash, const struct val
         const char *column;
         const struct value *v;
     } columns[] = {{"issue_id", x->id}, {"category_hash", hash}, {"category", category}};
-    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(columns); i++) {
         int at = load_table_find(t, columns[i].column);
         if (at >= 0)
             row[at] = *columns[i].v;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/database/sql_text.h"
 
 const struct load_ref_desc load_refs[REF_COUNT] = {
@@ -95,7 +96,7 @@ static int add_column(struct load_tables *all, struct load_table *t, const struc
     c->type = limits_column_type(all->dialect, info->type);
     c->not_null = info->not_null;
     c->dflt = parse_default(all, info->dflt, c->type == COLUMN_TEXT);
-    for (size_t k = 0; k < sizeof look_ups / sizeof *look_ups; k++)
+    for (size_t k = 0; k < ARRAY_LENGTH(look_ups); k++)
         if (strcmp(look_ups[k].table, t->name) == 0 && strcmp(look_ups[k].column, name) == 0)
             c->look_up = look_ups[k].query, c->look_up_if = look_ups[k].condition;
     return i;

@@ -448,7 +448,7 @@ static void add_counts(const struct sync_table *t, struct buf *sql)
         "s.sync_out IS NULL AND d.added = 1", "s.sync_out IS NULL AND d.changed <> 0 AND d.conflict = 0",
         "s.sync_out IS NULL AND d.changed = 0 AND d.kept <> 0 AND d.conflict = 0"};
     buf_adds(sql, "SELECT s.sync_kind, count(*)");
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(plain); i++)
         add_count(plain[i], sql);
     snprintf(condition, sizeof condition, "s.sync_out = %d OR (s.sync_out IS NULL AND d.conflict <> 0)",
              (int)SYNC_OUT_CONFLICT);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/sync/internal.h"
 
 static const struct sync_dialect *const dialects[] = {
@@ -83,7 +84,7 @@ static bool make_maps(struct sync *x, struct err *e)
         {"m_state", "CAST('' AS text) AS kind, CAST('' AS text) AS key, CAST('' AS text) AS value"},
     };
     const char *const *c = x->dialect->create;
-    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(maps); i++)
         if (!sync_exec(x, e, "%s%s%sSELECT %s WHERE 0 = 1", c[0], maps[i].name, c[1], maps[i].columns))
             return false;
     return sync_fill_map(x, e);
