@@ -1,3 +1,4 @@
+/* Moves all rows of other workspaces into the default one. */
 #include <stdlib.h>
 #include <string.h>
 
