@@ -241,6 +241,19 @@ EOT
     assert_contains "$stderr" "Row trace_metrics (request_id=gone, key=input_tokens): it belongs to the trace gone, which is not in the stream"
 }
 
+@test "a span of an old stream with a column of one's own stays a row: what 3.17 has no column for is named, and counted" {
+    old_db
+    ml-transform --json <old.mlr | jq -c 'if .kind == "span" then {kind: "row", table: "spans", values: (del(.kind) + {own: "x"} |
+        .experiment_id |= {"$int": .})} else . end' | ml-transform -q --from-json --reseal >rows.mlr
+    run_split ml-load --release 3.17.2 sqlite:///b.db <rows.mlr
+    assert_status 2
+    assert_contains "$stderr" "this schema has no column spans.own"
+    assert_contains "$stderr" "this schema has no column spans.dimension_attributes"
+    run_split ml-load --release 3.17.2 --drop-unsupported sqlite:///b.db <rows.mlr
+    assert_status 1
+    assert_contains "$stderr" "dropped on request: the values of 4 Other Rows"
+}
+
 @test "from 3.17 on to before: models, costs, token counts and links to prompts go where MLflow 3.9 to 3.16 keeps them, and verify" {
     old_db
     ml-load -q --release 3.17.2 sqlite:///b.db <old.mlr

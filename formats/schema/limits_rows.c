@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "formats/database/issue_categories.h"
-#include "formats/database/trace_columns.h"
 #include "formats/schema/limits_tables.h"
 
 /* YYYY-MM-DD. */
@@ -47,24 +46,6 @@ static bool judge_value(struct limits *l, const struct limits_column *c, const s
     return true;
 }
 
-/* Checks a value whose column the table does not have. */
-static bool judge_elsewhere(struct limits *l, const struct limits_table *t, const struct row_entry *entry,
-                            struct misfit *m)
-{
-    static const char dimensions[] = "dimension_attributes";
-    bool converted = strcmp(t->name, "spans") == 0 && entry->column_len == sizeof dimensions - 1 &&
-                     memcmp(entry->column, dimensions, entry->column_len) == 0;
-    const char *model = span_columns[SPAN_COLUMN_MODEL];
-    m->needed = false;
-    if (converted && limits_find_column(t, model, strlen(model))) {
-        struct value name, provider;
-        uint64_t cut[2] = {0, 0};
-        const char *what = span_dimensions(&l->json, &entry->v, &name, &provider, cut);
-        return !what || limits_wrong(m, MISFIT_CONVERSION, what);
-    }
-    return (converted && value_eqs(&entry->v, "null")) || limits_misfit(m, MISFIT_NO_COLUMN);
-}
-
 static bool has_no_nul(void *arg, const struct value *hash, const struct value *category)
 {
     (void)arg, (void)hash;
@@ -94,7 +75,7 @@ static bool judge_entry(struct limits *l, const struct limits_table *t, const st
 {
     const struct limits_column *c = limits_find_column(t, entry->column, entry->column_len);
     if (!c || c->generated)
-        return judge_elsewhere(l, t, entry, m);
+        return limits_misfit(m, MISFIT_NO_COLUMN);
     m->needed = c->not_null || c->in_key;
     return judge_value(l, c, &entry->v, m);
 }
