@@ -188,18 +188,6 @@ static void find_order(struct fetch *f, enum kind kind)
     f->n_order[kind] = n;
 }
 
-/* `mlflow db prepopulate-trace-analytics` adds the columns before the upgrade, which fills them again; only
- * the upgrade drops dimension_attributes, which tells the two states apart. */
-static bool find_prepopulated(struct fetch *f, struct err *e)
-{
-    struct db_columns spans;
-    if (!db_table_columns(f->db, "spans", &spans, e))
-        return false;
-    f->prepopulated = db_columns_find(&spans, "dimension_attributes") != NULL;
-    db_columns_free(&spans);
-    return true;
-}
-
 static bool read_catalog(struct fetch *f, struct err *e)
 {
     for (int i = 0; i < KIND_COUNT; i++) {
@@ -213,8 +201,9 @@ static bool read_catalog(struct fetch *f, struct err *e)
         }
         f->of[i] = find_table(f, kinds[i].table);
     }
-    if (!find_prepopulated(f, e))
-        return false;
+    /* `mlflow db prepopulate-trace-analytics` adds the columns before the upgrade, which fills them again; only the upgrade
+     * drops dimension_attributes, which tells the two states apart. */
+    f->prepopulated = has_column(f->of[KIND_span], "dimension_attributes");
     if (fetch_has_kind(f, KIND_experiment) && fetch_has_kind(f, KIND_run) && fetch_has_kind(f, KIND_metric))
         return true;
     err_set(e, db_display(f->db), "there are no MLflow tables in this database");

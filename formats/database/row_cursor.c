@@ -277,11 +277,6 @@ static const struct db_column_info *find_column(const struct rows_cursor *c, con
     return NULL;
 }
 
-bool rows_has_column(const struct rows_cursor *c, const char *column, size_t len)
-{
-    return find_column(c, column, len) != NULL;
-}
-
 bool rows_is_json(const struct rows_cursor *c, const char *column, size_t len)
 {
     const struct db_column_info *found = find_column(c, column, len);

@@ -24,8 +24,7 @@ const struct row_entry *rows_entries(const struct rows_cursor *c, int *n);
 /* The column of the current row that has a value of the wrong type (SQLite permits it); NULL: none. Such a
  * value is ALIEN if its bytes could be mistaken for a valid value. */
 const char *rows_misfit(const struct rows_cursor *c);
-/* Whether the table has the column; whether that is declared as JSON. */
-bool rows_has_column(const struct rows_cursor *c, const char *column, size_t len);
+/* Whether the table has the column, and declares it as JSON. */
 bool rows_is_json(const struct rows_cursor *c, const char *column, size_t len);
 bool rows_has_table(const struct rows_cursor *c);
 uint64_t rows_secrets(const struct rows_cursor *c); /* number of values omitted so far */

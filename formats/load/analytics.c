@@ -48,7 +48,7 @@ static bool stage_metric(struct load_conversion *c, const struct load_table *t, 
 static int convert_span_metric(struct load_conversion *c, const struct load_table *t, const struct value *row,
                                struct err *e)
 {
-    struct load_table *spans = load_table_of_rows(c->tables, "spans");
+    struct load_table *spans = c->tables->plans[KIND_span].table;
     int which = name_of(span_columns, TRACE_COSTS, row_value(t, row, "key"));
     int column = spans && which >= 0 ? load_table_find(spans, span_columns[which]) : -1;
     if (column < 0)

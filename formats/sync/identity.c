@@ -160,11 +160,10 @@ static bool map_experiments(struct sync *x, struct err *e)
     bool ok = true;
     for (int i = 0; ok && moved && i < x->n_tables; i++) {
         const struct sync_table *t = x->tables[i];
-        if (t->kind != KIND_row || strcmp(t->t->name, "spans") == 0)
+        if (t->kind != KIND_row)
             ok = map_column(x, t, "experiment_id", "", "", e);
         for (int r = 0; ok && t->rows && t->kind == KIND_row && r < row_refs_count; r++)
-            if ((row_refs[r].flags & FIELD_EXP) && strcmp(row_refs[r].table, t->t->name) == 0 &&
-                strcmp(t->t->name, "spans") != 0)
+            if ((row_refs[r].flags & FIELD_EXP) && strcmp(row_refs[r].table, t->t->name) == 0)
                 ok = map_column(x, t, row_refs[r].column, row_refs[r].by, row_refs[r].text, e);
     }
     return ok;

@@ -117,7 +117,7 @@ int sync_find_column(const struct sync_table *t, const char *name); /* -1: none 
 /* Creates and fills the tables of the stage, with their rules (rules.c). */
 bool sync_fill_stage(struct sync *x, struct err *e);
 /* -- rules.c */
-void sync_plan(struct sync *x, struct sync_table *t);
+void sync_plan(struct sync_table *t);
 
 /* -- ticks.c: streams of a producer that keeps a state, and the target's watermark */
 /* Opens state.new and checks that it belongs to the stream. */

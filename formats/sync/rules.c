@@ -147,7 +147,7 @@ static void plan_rows(struct sync_table *t)
             put_column(t, i, u);
 }
 
-void sync_plan(struct sync *x, struct sync_table *t)
+void sync_plan(struct sync_table *t)
 {
     t->kind = KIND_row;
     t->rows = row_table_by_name(t->t->name, strlen(t->t->name));
@@ -157,12 +157,10 @@ void sync_plan(struct sync *x, struct sync_table *t)
         if (kinds[k].table[0] && strcmp(kinds[k].table, t->t->name) == 0)
             t->kind = (enum kind)k;
     t->latest = t->kind == KIND_latest_metric;
-    t->points = kind_has_trait(t->kind, TRAIT_POINT) || strcmp(t->t->name, "spans") == 0;
+    t->points = kind_has_trait(t->kind, TRAIT_POINT) || t->kind == KIND_span;
     if (t->kind == KIND_row)
         plan_rows(t);
-    for (int k = 0; t->kind != KIND_row && k < KIND_COUNT; k++)
-        if (kinds[k].table[0] && strcmp(kinds[k].table, t->t->name) == 0 && k == (int)t->kind)
-            plan_kind(t, &kinds[k]);
+    else
+        plan_kind(t, &kinds[t->kind]);
     plan_others(t);
-    (void)x;
 }

@@ -269,7 +269,7 @@ static bool add_table(struct sync *x, const struct load_table *t, struct err *e)
     struct sync_table *table = xcalloc(1, sizeof *table);
     x->tables[x->n_tables++] = table;
     table->t = t;
-    sync_plan(x, table);
+    sync_plan(table);
     describe_staged(x, table);
     return find_comparable(x, table, e) && make_staged(x, table, e);
 }
