@@ -397,7 +397,7 @@ static bool read_rows(struct dbdump *d, const struct row_table *t, const char *w
             continue;
         }
         make_row_key(t, entries, n, &d->key);
-        more = (left_out_has_row(d->left_out, t, entries, n) ? leave_out_too : put)(d, &r, e) ? 1 : -1;
+        more = (left_out_has_row(d->left_out, &r) ? leave_out_too : put)(d, &r, e) ? 1 : -1;
     }
     d->result->secrets += c ? rows_secrets(c) : 0;
     rows_close(c);

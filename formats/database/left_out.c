@@ -1,21 +1,23 @@
 /* Ids of entities that are left out, and what refers to them. */
 #include "formats/database/left_out.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/array.h"
 #include "common/spill.h"
 #include "formats/record/idmap.h"
 #include "formats/record/references.h"
+#include "formats/record/row_references.h"
 
 enum { DATASETS = 1 << 20 }; /* a space of keys beside those of ref_key() */
+
+/* References of rows that are looked up. */
+static const unsigned row_flags[] = {FIELD_EXP, FIELD_RUN, FIELD_TRACE, FIELD_MODEL};
 
 struct left_out {
     struct spill *spill;
     struct idmap *ids;
+    struct row_editor *rows;
 };
 
 struct left_out *left_out_new(const char *tmpdir)
@@ -23,6 +25,7 @@ struct left_out *left_out_new(const char *tmpdir)
     struct left_out *l = xcalloc(1, sizeof *l);
     l->spill = spill_new(tmpdir);
     l->ids = idmap_new(l->spill);
+    l->rows = row_editor_new();
     return l;
 }
 
@@ -31,6 +34,7 @@ void left_out_free(struct left_out *l)
     if (!l)
         return;
     idmap_free(l->ids);
+    row_editor_free(l->rows);
     spill_free(l->spill);
     free(l);
 }
@@ -81,25 +85,25 @@ bool left_out_has(struct left_out *l, const struct record *r)
     return (r->kind->kind == KIND_input || r->kind->kind == KIND_input_tag) && is_of_dataset(l, r);
 }
 
-bool left_out_has_row(struct left_out *l, const struct row_table *t, const struct row_entry *entries, int n)
+struct row_search {
+    struct left_out *left_out;
+    bool found;
+};
+
+static bool look_up(void *arg, unsigned flags, struct value *v, struct err *e)
 {
-    static const unsigned flags[] = {FIELD_EXP, FIELD_RUN, FIELD_TRACE, FIELD_MODEL};
-    for (int i = 0; idmap_len(l->ids) > 0 && i < row_refs_count; i++) {
-        const struct row_ref *ref = &row_refs[i];
-        if (strcmp(ref->table, t->name) != 0)
-            continue;
-        const struct row_entry *by = *ref->by ? row_entry_find(entries, n, ref->by, strlen(ref->by)) : NULL;
-        const struct row_entry *id = row_entry_find(entries, n, ref->column, strlen(ref->column));
-        if (!id || value_is_null(&id->v) || (*ref->by && !(by && value_eqs(&by->v, ref->text))))
-            continue;
-        char digits[24];
-        struct value v = id->v;
-        if (v.type == VALUE_INT) /* experiments' ids are texts in records */
-            v = value_strn(digits, (size_t)snprintf(digits, sizeof digits, "%" PRId64, v.i));
-        for (size_t f = 0; f < ARRAY_LENGTH(flags); f++)
-            if ((ref->flags & flags[f]) && value_is_text(&v) &&
-                idmap_get(l->ids, ref_key_of(flags[f], &v), NULL))
-                return true;
-    }
-    return false;
+    struct row_search *s = arg;
+    (void)e;
+    for (size_t f = 0; f < ARRAY_LENGTH(row_flags); f++)
+        s->found |= (flags & row_flags[f]) && idmap_get(s->left_out->ids, ref_key_of(row_flags[f], v), NULL);
+    return true;
+}
+
+bool left_out_has_row(struct left_out *l, struct record *r)
+{
+    struct row_search s = {l, false};
+    struct err e; /* of values that cannot be read: they refer to nothing */
+    if (idmap_len(l->ids) > 0)
+        row_edit(l->rows, r, FIELD_EXP | FIELD_RUN | FIELD_TRACE | FIELD_MODEL, look_up, &s, &e);
+    return s.found;
 }

@@ -4,7 +4,6 @@
 #define FORMATS_LEFT_OUT_H
 
 #include "formats/record/record.h"
-#include "formats/record/rows.h"
 
 struct left_out;
 /* tmpdir: for the ids that do not fit into memory; it must live as long. Never NULL. */
@@ -17,6 +16,6 @@ void left_out_add(struct left_out *l, const struct record *r);
 /* Whether the record, whose values are sound, or the row belongs to what was left out. Parents are asked for and
  * added before what belongs to them. */
 bool left_out_has(struct left_out *l, const struct record *r);
-bool left_out_has_row(struct left_out *l, const struct row_table *t, const struct row_entry *entries, int n);
+bool left_out_has_row(struct left_out *l, struct record *r); /* leaves r as it is */
 
 #endif
