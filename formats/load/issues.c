@@ -52,7 +52,7 @@ bool load_convert_issue(struct load_conversion *c, const struct load_table *t, s
         return true;
     c->problems->report.converted_issues++;
     if (created)
-        entries[(*n)++] = (struct row_entry){last_seen, strlen(last_seen), created->v};
+        entries[(*n)++] = row_entry_of(last_seen, created->v);
     return !id || !categories || issue_categories_parse(&c->json, &categories->v) ||
            issue_categories_each(&c->json, stage_category, &x);
 }

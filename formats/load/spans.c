@@ -1,7 +1,6 @@
 /* What MLflow keeps of spans, of token usage and of linked prompts beside their own rows, and where a trace's spans are read. */
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,19 +66,14 @@ static bool stage(struct load_conversion *c, const char *table, const struct row
     return load_stage_converted(c->stage, t, row, e);
 }
 
-static struct row_entry entry(const char *column, struct value v)
-{
-    return (struct row_entry){column, strlen(column), v};
-}
-
 static bool stage_costs(struct load_conversion *c, const struct record *r, struct err *e)
 {
     bool ok = true;
     for (int i = 0; ok && i < TRACE_COSTS; i++) {
         const struct value *cost = &r->v[(int)F_span_input_cost + i];
-        const struct row_entry entries[] = {entry("trace_id", r->v[F_span_trace_id]),
-                                            entry("span_id", r->v[F_span_span_id]),
-                                            entry("key", value_str(span_columns[i])), entry("value", *cost)};
+        const struct row_entry entries[] = {
+            row_entry_of("trace_id", r->v[F_span_trace_id]), row_entry_of("span_id", r->v[F_span_span_id]),
+            row_entry_of("key", value_str(span_columns[i])), row_entry_of("value", *cost)};
         ok = value_is_null(cost) || stage(c, "span_metrics", entries, 4, &c->problems->report.span_costs, e);
     }
     return ok;
@@ -96,16 +90,12 @@ static bool stage_tokens(struct load_conversion *c, const struct record *r, stru
         c->json.top.type != PYJSON_OBJECT)
         return true;
     for (int i = 0; ok && i < n; i++) {
-        const struct pyjson_value *v = pyjson_get(&c->json, keys[i]);
-        double number = NAN;
-        if (v && (v->type == PYJSON_INT || v->type == PYJSON_FLOAT))
-            number = pyjson_number(v);
-        else if (v && v->type == PYJSON_STRING && !py_float(v->s, v->len, &number))
-            number = NAN;
-        const struct row_entry entries[] = {entry("request_id", r->v[F_trace_request_metadata_trace_id]),
-                                            entry("key", value_str(keys[i])),
-                                            entry("value", value_float(number))};
-        ok = !isfinite(number) || stage(c, "trace_metrics", entries, 3, &c->problems->report.token_counts, e);
+        struct value number = trace_cost(pyjson_get(&c->json, keys[i]));
+        const struct row_entry entries[] = {
+            row_entry_of("request_id", r->v[F_trace_request_metadata_trace_id]),
+            row_entry_of("key", value_str(keys[i])), row_entry_of("value", number)};
+        ok = value_is_null(&number) ||
+             stage(c, "trace_metrics", entries, 3, &c->problems->report.token_counts, e);
     }
     return ok;
 }
@@ -124,12 +114,12 @@ static bool stage_prompt(struct load_conversion *c, const struct value *trace, c
     else
         buf_addf(&id, "%" JSON_INTEGER_FORMAT, json_integer_value(version));
     struct value of[] = {*trace, value_strn(id.data, id.len)};
-    const struct row_entry entries[] = {entry("association_id", load_derived_uuid(c, "prompt", of, 2)),
-                                        entry("source_type", value_str("trace")),
-                                        entry("source_id", *trace),
-                                        entry("destination_type", value_str("prompt_version")),
-                                        entry("destination_id", of[1]),
-                                        entry("created_time", value_int(c->trace_time))};
+    const struct row_entry entries[] = {row_entry_of("association_id", load_derived_uuid(c, "prompt", of, 2)),
+                                        row_entry_of("source_type", value_str("trace")),
+                                        row_entry_of("source_id", *trace),
+                                        row_entry_of("destination_type", value_str("prompt_version")),
+                                        row_entry_of("destination_id", of[1]),
+                                        row_entry_of("created_time", value_int(c->trace_time))};
     bool ok = stage(c, "entity_associations", entries, 6, &c->problems->report.prompt_links, e);
     buf_free(&id);
     return ok;

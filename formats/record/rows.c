@@ -153,6 +153,17 @@ const struct row_entry *row_entry_find(const struct row_entry *entries, int n, c
     return NULL;
 }
 
+struct value row_entry_value(const struct row_entry *entries, int n, const char *column)
+{
+    const struct row_entry *entry = row_entry_find(entries, n, column, strlen(column));
+    return entry ? entry->v : value_null();
+}
+
+struct row_entry row_entry_of(const char *column, struct value v)
+{
+    return (struct row_entry){column, strlen(column), v};
+}
+
 size_t row_next_column(const char **list)
 {
     *list += **list == ',';

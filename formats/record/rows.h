@@ -62,6 +62,9 @@ void row_decoder_free(struct row_decoder *d); /* NULL is fine */
 /* By column; NULL if there is none. */
 const struct row_entry *row_entry_find(const struct row_entry *entries, int n, const char *column,
                                        size_t len);
+/* The value of a column; null if there is none. */
+struct value row_entry_value(const struct row_entry *entries, int n, const char *column);
+struct row_entry row_entry_of(const char *column, struct value v);
 
 /* Iterates over a comma-separated list of columns (of struct row_table): returns the length of the next one,
  * 0 at the end. */
