@@ -16,25 +16,16 @@ static int index_of(const char *const *names, const struct value *v)
     return -1;
 }
 
-static struct value column_of(const struct row_entry *entries, int n, const char *column)
-{
-    const struct row_entry *entry = row_entry_find(entries, n, column, strlen(column));
-    return entry ? entry->v : value_null();
-}
-
 /* -- staging */
 
 /* Stages r as the part of the record whose key is v->key. */
 static bool stage(struct verify *v, const struct record *r, char part, const struct value *name,
                   struct err *e)
 {
-    struct staged head = {.segment = (uint32_t)v->n_segments - 1, .identity_len = (uint32_t)v->key.len};
+    size_t identity_len = v->key.len;
     buf_addc(&v->key, part);
     value_sort_key(name, &v->key);
-    buf_reset(&v->data);
-    buf_add(&v->data, &head, sizeof head);
-    wire_encode(r, &v->data);
-    return sorter_add(v->stage, v->key.data, v->key.len, v->data.data, v->data.len, e);
+    return verify_stage_record(v, r, identity_len, e);
 }
 
 /* The same for a trace's metadata. */
@@ -59,13 +50,13 @@ static int stage_row(struct verify *v, const struct record *r, struct err *e)
     int n = row_decode(v->row_decoder, r, &entries, e);
     if (n < 0)
         return -1;
-    struct value key = column_of(entries, n, "key"),
-                 trace = column_of(entries, n, of_span ? "trace_id" : "request_id");
+    struct value key = row_entry_value(entries, n, "key"),
+                 trace = row_entry_value(entries, n, of_span ? "trace_id" : "request_id");
     if (index_of(of_span ? equality_cost_keys : equality_token_keys, &key) < 0)
         return 0;
     if (!of_span)
         return stage_of_metadata(v, r, &trace, "mlflow.trace.tokenUsage", PART_METRIC, &key, e) ? 1 : -1;
-    struct value span = column_of(entries, n, "span_id");
+    struct value span = row_entry_value(entries, n, "span_id");
     if (value_eqs(&key, "total_cost") &&
         !stage_of_metadata(v, r, &trace, "mlflow.trace.cost", PART_COST, &span, e))
         return -1;
@@ -107,7 +98,7 @@ static bool take_metric(struct verify *v, const struct section *section, const s
     int n = row_decode(v->row_decoder, part, &entries, e);
     if (n < 0)
         return false;
-    struct value key = column_of(entries, n, "key"), number = column_of(entries, n, "value");
+    struct value key = row_entry_value(entries, n, "key"), number = row_entry_value(entries, n, "value");
     bool is_number = number.type == VALUE_INT || number.type == VALUE_FLOAT;
     double f = number.type == VALUE_FLOAT ? number.f : is_number ? (double)number.i : NAN;
     bool of_trace = strcmp(row_table_of(part)->name, "trace_metrics") == 0;
@@ -199,7 +190,7 @@ static void metadata_of_part(struct verify *v, struct record *r)
     if (r->kind->kind == KIND_row) {
         int n = row_decode(v->row_decoder, r, &entries, NULL);
         usage = strcmp(row_table_of(r)->name, "trace_metrics") == 0;
-        trace = column_of(entries, n, usage ? "request_id" : "trace_id");
+        trace = row_entry_value(entries, n, usage ? "request_id" : "trace_id");
     }
     record_init(r, KIND_trace_request_metadata);
     r->v[F_trace_request_metadata_trace_id] = trace;

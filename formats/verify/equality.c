@@ -40,7 +40,7 @@ static bool token_count(const struct pyjson_value *v, int64_t *out)
 }
 
 /* finite_float_or_none() */
-static bool finite_float(const struct pyjson_value *v, double *out)
+bool equality_number(const struct pyjson_value *v, double *out)
 {
     switch (v->type) {
     case PYJSON_INT:
@@ -52,11 +52,6 @@ static bool finite_float(const struct pyjson_value *v, double *out)
     default:
         return false;
     }
-}
-
-bool equality_number(const struct pyjson_value *v, double *out)
-{
-    return finite_float(v, out);
 }
 
 /* -- normal forms */
@@ -107,7 +102,7 @@ static bool rewrite_numbers(struct equality *q, struct value *v, enum promoted w
             continue;
         if (which == PROMOTED_USAGE && token_count(member, &count))
             snprintf(number, sizeof number, "%" PRId64, count);
-        else if (which == PROMOTED_COST && finite_float(member, &cost))
+        else if (which == PROMOTED_COST && equality_number(member, &cost))
             value_format_float(q->dialect == DIALECT_SQLITE ? cost + 0.0 : cost, number); /* no -0.0 there */
         else
             continue;
@@ -291,7 +286,7 @@ void equality_aggregate(struct equality *q, const struct value *json, struct val
         *aggregate = value_float(v->type == PYJSON_TRUE);
     } else if (v->type == PYJSON_STRING) {
         *aggregate = v->surrogate ? value_null() : aggregate_of_text(v->s, v->len);
-    } else if ((v->type == PYJSON_INT || v->type == PYJSON_FLOAT) && finite_float(v, &number)) {
+    } else if ((v->type == PYJSON_INT || v->type == PYJSON_FLOAT) && equality_number(v, &number)) {
         *aggregate = value_float(number);
         *numeric = value_bool(true);
     }
@@ -384,7 +379,7 @@ bool equality_costs_near(struct equality *q, const struct value *a, const struct
         double d, f;
         if (!x && !y)
             continue;
-        if (!x || !y || !finite_float(x, &d) || !finite_float(y, &f) ||
+        if (!x || !y || !equality_number(x, &d) || !equality_number(y, &f) ||
             fabs(d - f) > REL_TOL * fmax(fabs(d), fabs(f)))
             return false;
     }

@@ -20,6 +20,9 @@ enum {
     MAX_KEPT = 64,
 };
 
+/* Follows the identity in the key of a row that is only expected. */
+enum { EXPECTED = 1 };
+
 /* The sort order of a kind's rows. */
 struct order {
     int fields[RECORD_MAX_FIELDS];
@@ -118,7 +121,8 @@ struct verify {
     struct verify_spans spans;
     struct span_content span;
     struct buf dimensions;
-    bool without_spans; /* a segment's producer was told to leave them out */
+    struct db_stmt *find_span; /* of a trace in the target; NULL until it is needed */
+    bool without_spans;        /* a segment's producer was told to leave them out */
     struct side source, target;
     struct buf target_key, group; /* group: the identity whose records are being paired */
     struct fetch_cursor *cursor;
@@ -138,6 +142,12 @@ struct section verify_section(const struct kind_desc *k, const struct row_table 
 size_t verify_key(const struct verify *v, const struct record *r, struct buf *out);
 /* The same for a row, whose whole key is its identity. */
 size_t verify_row_key(const struct row_table *t, const struct row_entry *entries, int n, struct buf *out);
+/* Stages a record of the current segment under v->key, which begins with its identity. */
+bool verify_stage_record(struct verify *v, const struct record *r, size_t identity_len, struct err *e);
+/* Stages a row of a known table that the target should have, unless the stream has one of its key: that one sorts before
+ * it. Of several of one key the lowest rank counts. */
+bool verify_stage_expected(struct verify *v, const char *table, const struct row_entry *entries, int n,
+                           uint32_t rank, struct err *e);
 
 /* -- sides.c */
 

@@ -7,25 +7,11 @@
 #include "formats/python/text.h"
 #include "formats/verify/internal.h"
 
-/* Ends the key of an expected row, so that a row in the stream sorts before it. */
-enum { EXPECTED = 1 };
-
 static const char last_seen[] = "last_seen_timestamp";
-
-static const struct row_table *categories_table(void)
-{
-    return row_table_by_name("issue_categories", 16);
-}
-
-static struct value column_of(const struct row_entry *entries, int n, const char *column)
-{
-    const struct row_entry *entry = row_entry_find(entries, n, column, strlen(column));
-    return entry ? entry->v : value_null();
-}
 
 static bool is_old_issue(const struct record *r, const struct row_entry *entries, int n)
 {
-    struct value seen = column_of(entries, n, last_seen);
+    struct value seen = row_entry_value(entries, n, last_seen);
     return value_eqs(&r->v[F_row_table], "issues") && value_is_null(&seen);
 }
 
@@ -51,34 +37,19 @@ struct staging {
 /* Among categories with one hash the last one wins: it sorts first, the others are skipped. */
 static bool stage_category(struct staging *x, const char *s, size_t len, struct err *e)
 {
-    struct verify *v = x->v;
     char hash[SHA256_DIGEST_STRING_LENGTH];
-    struct buf folded = {0}, values = {0};
+    struct buf folded = {0};
     const char *text = s;
     size_t n = len;
     py_strip(&text, &n);
     py_lower(text, n, &folded);
     SHA256Data((const uint8_t *)buf_str(&folded), folded.len, hash);
-    const struct row_entry entries[] = {{"issue_id", 8, x->issue},
-                                        {"category_hash", 13, value_str(hash)},
-                                        {"category", 8, value_strn(s, (uint32_t)len)}};
-    struct record r;
-    record_init(&r, KIND_row);
-    row_encode(entries, 3, &values);
-    r.v[F_row_table] = value_str("issue_categories");
-    r.v[F_row_values] = (struct value){.type = VALUE_MAP, .len = (uint32_t)values.len, .s = values.data};
-    struct staged head = {.segment = (uint32_t)v->n_segments - 1,
-                          .identity_len = (uint32_t)verify_row_key(categories_table(), entries, 3, &v->key)};
-    uint32_t rank = UINT32_MAX - x->n++;
-    buf_addc(&v->key, EXPECTED);
-    for (int shift = 24; shift >= 0; shift -= 8)
-        buf_addc(&v->key, (char)(rank >> shift));
-    buf_reset(&v->data);
-    buf_add(&v->data, &head, sizeof head);
-    wire_encode(&r, &v->data);
+    const struct row_entry entries[] = {row_entry_of("issue_id", x->issue),
+                                        row_entry_of("category_hash", value_str(hash)),
+                                        row_entry_of("category", value_strn(s, (uint32_t)len))};
+    bool ok = verify_stage_expected(x->v, "issue_categories", entries, 3, UINT32_MAX - x->n++, e);
     buf_free(&folded);
-    buf_free(&values);
-    return sorter_add(v->stage, v->key.data, v->key.len, v->data.data, v->data.len, e);
+    return ok;
 }
 
 static bool stage_characters(struct staging *x, const struct pyjson_value *text, struct err *e)
@@ -120,8 +91,8 @@ bool verify_stage_categories(struct verify *v, const struct record *r, struct er
     int n = row_decode(v->row_decoder, r, &entries, e);
     if (n < 0)
         return false;
-    struct staging x = {.v = v, .issue = column_of(entries, n, "issue_id")};
-    struct value text = column_of(entries, n, "categories");
+    struct staging x = {.v = v, .issue = row_entry_value(entries, n, "issue_id")};
+    struct value text = row_entry_value(entries, n, "categories");
     struct pyjson *json = &v->categories;
     if (!is_old_issue(r, entries, n) || !value_is_text(&text) || !pyjson_parse(json, text.s, text.len))
         return true;
@@ -142,7 +113,7 @@ bool verify_stage_categories(struct verify *v, const struct record *r, struct er
 
 void verify_expect_issue(const struct record *r, struct row_entry *entries, int *n)
 {
-    struct value created = column_of(entries, *n, "created_timestamp");
+    struct value created = row_entry_value(entries, *n, "created_timestamp");
     if (is_old_issue(r, entries, *n) && !value_is_null(&created))
-        entries[(*n)++] = (struct row_entry){last_seen, strlen(last_seen), created};
+        entries[(*n)++] = row_entry_of(last_seen, created);
 }

@@ -9,9 +9,6 @@
 #include "formats/stream/json.h"
 #include "formats/verify/internal.h"
 
-/* Follows the key of a row that is only expected: one that the stream has sorts before it. */
-enum { EXPECTED = 1 };
-
 enum { FIRST_COST = F_span_input_cost };
 
 bool verify_learn_spans(struct verify *v, struct verify_spans *out, struct err *e)
@@ -34,31 +31,6 @@ bool verify_learn_spans(struct verify *v, struct verify_spans *out, struct err *
 
 /* -- rows that are only expected */
 
-static bool stage_expected(struct verify *v, const char *table, const struct row_entry *entries, int n,
-                           struct err *e)
-{
-    struct buf values = {0};
-    struct record r;
-    const struct row_table *t = row_table_by_name(table, strlen(table));
-    record_init(&r, KIND_row);
-    row_encode(entries, n, &values);
-    r.v[F_row_table] = value_str(t->name);
-    r.v[F_row_values] = (struct value){.type = VALUE_MAP, .len = (uint32_t)values.len, .s = values.data};
-    struct staged head = {.segment = (uint32_t)v->n_segments - 1,
-                          .identity_len = (uint32_t)verify_row_key(t, entries, n, &v->key)};
-    buf_addc(&v->key, EXPECTED);
-    buf_reset(&v->data);
-    buf_add(&v->data, &head, sizeof head);
-    wire_encode(&r, &v->data);
-    buf_free(&values);
-    return sorter_add(v->stage, v->key.data, v->key.len, v->data.data, v->data.len, e);
-}
-
-static struct row_entry entry(const char *column, struct value v)
-{
-    return (struct row_entry){column, strlen(column), v};
-}
-
 static bool stage_tokens(struct verify *v, const struct record *r, struct err *e)
 {
     const struct value *usage = &r->v[F_trace_request_metadata_value];
@@ -73,10 +45,11 @@ static bool stage_tokens(struct verify *v, const struct record *r, struct err *e
         double number;
         if (!count || !equality_number(count, &number))
             continue;
-        const struct row_entry entries[] = {entry("request_id", r->v[F_trace_request_metadata_trace_id]),
-                                            entry("key", value_str(equality_token_keys[i])),
-                                            entry("value", value_float(number))};
-        ok = stage_expected(v, "trace_metrics", entries, 3, e);
+        const struct row_entry entries[] = {
+            row_entry_of("request_id", r->v[F_trace_request_metadata_trace_id]),
+            row_entry_of("key", value_str(equality_token_keys[i])),
+            row_entry_of("value", value_float(number))};
+        ok = verify_stage_expected(v, "trace_metrics", entries, 3, 0, e);
     }
     return ok;
 }
@@ -103,10 +76,11 @@ static bool stage_prompts(struct verify *v, const struct record *r, struct err *
         struct value destination = value_text(id, strlen(id));
         bool fits =
             v->source_form.dialect == DIALECT_SQLITE || utf8_length(id, strlen(id)) <= MAX_DESTINATION;
-        const struct row_entry entries[] = {
-            entry("source_type", value_str("trace")), entry("source_id", r->v[F_trace_tag_trace_id]),
-            entry("destination_type", value_str("prompt_version")), entry("destination_id", destination)};
-        ok = !fits || stage_expected(v, "entity_associations", entries, 4, e);
+        const struct row_entry entries[] = {row_entry_of("source_type", value_str("trace")),
+                                            row_entry_of("source_id", r->v[F_trace_tag_trace_id]),
+                                            row_entry_of("destination_type", value_str("prompt_version")),
+                                            row_entry_of("destination_id", destination)};
+        ok = !fits || verify_stage_expected(v, "entity_associations", entries, 4, 0, e);
         free(id);
     }
     json_decref(prompts);
@@ -119,9 +93,9 @@ static bool stage_costs(struct verify *v, const struct record *r, struct err *e)
     for (int i = 0; ok && i < EQUALITY_COSTS; i++) {
         const struct value *cost = &r->v[FIRST_COST + i];
         const struct row_entry entries[] = {
-            entry("trace_id", r->v[F_span_trace_id]), entry("span_id", r->v[F_span_span_id]),
-            entry("key", value_str(equality_cost_keys[i])), entry("value", *cost)};
-        ok = value_is_null(cost) || stage_expected(v, "span_metrics", entries, 4, e);
+            row_entry_of("trace_id", r->v[F_span_trace_id]), row_entry_of("span_id", r->v[F_span_span_id]),
+            row_entry_of("key", value_str(equality_cost_keys[i])), row_entry_of("value", *cost)};
+        ok = value_is_null(cost) || verify_stage_expected(v, "span_metrics", entries, 4, 0, e);
     }
     return ok;
 }
@@ -238,13 +212,12 @@ bool verify_is_location_of_spans(struct verify *v, const struct record *r)
     if (r->kind->kind != KIND_trace_tag || !value_eqs(&r->v[F_trace_tag_key], "mlflow.trace.spansLocation") ||
         !value_eqs(&r->v[F_trace_tag_value], "TRACKING_STORE") || v->spans.form == VERIFY_NO_SPANS)
         return false;
-    struct db_stmt *s = db_prepare(v->db, "SELECT count(*) FROM spans WHERE trace_id = ?1", NULL);
-    struct value n = value_int(0);
-    if (s) {
-        db_bind(s, 1, &r->v[F_trace_tag_trace_id]);
-        if (db_step(s, NULL) == 1)
-            db_column(s, 0, &n);
-        db_finalize(s);
-    }
-    return n.i > 0;
+    if (!v->find_span)
+        v->find_span = db_prepare(v->db, "SELECT 1 FROM spans WHERE trace_id = ?1 LIMIT 1", NULL);
+    if (!v->find_span)
+        return false;
+    db_bind(v->find_span, 1, &r->v[F_trace_tag_trace_id]);
+    bool found = db_step(v->find_span, NULL) == 1;
+    db_reset(v->find_span);
+    return found;
 }

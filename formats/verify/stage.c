@@ -54,7 +54,7 @@ void verify_whole_key(const struct record *r, struct buf *out)
 }
 
 /* The key of a source's row; all its values for an unknown table. */
-static bool make_source_row_key(struct verify *v, const struct record *r, struct buf *out, uint32_t *len,
+static bool make_source_row_key(struct verify *v, const struct record *r, struct buf *out, size_t *len,
                                 struct err *e)
 {
     const struct row_table *t = row_table_of(r);
@@ -63,12 +63,43 @@ static bool make_source_row_key(struct verify *v, const struct record *r, struct
     if (n < 0)
         return false;
     if (t) {
-        *len = (uint32_t)verify_row_key(t, entries, n, out);
+        *len = verify_row_key(t, entries, n, out);
         return true;
     }
     verify_whole_key(r, out);
-    *len = (uint32_t)out->len;
+    *len = out->len;
     return true;
+}
+
+bool verify_stage_record(struct verify *v, const struct record *r, size_t identity_len, struct err *e)
+{
+    struct staged head = {.segment = (uint32_t)v->n_segments - 1, .identity_len = (uint32_t)identity_len};
+    buf_reset(&v->data);
+    buf_add(&v->data, &head, sizeof head);
+    wire_encode(r, &v->data);
+    bool ok = sorter_add(v->stage, v->key.data, v->key.len, v->data.data, v->data.len, e);
+    buf_trim(&v->data);
+    buf_trim(&v->key);
+    return ok;
+}
+
+bool verify_stage_expected(struct verify *v, const char *table, const struct row_entry *entries, int n,
+                           uint32_t rank, struct err *e)
+{
+    const struct row_table *t = row_table_by_name(table, strlen(table));
+    struct buf values = {0};
+    struct record r;
+    record_init(&r, KIND_row);
+    row_encode(entries, n, &values);
+    r.v[F_row_table] = value_str(t->name);
+    r.v[F_row_values] = (struct value){.type = VALUE_MAP, .len = (uint32_t)values.len, .s = values.data};
+    size_t identity_len = verify_row_key(t, entries, n, &v->key);
+    buf_addc(&v->key, EXPECTED);
+    for (int shift = 24; shift >= 0; shift -= 8)
+        buf_addc(&v->key, (char)(rank >> shift));
+    bool ok = verify_stage_record(v, &r, identity_len, e);
+    buf_free(&values);
+    return ok;
 }
 
 bool verify_add(struct verify *v, const struct record *r, struct err *e)
@@ -102,17 +133,10 @@ bool verify_add(struct verify *v, const struct record *r, struct err *e)
         v->unplaced++;
         return true;
     }
-    struct staged head = {.segment = (uint32_t)v->n_segments - 1};
+    size_t identity_len;
     if (!is_row)
-        head.identity_len = (uint32_t)verify_key(v, &form, &v->key);
-    else if (!make_source_row_key(v, &form, &v->key, &head.identity_len, e))
+        identity_len = verify_key(v, &form, &v->key);
+    else if (!make_source_row_key(v, &form, &v->key, &identity_len, e))
         return false;
-    struct buf *data = &v->data;
-    buf_reset(data);
-    buf_add(data, &head, sizeof head);
-    wire_encode(&form, data);
-    bool ok = sorter_add(v->stage, v->key.data, v->key.len, data->data, data->len, e);
-    buf_trim(data);
-    buf_trim(&v->key);
-    return ok;
+    return verify_stage_record(v, &form, identity_len, e);
 }

@@ -74,6 +74,7 @@ void verify_free(struct verify *v)
     equality_free(&v->derived_form);
     arena_free(&v->kept_arena);
     pyjson_free(&v->categories);
+    db_finalize(v->find_span);
     span_content_free(&v->span);
     buf_free(&v->dimensions);
     struct buf *bufs[] = {&v->key,          &v->data,          &v->item_data,    &v->before_key,
