@@ -2,24 +2,10 @@
 # mlruns-dump: experiments that share an id or a name.
 
 load helpers
+load dump_helpers
 
 setup() {
     work
-}
-
-EXP=537708342419121040
-OLD=870002130377617530
-
-# dump ARGUMENT...: the stream in ./out, messages in $stderr
-dump() {
-    status=0
-    mlruns-dump -q "$@" >out 2>err || status=$?
-    stderr=$(cat err)
-    output=
-}
-
-json() { # FILE: the records as JSON lines
-    ml-transform -q --json <"$1"
 }
 
 # experiment DIR ID NAME [CREATION_TIME]
