@@ -53,6 +53,22 @@ bounded() {
     return $code
 }
 
+# The URLs of two empty databases: $urls
+empty_targets() {
+    rm -f target.db
+    psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
+    urls="sqlite:///target.db postgresql:///memory?host=$PGHOST&port=$PGPORT"
+}
+
+# Records to begin a stream with, as lines of JSON: a header, an experiment.
+header() { # SOURCE
+    printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' "$1"
+}
+
+experiment_1() {
+    echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
+}
+
 # all_programs N BYTES: the tree through every program.
 all_programs() {
     tree "$1" "$2"
@@ -61,8 +77,8 @@ all_programs() {
         cmp 1.mlr $jobs.mlr
     done
     rm -r mlruns 4.mlr 64.mlr
-    psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
-    for url in sqlite:///a.db "postgresql:///memory?host=$PGHOST&port=$PGPORT"; do
+    empty_targets
+    for url in $urls; do
         bounded "$2" ml-load -q "$url" <1.mlr
         bounded "$2" ml-verify -q "$url" <1.mlr >report
         assert_contains "$(cat report)" "Logged Model Tags: $1/$1 passed"
@@ -70,7 +86,7 @@ all_programs() {
         ml-verify -q "$url" <2.mlr >report
         assert_contains "$(cat report)" "Logged Model Tags: $1/$1 passed"
     done
-    rm a.db 2.mlr
+    rm target.db 2.mlr
     bounded "$2" ml-transform --json <1.mlr >1.jsonl
     bounded "$2" ml-transform --from-json <1.jsonl >2.mlr
     cmp 1.mlr 2.mlr
@@ -101,8 +117,8 @@ all_programs() {
 large_rows() {
     size=$2
     {
-        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
-        echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
+        header 1
+        experiment_1
         echo '{"kind":"row","table":"evaluation_datasets","values":{"dataset_id":"d","name":"d"}}'
         for i in $(seq "$1"); do
             printf '{"kind":"row","table":"evaluation_dataset_records","values":{"dataset_record_id":"r%d","dataset_id":"d","input_hash":"%d","inputs":"{\\"q\\": \\"' $i $i
@@ -113,9 +129,8 @@ large_rows() {
     bounded $size ml-transform --from-json --reseal <rows.jsonl >rows.mlr
     bounded $size ml-transform --json <rows.mlr >/dev/null
     bounded $size ml-transform --merge --renumber-experiments --workspace=team-a <rows.mlr >/dev/null
-    psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
-    rm -f rows.db
-    for url in sqlite:///rows.db "postgresql:///memory?host=$PGHOST&port=$PGPORT"; do
+    empty_targets
+    for url in $urls; do
         bounded $size ml-load -q --release 3.17 "$url" <rows.mlr
         bounded $size ml-verify -q "$url" <rows.mlr >report
         bounded $size mldb-dump -q "$url" >dump.mlr
@@ -204,7 +219,7 @@ PY
 
 @test "a line of JSON with more values than a record can have is refused before they are made" {
     line() { # VALUES
-        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
+        header 1
         printf '{"kind":"row","table":"t","values":{"a":[1'
         head -c $((2 * $1 - 2)) /dev/zero | sed 's/\x00\x00/,1/g'
         printf ']}}\n'
@@ -229,7 +244,7 @@ PY
 # experiments N SOURCE FIRST: a stream of N experiments, with ids from FIRST on and names from 1 on.
 experiments() {
     {
-        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' "$2"
+        header "$2"
         awk -v n="$1" -v first="$3" 'BEGIN { for (i = 1; i <= n; i++) printf "{\"kind\":\"experiment\",\"experiment_id\":\"7%08d\",\"name\":\"experiment %d\",\"lifecycle_stage\":\"active\",\"artifact_location\":\"/x/%d\"}\n", first + i - 1, i, i }'
     } | ml-transform --from-json --reseal
 }
@@ -271,8 +286,8 @@ experiments() {
     n=50000
     [ -z "${DEEP-}" ] || n=1000000
     {
-        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
-        echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
+        header 1
+        experiment_1
         awk -v n=$n 'BEGIN { for (i = 1; i <= n; i++) printf "{\"kind\":\"run\",\"run_id\":\"%032d\",\"experiment_id\":\"1\",\"user_id\":\"u\",\"status\":\"FINISHED\",\"start_time\":1,\"artifact_uri\":\"/x\",\"lifecycle_stage\":\"active\"}\n{\"kind\":\"tag\",\"run_id\":\"%032d\",\"key\":\"k\",\"value\":\"v\"}\n", i * 7919 % n, i * 7919 % n }'
     } | ml-transform --from-json --reseal >runs.mlr
     bounded 0 ml-transform --summary <runs.mlr >out
@@ -384,18 +399,11 @@ PY
     assert_equal "$(ml-transform --json <tick.mlr | wc -l)" 2
 }
 
-# The URLs of two empty databases: $urls
-empty_targets() {
-    rm -f sync.db
-    psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
-    urls="sqlite:///sync.db postgresql:///memory?host=$PGHOST&port=$PGPORT"
-}
-
 # growing RUNS POINTS VALUE: a stream of so many runs, each with a param and a tag of this value; the points are of the first.
 growing() {
     {
-        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
-        echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
+        header 1
+        experiment_1
         awk -v runs="$1" -v points="$2" -v value="$3" 'BEGIN { for (i = 1; i <= runs; i++) {
             printf "{\"kind\":\"run\",\"run_id\":\"%032d\",\"experiment_id\":\"1\",\"user_id\":\"u\",\"status\":\"FINISHED\",\"start_time\":1,\"artifact_uri\":\"/x\",\"lifecycle_stage\":\"active\"}\n", i
             printf "{\"kind\":\"param\",\"run_id\":\"%032d\",\"key\":\"k\",\"value\":\"%s\"}\n", i, value
@@ -487,8 +495,8 @@ PY
 # large N BYTES TEXT: a stream of N logged models, each with a tag of that size and text.
 large() {
     {
-        printf '{"kind":"header","format":1,"minor":0,"producer":"test","source":"%032d","shard":0,"shards":1}\n' 1
-        echo '{"kind":"experiment","experiment_id":"1","name":"e","lifecycle_stage":"active","artifact_location":"/x/1"}'
+        header 1
+        experiment_1
         for i in $(seq "$1"); do
             printf '{"kind":"logged_model","model_id":"m-%d","experiment_id":"1","name":"n","artifact_location":"/x","creation_timestamp":1,"last_updated_timestamp":1,"status":"READY","lifecycle_stage":"active"}\n' "$i"
             printf '{"kind":"logged_model_tag","model_id":"m-%d","experiment_id":"1","key":"large","value":"' "$i"
@@ -550,6 +558,6 @@ PY
             bounded $2 ml-load -q --sync "$url" <2.mlr
             bounded $2 ml-verify -q --subset "$url" <2.mlr >report
         done
-        assert_equal "$(sqlite3 sync.db "SELECT count(*), min(substr(dataset_record_id, 1, 1)), max(substr(dataset_record_id, 1, 1)) FROM evaluation_dataset_records")" "$1|a|a"
+        assert_equal "$(sqlite3 target.db "SELECT count(*), min(substr(dataset_record_id, 1, 1)), max(substr(dataset_record_id, 1, 1)) FROM evaluation_dataset_records")" "$1|a|a"
     done
 }

@@ -92,6 +92,25 @@ def tool(name, *arguments, **options):
     return run([BIN / name, *arguments], **options)
 
 
+def load_and_verify(stream, url, *options):
+    """ml-load and ml-verify of a stream's file; gives the process that failed, or the last."""
+    for words in (("ml-load", "-q", *options, url), ("ml-verify", "-q", url)):
+        with open(stream, "rb") as source:
+            done = tool(*words, stdin=source)
+        if done.returncode:
+            break
+    return done
+
+
+@contextlib.contextmanager
+def work_directory(kept, name, below=None):
+    """Where a test works: a directory of the user's that stays, or a new one."""
+    with tempfile.TemporaryDirectory(prefix="mlruns-tools-%s." % name, dir=below) as scratch:
+        work = (kept or Path(scratch)).absolute()
+        work.mkdir(parents=True, exist_ok=True)
+        yield work
+
+
 @contextlib.contextmanager
 def postgres():
     """A PostgreSQL server of the test's own, which programs find by the variables of libpq in ENVIRONMENT; gives them, and PGDIR."""

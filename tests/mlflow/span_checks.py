@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Traces with spans through real MLflow.  Runs inside an environment with MLflow 2.14 or later.
 
-    span_checks.py write TREE FACTS     makes a file store with traces, and facts of each of them
+    span_checks.py write TREE           makes a file store with traces
     span_checks.py log URI              logs the same traces natively
     span_checks.py facts URI OUT [URI OUT]...   what MLflow says of all spans of all traces, of filters and of metrics
     span_checks.py delete URI OUT       deletes the traces that have a span named tool, and says what is left in the tables
@@ -194,7 +194,6 @@ def main():
     command, uri, *rest = sys.argv[1:]
     if command == "write":
         log(Path(uri).resolve().as_uri())
-        Path(rest[0]).write_text(json.dumps(facts(Path(uri).resolve().as_uri())), encoding="utf-8")
     elif command == "log":
         log(uri)
     elif command == "facts":

@@ -16,12 +16,11 @@ import re
 import shutil
 import sqlite3
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import compare_stores
-from harness import BIN, ENVIRONMENT, HERE, Tap, python_of, run, tool, versions
+from harness import BIN, ENVIRONMENT, HERE, Tap, python_of, run, tool, versions, work_directory
 
 SERVER_VERSIONS = ("2.22.5", "3.2.0", "3.17.2")
 REPORT_NAMES = {"experiments": "Experiments", "runs": "Runs", "traces": "Traces", "logged_models": "Logged Models"}
@@ -252,9 +251,7 @@ def main():
     arguments = parser.parse_args()
     known = arguments.versions.split(",") if arguments.versions else versions()
     sizes = arguments.sizes.split(",")
-    with tempfile.TemporaryDirectory(prefix="mlruns-tools-migrate.") as scratch:
-        work = (arguments.work or Path(scratch)).absolute()
-        work.mkdir(parents=True, exist_ok=True)
+    with work_directory(arguments.work, "migrate") as work:
         return test(arguments, known, sizes, work)
 
 

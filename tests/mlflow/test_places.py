@@ -8,10 +8,9 @@ import argparse
 import json
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from harness import BIN, HERE, Tap, python_of, run, tool
+from harness import BIN, HERE, Tap, load_and_verify, python_of, run, tool, work_directory
 
 NEWEST = "3.17.2"
 WRITTEN_AS = {  # how the same tree's URIs look when another system has written it
@@ -36,11 +35,7 @@ def migrate(tree, database, *filters, dump=()):
         with open(stream, "rb") as source, open(changed, "wb") as out:
             done = tool("ml-transform", "-q", *words, stdin=source, stdout=out)
         changed.replace(stream)
-    for words in (("ml-load", "-q", "--release", NEWEST, url), ("ml-verify", "-q", url)):
-        if done.returncode == 0:
-            with open(stream, "rb") as source:
-                done = tool(*words, stdin=source)
-    return url, done
+    return url, done if done.returncode else load_and_verify(stream, url, "--release", NEWEST)
 
 
 def rewrite(tree, old, new):
@@ -113,9 +108,7 @@ def main():
     parser.add_argument("--work", type=Path, help="work and leave everything here")
     arguments = parser.parse_args()
     tap = Tap()
-    with tempfile.TemporaryDirectory(prefix="mlruns-tools-places.") as directory:
-        work = arguments.work or Path(directory)
-        work.mkdir(exist_ok=True)
+    with work_directory(arguments.work, "places") as work:
         check_clashes(tap, work)
         check_moved(tap, work)
     return tap.done()

@@ -16,7 +16,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import compare_stores
 import expected_transform as expected
 from harness import (
     BIN, ENVIRONMENT, HERE, ROOT, Tap, create_database, has_stopped, postgres, python_of, run, stopping, tool, versions, wait_until,
+    work_directory,
 )  # fmt: skip
 from test_transform import Tree, id_map, transform
 
@@ -350,11 +350,8 @@ def main():
     parser.add_argument("--no-servers", action="store_true")
     arguments = parser.parse_args()
     # Not below $TMPDIR: locations of artifacts hold the path, and columns have their lengths.
-    with tempfile.TemporaryDirectory(prefix="mlruns-tools-pg.", dir="/tmp") as scratch:
-        work = (arguments.work or Path(scratch)).absolute()
-        work.mkdir(parents=True, exist_ok=True)
-        with postgres():
-            return test(work, not arguments.no_servers)
+    with work_directory(arguments.work, "pg", below="/tmp") as work, postgres():
+        return test(work, not arguments.no_servers)
 
 
 def read_all(tap, cases, more, work):

@@ -12,10 +12,9 @@ import argparse
 import json
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from harness import BIN, HERE, Tap, python_of, run, tool
+from harness import BIN, HERE, Tap, load_and_verify, python_of, run, tool, work_directory
 
 WRITERS = ("2.22.5", "3.2.0", "3.17.2")
 TARGETS = ("3.16.1", "3.17.2")  # with places of their own for models and token counts
@@ -32,15 +31,6 @@ def facts(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def load(tap, tree, stream, release, database, *options):
-    with open(stream, "rb") as source:
-        done = tool("ml-load", "-q", *options, "--release", release, "sqlite:///%s" % database, stdin=source)
-    if done.returncode == 0:
-        with open(stream, "rb") as source:
-            done = tool("ml-verify", "-q", "sqlite:///%s" % database, stdin=source)
-    return tap.ok(done.returncode == 0, "%s into %s: loaded and verified" % (tree, database.stem), done.stdout, done.stderr)
-
-
 def differing(a, b):
     return ["%s: %s, wanted %s" % (name, json.dumps(b.get(name))[:600], json.dumps(a[name])[:600]) for name in a if a[name] != b.get(name)]
 
@@ -53,7 +43,8 @@ def check_target(tap, work, target):
     loaded = []
     for writer in WRITERS:
         tree, stream, database = work / writer, work / (writer + ".mlr"), work / ("%s-%s.db" % (writer, target))
-        if not load(tap, writer, stream, target, database):
+        done = load_and_verify(stream, "sqlite:///%s" % database, "--release", target)
+        if not tap.ok(done.returncode == 0, "%s into %s: loaded and verified" % (writer, database.stem), done.stdout, done.stderr):
             continue
         loaded.append((writer, database))
         read += [(tree / "mlruns").as_uri(), tree / ("file-%s.json" % target)]
@@ -93,12 +84,10 @@ def main():
     parser.add_argument("--work", type=Path, help="work and leave everything here")
     arguments = parser.parse_args()
     tap = Tap()
-    with tempfile.TemporaryDirectory(prefix="mlruns-tools-spans.") as folder:
-        work = (arguments.work or Path(folder)).resolve()
-        work.mkdir(exist_ok=True)
+    with work_directory(arguments.work, "spans") as work:
         for writer in WRITERS:
             (work / writer).mkdir()
-            mlflow(writer, "write", work / writer / "mlruns", work / writer / "facts.json", cwd=work / writer)
+            mlflow(writer, "write", work / writer / "mlruns", cwd=work / writer)
             with open(work / (writer + ".mlr"), "wb") as out:
                 run([BIN / "mlruns-dump", "-q", work / writer / "mlruns"], stdout=out, check=True)
         for target in TARGETS:

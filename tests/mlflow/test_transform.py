@@ -13,13 +13,12 @@ import json
 import shutil
 import statistics
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import compare_stores
 import expected_transform as expected
-from harness import BIN, HERE, Tap, python_of, run, tool
+from harness import BIN, HERE, Tap, python_of, run, tool, work_directory
 
 NEWEST = "3.17.2"
 MERGED = ("1.30.1", "2.22.5", NEWEST)
@@ -363,9 +362,7 @@ def main():
     parser.add_argument("--work", type=Path, help="work and leave everything here")
     parser.add_argument("--no-servers", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="mlruns-tools-transform.") as scratch:
-        work = (arguments.work or Path(scratch)).absolute()
-        work.mkdir(parents=True, exist_ok=True)
+    with work_directory(arguments.work, "transform") as work:
         return test(work, not arguments.no_servers)
 
 
