@@ -100,6 +100,15 @@ versions() {
 	done | sort -V
 }
 
+# make_venv DIRECTORY REQUIREMENTS: a new virtual environment with what the file names.
+make_venv() {
+	rm -rf -- "$1"
+	python=$(find_python)
+	"$python" -m venv "$1" || die "$python -m venv failed (Debian: apt-get install python3-venv)"
+	quietly "$1/bin/python" -m pip install --disable-pip-version-check --no-compile --no-deps -r "$2" ||
+		die "pip could not install $2"
+}
+
 # The environment is made in its final place, since its scripts hold their own path; the stamp tells a whole one from
 # one that was cut short, and the lock keeps a second caller waiting.
 setup_venv() {
@@ -112,12 +121,8 @@ setup_venv() {
 		(
 			flock 9
 			[ ! -e "$venv/.ready" ] || exit 0
-			python=$(find_python)
 			say "making the environment of MLflow $1 in $venv"
-			rm -rf -- "$venv"
-			"$python" -m venv "$venv" || die "$python -m venv failed (Debian: apt-get install python3-venv)"
-			quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile --no-deps -r "$requirements" ||
-				die "pip could not install $requirements"
+			make_venv "$venv" "$requirements"
 			: >"$venv/.ready"
 		) 9>"$cache/venvs/.$1-$hash.lock"
 	fi
@@ -165,11 +170,7 @@ setup_packaging() {
 			flock 9
 			[ ! -e "$tools/.ready" ] || exit 0
 			say "making what tests the packages in $tools"
-			rm -rf -- "$tools"
-			python=$(find_python)
-			"$python" -m venv "$tools" || die "$python -m venv failed (Debian: apt-get install python3-venv)"
-			quietly "$tools/bin/python" -m pip install --disable-pip-version-check --no-compile --no-deps \
-				-r "$here/packages-requirements.txt" || die "pip could not install tests/packages-requirements.txt"
+			make_venv "$tools" "$here/packages-requirements.txt"
 			mkdir "$tools/debs"
 			# shellcheck disable=SC2015 # either fails
 			(cd "$tools/debs" && quietly apt-get -q download qemu-user-static libc6-arm64-cross) &&
