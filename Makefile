@@ -25,8 +25,8 @@ SAN      = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DMLRUNS_TOOLS_VERSION='"$(VERSION)"' $(WARN) $(SAN) -I. \
              $(if $(PACKAGED),-DMLRUNS_TOOLS_ONE_EXECUTABLE) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 
-PROGRAMS = mlruns-tools mlruns-dump mldb-dump ml-transform ml-load ml-verify ml-schema ml-migrate ml-sync
-SUITE    = $(filter-out mlruns-tools,$(PROGRAMS))
+SUITE   := $(shell sed -n 's/^ *X."[a-z]*", "\([a-z-]*\)".*/\1/p' tools/suite.h)
+PROGRAMS = mlruns-tools $(SUITE)
 LIB_SRC  = $(wildcard common/*.c formats/*/*.c migrations/*.c) \
            $(filter-out $(PROGRAMS:%=tools/%.c),$(wildcard tools/*.c))
 QUERIES  = $(wildcard formats/*/*.sql)
