@@ -66,7 +66,7 @@ static const struct opt table[] = {
 
 static const struct opt_spec spec = {
     .synopsis = "ml-load [--release X.Y[.Z]] [-n|--dry-run] [--drop-unsupported] [--wide-experiment-ids]\n"
-                "        [--export] [--tmpdir DIR] [URL]\n"
+                "        [--spans-in-database] [--export] [--tmpdir DIR] [URL]\n"
                 "ml-load --sync [--prefer source|target] [--on-conflict fail|rename|renumber|skip]\n"
                 "        [--promote NEW=STATE] [--workspace NAME] [--acting] [--json] [--release X.Y[.Z]]\n"
                 "        [-n|--dry-run] [--tmpdir DIR] [URL]",
