@@ -616,6 +616,7 @@ team-a"
         run_split ml-load --sync --promote st.new=st "$url" <one.mlr
         assert_status 2
         assert_contains "$stderr" "the state and the stream are of different ticks"
+        assert_contains "$stderr" "hint: nothing was written; the next tick sends these changes again"
         state >after
         cmp before after
         assert_equal "$(sha256sum st)" "$sum"

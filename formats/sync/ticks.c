@@ -70,7 +70,7 @@ bool sync_open_state(struct sync *x, struct err *e)
     if (x->tick[0] && strcmp(state_head(x->state)->tick, x->tick) != 0) {
         err_set(e, x->o.promote_new,
                 "the state and the stream are of different ticks: two ticks use the state at the same time");
-        return err_hint(e, "nothing was written; the next tick sends everything");
+        return err_hint(e, "nothing was written; the next tick sends these changes again");
     }
     x->promotion = state_promotion_new(x->state, x->o.tmpdir);
     return true;
