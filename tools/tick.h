@@ -1,4 +1,4 @@
-/* A tick of a sync in mlruns-dump: its old and new state, and messages about what is held back. */
+/* A tick of a sync in mlruns-dump and mldb-dump: its old and new state, and messages about what is held back. */
 #ifndef TOOLS_TICK_H
 #define TOOLS_TICK_H
 
