@@ -44,20 +44,20 @@ char *sync_summary(const json_t *result, int status, bool differs, bool dry_run)
     return text;
 }
 
-enum { TOLD = 20, SHOWN = 200 /* characters of a value */ };
+enum { MAX_REPORTED = 20, SHOWN = 200 /* characters of a value */ };
 
 static char *value_text(const json_t *v)
 {
     return json_is_string(v) ? xstrdup(json_string_value(v)) : json_dumps(v, JSON_ENCODE_ANY);
 }
 
-void sync_tell_overwritten(const json_t *result, bool dry_run)
+void sync_report_overwritten(const json_t *result, bool dry_run)
 {
     const json_t *all = json_object_get(result, "overwritten"), *x;
     size_t i;
     json_array_foreach(all, i, x)
     {
-        if (i == TOLD)
+        if (i == MAX_REPORTED)
             break;
         char *ours = value_text(json_object_get(x, "target")),
              *theirs = value_text(json_object_get(x, "source"));
@@ -67,7 +67,7 @@ void sync_tell_overwritten(const json_t *result, bool dry_run)
         free(ours);
         free(theirs);
     }
-    json_int_t n = json_integer_value(json_object_get(result, "overwritten_told"));
-    if (n > TOLD)
-        err_note("... and %lld more values of the target", (long long)n - TOLD);
+    json_int_t n = json_integer_value(json_object_get(result, "overwritten_count"));
+    if (n > MAX_REPORTED)
+        err_note("... and %lld more values of the target", (long long)n - MAX_REPORTED);
 }

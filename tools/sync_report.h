@@ -10,6 +10,6 @@
 char *sync_summary(const json_t *result, int status, bool differs, bool dry_run);
 /* Notes the values of the target that a full stream has overwritten: what was edited there since the base of a
  * state that is lost, too. */
-void sync_tell_overwritten(const json_t *result, bool dry_run);
+void sync_report_overwritten(const json_t *result, bool dry_run);
 
 #endif

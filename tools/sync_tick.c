@@ -234,7 +234,7 @@ int sync_tick(const struct sync_choices *c, const struct sync_files *files, cons
         status = EXIT_TROUBLE;
     char *text = sync_summary(t.result, status, verified && !equal, c->dry_run);
     if (!since)
-        sync_tell_overwritten(t.result, c->dry_run);
+        sync_report_overwritten(t.result, c->dry_run);
     json_object_set_new(tick, "time", json_string(began));
     json_object_set_new(tick, "status", json_integer(status));
     json_object_set_new(tick, "full", json_boolean(!since));

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_TOLD = 20 }; /* paths held back or gone that are listed unless -v is given */
+enum { MAX_REPORTED = 20 }; /* paths held back or gone that are listed unless -v is given */
 
 void tick_open(struct tick *t, const char *since, const char *next_path)
 {
@@ -100,7 +100,7 @@ static void copy_state(void *ctx, uint64_t from, uint64_t to)
 static void say(const struct tick *t, uint64_t n, const char *path, const char *reason, const char *rest)
 {
     char *where = xasprintf("%s/%s", t->name, path);
-    if (n <= MAX_TOLD)
+    if (n <= MAX_REPORTED)
         err_note("%s: %s%s", where, reason, rest);
     else
         err_verbose("%s: %s%s", where, reason, rest);

@@ -10,7 +10,7 @@
 #include "formats/sync/dialect.h"
 #include "formats/sync/sync.h"
 
-enum { SYNC_MAX_UNITS = 24, SYNC_MAX_CASES = 8, SYNC_TOLD = LOAD_MAX_MESSAGES };
+enum { SYNC_MAX_UNITS = 24, SYNC_MAX_CASES = 8, SYNC_MAX_REPORTED = LOAD_MAX_MESSAGES };
 
 /* Columns that are taken from the source together or not at all. */
 struct sync_unit {
@@ -89,8 +89,8 @@ struct sync {
     int64_t next_generation; /* the one written; 0: none */
     uint64_t skipped, acting, renamed, renumbered;
     bool any_conflict;
-    bool refused_base;            /* the stream is based on another generation */
-    uint64_t told, n_overwritten; /* number of reported conflicts, and of overwritten values */
+    bool refused_base;                  /* the stream is based on another generation */
+    uint64_t n_reported, n_overwritten; /* number of reported conflicts, and of overwritten values */
     uint64_t name_conflicts;
     bool quiet;               /* conflicts were reported already */
     int64_t dry_ids;          /* ids given in a dry run, from -1 down */
@@ -99,7 +99,7 @@ struct sync {
     struct buf overwritten, conflicts; /* JSON texts, separated by commas */
     struct sync_counts counts[KIND_COUNT];
     bool begun, changed;
-    bool renames_told;
+    bool renames_reported;
 };
 
 /* Appends SQL formatted as by printf, in which `@@` is replaced by the stage's prefix. */
@@ -144,8 +144,8 @@ bool sync_unite(struct sync *x, struct err *e);
 
 /* -- names.c: renamed experiments whose new name is taken in the target; after the comparison */
 bool sync_settle_names(struct sync *x, struct sync_table *t, struct err *e);
-/* Tells of new registered models that seem to be the target's, renamed: they have no id, so both are there. */
-bool sync_tell_renamed_models(struct sync *x, struct err *e);
+/* Reports new registered models that seem to be renamed ones of the target: they have no id, so both exist. */
+bool sync_report_renamed_models(struct sync *x, struct err *e);
 
 /* -- differences.c */
 bool sync_compare(struct sync *x, struct err *e);
@@ -182,10 +182,10 @@ bool sync_queue_rollups(struct sync *x, bool *any, struct err *e);
 
 /* -- report.c */
 /* Reports values that differ, either those in conflict or those overwritten. */
-bool sync_tell(struct sync *x, struct sync_table *t, bool conflicts, struct err *e);
+bool sync_report_values(struct sync *x, struct sync_table *t, bool conflicts, struct err *e);
 /* Reports one conflict. why: text before the two values; NULL: none. */
-void sync_tell_conflict(struct sync *x, const char *where, const char *field, const struct value *source,
-                        const struct value *target, const char *why);
+void sync_report_conflict(struct sync *x, const char *where, const char *field, const struct value *source,
+                          const struct value *target, const char *why);
 
 /* -- on_conflict.c */
 /* sync_dialect's add_put_greater for dialects with ON CONFLICT. */

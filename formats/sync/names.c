@@ -70,12 +70,13 @@ static bool take_free_name(struct sync *x, const char *ws, const struct clash *c
     return taken == 0;
 }
 
-/* Keeps the target's name. */
-static bool keep_name(struct sync *x, const struct clash *c, unsigned long long bit, bool told, struct err *e)
+/* Keeps the target's name; `count`: as a value kept. */
+static bool keep_name(struct sync *x, const struct clash *c, unsigned long long bit, bool count,
+                      struct err *e)
 {
     return sync_exec(
         x, e, "UPDATE @@d_experiments SET changed = changed - %llu, kept = kept + %llu WHERE sync_id = %lld",
-        bit, told ? bit : 0ull, (long long)c->sync_id);
+        bit, count ? bit : 0ull, (long long)c->sync_id);
 }
 
 static bool settle(struct sync *x, const char *ws, const struct clash *c, unsigned long long bit,
@@ -93,7 +94,7 @@ static bool settle(struct sync *x, const char *ws, const struct clash *c, unsign
     struct value name = value_str(c->name), now = value_str(c->now);
     struct buf what = {0};
     buf_addf(&what, "its name is also that of experiment %lld", (long long)c->other);
-    sync_tell_conflict(x, where, "name", &name, &now, buf_str(&what));
+    sync_report_conflict(x, where, "name", &name, &now, buf_str(&what));
     buf_free(&what);
     x->name_conflicts++;
     int64_t src = c->id;
@@ -137,12 +138,12 @@ bool sync_settle_names(struct sync *x, struct sync_table *t, struct err *e)
 }
 
 /* A rename keeps the time of creation. What the stream has under the old name, too, was not renamed. */
-bool sync_tell_renamed_models(struct sync *x, struct err *e)
+bool sync_report_renamed_models(struct sync *x, struct err *e)
 {
     const struct sync_table *t = sync_table_named(x, "registered_models");
-    if (!t || t->n_added == 0 || x->renames_told)
+    if (!t || t->n_added == 0 || x->renames_reported)
         return true;
-    x->renames_told = true;
+    x->renames_reported = true;
     bool ws = sync_find_column(t, "workspace") >= 0;
     struct db_stmt *q =
         sync_query(x, e,

@@ -52,30 +52,30 @@ static void note_json(struct buf *list, const char *where, const char *what, con
     buf_addc(list, '}');
 }
 
-void sync_tell_conflict(struct sync *x, const char *where, const char *field, const struct value *source,
-                        const struct value *target, const char *why)
+void sync_report_conflict(struct sync *x, const char *where, const char *field, const struct value *source,
+                          const struct value *target, const char *why)
 {
     struct buf a = {0}, b = {0};
     if (x->o.json && !x->quiet)
         note_json(&x->conflicts, where, field, source, target);
     show(source, &a);
     show(target, &b);
-    if (!x->quiet && x->told++ < SYNC_TOLD)
+    if (!x->quiet && x->n_reported++ < SYNC_MAX_REPORTED)
         err_print(where, "%s%s%s is '%s' in the source and '%s' in the target", why ? why : "",
                   why ? ": " : "", field, buf_str(&a), buf_str(&b));
     buf_free(&a);
     buf_free(&b);
 }
 
-static void tell_overwritten(struct sync *x, const char *where, const char *field, const struct value *source,
-                             const struct value *target)
+static void report_overwritten(struct sync *x, const char *where, const char *field,
+                               const struct value *source, const struct value *target)
 {
     struct buf a = {0}, b = {0};
     if (x->o.json)
         note_json(&x->overwritten, where, field, source, target);
     show(source, &a);
     show(target, &b);
-    if (x->n_overwritten++ < SYNC_TOLD)
+    if (x->n_overwritten++ < SYNC_MAX_REPORTED)
         err_note("%s: %s '%s' %s '%s'", where, field, buf_str(&b), x->o.dry_run ? "would become" : "becomes",
                  buf_str(&a));
     buf_free(&a);
@@ -135,14 +135,14 @@ static const char *field_name(const struct sync_table *t, int column)
     return name;
 }
 
-static bool tells_unit(const struct sync *x, const struct sync_unit *u, bool conflicts)
+static bool reports_unit(const struct sync *x, const struct sync_unit *u, bool conflicts)
 {
     (void)x;
     return conflicts ? u->rule == MERGE_RULE_IMM : u->rule == MERGE_RULE_SRC && u->changed > 0;
 }
 
 /* Reads a value of the query; `text` holds it if it is cut. */
-static void take_told(struct db_stmt *q, int column, struct value *out, struct buf *text)
+static void read_value(struct db_stmt *q, int column, struct value *out, struct buf *text)
 {
     db_column(q, column, out);
     size_t at = out->type == VALUE_STR ? utf8_prefix(out->s, out->len, FETCHED) : out->len;
@@ -155,7 +155,7 @@ static void take_told(struct db_stmt *q, int column, struct value *out, struct b
 }
 
 /* Reports one row: the columns that differ in each reported unit. */
-static void tell_row(struct sync *x, struct sync_table *t, struct db_stmt *q, bool conflicts)
+static void report_row(struct sync *x, struct sync_table *t, struct db_stmt *q, bool conflicts)
 {
     struct value kind, bits;
     struct buf texts[2] = {0};
@@ -164,26 +164,26 @@ static void tell_row(struct sync *x, struct sync_table *t, struct db_stmt *q, bo
     char *where = describe(t, (enum kind)kind.i, q, 3);
     int at = 3 + t->t->n_key;
     for (int u = 0; u < t->n_units; u++)
-        for (int i = 0; tells_unit(x, &t->units[u], conflicts) && i < t->units[u].n_columns; i++, at += 3) {
+        for (int i = 0; reports_unit(x, &t->units[u], conflicts) && i < t->units[u].n_columns; i++, at += 3) {
             struct value s, v, differ;
-            take_told(q, at, &s, &texts[0]);
-            take_told(q, at + 1, &v, &texts[1]);
+            read_value(q, at, &s, &texts[0]);
+            read_value(q, at + 1, &v, &texts[1]);
             db_column(q, at + 2, &differ);
             if (!(bits.i & (int64_t)(1ull << u)) || differ.i == 0 || value_is_null(&v))
                 continue;
             const char *field = field_name(t, t->units[u].columns[i]);
             if (conflicts)
-                sync_tell_conflict(x, where, field, &s, &v, NULL);
+                sync_report_conflict(x, where, field, &s, &v, NULL);
             else
-                tell_overwritten(x, where, field, &s, &v);
+                report_overwritten(x, where, field, &s, &v);
         }
     buf_free(&texts[0]);
     buf_free(&texts[1]);
     free(where);
 }
 
-/* Of a long text one character more than is told: both sides' whole would be more than a sync may take. */
-static void add_told(const struct load_column *c, const char *side, struct buf *out)
+/* One character more of a long text than is shown: both sides' whole would be more than a sync may take. */
+static void add_fetched(const struct load_column *c, const char *side, struct buf *out)
 {
     if (c->type == COLUMN_TEXT)
         buf_addf(out, ", substr(CAST(%s.%s AS text), 1, %d)", side, c->name, (int)FETCHED + 1);
@@ -191,7 +191,7 @@ static void add_told(const struct load_column *c, const char *side, struct buf *
         buf_addf(out, ", %s.%s", side, c->name);
 }
 
-bool sync_tell(struct sync *x, struct sync_table *t, bool conflicts, struct err *e)
+bool sync_report_values(struct sync *x, struct sync_table *t, bool conflicts, struct err *e)
 {
     struct buf sql = {0};
     bool any = false;
@@ -199,10 +199,10 @@ bool sync_tell(struct sync *x, struct sync_table *t, bool conflicts, struct err 
     for (int i = 0; i < t->t->n_key; i++)
         buf_addf(&sql, ", s.%s", t->t->columns[t->t->key[i]].name);
     for (int u = 0; u < t->n_units; u++)
-        for (int i = 0; tells_unit(x, &t->units[u], conflicts) && i < t->units[u].n_columns; i++) {
+        for (int i = 0; reports_unit(x, &t->units[u], conflicts) && i < t->units[u].n_columns; i++) {
             int c = t->units[u].columns[i];
-            add_told(&t->t->columns[c], "s", &sql);
-            add_told(&t->t->columns[c], "t", &sql);
+            add_fetched(&t->t->columns[c], "s", &sql);
+            add_fetched(&t->t->columns[c], "t", &sql);
             buf_adds(&sql, ", CASE WHEN ");
             sync_add_distinct(x, t, c, &sql);
             buf_adds(&sql, " THEN 1 ELSE 0 END");
@@ -216,7 +216,7 @@ bool sync_tell(struct sync *x, struct sync_table *t, bool conflicts, struct err 
     struct db_stmt *q = any ? sync_query(x, e, "%s", buf_str(&sql)) : NULL;
     int got = any ? -1 : 0;
     while (q && (got = db_step(q, e)) == 1)
-        tell_row(x, t, q, conflicts);
+        report_row(x, t, q, conflicts);
     db_finalize(q);
     buf_free(&sql);
     return got == 0;
@@ -264,8 +264,8 @@ void sync_report_json(const struct sync *x, struct buf *out)
     buf_add(out, buf_str(&x->conflicts), x->conflicts.len);
     buf_adds(out, "],\"overwritten\":[");
     buf_add(out, buf_str(&x->overwritten), x->overwritten.len);
-    buf_addf(out, "],\"conflicts_told\":%llu,\"overwritten_told\":%llu}\n", (unsigned long long)x->told,
-             (unsigned long long)x->n_overwritten);
+    buf_addf(out, "],\"conflict_count\":%llu,\"overwritten_count\":%llu}\n",
+             (unsigned long long)x->n_reported, (unsigned long long)x->n_overwritten);
 }
 
 static void report_kinds(const struct sync *x)
@@ -297,10 +297,10 @@ void sync_report(const struct sync *x)
                                                                          : x->o.dry_run ? "it would be synced"
                                                                                         : "synced");
     report_kinds(x);
-    if (x->n_overwritten > SYNC_TOLD)
+    if (x->n_overwritten > SYNC_MAX_REPORTED)
         err_note("%llu values of the target overwritten, of which %d were listed; --json lists all, --prefer "
                  "target keeps them",
-                 (unsigned long long)x->n_overwritten, SYNC_TOLD);
+                 (unsigned long long)x->n_overwritten, SYNC_MAX_REPORTED);
     if (x->renamed)
         err_note("%llu experiments were renamed", (unsigned long long)x->renamed);
     if (x->renumbered)

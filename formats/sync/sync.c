@@ -90,12 +90,12 @@ static bool make_maps(struct sync *x, struct err *e)
     return sync_fill_map(x, e);
 }
 
-static bool tell_all(struct sync *x, bool conflicts, struct err *e)
+static bool report_values(struct sync *x, bool conflicts, struct err *e)
 {
     for (int i = 0; i < x->n_tables; i++) {
         struct sync_table *t = x->tables[i];
         bool any = conflicts ? t->n_conflict > 0 : t->n_changed > 0;
-        if (any && !sync_tell(x, t, conflicts, e))
+        if (any && !sync_report_values(x, t, conflicts, e))
             return false;
     }
     return true;
@@ -106,11 +106,12 @@ static bool judge_conflicts(struct sync *x, struct err *e)
 {
     if (!x->any_conflict && !x->name_conflicts)
         return true;
-    if (!tell_all(x, true, e))
+    if (!report_values(x, true, e))
         return false;
     x->quiet = true;
-    if (x->told > SYNC_TOLD)
-        err_print(NULL, "... and %llu more conflicts", (unsigned long long)(x->told - SYNC_TOLD));
+    if (x->n_reported > SYNC_MAX_REPORTED)
+        err_print(NULL, "... and %llu more conflicts",
+                  (unsigned long long)(x->n_reported - SYNC_MAX_REPORTED));
     if (x->o.on_conflict == SYNC_SKIP)
         return true;
     err_set(e, db_display(x->db), "conflicts: nothing was written");
@@ -125,9 +126,9 @@ static bool attempt(struct sync *x, bool first, bool *again, struct err *e)
     x->renamed = x->renumbered = 0;
     if (!sync_identify(x, first, e) || !sync_compare(x, e) || !judge_conflicts(x, e))
         return false;
-    if (!x->o.prefer_target && !x->delta && x->n_overwritten == 0 && !tell_all(x, false, e))
+    if (!x->o.prefer_target && !x->delta && x->n_overwritten == 0 && !report_values(x, false, e))
         return false;
-    if (!sync_tell_renamed_models(x, e) || !sync_note_promotion(x, e))
+    if (!sync_report_renamed_models(x, e) || !sync_note_promotion(x, e))
         return false;
     bool write = (x->changed || sync_must_mark(x)) && !x->o.dry_run;
     return write ? x->dialect->write(x, again, e) : x->dialect->end(x, e);
