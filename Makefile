@@ -66,7 +66,7 @@ $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-# Programs built with different flags share a directory; the mark tells when to relink.
+# Programs built with different flags share a directory; the mark says when to relink.
 $(BIN)/linked-$(notdir $(O)): FORCE
 	@mkdir -p $(BIN)
 	@test -e $@ || { rm -f $(BIN)/linked-*; touch $@; }

@@ -44,7 +44,7 @@ static bool is_true(const struct value *v)
     return v->type == VALUE_BOOL ? v->b : v->type == VALUE_INT && v->i != 0;
 }
 
-/* Adds an expression that tells whether a row already has values (from MLflow's prepopulation), which are
+/* Adds an expression that is true if a row already has values (from MLflow's prepopulation), which are
  * computed again. */
 static void add_filled(struct buf *sql, const char *alias, const char *const *columns, size_t n)
 {

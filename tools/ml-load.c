@@ -42,7 +42,7 @@ static const struct opt table[] = {
      "the rules of the manual; the options below need it",
      OPT_AT(struct load_tool_options, sync)},
     {OPT_STRING, 0, "prefer", "source|target",
-     "where source and target differ and nothing tells which is newer: the\n"
+     "where source and target differ and neither is known to be newer: the\n"
      "value of the source (default) or of the target",
      OPT_AT(struct load_tool_options, prefer)},
     {OPT_STRING, 0, "on-conflict", "fail|rename|renumber|skip",

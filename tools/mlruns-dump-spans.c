@@ -1,15 +1,15 @@
-/* Counts and prints what has become of spans that were not read. */
+/* Counts and reports spans that were not read. */
 #include "tools/mlruns-dump-spans.h"
 
-void spans_add(struct spans_told *t, const char *store, enum mlruns_spans what, const char *path,
+void spans_add(struct span_counts *c, const char *store, enum mlruns_spans what, const char *path,
                const char *reason)
 {
-    t->n[what]++;
+    c->n[what]++;
     err_verbose("%s/%s: %s", store, path, reason);
 }
 
-/* Most traces have no spans: that is told only where it is asked for. */
-void spans_print(const struct spans_told *t, const char *store)
+/* Most traces have no spans, so that is printed only with -v. */
+void spans_print(const struct span_counts *c, const char *store)
 {
     static const struct {
         const char *one, *many;
@@ -24,11 +24,11 @@ void spans_print(const struct spans_told *t, const char *store)
     };
 
     for (int i = 0; i < MLRUNS_SPANS_COUNT; i++) {
-        const char *text = t->n[i] == 1 ? words[i].one : words[i].many;
+        const char *text = c->n[i] == 1 ? words[i].one : words[i].many;
 
-        if (t->n[i] && i == MLRUNS_SPANS_MISSING)
-            err_verbose("%s: %llu %s", store, (unsigned long long)t->n[i], text);
-        else if (t->n[i])
-            err_note("%s: %llu %s (-v names them)", store, (unsigned long long)t->n[i], text);
+        if (c->n[i] && i == MLRUNS_SPANS_MISSING)
+            err_verbose("%s: %llu %s", store, (unsigned long long)c->n[i], text);
+        else if (c->n[i])
+            err_note("%s: %llu %s (-v names them)", store, (unsigned long long)c->n[i], text);
     }
 }

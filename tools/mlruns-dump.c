@@ -26,7 +26,7 @@ struct dump {
     uint64_t problems;
     bool same_names;   /* a problem is experiments of one name */
     struct tick *tick; /* NULL: all is written, and no state */
-    struct spans_told spans;
+    struct span_counts spans;
     struct roots roots;
 };
 

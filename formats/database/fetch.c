@@ -202,7 +202,7 @@ static bool read_catalog(struct fetch *f, struct err *e)
         f->of[i] = find_table(f, kinds[i].table);
     }
     /* `mlflow db prepopulate-trace-analytics` adds the columns before the upgrade, which fills them again; only the upgrade
-     * drops dimension_attributes, which tells the two states apart. */
+     * drops dimension_attributes, so the column distinguishes the two states. */
     f->prepopulated = has_column(f->of[KIND_span], "dimension_attributes");
     if (fetch_has_kind(f, KIND_experiment) && fetch_has_kind(f, KIND_run) && fetch_has_kind(f, KIND_metric))
         return true;

@@ -14,7 +14,7 @@ static void add_missing(struct buf *missing, const char *what)
     buf_addf(missing, "%s%s", missing->len ? ", " : "", what);
 }
 
-/* libpq's defaults tell what it was built with: "disable" where there is no choice. */
+/* libpq's defaults show what it was built with: "disable" where there is no choice. */
 static bool is_disabled(const PQconninfoOption *options, const char *keyword)
 {
     for (const PQconninfoOption *o = options; o && o->keyword; o++)

@@ -112,7 +112,7 @@ struct mlruns_sink {
     void (*problem)(void *ctx, const char *path, const char *reason);
     /* Something odd that causes no loss. */
     void (*warning)(void *ctx, const char *path, const char *reason);
-    /* What becomes of a trace's spans. NULL: it is not told. */
+    /* Why spans of a trace are not read. NULL: not reported. */
     void (*spans)(void *ctx, enum mlruns_spans what, const char *path, const char *reason);
     /* The experiment at path has the name of the one at other, both relative to the store; name is printable.
      * Called last. NULL: not checked. */
@@ -127,8 +127,7 @@ struct mlruns_sink {
      * another (state_write_copy). */
     void (*state)(void *ctx, const char *items, size_t len);
     void (*state_copy)(void *ctx, uint64_t from, uint64_t to);
-    /* What is left for the next tick, and what was there at the last one and is no longer, with a word on it.
-     */
+    /* What is held back for the next tick, and what is gone since the last one. reason: a few words on it. */
     void (*held)(void *ctx, const char *path, const char *reason);
     void (*gone)(void *ctx, const char *path, const char *reason);
     void *tick_ctx; /* of these four */

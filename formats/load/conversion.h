@@ -52,7 +52,7 @@ void load_no_table(struct load_conversion *c, const struct record *r);
 void load_derive(struct load_conversion *c, const struct record *r, const struct load_plan *p,
                  struct value *row);
 
-/* An id that tells n values of a sort apart, 32 hexadecimal digits, which live as long as the record (derive.c). */
+/* An id derived from n values, 32 hexadecimal digits; it lives as long as the record (derive.c). what: what it identifies. */
 struct value load_derived_uuid(struct load_conversion *c, const char *what, const struct value *v, int n);
 
 /* -- spans, token usage and linked prompts (spans.c) */

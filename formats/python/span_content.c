@@ -81,7 +81,7 @@ static bool text_is(struct span_text text, const char *word)
     return text.s && text.len == strlen(word) && memcmp(text.s, word, text.len) == 0;
 }
 
-/* Finds the values of the named members, of several of one name the last. False: it is no object. */
+/* Finds the values of the named members, of several of one name the last. False: it is not an object. */
 static bool find_members(struct span_content *c, struct slice object, const char *const *names, size_t n,
                          struct slice *out)
 {

@@ -33,10 +33,10 @@ struct span_content {
 };
 
 /* Reads the text of a JSON object. Returns NULL, or what is wrong with it, to follow the span: "has no span_id". c is zero before
- * the first call; what it points to lives until the next. Text that is no JSON at all is told, or read as far as it makes
- * sense. */
+ * the first call; what it points to lives until the next. Text that is not JSON is an error, or read as far as it
+ * makes sense. */
 const char *span_content_read(struct span_content *c, const char *s, size_t len);
-/* Reads the type, model, provider and costs alone; false: the text is no object. */
+/* Reads the type, model, provider and costs alone; false: the text is not an object. */
 bool span_content_attributes(struct span_content *c, const char *s, size_t len);
 void span_content_free(struct span_content *c);
 

@@ -166,7 +166,7 @@ const struct schema_release *schema_default_release(struct buf *why)
         if (version)
             buf_addf(why, " (%s is MLflow %s, which is unknown here)", program, version);
         else if (program)
-            buf_addf(why, " (cannot tell the release of %s)", program);
+            buf_addf(why, " (cannot determine the release of %s)", program);
         else
             buf_adds(why, " (no mlflow on PATH)");
     }

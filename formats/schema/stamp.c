@@ -60,7 +60,7 @@ bool schema_nearest(struct db *db, int *rev, struct err *e)
 /* The tables that every revision has, with a column to recognize them by. */
 static const struct {
     const char *name, *column;
-    bool telling; /* unlikely in other programs */
+    bool distinctive; /* unlikely in other programs */
 } base_tables[] = {
     {"experiments", "experiment_id", false}, {"runs", "run_uuid", true}, {"tags", "key", false},
     {"metrics", "run_uuid", true},           {"params", "key", false},
@@ -85,7 +85,7 @@ static bool read_base(struct db *db, struct base *out, struct err *e)
         bool known = db_columns_find(&columns, base_tables[i].column);
         out->there += exists;
         out->known += known;
-        out->mlflow |= known && base_tables[i].telling;
+        out->mlflow |= known && base_tables[i].distinctive;
         out->step |= strcmp(base_tables[i].name, "metrics") == 0 && db_columns_find(&columns, "step");
         db_columns_free(&columns);
     }

@@ -89,10 +89,10 @@ static void read_target(struct trigger *g, struct sql_text t, const char *verb)
 /* SQLite's RAISE (…), PL/pgSQL's RAISE [LEVEL] …; levels below EXCEPTION only print messages. */
 static void read_raise(struct trigger *g, struct sql_text t)
 {
-    static const char *const tells[] = {"NOTICE", "WARNING", "INFO", "LOG", "DEBUG"};
+    static const char *const levels[] = {"NOTICE", "WARNING", "INFO", "LOG", "DEBUG"};
     struct sql_piece p = sql_piece(&t);
-    for (size_t i = 0; i < ARRAY_LENGTH(tells); i++)
-        if (sql_is(p, tells[i]))
+    for (size_t i = 0; i < ARRAY_LENGTH(levels); i++)
+        if (sql_is(p, levels[i]))
             return;
     if (!g->on_delete)
         add_effect(g, "may reject or drop rows of", g->table);

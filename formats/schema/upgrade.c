@@ -168,8 +168,8 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Reports the rows that a revision has written in the time since `begun`. */
-static void tell_rows(enum dialect dialect, int rev, uint64_t rows, double begun)
+/* Prints how many rows a revision has written in the time since `begun`. */
+static void print_rows(enum dialect dialect, int rev, uint64_t rows, double begun)
 {
     double took = seconds() - begun;
     if (rows > 0 && moves_rows(dialect, rev))
@@ -187,7 +187,7 @@ static bool upgrade_by_one(struct db *db, int rev, struct err *e)
     if (!db_exec(db, "SAVEPOINT revision", e))
         return false;
     if (schema_step(db, rev + 1, &rows, e)) {
-        tell_rows(db_dialect(db), rev + 1, rows, begun);
+        print_rows(db_dialect(db), rev + 1, rows, begun);
         return db_exec(db, "RELEASE SAVEPOINT revision", e);
     }
     db_exec(db, "ROLLBACK TO SAVEPOINT revision", NULL);

@@ -35,7 +35,7 @@ struct wire_header {
     bool has_base;  /* the segment has the changes since `base`, a generation of that state */
     int64_t base;
     char tick[33];    /* id of the tick of that state, 32 hex digits; "" if the stream has none */
-    char without[64]; /* comma-separated kinds that the producer was told to omit; "" for none */
+    char without[64]; /* comma-separated kinds that the producer omitted on request; "" for none */
 };
 
 /* Whether the segment is a delta. One with a state but without a base is complete: the first of a series of
@@ -45,7 +45,7 @@ static inline bool wire_is_delta(const struct wire_header *h)
     return h->has_base || h->format == WIRE_FORMAT_DELTA;
 }
 
-/* The producer of the segment was told to leave out this kind. */
+/* Whether the producer of the segment left out this kind on request. */
 bool wire_is_without(const struct wire_header *h, enum kind kind);
 
 struct wire_counts {

@@ -29,7 +29,7 @@ struct relocate {
     struct rule *rules;
     size_t n_rules;
     struct place places[KIND_COUNT][RECORD_MAX_FIELDS];
-    struct id_key told[MAX_REPORTED]; /* of them */
+    struct id_key keys[MAX_REPORTED]; /* of them */
     char **unmatched;                 /* the first MAX_REPORTED different ones */
     size_t n_unmatched;
     struct buf scratch;
@@ -123,11 +123,11 @@ static void note_unmatched(struct relocate *x, const char *s, size_t len)
     struct value v = value_strn(s, len);
     struct id_key key = id_key(0, &v, 1);
     size_t i = 0;
-    while (i < x->n_unmatched && (x->told[i].low != key.low || x->told[i].high != key.high))
+    while (i < x->n_unmatched && (x->keys[i].low != key.low || x->keys[i].high != key.high))
         i++;
     if (i < x->n_unmatched || i == MAX_REPORTED)
         return;
-    x->told[i] = key;
+    x->keys[i] = key;
     struct buf text = {0};
     value_describe(&v, &text);
     x->unmatched = xrealloc(x->unmatched, (x->n_unmatched + 1) * sizeof *x->unmatched);

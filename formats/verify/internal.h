@@ -122,7 +122,7 @@ struct verify {
     struct span_content span;
     struct buf dimensions;
     struct db_stmt *find_span; /* of a trace in the target; NULL until it is needed */
-    bool without_spans;        /* a segment's producer was told to leave them out */
+    bool without_spans;        /* a segment's producer left them out on request */
     struct side source, target;
     struct buf target_key, group; /* group: the identity whose records are being paired */
     struct fetch_cursor *cursor;

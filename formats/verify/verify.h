@@ -53,7 +53,7 @@ struct verify_result {
     uint64_t underived;     /* latest metrics not compared because the database is too old */
     uint64_t besides;       /* with a subset: records only in the target */
     uint64_t spans_left;    /* spans of a file store that the schema has no table for */
-    uint64_t spans_besides; /* spans of the target, if the stream's producer was told to omit spans */
+    uint64_t spans_besides; /* spans of the target, if the stream's producer omitted spans on request */
     uint64_t
         spans_located; /* traces for which only the target says that their spans are in it, and they are */
     uint64_t waiting;  /* with a subset: aliases whose version is missing */

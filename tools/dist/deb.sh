@@ -12,7 +12,7 @@ git -C "$root" archive HEAD | tar -C "$work/mlruns-tools" -xf -
 cd "$work/mlruns-tools"
 cp -r tools/dist/debian debian
 cp tools/dist/changelog debian/changelog
-# What the caller's make and compiler were told must not reach the package.
+# The caller's settings for make and the compiler must not reach the package.
 unset MAKEFLAGS MFLAGS MAKELEVEL CC CFLAGS CPPFLAGS LDFLAGS BUILD_ARGS
 built=$BUILD
 unset BUILD

@@ -26,7 +26,7 @@ def program():
     import shutil
     import sysconfig
 
-    # Beside this module's interpreter; where pip was told another place (--user, --target), by that layout.
+    # Beside this module's interpreter; where pip installed elsewhere (--user, --target), by that layout.
     here = os.path.dirname(os.path.abspath(__file__))
     candidates = [os.path.join(sysconfig.get_path("scripts"), "mlruns-tools"), os.path.join(here, "..", "bin", "mlruns-tools")]
     user = sysconfig.get_preferred_scheme("user") if hasattr(sysconfig, "get_preferred_scheme") else "posix_user"
