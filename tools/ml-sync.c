@@ -138,10 +138,10 @@ static int sync_source(const struct options *o, const char *dir, const struct so
         print_tick(o, tick);
         sync_files_keep(&files, tick);
         json_decref(tick);
-    } else if (e.what[0]) {
-        err_report(&e);
-    } else {
+    } else if (e.class == ERR_BUSY) {
         err_note("%s: another tick of this sync is running", source);
+    } else {
+        err_report(&e);
     }
     sync_files_free(&files);
     free(options);
@@ -197,7 +197,7 @@ static int forget(const struct options *o, const char *dir)
         struct sync_files files = sync_files_of(dir, source, target, options);
         struct err e;
         bool locked = sync_files_lock(&files, &e);
-        if (!locked && !e.what[0])
+        if (!locked && e.class == ERR_BUSY)
             err_set(&e, source, "a tick of this sync is running");
         if (!locked || !sync_files_forget(&files, &e)) {
             err_report(&e);

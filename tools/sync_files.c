@@ -122,7 +122,6 @@ void sync_files_free(struct sync_files *f)
 
 bool sync_files_lock(struct sync_files *f, struct err *e)
 {
-    *e = (struct err){0};
     /* Inherited by the programs of the tick: if only this one is killed, they keep the lock until they
      * end. */
     f->lock_fd = open(f->lock, O_RDWR | O_CREAT, 0600);
@@ -130,8 +129,12 @@ bool sync_files_lock(struct sync_files *f, struct err *e)
         return err_set(e, f->lock, "cannot open: %s", strerror(errno));
     if (flock(f->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return true;
-    if (errno != EWOULDBLOCK)
+    if (errno == EWOULDBLOCK) {
+        err_set(e, f->lock, "a tick of this sync is running");
+        err_classify(e, ERR_BUSY);
+    } else {
         err_set(e, f->lock, "cannot lock: %s", strerror(errno));
+    }
     close(f->lock_fd);
     f->lock_fd = -1;
     return false;

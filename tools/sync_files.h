@@ -34,8 +34,8 @@ char *sync_printable(const char *text);
 struct sync_files sync_files_of(const char *dir, const char *source, const char *target, const char *options);
 void sync_files_free(struct sync_files *f); /* unlocks */
 
-/* Locks the sync without waiting, for this program and those that it starts. false with e empty: another tick
- * has the lock; with e filled: it cannot be locked. */
+/* Locks the sync without waiting, for this program and those that it starts. false with e filled, class ERR_BUSY if
+ * another tick has the lock. */
 bool sync_files_lock(struct sync_files *f, struct err *e);
 
 /* Stores a tick's JSON object as the last one. A failure is only a warning. */

@@ -215,7 +215,7 @@ bool db_begin_write(struct db *db, struct err *e)
     return db->ops->begin_write(db, e);
 }
 
-bool db_begin_or_tell(struct db *db, int timeout, bool (*begin)(struct db *, struct err *), struct err *e)
+bool db_begin_waiting(struct db *db, int timeout, bool (*begin)(struct db *, struct err *), struct err *e)
 {
     if (db_dialect(db) == DIALECT_SQLITE) {
         struct err why;

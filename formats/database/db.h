@@ -93,7 +93,7 @@ bool db_begin_read(struct db *db, struct err *e);  /* one snapshot for all that 
 bool db_begin_write(struct db *db, struct err *e); /* SQLite: BEGIN IMMEDIATE */
 /* Calls begin, one of the above or another function of the dialect. If the SQLite file is locked, reports
  * that it waits and waits up to timeout ms, which remains the lock timeout (db_lock_timeout). */
-bool db_begin_or_tell(struct db *db, int timeout, bool (*begin)(struct db *, struct err *), struct err *e);
+bool db_begin_waiting(struct db *db, int timeout, bool (*begin)(struct db *, struct err *), struct err *e);
 /* Class ERR_COMMIT: it is unknown whether the transaction was committed. ERR_BUSY (SQLite): it is still open
  * and commit can be retried. */
 bool db_commit(struct db *db, struct err *e);

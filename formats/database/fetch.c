@@ -166,7 +166,7 @@ static int order_of_primary_key(const struct kind_desc *k, const struct table *t
 }
 
 /* Fields in which points of one identity may differ, and which are therefore sorted by. */
-static bool tells_points(const struct kind_desc *k, int field)
+static bool distinguishes_points(const struct kind_desc *k, int field)
 {
     return k->kind == KIND_logged_model_metric &&
            (field == F_logged_model_metric_value || field == F_logged_model_metric_dataset_name ||
@@ -183,7 +183,7 @@ static void find_order(struct fetch *f, enum kind kind)
             order[n++] = i;
     f->n_identity[kind] = n - (n && k->fields[order[n - 1]].codec == CODEC_METRIC);
     for (int i = 0; i < k->n_fields; i++)
-        if (tells_points(k, i))
+        if (distinguishes_points(k, i))
             order[n++] = i;
     f->n_order[kind] = n;
 }

@@ -19,7 +19,7 @@ static void add_one_line(struct buf *b, const char *message)
             buf_adds(b, "; ");
 }
 
-static const char *hint_for(const char *message, const char *state)
+static const char *hint_for(const char *state)
 {
     static const struct {
         const char *state, *hint;
@@ -30,8 +30,6 @@ static const char *hint_for(const char *message, const char *state)
          "the role in the URL needs to own MLflow's tables, or rights on them"},
         {"53100", "the server's disk is full"},
     };
-    if (strstr(message, "row-level security"))
-        return "use the tables' owner or a role with BYPASSRLS, which see all rows";
     for (size_t i = 0; i < ARRAY_LENGTH(hints); i++)
         if (strcmp(state, hints[i].state) == 0)
             return hints[i].hint;
@@ -49,7 +47,7 @@ bool postgres_fail_with(const char *where, const char *message, const char *stat
     err_classify(e, class);
     if (e)
         snprintf(e->sqlstate, sizeof e->sqlstate, "%s", state);
-    const char *hint = hint_for(message, state);
+    const char *hint = hint_for(state);
     return hint ? err_hint(e, "%s", hint) : false;
 }
 
@@ -96,7 +94,12 @@ bool postgres_failed(struct db *db, const PGresult *result, struct err *e)
     const char *message = result ? PQresultErrorMessage(result) : "";
     if (!*message)
         message = PQerrorMessage(postgres_conn(db));
-    return postgres_fail_with(db->display, message, state_of(result), class_of(postgres_conn(db), result), e);
+    postgres_fail_with(db->display, message, state_of(result), class_of(postgres_conn(db), result), e);
+    /* Its SQLSTATE is that of a missing privilege, and its text is in the server's language. */
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+    if (function && strcmp(function, "check_enable_rls") == 0)
+        err_hint(e, "use the tables' owner or a role with BYPASSRLS, which see all rows");
+    return false;
 }
 
 bool db_classify_postgres(struct db *db, const struct pg_result *result, struct err *e)

@@ -63,7 +63,7 @@ static const char *describe_other(struct load_merge *m, const struct value *row)
 
 /* Whether the row has the full identity of its record; that of an input has only its dataset's id, that of an
  * input's tag not even the run. */
-static bool tells_identity(const struct kind_desc *k)
+static bool has_identity(const struct kind_desc *k)
 {
     for (int i = 0; i < k->n_fields; i++)
         if ((k->fields[i].flags & FIELD_K) && k->fields[i].column[0] == '\0')
@@ -96,7 +96,7 @@ static const char *describe_row(struct load_merge *m, enum kind kind, const stru
         return describe_other(m, row);
     record_of_row(m->tables, kind, row, &m->p.scratch, &r);
     buf_reset(&m->problems->text);
-    if (tells_identity(&kinds[kind]))
+    if (has_identity(&kinds[kind]))
         record_describe(&r, &m->problems->text);
     else
         describe_ids(&r, &m->problems->text);

@@ -80,7 +80,7 @@ static bool move_rows(struct db *db, const struct options *o, bool really, int64
 {
     struct clashes clashes = {.in_table = 0};
     struct schema_moves moves = {.rows = print_rows, .clash = print_clash, .arg = &clashes};
-    bool ok = db_begin_or_tell(db, schema_command_ms(o->lock_timeout),
+    bool ok = db_begin_waiting(db, schema_command_ms(o->lock_timeout),
                                really ? db_begin_write : db_begin_read, e) &&
               (really || db_check_writes(db, e)) && schema_move_to_default_workspace(db, really, &moves, e) &&
               db_commit(db, e);

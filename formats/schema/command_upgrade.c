@@ -127,7 +127,7 @@ static bool try_upgrade(struct schema_command *c, const char *text, int to, cons
 {
     int rev;
     if (!schema_command_open_to_wait(c, text, DB_READ, o->retries, o->lock_timeout, e) ||
-        !db_begin_or_tell(c->db, schema_command_ms(o->lock_timeout), db_begin_read, e))
+        !db_begin_waiting(c->db, schema_command_ms(o->lock_timeout), db_begin_read, e))
         return false;
     db_rollback(c->db);
     return look_for_wreck(c->db, false, e) && read_rev(c->db, to, &rev, e) && print_plan(c->db, rev, to, e) &&

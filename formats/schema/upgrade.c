@@ -24,7 +24,7 @@ static bool begin_exclusive(struct db *db, struct err *e)
 static bool lock_sqlite(struct db *db, int timeout, struct err *e)
 {
     char *mode = NULL;
-    bool ok = db_begin_or_tell(db, timeout, begin_exclusive, e) &&
+    bool ok = db_begin_waiting(db, timeout, begin_exclusive, e) &&
               db_query_text(db, "PRAGMA journal_mode", &mode, e) &&
               (strcmp(mode, "wal") == 0 || db_exec(db, "PRAGMA locking_mode = EXCLUSIVE", e));
     free(mode);
