@@ -58,7 +58,6 @@ static void parse_shard(const char *shard, struct mlruns_selection *s)
 {
     const char *slash = strchr(shard, '/');
     int64_t i, n;
-
     if (!slash || !value_parse_int(shard, (size_t)(slash - shard), &i) ||
         !value_parse_int(slash + 1, strlen(slash + 1), &n) || i < 0 || n < 1 || i >= n)
         opt_usage_error(&spec, "--shard wants I/N with I from 0 to N-1, not %s", shard);
@@ -78,10 +77,8 @@ static void check(const struct options *o)
 
 const char *dump_options_parse(struct options *o, int argc, char **argv)
 {
-    int first;
-
     *o = (struct options){.shard = "0/1"};
-    first = opt_parse(&spec, argc, argv, o);
+    int first = opt_parse(&spec, argc, argv, o);
     check(o);
     if (argc - first > 1)
         opt_usage_error(&spec, "more than one directory");
@@ -98,7 +95,6 @@ struct mlruns_selection options_selection(const struct options *o)
         .jobs =
             o->jobs ? (unsigned)(o->jobs > 1024 ? 1024 : o->jobs) : (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
     };
-
     parse_shard(o->shard, &selection);
     return selection;
 }
@@ -106,7 +102,6 @@ struct mlruns_selection options_selection(const struct options *o)
 char *options_text(const struct options *o)
 {
     struct buf text = {0};
-
     for (size_t i = 0; i < o->experiments.len; i++)
         buf_addf(&text, "--experiment %s ", o->experiments.items[i]);
     if (o->no_spans)

@@ -29,7 +29,6 @@ void roots_print(struct roots *r, const struct mlruns *store)
     const char *path = mlruns_path(store);
     char *place = NULL;
     struct err e;
-
     if (r->elsewhere && r->relocating) {
         err_note("%s: relocated %llu artifact URIs from %s", path, (unsigned long long)r->elsewhere,
                  buf_str(&r->text));

@@ -25,7 +25,6 @@ void spans_print(const struct span_counts *c, const char *store)
 
     for (int i = 0; i < MLRUNS_SPANS_COUNT; i++) {
         const char *text = c->n[i] == 1 ? words[i].one : words[i].many;
-
         if (c->n[i] && i == MLRUNS_SPANS_MISSING)
             err_verbose("%s: %llu %s", store, (unsigned long long)c->n[i], text);
         else if (c->n[i])

@@ -40,7 +40,6 @@ static void on_records(void *ctx, const char *data, size_t len, const struct wir
 {
     struct dump *d = ctx;
     uint64_t n = 0;
-
     for (int i = 0; i < KIND_COUNT; i++) {
         d->counts.n[i] += counts->n[i];
         n += counts->n[i];
@@ -59,7 +58,6 @@ static void on_problem(void *ctx, const char *path, const char *reason)
 {
     struct dump *d = ctx;
     char *where = full_path(d, path);
-
     d->problems++;
     if (d->options->skip_malformed || d->tick)
         err_warn(where, "left out: %s", reason);
@@ -71,14 +69,12 @@ static void on_problem(void *ctx, const char *path, const char *reason)
 static void on_spans(void *ctx, enum mlruns_spans what, const char *path, const char *reason)
 {
     struct dump *d = ctx;
-
     spans_add(&d->spans, mlruns_path(d->store), what, path, reason);
 }
 
 static void on_warning(void *ctx, const char *path, const char *reason)
 {
     char *where = full_path(ctx, path);
-
     err_warn(where, "%s", reason);
     free(where);
 }
@@ -88,7 +84,6 @@ static void on_same_name(void *ctx, const char *path, const char *other, const c
 {
     struct dump *d = ctx;
     char *where = full_path(d, path), *other_path = full_path(d, other);
-
     d->problems++;
     d->same_names = true;
     err_print(where, "its name '%s' is also that of the experiment in %s", name, other_path);
@@ -106,14 +101,12 @@ static void on_renumbered(void *ctx, const char *path, const char *id)
 static void on_root(void *ctx, const char *root, uint64_t n, bool here)
 {
     struct dump *d = ctx;
-
     roots_add(&d->roots, root, n, here);
 }
 
 static void on_relocated(void *ctx, const struct kind_desc *kind, int field, uint64_t n, uint64_t left)
 {
     const struct dump *d = ctx;
-
     roots_print_field(&d->roots, kind, field, n, left);
 }
 
@@ -133,7 +126,6 @@ static void print_id(void *ctx, const char *id)
 static void print_summary(const struct dump *d)
 {
     struct buf text = {0};
-
     for (int i = 0; i < KIND_COUNT; i++) {
         if (d->counts.n[i] && kind_is_entity(&kinds[i]))
             buf_addf(&text, "%s%s %llu", text.len ? ", " : "", kinds[i].plural,
@@ -146,12 +138,11 @@ static void print_summary(const struct dump *d)
 static int finish(struct dump *d)
 {
     bool whole = is_writing(d);
-    struct err e;
-
     if (d->tick)
         tick_commit(d->tick);
     if (whole)
         wire_write_trailer(d->out); /* what fails shows at the end */
+    struct err e;
     if (d->out && !wire_writer_close(d->out, &e))
         err_die(&e);
     print_summary(d);
@@ -182,20 +173,18 @@ static int finish(struct dump *d)
 /* Begins the stream. */
 static void start(struct dump *d, const struct mlruns_selection *selection)
 {
-    struct wire_header h;
-    char source[33];
-
     if (isatty(STDOUT_FILENO))
         die_hint("redirect it to a file, or pipe it to ml-load, ml-verify or ml-transform --json",
                  "standard output", "record stream not written to a terminal");
     d->out = wire_writer_new(STDOUT_FILENO, "standard output");
+    char source[33];
     mlruns_source(d->store, selection, source);
+    struct wire_header h;
     wire_header_init(&h, source, (int64_t)selection->shard, (int64_t)selection->shards);
     if (d->options->no_spans)
         snprintf(h.without, sizeof h.without, "%s", kinds[KIND_span].name);
     if (d->tick) {
         char *options = options_text(d->options), *real = mlruns_real_path(d->store);
-
         tick_start(d->tick, mlruns_path(d->store), real, options, source);
         tick_header(d->tick, &h);
         free(options);
@@ -215,8 +204,6 @@ static int run(struct mlruns *store, const struct options *o, struct tick *tick)
                                .root = tick && tick->old && !o->relocate ? NULL : on_root,
                                .relocated = on_relocated,
                                .ctx = &d};
-    struct err e;
-
     selection.tick = tick ? &tick->reading : NULL;
     if (o->check)
         sink.same_name = on_same_name;
@@ -225,6 +212,7 @@ static int run(struct mlruns *store, const struct options *o, struct tick *tick)
     if (tick)
         tick_sink(tick, &sink);
     progress_start(mlruns_path(store), "records", 0);
+    struct err e;
     if (!mlruns_read(store, &selection, &sink, &e))
         err_die(&e);
     progress_end();
@@ -235,19 +223,17 @@ int main(int argc, char **argv)
 {
     static struct options o;
     static struct tick tick;
-    struct mlruns *store;
-    const char *dir;
-    struct err e;
     int status = EXIT_DONE;
-
     malloc_setup();
     err_program_set(argv[0]);
     io_claim_standard_files();
-    dir = dump_options_parse(&o, argc, argv);
+    const char *dir = dump_options_parse(&o, argc, argv);
     err_warnings_set(!o.no_warnings);
     if (o.next_state)
         tick_open(&tick, o.since, o.next_state);
-    store = tick.old ? mlruns_open_known(dir, o.tmpdir, tick.old, &e) : mlruns_open(dir, o.tmpdir, &e);
+    struct err e;
+    struct mlruns *store =
+        tick.old ? mlruns_open_known(dir, o.tmpdir, tick.old, &e) : mlruns_open(dir, o.tmpdir, &e);
     if (!store) {
         err_report(&e);
         return EXIT_TROUBLE;

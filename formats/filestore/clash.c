@@ -30,21 +30,17 @@ static const char *dir_of(const struct experiment *x, char path[PATH_SIZE])
 static bool has_meta(const struct mlruns *m, const struct experiment *x)
 {
     char dir[PATH_SIZE], path[PATH_SIZE + 16];
-    struct stat st;
-    int error;
-
     snprintf(path, sizeof path, "%s/" META_FILE, dir_of(x, dir));
-    error = dir_stat(m->root, path, &st);
+    struct stat st;
+    int error = dir_stat(m->root, path, &st);
     return error != ENOENT && error != ENOTDIR;
 }
 
 void clash_find_twins(const struct mlruns *m)
 {
     struct experiment x[2];
-
     for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
         const struct experiment *active = &x[(i + 1) % 2];
-
         experiments_get(m->experiments, i, &x[i % 2]);
         if (i > 0 && strcmp(active->id, x[i % 2].id) == 0 && has_meta(m, active) && has_meta(m, &x[i % 2]))
             experiments_mark(m->experiments, &x[i % 2], EXPERIMENT_TWIN, 0);
@@ -63,7 +59,6 @@ void clash_report_unread(struct walker *w, int dir)
 {
     size_t back = walker_path_down(w, META_FILE);
     const struct yaml_value *meta;
-
     if (meta_read(w, w->yaml, dir, META_FILE, &meta) != META_BAD)
         walker_problem(w, 0, "could not be read: the experiment got no new id");
     walker_path_back(w, back);
@@ -73,12 +68,11 @@ void clash_report_twin(struct walker *w, const struct unit *unit)
 {
     static const char what[] = "its id is also that of the active experiment in";
     struct buf reason = {0};
-    struct record r;
-
     buf_addf(&reason, "%s %s/%s", what, w->store->path, unit->experiment);
     output_note(w->out, 'p', buf_str(&w->path), buf_str(&reason));
     buf_reset(&reason);
     buf_addf(&reason, "%s %s", what, unit->experiment); /* a stream does not contain the store's location */
+    struct record r;
     record_init(&r, KIND_skipped);
     r.v[F_skipped_path] = value_text(buf_str(&w->path), w->path.len);
     r.v[F_skipped_reason] = value_text(buf_str(&reason), reason.len);
@@ -94,7 +88,6 @@ static const struct yaml_value *quiet_meta(struct walker *w, const struct experi
     const struct yaml_value *meta;
     int dir = dir_open(w->root, dir_of(x, path));
     bool good = dir >= 0 && meta_read(w, w->yaml, dir, META_FILE, &meta) == META_GOOD;
-
     if (dir >= 0)
         close(dir);
     return good ? meta : NULL;
@@ -124,7 +117,6 @@ static uint64_t derive_id(struct quiet *q, const struct experiment *x)
     const struct yaml_value *meta = quiet_meta(&q->w, x), *created = yaml_get(meta, "creation_time");
     struct buf text = {0};
     uint64_t id = 0;
-
     buf_addf(&text, "%s created at ", x->id);
     if (created && created->kind == YAML_IS_INT && !created->big)
         buf_addf(&text, "%" PRId64, created->i);
@@ -152,7 +144,6 @@ static bool is_taken(struct renumbering *r, const struct experiment *x)
 {
     struct value id = value_text(x->new_id, strlen(x->new_id));
     struct experiment other;
-
     return !idmap_add(r->given, id_key(0, &id, 1), 0) ||
            experiments_find(r->m->experiments, x->new_id, strlen(x->new_id), &other);
 }
@@ -161,12 +152,11 @@ static bool renumber(struct renumbering *r, struct experiment *x, struct err *e)
 {
     uint64_t id = derive_id(&r->quiet, x);
     struct buf change = {0};
-    char path[PATH_SIZE];
-
     experiments_mark(r->m->experiments, x, id ? 0 : EXPERIMENT_UNREAD, EXPERIMENT_TWIN);
     if (!id)
         return true;
     experiments_set_new_id(r->m->experiments, x, id);
+    char path[PATH_SIZE];
     dir_of(x, path);
     buf_addf(&change, "%s=%s ", path, x->new_id);
     XXH3_128bits_update(r->changes, change.data, change.len);
@@ -185,12 +175,11 @@ bool mlruns_renumber_trash(struct mlruns *m, void (*note)(void *ctx, const char 
                            void *ctx, struct err *e)
 {
     struct renumbering r = {.m = m, .note = note, .ctx = ctx, .spill = spill_new(m->tmpdir)};
-    struct experiment x;
     bool good = true;
-
     quiet_init(&r.quiet, m);
     r.given = idmap_new(r.spill);
     r.changes = store_extend_begin(m);
+    struct experiment x;
     for (uint64_t i = 0; good && i < experiments_count(m->experiments); i++) {
         experiments_get(m->experiments, i, &x);
         good = (!experiment_is(&x, EXPERIMENT_TWIN) || renumber(&r, &x, e)) && spill_check(r.spill, e);
@@ -218,7 +207,6 @@ struct clash_names {
 struct clash_names *clash_names_new(const struct mlruns *m)
 {
     struct clash_names *names = xcalloc(1, sizeof *names);
-
     pthread_mutex_init(&names->lock, NULL);
     names->sorter = sorter_new(m->tmpdir, NAME_MEMORY);
     return names;
@@ -242,7 +230,6 @@ static void put_number(unsigned char to[8], uint64_t n)
 void clash_names_add(struct clash_names *names, const struct unit *unit, struct id_key name)
 {
     unsigned char key[NAME_KEY_LEN];
-
     put_number(key, name.high);
     put_number(key + 8, name.low);
     key[NAME_LEN] = unit->deleted;
@@ -256,13 +243,12 @@ void clash_names_add(struct clash_names *names, const struct unit *unit, struct 
 
 static void report_same_name(struct quiet *q, const struct mlruns_sink *sink, uint64_t at, uint64_t other_at)
 {
-    char path[PATH_SIZE], other_path[PATH_SIZE];
-    const struct yaml_value *name;
-    struct experiment x, other;
-
+    struct experiment x;
     experiments_get(q->w.store->experiments, at, &x);
+    struct experiment other;
     experiments_get(q->w.store->experiments, other_at, &other);
-    name = yaml_get(quiet_meta(&q->w, &x), "name");
+    const struct yaml_value *name = yaml_get(quiet_meta(&q->w, &x), "name");
+    char path[PATH_SIZE], other_path[PATH_SIZE];
     sink->same_name(sink->ctx, dir_of(&x, path), dir_of(&other, other_path),
                     name && name->text ? walker_shown(name->text, name->len) : "");
     buf_reset(&q->out.data);
@@ -272,18 +258,18 @@ static void report_same_name(struct quiet *q, const struct mlruns_sink *sink, ui
 bool clash_report_same_names(const struct mlruns *m, struct clash_names *names,
                              const struct mlruns_sink *sink, struct err *e)
 {
-    unsigned char first_name[NAME_LEN];
-    uint64_t at, first = 0;
+    uint64_t first = 0;
     bool any = false;
-    struct sort_entry x;
-    struct quiet q;
-    int got;
-
     if (names->failed)
         return err_copy(e, &names->error);
     if (!sorter_finish(names->sorter, e))
         return false;
+    struct quiet q;
     quiet_init(&q, m);
+    unsigned char first_name[NAME_LEN];
+    uint64_t at;
+    struct sort_entry x;
+    int got;
     while ((got = sorter_next(names->sorter, &x, e)) > 0) {
         memcpy(&at, x.data, sizeof at);
         if (any && memcmp(x.key, first_name, NAME_LEN) == 0) {

@@ -32,12 +32,10 @@ static int stat_twice(int at, const char *path, struct stat *st, int flags)
 /* ENOENT is also the error for a dangling link. */
 static int refine(int at, const char *path, int error)
 {
-    struct stat st;
-    int link_error;
-
     if (error != ENOENT)
         return error;
-    link_error = stat_twice(at, path, &st, AT_SYMLINK_NOFOLLOW);
+    struct stat st;
+    int link_error = stat_twice(at, path, &st, AT_SYMLINK_NOFOLLOW);
     if (link_error)
         return link_error;
     return S_ISLNK(st.st_mode) ? DANGLING_LINK : ENOENT;
@@ -55,13 +53,11 @@ int dir_fstat(int fd, struct stat *st)
 
 int dir_entry_is_dir(int dir, const char *name, unsigned char type, bool *is_dir)
 {
-    struct stat st;
-    int error;
-
     *is_dir = type == DT_DIR;
     if (type != DT_LNK && type != DT_UNKNOWN)
         return 0;
-    error = dir_stat(dir, name, &st);
+    struct stat st;
+    int error = dir_stat(dir, name, &st);
     *is_dir = !error && S_ISDIR(st.st_mode);
     return error;
 }
@@ -70,14 +66,12 @@ unsigned char dir_entry_type(int dir, const char *name)
 {
     struct stat st;
     int error = stat_twice(dir, name, &st, AT_SYMLINK_NOFOLLOW);
-
     return !error ? IFTODT(st.st_mode) : error == ENOENT ? DT_REG : DT_UNKNOWN;
 }
 
 static int open_twice(int at, const char *path, int flags)
 {
     int fd = openat(at, path, flags);
-
     if (fd < 0 && is_passing(errno))
         fd = openat(at, path, flags);
     if (fd < 0)
@@ -99,7 +93,6 @@ int dir_open_file(int at, const char *path)
 ssize_t dir_read_at(int fd, void *data, size_t len, uint64_t offset)
 {
     ssize_t n = pread(fd, data, len, (off_t)offset);
-
     return n < 0 && is_passing(errno) ? pread(fd, data, len, (off_t)offset) : n;
 }
 
@@ -115,14 +108,12 @@ static int each_once(int fd, char *chunk, void (*fn)(void *ctx, const char *name
 {
     for (;;) {
         ssize_t n = syscall(SYS_getdents64, fd, chunk, CHUNK_SIZE); /* glibc before 2.30 has no function */
-
         if (n < 0)
             return errno;
         if (n == 0)
             return 0;
         for (ssize_t at = 0; at < n;) {
             const struct dirent *entry = (const struct dirent *)(const void *)(chunk + at);
-
             if (!is_self_or_parent(entry->d_name))
                 fn(ctx, entry->d_name, entry->d_type);
             at += entry->d_reclen;
@@ -133,7 +124,6 @@ static int each_once(int fd, char *chunk, void (*fn)(void *ctx, const char *name
 int dir_each(int fd, char *chunk, void (*fn)(void *ctx, const char *name, unsigned char type), void *ctx)
 {
     int error = each_once(fd, chunk, fn, ctx);
-
     return is_passing(error) && lseek(fd, 0, SEEK_SET) == 0 ? each_once(fd, chunk, fn, ctx) : error;
 }
 
@@ -144,10 +134,8 @@ static void add_name(void *ctx, const char *name, unsigned char type)
 
 int dir_list(struct names *names, struct name_list *l, int fd, char *chunk)
 {
-    int error;
-
     names_begin(names, l);
-    error = each_once(fd, chunk, add_name, l);
+    int error = each_once(fd, chunk, add_name, l);
     if (is_passing(error) && lseek(fd, 0, SEEK_SET) == 0) {
         names_restart(l);
         error = each_once(fd, chunk, add_name, l);

@@ -24,7 +24,6 @@ struct experiments {
 struct experiments *experiments_new(struct shared_spill *s)
 {
     struct experiments *t = xcalloc(1, sizeof *t);
-
     t->spill = s;
     t->items.size = sizeof(struct item);
     return t;
@@ -50,7 +49,6 @@ void experiments_add(struct experiments *t, const char *id, unsigned char type, 
 {
     struct spill *s = shared_spill_lock(t->spill);
     struct item item = {.type = type, .flags = deleted ? EXPERIMENT_DELETED : 0};
-
     item.id = put_text(s, id);
     item.trouble = put_text(s, trouble);
     spill_append(s, &t->items, &item);
@@ -61,7 +59,6 @@ void experiments_move(struct experiments *t, uint64_t from, uint64_t to)
 {
     struct spill *s = shared_spill_lock(t->spill);
     struct item item;
-
     if (from != to) {
         spill_get_item(s, &t->items, from, &item);
         spill_put_item(s, &t->items, to, &item);
@@ -84,7 +81,6 @@ void experiments_get(struct experiments *t, uint64_t at, struct experiment *x)
 {
     struct spill *s = shared_spill_lock(t->spill);
     struct item item;
-
     spill_get_item(s, &t->items, at, &item);
     get_id(s, &item, x->id);
     shared_spill_unlock(t->spill);
@@ -100,7 +96,6 @@ void experiments_get(struct experiments *t, uint64_t at, struct experiment *x)
 static struct spill *take(struct experiments *t, uint64_t at, struct item *item)
 {
     struct spill *s = shared_spill_lock(t->spill);
-
     spill_get_item(s, &t->items, at, item);
     return s;
 }
@@ -115,7 +110,6 @@ void experiments_mark(struct experiments *t, struct experiment *x, unsigned set,
 {
     struct item item;
     struct spill *s = take(t, x->at, &item);
-
     item.flags = (uint16_t)((item.flags | set) & ~clear);
     put_back(t, s, x->at, &item);
     x->flags = (x->flags | set) & ~clear;
@@ -124,7 +118,6 @@ void experiments_mark(struct experiments *t, struct experiment *x, unsigned set,
 unsigned experiments_flags(struct experiments *t, uint64_t at)
 {
     struct item item;
-
     shared_get_item(t->spill, &t->items, at, &item);
     return item.flags;
 }
@@ -133,7 +126,6 @@ void experiments_set_new_id(struct experiments *t, struct experiment *x, uint64_
 {
     struct item item;
     struct spill *s = take(t, x->at, &item);
-
     item.new_id = number;
     put_back(t, s, x->at, &item);
     snprintf(x->new_id, sizeof x->new_id, "%" PRIu64, number);
@@ -144,7 +136,6 @@ void experiments_set_trouble(struct experiments *t, const struct experiment *x, 
 {
     struct item item;
     struct spill *s = take(t, x->at, &item);
-
     item.trouble_at = put_text(s, at);
     item.trouble = put_text(s, text);
     put_back(t, s, x->at, &item);
@@ -154,7 +145,6 @@ bool experiments_trouble(struct experiments *t, const struct experiment *x, stru
 {
     struct spill *s = shared_spill_lock(t->spill);
     struct item item;
-
     spill_get_item(s, &t->items, x->at, &item);
     spill_read_text(s, item.trouble_at, at);
     spill_read_text(s, item.trouble, text);
@@ -168,7 +158,6 @@ static int compare_id(const char *id, const char *s, size_t len)
 {
     size_t id_len = strlen(id);
     int order = memcmp(id, s, id_len < len ? id_len : len);
-
     return order ? order : (id_len > len) - (id_len < len);
 }
 
@@ -178,10 +167,8 @@ uint64_t experiments_first(struct experiments *t, const char *s, size_t len)
     uint64_t low = 0, high = t->items.n;
     char id[NAMES_SIZE];
     struct item item;
-
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-
         spill_get_item(spill, &t->items, middle, &item);
         get_id(spill, &item, id);
         if (compare_id(id, s, len) < 0)
@@ -196,7 +183,6 @@ uint64_t experiments_first(struct experiments *t, const char *s, size_t len)
 bool experiments_find(struct experiments *t, const char *s, size_t len, struct experiment *x)
 {
     uint64_t at = experiments_first(t, s, len);
-
     if (at == t->items.n)
         return false;
     experiments_get(t, at, x);

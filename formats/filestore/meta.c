@@ -19,7 +19,6 @@ static bool is_fresh(int dir, const char *name)
 {
     struct stat st;
     struct timespec now;
-
     if (fstatat(dir, name, &st, 0) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
         return false;
     return now.tv_sec - st.st_mtim.tv_sec < FRESH_SECONDS;
@@ -36,18 +35,16 @@ bool meta_wait(int dir, const char *name, int try)
 static enum meta_state read_once(struct walker *w, struct yaml_reader *y, int dir, const char *name,
                                  const struct yaml_value **meta)
 {
-    struct yaml_error e;
     struct stat st;
-    size_t values;
-
     /* the type of the entry is unknown here: a missing file is left to the caller, a dangling link is not */
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
         return META_MISSING;
     if (!walker_read_file(w, dir, name, DT_UNKNOWN, YAML_COPIES))
         return META_BAD;
-    values = yaml_values_within(buf_str(&w->file), w->file.len) * YAML_VALUE_SIZE;
+    size_t values = yaml_values_within(buf_str(&w->file), w->file.len) * YAML_VALUE_SIZE;
     if (values > MANY_VALUES && w->large)
         w->large(w, values);
+    struct yaml_error e;
     *meta = yaml_parse(y, buf_str(&w->file), w->file.len, &e);
     if (*meta)
         return META_GOOD;
@@ -59,7 +56,6 @@ enum meta_state meta_read(struct walker *w, struct yaml_reader *y, int dir, cons
                           const struct yaml_value **meta)
 {
     enum meta_state state = read_once(w, y, dir, name, meta);
-
     for (int i = 1; state == META_GOOD && (*meta)->kind == YAML_IS_NULL && meta_wait(dir, name, i); i++)
         state = read_once(w, y, dir, name, meta);
     if (state == META_GOOD && (*meta)->kind == YAML_IS_NULL) {
@@ -75,7 +71,6 @@ enum meta_state meta_read(struct walker *w, struct yaml_reader *y, int dir, cons
 static bool fill_int(struct walker *w, const struct yaml_value *v, const char *key, struct value *out)
 {
     const char *why = v->big ? " beyond 64 bits" : v->sexagesimal ? " in base 60" : "";
-
     if (v->kind == YAML_IS_INT && !v->big && !v->sexagesimal) {
         *out = value_int(v->i);
         return true;
@@ -105,7 +100,6 @@ bool meta_fill(struct walker *w, const struct yaml_value *meta, const struct met
     for (size_t i = 0; i < n; i++) {
         const struct meta_field *f = &fields[i];
         const struct yaml_value *v = yaml_get(meta, f->key);
-
         if (v && v->kind != YAML_IS_NULL) {
             if (!fill_field(w, f, v, &r->v[f->field]))
                 return false;
@@ -128,15 +122,13 @@ bool meta_is(struct walker *w, const struct yaml_value *meta, const char *key, c
              bool required)
 {
     const struct yaml_value *v = yaml_get(meta, key);
-    char scratch[24];
-    struct value id;
-
     if (!v || v->kind == YAML_IS_NULL) {
         if (required)
             walker_problem(w, v ? v->line : 0, "%s is %s", key, v ? "null" : "missing");
         return !required;
     }
-    id = meta_id(v, scratch);
+    char scratch[24];
+    struct value id = meta_id(v, scratch);
     if (value_eqs(&id, want))
         return true;
     walker_problem(w, v->line, "%s is %s, but the path says %s", key, walker_shown(id.s, id.len),
@@ -147,7 +139,6 @@ bool meta_is(struct walker *w, const struct yaml_value *meta, const char *key, c
 const char *meta_lifecycle(struct walker *w, const struct yaml_value *meta)
 {
     const struct yaml_value *v = yaml_get(meta, "lifecycle_stage");
-
     if (!v || (v->text && strcmp(v->text, "active") == 0))
         return "active";
     if (v->text && strcmp(v->text, "deleted") == 0)
@@ -199,7 +190,6 @@ static bool days_of(int64_t year, int64_t month, int64_t day, int64_t *days)
     static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     int64_t before = year - 1;
-
     if (year < 1 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (month == 2 && leap))
         return false;
     *days = before * 365 + before / 4 - before / 100 + before / 400 - 719162 + day - 1;
@@ -212,7 +202,6 @@ static bool days_of(int64_t year, int64_t month, int64_t day, int64_t *days)
 static bool take_fraction(const char **p, const char *end, int64_t *ms)
 {
     int digits = 0;
-
     *ms = 0;
     if (!take_char(p, end, '.'))
         return true;
@@ -226,13 +215,11 @@ static bool take_fraction(const char **p, const char *end, int64_t *ms)
 
 static bool take_zone(const char **p, const char *end, int64_t *minutes)
 {
-    int64_t hours, rest;
-    bool west;
-
     *minutes = 0;
     if (take_char(p, end, 'Z'))
         return true;
-    west = *p < end && **p == '-';
+    bool west = *p < end && **p == '-';
+    int64_t hours, rest;
     if (!take_char(p, end, west ? '-' : '+') || !take_number(p, end, 2, &hours) || !take_char(p, end, ':') ||
         !take_number(p, end, 2, &rest) || hours > 23 || rest > 59)
         return false;
@@ -243,14 +230,14 @@ static bool take_zone(const char **p, const char *end, int64_t *minutes)
 bool meta_parse_time(const char *s, size_t len, int64_t *ms)
 {
     const char *p = s, *end = s + len;
-    int64_t year, month, day, hour, minute, second, fraction, zone, days;
-
+    int64_t year, month, day, hour, minute, second, fraction, zone;
     if (!take_number(&p, end, 4, &year) || !take_char(&p, end, '-') || !take_number(&p, end, 2, &month) ||
         !take_char(&p, end, '-') || !take_number(&p, end, 2, &day) || !take_char(&p, end, 'T') ||
         !take_number(&p, end, 2, &hour) || !take_char(&p, end, ':') || !take_number(&p, end, 2, &minute) ||
         !take_char(&p, end, ':') || !take_number(&p, end, 2, &second) || !take_fraction(&p, end, &fraction) ||
         !take_zone(&p, end, &zone) || p != end)
         return false;
+    int64_t days;
     if (hour > 23 || minute > 59 || second > 59 || !days_of(year, month, day, &days))
         return false;
     *ms = (((days * 24 + hour) * 60 + minute - zone) * 60 + second) * 1000 + fraction;

@@ -28,12 +28,10 @@ struct line_reader {
 static bool more(struct line_reader *in)
 {
     char *chunk = in->w->chunk;
-    ssize_t n;
-
     memmove(chunk, chunk + in->start, in->end - in->start);
     in->end -= in->start;
     in->start = 0;
-    n = dir_read_at(in->fd, chunk + in->end, CHUNK_SIZE - in->end, in->offset);
+    ssize_t n = dir_read_at(in->fd, chunk + in->end, CHUNK_SIZE - in->end, in->offset);
     if (n < 0) {
         walker_problem(in->w, 0, "%s", dir_error(errno));
         in->failed = true;
@@ -51,7 +49,6 @@ static bool more(struct line_reader *in)
 static void skip_line(struct line_reader *in)
 {
     char *newline = NULL;
-
     do {
         newline = memchr(in->w->chunk + in->start, '\n', in->end - in->start);
         in->start = newline ? (size_t)(newline + 1 - in->w->chunk) : in->end;
@@ -62,11 +59,9 @@ static void skip_line(struct line_reader *in)
 static const char *next_line(struct line_reader *in, size_t *len)
 {
     char *chunk = in->w->chunk;
-
     for (;;) {
         char *newline = memchr(chunk + in->start, '\n', in->end - in->start);
         const char *line = chunk + in->start;
-
         if (newline) {
             *len = (size_t)(newline - line);
             in->start += *len + 1;
@@ -108,7 +103,6 @@ static bool is_space(char c)
 static void split(const char *line, size_t len, struct columns *c)
 {
     const char *p = line, *end = line + len;
-
     while (p < end && is_space(*p))
         p++;
     while (end > p && is_space(end[-1]))
@@ -118,7 +112,6 @@ static void split(const char *line, size_t len, struct columns *c)
     c->end = end;
     for (;;) {
         const char *blank = memchr(p, ' ', (size_t)(end - p));
-
         if (c->n < MAX_COLUMNS) {
             c->at[c->n] = p;
             c->len[c->n] = (size_t)((blank ? blank : end) - p);
@@ -137,7 +130,6 @@ static bool take_int(struct line_reader *in, const struct columns *c, size_t i, 
                      int64_t *out)
 {
     enum number result = python_int(c->at[i], c->len[i], out);
-
     if (result != NUMBER_GOOD)
         walker_problem(in->w, in->number, "%s of the metric %s: %s", what,
                        result == NUMBER_TOO_LARGE ? "does not fit 64 bits" : "is not an integer",
@@ -181,14 +173,12 @@ static bool open_lines(struct walker *w, struct line_reader *in, int dir, const 
 /* As next_line, and in a tick a last line without its newline is none: it may be half written. */
 static const char *next_whole_line(struct line_reader *in, size_t *len)
 {
-    const char *line;
-
     in->bad |= in->w->out->problems != in->problems;
     if (!in->bad) {
         in->good_end = in->offset - (in->end - in->start);
         in->good_lines = in->number;
     }
-    line = next_line(in, len);
+    const char *line = next_line(in, len);
     return line && in->torn && in->w->tick ? NULL : line;
 }
 
@@ -221,7 +211,6 @@ static double rank_of(double value)
 static void latest_update(struct latest *l, const struct point *p)
 {
     double rank = rank_of(p->value);
-
     if (l->any) {
         if (p->step != l->point.step) {
             if (p->step < l->point.step)
@@ -246,7 +235,6 @@ static bool is_cut(const struct line_reader *in, const struct columns *c, size_t
 static bool run_point(struct line_reader *in, const char *line, size_t len, size_t *columns, struct point *p)
 {
     struct columns c;
-
     split(line, len, &c);
     if (c.n == 1 && c.len[0] == 0) {
         walker_problem(in->w, in->number, "blank metric line");
@@ -273,18 +261,17 @@ static bool run_point(struct line_reader *in, const char *line, size_t len, size
 static void run_metric(struct walker *w, int dir, const char *name, unsigned char type, const char *key,
                        void *ctx)
 {
-    struct record *r = ctx, last;
-    struct line_reader in;
+    struct record *r = ctx;
     struct latest latest = {0};
     struct value key_value = value_text(key, strlen(key));
-    size_t len, columns = 0;
-    const char *line;
-
+    size_t columns = 0;
+    struct line_reader in;
     if (!open_lines(w, &in, dir, name, type))
         return;
+    size_t len;
+    const char *line;
     while ((line = next_whole_line(&in, &len))) {
         struct point p;
-
         if (!run_point(&in, line, len, &columns, &p))
             continue;
         latest_update(&latest, &p);
@@ -297,6 +284,7 @@ static void run_metric(struct walker *w, int dir, const char *name, unsigned cha
     close_lines(&in);
     if (!latest.any)
         return;
+    struct record last;
     record_init(&last, KIND_latest_metric);
     last.v[F_latest_metric_run_id] = r->v[F_metric_run_id];
     last.v[F_latest_metric_key] = key_value;
@@ -324,9 +312,6 @@ static bool model_point(struct line_reader *in, const char *line, size_t len, co
 {
     struct record *r = walk->r;
     struct columns c;
-    struct point p;
-    const char *digest;
-
     split(line, len, &c);
     if (c.n != 4 && c.n < 6) {
         walker_problem(in->w, in->number, "%s of a model has %zu columns instead of 4 or 6: %s",
@@ -334,6 +319,7 @@ static bool model_point(struct line_reader *in, const char *line, size_t len, co
                        walker_shown(line, len));
         return false;
     }
+    struct point p;
     if (!take_point(in, &c, &p))
         return false;
     r->v[F_logged_model_metric_run_id] = value_text(c.at[3], c.len[3]);
@@ -349,7 +335,7 @@ static bool model_point(struct line_reader *in, const char *line, size_t len, co
     r->v[F_logged_model_metric_dataset_digest] = value_null();
     if (c.n == 4)
         return true;
-    digest = c.end;
+    const char *digest = c.end;
     while (digest[-1] != ' ')
         digest--;
     r->v[F_logged_model_metric_dataset_name] = value_text(c.rest, (size_t)(digest - 1 - c.rest));
@@ -362,12 +348,11 @@ static void model_metric(struct walker *w, int dir, const char *name, unsigned c
 {
     const struct model_walk *walk = ctx;
     struct line_reader in;
-    const char *line;
-    size_t len;
-
     if (!open_lines(w, &in, dir, name, type))
         return;
     walk->r->v[F_logged_model_metric_key] = value_text(key, strlen(key));
+    const char *line;
+    size_t len;
     while ((line = next_whole_line(&in, &len)))
         if (model_point(&in, line, len, walk))
             walker_emit(w, walk->r);
@@ -377,6 +362,5 @@ static void model_metric(struct walker *w, int dir, const char *name, unsigned c
 void metric_read_model(struct walker *w, int dir, const struct unit *unit, struct record *r)
 {
     struct model_walk walk = {.unit = unit, .r = r};
-
     walker_each_file(w, dir, "metrics", model_metric, &walk);
 }

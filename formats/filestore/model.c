@@ -32,7 +32,6 @@ static bool logged_fill(struct walker *w, const struct yaml_value *meta, const s
 {
     static const char *const statuses[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
     const char *status, *stage;
-
     if (!meta_is(w, meta, "model_id", unit->name, true) ||
         !meta_is(w, meta, "experiment_id", unit->experiment, true) || !(stage = meta_lifecycle(w, meta)) ||
         !(status = meta_word(w, yaml_get(meta, "status"), "status", statuses, 0, ARRAY_LENGTH(statuses), 2)))
@@ -46,10 +45,9 @@ static bool logged_fill(struct walker *w, const struct yaml_value *meta, const s
 
 bool model_check_logged(struct walker *w, int dir, const struct unit *unit)
 {
-    const struct yaml_value *meta;
     struct record r;
-
     record_init(&r, KIND_logged_model);
+    const struct yaml_value *meta;
     return meta_read(w, w->other_yaml, dir, META_FILE, &meta) == META_GOOD && logged_fill(w, meta, unit, &r);
 }
 
@@ -58,7 +56,6 @@ bool model_check_logged(struct walker *w, int dir, const struct unit *unit)
 static bool is_of_other_experiment(struct walker *w, int dir, const struct unit *unit, const struct value *id)
 {
     static const char *const others[] = {"params", "tags", NULL};
-
     return !walker_has_dir(dir, others) && reference_has_logged_model(w, unit, id);
 }
 
@@ -71,13 +68,11 @@ static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit
     size_t back = walker_path_down(w, META_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
     struct record r;
-    bool good;
-
     record_init(&r, KIND_logged_model);
     *elsewhere = state == META_MISSING && is_of_other_experiment(w, dir, unit, &id);
     if (state == META_MISSING && !*elsewhere && walker_has_dir(dir, signs))
         walker_problem(w, 0, "missing: the logged model cannot be read");
-    good = state == META_GOOD && logged_fill(w, meta, unit, &r);
+    bool good = state == META_GOOD && logged_fill(w, meta, unit, &r);
     walker_path_back(w, back);
     if (good)
         tick_emit(w, &r, false);
@@ -89,11 +84,10 @@ static bool emit_logged_model(struct walker *w, int dir, const struct unit *unit
 void model_read_logged(struct walker *w, int dir, const struct unit *unit)
 {
     struct value id = value_text(unit->name, strlen(unit->name)), experiment = unit_experiment_id(unit);
-    struct record r;
     bool elsewhere;
-
     if (!emit_logged_model(w, dir, unit, &elsewhere) && !elsewhere)
         return;
+    struct record r;
     if (!elsewhere) {
         record_init(&r, KIND_logged_model_param);
         r.v[F_logged_model_param_model_id] = id;
@@ -152,7 +146,6 @@ struct model {
 static bool find_kind(struct walker *w, int dir, bool *prompt)
 {
     enum tag_state state = walker_read_tag(w, dir, "mlflow.prompt.is_prompt");
-
     *prompt = state == TAG_READ && w->file.len == 4 && strcasecmp(buf_str(&w->file), "true") == 0;
     if (w->tick && state == TAG_READ && w->file.len == 0) { /* it may be on its way to be written */
         walker_problem(w, 0, "the tag mlflow.prompt.is_prompt is empty: a model or a prompt?");
@@ -163,18 +156,17 @@ static bool find_kind(struct walker *w, int dir, bool *prompt)
 
 static bool emit_registered(struct walker *w, int dir, const struct unit *unit, struct model *model)
 {
-    bool prompt, known = find_kind(w, dir, &prompt), good;
+    bool prompt, known = find_kind(w, dir, &prompt);
     const struct yaml_value *meta;
     size_t back = walker_path_down(w, META_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
     struct record r;
     const struct value *workspace = &r.v[F_registered_model_workspace];
-
     record_init(&r, prompt ? KIND_prompt : KIND_registered_model);
     if (state == META_MISSING)
         walker_problem(w, 0, "missing: the registered model and all its versions cannot be read");
-    good = state == META_GOOD && meta_is(w, meta, "name", unit->name, true) &&
-           meta_fill(w, meta, registered_fields, ARRAY_LENGTH(registered_fields), &r);
+    bool good = state == META_GOOD && meta_is(w, meta, "name", unit->name, true) &&
+                meta_fill(w, meta, registered_fields, ARRAY_LENGTH(registered_fields), &r);
     if (good && workspace->len >= sizeof model->workspace_text) {
         walker_problem(w, 0, "workspace: too long");
         good = false;
@@ -203,12 +195,11 @@ static bool version_fill(struct walker *w, int dir, const struct model *model, i
 {
     const struct yaml_value *meta;
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
-    char name[1024];
-
     if (state == META_MISSING)
         walker_problem(w, 0, "missing: the version cannot be read");
     if (state != META_GOOD)
         return false;
+    char name[1024];
     memcpy(name, model->name.s, model->name.len); /* a directory's name: at most 255 bytes */
     name[model->name.len] = '\0';
     if (!meta_is(w, meta, "name", name, true) ||
@@ -230,9 +221,9 @@ static bool version_fill(struct walker *w, int dir, const struct model *model, i
 
 static int compare_versions(int64_t a, int64_t b)
 {
-    char x[24], y[24];
-
+    char x[24];
     snprintf(x, sizeof x, "%" PRId64, a);
+    char y[24];
     snprintf(y, sizeof y, "%" PRId64, b);
     return strcmp(x, y);
 }
@@ -240,7 +231,6 @@ static int compare_versions(int64_t a, int64_t b)
 static void add_version(struct walker *w, const char *name, int64_t version)
 {
     char digits[24];
-
     snprintf(digits, sizeof digits, "%" PRId64, version);
     if (strcmp(name + strlen(VERSION_PREFIX), digits) != 0)
         shared_append(w->store->spill, &w->odd_versions, &version);
@@ -254,7 +244,6 @@ static int64_t version_at(const struct walker *w, uint64_t i)
 {
     uint64_t kept = w->versions.len / sizeof(int64_t);
     int64_t version;
-
     if (i < kept)
         memcpy(&version, w->versions.data + i * sizeof version, sizeof version);
     else
@@ -265,11 +254,9 @@ static int64_t version_at(const struct walker *w, uint64_t i)
 static bool has_version(const struct walker *w, int64_t version)
 {
     uint64_t low = 0, high = w->versions.len / sizeof version + w->more_versions.n;
-
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         int64_t other = version_at(w, middle);
-
         if (other == version)
             return true;
         if (compare_versions(other, version) < 0)
@@ -279,7 +266,6 @@ static bool has_version(const struct walker *w, int64_t version)
     }
     for (uint64_t i = 0; i < w->odd_versions.n; i++) {
         int64_t other;
-
         shared_get_item(w->store->spill, &w->odd_versions, i, &other);
         if (other == version)
             return true;
@@ -299,23 +285,21 @@ static void forget_versions(struct walker *w)
 static void read_version(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct model *model = ctx;
-    struct record r, tag;
     int64_t version;
-    size_t back;
-    bool good;
-
     if (!version_of(name, &version)) {
         walker_problem(w, 0, "the directory name has no version number");
         return;
     }
+    struct record r;
     record_init(&r, KIND_model_version);
-    back = walker_path_down(w, META_FILE);
+    size_t back = walker_path_down(w, META_FILE);
     tick_enter_anyway(w, dir, META_FILE);
-    good = version_fill(w, dir, model, version, &r);
+    bool good = version_fill(w, dir, model, version, &r);
     if (good)
         tick_emit(w, &r, true);
     tick_leave(w);
     walker_path_back(w, back);
+    struct record tag;
     if (good) {
         add_version(w, name, version);
         record_init(&tag, KIND_model_version_tag);
@@ -334,11 +318,9 @@ static void read_alias(struct walker *w, int dir, const char *name, unsigned cha
                        void *ctx)
 {
     const struct model *model = ctx;
-    struct record r;
-    int64_t version;
-
     if (!walker_read_file(w, dir, name, type, VALUE_COPIES) || tick_pass(w, false))
         return;
+    int64_t version;
     if (python_int(buf_str(&w->file), w->file.len, &version) != NUMBER_GOOD) {
         walker_problem(w, 1, "the alias is not a version number: %s",
                        walker_shown(buf_str(&w->file), w->file.len));
@@ -349,6 +331,7 @@ static void read_alias(struct walker *w, int dir, const char *name, unsigned cha
                        (long long)version);
         return;
     }
+    struct record r;
     record_init(&r, KIND_registered_model_alias);
     r.v[F_registered_model_alias_name] = model->name;
     r.v[F_registered_model_alias_workspace] = model->workspace;
@@ -360,10 +343,9 @@ static void read_alias(struct walker *w, int dir, const char *name, unsigned cha
 void model_read_registered(struct walker *w, int dir, const struct unit *unit)
 {
     struct model model = {0};
-    struct record tag;
-
     if (!emit_registered(w, dir, unit, &model))
         return;
+    struct record tag;
     record_init(&tag, KIND_registered_model_tag);
     tag.v[F_registered_model_tag_name] = model.name;
     tag.v[F_registered_model_tag_workspace] = model.workspace;

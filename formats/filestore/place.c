@@ -75,11 +75,9 @@ static bool has_below(struct probe *p, int dir, const char *name, const char *co
 {
     for (; *dirs; dirs++) {
         char path[512];
-        struct stat st;
-        int error;
-
         snprintf(path, sizeof path, "%s/%s", name, *dirs);
-        error = dir_stat(dir, path, &st);
+        struct stat st;
+        int error = dir_stat(dir, path, &st);
         if (error)
             not_seen(p, error);
         else if (S_ISDIR(st.st_mode))
@@ -95,7 +93,6 @@ static bool any_below(struct probe *p, int dir, const char *name,
     struct name_list list;
     int fd = dir_open(dir, name), error = fd < 0 ? errno : dir_list(&p->names, &list, fd, p->chunk);
     bool yes = false;
-
     if (error)
         not_seen(p, error);
     while (!error && !yes && names_next(&list))
@@ -124,10 +121,8 @@ static bool has_key(const char *text, size_t len, const char *key)
 {
     const char *end = text + len;
     size_t key_len = strlen(key);
-
     for (const char *line = text; (size_t)(end - line) > key_len;) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
-
         if (memcmp(line, key, key_len) == 0 && line[key_len] == ':')
             return true;
         if (!newline)
@@ -140,17 +135,14 @@ static bool has_key(const char *text, size_t len, const char *key)
 static enum meta_of meta_of(struct probe *p, int dir, const char *name)
 {
     char path[512];
-    ssize_t n;
-    int fd, error;
-
     snprintf(path, sizeof path, "%s/meta.yaml", name);
-    fd = dir_open_file(dir, path);
+    int fd = dir_open_file(dir, path);
     if (fd < 0) {
         not_seen(p, errno);
         return errno == ENOENT || errno == ENOTDIR ? META_OF_NONE : META_UNREADABLE;
     }
-    n = dir_read_at(fd, p->chunk, CHUNK_SIZE, 0);
-    error = errno;
+    ssize_t n = dir_read_at(fd, p->chunk, CHUNK_SIZE, 0);
+    int error = errno;
     close(fd);
     if (n < 0 && error != EISDIR) {
         not_seen(p, error);
@@ -181,7 +173,6 @@ static bool is_there(struct probe *p, int dir, const char *name)
 static bool is_run(struct probe *p, int dir, const char *name)
 {
     static const char *const others[] = {"artifacts", "tags", "datasets", "traces", "models", NULL};
-
     return !is_one_of(name, others) &&
            (meta_of(p, dir, name) != META_OF_NONE || has_below(p, dir, name, run_signs));
 }
@@ -195,11 +186,9 @@ static bool is_trace(struct probe *p, int dir, const char *name)
 {
     static const char *const signs[] = {"request_metadata", "tags", "assessments", NULL};
     char path[512];
-    struct stat st;
-    int error;
-
     snprintf(path, sizeof path, "%s/trace_info.yaml", name);
-    error = dir_stat(dir, path, &st);
+    struct stat st;
+    int error = dir_stat(dir, path, &st);
     if (error)
         not_seen(p, error);
     return !error || has_below(p, dir, name, signs);
@@ -218,7 +207,6 @@ static bool is_registered_model(struct probe *p, int dir, const char *name)
 static bool is_logged_model(struct probe *p, int dir, const char *name)
 {
     enum meta_of of = meta_of(p, dir, name);
-
     return of == META_OF_LOGGED_MODEL || (of == META_OF_NONE && has_below(p, dir, name, run_signs));
 }
 
@@ -230,7 +218,6 @@ static bool is_deleted_experiment(struct probe *p, int dir, const char *name)
 static bool has_artifacts(struct probe *p, int dir, const char *name)
 {
     static const char *const artifacts[] = {"artifacts", NULL};
-
     return has_below(p, dir, name, artifacts);
 }
 
@@ -272,7 +259,6 @@ static bool judge_reserved(struct probe *p, int dir, const char *name)
 static void judge_other(struct probe *p, int dir, const char *name)
 {
     enum meta_of of = meta_of(p, dir, name);
-
     if (of == META_OF_RUN)
         p->signs |= SIGN_DATA;
     else if (of == META_OF_EXPERIMENT ||
@@ -288,14 +274,12 @@ static void judge_other(struct probe *p, int dir, const char *name)
 
 static void judge_entry(struct probe *p, int dir, const char *name, unsigned char type)
 {
-    bool is_dir;
-    int error;
-
     p->entry = name;
     if (name[0] == '.' && strcmp(name, TRASH) != 0)
         return;
     p->signs |= SIGN_ANYTHING;
-    error = dir_entry_is_dir(dir, name, type, &is_dir);
+    bool is_dir;
+    int error = dir_entry_is_dir(dir, name, type, &is_dir);
     if (error) {
         not_seen(p, error);
         if (is_number(name)) /* the reader reports what is wrong with it */
@@ -312,7 +296,6 @@ static int judge(struct probe *p, int dir, unsigned enough)
 {
     struct name_list list;
     int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : dir_list(&p->names, &list, dir, p->chunk);
-
     p->enough = enough;
     p->signs = 0;
     buf_reset(&p->failure);
@@ -329,17 +312,13 @@ static int judge(struct probe *p, int dir, unsigned enough)
 bool place_judge(int dir, struct names_room *room, enum holds *holds, struct buf *failed)
 {
     struct probe p;
-    int error;
-    bool known;
-
     probe_init(&p, room);
-    error = judge(&p, dir, SIGN_DATA);
-    known = !error && (p.failure.len == 0 || (p.signs & (SIGN_DATA | SIGN_EXPERIMENT)));
+    int error = judge(&p, dir, SIGN_DATA);
+    bool known = !error && (p.failure.len == 0 || (p.signs & (SIGN_DATA | SIGN_EXPERIMENT)));
     if (error) {
         buf_addf(failed, "%s", dir_error(error));
     } else if (!known) {
         const char *entry = buf_str(&p.failure);
-
         buf_addf(failed, "%s: %s", entry, entry + strlen(entry) + 1);
     }
     *holds = p.signs & SIGN_DATA                                      ? HOLDS_DATA
@@ -355,11 +334,9 @@ bool place_judge(int dir, struct names_room *room, enum holds *holds, struct buf
 bool mlruns_is_store(int dir, struct names_room *room)
 {
     struct probe p;
-    bool yes;
-
     probe_init(&p, room);
-    yes = judge(&p, dir, SIGN_EXPERIMENT) == 0 &&
-          (p.signs & SIGN_EXPERIMENT || (p.signs & (SIGN_TRASH | SIGN_NESTED)) == SIGN_TRASH);
+    bool yes = judge(&p, dir, SIGN_EXPERIMENT) == 0 &&
+               (p.signs & SIGN_EXPERIMENT || (p.signs & (SIGN_TRASH | SIGN_NESTED)) == SIGN_TRASH);
     probe_free(&p);
     return yes;
 }
@@ -375,12 +352,11 @@ static char *path_in(const char *path, const char *name)
 static char *path_above(const char *path)
 {
     size_t len = strlen(path);
-    const char *slash;
-
     while (len > 1 && path[len - 1] == '/')
         len--;
     if (len == 1 && path[0] == '.')
         return xstrdup("..");
+    const char *slash;
     for (slash = path + len; slash > path && slash[-1] != '/'; slash--)
         ;
     if (len - (size_t)(slash - path) <= 2 && strncmp(slash, "..", len - (size_t)(slash - path)) == 0)
@@ -397,7 +373,6 @@ static bool is_called(const char *path, const char *name)
     char *real = xrealpath(path);
     const char *slash = real ? strrchr(real, '/') : NULL;
     bool yes = slash && strcmp(slash + 1, name) == 0;
-
     free(real);
     return yes;
 }
@@ -418,7 +393,6 @@ static void warn_of_failure(void *ctx, const char *entry, const char *reason)
     const struct warn_of *to = ctx;
     char *path = path_in(to->path, entry);
     char *text = xasprintf("%s: cannot determine whether it is an experiment; " NESTED " is read", reason);
-
     text_pairs_add(to->warnings, path, text);
     free(path);
     free(text);
@@ -431,7 +405,6 @@ static bool hint_at_store(struct probe *p, int dir, const char *path, struct err
     struct buf command = {0};
     char *above = path_above(path), *top = path_above(above);
     struct stat st;
-
     if (of == META_OF_RUN) {
         place_command(&command, top);
         err_hint(e, "this is a run in a file store: %s", buf_str(&command));
@@ -440,7 +413,6 @@ static bool hint_at_store(struct probe *p, int dir, const char *path, struct err
         err_hint(e, "this is an experiment in a file store: %s", buf_str(&command));
     } else if (dir_stat(dir, "mlflow.db", &st) == 0 && S_ISREG(st.st_mode)) {
         char *db = path_in(path, "mlflow.db"), *url = xasprintf("sqlite:///%s", db);
-
         buf_add_shell_word(&command, url);
         err_hint(e, "to dump the database in it: mldb-dump %s", buf_str(&command));
         free(db);
@@ -458,10 +430,8 @@ static bool no_store(struct probe *p, int dir, const char *path, struct err *e)
 {
     char *nested = path_in(path, NESTED);
     const char *failed = buf_str(&p->failure);
-
     if (*failed) {
         char *entry = path_in(path, failed);
-
         err_set(e, entry, "%s: cannot determine whether %s is a file store", failed + strlen(failed) + 1,
                 path);
         free(entry);
@@ -484,7 +454,6 @@ static void take_nested(struct probe *p, int dir, const char *path, const char *
     p->entry = TRASH;
     if (p->signs & SIGN_TRASH && any_below(p, dir, TRASH, is_deleted_experiment)) {
         char *trash = path_in(path, TRASH);
-
         char *text = xasprintf(
             "these deleted experiments are not read: the store is %s, unless that is moved away", nested);
 
@@ -500,7 +469,6 @@ static int find_other(struct probe *p, int dir, const char *path, const char *ne
                       struct err *e)
 {
     int fd = dir_open(dir, NESTED), error = fd < 0 ? errno : 0;
-
     *is_nested = fd >= 0;
     if (fd >= 0)
         return fd;
@@ -516,15 +484,15 @@ static int find_other(struct probe *p, int dir, const char *path, const char *ne
 int place_find(const char *path, struct names_room *room, char **found, struct text_pairs *warnings,
                struct err *e)
 {
-    int dir = dir_open(AT_FDCWD, path), fd = -1, error;
+    int dir = dir_open(AT_FDCWD, path), fd = -1;
     char *nested = path_in(path, NESTED);
     bool is_nested = false;
-    struct text_pairs failures;
     struct probe p;
-
     probe_init(&p, room);
+    struct text_pairs failures;
     text_pairs_init(&failures, warnings->spill);
     p.failures = &failures;
+    int error;
     if (dir < 0) {
         err_set(e, path, "%s", dir_error(errno));
     } else if ((error = judge(&p, dir, SIGN_EXPERIMENT))) {

@@ -94,10 +94,8 @@ static void hand_over_notes(struct reading *r, const struct output *out)
 {
     const char *p = buf_str(&out->notes), *end = p + out->notes.len;
     const struct mlruns_sink *sink = r->sink;
-
     while (p < end) {
         const char *path = p + 1, *reason = path + strlen(path) + 1;
-
         if (*p >= '0' && *p < '0' + MLRUNS_SPANS_COUNT) {
             if (sink->spans)
                 sink->spans(sink->ctx, (enum mlruns_spans)(*p - '0'), path, reason);
@@ -122,7 +120,6 @@ static void hand_over_context(struct reading *r, struct context *c)
 {
     struct wire_counts counts = {0};
     struct experiment x = {.at = c->experiment};
-
     pthread_mutex_lock(&r->context_lock);
     if (c->record.len && !(experiments_flags(r->m->experiments, c->experiment) & EXPERIMENT_SENT)) {
         counts.n[KIND_experiment] = 1;
@@ -135,13 +132,12 @@ static void hand_over_context(struct reading *r, struct context *c)
 
 static void hand_over(struct reading *r, struct output *out, struct context *context)
 {
-    uint64_t range[2];
-
     hand_over_notes(r, out);
     if (context && has_entities(&out->counts))
         hand_over_context(r, context);
     if (out->data.len)
         r->sink->records(r->sink->ctx, out->data.data, out->data.len, &out->counts);
+    uint64_t range[2];
     for (size_t at = 0; at < out->copies.len; at += sizeof range) {
         memcpy(range, out->copies.data + at, sizeof range);
         r->sink->state_copy(r->sink->tick_ctx, range[0], range[1]);
@@ -188,7 +184,6 @@ static void hand_over_slot(struct reading *r, struct slot *slot)
 static void on_full(struct walker *w)
 {
     struct reader *reader = w->full_ctx;
-
     wait_for_turn(reader->reading, reader->number);
     hand_over_slot(reader->reading, slot_of(reader->reading, reader->number));
 }
@@ -199,7 +194,6 @@ static void on_large(struct walker *w, size_t bytes)
     struct reader *reader = w->full_ctx;
     struct reading *r = reader->reading;
     struct slot *slot = slot_of(r, reader->number);
-
     pthread_mutex_lock(&r->turn_lock);
     while (r->turn != reader->number && r->large + bytes > LARGE_HELD)
         pthread_cond_wait(&r->turn_changed, &r->turn_lock);
@@ -229,7 +223,6 @@ static void leave_context(struct reading *r, struct slot *slot)
 static void finish_unit(struct reading *r, uint64_t number)
 {
     struct slot *slot = slot_of(r, number);
-
     pthread_mutex_lock(&r->turn_lock);
     slot->done = true;
     while (r->turn == number && slot->done) {
@@ -264,7 +257,6 @@ static bool in_shard(const struct mlruns_selection *s, const char *id)
 static bool is_reserved(const char *name)
 {
     static const char *const reserved[] = {"tags", "datasets", "traces", "models"};
-
     for (size_t i = 0; i < ARRAY_LENGTH(reserved); i++)
         if (strcmp(name, reserved[i]) == 0)
             return true;
@@ -289,7 +281,6 @@ static const char *experiment_prefix(const struct experiment *x)
 static int begin_listing(struct reading *r, int dir)
 {
     int error = dir_list(&r->names, &r->list, dir, r->chunk);
-
     if (error)
         close(dir);
     else
@@ -301,17 +292,14 @@ static int begin_listing(struct reading *r, int dir)
  * empty if the experiment still exists. */
 static int open_listing(struct reading *r, const struct experiment *x, const char *path)
 {
-    int dir;
-
     close_listing(r);
-    dir = dir_open(r->m->root, path);
+    int dir = dir_open(r->m->root, path);
     if (dir < 0) {
-        char meta[NAMES_SIZE + 32];
-        struct stat st;
-
         if (errno != ENOENT || !x)
             return errno == ENOENT ? 0 : errno;
+        char meta[NAMES_SIZE + 32];
         snprintf(meta, sizeof meta, "%s%s/meta.yaml", experiment_prefix(x), x->id);
+        struct stat st;
         return dir_stat(r->m->root, meta, &st);
     }
     return begin_listing(r, dir);
@@ -343,11 +331,9 @@ static void set_unit(struct reader *reader, enum unit_kind kind, const struct ex
 static int hidden_is_unit(int dir, const char *name, bool *is_unit)
 {
     char path[NAMES_SIZE + 16];
-    struct stat st;
-    int error;
-
     snprintf(path, sizeof path, "%s/meta.yaml", name);
-    error = dir_stat(dir, path, &st);
+    struct stat st;
+    int error = dir_stat(dir, path, &st);
     *is_unit = error == 0;
     return error == ENOENT || error == ENOTDIR ? 0 : error;
 }
@@ -355,7 +341,6 @@ static int hidden_is_unit(int dir, const char *name, bool *is_unit)
 int unit_is_candidate(int dir, const char *name, unsigned char type, bool *yes)
 {
     int error = dir_entry_is_dir(dir, name, type, yes);
-
     if (name[0] != '.' || (!error && !*yes))
         return error;
     return error == DANGLING_LINK ? 0 : error ? error : hidden_is_unit(dir, name, yes);
@@ -368,12 +353,10 @@ static bool next_name(struct reading *r, struct reader *reader, enum unit_kind k
     while (r->dir >= 0 && names_next(&r->list)) {
         const char *name = r->list.name;
         unsigned char type = r->list.type;
-        bool yes;
-        int error;
-
         if ((kind == UNIT_RUN && is_reserved(name)) || !in_shard(r->selection, name))
             continue;
-        error = unit_is_candidate(r->dir, name, type, &yes);
+        bool yes;
+        int error = unit_is_candidate(r->dir, name, type, &yes);
         if (!error && !yes)
             continue;
         set_unit(reader, error ? UNIT_UNREADABLE : kind, x, in, name, type);
@@ -392,7 +375,6 @@ static bool next_experiment(struct reading *r, struct reader *reader)
     struct experiment *x = &r->current;
     struct buf at = {0};
     bool troubled;
-
     while (r->next < r->n_experiments) {
         experiments_get(t, r->next++, x);
         if (!experiment_is(x, EXPERIMENT_CHOSEN))
@@ -419,18 +401,16 @@ static bool next_experiment(struct reading *r, struct reader *reader)
  * ENOENT: the experiment is not there. */
 static int open_content(struct reading *r, const struct experiment *x, const char *name)
 {
-    char path[NAMES_SIZE + 32];
-    int dir, inner, error;
-
     close_listing(r);
+    char path[NAMES_SIZE + 32];
     snprintf(path, sizeof path, "%s%s", experiment_prefix(x), x->id);
-    dir = dir_open(r->m->root, path);
+    int dir = dir_open(r->m->root, path);
     if (dir < 0)
         return errno;
     if (!*name)
         return begin_listing(r, dir);
-    inner = dir_open(dir, name);
-    error = inner < 0 ? errno : 0;
+    int inner = dir_open(dir, name);
+    int error = inner < 0 ? errno : 0;
     close(dir);
     if (inner >= 0)
         return begin_listing(r, inner);
@@ -443,7 +423,6 @@ static int list_content(struct reading *r, struct reader *reader, struct experim
                         const char *dir)
 {
     int error = 0;
-
     for (int try = 0; try < 2; try++) {
         set_unit(reader, UNIT_UNREADABLE, x, dir, "", DT_DIR);
         reader->unit.listed = kind;
@@ -483,12 +462,10 @@ static bool next_content(struct reading *r, struct reader *reader)
 
     while (r->has_current || next_chosen(r)) {
         struct experiment *x = &r->current;
-
         for (; r->listing < LIST_END && !experiment_is(x, EXPERIMENT_BAD); r->listing++) {
             enum unit_kind kind = listings[r->listing].kind;
             const char *dir = listings[r->listing].dir;
             int error;
-
             if (r->dir < 0) {
                 error = list_content(r, reader, x, kind, dir);
                 if (error) {
@@ -508,11 +485,9 @@ static bool next_content(struct reading *r, struct reader *reader)
 static bool next_registered(struct reading *r, struct reader *reader)
 {
     if (r->dir < 0) {
-        int error;
-
         set_unit(reader, UNIT_UNREADABLE, NULL, MODELS, "", DT_DIR);
         reader->unit.listed = UNIT_REGISTERED_MODEL;
-        error = open_listing(r, NULL, MODELS);
+        int error = open_listing(r, NULL, MODELS);
         if (error) {
             reader->unit.trouble = dir_error(error);
             r->phase = PHASE_END;
@@ -543,11 +518,9 @@ static bool plan_next(struct reading *r, struct reader *reader)
 
 static bool take_unit(struct reading *r, struct reader *reader)
 {
-    bool taken;
-
     pthread_mutex_lock(&r->plan_lock);
     wait_for_room(r, r->n_slots - 1);
-    taken = plan_next(r, reader);
+    bool taken = plan_next(r, reader);
     if (taken) {
         pthread_mutex_lock(&r->turn_lock);
         reader->number = r->n_taken++;
@@ -568,12 +541,10 @@ static bool take_unit(struct reading *r, struct reader *reader)
 static const char *find_loop(struct walker *w, int fd, const struct unit *unit)
 {
     static const char loop[] = "a link to one of its parent directories";
-    struct stat here, above;
-    int error;
-
     if (unit->type != DT_LNK && unit->type != DT_UNKNOWN)
         return NULL;
-    error = dir_fstat(fd, &here);
+    struct stat here, above;
+    int error = dir_fstat(fd, &here);
     if (!error)
         error = dir_fstat(w->root, &above);
     if (error)
@@ -602,15 +573,12 @@ static bool encode_context(struct reader *reader, struct buf *record)
                         .name = ""};
     struct output quiet = {0}, *out = w->out;
     size_t back = w->path.len;
-    struct record r;
-    int fd;
-    bool good;
-
     w->out = &quiet;
     buf_reset(&w->scratch);
     buf_addf(&w->scratch, "%s%s", trash_prefix(unit.deleted), x->id);
-    fd = unit_dir_open(w, &unit, buf_str(&w->scratch));
-    good = fd >= 0 && experiment_fill(w, fd, &unit, &r);
+    int fd = unit_dir_open(w, &unit, buf_str(&w->scratch));
+    struct record r;
+    bool good = fd >= 0 && experiment_fill(w, fd, &unit, &r);
     if (good) {
         record_set_part(&r, PART_UNCHANGED);
         walker_emit(w, &r);
@@ -628,10 +596,8 @@ static bool encode_context(struct reader *reader, struct buf *record)
 static struct context *context_for(struct reading *r, uint64_t experiment)
 {
     struct context *unused = r->contexts;
-
     for (size_t i = 0; i < r->n_slots; i++) {
         struct context *c = &r->contexts[i];
-
         if (c->experiment == experiment && (c->users || c->record.len))
             return c;
         if (!c->users)
@@ -651,15 +617,13 @@ static bool make_context(struct reader *reader)
     struct experiment *x = &reader->experiment;
     struct buf record = {0};
     struct context *c = NULL;
-    bool wanted;
-
     pthread_mutex_lock(&r->context_lock);
     x->flags |= experiments_flags(r->m->experiments, x->at) & (EXPERIMENT_SENT | EXPERIMENT_UNSET);
     if (!experiment_is(x, EXPERIMENT_SENT) && !experiment_is(x, EXPERIMENT_UNSET)) {
         c = slot->context = context_for(r, x->at);
         c->users++;
     }
-    wanted = c && c->record.len == 0;
+    bool wanted = c && c->record.len == 0;
     pthread_mutex_unlock(&r->context_lock);
     if (!wanted)
         return experiment_is(x, EXPERIMENT_SENT) || !experiment_is(x, EXPERIMENT_UNSET);
@@ -705,7 +669,6 @@ static void read_changed(struct reader *reader, int fd,
 {
     const struct unit *unit = &reader->unit;
     struct walker *w = &reader->walker;
-
     if (unit->kind == UNIT_EXPERIMENT ? unit->old_deleted == unit->deleted && !tick_differs(w, fd, unit)
                                       : !tick_differs(w, fd, unit)) {
         output_copy(w->out, unit->known_from, unit->known_to);
@@ -787,7 +750,6 @@ static void *reader_run(void *arg)
 {
     struct reader *reader = arg;
     struct reading *r = reader->reading;
-
     walker_init(&reader->walker, r->m, r->m->root, NULL);
     reader->walker.limit = r->slot_size;
     reader->walker.full = on_full;
@@ -853,7 +815,6 @@ static bool all_found(const struct mlruns *m, const struct mlruns_selection *s, 
     for (size_t i = 0; i < s->n_experiments; i++) {
         struct wanted key = {.id = s->experiments[i]};
         const struct wanted *w = bsearch(&key, wanted, s->n_experiments, sizeof *wanted, compare_wanted);
-
         if (!w->found) {
             err_set(e, m->path, "no experiment %s", s->experiments[i]);
             return err_hint(e, "mlruns-dump --list prints the existing ones");
@@ -866,18 +827,15 @@ static bool choose_experiments(const struct mlruns *m, const struct mlruns_selec
 {
     struct wanted *wanted = xcalloc(s->n_experiments + 1, sizeof *wanted);
     size_t n = 0;
-    bool good;
-
     for (; n < s->n_experiments; n++)
         wanted[n].id = s->experiments[n];
     qsort(wanted, n, sizeof *wanted, compare_wanted);
     for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
+        struct wanted key = {0};
         struct experiment x;
-        struct wanted key = {0}, *w;
-
         experiments_get(m->experiments, i, &x);
         key.id = experiment_id(&x);
-        w = n ? bsearch(&key, wanted, n, sizeof *wanted, compare_wanted) : NULL;
+        struct wanted *w = n ? bsearch(&key, wanted, n, sizeof *wanted, compare_wanted) : NULL;
         if (w || n == 0)
             experiments_mark(m->experiments, &x, EXPERIMENT_CHOSEN, 0);
         for (; w && w > wanted && strcmp(w[-1].id, key.id) == 0; w--)
@@ -885,7 +843,7 @@ static bool choose_experiments(const struct mlruns *m, const struct mlruns_selec
         for (; w && w < wanted + n && strcmp(w->id, key.id) == 0; w++)
             w->found = true;
     }
-    good = all_found(m, s, wanted, e);
+    bool good = all_found(m, s, wanted, e);
     free(wanted);
     return good;
 }
@@ -902,7 +860,6 @@ static bool end_tick(struct reading *r, struct err *e)
     struct walker w = {
         .store = r->m, .out = &out, .limit = r->slot_size, .full = hand_over_rest, .full_ctx = r};
     bool good = true;
-
     if (!r->tick)
         return true;
     good = tick_plan_end(r->tick, &w, e);

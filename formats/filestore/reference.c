@@ -12,17 +12,14 @@ static bool is_readable(struct walker *w, const struct unit *unit, const char *d
                         bool (*check)(struct walker *w, int dir, const struct unit *unit))
 {
     struct output quiet = {.discarded = true}, *out = w->out;
-    struct verdict *v;
-    int fd;
-
     buf_reset(&w->scratch);
     buf_addf(&w->scratch, "%s%s/%s%s", trash_prefix(unit->deleted), unit->experiment, dir, unit->name);
-    v = &w->verdicts[XXH3_64bits(w->scratch.data, w->scratch.len) % VERDICT_CACHE_SIZE];
+    struct verdict *v = &w->verdicts[XXH3_64bits(w->scratch.data, w->scratch.len) % VERDICT_CACHE_SIZE];
     if (v->path.len == w->scratch.len && memcmp(v->path.data, w->scratch.data, v->path.len) == 0)
         return v->good;
     buf_reset(&v->path);
     buf_add(&v->path, w->scratch.data, w->scratch.len);
-    fd = unit_dir_open(w, unit, buf_str(&v->path));
+    int fd = unit_dir_open(w, unit, buf_str(&v->path));
     w->out = &quiet;
     v->good = fd >= 0 && check(w, fd, unit);
     w->out = out;
@@ -47,7 +44,6 @@ bool reference_has_run(struct walker *w, const struct unit *from, const struct v
 {
     char name[256];
     struct unit unit = {.experiment = from->experiment, .deleted = from->deleted, .name = name};
-
     return dir_of(id, name) && is_readable(w, &unit, "", run_check);
 }
 
@@ -55,14 +51,12 @@ bool reference_has_logged_model(struct walker *w, const struct unit *from, const
 {
     char name[256];
     struct unit unit = {.experiment = from->experiment, .deleted = from->deleted, .name = name};
-
     if (!dir_of(id, name))
         return false;
     if (is_readable(w, &unit, "models/", model_check_logged))
         return true;
     for (uint64_t i = 0; i < experiments_count(w->store->experiments); i++) {
         struct experiment x;
-
         experiments_get(w->store->experiments, i, &x);
         unit.experiment = x.id;
         unit.deleted = experiment_is(&x, EXPERIMENT_DELETED);

@@ -52,7 +52,6 @@ struct located {
 static size_t offset_of(const struct located *u, size_t i)
 {
     uint32_t offset;
-
     memcpy(&offset, u->offsets.data + i * sizeof offset, sizeof offset);
     return offset;
 }
@@ -61,7 +60,6 @@ static size_t offset_of(const struct located *u, size_t i)
 static char byte_at(const struct located *u, size_t i, size_t *used)
 {
     char c = u->s[i];
-
     *used = 1;
     if (u->file)
         c = uri_byte(u->s + i, u->s + u->len, used);
@@ -72,8 +70,7 @@ static char byte_at(const struct located *u, size_t i, size_t *used)
 static bool local_uri(struct located *u, const char *s, size_t len)
 {
     struct uri form = uri_of(s, len);
-    size_t scheme = uri_scheme(s, len), used;
-
+    size_t scheme = uri_scheme(s, len);
     u->s = s;
     u->len = len;
     u->file = scheme == 5 && strncasecmp(s, "file:", 5) == 0;
@@ -84,10 +81,10 @@ static bool local_uri(struct located *u, const char *s, size_t len)
         return false;
     buf_reset(&u->path);
     buf_reset(&u->offsets);
+    size_t used;
     for (size_t i = 0; i < len; i += used) {
         uint32_t offset = (uint32_t)i;
         char c = byte_at(u, i, &used);
-
         if (c == '/' && u->path.len && u->path.data[u->path.len - 1] == '/')
             continue;
         buf_addc(&u->path, c);
@@ -102,7 +99,6 @@ static bool local_uri(struct located *u, const char *s, size_t len)
 static bool ends_with(struct located *u, const char *place, size_t len)
 {
     size_t end = u->path.len;
-
     if (end && u->path.data[end - 1] == '/')
         end--;
     if (end < len || memcmp(u->path.data + end - len, place, len) != 0)
@@ -140,7 +136,6 @@ static bool place_of_unit(const struct unit *unit, enum kind kind, struct buf *o
 static bool find_own_place(struct located *u, const struct unit *unit)
 {
     const size_t skip = strlen(TRASH "/");
-
     if (unit->deleted && ends_with(u, u->text.data, u->text.len))
         return true;
     if (unit->deleted && unit->experiment_id)
@@ -152,14 +147,12 @@ static bool find_own_place(struct located *u, const struct unit *unit)
 static size_t name_end(const struct buf *path, size_t from)
 {
     const char *slash = from < path->len ? memchr(path->data + from, '/', path->len - from) : NULL;
-
     return slash ? (size_t)(slash - path->data) : path->len;
 }
 
 static bool name_is(const struct buf *path, size_t from, const char *name)
 {
     size_t end = name_end(path, from), len = strlen(name);
-
     return from < end && end - from == len && memcmp(path->data + from, name, len) == 0;
 }
 
@@ -168,7 +161,6 @@ static bool name_is(const struct buf *path, size_t from, const char *name)
 static size_t unit_below(const struct buf *path, size_t from)
 {
     size_t end = name_end(path, from);
-
     if (name_is(path, from, MODELS) || name_is(path, from, "traces"))
         end = name_end(path, end + 1);
     return end < path->len && name_is(path, end + 1, "artifacts") ? end - from : 0;
@@ -179,7 +171,6 @@ static void take_place(struct located *u, const struct experiment *x, size_t fro
 {
     const size_t skip = strlen(TRASH "/");
     bool deleted = experiment_is(x, EXPERIMENT_DELETED);
-
     u->place = from;
     if (deleted && from >= skip && memcmp(u->path.data + from - skip, TRASH "/", skip) == 0 &&
         (from == skip || u->path.data[from - skip - 1] == '/'))
@@ -197,7 +188,6 @@ static bool has_unit(struct walker *w, struct located *u, size_t from, size_t en
     struct experiment x;
     struct stat st;
     int error;
-
     for (uint64_t i = below ? experiments_first(t, id, len) : UINT64_MAX; i < experiments_count(t); i++) {
         experiments_get(t, i, &x);
         if (strlen(x.id) != len || memcmp(x.id, id, len) != 0)
@@ -228,7 +218,6 @@ static bool find_any_place(struct walker *w, struct located *u)
 bool relocate_is_own(struct walker *w, const char *s, size_t len)
 {
     struct located *u = w->located;
-
     return len && local_uri(u, s, len) && place_of_unit(w->unit, KIND_trace_tag, &u->text) &&
            find_own_place(u, w->unit);
 }
@@ -237,15 +226,13 @@ char *relocate_below(struct walker *w, const char *s, size_t len)
 {
     struct located *u = w->located;
     struct uri form = uri_of(s, len);
-    char *real, *below = NULL;
-    size_t n, from;
-
+    char *below = NULL;
     if (!len || form.drive || !local_uri(u, s, len))
         return NULL;
-    real = mlruns_real_path(w->store);
-    n = strlen(real);
+    char *real = mlruns_real_path(w->store);
+    size_t n = strlen(real);
     /* the path begins with the first slash: after the scheme, if there is one */
-    from = u->file ? strlen("file:") : 0;
+    size_t from = u->file ? strlen("file:") : 0;
     if (u->path.len > from + n + 1 && memcmp(u->path.data + from, real, n) == 0 &&
         u->path.data[from + n] == '/')
         below = xstrndup(u->path.data + from + n + 1, u->path.len - from - n - 1);
@@ -266,7 +253,6 @@ static void count_root(struct uri_tally *t, const char *s, size_t len, uint64_t 
     struct value text = value_text(s, len);
     struct id_key key = id_key(0, &text, 1);
     struct root *root = t->roots;
-
     for (; root < t->roots + t->n_roots; root++) {
         if (root->key.low == key.low && root->key.high == key.high) {
             root->n += n;
@@ -294,15 +280,13 @@ static void add_encoded(struct buf *out, char c)
 static void add_relocated(const struct mlruns *m, const struct located *u, struct buf *out)
 {
     bool to_file = strncasecmp(m->relocate_to, "file:", 5) == 0;
-    size_t used;
-
     buf_adds(out, m->relocate_to);
     if (out->data[out->len - 1] != '/')
         buf_addc(out, '/');
     buf_adds(out, u->trash);
+    size_t used;
     for (size_t i = offset_of(u, u->place); i < u->len; i += used) {
         char c = byte_at(u, i, &used);
-
         if (to_file && !u->file)
             add_encoded(out, c);
         else if (used > 1 && to_file)
@@ -319,11 +303,9 @@ static bool visit_uri(void *arg, const struct uri_place *at, const char *s, size
     const struct mlruns *m = w->store;
     struct uri form = uri_of(s, len);
     struct located *u = w->located;
-    bool found;
-
     if (uri_stays(&form))
         return false;
-    found =
+    bool found =
         local_uri(u, s, len) && (place_of_unit(w->unit, at->kind->kind, &u->text) ? find_own_place(u, w->unit)
                                                                                   : find_any_place(w, u));
     if (!found) {
@@ -392,7 +374,6 @@ void relocate_tally_add(struct uri_tally *t, const struct uri_tally *other)
 static int compare_roots(const void *a, const void *b)
 {
     const struct root *x = a, *y = b;
-
     return x->n != y->n ? (x->n < y->n ? 1 : -1) : strcmp(x->text, y->text);
 }
 
@@ -403,13 +384,12 @@ static bool is_here(const struct mlruns *m, const char *root)
 {
     struct located u = {0};
     struct uri form = uri_of(root, strlen(root));
-    struct stat here, there;
     bool same = false;
-
+    struct stat here, there;
     if (!form.drive && local_uri(&u, root, strlen(root))) {
-        size_t skip = (size_t)(form.p - root), used;
+        size_t skip = (size_t)(form.p - root);
         struct buf path = {0};
-
+        size_t used;
         for (size_t i = skip; i < u.len; i += used)
             buf_addc(&path, byte_at(&u, i, &used));
         same = stat(path.len ? buf_str(&path) : ".", &there) == 0 && fstat(m->root, &here) == 0 &&
@@ -424,7 +404,6 @@ static bool is_here(const struct mlruns *m, const char *root)
 void relocate_tally_report(const struct mlruns *m, struct uri_tally *t, const struct mlruns_sink *sink)
 {
     uint64_t more = t->n_more;
-
     qsort(t->roots, t->n_roots, sizeof t->roots[0], compare_roots);
     for (size_t i = 0; i < t->n_roots; i++)
         sink->root(sink->ctx, t->roots[i].text, t->roots[i].n, is_here(m, t->roots[i].text));
@@ -442,7 +421,6 @@ char *mlruns_place(const struct mlruns *m, struct err *e)
 {
     char *path = xrealpath(m->path);
     struct buf uri = {0};
-
     if (!path) {
         err_set(e, m->path, "cannot find its real path: %s", strerror(errno));
         return NULL;
@@ -458,15 +436,12 @@ bool mlruns_relocate(struct mlruns *m, const char *to, struct err *e)
 {
     static const char what[] = "relocated to ";
     size_t len = strlen(to);
-    XXH3_state_t *state;
-
     if (len == 0) {
         m->relocate_to = mlruns_place(m, e);
         if (!m->relocate_to)
             return false;
     } else {
         struct uri form = uri_of(to, len);
-
         if (!utf8_valid(to, len))
             return err_set(e, to, "not UTF-8");
         if (!uri_scheme(to, len) && *form.p != '/' && !form.drive)
@@ -476,7 +451,7 @@ bool mlruns_relocate(struct mlruns *m, const char *to, struct err *e)
             len--;
         m->relocate_to = xstrndup(to, len);
     }
-    state = store_extend_begin(m);
+    XXH3_state_t *state = store_extend_begin(m);
     XXH3_128bits_update(state, what, strlen(what));
     XXH3_128bits_update(state, m->relocate_to, strlen(m->relocate_to));
     store_extend_end(m, state, true);

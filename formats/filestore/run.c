@@ -28,7 +28,6 @@ static bool dataset_fill(struct walker *w, struct yaml_reader *y, int dir, struc
     size_t back = walker_path_down(w, META_FILE);
     enum meta_state state = meta_read(w, y, dir, META_FILE, &meta);
     bool good = false;
-
     record_init(r, KIND_dataset);
     if (state == META_MISSING)
         walker_problem(w, 0, "missing");
@@ -43,7 +42,6 @@ static bool pass_meta(struct walker *w)
 {
     size_t back = walker_path_down(w, META_FILE);
     bool pass = tick_pass(w, false);
-
     walker_path_back(w, back);
     return pass;
 }
@@ -51,9 +49,8 @@ static bool pass_meta(struct walker *w)
 static void read_dataset(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
-    struct record r;
-
     (void)name;
+    struct record r;
     if (dataset_fill(w, w->yaml, dir, &r) && !pass_meta(w)) {
         r.v[F_dataset_experiment_id] = unit_experiment_id(unit);
         walker_emit(w, &r);
@@ -66,25 +63,22 @@ static const struct dataset_name *dataset_look_up(struct walker *w, const struct
                                                   const struct value *dir)
 {
     struct output quiet = {.discarded = true}, *out = w->out;
-    struct dataset_name *d;
-    struct record r;
-    int fd;
-
     if (dir->len == 0 || memchr(dir->s, '/', dir->len) || memchr(dir->s, '\0', dir->len))
         return NULL;
     buf_reset(&w->scratch);
     buf_addf(&w->scratch, "%s%s/datasets/", trash_prefix(unit->deleted), unit->experiment);
     buf_add(&w->scratch, dir->s, dir->len);
-    d = &w->datasets[XXH3_64bits(w->scratch.data, w->scratch.len) % DATASET_CACHE_SIZE];
+    struct dataset_name *d = &w->datasets[XXH3_64bits(w->scratch.data, w->scratch.len) % DATASET_CACHE_SIZE];
     if (d->path.len == w->scratch.len && memcmp(d->path.data, w->scratch.data, d->path.len) == 0)
         return d->good ? d : NULL;
     buf_reset(&d->path);
     buf_add(&d->path, w->scratch.data, w->scratch.len);
     buf_reset(&d->name);
     buf_reset(&d->digest);
-    fd = unit_dir_open(w, unit, buf_str(&d->path));
+    int fd = unit_dir_open(w, unit, buf_str(&d->path));
     /* problems of the dataset were reported with the experiment */
     w->out = &quiet;
+    struct record r;
     d->good = fd >= 0 && dataset_fill(w, w->other_yaml, fd, &r);
     w->out = out;
     if (d->good) {
@@ -111,7 +105,6 @@ static const struct meta_field experiment_fields[] = {
 static struct id_key experiment_name(const struct record *r)
 {
     struct value parts[2] = {r->v[F_experiment_name], r->v[F_experiment_workspace]};
-
     return id_key(0, parts, 2);
 }
 
@@ -120,7 +113,6 @@ static struct id_key experiment_name(const struct record *r)
 bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct record *r)
 {
     const struct yaml_value *meta;
-
     switch (meta_read(w, w->yaml, dir, META_FILE, &meta)) {
     case META_GOOD:
         break;
@@ -142,7 +134,6 @@ bool experiment_fill(struct walker *w, int dir, const struct unit *unit, struct 
 static bool emit_experiment(struct walker *w, int dir, const struct unit *unit)
 {
     struct record r;
-
     if (!experiment_fill(w, dir, unit, &r))
         return false;
     if (w->clash)
@@ -155,8 +146,6 @@ void run_read_experiment(struct walker *w, int dir, const struct unit *unit)
 {
     bool twin = experiment_is(unit->of, EXPERIMENT_TWIN), good = false;
     size_t back;
-    struct record tag;
-
     if (twin) {
         clash_report_twin(w, unit);
     } else if (experiment_is(unit->of, EXPERIMENT_UNREAD)) {
@@ -170,6 +159,7 @@ void run_read_experiment(struct walker *w, int dir, const struct unit *unit)
         unit_set_bad(w, unit);
         return;
     }
+    struct record tag;
     record_init(&tag, KIND_experiment_tag);
     tag.v[F_experiment_tag_experiment_id] = unit_experiment_id(unit);
     walker_each_value(w, dir, "tags", &tag, F_experiment_tag_key, F_experiment_tag_value);
@@ -186,7 +176,6 @@ static bool text_is(const struct yaml_value *v, const char *text)
 static void emit_input_tags(struct walker *w, const struct yaml_value *tags, const struct record *input)
 {
     struct record r;
-
     record_init(&r, KIND_input_tag);
     r.v[F_input_tag_run_id] = input->v[F_input_run_id];
     r.v[F_input_tag_experiment_id] = input->v[F_input_experiment_id];
@@ -210,20 +199,18 @@ static void emit_dataset_input(struct walker *w, const struct unit *unit, const 
     const struct yaml_value *tags = yaml_get(meta, "tags");
     char scratch[24];
     struct value dir = meta_id(source, scratch);
-    const struct dataset_name *dataset;
-    struct record r;
-
     if (!tags || tags->kind != YAML_IS_MAP) {
         walker_problem(w, tags ? tags->line : 0, "tags: expected a map, found %s",
                        tags ? yaml_kind_name(tags->kind) : "none");
         return;
     }
-    dataset = dataset_look_up(w, unit, &dir);
+    const struct dataset_name *dataset = dataset_look_up(w, unit, &dir);
     if (!dataset) {
         walker_problem(w, source->line, "source_id: the experiment has no readable dataset %s",
                        walker_shown(dir.s, dir.len));
         return;
     }
+    struct record r;
     record_init(&r, KIND_input);
     r.v[F_input_run_id] = value_text(unit->name, strlen(unit->name));
     r.v[F_input_experiment_id] = unit_experiment_id(unit);
@@ -240,7 +227,6 @@ static void say_if_model_is_gone(struct walker *w, const struct unit *unit, cons
                                  const char *field)
 {
     struct value text = value_text(id->text, id->len);
-
     if (!reference_has_logged_model(w, unit, &text))
         walker_warning(w, id->line, "%s: there is no readable logged model %s; the reference is kept", field,
                        walker_shown(id->text, id->len));
@@ -248,11 +234,10 @@ static void say_if_model_is_gone(struct walker *w, const struct unit *unit, cons
 
 static void emit_model_input(struct walker *w, const struct unit *unit, const struct yaml_value *source)
 {
-    char scratch[24];
     struct record r;
-
     record_init(&r, KIND_model_input);
     r.v[F_model_input_run_id] = value_text(unit->name, strlen(unit->name));
+    char scratch[24];
     r.v[F_model_input_model_id] = meta_id(source, scratch);
     r.v[F_model_input_step] = value_int(0);
     say_if_model_is_gone(w, unit, source, "source_id");
@@ -263,12 +248,12 @@ static void read_input(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
     size_t back = walker_path_down(w, META_FILE);
-    const struct yaml_value *meta, *type, *source;
+    const struct yaml_value *meta;
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
-
     (void)name;
     if (state == META_MISSING)
         walker_problem(w, 0, "missing");
+    const struct yaml_value *type, *source;
     if (state == META_GOOD && !tick_pass(w, false)) {
         type = yaml_get(meta, "source_type");
         source = yaml_get(meta, "source_id");
@@ -305,14 +290,14 @@ static void read_output(struct walker *w, int dir, const char *name, void *ctx)
 {
     const struct unit *unit = ctx;
     size_t back = walker_path_down(w, META_FILE);
-    const struct yaml_value *meta, *type;
+    const struct yaml_value *meta;
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
-    struct record r;
-
     (void)name;
+    struct record r;
     record_init(&r, KIND_model_output);
     if (state == META_MISSING)
         walker_problem(w, 0, "missing");
+    const struct yaml_value *type;
     if (state == META_GOOD && !tick_pass(w, false)) {
         type = yaml_get(meta, "destination_type");
         if (!text_is(type, "MODEL_OUTPUT")) {
@@ -344,7 +329,6 @@ static const struct meta_field run_fields[] = {
 static void find_run_name(struct walker *w, int dir, const struct yaml_value *meta, struct value *name)
 {
     const struct yaml_value *old = yaml_get(meta, "name");
-
     if (name->len) /* null has no length */
         return;
     if (old && old->text && old->kind != YAML_IS_NULL && old->len)
@@ -359,8 +343,8 @@ static bool run_fill(struct walker *w, const struct yaml_value *meta, const stru
     static const char *const statuses[] = {"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"};
     static const char *const sources[] = {"NOTEBOOK", "JOB", "PROJECT", "LOCAL", "UNKNOWN"};
     const struct yaml_value *source = yaml_get(meta, "source_type");
-    const char *status, *stage, *word = NULL;
-
+    const char *word = NULL;
+    const char *status, *stage;
     /* up to 1.x the id was only in run_uuid */
     if (!meta_is(w, meta, yaml_get(meta, "run_uuid") && !yaml_get(meta, "run_id") ? "run_uuid" : "run_id",
                  unit->name, true) ||
@@ -392,10 +376,9 @@ static bool run_fill(struct walker *w, const struct yaml_value *meta, const stru
 
 bool run_check(struct walker *w, int dir, const struct unit *unit)
 {
-    const struct yaml_value *meta;
     struct record r;
-
     record_init(&r, KIND_run);
+    const struct yaml_value *meta;
     return meta_read(w, w->other_yaml, dir, META_FILE, &meta) == META_GOOD && run_fill(w, meta, unit, &r);
 }
 
@@ -404,7 +387,6 @@ bool run_check(struct walker *w, int dir, const struct unit *unit)
 static void run_without_meta(struct walker *w, int dir)
 {
     static const char *const signs[] = {"metrics", "params", "tags", NULL};
-
     if (walker_has_dir(dir, signs))
         walker_problem(w, 0, "missing: the run cannot be read");
 }
@@ -415,12 +397,10 @@ static bool emit_run(struct walker *w, int dir, const struct unit *unit)
     size_t back = walker_path_down(w, META_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, META_FILE, &meta);
     struct record r;
-    bool good;
-
     record_init(&r, KIND_run);
     if (state == META_MISSING)
         run_without_meta(w, dir);
-    good = state == META_GOOD && run_fill(w, meta, unit, &r);
+    bool good = state == META_GOOD && run_fill(w, meta, unit, &r);
     walker_path_back(w, back);
     if (good) {
         find_run_name(w, dir, meta, &r.v[F_run_run_name]);
@@ -432,10 +412,9 @@ static bool emit_run(struct walker *w, int dir, const struct unit *unit)
 void run_read(struct walker *w, int dir, const struct unit *unit)
 {
     struct value id = value_text(unit->name, strlen(unit->name));
-    struct record r;
-
     if (!emit_run(w, dir, unit))
         return;
+    struct record r;
     record_init(&r, KIND_param);
     r.v[F_param_run_id] = id;
     walker_each_value(w, dir, "params", &r, F_param_key, F_param_value);

@@ -15,7 +15,6 @@ struct shared_spill {
 struct shared_spill *shared_spill_new(const char *dir)
 {
     struct shared_spill *s = xcalloc(1, sizeof *s);
-
     pthread_mutex_init(&s->lock, NULL);
     s->spill = spill_new(dir);
     return s;
@@ -45,7 +44,6 @@ void shared_spill_unlock(struct shared_spill *s)
 uint64_t shared_append(struct shared_spill *s, struct spill_array *a, const void *item)
 {
     uint64_t place = spill_append(shared_spill_lock(s), a, item);
-
     shared_spill_unlock(s);
     return place;
 }
@@ -77,7 +75,6 @@ void text_pairs_add(struct text_pairs *p, const char *first, const char *second)
 {
     struct spill *s = shared_spill_lock(p->spill);
     struct pair pair = {spill_text(s, first, strlen(first)), spill_text(s, second, strlen(second))};
-
     spill_append(s, &p->items, &pair);
     shared_spill_unlock(p->spill);
 }
@@ -87,10 +84,8 @@ void text_pairs_each(const struct text_pairs *p, void (*fn)(void *ctx, const cha
 {
     struct buf first = {0}, second = {0};
     struct pair pair;
-
     for (uint64_t i = 0; i < p->items.n; i++) {
         struct spill *s = shared_spill_lock(p->spill);
-
         spill_get_item(s, &p->items, i, &pair);
         spill_read_text(s, pair.first, &first);
         spill_read_text(s, pair.second, &second);

@@ -27,10 +27,8 @@ const char *mlruns_path(const struct mlruns *m)
 void mlruns_experiment_ids(const struct mlruns *m, void (*fn)(void *ctx, const char *id), void *ctx)
 {
     struct experiment x[2];
-
     for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
         const struct experiment *before = &x[(i + 1) % 2];
-
         experiments_get(m->experiments, i, &x[i % 2]);
         if (i == 0 || strcmp(experiment_id(&x[i % 2]), experiment_id(before)) != 0)
             fn(ctx, experiment_id(&x[i % 2]));
@@ -41,7 +39,6 @@ void mlruns_experiment_ids(const struct mlruns *m, void (*fn)(void *ctx, const c
 static struct mlruns *store_new(const char *tmpdir)
 {
     struct mlruns *m = xcalloc(1, sizeof *m);
-
     m->root = -1;
     m->tmpdir = file_temp_dir(tmpdir, NULL);
     m->names = names_room_new(m->tmpdir, NAMES_ROOM);
@@ -78,8 +75,6 @@ void mlruns_warnings(const struct mlruns *m, void (*fn)(void *ctx, const char *p
 static char *location_path(const char *location, struct err *e)
 {
     const char *p = location;
-    char *path;
-
     if (strncmp(p, "file:", 5) != 0) {
         if (strstr(p, "://")) {
             err_set(e, location, "not a directory: a file store is a path or a file: URL");
@@ -93,7 +88,7 @@ static char *location_path(const char *location, struct err *e)
         p += 2;
         p += strcspn(p, "/"); /* a host, which MLflow ignores */
     }
-    path = xstrdup(p);
+    char *path = xstrdup(p);
     if (*path == '\0' || io_percent_decode(path) < 0) {
         err_set(e, location, "not a file: URL with a path");
         free(path);
@@ -108,7 +103,6 @@ static char *location_path(const char *location, struct err *e)
 static bool store_error(const struct mlruns *m, const char *dir, int error, struct err *e)
 {
     char *path = dir ? xasprintf("%s/%s", m->path, dir) : xstrdup(m->path);
-
     err_set(e, path, "%s", dir_error(error));
     free(path);
     return false;
@@ -127,19 +121,17 @@ struct listing { /* of the store's directory or .trash */
 static void list_entry(void *ctx, const char *name, unsigned char type)
 {
     struct listing *l = ctx;
-    size_t id = strlen(name) + 1, data;
-    bool yes;
-    int error;
-
+    size_t id = strlen(name) + 1;
     if (l->failed || (!l->deleted && (strcmp(name, TRASH) == 0 || strcmp(name, MODELS) == 0)))
         return;
-    error = unit_is_candidate(l->dir, name, type, &yes);
+    bool yes;
+    int error = unit_is_candidate(l->dir, name, type, &yes);
     if (!error && !yes)
         return;
     buf_reset(&l->entry);
     buf_add(&l->entry, name, id);
     buf_addc(&l->entry, (char)l->deleted);
-    data = l->entry.len;
+    size_t data = l->entry.len;
     buf_addc(&l->entry, (char)type);
     buf_adds(&l->entry, error ? dir_error(error) : "");
     l->failed = !sorter_add(l->sorter, l->entry.data, data, l->entry.data + data, l->entry.len - data, l->e);
@@ -150,7 +142,6 @@ static bool list_experiments(const struct mlruns *m, struct walker *w, int dir, 
 {
     struct listing l = {.dir = dir, .deleted = deleted, .sorter = sorter, .e = e};
     int error = lseek(dir, 0, SEEK_SET) < 0 ? errno : dir_each(dir, w->chunk, list_entry, &l);
-
     buf_free(&l.entry);
     return l.failed ? false : !error || store_error(m, deleted ? TRASH : NULL, error, e);
 }
@@ -159,9 +150,8 @@ static bool list_experiments(const struct mlruns *m, struct walker *w, int dir, 
 static bool take_sorted(const struct mlruns *m, struct sorter *sorter, struct err *e)
 {
     struct buf last = {0}, trouble = {0};
-    struct sort_entry x;
     int got = sorter_finish(sorter, e) ? 1 : -1;
-
+    struct sort_entry x;
     while (got > 0 && (got = sorter_next(sorter, &x, e)) > 0) {
         if (last.len == x.key_len && memcmp(last.data, x.key, x.key_len) == 0)
             continue;
@@ -188,12 +178,12 @@ static char *experiment_path(const struct experiment *x, const char *file)
 /* Reads meta.yaml into w->file. Returns 0, EFBIG if it is too large, or an error. */
 static int read_meta(const struct mlruns *m, struct walker *w, const char *path)
 {
-    int fd = dir_open_file(m->root, path), error;
-    ssize_t n;
-
+    int fd = dir_open_file(m->root, path);
     buf_reset(&w->file);
     if (fd < 0)
         return errno;
+    int error;
+    ssize_t n;
     do {
         n = dir_read_at(fd, w->chunk, CHUNK_SIZE, w->file.len);
         error = n < 0 ? errno : 0;
@@ -221,7 +211,6 @@ static void warn_of_dir(struct mlruns *m, const char *path, enum holds holds)
     };
     char *full = xasprintf("%s/%s", m->path, path);
     struct buf text = {0};
-
     buf_adds(&text, texts[holds]);
     if (holds == HOLDS_STORE)
         place_command(&text, full);
@@ -237,9 +226,8 @@ static bool judge_dir(struct mlruns *m, struct experiment *x, bool *troubled)
     char *path = experiment_path(x, "");
     int fd = dir_open(m->root, path);
     struct buf failed = {0};
-    struct stat here, root;
     enum holds holds = HOLDS_DATA;
-
+    struct stat here, root;
     if (fd < 0)
         buf_adds(&failed, dir_error(errno));
     else if (dir_fstat(fd, &here) == 0 && dir_fstat(m->root, &root) == 0 && here.st_dev == root.st_dev &&
@@ -266,7 +254,6 @@ static bool survey(struct mlruns *m, struct walker *w, struct experiment *x, XXH
     char *path = experiment_path(x, "meta.yaml");
     bool is_one = true, troubled = experiments_trouble(m->experiments, x, &w->scratch, &w->json);
     int error = troubled ? ENOENT : read_meta(m, w, path);
-
     for (int i = 1; !error && is_blank(&w->file) && meta_wait(m->root, path, i); i++)
         error = read_meta(m, w, path);
     if (error == ENOENT && !troubled) {
@@ -290,7 +277,6 @@ static bool survey(struct mlruns *m, struct walker *w, struct experiment *x, XXH
 static void hash_hex(XXH128_hash_t hash, char out[33])
 {
     XXH128_canonical_t digest;
-
     XXH128_canonicalFromHash(&digest, hash);
     for (int i = 0; i < 16; i++)
         snprintf(out + 2 * i, 3, "%02x", digest.digest[i]);
@@ -302,12 +288,11 @@ static void hash_hex(XXH128_hash_t hash, char out[33])
 static void survey_all(struct mlruns *m, struct walker *w, const struct state *known)
 {
     XXH3_state_t *state = XXH3_createState();
-    struct experiment x;
     uint64_t n = 0;
-
     if (!state)
         xnomem("");
     XXH3_128bits_reset(state);
+    struct experiment x;
     for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
         experiments_get(m->experiments, i, &x);
         if (experiment_is(&x, EXPERIMENT_KNOWN) || survey(m, w, &x, state))
@@ -324,7 +309,6 @@ static void survey_all(struct mlruns *m, struct walker *w, const struct state *k
 XXH3_state_t *store_extend_begin(const struct mlruns *m)
 {
     XXH3_state_t *state = XXH3_createState();
-
     if (!state)
         xnomem("");
     XXH3_128bits_reset(state);
@@ -348,12 +332,10 @@ static int compare_texts(const void *a, const void *b)
 void mlruns_source(const struct mlruns *m, const struct mlruns_selection *selection, char out[33])
 {
     struct buf text = {0};
-    const char **ids;
-
     memcpy(out, m->source, 33);
     if (selection->tracking && selection->registry && selection->n_experiments == 0)
         return;
-    ids = xmalloc((selection->n_experiments + 1) * sizeof *ids);
+    const char **ids = xmalloc((selection->n_experiments + 1) * sizeof *ids);
     buf_addf(&text, "%s %d %d", m->source, selection->tracking, selection->registry);
     for (size_t i = 0; i < selection->n_experiments; i++)
         ids[i] = selection->experiments[i];
@@ -372,11 +354,10 @@ static bool scan(struct mlruns *m, const struct state *known, struct err *e)
 {
     struct sorter *sorter = sorter_new(m->tmpdir, SORT_MEMORY);
     struct output out = {0};
-    struct walker w;
     int trash = dir_open(m->root, TRASH), error = trash < 0 ? errno : 0;
-    bool good;
-
+    struct walker w;
     walker_init(&w, m, m->root, &out);
+    bool good;
     if (error && error != ENOENT)
         good = store_error(m, TRASH, error, e);
     else
@@ -404,7 +385,6 @@ static bool scan(struct mlruns *m, const struct state *known, struct err *e)
 static char *location_dir(const char *location, struct err *e)
 {
     char *path = location_path(location, e);
-
     for (size_t len = path ? strlen(path) : 0; len > 1 && path[len - 1] == '/'; len--)
         path[len - 1] = '\0';
     return path;
@@ -412,12 +392,10 @@ static char *location_dir(const char *location, struct err *e)
 
 struct mlruns *mlruns_open(const char *location, const char *tmpdir, struct err *e)
 {
-    struct mlruns *m;
     char *path = location_dir(location, e);
-
     if (!path)
         return NULL;
-    m = store_new(tmpdir);
+    struct mlruns *m = store_new(tmpdir);
     m->root = place_find(path, m->names, &m->path, &m->warnings, e);
     free(path);
     if (m->root >= 0 && scan(m, NULL, e))
@@ -430,7 +408,6 @@ void mlruns_leave_out_spans(struct mlruns *m)
 {
     static const char what[] = "without spans";
     XXH3_state_t *state = store_extend_begin(m);
-
     m->no_spans = true;
     XXH3_128bits_update(state, what, strlen(what));
     store_extend_end(m, state, true);
@@ -439,7 +416,6 @@ void mlruns_leave_out_spans(struct mlruns *m)
 char *mlruns_real_path(const struct mlruns *m)
 {
     char *real = xrealpath(m->path);
-
     return real ? real : xstrdup(m->path);
 }
 
@@ -449,7 +425,6 @@ static char *known_path(const char *path, const struct state *state)
     for (int i = 0; i < 2; i++) {
         char *candidate = i ? xasprintf("%s/mlruns", path) : xstrdup(path), *real = xrealpath(candidate);
         bool same = real && strcmp(real, state_head(state)->source) == 0;
-
         free(real);
         if (same)
             return candidate;
@@ -462,12 +437,10 @@ struct mlruns *mlruns_open_known(const char *location, const char *tmpdir, const
                                  struct err *e)
 {
     char *path = location_dir(location, e), *known = path ? known_path(path, state) : NULL;
-    struct mlruns *m;
-
     free(path);
     if (!path || !known)
         return path ? mlruns_open(location, tmpdir, e) : NULL;
-    m = store_new(tmpdir);
+    struct mlruns *m = store_new(tmpdir);
     m->path = known;
     m->root = dir_open(AT_FDCWD, known);
     if (m->root < 0)

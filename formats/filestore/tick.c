@@ -41,7 +41,6 @@ static int64_t ns_of(struct timespec t)
 static int64_t clock_now(void)
 {
     struct timespec t;
-
     clock_gettime(CLOCK_REALTIME, &t);
     return ns_of(t);
 }
@@ -52,7 +51,6 @@ void tick_key(const struct unit *unit, struct buf *out)
 {
     static const char listings[] = {[UNIT_RUN] = '0', [UNIT_TRACE] = '1', [UNIT_LOGGED_MODEL] = '2'};
     enum unit_kind kind = unit->kind == UNIT_UNREADABLE ? unit->listed : unit->kind;
-
     buf_reset(out);
     buf_addc(out, !unit->experiment ? '2' : kind == UNIT_EXPERIMENT ? '0' : '1');
     if (unit->experiment) {
@@ -99,7 +97,6 @@ static const struct part parts[][MAX_PARTS + 1] = {
 static size_t first_part_len(struct state_text path)
 {
     const char *slash = memchr(path.s, '/', path.len);
-
     return slash ? (size_t)(slash - path.s) : path.len;
 }
 
@@ -107,10 +104,8 @@ static int rank_of_part(enum unit_kind kind, struct state_text path)
 {
     size_t len = first_part_len(path);
     int i = 0;
-
     for (; parts[kind][i].name; i++) {
         size_t n = strlen(parts[kind][i].name);
-
         if (parts[kind][i].shape == SHAPE_VERSIONS ? len >= n : len == n)
             if (memcmp(path.s, parts[kind][i].name, n) == 0)
                 return i;
@@ -124,7 +119,6 @@ static int path_order(enum unit_kind kind, struct state_text a, struct state_tex
 {
     int order = rank_of_part(kind, a) - rank_of_part(kind, b);
     size_t n = a.len < b.len ? a.len : b.len;
-
     for (size_t i = 0; !order && i < n; i++)
         if (a.s[i] != b.s[i])
             order = a.s[i] == '/' ? -1 : b.s[i] == '/' ? 1 : (unsigned char)a.s[i] - (unsigned char)b.s[i];
@@ -141,19 +135,17 @@ static struct state_text path_text(const struct tick_reader *t)
 static void next_old(struct tick_reader *t)
 {
     int got = state_file_next(&t->cursor, &t->files, &t->old, &t->error);
-
     t->failed |= got < 0;
     t->has_old = got > 0;
 }
 
 static void open_old(struct tick_reader *t, const struct unit *unit)
 {
-    struct state_unit u;
-
     t->has_old = unit->old_from != 0;
     if (!t->has_old)
         return;
     state_cursor_seek(&t->cursor, unit->old_from);
+    struct state_unit u;
     t->has_old = state_unit_next(&t->cursor, &u, &t->error) > 0;
     t->failed |= !t->has_old;
     state_files_begin(&t->files);
@@ -165,7 +157,6 @@ static void open_old(struct tick_reader *t, const struct unit *unit)
 static void put(struct walker *w, const struct state_file *f)
 {
     struct tick_reader *t = w->tick;
-
     state_encode_file(&t->chunk, f);
     if (t->chunk.len < STATE_CHUNK)
         return;
@@ -188,7 +179,6 @@ static void old_is_gone(struct walker *w)
 {
     struct tick_reader *t = w->tick;
     struct buf path = {0};
-
     buf_add(&path, buf_str(&w->path), t->base - 1);
     buf_addc(&path, '/');
     buf_add(&path, t->old.path.s, t->old.path.len);
@@ -242,7 +232,6 @@ static bool is_young(int64_t mtime, int64_t age)
 static bool is_uneasy(const struct tick_reader *t)
 {
     bool same = t->met && t->was.flags & STATE_HELD && same_file(&t->was, &t->now);
-
     if (!is_young(t->now.mtime, UNEASY))
         return false;
     return !same || clock_now() - state_head(t->of->old)->time < UNEASY;
@@ -251,7 +240,6 @@ static bool is_uneasy(const struct tick_reader *t)
 static void look_at_file(struct tick_reader *t, int dir, const char *name)
 {
     struct stat st;
-
     t->trouble = dir_stat(dir, name, &st);
     t->seen = !t->trouble && S_ISREG(st.st_mode);
     if (!t->seen)
@@ -274,7 +262,6 @@ static void meet(struct walker *w)
 {
     struct tick_reader *t = w->tick;
     int order = 1;
-
     while (t->has_old && (order = path_order(w->unit->kind, t->old.path, path_text(t))) < 0)
         old_is_gone(w);
     t->met = t->has_old && order == 0;
@@ -288,7 +275,6 @@ static void meet(struct walker *w)
 static void open_file(struct walker *w, int dir)
 {
     struct tick_reader *t = w->tick;
-
     t->open = true;
     t->hold = false;
     t->dir = dir;
@@ -299,7 +285,6 @@ static void open_file(struct walker *w, int dir)
 static bool is_as_it_was(struct walker *w, int dir, const char *name)
 {
     struct tick_reader *t = w->tick;
-
     tick_leave(w);
     buf_reset(&t->path);
     buf_add(&t->path, w->path.data + t->base, w->path.len - t->base);
@@ -339,9 +324,8 @@ void tick_enter_anyway(struct walker *w, int dir, const char *name)
  * its stat(). */
 static bool may_settle(struct tick_reader *t)
 {
-    struct stat st;
     const char *path = buf_str(&t->path), *slash = strrchr(path, '/');
-
+    struct stat st;
     if (t->seen)
         return is_young(t->now.mtime, UNEASY) || dir_stat(t->dir, slash ? slash + 1 : path, &st) != 0 ||
                !is_same(&t->now, &st);
@@ -351,7 +335,6 @@ static bool may_settle(struct tick_reader *t)
 static void put_held(struct walker *w)
 {
     struct tick_reader *t = w->tick;
-
     if (t->seen) {
         t->now.flags |= STATE_HELD;
         t->now.hash = t->met ? t->was.hash : 0;
@@ -366,7 +349,6 @@ static void put_held(struct walker *w)
 void tick_leave(struct walker *w)
 {
     struct tick_reader *t = w->tick;
-
     if (!t || !t->open)
         return;
     t->open = false;
@@ -390,7 +372,6 @@ void tick_leave(struct walker *w)
 bool tick_pass(struct walker *w, bool final)
 {
     struct tick_reader *t = w->tick;
-
     if (!t || !t->open || !t->seen)
         return false;
     if (w->file.len != t->now.size) {
@@ -411,7 +392,6 @@ bool tick_pass(struct walker *w, bool final)
 bool tick_hold_torn(struct walker *w)
 {
     struct tick_reader *t = w->tick;
-
     if (!t || !t->open || !may_settle(t))
         return false;
     tick_note_held(w, "can't be read, and was changed a moment ago");
@@ -422,7 +402,6 @@ bool tick_hold_torn(struct walker *w)
 bool tick_hashed(struct walker *w, uint64_t hash)
 {
     struct tick_reader *t = w->tick;
-
     if (!t || !t->open || !t->seen)
         return false;
     t->now.hash = hash;
@@ -432,7 +411,6 @@ bool tick_hashed(struct walker *w, uint64_t hash)
 void tick_unlisted(struct walker *w)
 {
     struct tick_reader *t = w->tick;
-
     if (!t)
         return;
     if (t->comparing) {
@@ -467,14 +445,12 @@ static uint64_t tail_hash(int fd, uint64_t offset)
     char bytes[TAIL];
     size_t want = offset < TAIL ? (size_t)offset : TAIL;
     ssize_t n = dir_read_at(fd, bytes, want, offset - want);
-
     return n == (ssize_t)want ? XXH3_64bits_withSeed(bytes, want, offset) | 1 : 0;
 }
 
 void tick_metric_begin(struct walker *w, int fd, uint64_t *offset, uint64_t *lines)
 {
     struct tick_reader *t = w->tick;
-
     if (!t || !t->seen || !t->met || t->was.offset == 0)
         return;
     if (t->now.size < t->was.offset) {
@@ -488,7 +464,6 @@ void tick_metric_begin(struct walker *w, int fd, uint64_t *offset, uint64_t *lin
 void tick_metric_end(struct walker *w, int fd, uint64_t offset, uint64_t lines, bool bad, bool torn)
 {
     struct tick_reader *t = w->tick;
-
     if (!t || !t->seen)
         return;
     t->now.offset = offset;
@@ -522,7 +497,6 @@ void tick_good(struct walker *w)
     const struct unit *unit = w->unit;
     struct value id =
         unit->kind == UNIT_EXPERIMENT ? unit_experiment_id(unit) : value_text(unit->name, strlen(unit->name));
-
     if (!t || t->good)
         return;
     t->good = true;
@@ -538,13 +512,11 @@ void tick_good(struct walker *w)
 void tick_emit(struct walker *w, struct record *r, bool inner)
 {
     struct tick_reader *t = w->tick;
-    struct tick_parent *parent;
-
     if (!t) {
         walker_emit(w, r);
         return;
     }
-    parent = inner ? &t->inner : &t->own;
+    struct tick_parent *parent = inner ? &t->inner : &t->own;
     tick_good(w);
     buf_reset(&t->record);
     wire_encode(r, &t->record);
@@ -570,7 +542,6 @@ static bool end_parent(struct walker *w, struct tick_parent *parent)
 {
     bool alone = parent->idle && w->out->data.len == parent->after &&
                  w->out->handed_over == parent->before.handed_over;
-
     if (alone) {
         buf_truncate(&w->out->data, parent->before.data);
         w->out->counts = parent->before.counts;
@@ -589,14 +560,12 @@ void tick_begin(struct walker *w, int dir, const struct unit *unit)
 {
     struct tick_reader *t = w->tick;
     const char *own = parts[unit->kind][0].name;
-    size_t back;
-
     t->base = w->path.len + 1;
     t->good = t->open = t->sent = false;
     t->own.idle = t->inner.idle = false;
     buf_reset(&t->chunk);
     open_old(t, unit);
-    back = walker_path_down(w, own);
+    size_t back = walker_path_down(w, own);
     tick_enter_anyway(w, dir, own);
     walker_path_back(w, back);
 }
@@ -606,7 +575,6 @@ void tick_end(struct walker *w, const struct unit *unit)
     struct tick_reader *t = w->tick;
     size_t back = w->path.len;
     bool failed = t->open && w->out->problems != t->mark.problems;
-
     if (!t->good) { /* nothing of it is sent, and its state is kept */
         if (failed && may_settle(t) && take_back(w->out, &t->mark)) {
             walker_path_down(w, parts[unit->kind][0].name);
@@ -633,11 +601,10 @@ static void compare_file(struct walker *w, int dir, const char *name, unsigned c
     struct tick_reader *t = w->tick;
     const char *path = w->path.data + t->base;
     size_t len = w->path.len - t->base;
-    struct stat st;
-
     (void)type, (void)key, (void)ctx;
     if (t->differs)
         return;
+    struct stat st;
     t->differs = !t->has_old || t->old.path.len != len || memcmp(t->old.path.s, path, len) != 0 ||
                  !is_settled(&t->old) || dir_stat(dir, name, &st) != 0 || !is_same(&t->old, &st);
     if (!t->differs)
@@ -647,7 +614,6 @@ static void compare_file(struct walker *w, int dir, const char *name, unsigned c
 static void compare_meta(struct walker *w, int dir, const char *name, void *ctx)
 {
     size_t back = walker_path_down(w, "meta.yaml");
-
     (void)name;
     compare_file(w, dir, "meta.yaml", DT_REG, "", ctx);
     walker_path_back(w, back);
@@ -664,7 +630,6 @@ static void compare_spans(struct walker *w, int dir)
 {
     size_t back = walker_path_down(w, SPANS_FILE);
     struct stat st;
-
     if (!w->store->no_spans && dir_stat(dir, SPANS_FILE, &st) != ENOENT)
         compare_file(w, dir, SPANS_FILE, DT_REG, "", NULL);
     walker_path_back(w, back);
@@ -673,7 +638,6 @@ static void compare_spans(struct walker *w, int dir)
 static void compare_part(struct walker *w, int dir, const struct part *part)
 {
     size_t back;
-
     switch (part->shape) {
     case SHAPE_FILE:
         back = walker_path_down(w, part->name);
@@ -703,11 +667,9 @@ struct presence { /* which parts the unit's directory has */
 static void note_part(void *ctx, const char *name, unsigned char type)
 {
     struct presence *p = ctx;
-
     (void)type;
     for (int i = 0; p->parts[i].name; i++) {
         size_t len = strlen(p->parts[i].name) + (p->parts[i].shape != SHAPE_VERSIONS);
-
         if (strncmp(name, p->parts[i].name, len) == 0)
             p->found |= 1u << i;
     }
@@ -718,7 +680,6 @@ bool tick_differs(struct walker *w, int dir, const struct unit *unit)
     struct tick_reader *t = w->tick;
     struct output quiet = {.discarded = true}, *out = w->out;
     struct presence has = {.parts = parts[unit->kind]};
-
     if (!unit->old_from)
         return true;
     t->base = w->path.len + 1;

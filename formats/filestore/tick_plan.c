@@ -29,7 +29,6 @@ struct old_unit {
 static void read_next(struct tick_plan *p)
 {
     int got = state_unit_next(&p->cursor, &p->next, &p->error);
-
     p->failed |= got < 0;
     p->has_next = got > 0;
 }
@@ -38,7 +37,6 @@ static void read_next(struct tick_plan *p)
 static struct old_unit take(struct tick_plan *p)
 {
     struct old_unit old = {.flags = p->next.flags, .from = p->next.from};
-
     read_next(p);
     old.to = p->has_next ? p->next.from : p->cursor.next;
     return old;
@@ -47,7 +45,6 @@ static struct old_unit take(struct tick_plan *p)
 struct tick_plan *tick_plan_new(const struct mlruns *m, const struct mlruns_tick *tick)
 {
     struct tick_plan *p = xcalloc(1, sizeof *p);
-
     p->m = m;
     if (tick->old) {
         state_cursor_init(&p->cursor, tick->old);
@@ -82,7 +79,6 @@ static bool experiment_of(struct tick_plan *p, struct state_text key, struct exp
     const char *id = key_id(key);
     size_t len = id ? strlen(id) : 0;
     bool twin = id && id + len + 1 < key.s + key.len && id[len + 1] == 'd', same = true;
-
     if (!id || experiments_count(t) == 0)
         return false;
     experiments_get(t, p->last, x);
@@ -103,15 +99,13 @@ bool tick_find_known(const struct mlruns *m, const struct state *state, struct e
     uint64_t at = 0, n = experiments_count(m->experiments);
     struct experiment x = {0};
     struct state_cursor c;
-    struct state_unit u;
-    int got;
-
     /* both are sorted by id; a twin has no new id so far, and is known if its directory's name is */
     state_cursor_init(&c, state);
+    struct state_unit u;
+    int got;
     while ((got = state_unit_next(&c, &u, e)) > 0 && u.kind == KIND_experiment) {
         const char *id = key_id(u.key);
         int order = -1;
-
         for (; id && at < n && order < 0; at += order < 0) {
             experiments_get(m->experiments, at, &x);
             order = strcmp(x.id, id);
@@ -128,7 +122,6 @@ static bool is_there(const struct mlruns *m, const struct experiment *x)
     char *path = xasprintf("%s%s", trash_prefix(experiment_is(x, EXPERIMENT_DELETED)), x->id);
     struct stat st;
     bool there = dir_stat(m->root, path, &st) != ENOENT;
-
     free(path);
     return there;
 }
@@ -136,19 +129,16 @@ static bool is_there(const struct mlruns *m, const struct experiment *x)
 void tick_drop_moved(struct mlruns *m)
 {
     struct experiments *t = m->experiments;
-    struct experiment kept = {0}, x, next = {0};
+    struct experiment kept = {0}, next = {0};
     uint64_t n = 0, count = experiments_count(t);
-
     if (count)
         experiments_get(t, 0, &next);
     for (uint64_t i = 0; i < count; i++) {
-        bool after, before;
-
-        x = next;
+        struct experiment x = next;
         if (i + 1 < count)
             experiments_get(t, i + 1, &next);
-        after = n && strcmp(kept.id, x.id) == 0;
-        before = i + 1 < count && strcmp(x.id, next.id) == 0;
+        bool after = n && strcmp(kept.id, x.id) == 0;
+        bool before = i + 1 < count && strcmp(x.id, next.id) == 0;
         if ((after || before) && !is_there(m, &x))
             continue;
         experiments_move(t, i, n++);
@@ -163,7 +153,6 @@ static int compare_keys(struct state_text a, const struct buf *b)
 {
     size_t n = a.len < b->len ? a.len : b->len;
     int order = n ? memcmp(a.s, b->data, n) : 0;
-
     return order ? order : (a.len > b->len) - (a.len < b->len);
 }
 
@@ -178,7 +167,6 @@ static void path_of(const struct state_unit *u, const struct experiment *x, stru
     static const char *const dirs[] = {"", "traces/", "models/"};
     const char *id = key_id(u->key);
     bool deleted = x ? experiment_is(x, EXPERIMENT_DELETED) : u->flags & STATE_DELETED;
-
     if (u->key.s[0] == '2') {
         buf_addf(out, MODELS "/%.*s", (int)(u->key.len - KEY_HEAD), u->key.s + KEY_HEAD);
         return;
@@ -186,7 +174,6 @@ static void path_of(const struct state_unit *u, const struct experiment *x, stru
     buf_addf(out, "%s%s", trash_prefix(deleted), id);
     if (u->key.s[0] == '1') {
         const char *listing = id + strlen(id) + 2, *end = u->key.s + u->key.len;
-
         buf_addf(out, "/%s%.*s", dirs[(*listing - '0') % 3], (int)(end - listing - 1), listing + 1);
     }
 }
@@ -195,11 +182,10 @@ static void path_of(const struct state_unit *u, const struct experiment *x, stru
 static bool was_missed(struct tick_plan *p)
 {
     const char *id = key_id(p->next.key);
-    char path[512];
-    struct stat st;
-
     if (!id)
         return false;
+    char path[512];
+    struct stat st;
     if (p->missed.len == 0 || strcmp(buf_str(&p->missed), id) != 0) {
         buf_reset(&p->missed);
         buf_adds(&p->missed, id);
@@ -217,7 +203,6 @@ static void pass_over(struct tick_plan *p, struct walker *w)
     bool found = experiment_of(p, p->next.key, &x), in_experiment = p->next.key.s[0] == '1';
     struct buf path = {0};
     struct old_unit old;
-
     if (found ? experiment_is(&x, EXPERIMENT_BAD) : was_missed(p)) { /* it was not walked */
         old = take(p);
         output_copy(w->out, old.from, old.to);
@@ -235,12 +220,11 @@ static void pass_over(struct tick_plan *p, struct walker *w)
 
 void tick_plan_meet(struct tick_plan *p, struct unit *unit, struct walker *w)
 {
-    struct old_unit old;
-
     unit->known_from = unit->known_to = unit->old_from = 0;
     tick_key(unit, &p->key);
     while (p->has_next && compare_keys(p->next.key, &p->key) < 0)
         pass_over(p, w);
+    struct old_unit old;
     if (unit->kind == UNIT_UNREADABLE && unit->listed != UNIT_EXPERIMENT && unit->name[0] == '\0') {
         while (p->has_next && begins_with(p->next.key, &p->key)) {
             old = take(p);

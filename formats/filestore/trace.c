@@ -24,7 +24,6 @@ static bool fill_time(struct walker *w, const struct yaml_value *map, const char
 {
     const struct yaml_value *v = yaml_get(map, key);
     int64_t ms;
-
     if (v && (v->kind == YAML_IS_TEXT || v->kind == YAML_IS_TIME) && meta_parse_time(v->text, v->len, &ms)) {
         *out = value_int(ms);
         return true;
@@ -54,7 +53,6 @@ static const struct meta_field assessment_fields[] = {
 static bool to_json(struct walker *w, const struct yaml_value *v, const char *key, struct buf *out)
 {
     struct yaml_error e;
-
     if (yaml_to_json(v, out, &e))
         return true;
     walker_problem(w, e.line, "%s: %s", key, e.what);
@@ -66,7 +64,6 @@ static bool fill_source(struct walker *w, const struct yaml_value *meta, struct 
     static const char *const types[] = {"HUMAN", "LLM_JUDGE", "CODE", "SOURCE_TYPE_UNSPECIFIED"};
     const struct yaml_value *source = yaml_get(meta, "source"), *type = yaml_get(source, "source_type"),
                             *id = yaml_get(source, "source_id");
-
     if (!source || source->kind != YAML_IS_MAP || !type || !type->text) {
         walker_problem(w, source ? source->line : 0, "source: expected a map with source_type, found %s",
                        source ? yaml_kind_name(source->kind) : "none");
@@ -93,9 +90,8 @@ static bool fill_source(struct walker *w, const struct yaml_value *meta, struct 
 static bool fill_error(struct walker *w, const struct yaml_value *feedback, struct record *r)
 {
     static const char *const members[] = {"error_code", "error_message", "stack_trace"};
-    const struct yaml_value *error = yaml_get(feedback, "error"), *v;
+    const struct yaml_value *error = yaml_get(feedback, "error");
     struct buf *out = &w->error_json;
-
     if (!error || error->kind == YAML_IS_NULL || (error->kind == YAML_IS_MAP && !error->first))
         return true;
     if (error->kind != YAML_IS_MAP || !yaml_get(error, "error_code")) {
@@ -104,6 +100,7 @@ static bool fill_error(struct walker *w, const struct yaml_value *feedback, stru
         return false;
     }
     buf_reset(out);
+    const struct yaml_value *v;
     for (size_t i = 0; i < ARRAY_LENGTH(members); i++) {
         buf_addf(out, "%s\"%s\": ", i ? ", " : "{", members[i]);
         v = yaml_get(error, members[i]);
@@ -121,8 +118,8 @@ static bool fill_error(struct walker *w, const struct yaml_value *feedback, stru
 static bool expectation_to_json(struct walker *w, const struct yaml_value *expectation)
 {
     const struct yaml_value *v = yaml_get(expectation, "value"),
-                            *serialized = yaml_get(expectation, "serialized_value"), *text;
-
+                            *serialized = yaml_get(expectation, "serialized_value");
+    const struct yaml_value *text;
     if (v) {
         if (!to_json(w, v, "value", &w->json))
             return false;
@@ -149,7 +146,6 @@ static bool expectation_to_json(struct walker *w, const struct yaml_value *expec
 static bool feedback_to_json(struct walker *w, const struct yaml_value *feedback, struct record *r)
 {
     const struct yaml_value *v = yaml_get(feedback, "value");
-
     if (!v) {
         walker_problem(w, feedback->line, "feedback: value is missing");
         return false;
@@ -160,7 +156,6 @@ static bool feedback_to_json(struct walker *w, const struct yaml_value *feedback
 static bool issue_to_json(struct walker *w, const struct yaml_value *issue)
 {
     const struct yaml_value *name = yaml_get(issue, "issue_name");
-
     if (!name || !name->text || name->kind == YAML_IS_NULL) {
         walker_problem(w, issue->line, "issue: issue_name is missing");
         return false;
@@ -181,10 +176,9 @@ static bool fill_value(struct walker *w, const struct yaml_value *meta, struct r
 {
     const struct yaml_value *expectation = yaml_get(meta, "expectation"),
                             *feedback = yaml_get(meta, "feedback"), *issue = yaml_get(meta, "issue");
+    buf_reset(&w->json);
     const char *type;
     bool good;
-
-    buf_reset(&w->json);
     if (has_items(expectation)) {
         type = "expectation";
         good = expectation_to_json(w, expectation);
@@ -206,7 +200,6 @@ static bool fill_value(struct walker *w, const struct yaml_value *meta, struct r
 static bool fill_valid(struct walker *w, const struct yaml_value *meta, struct record *r)
 {
     const struct yaml_value *v = yaml_get(meta, "valid");
-
     if (v && v->kind != YAML_IS_BOOL && v->kind != YAML_IS_NULL) {
         walker_problem(w, v->line, "valid: expected a boolean, found %s", yaml_kind_name(v->kind));
         return false;
@@ -219,7 +212,6 @@ static bool fill_valid(struct walker *w, const struct yaml_value *meta, struct r
 static bool fill_metadata(struct walker *w, const struct yaml_value *meta, struct record *r)
 {
     const struct yaml_value *metadata = yaml_get(meta, "metadata"), *run = yaml_get(meta, "run_id");
-
     if (metadata && metadata->kind != YAML_IS_NULL && metadata->kind != YAML_IS_MAP) {
         walker_problem(w, metadata->line, "metadata: expected a map, found %s",
                        yaml_kind_name(metadata->kind));
@@ -244,19 +236,18 @@ static void read_assessment(struct walker *w, int dir, const char *name, unsigne
     static const char ending[] = ".yaml";
     const struct assessment_place *place = ctx;
     const char *trace = place->unit->name;
-    const struct yaml_value *meta;
     size_t len = strlen(key);
-    char id[256];
-    struct record r;
-
     (void)type;
+    char id[256];
     /* MLflow writes nothing else here, and reads no subdirectories */
     if (len < sizeof ending || len >= sizeof id || strchr(key, '/') ||
         strcmp(key + len - strlen(ending), ending) != 0)
         return;
     memcpy(id, key, len - strlen(ending));
     id[len - strlen(ending)] = '\0';
+    struct record r;
     record_init(&r, KIND_assessment);
+    const struct yaml_value *meta;
     if (meta_read(w, w->yaml, dir, name, &meta) != META_GOOD || tick_pass(w, false) ||
         !meta_is(w, meta, "assessment_id", id, false) || !meta_is(w, meta, "trace_id", trace, false) ||
         !meta_fill(w, meta, assessment_fields, ARRAY_LENGTH(assessment_fields), &r) ||
@@ -284,7 +275,6 @@ static bool fill_state(struct walker *w, const struct yaml_value *meta, const ch
                        const char *const *words, struct record *r)
 {
     const struct yaml_value *v = yaml_get(meta, key);
-
     if (text_is_one_of(v, words)) {
         r->v[F_trace_state] = value_strn(v->text, v->len);
         return true;
@@ -302,7 +292,6 @@ static bool fill_v3(struct walker *w, const struct yaml_value *meta, const struc
 {
     static const char *const states[] = {"OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED", NULL};
     const struct yaml_value *place = yaml_get(yaml_get(meta, "trace_location"), "mlflow_experiment");
-
     return meta_is(w, meta, "trace_id", unit->name, true) &&
            meta_is(w, place, "experiment_id", unit->experiment, false) &&
            fill_time(w, meta, "request_time", &r->v[F_trace_request_time]) &&
@@ -320,7 +309,6 @@ static bool fill_v2(struct walker *w, const struct yaml_value *meta, const struc
                     struct record *r)
 {
     static const char *const states[] = {"OK", "ERROR", "IN_PROGRESS", "TRACE_STATUS_UNSPECIFIED", NULL};
-
     if (!meta_is(w, meta, "request_id", unit->name, true) ||
         !meta_is(w, meta, "experiment_id", unit->experiment, true) ||
         !fill_state(w, meta, "status", states, r) ||
@@ -335,7 +323,6 @@ static bool fill_v2(struct walker *w, const struct yaml_value *meta, const struc
 static void trace_without_info(struct walker *w, int dir)
 {
     static const char *const signs[] = {"request_metadata", "tags", "assessments", NULL};
-
     if (walker_has_dir(dir, signs))
         walker_problem(w, 0, "missing: the trace cannot be read");
 }
@@ -345,9 +332,8 @@ static bool emit_trace(struct walker *w, int dir, const struct unit *unit)
     const struct yaml_value *meta;
     size_t back = walker_path_down(w, INFO_FILE);
     enum meta_state state = meta_read(w, w->yaml, dir, INFO_FILE, &meta);
-    struct record r;
     bool good = false;
-
+    struct record r;
     record_init(&r, KIND_trace);
     if (state == META_MISSING)
         trace_without_info(w, dir);
@@ -375,7 +361,6 @@ void trace_read(struct walker *w, int dir, const struct unit *unit)
     struct assessment_place place = {.unit = unit};
     struct record r;
     struct value_walk tags = {.r = &r, .key = F_trace_tag_key, .value = F_trace_tag_value};
-
     if (!emit_trace(w, dir, unit))
         return;
     record_init(&r, KIND_trace_tag);

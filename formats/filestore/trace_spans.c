@@ -33,7 +33,6 @@ struct trace_spans {
 struct trace_spans *trace_spans_new(void)
 {
     struct trace_spans *t = xcalloc(1, sizeof *t);
-
     t->reader = spans_reader_new();
     return t;
 }
@@ -67,7 +66,6 @@ static bool has_counted_spans(int dir)
     const struct pyjson_value *v =
         n > 0 && pyjson_parse(&json, text, (size_t)n) ? pyjson_get(&json, "num_spans") : NULL;
     bool some = v ? v->type == PYJSON_INT && pyjson_number(v) > 0 : n < 0 && errno != ENOENT;
-
     if (fd >= 0)
         close(fd);
     pyjson_free(&json);
@@ -95,11 +93,11 @@ static void failed(struct walker *w, int error)
 
 static bool ids_add(struct trace_spans *t, const char *hex)
 {
-    uint64_t id = strtoull(hex, NULL, 16), at;
-
+    uint64_t id = strtoull(hex, NULL, 16);
     if (t->cap_ids == 0)
         return true;
     id += id == 0; /* an invalid id, which nothing else has */
+    uint64_t at;
     for (at = id * UINT64_C(0x9E3779B97F4A7C15) & (t->cap_ids - 1); t->ids[at];
          at = (at + 1) & (t->cap_ids - 1))
         if (t->ids[at] == id)
@@ -112,7 +110,6 @@ static bool ids_add(struct trace_spans *t, const char *hex)
 static void ids_begin(struct trace_spans *t, uint64_t n)
 {
     size_t cap = 16;
-
     while (cap < 2 * n && n <= MAX_IDS)
         cap *= 2;
     free(t->ids);
@@ -129,7 +126,6 @@ static void fill_span(const struct trace_spans *t, const char *text, size_t len,
 {
     const struct span_content *c = &t->content;
     const struct unit *unit = t->unit;
-
     record_init(r, KIND_span);
     r->v[F_span_trace_id] = value_text(unit->name, strlen(unit->name));
     r->v[F_span_span_id] = value_str(c->span_id);
@@ -153,22 +149,20 @@ static void fill_span(const struct trace_spans *t, const char *text, size_t len,
 static bool take_span(void *arg, const char *text, size_t len)
 {
     struct trace_spans *t = arg;
-    const char *wrong;
-    struct record r;
-    char reason[128];
-
     if (len > VALUE_MAX_SIZE) {
         note(t->w, MLRUNS_SPANS_LEFT_OUT, "a span is larger than a record may be");
         return true;
     }
-    wrong = span_content_read(&t->content, text, len);
+    const char *wrong = span_content_read(&t->content, text, len);
     if (!wrong && !ids_add(t, t->content.span_id))
         wrong = "is there twice";
+    char reason[128];
     if (wrong) {
         snprintf(reason, sizeof reason, "a span %s", wrong);
         note(t->w, MLRUNS_SPANS_LEFT_OUT, reason);
         return true;
     }
+    struct record r;
     fill_span(t, text, len, &r);
     walker_emit(t->w, &r);
     return true;
@@ -178,7 +172,6 @@ static ptrdiff_t read_more(void *arg, char *to, size_t room)
 {
     struct trace_spans *t = arg;
     ssize_t n = dir_read_at(t->fd, to, room, t->offset);
-
     if (n < 0)
         t->error = errno;
     else
@@ -191,15 +184,14 @@ static void read_file(struct trace_spans *t, int dir)
 {
     struct walker *w = t->w;
     struct spans_io io = {.read = read_more, .arg = t};
-    enum spans_result result;
-    uint64_t n, hash, again;
-    struct stat st;
-    char what[80];
-
     t->offset = 0;
+    struct stat st;
     if (w->large && dir_fstat(t->fd, &st) == 0 && st.st_size > LARGE_SIZE)
         w->large(w, (size_t)st.st_size * VALUE_COPIES);
-    result = spans_read(t->reader, &io, &n, &hash, what);
+    uint64_t n, hash;
+    char what[80];
+    enum spans_result result = spans_read(t->reader, &io, &n, &hash, what);
+    uint64_t again;
     if (result == SPANS_READ && !tick_hashed(w, hash)) {
         ids_begin(t, n);
         io.span = take_span;
@@ -217,7 +209,6 @@ static void read_file(struct trace_spans *t, int dir)
 static void open_and_read(struct walker *w, const struct unit *unit, int dir, int at, const char *name)
 {
     struct trace_spans *t = w->spans;
-
     t->w = w;
     t->unit = unit;
     t->fd = dir_open_file(at, name);
@@ -236,7 +227,6 @@ static void open_and_read(struct walker *w, const struct unit *unit, int dir, in
 void trace_spans_locate(struct walker *w)
 {
     struct trace_spans *t = w->spans;
-
     buf_trim(&t->location);
     buf_add(&t->location, buf_str(&w->file), w->file.len);
     t->located = true;
@@ -246,10 +236,8 @@ void trace_spans_locate(struct walker *w)
 static void read_location(struct walker *w, int dir)
 {
     struct output quiet = {.discarded = true}, *before = w->out;
-    enum tag_state state;
-
     w->out = &quiet;
-    state = walker_read_tag(w, dir, TRACE_LOCATION);
+    enum tag_state state = walker_read_tag(w, dir, TRACE_LOCATION);
     w->out = before;
     output_free(&quiet);
     if (state == TAG_READ)
@@ -262,12 +250,10 @@ static void read_location(struct walker *w, int dir)
 static void read_below(struct walker *w, int dir, const struct unit *unit, const char *path)
 {
     struct buf whole = {0}, own = {0};
-    struct stat st;
-    int error;
-
     buf_addf(&whole, "%s/traces.json", path);
     buf_add(&own, buf_str(&w->path), w->path.len);
-    error = dir_stat(w->root, buf_str(&whole), &st);
+    struct stat st;
+    int error = dir_stat(w->root, buf_str(&whole), &st);
     buf_reset(&w->path);
     buf_add(&w->path, whole.data, whole.len);
     if (error == ENOENT)
@@ -285,7 +271,6 @@ static void read_own(struct walker *w, int dir, const struct unit *unit, bool na
 {
     size_t back = walker_path_down(w, SPANS_FILE);
     struct stat st;
-
     if (dir_stat(dir, SPANS_FILE, &st) == ENOENT) {
         if (named)
             note(w, MLRUNS_SPANS_MISSING, "there is no such file");
@@ -301,15 +286,12 @@ void trace_read_spans(struct walker *w, int dir, const struct unit *unit)
 {
     struct trace_spans *t = w->spans;
     const struct buf *location = &t->location;
-    char *below;
-    bool own;
-
     if (w->store->no_spans)
         return;
     if (!t->located)
         read_location(w, dir);
-    own = relocate_is_own(w, buf_str(location), location->len);
-    below = own ? NULL : relocate_below(w, buf_str(location), location->len);
+    bool own = relocate_is_own(w, buf_str(location), location->len);
+    char *below = own ? NULL : relocate_below(w, buf_str(location), location->len);
     read_own(w, dir, unit, own);
     if (below)
         read_below(w, dir, unit, below);

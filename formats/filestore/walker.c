@@ -64,7 +64,6 @@ void output_note(struct output *out, char type, const char *path, const char *re
 void output_copy(struct output *out, uint64_t from, uint64_t to)
 {
     uint64_t end;
-
     if (out->copies.len) { /* the next range may go on where the last one ends */
         memcpy(&end, out->copies.data + out->copies.len - sizeof end, sizeof end);
         if (end == from) {
@@ -104,7 +103,6 @@ void output_limit(struct walker *w)
 size_t walker_path_down(struct walker *w, const char *name)
 {
     size_t len = w->path.len;
-
     if (len)
         buf_addc(&w->path, '/');
     buf_adds(&w->path, name);
@@ -120,7 +118,6 @@ void walker_emit(struct walker *w, const struct record *r)
 {
     size_t before = w->out->data.len;
     struct record placed;
-
     if (w->tally && uris_in(r->kind)) {
         placed = *r;
         relocate_uris(w, &placed);
@@ -139,21 +136,20 @@ void walker_emit(struct walker *w, const struct record *r)
 static void note(struct walker *w, char type, uint64_t line, const char *fmt, va_list ap)
 {
     struct buf *notes = &w->out->notes;
-    size_t path = notes->len + 1, reason;
-    struct record r;
-
+    size_t path = notes->len + 1;
     buf_addc(notes, type);
     buf_add(notes, buf_str(&w->path), w->path.len);
     if (line)
         buf_addf(notes, ":%llu", (unsigned long long)line);
     buf_addc(notes, '\0');
-    reason = notes->len;
+    size_t reason = notes->len;
     buf_vaddf(notes, fmt, ap);
     buf_addc(notes, '\0');
     if (type != 'p') {
         output_limit(w);
         return;
     }
+    struct record r;
     record_init(&r, KIND_skipped);
     r.v[F_skipped_path] = value_text(notes->data + path, reason - path - 1);
     r.v[F_skipped_reason] = value_text(notes->data + reason, notes->len - reason - 1);
@@ -162,9 +158,8 @@ static void note(struct walker *w, char type, uint64_t line, const char *fmt, va
 
 void walker_problem(struct walker *w, uint64_t line, const char *fmt, ...)
 {
-    va_list ap;
-
     w->out->problems++;
+    va_list ap;
     va_start(ap, fmt);
     note(w, 'p', line, fmt, ap);
     va_end(ap);
@@ -173,7 +168,6 @@ void walker_problem(struct walker *w, uint64_t line, const char *fmt, ...)
 void walker_warning(struct walker *w, uint64_t line, const char *fmt, ...)
 {
     va_list ap;
-
     va_start(ap, fmt);
     note(w, 'w', line, fmt, ap);
     va_end(ap);
@@ -197,14 +191,11 @@ const char *walker_shown(const char *s, size_t len)
 
 int walker_open_file(struct walker *w, int dir, const char *name, unsigned char type)
 {
-    struct stat st;
-    int fd, error;
-
     if (type != DT_REG && type != DT_LNK && type != DT_UNKNOWN) {
         walker_problem(w, 0, "not a regular file");
         return -1;
     }
-    fd = dir_open_file(dir, name);
+    int fd = dir_open_file(dir, name);
     if (fd < 0) {
         if (errno == ENOENT && type == DT_REG)
             walker_warning(w, 0, "disappeared after it was listed: is the tree being modified?");
@@ -214,7 +205,8 @@ int walker_open_file(struct walker *w, int dir, const char *name, unsigned char 
     }
     if (type == DT_REG)
         return fd;
-    error = dir_fstat(fd, &st);
+    struct stat st;
+    int error = dir_fstat(fd, &st);
     if (error)
         walker_problem(w, 0, "%s", dir_error(error));
     else if (!S_ISREG(st.st_mode))
@@ -230,15 +222,14 @@ int walker_open_file(struct walker *w, int dir, const char *name, unsigned char 
 static int read_whole(struct walker *w, int fd, unsigned copies)
 {
     struct buf *b = &w->file;
-    struct stat st;
-    ssize_t n;
-
     buf_trim(b);
+    struct stat st;
     if (fstat(fd, &st) == 0 && st.st_size > LARGE_SIZE && st.st_size <= VALUE_MAX_SIZE) {
         if (w->large)
             w->large(w, (size_t)st.st_size * copies);
         buf_reserve(b, (size_t)st.st_size + CHUNK_SIZE);
     }
+    ssize_t n;
     do {
         buf_reserve(b, CHUNK_SIZE);
         n = dir_read_at(fd, b->data + b->len, b->cap - b->len - 1, b->len);
@@ -254,11 +245,10 @@ static int read_whole(struct walker *w, int fd, unsigned copies)
 
 bool walker_read_file(struct walker *w, int dir, const char *name, unsigned char type, unsigned copies)
 {
-    int fd = walker_open_file(w, dir, name, type), error;
-
+    int fd = walker_open_file(w, dir, name, type);
     if (fd < 0)
         return false;
-    error = read_whole(w, fd, copies);
+    int error = read_whole(w, fd, copies);
     if (error == EFBIG)
         walker_problem(w, 0, "larger than %d bytes, the limit of a record", (int)VALUE_MAX_SIZE);
     else if (error)
@@ -272,8 +262,8 @@ bool walker_read_file(struct walker *w, int dir, const char *name, unsigned char
  * an error, and no list. */
 static int list_below(struct walker *w, int dir, const char *name, struct name_list *l)
 {
-    int fd = dir_open(dir, name), error;
-
+    int fd = dir_open(dir, name);
+    int error;
     if (fd < 0) {
         error = errno;
         if (error != ENOENT)
@@ -315,14 +305,13 @@ static void walk_file(struct walker *w, int dir, const char *name, unsigned char
 static void walk_entry(struct walker *w, int dir, const char *name, unsigned char type,
                        struct file_walk *walk)
 {
-    bool is_dir;
-
     if (tick_is_hidden(w, name)) {
         walker_warning(w, 0, "a hidden file, which is not taken for a key");
         return;
     }
     if (type == DT_UNKNOWN)
         type = dir_entry_type(dir, name);
+    bool is_dir;
     /* a dangling link is not a directory for MLflow either: it is opened as a file, which fails */
     if (type == DT_LNK && dir_entry_is_dir(dir, name, type, &is_dir) == 0 && is_dir)
         walker_warning(w, 0, "a link to a directory, which MLflow does not follow here");
@@ -338,13 +327,11 @@ static void walk_files(struct walker *w, int dir, const char *name, struct file_
 {
     struct name_list list;
     int fd = list_below(w, dir, name, &list);
-
     if (fd < 0)
         return;
     walk->depth++;
     while (names_next(&list)) {
         size_t back = walker_path_down(w, list.name);
-
         walk_entry(w, fd, list.name, list.type, walk);
         walker_path_back(w, back);
     }
@@ -360,7 +347,6 @@ void walker_each_file(struct walker *w, int dir, const char *sub,
 {
     size_t back = walker_path_down(w, sub);
     struct file_walk walk = {.fn = fn, .ctx = ctx, .base = w->path.len + 1};
-
     walk_files(w, dir, sub, &walk);
     walker_path_back(w, back);
 }
@@ -371,7 +357,6 @@ static void visit_dir(struct walker *w, int dir, const char *name, unsigned char
 {
     bool is_dir;
     int error = dir_entry_is_dir(dir, name, type, &is_dir), fd = -1;
-
     if (!error && !is_dir)
         return;
     if (!error && (fd = dir_open(dir, name)) < 0)
@@ -395,13 +380,10 @@ void walker_each_dir(struct walker *w, int dir, const char *sub, const char *pre
     size_t back = itself ? w->path.len : walker_path_down(w, sub);
     struct name_list list;
     int fd = list_below(w, dir, sub, &list);
-
     while (fd >= 0 && names_next(&list)) {
-        size_t up;
-
         if (strncmp(list.name, prefix, strlen(prefix)) != 0 || tick_is_hidden(w, list.name))
             continue;
-        up = walker_path_down(w, list.name);
+        size_t up = walker_path_down(w, list.name);
         visit_dir(w, fd, list.name, list.type, fn, ctx);
         walker_path_back(w, up);
     }
@@ -422,7 +404,6 @@ static void visit_meta(struct walker *w, int dir, const char *name, void *ctx)
     const struct meta_walk *walk = ctx;
     size_t back = walker_path_down(w, "meta.yaml");
     bool wanted = tick_enter(w, dir, "meta.yaml");
-
     walker_path_back(w, back);
     if (!wanted)
         return;
@@ -436,7 +417,6 @@ void each_meta(struct walker *w, int dir, const char *sub,
                void (*fn)(struct walker *w, int dir, const char *name, void *ctx), void *ctx)
 {
     struct meta_walk walk = {.fn = fn, .ctx = ctx};
-
     walker_each_dir(w, dir, sub, "", visit_meta, &walk);
 }
 
@@ -462,7 +442,6 @@ static void emit_value(struct walker *w, int dir, const char *name, unsigned cha
 void walker_each_value(struct walker *w, int dir, const char *sub, struct record *r, int key, int value)
 {
     struct value_walk walk = {.r = r, .key = key, .value = value};
-
     walker_each_file(w, dir, sub, emit_value, &walk);
 }
 
@@ -471,11 +450,9 @@ int unit_dir_open(const struct walker *w, const struct unit *unit, const char *p
     static const char trash[] = TRASH "/";
     size_t len = sizeof trash - 1;
     int fd = dir_open(w->root, path);
-    char *other;
-
     if (fd >= 0 || errno != ENOENT || !w->tick || !unit->experiment)
         return fd;
-    other = strncmp(path, trash, len) == 0 ? xstrdup(path + len) : xasprintf("%s%s", trash, path);
+    char *other = strncmp(path, trash, len) == 0 ? xstrdup(path + len) : xasprintf("%s%s", trash, path);
     fd = dir_open(w->root, other);
     free(other);
     return fd;
@@ -486,7 +463,6 @@ bool walker_has_dir(int dir, const char *const *names)
     for (; *names; names++) {
         bool is_dir;
         int error = dir_entry_is_dir(dir, *names, DT_UNKNOWN, &is_dir);
-
         if (is_dir || (error && error != ENOENT))
             return true;
     }
@@ -505,7 +481,6 @@ enum tag_state walker_read_tag(struct walker *w, int dir, const char *key)
     struct stat st;
     enum tag_state state = TAG_ABSENT;
     int error = dir_stat(dir, "tags", &st);
-
     if (!error && S_ISDIR(st.st_mode)) {
         walker_path_down(w, key);
         buf_addf(&path, "tags/%s", key);

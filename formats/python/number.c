@@ -32,7 +32,6 @@ static void strip(const char **s, size_t *len)
 static bool drop_underscores(const char *s, size_t len, char out[NUMBER_MAX_LEN + 1])
 {
     size_t n = 0;
-
     if (len > NUMBER_MAX_LEN)
         return false;
     for (size_t i = 0; i < len; i++) {
@@ -59,15 +58,10 @@ static size_t count_digits(const char *s)
 
 enum number python_int(const char *s, size_t len, int64_t *out)
 {
-    char text[NUMBER_MAX_LEN + 1];
-    const char *p;
-    bool negative;
     int64_t n = 0;
-
     /* the common case: up to 18 digits */
     if (len >= 1 && len <= 18) {
         size_t i = 0;
-
         while (i < len && s[i] >= '0' && s[i] <= '9')
             n = n * 10 + (s[i++] - '0');
         if (i == len) {
@@ -77,10 +71,11 @@ enum number python_int(const char *s, size_t len, int64_t *out)
         n = 0;
     }
     strip(&s, &len);
+    char text[NUMBER_MAX_LEN + 1];
     if (!drop_underscores(s, len, text))
         return NUMBER_BAD;
-    p = text;
-    negative = *p == '-';
+    const char *p = text;
+    bool negative = *p == '-';
     if (*p == '-' || *p == '+')
         p++;
     if (*p == '\0' || p[count_digits(p)] != '\0')
@@ -127,7 +122,6 @@ static bool quick_float(const char *s, size_t len, double *out)
     bool negative = len && *s == '-';
     uint64_t mantissa = 0;
     int digits = 0, fraction = 0; /* digits: without leading zeros */
-
     if (negative)
         s++;
     const char *first = s;
@@ -155,7 +149,6 @@ static bool quick_float(const char *s, size_t len, double *out)
 static bool is_decimal(const char *p)
 {
     size_t whole = count_digits(p), fraction = 0;
-
     p += whole;
     if (*p == '.') {
         fraction = count_digits(++p);
@@ -176,17 +169,14 @@ static bool is_decimal(const char *p)
 
 enum number python_float(const char *s, size_t len, double *out)
 {
-    char text[NUMBER_MAX_LEN + 1];
-    const char *p;
-    double sign;
-
     if (quick_float(s, len, out))
         return NUMBER_GOOD;
     strip(&s, &len);
+    char text[NUMBER_MAX_LEN + 1];
     if (!drop_underscores(s, len, text))
         return NUMBER_BAD;
-    sign = *text == '-' ? -1.0 : 1.0;
-    p = *text == '-' || *text == '+' ? text + 1 : text;
+    double sign = *text == '-' ? -1.0 : 1.0;
+    const char *p = *text == '-' || *text == '+' ? text + 1 : text;
     if (strcasecmp(p, "inf") == 0 || strcasecmp(p, "infinity") == 0)
         *out = sign * INFINITY;
     else if (strcasecmp(p, "nan") == 0)

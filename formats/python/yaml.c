@@ -72,9 +72,8 @@ static bool fail(struct yaml_error *e, unsigned line, const char *fmt, ...) PRIN
 
 static bool fail(struct yaml_error *e, unsigned line, const char *fmt, ...)
 {
-    va_list ap;
-
     e->line = line;
+    va_list ap;
     va_start(ap, fmt);
     vsnprintf(e->what, sizeof e->what, fmt, ap);
     va_end(ap);
@@ -101,7 +100,6 @@ static const char *eat_sign(const char *p)
 static const char *eat_sixties(const char *p)
 {
     const char *start = p;
-
     while (*p == ':' && isdigit((unsigned char)p[1]))
         p += p[1] <= '5' && isdigit((unsigned char)p[2]) ? 3 : 2;
     return p == start ? NULL : p;
@@ -109,8 +107,8 @@ static const char *eat_sixties(const char *p)
 
 static bool is_int(const char *text, bool *sexagesimal)
 {
-    const char *p = eat_sign(text), *end;
-
+    const char *p = eat_sign(text);
+    const char *end;
     if (*p == '0') {
         if (p[1] == 'b')
             end = eat_class(p + 2, "01_");
@@ -152,7 +150,6 @@ static bool is_float(const char *text, bool *sexagesimal)
     static const char *const infinities[] = {".inf", ".Inf", ".INF", NULL};
     static const char *const nans[] = {".nan", ".NaN", ".NAN", NULL};
     const char *p = eat_sign(text);
-
     if (is_one_of(p, infinities) || is_one_of(text, nans))
         return true;
     if (*text == '.')
@@ -171,7 +168,6 @@ static bool is_float(const char *text, bool *sexagesimal)
 static const char *eat_digits(const char *p, int min, int max, char after)
 {
     int n = 0;
-
     while (n < max && isdigit((unsigned char)p[n]))
         n++;
     if (n < min || (after && p[n] != after))
@@ -196,8 +192,8 @@ static bool is_zone_or_end(const char *p)
 
 static bool is_time(const char *text)
 {
-    const char *p = eat_digits(text, 4, 4, '-'), *day;
-
+    const char *p = eat_digits(text, 4, 4, '-');
+    const char *day;
     if (!p || !(p = eat_digits(p, 1, 2, '-')) || !(day = eat_digits(p, 1, 2, 0)))
         return false;
     if (*day == '\0') /* only a date: two digits each */
@@ -219,7 +215,6 @@ static bool is_time(const char *text)
 static bool is_null(const char *text)
 {
     static const char *const words[] = {"", "~", "null", "Null", "NULL", NULL};
-
     return is_one_of(text, words);
 }
 
@@ -227,7 +222,6 @@ static bool is_bool(const char *text, bool *value)
 {
     static const char *const yes[] = {"yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON", NULL};
     static const char *const no[] = {"no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF", NULL};
-
     *value = is_one_of(text, yes);
     return *value || is_one_of(text, no);
 }
@@ -261,7 +255,6 @@ static bool set_int(struct yaml_reader *r, struct yaml_value *v)
     bool negative = *s == '-';
     int64_t n = 0;
     int base = 10;
-
     s = eat_sign(s);
     if (s[0] == '0' && (s[1] == 'b' || s[1] == 'x')) {
         base = s[1] == 'b' ? 2 : 16;
@@ -275,7 +268,6 @@ static bool set_int(struct yaml_reader *r, struct yaml_value *v)
         while (*s && !v->big) {
             char *end;
             unsigned long long part = strtoull(s, &end, 10);
-
             v->big = part > INT32_MAX || !append_digit(&n, 60, (int)part);
             s = *end == ':' ? end + 1 : end;
         }
@@ -293,7 +285,6 @@ static void set_float(struct yaml_reader *r, struct yaml_value *v)
 {
     const char *s = without_underscores(r, v->text);
     double sign = *s == '-' ? -1.0 : 1.0;
-
     s = eat_sign(s);
     if (s[0] == '.' && !isdigit((unsigned char)s[1])) {
         v->f = tolower((unsigned char)s[1]) == 'n' ? NAN : sign * INFINITY;
@@ -302,7 +293,6 @@ static void set_float(struct yaml_reader *r, struct yaml_value *v)
     v->f = 0;
     for (;;) {
         char *end;
-
         v->f = v->f * 60 + strtod(s, &end);
         if (*end != ':')
             break;
@@ -315,7 +305,6 @@ static void set_float(struct yaml_reader *r, struct yaml_value *v)
 static bool resolve_plain(struct yaml_reader *r, struct yaml_value *v, bool is_key)
 {
     const char *s = v->text;
-
     v->kind = YAML_IS_TEXT;
     if (strlen(s) != v->len) /* contains a NUL */
         return true;
@@ -375,13 +364,11 @@ static bool resolve_tagged(struct yaml_reader *r, struct yaml_value *v, const ch
 
 static struct yaml_value *new_value(struct yaml_reader *r, const yaml_event_t *event, enum yaml_kind kind)
 {
-    struct yaml_value *v;
-
     if (++r->n_values > YAML_MAX_VALUES) {
         fail(r->error, (unsigned)event->start_mark.line + 1, "more than %d values", YAML_MAX_VALUES);
         return NULL;
     }
-    v = arena_alloc(&r->arena, sizeof *v);
+    struct yaml_value *v = arena_alloc(&r->arena, sizeof *v);
     memset(v, 0, sizeof *v);
     v->kind = kind;
     v->line = (unsigned)event->start_mark.line + 1;
@@ -391,28 +378,24 @@ static struct yaml_value *new_value(struct yaml_reader *r, const yaml_event_t *e
 static bool wants_key(const struct yaml_reader *r)
 {
     const struct level *top = r->depth ? &r->levels[r->depth - 1] : NULL;
-
     return top && top->value->kind == YAML_IS_MAP && !top->key;
 }
 
 /* Adds a value to the tree: as the root, an item, a key or the value of the last key. */
 static bool place(struct yaml_reader *r, struct yaml_value *v, unsigned line)
 {
-    struct level *top;
-    struct yaml_item *item;
-
     if (r->depth == 0) {
         r->root = v;
         return true;
     }
-    top = &r->levels[r->depth - 1];
+    struct level *top = &r->levels[r->depth - 1];
     if (wants_key(r)) {
         if (!v->text)
             return fail(r->error, line, "a list or map cannot be a key");
         top->key = v;
         return true;
     }
-    item = arena_alloc(&r->arena, sizeof *item);
+    struct yaml_item *item = arena_alloc(&r->arena, sizeof *item);
     *item = (struct yaml_item){.key = top->key, .value = v};
     if (top->last)
         top->last->next = item;
@@ -441,7 +424,6 @@ static bool on_scalar(struct yaml_reader *r, const yaml_event_t *event)
 {
     struct yaml_value *v = new_value(r, event, YAML_IS_TEXT);
     bool is_key = wants_key(r), good = true;
-
     if (!v)
         return false;
     v->len = event->data.scalar.length;
@@ -476,7 +458,6 @@ static bool on_start(struct yaml_reader *r, const yaml_event_t *event, enum yaml
     const yaml_char_t *tag = is_map ? event->data.mapping_start.tag : event->data.sequence_start.tag;
     bool implicit = is_map ? event->data.mapping_start.implicit : event->data.sequence_start.implicit;
     struct yaml_value *v = new_value(r, event, kind);
-
     if (!v)
         return false;
     if (tag && !implicit && strcmp((const char *)tag, is_map ? YAML_MAP_TAG : YAML_SEQ_TAG) != 0)
@@ -499,20 +480,18 @@ static bool same_key(const struct yaml_value *a, const struct yaml_value *b)
 /* Removes duplicate keys as a Python dict does: the last value at the first position. */
 static void drop_equal_keys(struct yaml_reader *r, const struct level *level)
 {
-    struct yaml_item **table, *before = NULL;
+    struct yaml_item *before = NULL;
     size_t size = 8;
-
     if (level->n < 2)
         return;
     while (size < level->n * 2)
         size *= 2;
-    table = arena_alloc(&r->arena, size * sizeof(struct yaml_item *));
+    struct yaml_item **table = arena_alloc(&r->arena, size * sizeof(struct yaml_item *));
     memset(table, 0, size * sizeof(struct yaml_item *));
     /* the reader owns the items, which are const only for its users */
     for (struct yaml_item *item = (struct yaml_item *)level->value->first; item;
          item = (struct yaml_item *)item->next) {
         size_t slot = XXH3_64bits(item->key->text, item->key->len) & (size - 1);
-
         while (table[slot] && !same_key(table[slot]->key, item->key))
             slot = (slot + 1) & (size - 1);
         if (table[slot]) {
@@ -575,7 +554,6 @@ static bool has_mark(const char *text, size_t len, const char *mark)
 static bool skip_mark(const char **text, size_t *len, struct yaml_error *e)
 {
     static const char utf8[] = "\xef\xbb\xbf";
-
     if (has_mark(*text, *len, "\xff\xfe") || has_mark(*text, *len, "\xfe\xff"))
         return fail(e, 1, "the text is UTF-16, but MLflow reads UTF-8");
     if (has_mark(*text, *len, utf8)) {
@@ -588,7 +566,6 @@ static bool skip_mark(const char **text, size_t *len, struct yaml_error *e)
 size_t yaml_values_within(const char *text, size_t len)
 {
     size_t n = 1;
-
     for (const char *p = text; p < text + len; p++)
         n += *p == '\n' || *p == '\r' || *p == ',' || *p == ':' || *p == '[' || *p == '{' || *p == '-' ||
              *p == '?';
@@ -598,10 +575,7 @@ size_t yaml_values_within(const char *text, size_t len)
 const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, size_t len, struct yaml_error *e)
 {
     static const struct yaml_value nothing = {.kind = YAML_IS_NULL, .line = 1, .text = ""};
-    yaml_parser_t parser;
-    yaml_event_t event;
     bool good = true, end = false;
-
     arena_reset(&r->arena);
     r->depth = 0;
     r->n_values = r->n_anchors = 0;
@@ -609,10 +583,12 @@ const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, siz
     r->error = e;
     if (!skip_mark(&text, &len, e))
         return NULL;
+    yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
         xnomem("");
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    yaml_event_t event;
     while (good && !end) {
         if (!yaml_parser_parse(&parser, &event)) {
             if (parser.error == YAML_MEMORY_ERROR || parser.error == YAML_NO_ERROR) /* some have no message */
@@ -634,7 +610,6 @@ const struct yaml_value *yaml_parse(struct yaml_reader *r, const char *text, siz
 const struct yaml_value *yaml_get(const struct yaml_value *v, const char *key)
 {
     size_t len = strlen(key);
-
     if (!v || v->kind != YAML_IS_MAP)
         return NULL;
     for (const struct yaml_item *item = v->first; item; item = item->next)
@@ -650,7 +625,6 @@ const char *yaml_kind_name(enum yaml_kind kind)
         [YAML_IS_FLOAT] = "a float", [YAML_IS_TEXT] = "text",      [YAML_IS_TIME] = "a date",
         [YAML_IS_LIST] = "a list",   [YAML_IS_MAP] = "a map",
     };
-
     return names[kind];
 }
 
@@ -659,7 +633,6 @@ const char *yaml_kind_name(enum yaml_kind kind)
 static bool scalar_to_json(const struct yaml_value *v, struct buf *out, struct yaml_error *e)
 {
     char number[32];
-
     switch (v->kind) {
     case YAML_IS_NULL:
         buf_adds(out, "null");
@@ -692,7 +665,6 @@ static bool scalar_to_json(const struct yaml_value *v, struct buf *out, struct y
 static bool key_to_json(const struct yaml_value *key, struct buf *out, struct yaml_error *e)
 {
     bool is_text = key->kind == YAML_IS_TEXT;
-
     if (!is_text)
         buf_addc(out, '"');
     if (!scalar_to_json(key, out, e))

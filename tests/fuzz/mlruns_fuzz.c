@@ -64,7 +64,6 @@ static char root[] = "/dev/shm/mlruns_fuzz.XXXXXX";
 static void clean_up(void)
 {
     char command[100];
-
     snprintf(command, sizeof command, "rm -rf %s", root);
     if (system(command) != 0)
         perror(root);
@@ -73,8 +72,6 @@ static void clean_up(void)
 static void put(const char *name, const void *data, size_t size)
 {
     char path[200];
-    int fd;
-
     snprintf(path, sizeof path, "%s/mlruns/%s", root, name);
     for (char *p = path + 1; *p; p++) {
         if (*p == '/') {
@@ -83,7 +80,7 @@ static void put(const char *name, const void *data, size_t size)
             *p = '/';
         }
     }
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (fd < 0 || !io_write_all(fd, data, size))
         abort();
     /* old, so that nobody waits for an empty one to be written */
@@ -110,7 +107,6 @@ static void read_back(int fd)
     const struct record *rec;
     struct err e;
     enum wire_event event;
-
     while ((event = wire_next(reader, &rec, &e)) > WIRE_END)
         ;
     if (event == WIRE_ERROR) {
@@ -127,10 +123,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static int stream = -1;
     struct mlruns_selection selection = {.tracking = true, .registry = true, .shards = 1, .jobs = 1};
     struct mlruns_sink sink = {.records = on_records, .problem = on_note, .warning = on_note};
-    struct wire_writer *writer;
-    struct mlruns *m;
-    struct err e;
-
     if (stream < 0) {
         stream = memfd_create("stream", 0);
         if (stream < 0 || !mkdtemp(root))
@@ -141,17 +133,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         put(files[i], sound[i], strlen(sound[i]));
     while (size >= 2) {
         size_t len = data[1] < size - 2 ? data[1] : size - 2;
-
         put(files[data[0] % N_FILES], data + 2, len);
         data += 2 + len;
         size -= 2 + len;
     }
-    m = mlruns_open(root, NULL, &e);
+    struct err e;
+    struct mlruns *m = mlruns_open(root, NULL, &e);
     if (!m)
         return 0;
     if (ftruncate(stream, 0) != 0 || lseek(stream, 0, SEEK_SET) != 0)
         abort();
-    writer = wire_writer_new(dup(stream), "stream");
+    struct wire_writer *writer = wire_writer_new(dup(stream), "stream");
     sink.ctx = writer;
     wire_write_header(writer, "00000000000000000000000000000000", 0, 1);
     if (!mlruns_read(m, &selection, &sink, &e))

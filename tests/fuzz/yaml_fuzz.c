@@ -10,12 +10,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct yaml_reader *reader;
     static struct buf json;
-    struct yaml_error error;
-    const struct yaml_value *v;
-
     if (!reader)
         reader = yaml_reader_new();
-    v = yaml_parse(reader, (const char *)data, size, &error);
+    struct yaml_error error;
+    const struct yaml_value *v = yaml_parse(reader, (const char *)data, size, &error);
     if (!v)
         return 0;
     buf_reset(&json);

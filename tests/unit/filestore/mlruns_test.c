@@ -48,7 +48,6 @@ static void test_int(void)
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         enum number result = python_int(cases[i].text, strlen(cases[i].text), &n);
-
         ok(result == cases[i].result && (result != NUMBER_GOOD || n == cases[i].value), "int('%s')",
            cases[i].text);
     }
@@ -154,11 +153,10 @@ static void test_time(void)
 
 static void test_shown(void)
 {
-    char longer[80];
-
     is_str(walker_shown("plain text", 10), "plain text", "printable text is shown as it is");
     is_str(walker_shown("a\nb\xe9\0", 5), "a\\x0ab\\xe9\\x00", "other bytes are shown as \\xNN");
     is_str(walker_shown("\xc3\xa9", 2), "\xc3\xa9", "letters are shown as they are");
+    char longer[80];
     memset(longer, 'x', sizeof longer);
     is_int((int64_t)strlen(walker_shown(longer, sizeof longer)), 63, "long text is cut");
     memset(longer, 1, sizeof longer);
@@ -172,8 +170,6 @@ static char root[] = "/tmp/mlruns_test.XXXXXX";
 static void write_file(const char *path, const char *text)
 {
     char full[512];
-    FILE *f;
-
     snprintf(full, sizeof full, "%s/%s", root, path);
     for (char *p = full + 1; *p; p++) {
         if (*p == '/') {
@@ -182,7 +178,7 @@ static void write_file(const char *path, const char *text)
             *p = '/';
         }
     }
-    f = fopen(full, "w");
+    FILE *f = fopen(full, "w");
     if (!f || fputs(text, f) < 0 || fclose(f) != 0) {
         printf("Bail out! %s: %s\n", full, strerror(errno));
         exit(1);
@@ -199,11 +195,10 @@ static void test_names(void)
 {
     struct names_room *room = names_room_new("/tmp", NAMES_ROOM);
     struct names names = {.room = room};
-    struct name_list few, many;
-    char *chunk = xmalloc(CHUNK_SIZE), path[600], last[NAMES_SIZE] = "";
+    char *chunk = xmalloc(CHUNK_SIZE), last[NAMES_SIZE] = "";
     bool sorted = true;
-    int fd, n = 0;
-
+    int n = 0;
+    char path[600];
     for (int i = 0; i < 500; i++) {
         snprintf(path, sizeof path, "names/%d", i * 7919 % 1000);
         write_file(path, "");
@@ -213,7 +208,8 @@ static void test_names(void)
     write_file("few/a", "");
     write_file("few/\xc3\xa9", "");
     snprintf(path, sizeof path, "%s/few", root);
-    fd = dir_open(AT_FDCWD, path);
+    int fd = dir_open(AT_FDCWD, path);
+    struct name_list few;
     is_int(dir_list(&names, &few, fd, chunk), 0, "a directory is listed");
     close(fd);
     ok(names_next(&few) && strcmp(few.name, "a") == 0, "sorted, without . and ..");
@@ -221,6 +217,7 @@ static void test_names(void)
     ok(names_next(&few) && strcmp(few.name, "a.b") == 0, "by bytes");
     snprintf(path, sizeof path, "%s/names", root);
     fd = dir_open(AT_FDCWD, path);
+    struct name_list many;
     is_int(dir_list(&names, &many, fd, chunk), 0, "a second one within it");
     for (; names_next(&many); n++) {
         sorted = sorted && strcmp(last, many.name) < 0;
@@ -253,7 +250,6 @@ struct seen {
 static void on_records(void *ctx, const char *data, size_t len, const struct wire_counts *counts)
 {
     struct seen *seen = ctx;
-
     buf_add(&seen->data, data, len);
     for (int i = 0; i < KIND_COUNT; i++)
         seen->counts.n[i] += counts->n[i];
@@ -271,7 +267,6 @@ static void read_all(struct seen *seen, unsigned jobs)
         .records = on_records, .problem = on_problem, .warning = on_problem, .ctx = seen};
     struct err e;
     struct mlruns *m = mlruns_open(root, NULL, &e);
-
     *seen = (struct seen){0};
     ok(m && mlruns_read(m, &selection, &sink, &e), "%u threads read it", jobs);
     mlruns_close(m);
@@ -289,12 +284,10 @@ static void seen_free(struct seen *seen)
 static void test_turns(void)
 {
     struct buf points = {0};
-    char path[64], meta[200];
-    struct seen one, many;
-
     write_file("mlruns/1/meta.yaml", "experiment_id: 1\nname: e\nlifecycle_stage: active\n");
     for (int i = 0; i < 12000; i++)
         buf_addf(&points, "%d %d.5 %d\n", i, i, i);
+    char path[64], meta[200];
     for (int i = 0; i < 40; i++) {
         snprintf(path, sizeof path, "mlruns/1/run%d/meta.yaml", i);
         snprintf(meta, sizeof meta, RUN "run_id: run%d\n", i);
@@ -302,11 +295,13 @@ static void test_turns(void)
         snprintf(path, sizeof path, "mlruns/1/run%d/metrics/m", i);
         write_file(path, i % 3 ? "1 1 1\nx\n" : buf_str(&points));
     }
+    struct seen one;
     read_all(&one, 1);
     is_int((int64_t)one.counts.n[KIND_run], 40, "every run");
     is_int((int64_t)one.counts.n[KIND_metric], 14 * 12000 + 26, "every point");
     is_int((int64_t)one.counts.n[KIND_latest_metric], 40, "the latest of each");
     is_int((int64_t)one.counts.n[KIND_skipped], 26, "a record for each bad line");
+    struct seen many;
     for (unsigned jobs = 2; jobs <= 7; jobs += 5) {
         read_all(&many, jobs);
         ok(many.data.len == one.data.len && memcmp(many.data.data, one.data.data, one.data.len) == 0,
@@ -320,8 +315,6 @@ static void test_turns(void)
 
 int main(void)
 {
-    char command[100];
-
     if (!mkdtemp(root)) {
         printf("Bail out! %s\n", strerror(errno));
         return 1;
@@ -332,6 +325,7 @@ int main(void)
     test_shown();
     test_names();
     test_turns();
+    char command[100];
     snprintf(command, sizeof command, "rm -rf %s", root);
     ok(system(command) == 0, "cleaned up");
     return done_testing();

@@ -20,14 +20,13 @@ static const struct yaml_value *parse(const char *text)
 static const char *resolved(const char *text)
 {
     static char out[512];
-    char document[512], number[32];
-    const struct yaml_value *v;
-
+    char document[512];
     snprintf(document, sizeof document, "k: %s\n", text);
-    v = parse(document);
+    const struct yaml_value *v = parse(document);
     if (!v)
         return "error";
     v = yaml_get(v, "k");
+    char number[32];
     switch (v->kind) {
     case YAML_IS_NULL:
         return "None";
@@ -153,12 +152,10 @@ static void test_structure(void)
 {
     const struct yaml_value *v =
         parse("a: 1\nlist:\n- x\n- {y: 2}\n? long key\n: text\n  folded\n\n  twice\na: 2\nb: '3'\n");
-    const struct yaml_item *item;
-
     ok(v && v->kind == YAML_IS_MAP, "a map");
     is_str(yaml_get(v, "a")->text, "2", "the last of equal keys counts");
     is_str(v->first->key->text, "a", "at the place of the first");
-    item = yaml_get(v, "list")->first;
+    const struct yaml_item *item = yaml_get(v, "list")->first;
     is_str(item->value->text, "x", "the first item");
     is_str(yaml_get(item->next->value, "y")->text, "2", "a map in a list");
     ok(!item->next->next, "and no more");
@@ -180,12 +177,10 @@ static void test_structure(void)
 static void test_equal_keys(void)
 {
     struct buf text = {0};
-    const struct yaml_value *v;
     size_t n = 0;
-
     for (int i = 0; i < 3000; i++)
         buf_addf(&text, "k%d: %d\n", i % 1000, i);
-    v = parse(buf_str(&text));
+    const struct yaml_value *v = parse(buf_str(&text));
     for (const struct yaml_item *item = v->first; item; item = item->next, n++)
         if (item->value->i != (int64_t)n + 2000)
             break;
@@ -210,7 +205,6 @@ static void test_errors(void)
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         bool good = parse(cases[i].text) != NULL;
-
         if (!ok(!good && error.line == cases[i].line && strstr(error.what, cases[i].part),
                 "refused at line %u: %s", cases[i].line, cases[i].part))
             printf("# got: line %u, %s\n", error.line, good ? "no error" : error.what);
@@ -222,7 +216,6 @@ static void test_marks(void)
     static const char utf16[] = "\xff\xfek\0:\0 \0"
                                 "1\0\n\0";
     const struct yaml_value *v = parse("\xef\xbb\xbfk: 1\nl: 2\n");
-
     ok(v && yaml_get(v, "k") && yaml_get(v, "k")->i == 1 && yaml_get(v, "l")->line == 2,
        "a byte order mark is no part of the text");
     ok(parse("\xef\xbb\xbf") && parse("\xef\xbb\xbf")->kind == YAML_IS_NULL, "a mark alone is no text");
@@ -236,7 +229,6 @@ static void test_marks(void)
 static void test_depth(void)
 {
     struct buf text = {0};
-
     for (int i = 0; i < 150; i++)
         buf_addc(&text, '[');
     for (int i = 0; i < 150; i++)
@@ -253,7 +245,6 @@ static const char *json(const char *text)
 {
     static struct buf out;
     const struct yaml_value *v = parse(text);
-
     buf_reset(&out);
     if (!v)
         return "not YAML";
@@ -263,7 +254,6 @@ static const char *json(const char *text)
 static void test_json(void)
 {
     struct buf bomb = {0};
-
     is_str(json("a: 1\nb: [1.0, 1.0e-05, .inf, .nan, -0.0]\n"),
            "{\"a\": 1, \"b\": [1.0, 1e-05, Infinity, NaN, -0.0]}", "numbers as Python writes them");
     is_str(json("{a: yes, b: ~, c: 'yes', d: [], e: {}}"),
