@@ -217,27 +217,28 @@ int walker_open_file(struct walker *w, int dir, const char *name, unsigned char 
     return -1;
 }
 
-/* Reads all of fd into w->file and closes it. Returns 0 or an errno value. The current size is only a hint
- * for large files; a growing file is read to its end. */
+/* Reads all of fd into w->file and closes it. Returns 0 or an errno value. The current size is only a hint: a growing
+ * file is read to its end. */
 static int read_whole(struct walker *w, int fd, unsigned copies)
 {
     struct buf *b = &w->file;
     buf_trim(b);
     struct stat st;
-    if (fstat(fd, &st) == 0 && st.st_size > LARGE_SIZE && st.st_size <= VALUE_MAX_SIZE) {
-        if (w->large)
-            w->large(w, (size_t)st.st_size * copies);
-        buf_reserve(b, (size_t)st.st_size + CHUNK_SIZE);
-    }
+    size_t size = 0;
+    if (fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= VALUE_MAX_SIZE)
+        size = (size_t)st.st_size;
+    if (size > LARGE_SIZE && w->large)
+        w->large(w, size * copies);
+    buf_reserve(b, size + 1024); /* the read that finds the end needs room, too: most files never move */
     ssize_t n;
     do {
-        buf_reserve(b, CHUNK_SIZE);
+        if (b->len + 1 == b->cap)
+            buf_reserve(b, CHUNK_SIZE);
         n = dir_read_at(fd, b->data + b->len, b->cap - b->len - 1, b->len);
         if (n > 0)
             b->len += (size_t)n;
     } while (n > 0 && b->len <= VALUE_MAX_SIZE);
-    if (b->data)
-        b->data[b->len] = '\0';
+    b->data[b->len] = '\0';
     n = n < 0 ? errno : n > 0 ? EFBIG : 0;
     close(fd);
     return (int)n;

@@ -280,6 +280,36 @@ static void seen_free(struct seen *seen)
 
 #define RUN "status: 1\nuser_id: u\nstart_time: 1\nexperiment_id: '1'\n"
 
+/* A buffer that a small file makes large is freed for the next one, after it was moved as a whole. */
+static void test_small_files(void)
+{
+    struct mlruns *m;
+    struct output out = {0};
+    struct walker w;
+    struct err e;
+    char text[5000], path[64];
+    int dir;
+
+    write_file("mlruns/1/meta.yaml", "experiment_id: 1\nname: e\nlifecycle_stage: active\n");
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    m = mlruns_open(root, NULL, &e);
+    snprintf(path, sizeof path, "%s/small", root);
+    write_file("small/a", text);
+    write_file("small/b", "");
+    dir = dir_open(AT_FDCWD, path);
+    walker_init(&w, m, dir, &out);
+    ok(walker_read_file(&w, dir, "b", DT_REG, VALUE_COPIES) && w.file.len == 0, "an empty file is read");
+    is_str(buf_str(&w.file), "", "as nothing");
+    ok(walker_read_file(&w, dir, "a", DT_REG, VALUE_COPIES), "a small file is read");
+    is_str(buf_str(&w.file), text, "whole");
+    ok(w.file.cap <= BUF_KEPT, "into a buffer that is kept for the next");
+    walker_free(&w);
+    output_free(&out);
+    mlruns_close(m);
+    close(dir);
+}
+
 /* Runs whose output is larger than what a thread may hold back, so that each waits for its turn. */
 static void test_turns(void)
 {
@@ -324,6 +354,7 @@ int main(void)
     test_time();
     test_shown();
     test_names();
+    test_small_files();
     test_turns();
     char command[100];
     snprintf(command, sizeof command, "rm -rf %s", root);
