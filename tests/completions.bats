@@ -111,18 +111,21 @@ offers_not() { # LINE WORD
     mapfile -t ids < <(cut -f1 <<<"$names")
     [ ${#ids[@]} -ge 3 ]
     id=${ids[1]} name=$(sed -n 2p <<<"$names" | cut -f2)
-    ask 'mlruns-dump --experiment ' 'mldb-dump sqlite:///m.db --experiment ' 'mlruns-tools dbdump sqlite:///m.db --experiment ' \
+    ask 'mlruns-dump --experiment ' "mlruns-dump --experiment ${name:0:5}" 'mldb-dump sqlite:///m.db --experiment ' 'mlruns-tools dbdump sqlite:///m.db --experiment ' \
         "mldb-dump sqlite:///m.db --experiment ${name:0:5}" 'mldb-dump sqlite:///none.db --experiment '
     offers 'mlruns-dump --experiment ' "${ids[@]}"
     offers 'mldb-dump sqlite:///m.db --experiment ' "${ids[@]}"
     offers 'mlruns-tools dbdump sqlite:///m.db --experiment ' "${ids[@]}"
     # bash: by the beginning of a name, too
+    assert_equal "$(offered bash "mlruns-dump --experiment ${name:0:5}" | sort)" "$(grep -P "\t${name:0:5}" <<<"$names" | cut -f1 | sort)"
     assert_equal "$(offered bash "mldb-dump sqlite:///m.db --experiment ${name:0:5}" | sort)" "$(grep -P "\t${name:0:5}" <<<"$names" | cut -f1 | sort)"
     for shell in bash fish zsh; do
         assert_equal "$(offered $shell 'mldb-dump sqlite:///none.db --experiment ' | grep -v '^$' || true)" ""
     done
     [ ! -e none.db ]
     echo 'mldb-dump sqlite:///m.db --experiment ' | COMP_TYPE=63 bash --norc "$ROOT/tests/completions/ask.bash" "$COMPLETIONS/bash/mlruns-tools"
+    assert_contains "$(cat bash/1)" "$id ($name)"
+    echo 'mlruns-dump --experiment ' | COMP_TYPE=63 bash --norc "$ROOT/tests/completions/ask.bash" "$COMPLETIONS/bash/mlruns-tools"
     assert_contains "$(cat bash/1)" "$id ($name)"
 }
 

@@ -667,6 +667,25 @@ $EXP
 $OLD"
 }
 
+@test "--list --verbose: a tab and the name, where meta.yaml has one" {
+    copy_tree
+    sed -i 's/^name: .*/name: "a\\nb\\tc"/' mlruns/$EXP/meta.yaml
+    sed -i 's/^name: .*/name: 2024/' mlruns/.trash/$OLD/meta.yaml
+    mkdir mlruns/7 mlruns/8
+    printf '[' >mlruns/7/meta.yaml
+    echo 'experiment_id: "8"' >mlruns/8/meta.yaml
+    # of a pair with one id the active one, as without names
+    cp -r mlruns/$EXP mlruns/.trash/
+    run_split mlruns-dump --list -v mlruns
+    assert_status 0
+    assert_equal "$output" "0"$'\t'"Default
+$EXP"$'\t'"a\\x0ab\\x09c
+7"$'\t'"
+8"$'\t'"
+$OLD"$'\t'"2024"
+    assert_equal "$(mlruns-dump -q --list mlruns)" "$(cut -f1 <<<"$output")"
+}
+
 @test "--experiment, --registry: the parts are the whole" {
     tree=$ROOT/tests/data/mlruns
     dump "$tree"

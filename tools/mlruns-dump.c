@@ -7,6 +7,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
+#include "common/printable.h"
 #include "common/progress.h"
 #include "formats/filestore/store.h"
 #include "formats/record/record.h"
@@ -116,10 +117,27 @@ static void on_dir(void *ctx, const char *path, const char *text)
     err_warn(path, "%s", text);
 }
 
-static void print_id(void *ctx, const char *id)
+/* As mldb-dump --list does; ctx is a buffer. */
+static void print_experiment(void *ctx, const char *id, const char *name, size_t len)
 {
-    (void)ctx;
-    puts(id);
+    struct buf *line = ctx;
+
+    buf_reset(line);
+    buf_adds(line, id);
+    if (name) {
+        buf_addc(line, '\t');
+        printable_add(line, name, len);
+    }
+    puts(buf_str(line));
+}
+
+static void print_list(const struct mlruns *store)
+{
+    struct buf line = {0};
+
+    mlruns_experiment_list(store, err_level() > 0, print_experiment, &line);
+    buf_free(&line);
+    io_close_stdout();
 }
 
 /* Prints the number of records of each kind: "Experiments 3, Runs 12, ...". */
@@ -247,12 +265,10 @@ int main(int argc, char **argv)
         err_die(&e);
     if (o.no_spans)
         mlruns_leave_out_spans(store);
-    if (o.list) {
-        mlruns_experiment_ids(store, print_id, NULL);
-        io_close_stdout();
-    } else {
+    if (o.list)
+        print_list(store);
+    else
         status = run(store, &o, o.next_state ? &tick : NULL);
-    }
     tick_close(&tick);
     mlruns_close(store);
     return status;

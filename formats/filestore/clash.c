@@ -12,25 +12,17 @@
 
 #include "common/sort.h"
 #include "formats/filestore/internal.h"
+#include "formats/filestore/quiet.h"
 
 #define META_FILE "meta.yaml"
-
-enum { PATH_SIZE = NAMES_SIZE + 16 };
-
-/* The experiment's directory below the store. */
-static const char *dir_of(const struct experiment *x, char path[PATH_SIZE])
-{
-    snprintf(path, PATH_SIZE, "%s%s", trash_prefix(experiment_is(x, EXPERIMENT_DELETED)), x->id);
-    return path;
-}
 
 /* -- ids */
 
 /* False if there is no meta.yaml; an unreadable one counts as present. */
 static bool has_meta(const struct mlruns *m, const struct experiment *x)
 {
-    char dir[PATH_SIZE], path[PATH_SIZE + 16];
-    snprintf(path, sizeof path, "%s/" META_FILE, dir_of(x, dir));
+    char dir[EXPERIMENT_PATH_SIZE], path[EXPERIMENT_PATH_SIZE + 16];
+    snprintf(path, sizeof path, "%s/" META_FILE, experiment_dir(x, dir));
     struct stat st;
     int error = dir_stat(m->root, path, &st);
     return error != ENOENT && error != ENOTDIR;
@@ -80,41 +72,11 @@ void clash_report_twin(struct walker *w, const struct unit *unit)
     buf_free(&reason);
 }
 
-/* Reads the experiment's meta.yaml; NULL if it is unreadable, which is reported when the experiment is
- * read. */
-static const struct yaml_value *quiet_meta(struct walker *w, const struct experiment *x)
-{
-    char path[PATH_SIZE];
-    const struct yaml_value *meta;
-    int dir = dir_open(w->root, dir_of(x, path));
-    bool good = dir >= 0 && meta_read(w, w->yaml, dir, META_FILE, &meta) == META_GOOD;
-    if (dir >= 0)
-        close(dir);
-    return good ? meta : NULL;
-}
-
-struct quiet { /* a walker whose problems are discarded */
-    struct walker w;
-    struct output out;
-};
-
-static void quiet_init(struct quiet *q, const struct mlruns *m)
-{
-    q->out = (struct output){0};
-    walker_init(&q->w, m, m->root, &q->out);
-}
-
-static void quiet_free(struct quiet *q)
-{
-    walker_free(&q->w);
-    output_free(&q->out);
-}
-
 /* 0 if the creation time is unreadable. */
 static uint64_t derive_id(struct quiet *q, const struct experiment *x)
 {
     const uint64_t first = 1000000000000000000;
-    const struct yaml_value *meta = quiet_meta(&q->w, x), *created = yaml_get(meta, "creation_time");
+    const struct yaml_value *meta = quiet_meta(q, x), *created = yaml_get(meta, "creation_time");
     struct buf text = {0};
     uint64_t id = 0;
     buf_addf(&text, "%s created at ", x->id);
@@ -123,8 +85,6 @@ static uint64_t derive_id(struct quiet *q, const struct experiment *x)
     if (meta)
         id = first + XXH3_64bits(text.data, text.len) % first;
     buf_free(&text);
-    buf_reset(&q->out.data);
-    buf_reset(&q->out.notes);
     return id;
 }
 
@@ -156,8 +116,8 @@ static bool renumber(struct renumbering *r, struct experiment *x, struct err *e)
     if (!id)
         return true;
     experiments_set_new_id(r->m->experiments, x, id);
-    char path[PATH_SIZE];
-    dir_of(x, path);
+    char path[EXPERIMENT_PATH_SIZE];
+    experiment_dir(x, path);
     buf_addf(&change, "%s=%s ", path, x->new_id);
     XXH3_128bits_update(r->changes, change.data, change.len);
     buf_free(&change);
@@ -247,12 +207,10 @@ static void report_same_name(struct quiet *q, const struct mlruns_sink *sink, ui
     experiments_get(q->w.store->experiments, at, &x);
     struct experiment other;
     experiments_get(q->w.store->experiments, other_at, &other);
-    const struct yaml_value *name = yaml_get(quiet_meta(&q->w, &x), "name");
-    char path[PATH_SIZE], other_path[PATH_SIZE];
-    sink->same_name(sink->ctx, dir_of(&x, path), dir_of(&other, other_path),
+    const struct yaml_value *name = yaml_get(quiet_meta(q, &x), "name");
+    char path[EXPERIMENT_PATH_SIZE], other_path[EXPERIMENT_PATH_SIZE];
+    sink->same_name(sink->ctx, experiment_dir(&x, path), experiment_dir(&other, other_path),
                     name && name->text ? walker_shown(name->text, name->len) : "");
-    buf_reset(&q->out.data);
-    buf_reset(&q->out.notes);
 }
 
 bool clash_report_same_names(const struct mlruns *m, struct clash_names *names,

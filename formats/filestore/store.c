@@ -15,6 +15,7 @@
 #include "common/sort.h"
 #include "formats/filestore/internal.h"
 #include "formats/filestore/place.h"
+#include "formats/filestore/quiet.h"
 #include "formats/filestore/tick_plan.h"
 
 enum { SORT_MEMORY = 8 << 20 };
@@ -24,15 +25,31 @@ const char *mlruns_path(const struct mlruns *m)
     return m->path;
 }
 
-void mlruns_experiment_ids(const struct mlruns *m, void (*fn)(void *ctx, const char *id), void *ctx)
+static void list_one(struct quiet *q, const struct experiment *x,
+                     void (*fn)(void *ctx, const char *id, const char *name, size_t len), void *ctx)
 {
+    const struct yaml_value *name = q ? yaml_get(quiet_meta(q, x), "name") : NULL;
+    if (name && name->text)
+        fn(ctx, experiment_id(x), name->text, name->len);
+    else
+        fn(ctx, experiment_id(x), q ? "" : NULL, 0);
+}
+
+void mlruns_experiment_list(const struct mlruns *m, bool names,
+                            void (*fn)(void *ctx, const char *id, const char *name, size_t len), void *ctx)
+{
+    struct quiet quiet;
+    if (names)
+        quiet_init(&quiet, m);
     struct experiment x[2];
     for (uint64_t i = 0; i < experiments_count(m->experiments); i++) {
         const struct experiment *before = &x[(i + 1) % 2];
         experiments_get(m->experiments, i, &x[i % 2]);
         if (i == 0 || strcmp(experiment_id(&x[i % 2]), experiment_id(before)) != 0)
-            fn(ctx, experiment_id(&x[i % 2]));
+            list_one(names ? &quiet : NULL, &x[i % 2], fn, ctx);
     }
+    if (names)
+        quiet_free(&quiet);
 }
 
 /* An open store without a directory so far. */

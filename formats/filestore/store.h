@@ -40,8 +40,10 @@ const char *mlruns_path(const struct mlruns *m);
 void mlruns_warnings(const struct mlruns *m, void (*fn)(void *ctx, const char *path, const char *text),
                      void *ctx);
 /* Calls fn with the ids of all experiments, active and deleted, in bytewise order of their directories'
- * names; an id that is both active and deleted is passed once. */
-void mlruns_experiment_ids(const struct mlruns *m, void (*fn)(void *ctx, const char *id), void *ctx);
+ * names; an id that is both active and deleted is passed once. With `names` the name that meta.yaml has, of len bytes,
+ * "" if it cannot be read; else NULL. */
+void mlruns_experiment_list(const struct mlruns *m, bool names,
+                            void (*fn)(void *ctx, const char *id, const char *name, size_t len), void *ctx);
 
 /* Whether there are deleted experiments with the id of an active one, whose records a stream could not
  * distinguish. Each is a problem, until it gets a new id. */
