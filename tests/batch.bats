@@ -99,7 +99,7 @@ sixteen() {
     assert_whole 16
 }
 
-@test "a Slurm array" {
+@test "a Slurm array dumps all shards" {
     example SBATCH
     mv example.sh dump.sh
     array=$(sed -n 's/^#SBATCH --array=//p' dump.sh)
@@ -115,7 +115,7 @@ sixteen() {
     grep -q 'load\.sh' example.sh
 }
 
-@test "what loads the shards: renumbered, and verified" {
+@test "the loading job renumbers and verifies the shards" {
     sixteen
     example ml-load
     bash example.sh >report
@@ -124,7 +124,7 @@ sixteen() {
     assert_contains "$(cat report)" "Status: SUCCESS"
 }
 
-@test "a shard of a Slurm array that failed leaves no file of its name, and its job fails" {
+@test "a failed shard of a Slurm array leaves no file under its name, and its job fails" {
     example SBATCH
     run_split env SLURM_ARRAY_TASK_ID=16 sh example.sh
     assert_status 2
@@ -148,20 +148,20 @@ refused_by_all() {
     refused "$1" ml-transform --merge
 }
 
-@test "a shard that is missing is named" {
+@test "a missing shard is named" {
     sixteen
     rm "$NFS/out/part-5.mlr"
     cat "$NFS"/out/part-*.mlr >shards.mlr
     refused_by_all 5/16
 }
 
-@test "a shard that is given twice is named" {
+@test "a duplicate shard is named" {
     sixteen
     cat "$NFS"/out/part-*.mlr "$NFS/out/part-11.mlr" >shards.mlr
     refused_by_all 11/16
 }
 
-@test "a shard that was cut is named, wherever it was cut" {
+@test "a truncated shard is named, wherever it ends" {
     sixteen
     size=$(stat -c %s "$NFS/out/part-7.mlr")
     for at in $((size / 2)) $((size - 1)); do
@@ -174,7 +174,7 @@ refused_by_all() {
     done
 }
 
-@test "a shard of another tree is not taken for the missing one" {
+@test "a shard of another tree does not stand in for the missing one" {
     sixteen
     mkdir other
     cp -r "$ROOT/tests/data/mlruns" other/

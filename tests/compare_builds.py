@@ -5,7 +5,7 @@
 
 Each file store is dumped, transformed, loaded, verified and dumped again by both builds, with every option that the
 suite uses.  Streams, tables of ml-transform, SQLite files, pg_dump's text (with --postgres: a database that may be
-dropped and made anew) and exit codes must be equal; messages may differ and are only counted.  The header names the
+dropped and recreated) and exit codes must be equal; messages may differ and are only counted.  The header names the
 program's version and the minor version of the format (WIRE_MINOR), so both builds must have the same.
 """
 

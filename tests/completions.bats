@@ -55,7 +55,7 @@ offers_not() { # LINE WORD
     done
 }
 
-@test "options" {
+@test "options are completed" {
     ask 'ml-load --dr' 'ml-load --release=3 --dr' 'ml-schema upgrade --lo' 'ml-schema upgrade --' 'ml-schema current --' 'ml-schema --v'
     offers 'ml-load --dr' --drop-unsupported --dry-run
     offers_not 'ml-load --dr' --release
@@ -66,7 +66,7 @@ offers_not() { # LINE WORD
     offers 'ml-schema --v' --version
 }
 
-@test "commands" {
+@test "commands are completed" {
     ask 'ml-schema ' 'mlruns-tools ' 'mlruns-tools schema c' 'mlruns-tools load --dr' 'mlruns-tools schema upgrade --lo'
     offers 'ml-schema ' create upgrade current history check sql migrate-to-default-workspace
     offers 'mlruns-tools ' migrate dump dbdump transform load verify schema sync help
@@ -75,7 +75,7 @@ offers_not() { # LINE WORD
     offers 'mlruns-tools schema upgrade --lo' --lock-timeout
 }
 
-@test "releases, revisions, kinds, choices" {
+@test "releases, revisions, kinds and choices are completed" {
     ask 'ml-load --release 3.1' 'mlruns-tools schema upgrade --to ' 'ml-transform --kind ' 'ml-migrate --on-conflict ' \
         'ml-transform --status F' 'ml-schema sql --dialect '
     offers 'ml-load --release 3.1' 3.17.2 3.10.0
@@ -87,7 +87,7 @@ offers_not() { # LINE WORD
     offers 'ml-schema sql --dialect ' sqlite postgresql
 }
 
-@test "URLs, files and directories" {
+@test "URLs, files and directories are completed" {
     directories=('mlruns-dump ' 'ml-load --tmpdir ' 'ml-migrate --source ')
     ask 'mldb-dump ' 'mldb-dump sqlite:///m' 'mlruns-dump --next-state m' 'ml-verify --use-state=m.d' "${directories[@]}"
     offers 'mldb-dump ' sqlite:/// postgresql://
@@ -106,7 +106,7 @@ offers_not() { # LINE WORD
     done
 }
 
-@test "experiments of the store or database that is named" {
+@test "experiments of the given store or database are completed" {
     names=$(mldb-dump --list --verbose sqlite:///m.db)
     mapfile -t ids < <(cut -f1 <<<"$names")
     [ ${#ids[@]} -ge 3 ]

@@ -61,7 +61,7 @@ everything() {
     ml-schema migrate-to-default-workspace -q --yes "$url" >/dev/null
 }
 
-@test "the traps work: whoever does not mind the path falls into them" {
+@test "the traps work: whoever ignores the search path falls into them" {
     trapped better
     sql "$db" "SELECT lower('x'::varchar)" >/dev/null
     assert_equal "$(sql "$db" 'SELECT is_called FROM public.evil')" t
@@ -70,7 +70,7 @@ everything() {
     assert_equal "$(sql "$db" 'SELECT is_called FROM public.evil')" t
 }
 
-@test "a schema of one's own: nothing of public is run, whatever the order of the user's path" {
+@test "in a schema of its own nothing of public is run, whatever the order of the user's search path" {
     for path in 'mine, public' 'mine, public, pg_catalog' '"My ""own"" schéma", public, pg_catalog'; do
         for kind in same better; do
             trapped $kind
@@ -83,7 +83,7 @@ everything() {
     done
 }
 
-@test "schema public: PostgreSQL's own functions and operators come before others with the same arguments" {
+@test "in schema public PostgreSQL's own functions and operators win over others with the same arguments" {
     for path in public 'public, pg_catalog'; do
         trapped same
         sql "$db" "ALTER DATABASE $db SET search_path = $path"
@@ -96,7 +96,7 @@ everything() {
     assert_not_run
 }
 
-@test "schema public: where another role's function would fit better, every command refuses, and names it" {
+@test "in schema public every command refuses if another role's function would fit better, and names it" {
     trapped better
     before=$(pg_dump -s "$db" | grep -v restrict | sha256sum)
     for command in 'ml-schema create --release 3.17' 'ml-schema current' 'ml-schema history' 'ml-schema check' 'ml-schema upgrade --to 3.17' \
@@ -119,7 +119,7 @@ everything() {
     assert_status 0
 }
 
-@test "a function that appears during a load: the load is not committed" {
+@test "a load is not committed if a function appears during it" {
     createdb -E UTF8 -T template0 late
     psql -qX -U postgres -d late -c 'GRANT CREATE ON SCHEMA public TO PUBLIC'
     db=late url=postgresql:///late
@@ -165,7 +165,7 @@ refused_code() {
     assert_equal "$(sql "$db" 'SELECT is_called FROM evil.calls')" f
 }
 
-@test "a trigger that calls another role's function: each command that writes, or plans to, refuses; those that read go on" {
+@test "with a trigger that calls another role's function, commands that write or plan to refuse, and those that read go on" {
     filled
     as mallory 'CREATE TRIGGER audit BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION evil.row()'
     refused_code "trigger audit of table public.runs" 'evil."row"()' ml-load 'ml-load -n' 'ml-load --wide-experiment-ids' 'ml-load --sync' 'ml-load --sync -n' \
@@ -178,7 +178,7 @@ refused_code() {
     assert_equal "$(sql "$db" 'SELECT is_called FROM evil.calls')" f
 }
 
-@test "what calls another role's function where rows are written is refused, and named; handed over or taken away it is no matter" {
+@test "whatever calls another role's function when rows are written is refused and named, until it is dropped or changes its owner" {
     filled
     while IFS='|' read -r role sql part function undo; do
         as "$role" "$sql"
@@ -214,7 +214,7 @@ END
     assert_equal "$(sql "$db" 'SELECT is_called FROM evil.calls')" t
 }
 
-@test "functions of the owner, of a superuser, of PostgreSQL's own are called; what is not MLflow's, or switched off, is not asked about" {
+@test "functions of the owner, a superuser and PostgreSQL are called; objects that are not MLflow's, or disabled, do not matter" {
     filled
     as mallory 'CREATE TRIGGER off BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION evil.row()'
     as mlflow 'ALTER TABLE runs DISABLE TRIGGER off;
@@ -249,7 +249,7 @@ END
     assert_equal "$(sql "$db" 'SELECT count(*) FROM experiments')" 0
 }
 
-@test "a policy that would keep rows back without a word is an error" {
+@test "a policy that would silently hide rows is an error" {
     filled
     as postgres 'DROP SCHEMA evil CASCADE; CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader'
     ml-load -q "$url" <a.mlr
@@ -266,7 +266,7 @@ END
     mldb-dump -q "$url" | cmp - all.mlr # as the owner
 }
 
-@test "the script of ml-schema sql works in the first schema of the path alone" {
+@test "the script of ml-schema sql works only in the first schema of the search path" {
     for kind in same better; do
         trapped $kind
         sql "$db" 'CREATE SCHEMA mine'

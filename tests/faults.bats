@@ -32,7 +32,7 @@ makers() {
     echo 'ml-schema upgrade -q --to 3.17 --backup db/x.db sqlite:///old.db'
 }
 
-@test "a file that cannot be made, written or named leaves nothing, whatever call fails" {
+@test "a file that cannot be created, written or renamed leaves nothing, whichever call fails" {
     ml-schema create -q --release 3.2 sqlite:///old.db
     before=$(sha256sum <old.db)
     for calls in fstat lstat fstat_inode fsync rename; do
@@ -47,7 +47,7 @@ makers() {
     done
 }
 
-@test "a directory that cannot be synced: the database is there, exit 0, and a warning says what is not certain" {
+@test "if a directory cannot be synced, the database is complete, the status 0, and a warning says what is uncertain" {
     while read -r command; do
         rm -f db/* old.db
         ml-schema create -q --release 3.2 sqlite:///old.db
@@ -66,7 +66,7 @@ makers() {
     done < <(makers)
 }
 
-@test "a directory that may be written and not read" {
+@test "a directory that is writable but not readable is enough" {
     public_work
     mkdir db
     cp "$WORK/a.mlr" .
@@ -86,7 +86,7 @@ makers() {
     leave_public_work
 }
 
-@test "ml-transform --id-map: a map that was there stays as it was unless the new one is whole; a pipe is written to" {
+@test "ml-transform --id-map replaces an existing map only by a complete one, and writes to a pipe" {
     printf '537708342419121040\t7\tx\n' >map.tsv
     before=$(cat map.tsv)
     run_split env FAULT_CALLS=fsync FAULT_PATH=map LD_PRELOAD="$BATS_FILE_TMPDIR/faults.so" \
@@ -103,7 +103,7 @@ makers() {
     ml-transform -q --renumber-experiments --id-map /dev/stderr <a.mlr 2>&1 >out.mlr | cmp - map.tsv
 }
 
-@test "a file at its size limit is an error that names it, and leaves nothing" {
+@test "a file that reaches its size limit is an error that names it, and leaves nothing" {
     ml-schema create -q --release 3.2 sqlite:///old.db
     while read -r command; do
         run_split bash -c "ulimit -f 64; $command" <a.mlr
@@ -125,7 +125,7 @@ many_experiments() {
     ml-load -q --release 3.17 sqlite:///many.db <many.mlr
 }
 
-@test "a temporary file that cannot be made, written or read: an error that names its directory and --tmpdir; nothing is changed" {
+@test "a temporary file that cannot be created, written or read is an error that names its directory and --tmpdir; nothing is changed" {
     [ -z "${SANITIZE-}" ] || skip "it takes long"
     local commands="many.mlr ml-transform --merge --tmpdir full
 many.mlr ml-transform --summary --tmpdir full
@@ -177,7 +177,7 @@ END
     ml-verify -q sqlite:///db/x.db <a.mlr
 }
 
-@test "memory that runs out at any allocation: exit 2 with a message and nothing changed, or the right result" {
+@test "if any allocation fails, the status is 2 with a message and nothing changed, or the result is right" {
     [ -z "${SANITIZE-}" ] || skip "sanitizers have allocators of their own"
     mv a.mlr all.mlr
     ml-transform --json <all.mlr >all.jsonl

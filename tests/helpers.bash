@@ -47,7 +47,7 @@ run_split() {
     stderr=$(cat "$BATS_TEST_TMPDIR/.stderr")
 }
 
-# files_in DIR COMMAND...: runs it and tells whether it has made a file in the directory, removed again or not: yes or no.
+# files_in DIR COMMAND...: runs it and prints whether it has created a file in the directory, removed again or not: yes or no.
 files_in() {
     directory=$1
     shift

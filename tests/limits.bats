@@ -83,7 +83,7 @@ all_alike() {
     return 1
 }
 
-@test "what a release does not have: columns, tables, words, NaN" {
+@test "--fit and ml-load agree on columns, tables, words and NaN that a release does not have" {
     refuse 1.4 sp "Run r1: status: 'KILLED' is unknown to this release; the first that knows it is MLflow 1.5.0" "$EXPERIMENT" "${RUN/%\}/,\"status\":\"KILLED\"\}}"
     refuse 1.0 sp "value: a NaN cannot be stored in this schema" "$EXPERIMENT" "$RUN" '{"kind":"metric","run_id":"r1","key":"m","step":0,"timestamp":1,"value":{"$float":"nan"}}'
     refuse 3.2 sp "Assessment a1: assessment_type: 'issue' is unknown to this release" "$EXPERIMENT" "$TRACE" "{$ASSESSMENT,\"assessment_type\":\"issue\"}"
@@ -97,7 +97,7 @@ all_alike() {
     all_alike
 }
 
-@test "ids, and the name Default" {
+@test "--fit and ml-load agree on ids and the name Default" {
     for id in abc 007 -1 +1 99999999999999999999 '\u0661'; do
         refuse 3.17.2 sp "is not a decimal experiment id" "{\"kind\":\"experiment\",\"experiment_id\":\"$id\",\"name\":\"n\",\"lifecycle_stage\":\"active\"}"
     done
@@ -110,7 +110,7 @@ all_alike() {
     all_alike
 }
 
-@test "words that the tables' checks and codes do not have" {
+@test "--fit and ml-load agree on words that the tables' checks and codes do not know" {
     refuse 3.17.2 sp "Logged model m1: status: 'DREAMING' must be one of UNSPECIFIED, PENDING, READY, FAILED" "$EXPERIMENT" "{\"kind\":\"logged_model\",$MODEL,\"status\":\"DREAMING\"}"
     refuse 3.17.2 sp "Logged model m1: lifecycle_stage: 'gone' must be active or deleted" "$EXPERIMENT" "{\"kind\":\"logged_model\",$MODEL,\"status\":\"READY\",\"lifecycle_stage\":\"gone\"}"
     take 3.17.2 "$EXPERIMENT" "{\"kind\":\"logged_model\",$MODEL,\"status\":\"READY\"}"
@@ -123,7 +123,7 @@ all_alike() {
     all_alike
 }
 
-@test "text that is not UTF-8, holds a NUL or is too long; numbers of more than 32 bits" {
+@test "--fit and ml-load agree on text that is not UTF-8, has a NUL or is too long, and on numbers of more than 32 bits" {
     refuse 3.17.2 sp "Param 'p' in run r1: value: the text is not UTF-8" "$EXPERIMENT" "$RUN" "{\"kind\":\"param\",\"run_id\":\"r1\",\"key\":\"p\",\"value\":$BYTES}"
     refuse 3.17.2 sp "key: the text is not UTF-8" "$EXPERIMENT" "$RUN" "{\"kind\":\"tag\",\"run_id\":\"r1\",\"key\":$BYTES,\"value\":\"v\"}"
     refuse 3.17.2 sp "Experiment 0: name: the text is not UTF-8" "${EXPERIMENT/\"Default\"/$BYTES}"
@@ -151,7 +151,7 @@ row() { # TABLE VALUES
     printf '{"kind":"row","table":"%s","values":{%s}}' "$1" "$2"
 }
 
-@test "rows: tables, columns, types, what must have a value" {
+@test "--fit and ml-load agree on tables, columns, types and missing values of rows" {
     hook='"webhook_id":"w","name":"n","url":"u","status":"ACTIVE","creation_timestamp":1,"last_updated_timestamp":1'
     span='"trace_id":"t1","experiment_id":0,"span_id":"s","status":"OK","start_time_unix_nano":1,"content":"{}"'
     dataset='"dataset_id":"d","name":"n"'
@@ -177,7 +177,7 @@ row() { # TABLE VALUES
     all_alike
 }
 
-@test "several misfits of one record, and of one row, are all named by both" {
+@test "--fit and ml-load name every misfit of a record and of a row" {
     printf '%s\n' "$HEADER" "$EXPERIMENT" "${RUN/active\"/gone\",\"status\":\"DREAMING\"}" "$(row webhooks '"webhook_id":5,"name":6,"status":7')" |
         ml-transform --from-json --reseal >bad.mlr
     for command in "ml-transform --fit sqlite --json" "ml-load -n sqlite:///new.db"; do
@@ -190,7 +190,7 @@ row() { # TABLE VALUES
     done
 }
 
-@test "--wide-experiment-ids: --fit answers as ml-load with it" {
+@test "--fit and ml-load agree with --wide-experiment-ids" {
     printf '%s\n' "$HEADER" "${EXPERIMENT/\"0\",\"name\":\"Default\"/\"3000000000\",\"name\":\"n\"}" "${RUN/\"0\"/\"3000000000\"}" \
         "$(row sql_trace_rollup_rebuild_queue "\"experiment_id\":$BIG,\"rollup_day\":\"2024-12-01\",\"rollup_family\":\"f\"")" |
         ml-transform --from-json --reseal >wide.mlr
@@ -205,7 +205,7 @@ row() { # TABLE VALUES
     done
 }
 
-@test "what only the end shows leaves the stream open, too" {
+@test "a misfit that only the end shows leaves the stream without a trailer, too" {
     printf '%s\n' "$HEADER" "${EXPERIMENT/\"0\"/\"1\"}" | ml-transform --from-json --reseal >bad.mlr
     run_split sh -c 'ml-transform -q --fit sqlite --release 3.17.2 <bad.mlr | ml-load --release 3.3 sqlite:///x.db'
     assert_status 2

@@ -20,7 +20,7 @@ lines() { # lines N: as many statements
     for ((i = 0; i < $1; i++)); do echo '    f();'; done
 }
 
-@test "the house keeps its own order" {
+@test "the code keeps the order of its rooms" {
     run python3 "$lint"
     echo "$output"
     [ "$status" -eq 0 ]
@@ -86,7 +86,7 @@ formats/record/new.c:1: record.h is in no room: includes are from the root'
     refuses 'formats/record/new.c:5: 8 lines that stand at common/new.c:4, too'
 }
 
-@test "code of the library that ends the program is refused, in comments and strings it is none" {
+@test "code of the library that ends the program is refused, but not in comments and strings" {
     printf 'void f(void)\n{\n    g("exit(1)"); /* no exit(),\n                   no die() */\n    xnomem("");\n}\n' \
         >"$tree/formats/record/new.c"
     run python3 "$lint" "$tree"

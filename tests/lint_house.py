@@ -104,7 +104,7 @@ def check_lengths(path, lines):
 
 def check_copies(sources):
     """Runs of MAX_EQUAL lines, blank ones, comments and includes left out, that came before; each run once. A run of
-    few different lines (a table, closing braces) is no copy."""
+    few different lines (a table, closing braces) is not a copy."""
     seen = {}
     for path, lines in sources:
         code = [(n, " ".join(line.split())) for n, line in enumerate(lines, 1)]

@@ -98,15 +98,15 @@ all_programs() {
     done
 }
 
-@test "many large records: every program, one thread or many, SQLite and PostgreSQL" {
+@test "memory is bounded with many large records, in every program, with one thread or many, on SQLite and PostgreSQL" {
     all_programs 60 3000000
 }
 
-@test "few larger records" {
+@test "memory is bounded with few larger records" {
     all_programs 3 25000000
 }
 
-@test "records of 9, 100 and 400 MB" {
+@test "memory is bounded with records of 9, 100 and 400 MB" {
     [ -n "${DEEP-}" ] || skip "DEEP=1 runs it"
     all_programs 60 9000000
     all_programs 3 100000000
@@ -137,12 +137,12 @@ large_rows() {
     done
 }
 
-@test "large rows of other tables, a database to a database" {
+@test "memory is bounded with large rows of other tables, from database to database" {
     large_rows 5 20000000
     [ -z "${DEEP-}" ] || large_rows 1 300000000
 }
 
-@test "large bytes in PostgreSQL, which as text would be more than it sends" {
+@test "memory is bounded with bytes that PostgreSQL could not send as text" {
     size=20000000
     [ -z "${DEEP-}" ] || size=700000000
     psql -q -d mlflow -c 'DROP DATABASE IF EXISTS memory' -c 'CREATE DATABASE memory'
@@ -159,7 +159,7 @@ large_rows() {
     ml-verify -q "$url" <bytes.mlr >report
 }
 
-@test "YAML: large texts, and files of many values, which one thread reads at a time" {
+@test "memory is bounded with large YAML texts and with files of many values, which one thread reads at a time" {
     size=25000000
     [ -z "${DEEP-}" ] || size=150000000
     python3 - $size <<'PY'
@@ -194,7 +194,7 @@ PY
     assert_contains "$stderr" "mlruns/0/r7/meta.yaml:9: more than 100000 values"
 }
 
-@test "a record's length that lies costs nothing, and one beyond the limit is an error" {
+@test "a false length of a record allocates nothing, and one beyond the limit is an error" {
     lie() { # BYTES of a text, of which 3 are there
         python3 - "$1" <<'PY'
 import struct, sys
@@ -217,7 +217,7 @@ PY
     done
 }
 
-@test "a line of JSON with more values than a record can have is refused before they are made" {
+@test "a JSON line with more values than a record can have is refused before they are allocated" {
     line() { # VALUES
         header 1
         printf '{"kind":"row","table":"t","values":{"a":[1'
@@ -249,7 +249,7 @@ experiments() {
     } | ml-transform --from-json --reseal
 }
 
-@test "many experiments: a summary, a merge, new numbers, names and workspaces" {
+@test "memory is bounded with many experiments in a summary, a merge, and with new numbers, names and workspaces" {
     n=100000
     [ -z "${DEEP-}" ] || n=1000000
     experiments $n 1 1 >many.mlr
@@ -268,7 +268,7 @@ experiments() {
     assert_equal "$(ml-transform --json <c.mlr | sed -n 2p)" '{"kind":"experiment","experiment_id":"700000001","name":"First","artifact_location":"/x/1","lifecycle_stage":"active","workspace":"team-a"}'
 }
 
-@test "many experiments of two sources, merged in every way" {
+@test "memory is bounded when many experiments of two sources are merged, in every way" {
     n=30000
     [ -z "${DEEP-}" ] || n=1000000
     { experiments $n 1 1; experiments $n 2 1; } >same.mlr
@@ -282,7 +282,7 @@ experiments() {
     done
 }
 
-@test "many runs: their ids, in a merge and a selection" {
+@test "memory is bounded with many runs, in a merge and a selection" {
     n=50000
     [ -z "${DEEP-}" ] || n=1000000
     {
@@ -314,7 +314,7 @@ for i in range(n):
 PY
 }
 
-@test "mlruns-dump: many experiments that can't be read" {
+@test "mlruns-dump: memory is bounded with many unreadable experiments" {
     n=120000 length=250 # 30 MB, twice that in messages
     [ -z "${DEEP-}" ] || { n=1000000; length=12; }
     mkdir -p mlruns/.trash tmp
@@ -328,7 +328,7 @@ PY
     assert_equal "$(ls -A tmp)" ""
 }
 
-@test "mlruns-dump: directories of many names, in 64 threads" {
+@test "mlruns-dump: memory is bounded with directories of many names in 64 threads" {
     n=16000 # 3 MB, which all threads together must not hold
     [ -z "${DEEP-}" ] || n=1000000
     mkdir -p mlruns/0/traces
@@ -345,7 +345,7 @@ PY
     assert_equal "$(ml-transform --json <one.mlr | tail -1 | jq .counts.trace)" 64
 }
 
-@test "mlruns-dump: directories of many names, of each kind" {
+@test "mlruns-dump: memory is bounded with many names in each kind of directory" {
     n=3000
     [ -z "${DEEP-}" ] || n=1000000
     experiment="artifact_location: /x/0\nexperiment_id: '0'\nlifecycle_stage: active\nname: Default\n"
@@ -364,7 +364,7 @@ PY
     done
 }
 
-@test "mlruns-dump: many experiments, deleted ones with the ids of others, in every way" {
+@test "mlruns-dump: memory is bounded with many experiments, and deleted ones with ids of others, with every option" {
     n=2000
     [ -z "${DEEP-}" ] || n=1000000
     python3 - $n <<'PY'
@@ -413,7 +413,7 @@ growing() {
     } | ml-transform --from-json --reseal
 }
 
-@test "syncs of many points and runs: new, equal, changed, in conflict" {
+@test "memory is bounded in syncs of many points and runs: new, equal, changed and in conflict" {
     runs=10000 points=20000
     [ -z "${DEEP-}" ] || { runs=200000; points=1000000; }
     growing $runs $points v >1.mlr
@@ -430,7 +430,7 @@ growing() {
     done
 }
 
-@test "ticks of many files: their states, what they send, and the state that is promoted" {
+@test "memory is bounded in ticks of many files" {
     runs=1000
     [ -z "${DEEP-}" ] || runs=30000
     python3 - $runs <<'PY'
@@ -469,7 +469,7 @@ PY
     done
 }
 
-@test "ticks of a database of many records, and of ml-sync" {
+@test "memory is bounded in ticks of a database of many records, and of ml-sync" {
     runs=10000 points=20000
     [ -z "${DEEP-}" ] || { runs=300000; points=1000000; }
     growing $runs $points v | ml-load -q sqlite:///m.db
@@ -506,7 +506,7 @@ large() {
     } | ml-transform --from-json --reseal
 }
 
-@test "syncs of large values: new, equal, changed and told" {
+@test "memory is bounded in syncs of large values: new, equal, changed and reported" {
     size=60000000 n=1
     [ -z "${DEEP-}" ] || { size=100000000; n=3; }
     large $n $size x >1.mlr
@@ -545,7 +545,7 @@ for i in range(n):
 PY
 }
 
-@test "syncs of rows with other ids in the target: many, and large ones" {
+@test "memory is bounded in syncs of many and of large rows with other ids in the target" {
     n=10000 size=20000000
     [ -z "${DEEP-}" ] || { n=300000; size=100000000; }
     for case in "$n 1" "1 $size"; do

@@ -36,7 +36,7 @@ says_text() {
     assert_contains "$stderr$output" 'x\x0aml-load: forged\x1b]0;title\x07\xc2\x9b2J\xe2\x80\xae\xffé日'
 }
 
-@test "a file store with hostile names: every problem is one line of text" {
+@test "every problem of a file store with hostile names is one line of text" {
     export EVIL
     mkdir "mlruns/$EVIL" "$run/inputs/$EVIL" "$run/outputs/$EVIL" "mlruns/models/$EVIL"
     cp mlruns/537708342419121040/meta.yaml "mlruns/$EVIL/meta.yaml"
@@ -55,7 +55,7 @@ says_text() {
     only_text .stderr
 }
 
-@test "hostile values in a stream: messages of every program are lines of text" {
+@test "messages about hostile values in a stream are lines of text, in every program" {
     export EVIL
     name=$(printf '%s' "$EVIL" | jq -Rsa . | sed 's/\\ufffd/\\u0001/')
     mlruns-dump -q mlruns | ml-transform --json >a.json
@@ -81,7 +81,7 @@ says_text() {
     only_text .stderr
 }
 
-@test "hostile names in a database: reports of ml-schema and mldb-dump are lines of text" {
+@test "reports on hostile names in a database are lines of text" {
     export EVIL
     ml-schema create -q --release 3.17 sqlite:///x.db
     ml-schema create -q --release 3.2 sqlite:///old.db
@@ -105,7 +105,7 @@ PY
     done
 }
 
-@test "hostile arguments: paths, URLs, options" {
+@test "messages about hostile paths, URLs and options are lines of text" {
     export EVIL
     mlruns-dump -q mlruns >a.mlr
     says_text 2 'ml-load "sqlite:///$EVIL/none.db" <a.mlr'
@@ -124,7 +124,7 @@ PY
     only_text .stderr
 }
 
-@test "no form of a URL shows its password, in no program and no place" {
+@test "no program shows the password of a URL, whatever its form" {
     mlruns-dump -q mlruns >a.mlr
     cat >urls <<'END'
 postgresql://u:geheim@h/d?sslmode=bogus

@@ -74,14 +74,14 @@ refused() { # MESSAGE COMMAND...
     assert_equal "$(everything)" "$before"
 }
 
-@test "a workspace that only its contents name gets a row" {
+@test "a workspace that is only named by its contents gets a row" {
     edit 'if .kind == "experiment" then .workspace = "team" else . end' >b.mlr
     ml-load -q --release 3.17.2 "$url" <b.mlr
     assert_equal "$(sql 'SELECT name FROM workspaces ORDER BY 1' | xargs)" "default team"
     ml-verify -q "$url" <b.mlr
 }
 
-@test "an existing schema is the same before and after, and statistics are there" {
+@test "an existing schema is the same after a load, with statistics" {
     ml-schema create -q --release 3.17.2 "$url"
     sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, artifact_location) VALUES (0, 'Default', 'active', './x')"
     sql 'CREATE TABLE mine (id integer PRIMARY KEY, run varchar(32) REFERENCES runs (run_uuid)); CREATE INDEX my_index ON runs (user_id)'
@@ -107,7 +107,7 @@ structure() {
     sql "SELECT conname, tgenabled FROM pg_trigger t JOIN pg_constraint c ON c.oid = tgconstraint WHERE tgenabled <> 'O' ORDER BY 1"
 }
 
-@test "all that pg_dump writes of an existing schema is the same before and after" {
+@test "pg_dump writes the same of an existing schema before and after a load" {
     decorate all_kept
     structure >before.sql
     for what in 'CLUSTER ON run_pk' 'REPLICA IDENTITY USING INDEX experiments_replica' 'SET STATISTICS 321' 'DEPENDS ON EXTENSION' \
@@ -122,7 +122,7 @@ structure() {
     ml-verify -q --data-only "$url" <a.mlr >verified
 }
 
-@test "what cannot be dropped and made again stays while the tables are filled, and is named" {
+@test "what cannot be dropped and recreated stays while the tables are filled, and is named" {
     decorate in_place
     as_superuser() { echo "$1" | psql -qAtX -v ON_ERROR_STOP=1 -U postgres; }
     # WHY, what brings it about, and what takes it back
@@ -149,7 +149,7 @@ this role has no CREATE privilege on schema public|REVOKE CREATE ON SCHEMA publi
 END
 }
 
-@test "ids that MLflow gives go on after those that were loaded" {
+@test "MLflow's next ids follow those that were loaded" {
     ml-load -q "$url" <a.mlr
     highest=$(sql 'SELECT max(experiment_id) FROM experiments')
     assert_equal "$(sql "SELECT nextval('experiments_experiment_id_seq')")" $((highest + 1))
@@ -162,7 +162,7 @@ END
     assert_equal "$(sql "SELECT nextval('experiments_experiment_id_seq')")" 1
 }
 
-@test "18-digit ids: refused at the first, with both ways out; or wide columns" {
+@test "18-digit ids are refused at the first record with both remedies, unless the columns are wide" {
     refused "does not fit the 32-bit columns" ml-load "$url" <wide.mlr
     assert_contains "$stderr" "ml-transform --renumber-experiments"
     assert_contains "$stderr" "--wide-experiment-ids"
@@ -176,13 +176,13 @@ END
     assert_status 2
 }
 
-@test "wide columns in an existing schema" {
+@test "--wide-experiment-ids widens the columns of an existing schema" {
     ml-schema create -q --release 3.2 "$url"
     ml-load -q --wide-experiment-ids "$url" <wide.mlr
     ml-verify -q "$url" <wide.mlr
 }
 
-@test "a schema whose name needs quotes: made, filled, widened and read" {
+@test "a schema whose name needs quotes is created, filled, widened and read" {
     sql 'CREATE SCHEMA "My Sch"; CREATE SCHEMA "MLflow"'
     sql "ALTER DATABASE $PGDATABASE SET search_path = \"My Sch\""
     ml-load -q "$url" <a.mlr
@@ -201,13 +201,13 @@ END
         "$(printf 'MLflow|bigint\nMy Sch|integer')"
 }
 
-@test "refused: content" {
+@test "a database with content is refused" {
     ml-schema create -q --release 3.17.2 "$url"
     sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active')"
     refused "the database is not empty: its table experiments has rows" ml-load "$url" <a.mlr
 }
 
-@test "refused: values that PostgreSQL cannot hold, by name; or left out" {
+@test "values that PostgreSQL cannot hold are refused by name, or left out" {
     edit 'if .kind == "run" then .artifact_uri = ("x" * 201) elif .kind == "param" then .value = "a\u0000b" else . end' >b.mlr
     refused "artifact_uri: 201 characters exceed the 200 of column artifact_uri" ml-load "$url" <b.mlr
     assert_contains "$stderr" "a NUL character"
@@ -224,7 +224,7 @@ END
     ml-verify -q "$url" <b.mlr
 }
 
-@test "refused: a row that breaks a rule, a reference to nothing, a name that is there twice" {
+@test "a row that violates a constraint, a dangling reference and a duplicate name are refused" {
     ml-schema create -q --release 3.17.2 "$url"
     sql "ALTER TABLE runs ADD CONSTRAINT awake CHECK (status <> 'FAILED')"
     edit 'if .kind == "run" then .status = "FAILED" else . end' >b.mlr
@@ -238,7 +238,7 @@ END
     refused "duplicate name 'same', also of experiment" ml-load "$url" <b.mlr
 }
 
-@test "tables of another role are loaded too" {
+@test "tables of another role are loaded, too" {
     ml-schema create -q --release 3.17.2 "$url"
     psql -qX -U postgres -c "ALTER TABLE runs OWNER TO postgres; GRANT ALL ON runs TO mlflow"
     run_split ml-load "$url" <a.mlr
@@ -264,7 +264,7 @@ END
     done
 }
 
-@test "a row that comes in while ml-load reads is neither lost nor mixed in" {
+@test "a row that is inserted while ml-load reads is neither lost nor mixed in" {
     ml-schema create -q --release 3.17.2 "$url"
     begin ml-load "$url"
     head -c 3000 a.mlr >&9
@@ -279,7 +279,7 @@ END
     assert_equal "$(sql 'SELECT count(*) FROM runs')" 0
 }
 
-@test "an open transaction that has written is waited for, and then refused" {
+@test "ml-load waits for an open transaction that has written, and then refuses the database" {
     ml-schema create -q --release 3.17.2 "$url"
     coproc psql -qAtX
     echo "BEGIN; INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active'); SELECT 'in';" >&"${COPROC[1]}"
@@ -311,7 +311,7 @@ strike() { # strike BLOW
     wait_for no_session # the server has noticed
 }
 
-@test "killed, interrupted, or cut off by the server: empty as before, and the same command then works" {
+@test "after a killed, interrupted or disconnected load the database is empty as before, and the same command works" {
     python3 "$ROOT/tests/mlflow/make_tree.py" --output big --runs 100 --points 300000 >/dev/null
     mlruns-dump -q big >big.mlr
     createdb -E UTF8 -T template0 whole
@@ -334,7 +334,7 @@ strike() { # strike BLOW
     [ -n "${SANITIZE-}" ] || [ "$(cat memory)" -lt 65536 ]
 }
 
-@test "limits of time that the role or the database sets do not end a load whose stream takes longer" {
+@test "timeouts of the role or the database do not end a load whose stream takes longer" {
     for limit in statement_timeout idle_in_transaction_session_timeout idle_session_timeout transaction_timeout; do
         sql "ALTER ROLE mlflow IN DATABASE $PGDATABASE SET $limit = 1000" 2>err || grep 'unrecognized configuration' err # an older server
     done
@@ -358,7 +358,7 @@ strike() { # strike BLOW
     done
 }
 
-@test "two at once into an empty database: one loads, the other is refused" {
+@test "of two concurrent loads into an empty database one succeeds and the other is refused" {
     for i in 1 2; do
         { ml-load -q "$url" <a.mlr 2>log$i && echo done || echo "exit $?"; } >status$i &
     done
@@ -368,14 +368,14 @@ strike() { # strike BLOW
     ml-verify -q "$url" <a.mlr
 }
 
-@test "a server that is not there, a wrong password: named, without the password" {
+@test "an unreachable server and a wrong password are named, without the password" {
     run_split ml-load "postgresql://mlflow:sesame@127.0.0.1:$PGPORT/$PGDATABASE" <a.mlr
     assert_status 2
     assert_contains "$stderr" "password authentication failed"
     refute_contains "$stderr" sesame
 }
 
-@test "duplicates are counted, special values are stored as MLflow stores them; whatever is published" {
+@test "duplicates are counted, and special values are stored as MLflow stores them, even if all tables are published" {
     psql -qX -U postgres -c 'SET client_min_messages = error' -c 'CREATE PUBLICATION everything FOR ALL TABLES'
     edit 'if .kind == "metric" then ., . else . end' >b.mlr
     run_split ml-load "$url" <b.mlr
@@ -388,7 +388,7 @@ strike() { # strike BLOW
     assert_equal "$(sql "SELECT count(*) FROM metrics WHERE value = 'NaN' OR value = 'Infinity'")" 0
 }
 
-@test "ml-migrate shows no password, wherever the URL has it" {
+@test "ml-migrate shows no password, wherever the URL contains it" {
     mkdir bin
     for p in ml-load ml-verify; do ln -s "$BUILD/bin/$p" bin/; done
     cp "$BUILD/bin/ml-migrate" bin/

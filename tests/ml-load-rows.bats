@@ -34,7 +34,7 @@ content() {
     done
 }
 
-@test "from one SQLite database to another: every table" {
+@test "every table goes from one SQLite database to another" {
     run_split ml-load --release 3.17.2 sqlite:///b.db <a.mlr
     assert_status 0
     assert_contains "$stderr" "Other Rows: $(ml-transform --json <a.mlr | grep -c '^{"kind":"row"')"
@@ -46,7 +46,7 @@ content() {
     assert_equal "$(sqlite3 b.db 'SELECT count(*) FROM workspaces')" 3
 }
 
-@test "SQLite to PostgreSQL to SQLite: the same content, and ids go on" {
+@test "SQLite to PostgreSQL to SQLite gives the same content, and ids continue" {
     start_postgres
     createdb -E UTF8 -T template0 t
     ml-load -q --release 3.17.2 postgresql:///t <a.mlr
@@ -62,7 +62,7 @@ content() {
     diff a.txt c.txt
 }
 
-@test "a table or a column that the target does not have is named; or left out" {
+@test "a table or column that the target lacks is named, or left out" {
     run_split ml-load --release 3.16 sqlite:///b.db <a.mlr
     assert_status 2
     [ ! -e b.db ]
@@ -77,7 +77,7 @@ content() {
     assert_contains "$stderr" "this schema has no column webhooks.colour"
 }
 
-@test "a row whose parent is missing, a row without what it must have, a row that is there twice" {
+@test "a row without its parent, a row without a required value and a duplicate row are refused" {
     edit 'select(.kind != "row" or .table != "webhooks")' >b.mlr
     run_split ml-load --release 3.17.2 sqlite:///b.db <b.mlr
     assert_status 2
@@ -93,7 +93,7 @@ content() {
     [ ! -e b.db ]
 }
 
-@test "a workspace that only its contents name gets a row" {
+@test "a workspace that is only named by its contents gets a row" {
     edit 'select(.kind != "row")' | ml-transform --json |
         jq -c 'if .kind == "experiment" then .workspace = "team-a" elif .kind | test("registered_model|model_version|prompt") then .workspace = "team-b" else . end' |
         ml-transform --from-json --reseal >b.mlr
@@ -108,7 +108,7 @@ content() {
     [ ! -e c.db ]
 }
 
-@test "a value that is not of its column's type is refused by name; numbers that say the same are taken" {
+@test "a value of the wrong type is refused by name, but equal numbers of another type are accepted" {
     while IFS='|' read -r change name; do
         edit "$change" >bad.mlr
         run_split sh -c 'ml-load -q --release 3.17.2 sqlite:///b.db <bad.mlr'
@@ -139,7 +139,7 @@ EOT
     assert_status 0
 }
 
-@test "the default workspace stays when others come" {
+@test "the default workspace stays when others are loaded" {
     edit 'select(.kind != "row" or .table == "workspaces")' >b.mlr
     ml-load -q --release 3.17.2 sqlite:///b.db <b.mlr
     assert_equal "$(sqlite3 b.db "SELECT count(*) FROM workspaces WHERE name = 'default'")" 1
@@ -166,7 +166,7 @@ old_db() {
     mldb-dump -q sqlite:///old.db >old.mlr
 }
 
-@test "from before 3.17: models, costs and token counts go into the columns that 3.17 has, and verify" {
+@test "models, costs and token counts from before 3.17 go into the columns of 3.17, and verify" {
     old_db
     run_split ml-load --release 3.17.2 sqlite:///b.db <old.mlr
     assert_status 0
@@ -209,7 +209,7 @@ DELETE FROM spans WHERE span_id = 's2'|FAILED: Span 's2' in trace t
 EOT
 }
 
-@test "the JSON value null in a column that the target does not have is no loss" {
+@test "the JSON value null in a column that the target lacks is not a loss" {
     old_db "UPDATE spans SET dimension_attributes = 'null'; DELETE FROM span_metrics; DELETE FROM trace_metrics"
     for release in 3.9 3.17.2; do
         rm -f b.db
@@ -223,7 +223,7 @@ EOT
     assert_contains "$stderr" "Span 's1' in trace t: dimension_attributes has no column in this schema; the first release with it is MLflow 3.10.0"
 }
 
-@test "what 3.17's columns could not hold of a span is refused by name, as is a metric without its span or trace" {
+@test "span values that 3.17's columns cannot hold are refused by name, as is a metric without its span or trace" {
     old_db "UPDATE spans SET dimension_attributes = '{\"colour\": \"red\"}' WHERE span_id = 's1'"
     run_split ml-load --release 3.17.2 sqlite:///b.db <old.mlr
     assert_status 2
@@ -241,7 +241,7 @@ EOT
     assert_contains "$stderr" "Row trace_metrics (request_id=gone, key=input_tokens): it belongs to the trace gone, which is not in the stream"
 }
 
-@test "a span of an old stream with a column of one's own stays a row: what 3.17 has no column for is named, and counted" {
+@test "a span of an old stream with a user's column stays a row, and what 3.17 has no column for is named and counted" {
     old_db
     ml-transform --json <old.mlr | jq -c 'if .kind == "span" then {kind: "row", table: "spans", values: (del(.kind) + {own: "x"} |
         .experiment_id |= {"$int": .})} else . end' | ml-transform -q --from-json --reseal >rows.mlr
@@ -254,7 +254,7 @@ EOT
     assert_contains "$stderr" "dropped on request: the values of 4 Other Rows"
 }
 
-@test "from 3.17 on to before: models, costs, token counts and links to prompts go where MLflow 3.9 to 3.16 keeps them, and verify" {
+@test "models, costs, token counts and links to prompts from 3.17 go where MLflow 3.9 to 3.16 keeps them, and verify" {
     old_db
     ml-load -q --release 3.17.2 sqlite:///b.db <old.mlr
     sqlite3 b.db "INSERT INTO trace_tags (request_id, key, value) VALUES ('t', 'mlflow.linkedPrompts', '[{\"name\": \"p q\", \"version\": \"12\"}]')"
@@ -296,7 +296,7 @@ EOT
     ml-verify -q sqlite:///d.db <new.mlr
 }
 
-@test "a cause that many rows have is one message, with the first row's key" {
+@test "a problem of many rows is one message, with the first row's key" {
     old_db
     ml-load -q --release 3.17.2 sqlite:///b.db <old.mlr
     run_split sh -c 'mldb-dump -q sqlite:///b.db | ml-load --release 3.9 sqlite:///c.db'
@@ -312,7 +312,7 @@ EOT
     assert_contains "$stderr" "Row webhooks (webhook_id=text 0 ü): "
 }
 
-@test "what stays where it is, of a database: artifacts and archived traces, by place, with what moves them" {
+@test "artifacts and archived traces that stay in place are reported by location, with what moves them" {
     ml-schema create -q --release 3.17.2 sqlite:///p.db
     sqlite3 p.db <<'EOT'
 INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage) VALUES
@@ -361,7 +361,7 @@ EOT
     assert_equal "$(sqlite3 r.db 'SELECT artifact_location FROM experiments WHERE experiment_id = 3')" s3://c/3
 }
 
-@test "from before 3.18: issues get the time at which they were last seen and rows of their categories, and verify" {
+@test "issues from before 3.18 get the time at which they were last seen and rows for their categories, and verify" {
     old_db "INSERT INTO issues (issue_id, experiment_id, name, description, status, created_timestamp, last_updated_timestamp, categories)
             SELECT v.column1, experiment_id, 'n', 'd', 's', v.column2, 99, v.column3
             FROM (SELECT experiment_id FROM runs LIMIT 1) JOIN (VALUES ('i1', 11, '[\" Cost\", \"cost\", \"ΣΑΣ\", \"COST \"]'),
@@ -412,7 +412,7 @@ EOT
     assert_status 0
 }
 
-@test "issues from before 3.18 into PostgreSQL: as the upgrade there; a category that it cannot store is named" {
+@test "issues from before 3.18 become in PostgreSQL what its upgrade makes of them; a category that it cannot store is named" {
     ml-schema create -q --release 3.17.2 sqlite:///old.db
     sqlite3 old.db <<'EOT'
 INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (0, 'Default', 'active');
@@ -439,7 +439,7 @@ EOT
     assert_contains "$stderr" "Row issues (issue_id=i2): categories contain a NUL character, which PostgreSQL cannot store"
 }
 
-@test "jobs that are not finished are loaded as they are, and counted" {
+@test "unfinished jobs are loaded as they are, and counted" {
     edit 'if .table == "jobs" then .values.status = 1 else . end' >b.mlr
     run_split ml-load --release 3.17.2 sqlite:///b.db <b.mlr
     assert_status 0

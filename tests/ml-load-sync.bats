@@ -6,7 +6,7 @@ load sync_helpers
 
 # ---- whole streams
 
-@test "a database without tables gets them and all records, verified" {
+@test "a database without tables gets them and all records, which verify" {
     verified() {
         run_split ml-load --sync "$url" <s.mlr
         assert_status 0
@@ -40,7 +40,7 @@ written() { # STREAM
     done
 }
 
-@test "twice writes nothing: no row touched, no WAL of a table, no byte of a file" {
+@test "the same sync again writes nothing: no row, no WAL of a table, no byte of a file" {
     twice() {
         state >before
         sync <s.mlr
@@ -67,7 +67,7 @@ written() { # STREAM
     both nothing
 }
 
-@test "a dry run writes nothing and tells the same" {
+@test "a dry run writes nothing and reports the same" {
     dry() {
         state >before
         edit 'if .kind == "run" then .run_id |= "new" + .[3:] elif .run_id then .run_id |= "new" + .[3:] else . end' |
@@ -82,7 +82,7 @@ written() { # STREAM
     both dry
 }
 
-@test "runs: what the source changes goes over, a null does not, but for an end and a deletion taken back" {
+@test "changes to runs are synced, but no null, except for a reopened run and an undone deletion" {
     run='select(.kind != "run" or .run_id != "'$RUN'")'
     rule "if .run_id == \"$RUN\" and .kind == \"run\" then .status = \"FAILED\" | .end_time = 99 else . end" "" \
         "SELECT status, end_time FROM runs WHERE run_uuid = '$RUN'" "FAILED|99"
@@ -100,7 +100,7 @@ written() { # STREAM
         "SELECT artifact_uri, user_id, source_name FROM runs WHERE run_uuid = '$RUN'" "s3://b/x|u|n"
 }
 
-@test "tags: the source's value goes over, the target's own stay" {
+@test "tags take the source's value, and the target's own stay" {
     rule . "UPDATE tags SET value = 'edited' WHERE key = 'mlflow.source.name'; INSERT INTO tags (run_uuid, key, value) VALUES
         ('$RUN', 'mine', '1')" \
         "SELECT DISTINCT key, value FROM tags WHERE key IN ('mine', 'mlflow.source.name') ORDER BY 1" \
@@ -116,7 +116,7 @@ mlflow.source.name|train.py"
         'validated')" "customer analytics|gbdt|ada|yes"
 }
 
-@test "lists in tags are united, ids in them become the target's" {
+@test "lists in tags are united, with the target's ids" {
     change='if .kind == "tag" and .key == "mlflow.source.type" then .key = "mlflow.log-model.history" | .value =
         "[{\"run_id\": \"a\"}, {\"run_id\": \"b\"}]" else . end'
     rule "$change" "UPDATE tags SET key = 'mlflow.log-model.history', value = '[{\"run_id\": \"b\"}, {\"x\": 1}]' WHERE key =
@@ -135,7 +135,7 @@ mlflow.source.name|train.py"
     cmp before after
 }
 
-@test "points are added, the greatest latest metric stays" {
+@test "points are added, and the greatest latest metric stays" {
     change="if .kind == \"metric\" and .run_id == \"$RUN\" and .step == 0 then ., (.step = 900 | .timestamp = 9000000000000) else
         . end | if .kind == \"latest_metric\" and .run_id == \"$RUN\" then .step = 900 | .timestamp = 9000000000000 else . end"
     for d in sqlite postgresql; do
@@ -153,7 +153,7 @@ mlflow.source.name|train.py"
     done
 }
 
-@test "a NaN counts as 0 where the latest metric is found, a tie stays" {
+@test "a NaN counts as 0 in the choice of the latest metric, and a tie keeps the target's" {
     change="if .kind == \"latest_metric\" and .run_id == \"$RUN\" then .value = {\"\$float\": \"nan\"} else . end"
     rule "$change" "UPDATE latest_metrics SET value = 1 WHERE run_uuid = '$RUN'" \
         "SELECT DISTINCT CAST(value AS integer) FROM latest_metrics WHERE run_uuid = '$RUN'" 1
@@ -161,7 +161,7 @@ mlflow.source.name|train.py"
         "SELECT DISTINCT CAST(value AS integer) FROM latest_metrics WHERE run_uuid = '$RUN'" 0
 }
 
-@test "a param that differs is a conflict, told with both values" {
+@test "a different param is a conflict, reported with both values" {
     edit "if .kind == \"param\" and .key == \"max_depth\" and .run_id == \"$RUN\" then .value = \"6\" else . end" >e.mlr
     conflict() {
         state >before
@@ -180,7 +180,7 @@ mlflow.source.name|train.py"
     both conflict
 }
 
-@test "a run under another experiment is a conflict; skipped it is left out with all that belongs to it" {
+@test "a run in another experiment is a conflict; if skipped, it is left out with all that belongs to it" {
     edit "if .kind == \"tag\" and .run_id == \"$RUN\" and .key == \"mlflow.user\" then .value = \"eve\" else . end" >e.mlr
     moved() {
         sql "UPDATE runs SET experiment_id = 0 WHERE run_uuid = '$RUN'"
@@ -198,7 +198,7 @@ mlflow.source.name|train.py"
     both moved
 }
 
-@test "experiments: name and stage follow their maker by time, the location stays" {
+@test "an experiment's name and stage follow the source that made it, by time, and its location stays" {
     rule . "UPDATE experiments SET lifecycle_stage = 'active', last_update_time = last_update_time - 1 WHERE name =
         'churn-scratch'" "SELECT lifecycle_stage FROM experiments WHERE name = 'churn-scratch'" deleted
     rule . "UPDATE experiments SET lifecycle_stage = 'active', last_update_time = last_update_time + 1 WHERE name =
@@ -211,7 +211,7 @@ mlflow.source.name|train.py"
     rule . "UPDATE experiments SET artifact_location = 's3://b'" "SELECT DISTINCT artifact_location FROM experiments" "s3://b"
 }
 
-@test "experiments are found by name; an id that is taken by another becomes a new one" {
+@test "experiments are found by name, and one whose id is taken gets a new id" {
     edit "if .experiment_id == \"$EXP\" then .experiment_id = \"4711\" else . end" >e.mlr
     by_name() {
         rows=$(sql "SELECT count(*) FROM experiments")
@@ -241,7 +241,7 @@ mlflow.source.name|train.py"
     both by_name
 }
 
-@test "PostgreSQL's sequence gives new ids, so that the server's next experiment gets its own" {
+@test "new ids come from PostgreSQL's sequence, so that the server's next experiment gets its own" {
     use postgresql
     for i in 1 2 3; do
         sql "INSERT INTO experiments (name, lifecycle_stage) VALUES ('server $i', 'active')"
@@ -253,14 +253,14 @@ mlflow.source.name|train.py"
     assert_equal "$(sql "SELECT count(*) FROM experiments")" 10
 }
 
-@test "a dataset is found by name and digest, an input by what it joins: the target's ids stay" {
+@test "datasets are found by name and digest, inputs by what they join, and the target's ids stay" {
     rule . "UPDATE inputs SET source_id = 'd' WHERE source_type = 'DATASET'; UPDATE datasets SET dataset_uuid = 'd', dataset_profile
         = 'p'; UPDATE input_tags SET input_uuid = 'x' || input_uuid; UPDATE inputs SET input_uuid = 'x' || input_uuid" \
         "SELECT dataset_uuid, dataset_profile, (SELECT count(*) FROM inputs WHERE input_uuid LIKE 'x%'), (SELECT count(*) FROM
         inputs) FROM datasets" "d|p|4|4"
 }
 
-@test "traces: a state that was reached is not taken back, with its time; previews go over, the session too" {
+@test "a trace's final state and its time are not taken back; previews and the session are synced" {
     change='if .kind == "trace" then .state = "IN_PROGRESS" | .execution_duration = 1 | .request_time = 1 else . end'
     rule "$change" "DELETE FROM assessments" "SELECT t.status, t.execution_time_ms, t.timestamp_ms, count(*) FROM trace_info t JOIN
         assessments a ON a.trace_id = t.request_id AND a.trace_timestamp_ms = t.timestamp_ms GROUP BY 1, 2, 3" \
@@ -288,7 +288,7 @@ mlflow.source.name|train.py"
     both queued
 }
 
-@test "assessments: the newer row goes over; one that the target overrides is not valid" {
+@test "the newer assessment wins, and one that the target overrides is not valid" {
     rule . "UPDATE assessments SET rationale = 'old', last_updated_timestamp = last_updated_timestamp - 1" \
         "SELECT rationale FROM assessments WHERE name = 'polite'" "Short and kind."
     rule . "UPDATE assessments SET rationale = 'new', last_updated_timestamp = last_updated_timestamp + 1" \
@@ -300,7 +300,7 @@ mlflow.source.name|train.py"
         "SELECT count(*) FROM assessments WHERE valid = (1 = 1)" 2
 }
 
-@test "logged models: the newer one goes over, never back to PENDING; one that was deleted at the same time is" {
+@test "the newer logged model wins, but never goes back to PENDING; on a tie a deleted one wins" {
     rule "if .kind == \"logged_model\" then .status = \"PENDING\" | .last_updated_timestamp += 5 | .model_type = \"t\" else . end" "" \
         "SELECT status, model_type FROM logged_models" "2|t"
     rule . "UPDATE logged_models SET status = 3, last_updated_timestamp_ms = last_updated_timestamp_ms + 1" \
@@ -311,7 +311,7 @@ mlflow.source.name|train.py"
         "SELECT lifecycle_stage FROM logged_models" deleted
 }
 
-@test "registered models and versions: the newer description, a deletion absorbs, storage locations stay" {
+@test "registered models and versions take the newer description; a deletion wins, and storage locations stay" {
     rule . "UPDATE registered_models SET description = 'x', last_updated_time = last_updated_time + 1 WHERE name = 'churn'" \
         "SELECT description FROM registered_models WHERE name = 'churn'" x
     rule . "UPDATE registered_models SET description = 'x', last_updated_time = last_updated_time - 1 WHERE name = 'churn'" \
@@ -325,7 +325,7 @@ mlflow.source.name|train.py"
         model_versions WHERE name = 'churn'" "Deleted_Internal|s3://x"
 }
 
-@test "a version whose number is taken by another one is a conflict, or gets the next number, once" {
+@test "a version whose number is taken is a conflict, or gets the next number, once" {
     numbers() {
         sql "UPDATE model_versions SET creation_time = 1 WHERE name = 'churn'"
         state >before
@@ -348,7 +348,7 @@ mlflow.source.name|train.py"
     both numbers
 }
 
-@test "the acting tables come only when asked for; natural keys lead to the target's rows" {
+@test "tables that trigger actions are synced only on request, and natural keys find the target's rows" {
     use sqlite empty
     ml-schema create -q --release 3.17.2 "sqlite:///$WORK/o.db" || ml-load -q --release 3.17.2 "sqlite:///$WORK/o.db" <s.mlr
     ml-load -q --sync "sqlite:///$WORK/o.db" <s.mlr
@@ -377,7 +377,7 @@ sc-target|2|{}"
     both rows
 }
 
-@test "everything goes into one workspace" {
+@test "--workspace puts everything into one workspace" {
     workspace() {
         sync --workspace team-a <s.mlr
         assert_status 2 # the same runs are in another experiment
@@ -394,7 +394,7 @@ team-a"
     both workspace
 }
 
-@test "options make sense together, or are refused" {
+@test "options that contradict each other are refused" {
     use sqlite
     for bad in "--prefer both" "--on-conflict merge" "--export" "--drop-unsupported" "--wide-experiment-ids"; do
         # shellcheck disable=SC2086
@@ -409,7 +409,7 @@ team-a"
     done
 }
 
-@test "without the right to make temporary tables: a clear error" {
+@test "a role that cannot create temporary tables gets a clear error" {
     use postgresql
     psql -qX -U postgres -d "$database" -c "REVOKE TEMPORARY ON DATABASE $database FROM PUBLIC" -c "CREATE ROLE no_temp LOGIN" \
         -c "GRANT ALL ON ALL TABLES IN SCHEMA public TO no_temp"
@@ -418,7 +418,7 @@ team-a"
     assert_contains "$stderr" "may not create temporary tables"
 }
 
-@test "PostgreSQL: a row that the server has locked makes the sync take its last part back and try again" {
+@test "PostgreSQL: a row locked by the server makes the sync roll back its last part and retry" {
     use postgresql
     edit "if .run_id == \"$RUN\" and .kind == \"run\" then .status = \"FAILED\" else . end" >e.mlr
     lines=$(wc -l <"$PGDIR/log")
@@ -443,7 +443,7 @@ team-a"
     refute_contains "$(tail -n "+$lines" "$PGDIR/log")" deadlock
 }
 
-@test "two syncs of one database at a time: everything is there once" {
+@test "two concurrent syncs of one database write everything once" {
     edit "if .run_id then .run_id |= \"b\" + .[1:] else . end | if .trace_id then .trace_id |= \"tr-b\" + .[4:] else . end |
         if .model_id then .model_id |= \"m-b\" + .[3:] else . end | if .assessment_id then .assessment_id |= \"a-b\" + .[3:]
         else . end" >e.mlr
@@ -465,7 +465,7 @@ team-a"
     both together
 }
 
-@test "a cut stream and a bad reference leave the target as it was" {
+@test "a truncated stream and a bad reference leave the target as it was" {
     broken() {
         state >before
         head -c 3000 "$BATS_FILE_TMPDIR/s.mlr" >cut.mlr
@@ -483,7 +483,7 @@ team-a"
 
 # ---- ticks
 
-@test "ticks bring what has changed; an idle one writes nothing and goes on" {
+@test "ticks bring what has changed; an idle one writes nothing, and the next one follows it" {
     ticks() {
         begin_ticks
         state >before
@@ -518,7 +518,7 @@ team-a"
     both ticks empty
 }
 
-@test "the watermark is no part of the data: not dumped, not verified, no content" {
+@test "the watermark is not part of the data: it is not dumped or verified and does not count as content" {
     hidden() {
         begin_ticks
         assert_equal "$(sql "SELECT count(*) FROM experiment_tags WHERE key LIKE 'mlruns-tools.sync.%'")" 1
@@ -534,7 +534,7 @@ team-a"
     ml-load -q "$url" <s.mlr
 }
 
-@test "a base that is not the target's is refused: restored, emptied, swapped, two ticks back; one back is taken" {
+@test "a delta is refused if the target was restored, emptied, swapped or is two ticks behind, and accepted if it is one behind" {
     bases() {
         begin_ticks
         cp st st1
@@ -601,7 +601,7 @@ team-a"
     both foreign empty
 }
 
-@test "two ticks that use one state at once: the first finds the second's, and writes nothing" {
+@test "of two concurrent ticks of one state the first notices the other and writes nothing" {
     crossed() {
         begin_ticks
         printf a >$run_dir/tags/a
@@ -644,7 +644,7 @@ team-a"
     assert_status 0
 }
 
-@test "ticks of an earlier version, which do not name themselves, are taken, and their states" {
+@test "ticks of an earlier version, which do not name themselves, and their states are accepted" {
     old() {
         for s in 1.1-first-tick.mlr deltas/1.1-tick.mlr; do
             run_split ml-load --sync "$url" <"$ROOT/tests/data/streams/$s"
@@ -664,7 +664,7 @@ team-a"
     both old empty
 }
 
-@test "what was purged in the target stays away; new runs of what is there come" {
+@test "purged entities do not return, and new runs of existing experiments are synced" {
     purged() {
         begin_ticks
         for table in tags params metrics latest_metrics; do
@@ -691,7 +691,7 @@ team-a"
     both purged empty
 }
 
-@test "the map finds experiments whose names have changed on either side, and datasets with other ids" {
+@test "the map finds experiments that either side has renamed, and datasets with other ids" {
     mapped() {
         begin_ticks
         sed -i 's/^name: .*/name: renamed in the source/; s/^last_update_time: .*/last_update_time: 1895253358461/' tree/$EXP/meta.yaml
@@ -712,7 +712,7 @@ team-a"
     both mapped empty
 }
 
-@test "what a conflict keeps out is sent again by each tick, until it goes" {
+@test "what a conflict keeps out is sent again by each tick until it can be written" {
     unsent() {
         begin_ticks
         sql "UPDATE params SET value = 'server' WHERE run_uuid = '$RUN' AND key = 'max_depth'"
@@ -743,7 +743,7 @@ subset() {
     assert_status "$wanted"
 }
 
-@test "--subset: what the stream has is there; what the database has besides, and keeps by the rules, is counted" {
+@test "--subset checks that the database has what the stream has, and counts what it has in addition or keeps by the rules" {
     holds() {
         subset 0
         sql "INSERT INTO tags (run_uuid, key, value) VALUES ('$RUN', 'mine', '1'); INSERT INTO metrics (run_uuid, key, step, timestamp,
@@ -760,7 +760,7 @@ subset() {
     both holds
 }
 
-@test "--subset tells what a sync has not brought" {
+@test "--subset reports what a sync has not brought" {
     lacks() { # SQL
         use "$dialect"
         sql "$1"
@@ -782,7 +782,7 @@ subset() {
     both all
 }
 
-@test "--subset finds experiments and rows by what the state and natural keys say" {
+@test "--subset finds experiments and rows by the state and by natural keys" {
     after_ticks() {
         begin_ticks
         sql "UPDATE experiments SET name = 'renamed by the server', last_update_time = 1995253358461 WHERE name = 'churn prediction';
@@ -829,7 +829,7 @@ first_syncs() {
     ml-verify -q --subset "$1" <"$BATS_FILE_TMPDIR/s.mlr"
 }
 
-@test "first syncs at once into a database without tables: one makes them, all bring theirs" {
+@test "of concurrent first syncs into a database without tables one creates them, and all bring their data" {
     createdb fresh
     first_syncs postgresql:///fresh
     assert_equal "$(psql -qAtX fresh -c 'SELECT count(*) FROM alembic_version')" 1
@@ -843,7 +843,7 @@ first_syncs() {
     done
 }
 
-@test "SQLite: a sync waits for the one that makes its file, and makes it itself when that fails" {
+@test "SQLite: a sync waits for the one that creates its file, and creates it itself if that fails" {
     use sqlite empty
     for stream in s.mlr /dev/null; do
         rm -f "$n.db"

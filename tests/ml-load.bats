@@ -39,7 +39,7 @@ count() { # DATABASE TABLE [WHERE]
     sqlite3 "$1" "SELECT count(*) FROM $2 ${3+WHERE $3}"
 }
 
-@test "a new database: all records, the schema asked for, nothing left beside it" {
+@test "a new database has all records and the requested schema, and nothing is left next to it" {
     run_split ml-load --release 3.17.2 sqlite:///db/x.db <a.mlr
     assert_status 0
     assert_equal "$output" ""
@@ -56,7 +56,7 @@ count() { # DATABASE TABLE [WHERE]
     mlruns-dump -q mlruns | ml-verify -q sqlite:///db/x.db
 }
 
-@test "the schema is that of ml-schema create, indexes and all" {
+@test "the schema is that of ml-schema create, including indexes" {
     for release in 2.22.5 3.2.0 3.17.2; do
         ml-load -q --drop-unsupported --release $release "sqlite:///db/$release.db" <a.mlr || [ $? -eq 1 ]
         ml-schema create -q --release $release "sqlite:///empty-$release.db"
@@ -68,7 +68,7 @@ count() { # DATABASE TABLE [WHERE]
     done
 }
 
-@test "it says what the user must know" {
+@test "the report says what the user must know" {
     mkdir -p tree/.trash
     mlruns-dump -q mlruns >/dev/null
     sed -i "s,artifact_location: .*,artifact_location: file://$PWD/mlruns/0," mlruns/0/meta.yaml
@@ -83,7 +83,7 @@ count() { # DATABASE TABLE [WHERE]
     assert_equal "$stderr" ""
 }
 
-@test "deleted experiments and runs without a time of deletion are told" {
+@test "deleted experiments, and deleted runs without a time of deletion, are reported" {
     edit 'if .kind == "experiment" then .lifecycle_stage = if .experiment_id == "0" then "deleted" else "active" end
         elif .kind == "run" then .lifecycle_stage = "deleted" | .deleted_time = null else . end' >b.mlr
     run_split ml-load sqlite:///db/x.db <b.mlr
@@ -92,7 +92,7 @@ count() { # DATABASE TABLE [WHERE]
     assert_contains "$stderr" "$(count db/x.db runs) deleted runs have no time of deletion"
 }
 
-@test "without a URL: the environment, then mlflow.db; which is said" {
+@test "without a URL the environment decides, then mlflow.db, and the choice is printed" {
     run_split ml-load <a.mlr
     assert_status 0
     assert_contains "$stderr" "no URL given: sqlite:///mlflow.db"
@@ -102,7 +102,7 @@ count() { # DATABASE TABLE [WHERE]
     [ -f db/env.db ]
 }
 
-@test "an existing empty database keeps its schema; MLflow's own Default experiment gives way" {
+@test "an existing empty database keeps its schema, and MLflow's own Default experiment is replaced" {
     ml-schema create -q --release 3.16 sqlite:///db/x.db
     sqlite3 db/x.db "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time)
         VALUES (0, 'Default', './elsewhere', 'active', 1)"
@@ -121,7 +121,7 @@ count() { # DATABASE TABLE [WHERE]
     mlruns-dump -q mlruns | ml-verify -q sqlite:///db/x.db
 }
 
-@test "a symbolic link to a file that is not there yet" {
+@test "a symbolic link to a file that does not exist yet is followed" {
     mkdir real
     ln -s ../real/x.db db/link.db
     ml-load -q sqlite:///db/link.db <a.mlr
@@ -130,7 +130,7 @@ count() { # DATABASE TABLE [WHERE]
     assert_equal "$(ls -A real)" x.db
 }
 
-@test "two loads of one stream are the same bytes" {
+@test "two loads of one stream give the same bytes" {
     ml-load -q --release 3.17.2 sqlite:///db/x.db <a.mlr
     ml-load -q --release 3.17.2 sqlite:///db/y.db <a.mlr
     cmp db/x.db db/y.db
@@ -150,7 +150,7 @@ count() { # DATABASE TABLE [WHERE]
     refused "it belongs to the run nobody, which is not in the stream" ml-load --dry-run sqlite:///db/x.db <bad.mlr
 }
 
-@test "refused: a database that has content" {
+@test "a database that has content is refused" {
     for insert in "experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'mine', 'active')" \
         "experiments (experiment_id, name, lifecycle_stage) VALUES (0, 'Default', 'deleted')" \
         "experiment_tags (key, value, experiment_id) VALUES ('k', 'v', 0)" \
@@ -164,12 +164,12 @@ count() { # DATABASE TABLE [WHERE]
     done
 }
 
-@test "refused: a second load into the same database" {
+@test "a second load into the same database is refused" {
     ml-load -q sqlite:///db/x.db <a.mlr
     refused "the database is not empty" ml-load sqlite:///db/x.db <a.mlr
 }
 
-@test "refused: what is no database of MLflow" {
+@test "a database that is not MLflow's is refused" {
     echo 'no database, but long enough to look at' >db/x.db
     refused "file is not a database" ml-load sqlite:///db/x.db <a.mlr
     rm db/x.db
@@ -184,7 +184,7 @@ count() { # DATABASE TABLE [WHERE]
     refused "the directory does not exist" ml-load --tmpdir db/none sqlite:///db/y.db <a.mlr
 }
 
-@test "refused: an unknown or another revision" {
+@test "an unknown or a different revision is refused" {
     ml-schema create -q --release 3.2 sqlite:///db/x.db
     refused "the database is not of MLflow 3.17.2: its schema is 770bee3ae1dd" ml-load --release 3.17 sqlite:///db/x.db <a.mlr
     refused "" ml-load --release 9.9 sqlite:///db/y.db <a.mlr
@@ -192,13 +192,13 @@ count() { # DATABASE TABLE [WHERE]
     refused "ffffffffffff" ml-load sqlite:///db/x.db <a.mlr
 }
 
-@test "refused: a damaged schema" {
+@test "a damaged schema is refused" {
     ml-schema create -q --release 3.17.2 sqlite:///db/x.db
     sqlite3 db/x.db 'ALTER TABLE runs DROP COLUMN deleted_time'
     refused "runs: column deleted_time is missing" ml-load sqlite:///db/x.db <a.mlr
 }
 
-@test "refused: a journal without its database" {
+@test "a journal without its database is refused" {
     for suffix in -journal -wal -shm; do
         echo left >"db/x.db$suffix"
         refused "db/x.db$suffix: left over from a database" ml-load sqlite:///db/x.db <a.mlr
@@ -206,7 +206,7 @@ count() { # DATABASE TABLE [WHERE]
     done
 }
 
-@test "refused: a place that cannot be written" {
+@test "a place that cannot be written is refused" {
     public_work
     cp "$WORK/a.mlr" .
     mkdir db
@@ -270,7 +270,7 @@ count() { # DATABASE TABLE [WHERE]
     mlruns-dump -q mlruns | ml-verify -q sqlite:///db/x.db
 }
 
-@test "a stream that is cut anywhere leaves nothing behind" {
+@test "a stream that is truncated anywhere leaves nothing" {
     ml-schema create -q sqlite:///db/x.db
     size=$(stat -c %s a.mlr)
     for at in 0 1 $(seq 1000 1000 "$size") $((size - 1)); do
@@ -280,7 +280,7 @@ count() { # DATABASE TABLE [WHERE]
     done
 }
 
-@test "a stream with a flipped byte leaves nothing behind" {
+@test "a stream with a flipped byte leaves nothing" {
     size=$(stat -c %s a.mlr)
     for at in $(seq 20 701 "$size"); do
         perl -e 'local $/; $_ = <STDIN>; substr($_, $ARGV[0], 1) ^= "\x01"; print' "$at" <a.mlr >flipped.mlr
@@ -295,7 +295,7 @@ count() { # DATABASE TABLE [WHERE]
     refused "" ml-load sqlite:///db/x.db <text.mlr
 }
 
-@test "killed in the middle: the target is as it was, and the same command then works" {
+@test "if the load is killed, the target is as it was, and the same command works" {
     begin ml-load -q sqlite:///db/x.db
     head -c 5000 a.mlr >&9
     wait_for waits_for_more $pid
@@ -309,7 +309,7 @@ count() { # DATABASE TABLE [WHERE]
     mlruns-dump -q mlruns | ml-verify -q sqlite:///db/x.db
 }
 
-@test "SIGINT and SIGTERM: nothing is left, exit 130 and 143" {
+@test "SIGINT and SIGTERM leave nothing, with status 130 and 143" {
     ml-schema create -q sqlite:///db/old.db
     before=$(fingerprint)
     for target in new old; do
@@ -336,7 +336,7 @@ count() { # DATABASE TABLE [WHERE]
     assert_equal "$(sqlite3 db/x.db 'PRAGMA integrity_check')" ok
 }
 
-@test "clashes between records are named, all of them" {
+@test "all clashes between records are named" {
     edit 'if .kind == "experiment" then .name = "same" else . end' >b.mlr
     refused "duplicate name 'same', also of experiment" ml-load sqlite:///db/x.db <b.mlr
     edit 'if .kind == "run" then .experiment_id = "12345" else . end' >b.mlr
@@ -348,7 +348,7 @@ count() { # DATABASE TABLE [WHERE]
     refused "" ml-load sqlite:///db/x.db < <(cat a.mlr a.mlr)
 }
 
-@test "a record of any kind that is there twice is named by what identifies it" {
+@test "a duplicate record of any kind is named by its identity" {
     mlruns-dump -q mlruns | ml-load -q --release 3.17.2 sqlite:///a.db
     python3 "$ROOT/tests/fill_tables.py" a.db
     mldb-dump -q --with-secrets sqlite:///a.db | ml-transform --json >whole.json
@@ -379,20 +379,20 @@ count() { # DATABASE TABLE [WHERE]
     [ "$(echo "$stderr" | wc -l)" -lt 60 ]
 }
 
-@test "an experiment named Default without experiment 0 is refused, where MLflow would not start" {
+@test "an experiment named Default without experiment 0 is refused for releases that would not start" {
     edit 'select(.experiment_id != "0" or .kind == "header" or .kind == "trailer")
         | if .kind == "experiment" and .name == "churn prediction" then .name = "Default" else . end' >b.mlr
     refused "=NEW" ml-load --release 3.17.2 sqlite:///db/x.db <b.mlr
     ml-load -q --release 3.2 sqlite:///db/x.db <b.mlr
 }
 
-@test "an empty tree is a database with a schema and nothing else" {
+@test "an empty tree becomes a database with a schema and nothing else" {
     mkdir -p empty/.trash
     mlruns-dump -q empty | ml-load -q sqlite:///db/x.db
     assert_equal "$(count db/x.db experiments)" 0
 }
 
-@test "a large load stays small, and what it is killed in the middle of writing leaves nothing" {
+@test "memory is bounded in a large load, and nothing is left if it is killed while it writes" {
     python3 "$ROOT/tests/mlflow/make_tree.py" --output big --runs 200 --points 200000 >/dev/null
     mlruns-dump -q big >big.mlr
     /usr/bin/time -f '%M' -o memory ml-load -q sqlite:///db/x.db <big.mlr

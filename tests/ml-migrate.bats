@@ -19,7 +19,7 @@ with_failing() { # PROGRAM STATUS [COMMAND]
     cp --remove-destination "$BUILD/bin/ml-migrate" bin/
 }
 
-@test "it migrates, verifies, and ends with the export, which is true in another directory too" {
+@test "it migrates, verifies, and ends with the export, which also works in another directory" {
     run_split ml-migrate --source ./mlruns --target sqlite:///mlflow.db --verify
     assert_status 0
     assert_contains "$output" "Status: SUCCESS"
@@ -32,13 +32,13 @@ with_failing() { # PROGRAM STATUS [COMMAND]
     mlruns-dump -q ../mlruns | ml-verify -q "$MLFLOW_TRACKING_URI"
 }
 
-@test "without options: ./mlruns into ./mlflow.db; the export is all that goes to standard output" {
+@test "without options ./mlruns goes into ./mlflow.db, and only the export to standard output" {
     run_split ml-migrate
     assert_status 0
     assert_equal "$output" "export MLFLOW_TRACKING_URI=sqlite:///$PWD/mlflow.db"
 }
 
-@test "names with blanks and quotes" {
+@test "names with blanks and quotes work" {
     mkdir "it's a dir"
     mv mlruns "it's a dir/"
     run_split ml-migrate --source "it's a dir/mlruns" --target="sqlite:///it's a dir/x.db"
@@ -48,7 +48,7 @@ with_failing() { # PROGRAM STATUS [COMMAND]
     mlruns-dump -q "it's a dir/mlruns" | ml-verify -q "$MLFLOW_TRACKING_URI"
 }
 
-@test "the export is the URL that every MLflow reads alike; where none is, that is told" {
+@test "the export is the URL that every MLflow reads alike; where there is none, a note says so" {
     run_split ml-migrate --target 'sqlite:///a%20b#&=;@:.db?timeout=30' --verify
     assert_status 0
     [ -s 'a b#&=;@:.db' ]
@@ -61,7 +61,7 @@ with_failing() { # PROGRAM STATUS [COMMAND]
     assert_contains "$stderr" "no URL refers to this file in every MLflow"
 }
 
-@test "an export that cannot be written: an error before the load, a warning after it" {
+@test "an export that cannot be written is an error before the load and a warning after it" {
     for command in 'ml-migrate -q --target sqlite:///x.db' 'mlruns-dump -q mlruns | ml-load -q --export sqlite:///x.db'; do
         run_split sh -c "$command >/dev/full"
         assert_status 0
@@ -86,7 +86,7 @@ after_load() {
     rm out
 }
 
-@test "whoever reads standard output or error may go away: the database is complete, and exit 0" {
+@test "if the reader of standard output or error goes away, the database is complete and the status 0" {
     for command in 'ml-migrate -q --target sqlite:///x.db' 'mlruns-dump -q mlruns | ml-load -q --export sqlite:///x.db'; do
         after_load "$command"
         assert_status 0
@@ -107,7 +107,7 @@ after_load() {
     done
 }
 
-@test "options reach the programs" {
+@test "options are passed to the programs" {
     run_split ml-migrate --release 3.2.0 --jobs 2 --tmpdir . -v --target sqlite:///x.db
     assert_status 0
     assert_equal "$(sqlite3 x.db 'SELECT version_num FROM alembic_version')" 770bee3ae1dd
@@ -127,7 +127,7 @@ after_load() {
     assert_equal "$(ls -A | grep -c x.db)" 0
 }
 
-@test "--skip-malformed and --drop-unsupported: done, with exit 1" {
+@test "--skip-malformed and --drop-unsupported complete with status 1" {
     printf 'not a metric\n' >"$(find mlruns -path '*/metrics/*' -type f | sed -n 1p)"
     run_split ml-migrate --target sqlite:///x.db
     assert_status 2
@@ -178,7 +178,7 @@ after_load() {
     assert_status 130
 }
 
-@test "the programs beside it are taken, then those on PATH" {
+@test "it runs the programs next to it, or those on PATH" {
     mkdir alone
     cp "$BUILD/bin/ml-migrate" alone/
     run_split alone/ml-migrate
@@ -201,7 +201,7 @@ after_load() {
     assert_status 0
 }
 
-@test "wrong usage" {
+@test "wrong usage is refused" {
     for arguments in --nonsense "--source" "a b c" "--target sqlite:///a a sqlite:///b"; do
         run_split ml-migrate $arguments
         assert_status 2
@@ -255,7 +255,7 @@ EOF
     printf '1 0.5 0\n' >"$1/$2/$4/metrics/loss"
 }
 
-@test "source and target as operands: a directory, a SQLite file, the URL of a database" {
+@test "source and target may be operands: a directory, a SQLite file or the URL of a database" {
     run_split ml-migrate mlruns sqlite:///a.db --verify
     assert_status 0
     assert_contains "$output" "Status: SUCCESS"
@@ -302,7 +302,7 @@ EOF
     done
 }
 
-@test "after a problem only the program that found it speaks" {
+@test "only the program that found a problem reports it" {
     printf 'not a metric\n' >"$(find mlruns -path '*/metrics/*' -type f | sed -n 1p)"
     for options in '' --verify '--verify --reread' --on-conflict=rename '--verify --renumber-experiments'; do
         run_split ml-migrate -q mlruns sqlite:///x.db $options
@@ -357,7 +357,7 @@ EOF
     assert_equal "$(sqlite3 two.db 'SELECT name FROM experiments ORDER BY name')" "$(printf 'second\nsecond (2)')"
 }
 
-@test "--find reads every store and SQLite file of MLflow below a directory" {
+@test "--find reads every file store and SQLite file of MLflow below a directory" {
     for i in 1 2 3; do
         make_store "out/2024-01-0$i/10-00-0$i/mlruns" "$i" "job $i" "${i}123456789abcdef0123456789abcdef"
     done
@@ -379,7 +379,7 @@ EOF
     assert_contains "$stderr" "no file store and no MLflow SQLite file found below it"
 }
 
-@test "--find names what it cannot look into, and stops" {
+@test "--find names what it cannot read, and stops" {
     public_work
     make_store jobs/a/mlruns 1 one 0123456789abcdef0123456789abcdef
     mkdir jobs/closed
@@ -405,7 +405,7 @@ EOF
     refute_contains "$stderr" sesame
 }
 
-@test "a signal to it alone ends all of its programs, and leaves nothing" {
+@test "a signal to ml-migrate alone ends all of its programs, and leaves nothing" {
     mkfifo gate
     with_failing mlruns-dump 0 "\"$BUILD/bin/mlruns-dump\" -q mlruns | head -c 200; echo \$\$ >gate; exec sleep infinity"
     bin/ml-migrate --target sqlite:///x.db --verify 2>err &

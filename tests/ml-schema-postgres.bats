@@ -32,7 +32,7 @@ check_says() {
     [ $# -eq 0 ] || assert_equal "$output" "$(printf '%s\n' "$@")"
 }
 
-@test "check wants no right but that to connect and to read alembic_version, and makes nothing" {
+@test "check only needs the privileges to connect and to read alembic_version, and creates nothing" {
     ml-schema create -q --release 3.17 "$url"
     psql -qX -U postgres -c "CREATE ROLE reader$BATS_TEST_NUMBER LOGIN" -c "GRANT SELECT ON alembic_version TO reader$BATS_TEST_NUMBER" \
         -c "REVOKE ALL ON DATABASE $PGDATABASE FROM PUBLIC" -c "GRANT CONNECT ON DATABASE $PGDATABASE TO reader$BATS_TEST_NUMBER" \
@@ -58,7 +58,7 @@ check_says() {
     assert_equal "$output" "table tags: missing: index index_tags_run_uuid on btree (run_uuid)"
 }
 
-@test "an index that nothing needs beside another is tolerated when it is missing, and told" {
+@test "a missing index that another one makes redundant is tolerated, and reported" {
     ml-schema create -q --release 3.17 "$url"
     edit "DROP INDEX index_metrics_run_uuid"
     run_split ml-schema check --release 3.17 "$url"
@@ -66,12 +66,12 @@ check_says() {
     assert_contains "$output" "table metrics: tolerated: missing: index index_metrics_run_uuid on btree (run_uuid)"
 }
 
-@test "tables of another program that bear MLflow's names are not MLflow's: columns decide" {
+@test "tables of another program with MLflow's names are not MLflow's: the columns decide" {
     edit "CREATE TABLE runs (id int PRIMARY KEY, state text)"
     assert_equal "$(ml-schema current "$url")" empty
 }
 
-@test "upgrade --recover drops the list of statuses without KILLED that old releases have left, and nothing else" {
+@test "upgrade --recover drops the list of statuses without KILLED that old releases left, and nothing else" {
     for release in 3.17 2.22; do
         dropdb "$PGDATABASE"
         createdb "$PGDATABASE"

@@ -19,7 +19,7 @@ fake_mlflow() {
     chmod 755 "$1/bin/mlflow"
 }
 
-@test "create makes the schema of the release that is asked for" {
+@test "create makes the schema of the requested release" {
     run_split ml-schema create --release 3.17.2 $db
     assert_status 0
     assert_contains "$stderr" "3.17.0 to 3.17.2"
@@ -28,7 +28,7 @@ fake_mlflow() {
     assert_equal "$(sqlite3 x.db 'PRAGMA integrity_check')" ok
 }
 
-@test "X.Y means the latest patch of it, X.Y.Z that one" {
+@test "X.Y means its latest patch release, X.Y.Z that release" {
     ml-schema create -q --release 3.1 sqlite:///latest.db
     ml-schema create -q --release 3.1.0 sqlite:///first.db
     assert_equal "$(ml-schema current sqlite:///latest.db)" "bda7b8c39065	3.0.1, 3.1.1 to 3.1.4"
@@ -37,7 +37,7 @@ fake_mlflow() {
     assert_equal "$(ml-schema current sqlite:///old.db)" "181f10493468	1.1.0"
 }
 
-@test "a release that is not known is an error and makes no file" {
+@test "an unknown release is an error and creates no file" {
     for release in 9.9 3 3.1.77 3.1. latest; do
         run_split ml-schema create --release $release $db
         assert_status 2
@@ -54,7 +54,7 @@ fake_mlflow() {
     assert_equal "$(ml-schema current $db)" "acf3f17fdcc7	2.8.0 to 2.12.2"
 }
 
-@test "an mlflow that is a link into its environment is found too" {
+@test "an mlflow that is a link into its environment is found, too" {
     fake_mlflow venv 3.2.0
     mkdir bin
     ln -s ../venv/bin/mlflow bin/mlflow
@@ -62,7 +62,7 @@ fake_mlflow() {
     assert_contains "$stderr" "MLflow 3.2.0"
 }
 
-@test "an mlflow of a release that is not known leads to the newest that can be installed" {
+@test "with an mlflow of an unknown release the newest installable one is chosen" {
     fake_mlflow venv 7.0.0
     PATH=$PWD/venv/bin:$PATH run_split ml-schema create $db
     assert_status 0
@@ -80,7 +80,7 @@ fake_mlflow() {
     assert_equal "$(sha x.db)" "$before"
 }
 
-@test "of several that create one file at once one succeeds, and no other takes it away" {
+@test "of several programs that create one file at the same time one succeeds, and no other removes it" {
     for round in $(seq 30); do
         rm -f x.db
         for i in 1 2 3 4 5 6; do
@@ -95,7 +95,7 @@ fake_mlflow() {
     assert_equal "$(ls -A)" x.db
 }
 
-@test "create follows a link, and leaves one that leads nowhere" {
+@test "create follows a link, and leaves a dangling one" {
     ln -s /nodir/x.db nowhere.db
     run_split ml-schema create --release 2.0 sqlite:///nowhere.db
     assert_status 2
@@ -107,7 +107,7 @@ fake_mlflow() {
     assert_equal "$(ml-schema current sqlite:///real.db)" "97727af70f4d	1.29.0 to 2.2.2"
 }
 
-@test "create makes no file beside a journal of another database, and clears what a killed one has left" {
+@test "create makes no file next to a journal of another database, and removes what a killed one has left" {
     echo mine >x.db-journal
     run_split ml-schema create --release 2.0 $db
     assert_status 2
@@ -121,7 +121,7 @@ fake_mlflow() {
     assert_equal "$(ml-schema current $db)" "97727af70f4d	1.29.0 to 2.2.2"
 }
 
-@test "create takes an empty database, also one with an empty alembic_version" {
+@test "create accepts an empty database, also with an empty alembic_version" {
     sqlite3 x.db 'CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num));
                   CREATE TABLE mine (a)'
     assert_equal "$(ml-schema current $db)" empty
@@ -130,7 +130,7 @@ fake_mlflow() {
     assert_equal "$(sqlite3 x.db "SELECT count(*) FROM sqlite_schema WHERE name = 'mine'")" 1
 }
 
-@test "what is no database is refused and stays" {
+@test "a file that is not a database is refused and stays" {
     printf 'something else, long enough to be looked at as a header' >x.db
     before=$(sha x.db)
     for command in current history create; do
@@ -149,7 +149,7 @@ fake_mlflow() {
     [ ! -e absent.db ]
 }
 
-@test "URLs: what is no database URL is refused, and no password is shown" {
+@test "a URL that is not a database's is refused, and no password is shown" {
     for u in x.db sqlite:x.db sqlite://x.db sqlite:// sqlite:///:memory: mysql://u:geheim@h/d file:///x postgresql:/u:geheim@h \
         postgresql://u:geh:eim@h/d 'postgresql://u:geheim@[h/d' 'postgresql://u@h/d?password=geheim&nonsense=1' \
         'postgres://u:geh%zzeim@h/d'; do
@@ -160,7 +160,7 @@ fake_mlflow() {
     done
 }
 
-@test "URLs: relative, absolute, encoded, with a driver" {
+@test "URLs may be relative, absolute, encoded or have a driver" {
     mkdir 'a b'
     ml-schema create -q --release 2.0 "sqlite:////$PWD/a%20b/%C3%A9.db"
     [ -s 'a b/é.db' ]
@@ -168,7 +168,7 @@ fake_mlflow() {
     assert_contains "$(ml-schema current 'sqlite:///file:a b/é.db?mode=rw&uri=true')" 97727af70f4d
 }
 
-@test "a URL with escapes is another file to some MLflow: who makes the file warns, who looks for it tells" {
+@test "a URL with escapes means another file to some MLflow: creating it warns, and a missing one is explained" {
     run_split ml-schema create -q 'sqlite:///a%20b.db'
     assert_status 0
     assert_contains "$stderr" "warning: this is the file a b.db; MLflow with SQLAlchemy before 2.1 reads it as a%20b.db"
@@ -184,7 +184,7 @@ fake_mlflow() {
     assert_contains "$stderr" "hint: there is a file a%20b.db, which is how MLflow with SQLAlchemy before 2.1 reads this URL"
 }
 
-@test "without a URL the environment says which database, else it is mlflow.db, and it is told" {
+@test "without a URL the environment decides, else mlflow.db, and the choice is printed" {
     MLFLOW_BACKEND_STORE_URI=$db run_split ml-schema create --release 2.0
     assert_status 0
     assert_contains "$stderr" "using sqlite:///x.db"
@@ -207,7 +207,7 @@ fake_mlflow() {
     assert_equal "$(ml-schema current sqlite:///base.db)" "base	no release"
 }
 
-@test "a stamp that is foreign, double or without tables is refused" {
+@test "a foreign stamp, two stamps and a stamp without tables are refused" {
     ml-schema create -q --release 2.22 $db
     sqlite3 x.db "UPDATE alembic_version SET version_num = '4b75f9a0c123'"
     run_split ml-schema upgrade --to head $db
@@ -232,7 +232,7 @@ fake_mlflow() {
     assert_equal "$(ml-schema history $db | sed -n 29p)" "400f98739977	3.0.0	add logged model tables	pending"
 }
 
-@test "wrong words on the command line are told" {
+@test "wrong arguments are named" {
     for arguments in '' nonsense 'create --nonsense' 'current a b' 'create --release'; do
         run_split ml-schema $arguments
         assert_status 2
@@ -248,7 +248,7 @@ old_database() {
         INSERT INTO metrics (key, value, timestamp, run_uuid, step) VALUES ('a', 1, 1, 'r1', 0), ('a', 2, 1, 'r1', 1), ('b', 3, 1, 'r2', 0)"
 }
 
-@test "upgrade goes to the release that is asked for, with every row" {
+@test "upgrade goes to the requested release, with every row" {
     old_database
     run_split ml-schema upgrade --to 3.17 $db
     assert_status 0
@@ -262,7 +262,7 @@ old_database() {
     assert_status 0
 }
 
-@test "SQLite's temporary files lie beside the database, or where SQLITE_TMPDIR says" {
+@test "SQLite's temporary files are next to the database, or where SQLITE_TMPDIR says" {
     mkdir tmp real
     ml-schema create -q --release 1.2 sqlite:///real/x.db
     sqlite3 real/x.db "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
@@ -275,7 +275,7 @@ old_database() {
     [ -z "$(ls tmp)" ]
 }
 
-@test "a second upgrade changes not one byte" {
+@test "a second upgrade changes no byte" {
     old_database
     ml-schema upgrade -q --to head $db
     before=$(sha x.db)
@@ -286,7 +286,7 @@ old_database() {
     [ ! -e x.db-journal ]
 }
 
-@test "upgrade has no way back" {
+@test "upgrade cannot downgrade" {
     ml-schema create -q --release 3.17 $db
     before=$(sha x.db)
     run_split ml-schema upgrade --to 3.10 $db
@@ -327,7 +327,7 @@ copy.db
 x.db"
 }
 
-@test "a backup is for those alone who may read the database" {
+@test "only those who may read the database may read its backup" {
     umask 022
     old_database
     chmod 600 x.db
@@ -345,7 +345,7 @@ second.db
 x.db"
 }
 
-@test "a backup that does not fit leaves nothing behind, and the database as it was" {
+@test "a backup that does not fit leaves no file, and the database as it was" {
     old_database
     sqlite3 x.db "CREATE TABLE large (a); INSERT INTO large VALUES (zeroblob(3000000))"
     sqlite3 x.db .dump >before
@@ -358,7 +358,7 @@ x.db"
     sqlite3 x.db .dump | diff - before
 }
 
-@test "a revision that fails leaves the database whole at the one before, and says which row" {
+@test "a revision that fails leaves the database complete at the one before, and names the row" {
     ml-schema create -q --release 3.16 $db
     sqlite3 x.db "INSERT INTO experiments (experiment_id, name) VALUES (1, 'e');
         INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('t', 1, 1, 'OK');
@@ -376,7 +376,7 @@ x.db"
     assert_contains "$stderr" "belongs to trace t, which is not in trace_info"
 }
 
-@test "indexes, triggers and views of users survive an upgrade" {
+@test "users' indexes, triggers and views survive an upgrade" {
     old_database
     sqlite3 x.db "CREATE INDEX mine ON metrics (value); CREATE VIEW v AS SELECT key, value FROM metrics;
         CREATE TABLE log (n); CREATE TRIGGER t AFTER INSERT ON runs BEGIN INSERT INTO log VALUES (1); END;
@@ -389,7 +389,7 @@ x.db"
     assert_status 0
 }
 
-@test "what users have made survives under any name" {
+@test "users' objects survive under any name" {
     for release in 1.0 2.22; do
         rm -f x.db
         ml-schema create -q --release $release $db
@@ -416,7 +416,7 @@ in_the_way() {
     done
 }
 
-@test "what users have made and a revision of the upgrade would trip over is named before the first one" {
+@test "users' objects that would stop a revision are named before the first one" {
     in_the_way 1.0 "ALTER TABLE metrics ADD COLUMN own TEXT" \
         "metrics: revision 181f10493468 rebuilds this table, and column own is not MLflow's"
     in_the_way 1.0 "ALTER TABLE experiments ADD COLUMN own TEXT" \
@@ -434,7 +434,7 @@ in_the_way() {
         "view v cannot be read any more: no such column: dimension_attributes"
 }
 
-@test "a view that never worked and a table of an extension are no hindrance" {
+@test "a broken view and a table of an extension do not stop an upgrade" {
     ml-schema create -q --release 1.0 $db
     sqlite3 x.db "CREATE VIRTUAL TABLE words USING fts5 (word);
         CREATE TRIGGER t AFTER INSERT ON runs BEGIN INSERT INTO words VALUES (new.name); END"
@@ -447,7 +447,7 @@ in_the_way() {
     ml-schema upgrade -q --to head sqlite:///y.db
 }
 
-@test "a virtual table whose module is not there, and a view that cannot be read, hinder no command" {
+@test "a virtual table without its module and an unreadable view do not stop any command" {
     ml-schema create -q --release 2.22 $db
     sqlite3 x.db "CREATE TABLE mine (a); PRAGMA writable_schema = ON;
         INSERT INTO sqlite_schema VALUES ('table', 'vecs', 'vecs', 0, 'CREATE VIRTUAL TABLE vecs USING vec0(embedding float[4])')"
@@ -501,7 +501,7 @@ waiting() {
     stderr=$(cat said)
 }
 
-@test "a lock is waited for, and told; --lock-timeout ends the waiting" {
+@test "upgrade reports that it waits for a lock, and --lock-timeout ends the wait" {
     old_database
     hold
     run_split ml-schema upgrade --to head --lock-timeout 1 $db 6>&-
@@ -513,7 +513,7 @@ waiting() {
     assert_contains "$(ml-schema current $db)" f4a9b2c7d1e6
 }
 
-@test "check, current and history try again while a file is locked, as often as is said" {
+@test "check, current and history retry --retries times while a file is locked" {
     ml-schema create -q --release 3.17 $db
     for command in "check --release 3.17" "check --release 3.17 --retries 20" current history "create --release 3.17"; do
         hold
@@ -536,7 +536,7 @@ waiting() {
     assert_status 0
 }
 
-@test "commands with --lock-timeout wait that long for a locked file, whatever --retries is, and say so" {
+@test "commands with --lock-timeout wait that long for a locked file, whatever --retries is, and report it" {
     old_database
     ml-schema create -q --release 3.17 sqlite:///new.db
     for command in "upgrade --dry-run --to head" "migrate-to-default-workspace --dry-run" "migrate-to-default-workspace --yes"; do
@@ -553,7 +553,7 @@ waiting() {
     done
 }
 
-@test "eight upgrades at once: all succeed" {
+@test "eight concurrent upgrades all succeed" {
     old_database
     for i in 1 2 3 4 5 6 7 8; do
         { ml-schema upgrade --to head $db 2>err.$i; echo $? >rc.$i; } &
@@ -565,7 +565,7 @@ waiting() {
     assert_status 0
 }
 
-@test "what MLflow's cut upgrade leaves is named, and taken back by --recover" {
+@test "what an interrupted upgrade by MLflow leaves is named, and undone by --recover" {
     ml-schema create -q --release 1.2 $db
     sqlite3 x.db "INSERT INTO experiments VALUES (0, 'Default', 'file:///m', 'active'); INSERT INTO runs (run_uuid, experiment_id) VALUES ('r', 0);
         INSERT INTO metrics (key, value, timestamp, run_uuid) VALUES ('k', 1, 1, 'r');
@@ -586,7 +586,7 @@ waiting() {
     assert_equal "$(sqlite3 x.db 'SELECT count(*) FROM latest_metrics')" 1
 }
 
-@test "--recover takes back columns and indexes of the next revision, but none with values" {
+@test "--recover drops columns and indexes of the next revision, but no column with values" {
     ml-schema create -q --release 1.27 $db
     sqlite3 x.db "ALTER TABLE runs ADD COLUMN deleted_time BIGINT; INSERT INTO runs (run_uuid) VALUES ('r')"
     run_split ml-schema upgrade --to head $db
@@ -605,7 +605,7 @@ waiting() {
     assert_status 0
 }
 
-@test "--recover drops no table that only bears a name of the next revision, and no row that is not MLflow's" {
+@test "--recover drops no table that merely has a name of the next revision, and no row that is not MLflow's" {
     ml-schema create -q --release 3.9 $db
     ml-schema upgrade -q --to c8d9e0f1a2b3 $db
     sqlite3 x.db "CREATE TABLE _alembic_tmp_tags (key VARCHAR(250));
@@ -626,7 +626,7 @@ waiting() {
     assert_status 0
 }
 
-@test "--recover takes keys and constraints as old releases made them, but no table that has gone" {
+@test "--recover accepts keys and constraints as old releases made them, but no missing table" {
     ml-schema sql --dialect sqlite --to base | sed 's/PRIMARY KEY (key, timestamp, run_uuid)/PRIMARY KEY (key, timestamp, run_uuid, value)/' |
         sqlite3 x.db
     sqlite3 x.db "CREATE TABLE _alembic_tmp_metrics (key VARCHAR(250)); ALTER TABLE metrics ADD COLUMN step BIGINT DEFAULT '0' NOT NULL"
@@ -644,7 +644,7 @@ waiting() {
     assert_equal "$(sha y.db)" "$before"
 }
 
-@test "a database that has lost its stamp is no wreck, and is told so" {
+@test "a database that has lost its stamp is not taken for an interrupted upgrade" {
     for of in "1.0 90e64c465722" "3.17 dc11669786a5"; do
         rm -f x.db
         ml-schema create -q --release ${of% *} $db
@@ -660,7 +660,7 @@ waiting() {
     done
 }
 
-@test "a database without a stamp is upgraded when it is MLflow 0.9's" {
+@test "a database without a stamp is upgraded if it is MLflow 0.9's" {
     ml-schema sql --dialect sqlite --to base | sqlite3 x.db
     sqlite3 x.db "INSERT INTO experiments VALUES (0, 'Default', 'file:///m', 'active')"
     assert_equal "$(ml-schema current $db)" "base	no release"
@@ -670,14 +670,14 @@ waiting() {
     assert_equal "$(sqlite3 x.db 'SELECT name, workspace FROM experiments')" "Default|default"
 }
 
-@test "upgrade makes the tables in an empty database" {
+@test "upgrade creates the tables in an empty database" {
     : >x.db
     ml-schema upgrade -q --to 3.10 $db
     run_split ml-schema check --release 3.10 $db
     assert_status 0
 }
 
-@test "check names what is missing, differs or is in the way, and nothing of others" {
+@test "check names what is missing, different or in the way, and ignores other objects" {
     ml-schema create -q --release 3.18 $db
     sqlite3 x.db "CREATE TABLE users (id); CREATE INDEX mine ON runs (name); ALTER TABLE runs ADD COLUMN own TEXT"
     run_split ml-schema check --release 3.18 $db
@@ -692,7 +692,7 @@ table tags: missing: index index_tags_run_uuid on (run_uuid)
 table tags: not MLflow's: check (must>0)"
 }
 
-@test "check names a missing table, also one of those that every revision has" {
+@test "check names a missing table, including those of the first revision" {
     for table in experiments runs tags metrics params; do
         rm -f x.db
         ml-schema create -q --release 3.17 $db
@@ -754,7 +754,7 @@ drift_text() {
         "table runs: not MLflow's: foreign key (own) references users () on update NO ACTION on delete NO ACTION"
 }
 
-@test "check names an index or a trigger of MLflow's name that is another" {
+@test "check names an index or trigger with MLflow's name and another definition" {
     drift "DROP INDEX index_params_run_uuid; CREATE INDEX index_params_run_uuid ON params (run_uuid COLLATE nocase)" \
         "table params: index index_params_run_uuid on (run_uuid COLLATE NOCASE), should be: index index_params_run_uuid on (run_uuid)"
     drift "DROP INDEX index_params_run_uuid; CREATE UNIQUE INDEX index_params_run_uuid ON params (run_uuid)" \
@@ -772,7 +772,7 @@ drift_text() {
     drift "UPDATE sqlite_schema SET sql = replace(replace(sql, char(10), ' /* */ ' || char(9)), 'ON secrets', 'ON \"secrets\"') WHERE name = '$trigger'"
 }
 
-@test "check reads what only the text of a table tells" {
+@test "check reads what only a table's SQL text says" {
     drift_text experiments "name VARCHAR(256) NOT NULL" "name VARCHAR(256) COLLATE nocase NOT NULL" \
         "table experiments: column name VARCHAR(256) NOT NULL COLLATE NOCASE, should be: column name VARCHAR(256) NOT NULL" \
         "table experiments: missing: unique (workspace, name)" \
@@ -800,7 +800,7 @@ drift_text() {
         "table runs: not MLflow's: check (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING'))"
 }
 
-@test "check takes the shapes of databases that old releases have made" {
+@test "check accepts databases as old releases created them" {
     for release in 1.3 1.14.1; do
         rm -f x.db
         ml-schema create -q --release $release $db
@@ -823,7 +823,7 @@ drift_text() {
     assert_equal "$output" "table params: not MLflow's: check (is_nan IN (0, 1))"
 }
 
-@test "check tells a revision that is older or newer than the release's" {
+@test "check reports a revision that is older or newer than the release's" {
     ml-schema create -q --release 3.10 $db
     run_split ml-schema check --release 3.17 $db
     assert_status 1
@@ -836,7 +836,7 @@ drift_text() {
     assert_status 1
 }
 
-@test "sql writes a script that makes and upgrades, each revision in a transaction, and stops where it must" {
+@test "sql writes a script that creates and upgrades, each revision in a transaction, and stops on errors" {
     ml-schema sql --dialect sqlite --to 2.0 | sqlite3 x.db
     run_split ml-schema check --release 2.0 $db
     assert_status 0
@@ -869,7 +869,7 @@ drift_text() {
     done
 }
 
-@test "migrate-to-default-workspace moves every row, says how many, asks first" {
+@test "migrate-to-default-workspace asks first, moves every row and says how many" {
     ml-schema create -q --release 3.17 $db
     run_split ml-schema migrate-to-default-workspace --yes $db
     assert_status 0
@@ -914,7 +914,7 @@ drift_text() {
     assert_contains "$stderr" "since 3.10"
 }
 
-@test "a number and a NaN that tie make one latest metric, the number; every run's user becomes a tag" {
+@test "a tie of a number and a NaN makes one latest metric, the number; every run's user becomes a tag" {
     ml-schema create -q --release 1.2 $db
     sqlite3 x.db "INSERT INTO runs (run_uuid, experiment_id) VALUES ('r', NULL);
         INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ('a', 0, 5, 'r', 1, 1), ('a', -1, 5, 'r', 1, 0),
@@ -927,7 +927,7 @@ drift_text() {
     assert_equal "$(sqlite3 y.db "SELECT run_uuid || value FROM tags WHERE key = 'mlflow.user' ORDER BY 1" | tr '\n' ' ')" "r1ann r2bob r3eve "
 }
 
-@test "is_nan that is no boolean is refused where MLflow begins to check it" {
+@test "an is_nan that is not a boolean is refused at the revision that checks it" {
     ml-schema create -q --release 1.13 $db
     sqlite3 x.db "INSERT INTO metrics (key, value, timestamp, run_uuid, is_nan) VALUES ('a', 0, 5, 'r', 2)"
     run_split ml-schema upgrade --to head $db
@@ -940,7 +940,7 @@ drift_text() {
     assert_contains "$output" "CHECK constraint failed"
 }
 
-@test "columns that MLflow's prepopulation has made are filled anew; others of these names are refused" {
+@test "columns of MLflow's prepopulation are filled again; others with these names are refused" {
     ml-schema create -q --release 3.16 $db
     sqlite3 x.db "INSERT INTO experiments (experiment_id, name) VALUES (1, 'e');
         INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('t', 1, 7, 'OK'), ('u', 1, 7, 'OK');
@@ -967,7 +967,7 @@ drift_text() {
 }
 
 # The last connection that may write removes the WAL when it is closed.
-@test "however a command ends that may write, the database is closed" {
+@test "a command that may write closes the database however it ends" {
     old_database
     sqlite3 x.db 'PRAGMA journal_mode = WAL; CREATE TABLE issues (mine)' >wal
     for command in "upgrade --to 1.5.0" "upgrade --to 1.0" "upgrade --to head" "create --release 3.17" "migrate-to-default-workspace --yes"; do
@@ -980,7 +980,7 @@ x.db"
     assert_equal "$(cut -d ' ' -f 1 ends | tr -d '\n')" 02222
 }
 
-@test "commands that only read leave nothing beside a database with a WAL, and do not move what is in one" {
+@test "commands that only read leave nothing next to a database with a WAL, and do not checkpoint it" {
     ml-schema create -q --release 3.17 $db
     sqlite3 x.db 'PRAGMA journal_mode = WAL' >mode
     ln -s x.db link.db
@@ -999,7 +999,7 @@ x.db"
     assert_equal "$(sqlite3 x.db "SELECT count(*) FROM sqlite_schema WHERE name = 'params'")" 0
 }
 
-@test "SIGINT ends an upgrade in the middle of a statement, with 130, at a whole revision" {
+@test "SIGINT ends an upgrade in the middle of a statement with status 130, at a complete revision" {
     ml-schema create -q --release 1.2 $db
     sqlite3 x.db "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 400000)
         INSERT INTO metrics (key, value, timestamp, run_uuid, step) SELECT 'k' || (i % 7919), i, i, 'r' || (i % 100), 0 FROM n"
@@ -1015,7 +1015,7 @@ x.db"
     assert_equal "$(sqlite3 x.db 'SELECT count(*) FROM metrics')" 400000
 }
 
-@test "an index that nothing needs beside another is tolerated when it is missing, and told" {
+@test "a missing index that another one makes redundant is tolerated, and reported" {
     ml-schema create -q --release 3.17 $db
     sqlite3 x.db "DROP INDEX index_metrics_run_uuid"
     run_split ml-schema check --release 3.17 $db
@@ -1028,7 +1028,7 @@ revision dc11669786a5, as required by MLflow 3.17.2"
     assert_contains "$output" "table metrics: missing: index index_metrics_run_uuid on (run_uuid)"
 }
 
-@test "tables of another program that bear MLflow's names are not MLflow's: columns decide" {
+@test "tables of another program with MLflow's names are not MLflow's: the columns decide" {
     sqlite3 x.db "CREATE TABLE runs (id INTEGER PRIMARY KEY, state TEXT); CREATE TABLE tags (key TEXT, value TEXT)"
     assert_equal "$(ml-schema current $db)" empty
     run_split ml-schema check --release 3.17 $db
@@ -1048,7 +1048,7 @@ revision dc11669786a5, as required by MLflow 3.17.2"
     refute_contains "$stderr" insert
 }
 
-@test "current names a revision that is not known, and the known one that its structure is nearest to" {
+@test "current names an unknown revision and the known one that is nearest by structure" {
     ml-schema create -q --release 3.18 $db
     sqlite3 x.db "UPDATE alembic_version SET version_num = '0123456789ab'; CREATE TABLE novelties (a); ALTER TABLE runs ADD COLUMN mood TEXT"
     before=$(sha x.db)
@@ -1063,7 +1063,7 @@ revision dc11669786a5, as required by MLflow 3.17.2"
     assert_equal "$(sha x.db)" "$before"
 }
 
-@test "a Git LFS pointer in the place of the database is told" {
+@test "a Git LFS pointer in place of the database is recognised" {
     printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 1245184\n' 7 >x.db
     for command in "ml-schema current" mldb-dump "ml-schema check"; do
         run_split $command $db

@@ -43,7 +43,7 @@ assert_same() { mlruns-dump -q mlruns | ml-verify -q "sqlite:///${1:-t.db}"; }
 
 points() { sqlite3 t.db 'SELECT count(*) FROM metrics'; }
 
-@test "a first tick brings everything, an idle one writes nothing, the next only what has changed" {
+@test "the first tick brings everything, an idle one writes nothing, the next only what has changed" {
     sync_tree
     assert_status 0
     assert_contains "$output" "$PWD/mlruns -> $PWD/t.db: "
@@ -69,7 +69,7 @@ points() { sqlite3 t.db 'SELECT count(*) FROM metrics'; }
     assert_same
 }
 
-@test "--json: an object for each source and tick, with what ml-load says" {
+@test "--json prints an object for each source and tick, with ml-load's report" {
     sync_tree --json
     assert_status 0
     assert_equal "$(echo "$output" | jq -r '.source, .target, .status, .full, .changed')" "$PWD/mlruns
@@ -82,7 +82,7 @@ true"
     assert_equal "$(echo "$output" | jq -c '[.full, .changed, .verified, .summary]')" '[false,false,true,"nothing changed"]'
 }
 
-@test "a dataset that is made while the store is read: its inputs wait for it, in a first tick and in a later one" {
+@test "inputs wait for a dataset that is created while the store is read, in the first tick and in later ones" {
     dataset=$(echo "$PWD"/mlruns/*/datasets/*)
     inputs=$(dirname "$(dirname "$(grep -rl "source_type: DATASET" mlruns | head -1)")")
     mv "$dataset" aside
@@ -106,7 +106,7 @@ true"
     done
 }
 
-@test "several sources and found ones: a state for each, and one target for all" {
+@test "each of several sources has a state of its own, and all have one target" {
     mkdir -p jobs/1 jobs/2
     sed -i "s/^experiment_id: .*/&/" mlruns/*/meta.yaml
     mlruns-dump -q mlruns | ml-load -q "sqlite:///jobs/1/mlflow.db"
@@ -143,7 +143,7 @@ true"
     assert_status 0
 }
 
-@test "a target that was restored, emptied or replaced gets everything again, and that is said" {
+@test "a target that was restored, emptied or replaced gets everything again, and a note says so" {
     sync_tree
     cp t.db backup.db
     echo "1999999999999 0.5 4711" >>"$metric"
@@ -164,7 +164,7 @@ true"
     assert_contains "$output" "nothing changed"
 }
 
-@test "a lost state costs a full stream, a damaged one too, and is named" {
+@test "a lost or damaged state costs a full stream, and is named" {
     sync_tree
     printf 'x' | dd of="$(ls state/mlruns-tools/*.state)" bs=1 seek=100 conv=notrunc status=none
     sync_tree --quiet
@@ -177,7 +177,7 @@ true"
     assert_equal "$(echo "$output" | jq -c '[.full, .changed]')" '[true,false]'
 }
 
-@test "--status tells the last tick, --forget makes the next one a first" {
+@test "--status shows the last tick, and --forget makes the next one a first" {
     run_split ml-sync --status
     assert_status 1
     sync_tree
@@ -209,7 +209,7 @@ true"
     assert_equal "$output$stderr" ""
 }
 
-@test "--dry-run says what would change, and writes neither target nor state" {
+@test "--dry-run reports what would change, and writes neither target nor state" {
     sync_tree
     cp -r state before
     sum=$(sha256sum t.db)
@@ -225,7 +225,7 @@ true"
     assert_same
 }
 
-@test "a failing tick is reported with exit 2, and the next one does it all" {
+@test "a failing tick is reported with status 2, and the next one brings everything" {
     sync_tree
     echo "1999999999999 0.5 4711" >>"$metric"
     mv mlruns away
@@ -239,7 +239,7 @@ true"
     assert_same
 }
 
-@test "a tick that is killed with all its programs is done by the next one" {
+@test "a tick that is killed with all its programs is made up for by the next one" {
     with_stopping_loader exec
     sync_tree
     # from the first write to a target that is there to those of the state
@@ -262,7 +262,7 @@ true"
     done
 }
 
-@test "ml-sync alone is killed: its programs hold the lock until they have ended, so that no two ticks share a state" {
+@test "if only ml-sync is killed, its programs hold the lock until they end, so that no two ticks share a state" {
     # a stopped program dies with its parent (stopping.c): the shell stands between
     with_stopping_loader ""
     sync_tree
@@ -285,7 +285,7 @@ true"
     assert_same
 }
 
-@test "--interval: tick after tick, failed ones too, until SIGTERM, which waits for the end of a tick" {
+@test "--interval runs tick after tick, even after failed ones, until SIGTERM, which waits for the end of a tick" {
     ml-sync --source mlruns --target sqlite:///t.db --interval 1 >out 2>err &
     service=$!
     wait_for grep -q 'nothing changed' out
@@ -300,7 +300,7 @@ true"
     assert_same
 }
 
-@test "it works where there is no sh" {
+@test "it works without a shell" {
     mkdir bin
     for p in ml-sync mlruns-dump ml-load ml-verify ml-transform; do cp "$BUILD/bin/$p" bin/; done
     run_split env -i PATH=/nowhere HOME="$PWD" bin/ml-sync --source mlruns --target sqlite:///t.db --verify --rewrite-uri /x=/y
@@ -308,7 +308,7 @@ true"
     [ -n "$(ls .local/state/mlruns-tools/*.state)" ]
 }
 
-@test "wrong use is named" {
+@test "wrong usage is refused" {
     run_split ml-sync
     assert_status 2
     assert_contains "$stderr" "--target is required"
@@ -326,7 +326,7 @@ true"
     [ ! -e t.db ]
 }
 
-@test "names that are no text: shown with escapes, synced and found again" {
+@test "names that are not text are shown with escapes, synced and found again" {
     name=$'m\e[31m\nlruns\xff'
     mv mlruns "$name"
     run_split ml-sync --source "$name" --target sqlite:///t.db
@@ -338,7 +338,7 @@ true"
     assert_status 0
 }
 
-@test "--verify finds what the target lacks of a tick, and of a whole source" {
+@test "--verify finds what the target lacks of a tick and of a whole source" {
     sync_tree
     echo "1999999999999 0.5 4711" >>"$metric"
     cp state/mlruns-tools/*.state before

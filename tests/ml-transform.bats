@@ -44,14 +44,14 @@ hard_values() {
 END
 }
 
-@test "without options the stream comes out as it went in" {
+@test "without options the stream is copied unchanged" {
     ml-transform <a.mlr >b.mlr
     cmp a.mlr b.mlr
     cat a.mlr a.mlr | ml-transform >b.mlr
     cat a.mlr a.mlr | cmp - b.mlr
 }
 
-@test "--json and --from-json are exact both ways, also through jq" {
+@test "--json and --from-json lose nothing, even through jq" {
     ml-transform --json <a.mlr >a.json
     ml-transform --from-json <a.json | cmp - a.mlr
     jq -c . a.json | ml-transform --from-json | cmp - a.mlr
@@ -60,7 +60,7 @@ END
     [ "$(jq -r .kind a.json | sort -u | wc -l)" -gt 20 ]
 }
 
-@test "--json keeps NaN, infinities, -0.0, bytes and 64-bit integers, also through jq" {
+@test "--json keeps NaN, infinities, -0.0, bytes and 64-bit integers, even through jq" {
     hard_values | ml-transform --from-json --reseal >h.mlr
     ml-transform --json <h.mlr >h.json
     ml-transform --from-json <h.json | cmp - h.mlr
@@ -93,19 +93,19 @@ assert (v[10], v[11], v[12]) == (2.2250738585072014e-308, 2**-44, 1.0)
 END
 }
 
-@test "bytes that happen to be UTF-8 become text; a text stays a text" {
+@test "bytes that happen to be UTF-8 become text, and text stays text" {
     segment <<<'{"kind":"experiment","experiment_id":"1","name":{"$bytes":"YWJj"},"lifecycle_stage":"active"}' |
         ml-transform --from-json --reseal | ml-transform --json >b.json
     assert_equal "$(jq -r 'select(.kind == "experiment").name' b.json)" abc
 }
 
-@test "the trailer of the JSON view counts and sums what a stream of it would have" {
+@test "the trailer of the JSON view has the counts and checksum of its stream" {
     ml-transform --json <a.mlr | tail -n 1 >trailer.json
     assert_equal "$(jq -c '[.kind, .counts.run, .counts.metric, .skipped]' trailer.json)" '["trailer",4,16,0]'
     [[ $(jq -r .checksum trailer.json) =~ ^[0-9a-f]{16}$ ]]
 }
 
-@test "--from-json refuses edited, cut and missing lines, --reseal accepts them" {
+@test "--from-json refuses edited, truncated and missing lines, and --reseal accepts them" {
     ml-transform --json <a.mlr >a.json
     sed 's/"max_depth"/"max-depth"/' a.json >edited.json
     grep -v '"kind":"param"' a.json >fewer.json
@@ -130,7 +130,7 @@ END
     assert_contains "$stderr" "a header within a segment"
 }
 
-@test "--from-json names line and field of what is wrong" {
+@test "--from-json names the line and field of an error" {
     bad() { # LINE MESSAGE
         run_split ml-transform --from-json --reseal < <(segment <<<"$1")
         assert_status 2
@@ -155,7 +155,7 @@ END
     bad '{"kind":"header","format":3,"minor":0,"producer":"x","source":"x","shard":0,"shards":1}' "format 3"
 }
 
-@test "--from-json: no header, nothing at all, a binary stream" {
+@test "--from-json refuses input without a header, empty input and a binary stream" {
     run_split ml-transform --from-json <<<'{"kind":"param","run_id":"r","key":"k","value":"v"}'
     assert_status 2
     assert_contains "$stderr" "must begin with a header line"
@@ -171,11 +171,11 @@ END
     assert_contains "$stderr" "ml-transform --from-json"
 }
 
-@test "--from-json takes blank lines, CRLF and a last line without newline" {
+@test "--from-json accepts blank lines, CRLF and a last line without newline" {
     ml-transform --json <a.mlr | sed 's/$/\r/; 3s/$/\n\n/' | head -c -1 | ml-transform --from-json | cmp - a.mlr
 }
 
-@test "a cut stream never gets a trailer" {
+@test "a truncated stream never gets a trailer" {
     size=$(stat -c %s a.mlr)
     for n in 0 1 100 1000 5000 $((size / 2)) $((size - 1)); do
         for option in "" --json --validate --summary "--head 1"; do
@@ -189,7 +189,7 @@ END
     done
 }
 
-@test "what was good of a cut stream can be saved" {
+@test "the good part of a truncated stream can be saved" {
     head -c 6000 a.mlr >cut.mlr
     run_split ml-transform --json <cut.mlr
     assert_status 2
@@ -234,7 +234,7 @@ END
     assert_contains "$stderr" "the stream has format 3"
 }
 
-@test "--head N keeps the first N records and makes a good trailer" {
+@test "--head N keeps the first N records and writes a valid trailer" {
     ml-transform --head 5 <a.mlr | ml-transform --json >head.json
     ml-transform --json <a.mlr | sed -n 1,6p | cmp - <(head -n 6 head.json)
     assert_equal "$(wc -l <head.json)" 7
@@ -243,7 +243,7 @@ END
     assert_status 2
 }
 
-@test "--validate: a good stream, then wrong references" {
+@test "--validate accepts a good stream and refuses dangling references" {
     run_split ml-transform --validate <a.mlr
     assert_status 0
     assert_equal "$output" ""
@@ -266,7 +266,7 @@ END
     assert_contains "$stderr" "4 entities"
 }
 
-@test "--validate takes shards, whose references cross" {
+@test "--validate accepts shards with references to each other" {
     for i in 0 1 2; do mlruns-dump -q --shard $i/3 "$ROOT/tests/data/mlruns"; done >shards.mlr
     ml-transform --validate <shards.mlr
 }
@@ -343,7 +343,7 @@ is_selected() {
     ml-transform --validate -q <part.mlr
 }
 
-@test "--experiment by id and by name; models and versions of its runs stay" {
+@test "--experiment takes an id or a name, and keeps models and versions of its runs" {
     is_selected "dataset=1 experiment=1 experiment_tag=1 input=1 logged_model=1 logged_model_metric=1 metric=1 model_input=1 model_output=1 model_version=1 model_version_tag=1 registered_model=1 registered_model_alias=1 registered_model_tag=1 run=3 tag=3 trace=1 trace_request_metadata=1 trace_tag=1" --experiment one
     is_selected "experiment=1 model_version=1 param=1 registered_model=1 registered_model_tag=1 run=1" --experiment 2
     ml-transform --experiment 1 --experiment two <zoo.mlr | census | grep "experiment=2 .* run=4 " >/dev/null
@@ -354,7 +354,7 @@ is_selected() {
     is_selected "dataset=1 experiment=1 experiment_tag=1 logged_model=1 logged_model_metric=1 model_input=1 run=1 tag=1" --run r2
 }
 
-@test "--status, --lifecycle, --tag, --since and --until" {
+@test "--status, --lifecycle, --tag, --since and --until select runs" {
     runs_of() { ml-transform "$@" <zoo.mlr | ml-transform --json | jq -r 'select(.kind == "run").run_id' | xargs; }
     zoo >zoo.mlr
     assert_equal "$(runs_of --status FAILED)" r2
@@ -377,7 +377,7 @@ is_selected() {
     done
 }
 
-@test "--kind brings its parents, --exclude-kind takes its children" {
+@test "--kind keeps the parents, and --exclude-kind drops the children" {
     is_selected "experiment=2 metric=1 run=4" --kind metric
     is_selected "experiment=2 model_version=3 prompt=1 registered_model=1 registered_model_alias=1" --kind registered_model_alias --kind experiment
     is_selected "dataset=1 experiment=2 experiment_tag=1 logged_model=1 model_version=3 model_version_tag=1 prompt=1 registered_model=1 registered_model_alias=1 registered_model_tag=3 trace=1 trace_request_metadata=1 trace_tag=1" --exclude-kind run
@@ -389,14 +389,14 @@ is_selected() {
     grep -q '"name":"greet","version":1' nomodel.json
 }
 
-@test "what is asked for by name must be there" {
+@test "what is selected by name must exist" {
     run_split ml-transform --run nobody <a.mlr
     assert_status 2
     assert_contains "$stderr" "--run nobody: not found in the stream"
     assert_equal "$output" ""
 }
 
-@test "a selection of shards is one to one, and crosses them" {
+@test "a selection works shard by shard, and across shards" {
     for i in 0 1 2; do mlruns-dump -q --shard $i/3 "$ROOT/tests/data/mlruns"; done >shards.mlr
     ml-transform --run 1b720d04f3e24f11bc736169024f6d03 <shards.mlr >part.mlr
     assert_equal "$(ml-transform --json <part.mlr | grep -c '"kind":"trailer"')" 3
@@ -405,7 +405,7 @@ is_selected() {
     cmp whole.lines part.lines
 }
 
-@test "--rewrite-uri changes every field that holds an artifact URI, by whole segments" {
+@test "--rewrite-uri changes every field that holds an artifact URI, by whole path segments" {
     zoo | ml-transform --rewrite-uri file:///old=s3://b/new --strict-uri >new.mlr
     ml-transform --json <new.mlr >new.json
     assert_equal "$(jq -r 'select(.kind == "experiment" and .experiment_id == "1").artifact_location' new.json)" s3://b/new/1
@@ -426,7 +426,7 @@ rewritten() {
         jq -r 'select(.kind == "run").artifact_uri'
 }
 
-@test "--rewrite-uri knows the forms of a path" {
+@test "--rewrite-uri knows every form of a path" {
     assert_equal "$(rewritten file:///old=s3://b file:///older/x)" file:///older/x
     assert_equal "$(rewritten file:///old=s3://b file:///old)" s3://b
     assert_equal "$(rewritten file:///old/=s3://b/ file:///old/x/y)" s3://b/x/y
@@ -449,7 +449,7 @@ rewritten() {
     assert_equal "$(rewritten models:/=s3://b models:/abc/1)" models:/abc/1
 }
 
-@test "--rewrite-uri: the longest prefix wins; what matched nothing is told" {
+@test "--rewrite-uri applies the longest prefix, and reports what matched nothing" {
     run_split ml-transform --rewrite-uri file:///old=s3://a --rewrite-uri file:///old/1=s3://b --json < <(zoo)
     assert_status 0
     assert_contains "$output" '"artifact_location":"s3://a/2"'
@@ -469,7 +469,7 @@ rewritten() {
     done
 }
 
-@test "--renumber-experiments changes every reference, and the map can be used again" {
+@test "--renumber-experiments changes every reference, and its map can be used again" {
     zoo | ml-transform --json | sed 's/"experiment_id":"1"/"experiment_id":"914361987654321098"/; s/,1,2,/,914361987654321098,2,77,/' |
         ml-transform --from-json --reseal >long.mlr
     ml-transform --renumber-experiments=5 --id-map map.tsv <long.mlr >short.mlr
@@ -490,7 +490,7 @@ rewritten() {
     printf '914361987654321098\t5\t\n2\t6\ttwo\n0\t0\tDefault\n33\t7\tnew\n' | cmp - map2.tsv
 }
 
-@test "--renumber-experiments: an experiment that is not there, a wrong map" {
+@test "--renumber-experiments refuses a missing experiment and a malformed map" {
     run_split ml-transform --renumber-experiments < <(stream <<<'{"kind":"run","run_id":"r","experiment_id":"9","lifecycle_stage":"active"}')
     assert_status 2
     assert_contains "$stderr" "Run r: experiment 9 is not in the stream before it"
@@ -506,7 +506,7 @@ rewritten() {
     done
 }
 
-@test "--rename-experiment and --rename-model, everywhere" {
+@test "--rename-experiment and --rename-model rename everywhere" {
     zoo | ml-transform --rename-experiment one=eins --rename-experiment "2=zwei = deux" --rename-model clf=classifier --rename-model greet=hello |
         ml-transform --json >new.json
     assert_equal "$(jq -r 'select(.kind == "experiment").name' new.json | paste -sd,)" "eins,zwei = deux"
@@ -520,7 +520,7 @@ rewritten() {
     assert_contains "$stderr" "--rename-model nobody=x: not found in the stream"
 }
 
-@test "changes go together" {
+@test "changes can be combined" {
     zoo | ml-transform --experiment one --renumber-experiments=10 --rewrite-uri /old=s3://b --rename-experiment one=eins --json >new.json
     assert_equal "$(jq -c 'select(.kind == "experiment") | [.experiment_id, .name, .artifact_location]' new.json)" '["10","eins","s3://b/1"]'
     ml-transform --from-json --validate -q <new.json
@@ -528,7 +528,7 @@ rewritten() {
 
 other=ffeeddccbbaa99887766554433221100
 
-@test "--merge: equal sources become one of them" {
+@test "--merge: equal sources become one" {
     zoo >a1.mlr
     zoo $other >a2.mlr
     cat a1.mlr a2.mlr | ml-transform --merge >m.mlr
@@ -549,7 +549,7 @@ other=ffeeddccbbaa99887766554433221100
     assert_contains "$stderr" "shard 1/2"
 }
 
-@test "--merge: an experiment's name that is taken: fail, rename, merge" {
+@test "--merge: experiments of one name fail, are renamed or merged" {
     zoo >a1.mlr
     stream $other >b.mlr <<'END'
 {"kind":"experiment","experiment_id":"7","name":"one","lifecycle_stage":"active"}
@@ -572,7 +572,7 @@ END
     assert_equal "$(jq -c 'select(.kind == "experiment_tag") | [.experiment_id, .key, .value]' m.json | xargs)" '[1,t,x] [1,u,y]'
 }
 
-@test "--merge: deleted experiments are renamed before active ones, and never keep what is active" {
+@test "--merge: deleted experiments are renamed rather than active ones" {
     stream <<'END' >one.mlr
 {"kind":"experiment","experiment_id":"1","name":"n","lifecycle_stage":"deleted"}
 {"kind":"experiment","experiment_id":"2","name":"n","lifecycle_stage":"active"}
@@ -609,7 +609,7 @@ END
         '[1,n (3),deleted] [2,n,active] [4,n (5),active] [5,n (2),deleted] [3,n (4),active]'
 }
 
-@test "--merge: an id means one experiment in a source" {
+@test "--merge: an id is one experiment within a source" {
     stream <<'END' >both.mlr
 {"kind":"experiment","experiment_id":"1","name":"alive","lifecycle_stage":"active"}
 {"kind":"experiment","experiment_id":"1","name":"dead","lifecycle_stage":"deleted"}
@@ -637,7 +637,7 @@ END
     { shard 0 a && shard 1 a; } | ml-transform --from-json --reseal | ml-transform -q --merge >whole.mlr
 }
 
-@test "--merge: an experiment's id that is taken" {
+@test "--merge: an experiment whose id is taken is refused or gets another one" {
     zoo >a1.mlr
     stream $other >b.mlr <<'END'
 {"kind":"experiment","experiment_id":"1","name":"uno","lifecycle_stage":"active"}
@@ -657,7 +657,7 @@ END
     assert_equal "$(jq -r 'select(.run_id == "r1" and .kind == "run").experiment_id' r.json)" 1
 }
 
-@test "--merge: one run in two sources must be equal, in all that belongs to it" {
+@test "--merge: a run in two sources must be equal, with all that belongs to it" {
     zoo >a1.mlr
     for change in 's/"value":0.5/"value":0.6/' 's/FAILED/KILLED/' '/"key":"best"/d' 's/"run_id":"r4","key":"p"/"run_id":"r4","key":"q"/' 's/"state":"OK"/"state":"ERROR"/'; do
         ml-transform --json <a1.mlr | sed "1s/00112233445566778899aabbccddeeff/$other/; $change" | ml-transform --from-json --reseal >b.mlr
@@ -711,7 +711,7 @@ END
     } | stream "$@"
 }
 
-@test "rows of other tables: bytes stay bytes, and all comes back from JSON" {
+@test "rows of other tables keep bytes as bytes, and come back from JSON whole" {
     zoo_with_rows >rows.mlr
     ml-transform --json <rows.mlr >rows.json
     grep -q '"encrypted_value":{"$bytes":"YWJj"}' rows.json
@@ -750,7 +750,7 @@ END
     assert_equal "$(ml-transform --kind row --json <rows.mlr | jq -r .kind | sort | uniq -c | xargs)" "1 header 10 row 1 trailer"
 }
 
-@test "--merge: rows of other tables once, and with the experiments that they belong to" {
+@test "--merge: rows of other tables are merged with the experiments that they belong to" {
     zoo_with_rows >r1.mlr
     zoo_with_rows $other >r2.mlr
     cat r1.mlr r2.mlr | ml-transform -q --merge >m.mlr
@@ -767,7 +767,7 @@ END
     assert_equal "$(xargs <got)" "[sc1,1] [sc2,2] [sc9,3]"
 }
 
-@test "--workspace puts everything there, with its row and that of the default one" {
+@test "--workspace puts everything into the workspace, with its row and that of the default one" {
     run_split ml-transform --workspace team-a --json < <(zoo)
     assert_status 0
     assert_contains "$stderr" "--enable-workspaces"
@@ -795,7 +795,7 @@ END
     done
 }
 
-@test "--fit names what a release has no place for, and closes nothing then" {
+@test "--fit names what a release cannot hold, and then writes no trailer" {
     run_split ml-transform --fit sqlite --release 3.17.2 --json <a.mlr
     assert_status 0
     ml-transform --json <a.mlr | cmp - <(printf '%s\n' "$output")
@@ -812,7 +812,7 @@ END
     assert_status 2
 }
 
-@test "--fit postgresql: widths, 32-bit ids, NUL, and text that is not UTF-8" {
+@test "--fit postgresql checks lengths, 32-bit ids, NUL, and text that is not UTF-8" {
     stream >wide.mlr <<END
 {"kind":"experiment","experiment_id":"3000000000","name":"x","lifecycle_stage":"active"}
 {"kind":"run","run_id":"r1","experiment_id":"3000000000","lifecycle_stage":"active","artifact_uri":"s3://$(printf '%0200d' 0)"}
@@ -850,7 +850,7 @@ END
     done
 }
 
-@test "temporary files go where they are sent, and nothing of them stays" {
+@test "temporary files are in --tmpdir, and none stays" {
     mkdir tmp
     cat a.mlr | ml-transform --lifecycle active --tmpdir tmp >part.mlr
     assert_equal "$(ls -A tmp)" ""
@@ -865,7 +865,7 @@ END
     done
 }
 
-@test "a full disk and a closed pipe" {
+@test "a full disk is an error, and a closed pipe ends it quietly" {
     run_split bash -c 'ml-transform <a.mlr >/dev/full'
     assert_status 2
     assert_contains "$stderr" "standard output: cannot write"
@@ -877,7 +877,7 @@ END
     assert_equal "$(cat err)" ""
 }
 
-@test "wrong options" {
+@test "wrong options are refused" {
     for options in "--reseal" "--json --validate" "--json --summary" "operand" "--nonsense"; do
         # shellcheck disable=SC2086
         run_split ml-transform $options <a.mlr
@@ -900,7 +900,7 @@ END
     ml-transform --from-json --reseal <delta.json >delta.mlr
 }
 
-@test "a delta stays one: --json and back, through jq, --rewrite-uri, --rename, --workspace, --fit, --head, --kind, --experiment" {
+@test "a delta stays a delta through --json and back, jq, --rewrite-uri, --rename, --workspace, --fit, --head, --kind and --experiment" {
     make_delta
     ml-transform --json <delta.mlr | jq -c . | ml-transform --from-json | cmp - delta.mlr
     ml-transform --json <delta.mlr | sed -n 1,7p | cmp - delta.json
@@ -918,7 +918,7 @@ END
     ml-transform -q --validate <delta.mlr
 }
 
-@test "a delta is renumbered by a map alone: another tick would give its numbers to others" {
+@test "a delta is renumbered only by a map, as another tick would give its numbers to others" {
     make_delta
     run_split ml-transform --renumber-experiments <delta.mlr
     assert_status 2
@@ -930,7 +930,7 @@ END
     assert_equal "$(cut -f 1,2 map.tsv | xargs)" "4 1 5 2 6 3"
 }
 
-@test "a delta is no whole: loading, verifying, merging and what selects by what is not in it are refused" {
+@test "loading, verifying and merging a delta are refused, as are selections by what it does not contain" {
     make_delta
     run_split ml-load sqlite:///x.db <delta.mlr
     assert_status 2

@@ -56,7 +56,7 @@ Structure: SUCCESS"
     assert_equal "$postgresql" "$sqlite"
 }
 
-@test "a revision that is missing, double, or another one's" {
+@test "a missing, a double and a wrong revision are reported" {
     structure "DELETE FROM alembic_version" "DELETE FROM alembic_version"
     both_say "  - the database has MLflow's tables but no revision in alembic_version; its structure is nearest to revision dc11669786a5 (3.17.0 to 3.17.2)"
     structure "DROP TABLE alembic_version" "DROP TABLE alembic_version"
@@ -79,7 +79,7 @@ Structure: SUCCESS"
     done
 }
 
-@test "triggers and rules that delete, change, swallow or refuse MLflow's rows" {
+@test "triggers and rules that delete, change, swallow or refuse MLflow's rows are reported" {
     structure "CREATE TRIGGER doom AFTER INSERT ON runs BEGIN DELETE FROM runs WHERE run_uuid = NEW.run_uuid; END" \
         "CREATE FUNCTION doom() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN -- of old
              DELETE FROM ONLY public.runs WHERE run_uuid = NEW.run_uuid; RETURN NULL; END \$\$;
@@ -113,7 +113,7 @@ Structure: SUCCESS"
 Status: FAILED"
 }
 
-@test "tables that are gone, or a view instead, and a column's default" {
+@test "missing tables, a view in place of one and a different default are reported" {
     structure "ALTER TABLE params RENAME TO p; CREATE VIEW params AS SELECT * FROM p" \
         "ALTER TABLE params RENAME TO p; CREATE VIEW params AS SELECT * FROM p"
     for answer in "$sqlite" "$postgresql"; do
@@ -129,7 +129,7 @@ Status: FAILED"
     assert_contains "$postgresql" "column workspace character varying(63) NOT NULL DEFAULT 'other'::character varying, should be"
 }
 
-@test "a default workspace that was altered, renamed or is gone" {
+@test "an altered, a renamed and a missing default workspace are reported" {
     for sql in "UPDATE workspaces SET default_artifact_root = 's3://elsewhere'" "UPDATE workspaces SET description = 'mine'" \
         "UPDATE workspaces SET name = 'other'" "DELETE FROM workspaces"; do
         fresh
@@ -156,7 +156,7 @@ Structure: SUCCESS"
     assert_status 0
 }
 
-@test "what is behind, of users, tolerated or wide is no difference" {
+@test "an old revision, users' objects, tolerated differences and wide ids are not reported" {
     no_difference "DROP INDEX index_metrics_run_uuid"
     no_difference "CREATE TABLE users (id INTEGER PRIMARY KEY); CREATE INDEX mine ON runs (name); ALTER TABLE runs ADD COLUMN own TEXT; CREATE VIEW v AS SELECT * FROM runs"
     no_difference "CREATE TABLE log (n); ALTER TABLE runs ADD COLUMN own INTEGER;
@@ -180,7 +180,7 @@ Structure: SUCCESS"
     assert_contains "$output" "Structure: SUCCESS"
 }
 
-@test "a role that may only read is enough, and a hot standby is judged" {
+@test "a role that may only read is enough, and a hot standby can be checked" {
     fresh
     psql -qX -U postgres -c "CREATE ROLE reader LOGIN" -c "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader" \
         -c "REVOKE ALL ON DATABASE $PGDATABASE FROM PUBLIC" -c "GRANT CONNECT ON DATABASE $PGDATABASE TO reader" \
@@ -199,7 +199,7 @@ Structure: FAILED
   - table runs: missing: check ((source_type = ANY"
 }
 
-@test "where the structure cannot be judged that is said, and the data decide" {
+@test "if the structure cannot be checked, a note says so and the data decide" {
     fresh
     psql -qX -U postgres -c "CREATE ROLE blind LOGIN" -c "GRANT SELECT ON ALL TABLES IN SCHEMA public TO blind" -c "REVOKE ALL ON alembic_version FROM blind"
     PGUSER=blind run_split ml-verify -q postgresql:/// <a.mlr
@@ -215,7 +215,7 @@ Status: SUCCESS"
     assert_contains "$output" "nearest to revision dc11669786a5"
 }
 
-@test "--json has a member for each, --data-only leaves the structure out and says so" {
+@test "--json has a member for each difference, and --data-only says that it omits the structure" {
     fresh
     sqlite3 a.db "DROP TABLE spans; DELETE FROM params WHERE rowid = 1"
     run_split ml-verify -q --json sqlite:///a.db <a.mlr
@@ -238,7 +238,7 @@ Structure: NOT CHECKED: --data-only
 Status: SUCCESS"
 }
 
-@test "a database of a revision that is not known is read: what has the known shape, and the rest as rows" {
+@test "a database of an unknown revision is read: what has a known shape as records, the rest as rows" {
     fresh
     for sql in "UPDATE alembic_version SET version_num = '0123456789ab'" "CREATE TABLE novelties (id INTEGER PRIMARY KEY, what TEXT)" \
         "INSERT INTO novelties VALUES (1, 'a'), (2, NULL)" "ALTER TABLE runs ADD COLUMN mood TEXT" "ALTER TABLE runs ADD COLUMN own INTEGER" \
@@ -288,7 +288,7 @@ UPDATE "$1" SET zz_besides = $3;
 END
 }
 
-@test "a column besides, in any table of a database whose revision is not known: its values travel, or a warning names it" {
+@test "the values of an additional column of a database of an unknown revision are carried, or a warning names it" {
     fresh
     python3 "$ROOT/tests/fill_tables.py" a.db
     sqlite3 a.db "INSERT INTO inputs (input_uuid, source_type, source_id, destination_type, destination_id, step) VALUES ('rest', 'X', 'x', 'Y', 'y', 0)"
@@ -333,7 +333,7 @@ END
     assert_status 1
 }
 
-@test "a database of a revision that is not known: odd names, wide tables, tables without a key" {
+@test "odd names, wide tables and tables without a key of a database of an unknown revision are read" {
     fresh
     for sql in "UPDATE alembic_version SET version_num = '0123456789ab'" 'CREATE TABLE "we""ird, one" (a INTEGER, "b,c" TEXT, "S E L" TEXT)' \
         "INSERT INTO \"we\"\"ird, one\" VALUES (1, 'two', 'three')" 'ALTER TABLE runs ADD COLUMN "b,""c" TEXT' "UPDATE runs SET \"b,\"\"c\" = 'nine'" \

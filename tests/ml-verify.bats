@@ -63,7 +63,7 @@ verify_records() { # OPTION...
     verify "$@"
 }
 
-@test "the report of a database that equals its source" {
+@test "a database that equals its source is a success in the report" {
     verify
     assert_status 0
     assert_equal "$(echo "$output" | sed -n 1,4p)" "$(printf 'Migration Verification Report\n=============================\n\nExperiments: ')$(echo "$output" | sed -n 4p | sed 's/^Experiments: //')"
@@ -74,7 +74,7 @@ verify_records() { # OPTION...
     assert_equal "$stderr" ""
 }
 
-@test "a field that differs, an entity that is missing, one that is extra" {
+@test "different fields, missing entities and extra ones are reported" {
     run_id=$(edit "SELECT run_uuid FROM runs WHERE end_time IS NOT NULL LIMIT 1")
     end_time=$(edit "SELECT end_time FROM runs WHERE run_uuid = '$run_id'")
     edit "UPDATE runs SET end_time = NULL WHERE run_uuid = '$run_id';
@@ -91,7 +91,7 @@ verify_records() { # OPTION...
     assert_contains "$output" "Runs: $((runs - 1))/$runs passed"
 }
 
-@test "--json: an object for each failure, then the summary; --max-failures" {
+@test "--json prints an object for each failure up to --max-failures, then the summary" {
     edit "UPDATE runs SET status = 'KILLED'"
     verify --json
     assert_status 1
@@ -108,7 +108,7 @@ verify_records() { # OPTION...
     assert_contains "$output" "Status: FAILED"
 }
 
-@test "metric values: a relative 1e-9, with --exact not a bit" {
+@test "metric values may differ by a relative 1e-9, and with --exact by no bit" {
     one_run
     point 0.05
     row 0.05000000001 0
@@ -123,7 +123,7 @@ verify_records() { # OPTION...
     assert_equal "$(failures "Metric 'k' in run r")" "  - Field 'value': source=0.05, target=0.050000001"
 }
 
-@test "points of one step and time pair by value, NaN and infinities too" {
+@test "points of one step and time are paired by value, including NaN and infinities" {
     one_run
     for v in 3 '{"$float":"nan"}' 1 '{"$float":"inf"}' 2 '{"$float":"-inf"}' 0.0; do point "$v"; done
     row 1 0; row 2 0; row 3 0; row 0 1; row 0 0; row 1.7976931348623157e308 0; row -1.7976931348623157e308 0
@@ -138,7 +138,7 @@ verify_records() { # OPTION...
     assert_contains "$(failures "Metric 'k' in run r")" "missing in target: step=0, timestamp=7, value=nan"
 }
 
-@test "duplicates of the source are one point, and are told" {
+@test "duplicates in the source count as one point, and are reported" {
     one_run
     for v in 1 1 0.0 '{"$float":"-0.0"}' '{"$float":"nan"}' '{"$float":"nan"}' '{"$float":"inf"}' 1.7976931348623157e308; do point "$v"; done
     row 1 0; row 0 0; row 0 1; row 1.7976931348623157e308 0
@@ -149,7 +149,7 @@ verify_records() { # OPTION...
     assert_contains "$stderr" "4 points of the stream are exact duplicates"
 }
 
-@test "hundreds of points of one step and time are all looked at" {
+@test "hundreds of points of one step and time are all compared" {
     one_run
     for i in $(seq 300); do point "$i"; done
     edit "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
@@ -163,7 +163,7 @@ verify_records() { # OPTION...
     assert_contains "$output" "Metrics: 0/"
 }
 
-@test "a cut or damaged stream is never a success" {
+@test "a truncated or damaged stream is never a success" {
     size=$(stat -c %s a.mlr)
     for at in 0 1 100 $((size / 2)) $((size - 1)); do
         head -c "$at" a.mlr >cut.mlr
@@ -177,7 +177,7 @@ verify_records() { # OPTION...
     assert_equal "$output" ""
 }
 
-@test "shards in any order are the whole; one that is missing or twice is named" {
+@test "shards in any order are the whole, and a missing or duplicate one is named" {
     for i in 0 1 2; do mlruns-dump -q --shard $i/3 "$ROOT/tests/data/mlruns" >$i.mlr; done
     run_split sh -c 'cat 2.mlr 0.mlr 1.mlr | ml-verify -q sqlite:///a.db'
     assert_status 0
@@ -190,7 +190,7 @@ verify_records() { # OPTION...
     assert_contains "$stderr" "shard"
 }
 
-@test "an entity that the stream has twice is named" {
+@test "an entity that is twice in the stream is named" {
     one_run
     tail -1 records >>records
     verify_records
@@ -210,7 +210,7 @@ verify_records() { # OPTION...
     assert_contains "$stderr" "two shards, with differences"
 }
 
-@test "an empty Default experiment that a server added is a note" {
+@test "an empty Default experiment added by a server is only a note" {
     one_run
     edit "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (0, 'Default', 'active')"
     stream <records >a.mlr
@@ -223,7 +223,7 @@ verify_records() { # OPTION...
     assert_equal "$(failures "Experiment 0")" "  - not in source"
 }
 
-@test "what the producer left out is told" {
+@test "what the producer left out is reported" {
     one_run
     echo '{"kind":"skipped","path":"0/abc/meta.yaml","reason":"empty"}' >>records
     stream <records >a.mlr
@@ -234,7 +234,7 @@ verify_records() { # OPTION...
     assert_contains "$stderr" "0/abc/meta.yaml"
 }
 
-@test "a schema without the column fails, one without latest metrics does not" {
+@test "a schema without a column fails, but one without latest metrics does not" {
     mlruns-dump -q "$ROOT/tests/data/mlruns" | ml-load -q --release 1.0 --drop-unsupported sqlite:///old.db || [ $? -eq 1 ]
     run_split ml-verify -q sqlite:///old.db <a.mlr
     assert_status 1
@@ -243,7 +243,7 @@ verify_records() { # OPTION...
     assert_contains "$output" "Traces: 0/"
 }
 
-@test "what is no MLflow database, or no stream, is refused" {
+@test "a database that is not MLflow's and input that is not a stream are refused" {
     sqlite3 other.db 'CREATE TABLE t (a)'
     run_split ml-verify -q sqlite:///other.db <a.mlr
     assert_status 2
@@ -280,7 +280,7 @@ verify_records() { # OPTION...
     assert_equal "$(grep -v '^\.std' after)" "$(grep -v '^\.std' before)"
 }
 
-@test "memory stays bounded for a stream in hostile order, staged on disk" {
+@test "memory stays bounded for a stream in hostile order, which is staged on disk" {
     one_run
     { cat records; awk 'BEGIN { for (i = 400000; i > 0; i--) printf "{\"kind\":\"metric\",\"run_id\":\"r\",\"key\":\"k%d\",\"step\":%d,\"timestamp\":7,\"value\":%d.5}\n", i % 7, i * 7919 % 400009, i }'; } | stream >a.mlr
     edit "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000)
@@ -290,7 +290,7 @@ verify_records() { # OPTION...
     [ "$(tail -1 memory)" -lt 65536 ] || [ -n "${SANITIZE-}" ]
 }
 
-@test "SQLite's temporary files lie where the others do: beside the database, or in --tmpdir" {
+@test "SQLite's temporary files are where the others are: next to the database, or in --tmpdir" {
     mkdir tmp
     edit "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
           INSERT INTO trace_tags (request_id, key, value) SELECT (SELECT min(request_id) FROM trace_info), 'k' || i, 'a value of some length' FROM n"

@@ -35,7 +35,7 @@ fill_other_tables() {
     python3 "$ROOT/tests/fill_tables.py" a.db
 }
 
-@test "a database that was loaded gives the stream's content back, and the same bytes again when that is loaded" {
+@test "a loaded database gives back the stream's content, which loads into the same bytes" {
     dump -q
     assert_status 0
     assert_equal "$stderr" ""
@@ -50,7 +50,7 @@ fill_other_tables() {
     assert_status 0
 }
 
-@test "every record of the file store is there, with the database's ids" {
+@test "every record of the file store is dumped, with the database's ids" {
     dump -q
     ml-transform --json <a.mlr | jq -c 'select(.kind == "trailer").counts' | jq -S . >wanted
     records 'select(.kind == "trailer").counts' | jq -S . >got
@@ -96,7 +96,7 @@ fill_other_tables() {
     cmp a.sql b.sql
 }
 
-@test "secrets leave the database only when asked for" {
+@test "secrets leave the database only on request" {
     fill_other_tables
     run_split sh -c 'mldb-dump sqlite:///a.db >out.mlr'
     assert_status 0
@@ -107,7 +107,7 @@ fill_other_tables() {
     assert_status 0
 }
 
-@test "rows of inputs that are no kind's are carried as rows" {
+@test "rows of inputs that belong to no kind are carried as rows" {
     edit "INSERT INTO inputs VALUES ('i', 'OTHER', 'a', 'THING', 'b', 0);
           INSERT INTO inputs VALUES ('j', 'DATASET', 'gone', 'RUN', 'b', 0); INSERT INTO input_tags VALUES ('j', 'k', 'v')"
     dump -q
@@ -120,7 +120,7 @@ fill_other_tables() {
     assert_contains "$output" "FAILED: Row inputs (source_type=DATASET, source_id=gone, destination_type=RUN, destination_id=b)"
 }
 
-@test "one experiment, with what is in it; one workspace" {
+@test "--experiment and --workspace dump one, with what is in it" {
     fill_other_tables
     id=$(edit "SELECT experiment_id FROM runs LIMIT 1")
     run_split sh -c "mldb-dump --experiment $id sqlite:///a.db >out.mlr"
@@ -156,7 +156,7 @@ fill_other_tables() {
     absent hash out.mlr
 }
 
-@test "values against the columns' types are named" {
+@test "values that do not fit their columns' types are named" {
     run_id=$(edit "SELECT run_uuid FROM runs LIMIT 1")
     edit "UPDATE runs SET end_time = 'soon' WHERE run_uuid = '$run_id'"
     dump
@@ -169,7 +169,7 @@ fill_other_tables() {
     [ -z "$(records "select(.kind == \"run\" and .run_id == \"$run_id\")")" ]
 }
 
-@test "a BLOB in any column of another type is named, and is not what it would be as text" {
+@test "a BLOB in a column of another type is named, and not read as text" {
     fill_other_tables
     dump -q --with-secrets
     assert_status 0
@@ -202,7 +202,7 @@ fill_other_tables() {
     assert_contains "$output" "(not of its column's type)"
 }
 
-@test "text in columns of numbers, numbers that are no truth values, bytes and text in each other's place" {
+@test "text in number columns, numbers that are not booleans, and bytes and text in each other's place are handled" {
     fill_other_tables
     edit "UPDATE trace_info SET input_tokens = 1, total_cost = 1"
     dump -q --with-secrets
@@ -239,7 +239,7 @@ EOT
     assert_equal "$(records 'select(.kind == "skipped").reason' | sort -u)" "\"column 'job_name' has a value of the wrong type\""
 }
 
-@test "databases of old releases" {
+@test "databases of old releases are dumped" {
     for release in 1.0 1.20 2.22 3.4; do
         ml-schema create -q --release $release sqlite:///old.db
         sqlite3 old.db "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (1, 'e', 'active');
@@ -254,7 +254,7 @@ EOT
     done
 }
 
-@test "latest metrics of a database from before MLflow kept them" {
+@test "latest metrics are computed for databases from before MLflow stored them" {
     ml-schema create -q --release 1.2 sqlite:///old.db
     sqlite3 old.db "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (1, 'e', 'active');
         INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage) VALUES ('r', 1, 'active'), ('s', 1, 'active');
@@ -266,7 +266,7 @@ EOT
         '["r","a",3,7,2]["r","b",3,7,{"$float":"nan"}]["r","c",3,7,0]["s","c",3,7,5]'
 }
 
-@test "the database is not changed, and nothing is left beside it" {
+@test "the database is not changed, and nothing is left next to it" {
     cp a.db before.db
     dump -q
     cmp a.db before.db
@@ -283,7 +283,7 @@ EOT
     assert_status 2
 }
 
-@test "--list: the experiments' ids, deleted ones among them, with --verbose their names" {
+@test "--list prints the ids of all experiments, including deleted ones, and with --verbose their names" {
     edit "UPDATE experiments SET lifecycle_stage = 'deleted', name = 'a' || char(10, 9) || 'b' WHERE experiment_id = (SELECT max(experiment_id) FROM experiments)"
     run_split mldb-dump --list sqlite:///a.db
     assert_status 0

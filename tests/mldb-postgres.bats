@@ -43,7 +43,7 @@ same_report() { # OPTION...
     output=$(cat postgres.report)
 }
 
-@test "a loaded database is equal, and its dump is SQLite's, byte for byte" {
+@test "a loaded database verifies, and its dump is that of SQLite, byte for byte" {
     same_report
     assert_status 0
     assert_contains "$output" "Status: SUCCESS"
@@ -58,7 +58,7 @@ same_report() { # OPTION...
     cmp a.sql b.sql
 }
 
-@test "keys in every order of text: upper and lower case, punctuation, other scripts" {
+@test "keys that collations sort differently are compared: case, punctuation, other scripts" {
     run_id=$(sqlite3 a.db "SELECT run_uuid FROM runs LIMIT 1")
     {
         printf '{"kind":"header","format":1,"minor":0,"producer":"t","source":"%032d","shard":0,"shards":1}\n' 0
@@ -74,7 +74,7 @@ same_report() { # OPTION...
     assert_status 0
 }
 
-@test "differences of every sort read the same" {
+@test "differences of every kind are reported as on SQLite" {
     edit "UPDATE runs SET end_time = NULL, name = 'x'; DELETE FROM params; UPDATE assessments SET valid = NOT valid, aggregate_value = 77;
           UPDATE metrics SET value = value * 2 + 1 WHERE abs(value) < 1e300; UPDATE trace_info SET trace_name = NULL, total_tokens = 99;
           DELETE FROM registered_model_tags; UPDATE inputs SET step = 5; UPDATE model_versions SET workspace = 'w' WHERE 1 = 0;
@@ -86,7 +86,7 @@ same_report() { # OPTION...
     [ "$(echo "$output" | wc -l)" -gt 20 ]
 }
 
-@test "rows of other tables, with their types: JSON, dates, bytes, booleans, 64 bits" {
+@test "rows of other tables keep their types: JSON, dates, bytes, booleans, 64-bit integers" {
     trace=$(sqlite3 a.db "SELECT request_id FROM trace_info LIMIT 1")
     id=$(sqlite3 a.db "SELECT experiment_id FROM trace_info LIMIT 1")
     edit "INSERT INTO spans (trace_id, experiment_id, span_id, status, start_time_unix_nano, end_time_unix_nano, content, input_cost)
@@ -134,7 +134,7 @@ same_report() { # OPTION...
     for table in mcp_servers span_metrics jobs; do assert_equal "$(echo "$output" | grep -c "^FAILED: Row $table (")" 2; done
 }
 
-@test "one snapshot: what is written meanwhile is not seen" {
+@test "a dump is one snapshot: later writes are not seen" {
     before=$(mldb-dump -q "$url" | md5sum)
     run_id=$(sqlite3 a.db "SELECT run_uuid FROM runs LIMIT 1")
     (for i in $(seq 200); do echo "INSERT INTO tags (run_uuid, key, value) VALUES ('$run_id', 'new$i', 'v'); DELETE FROM tags WHERE key = 'new$i';"; done) |
@@ -144,7 +144,7 @@ same_report() { # OPTION...
     assert_equal "$(mldb-dump -q "$url" | md5sum)" "$before"
 }
 
-@test "a signal stops the server's statement too" {
+@test "a signal also stops the server's statement" {
     psql -qX -c "INSERT INTO metrics SELECT 'k' || i % 1000, i, i, (SELECT run_uuid FROM runs LIMIT 1), i, FALSE FROM generate_series(1, 1000000) i"
     for command in 'mldb-dump -q "$1" >out' 'ml-verify -q "$1" <a.mlr >out'; do
         sh -c "exec $command" sh "$url" &
@@ -159,7 +159,7 @@ same_report() { # OPTION...
     done
 }
 
-@test "a server that is not there, a wrong database: exit 2, without the password" {
+@test "an unreachable server and a wrong database end with status 2, without the password" {
     run_split sh -c "ml-verify 'postgresql://u:hunter2@127.0.0.1:1/x' <a.mlr"
     assert_status 2
     refute_contains "$stderr" hunter2
@@ -172,7 +172,7 @@ same_report() { # OPTION...
     assert_contains "$stderr" "no MLflow tables"
 }
 
-@test "the class and SQLSTATE of each failure" {
+@test "each failure has its class and SQLSTATE" {
     run "$BUILD/unit/database/errors_test" "$url"
     echo "$output"
     assert_status 0

@@ -24,7 +24,7 @@ assert_whole() {
     assert_ticks_make_full
 }
 
-@test "the first tick is a whole of format 1, the second empty" {
+@test "the first tick is a complete stream of format 1, the second is empty" {
     tick
     assert_status 0
     mldb-dump -q sqlite:///m.db >plain.mlr
@@ -35,7 +35,7 @@ assert_whole() {
     assert_equal "$(ml-transform --json <tick.mlr | sed -n 1p | jq -c '[.format, .base]')" "[2,0]"
 }
 
-@test "what changed: rows, points, parents with their marks; what did not is not sent" {
+@test "only changed rows, points and parents with their marks are sent" {
     tick
     sqlite3 m.db "UPDATE tags SET value = 'v' WHERE key = 'mlflow.runName' AND run_uuid = '$RUN'"
     tick
@@ -62,7 +62,7 @@ assert_whole() {
     assert_equal "$(kinds_sent)" ""
 }
 
-@test "a metric that has grown: its new points are sent, and all of them once one has changed" {
+@test "of a grown metric the new points are sent, and all of them once one has changed" {
     point() { # STEP VALUE
         echo "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ('grown', $2, 5, '$RUN', $1, 0);"
     }
@@ -85,7 +85,7 @@ assert_whole() {
     assert_equal "$(kinds_sent)" ""
 }
 
-@test "what is gone is counted by kind, and not passed on; what comes back is sent again" {
+@test "what is gone is counted by kind and not sent; what returns is sent again" {
     tick
     sqlite3 m.db "PRAGMA foreign_keys = ON; CREATE TABLE kept AS SELECT * FROM params; DELETE FROM params"
     tick
@@ -96,7 +96,7 @@ assert_whole() {
     sent .kind | tr ' ' '\n' | grep -x param >/dev/null
 }
 
-@test "rows written again as they were, a vacuum and another time are no changes" {
+@test "unchanged rewritten rows, a vacuum and another mtime are not changes" {
     tick
     sqlite3 m.db "UPDATE tags SET value = value; VACUUM"
     tick
@@ -106,7 +106,7 @@ assert_whole() {
     assert_equal "$(kinds_sent)" ""
 }
 
-@test "a commit in WAL mode leaves the file as it is, and is noticed" {
+@test "a commit in WAL mode, which leaves the file as it is, is noticed" {
     tick
     python3 - "$RUN" <<'END' &
 import sqlite3, sys, time, os
@@ -139,7 +139,7 @@ END
     assert_whole
 }
 
-@test "racy: a commit just before a tick is looked at again by the next" {
+@test "a commit just before a tick is checked again by the next one" {
     sqlite3 m.db "UPDATE tags SET value = 'a' WHERE key = 'mlflow.runName'"
     LATER=-300
     tick
@@ -151,7 +151,7 @@ END
     assert_whole
 }
 
-@test "what is against MLflow's types stops no tick; exit 1, and it is sent once it is mended" {
+@test "a value that violates MLflow's types stops no tick: the status is 1, and it is sent once it is repaired" {
     tick
     sqlite3 m.db "UPDATE runs SET start_time = 'never' WHERE run_uuid = '$RUN'"
     tick
@@ -166,7 +166,7 @@ END
     assert_whole
 }
 
-@test "what belongs to what is against MLflow's types waits with it, in a first tick, too; then all of it is sent" {
+@test "what belongs to a row that violates MLflow's types waits with it, even in the first tick, and is then sent whole" {
     for kind in run experiment trace; do
         no_ticks
         rm -f m.db state
@@ -208,7 +208,7 @@ END
     sent 'select(.kind == "tag") | .key' | grep -x late >/dev/null
 }
 
-@test "options: a state is of one file and one selection; PostgreSQL has no marks of change" {
+@test "a state belongs to one file and one selection, and the two options to each other" {
     tick
     cp m.db other.db
     run_split mldb-dump --since state --next-state state.new sqlite:///other.db

@@ -36,7 +36,7 @@ make_twins() {
     experiment mlruns/.trash/3 3 third
 }
 
-@test "an id that is active and in .trash is a problem with both paths" {
+@test "an id that is both active and in .trash is a problem that names both paths" {
     make_twins
     dump mlruns
     assert_status 2
@@ -62,7 +62,7 @@ make_twins() {
     assert_equal "$(json out | jq -r 'select(.kind == "run") | .run_id')" 11111111111111111111111111111111
 }
 
-@test "a directory without meta.yaml is no experiment with an id" {
+@test "a directory without meta.yaml does not count as an experiment with an id" {
     make_twins
     rm -r mlruns/.trash/2
     rm mlruns/1/meta.yaml
@@ -73,7 +73,7 @@ make_twins() {
     assert_equal "$(json out | jq -r 'select(.kind == "experiment") | .name' | xargs)" "dead second third"
 }
 
-@test "--renumber-trash: an id of its own, in every record, the same in every dump, shard and number of threads" {
+@test "--renumber-trash gives a new id in every record, the same in every dump, shard and number of threads" {
     make_twins
     run_split mlruns-dump --renumber-trash --jobs 1 mlruns
     assert_status 0
@@ -119,7 +119,7 @@ make_twins() {
     [ ! -e mixed.db ]
 }
 
-@test "--renumber-trash: datasets, inputs, traces, models and their references follow; prompts mean the active one" {
+@test "--renumber-trash: datasets, inputs, traces, models and their references follow, and prompts refer to the active one" {
     copy_tree
     cp -r mlruns/$EXP mlruns/.trash/$EXP
     rm -r mlruns/.trash/$EXP/.trash 2>err || true
@@ -144,7 +144,7 @@ make_twins() {
     mlruns-dump -q --renumber-trash mlruns | ml-verify -q sqlite:///whole.db
 }
 
-@test "--renumber-trash: an experiment whose meta.yaml can't be read gets no id, and is a problem" {
+@test "--renumber-trash: an experiment with an unreadable meta.yaml gets no id, and is a problem" {
     make_twins
     printf 'experiment_id: [' >mlruns/.trash/1/meta.yaml
     dump --renumber-trash mlruns
@@ -162,7 +162,7 @@ make_twins() {
     assert_contains "$stderr" "mlruns/.trash/1/meta.yaml: "
 }
 
-@test "--renumber-trash without such a pair changes nothing; an id that is taken is refused" {
+@test "--renumber-trash changes nothing without such a pair, and refuses an id that is taken" {
     copy_tree
     dump mlruns
     mv out before
@@ -179,7 +179,7 @@ make_twins() {
     assert_equal "$(wc -c <out)" 0
 }
 
-@test "--check names experiments of one name, and the command that cures them all" {
+@test "--check names experiments of one name, and the command that resolves them all" {
     experiment mlruns/1 1 churn
     experiment mlruns/.trash/2 2 churn
     experiment mlruns/3 3 churn

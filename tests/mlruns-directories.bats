@@ -29,7 +29,7 @@ assert_store() {
 
 # -- which directory is the store
 
-@test "a store that holds a nested mlruns is read itself; the nested one is named with the command that reads it" {
+@test "a store with a nested mlruns is read, and the nested one is named with the command that reads it" {
     # as git clones it: no empty directory, so no .trash
     copy_tree
     cp -r mlruns inner
@@ -72,7 +72,7 @@ $EXP"
     assert_equal "$(count experiment) $(count run)" "3 4"
 }
 
-@test "DIR is the store by any of its signs, even where it holds an mlruns" {
+@test "any sign of a store makes DIR the store, even if it contains an mlruns" {
     both() { # both FILE...: copies of these alone make a store of ./dir
         rm -rf dir
         mkdir dir
@@ -113,7 +113,7 @@ $EXP"
     assert_contains "$stderr" "dir/models/churn/meta.yaml: missing"
 }
 
-@test "a project's directories are no signs of a store: its mlruns is read" {
+@test "a project's directories are not signs of a store: its mlruns is read" {
     mkdir -p project/recipe project/2024/notes project/models/net/1 project/5 project/.git/objects
     printf 'package:\n  name: x\n  version: 1\n' | tee project/recipe/meta.yaml project/models/net/meta.yaml >project/meta.yaml
     touch project/2024/notes/a.txt project/models/net/model.pt
@@ -131,7 +131,7 @@ $EXP"
     assert_equal "$(count experiment)" 3
 }
 
-@test ".trash decides only where there is no mlruns" {
+@test ".trash decides only if there is no mlruns" {
     mkdir -p dir/.trash
     copy_tree && mv mlruns dir/
     assert_store dir dir/mlruns
@@ -171,7 +171,7 @@ $EXP"
     ml-load -q sqlite:///../../x.db < <(mlruns-dump -q .)
 }
 
-@test "a directory that holds no store is refused, and what was looked for is said" {
+@test "a directory without a store is refused, with what was looked for" {
     mkdir -p empty other/data other/5/x wrong
     touch wrong/mlruns
     for dir in empty other wrong; do
@@ -204,7 +204,7 @@ $EXP"
     rm out err
 }
 
-@test "an mlruns that can't be looked at is named, not passed over" {
+@test "an unreadable mlruns is named, not skipped" {
     public_work
     mkdir -p dir/.trash away
     ln -s ../nowhere dir/mlruns
@@ -236,7 +236,7 @@ $EXP"
 
 # -- directories that are no experiments
 
-@test "directories in a store that are no experiments: a warning says what each is, and nothing else changes" {
+@test "a warning says what each directory is that is not an experiment, and nothing else changes" {
     copy_tree
     dump mlruns
     mv out before
@@ -274,7 +274,7 @@ $EXP"
     assert_status 0
 }
 
-@test "a nested store under any name, in the store or in its .trash" {
+@test "a nested store is named whatever its name, in the store or in its .trash" {
     copy_tree
     dump mlruns && mv out before
     cp -r mlruns copy
@@ -327,7 +327,7 @@ dangling() {
     ln -s "$WORK/unmounted/place" "mlruns/$1"
 }
 
-@test "a dangling link is named wherever a directory of the store may be" {
+@test "a dangling link is named wherever the store may have a directory" {
     model=$(basename "$ROOT"/tests/data/mlruns/$EXP/models/*)
     input=$(basename "$(cd "$ROOT/tests/data/mlruns" && echo $EXP/$DEEP/inputs/* | cut -d' ' -f1)")
     for path in $EXP .trash .trash/$OLD models $EXP/tags $EXP/datasets $EXP/traces $EXP/models $EXP/$DEEP $EXP/$DEEP/params \
@@ -348,7 +348,7 @@ dangling() {
     done
 }
 
-@test "a directory that may not be read or entered, or is a link to one, is named wherever it may be" {
+@test "an unreadable directory, or a link to one, is named wherever it is" {
     model=$(basename "$ROOT"/tests/data/mlruns/$EXP/models/*)
     public_work
     for mode in 000 400; do
@@ -380,7 +380,7 @@ dangling() {
     chmod -R u+rwx .
 }
 
-@test "a prompt whose mark can't be read does not become a registered model" {
+@test "a prompt with an unreadable mark does not become a registered model" {
     for how in dangling unreadable directory; do
         public_work
         copy_tree
@@ -407,7 +407,7 @@ preload() {
     FAIL="env LD_PRELOAD=$WORK/failing_calls.so ASAN_OPTIONS=verify_asan_link_order=0 FAIL_TREE=$(pwd -P)/mlruns FAIL_LOG=$WORK/failed"
 }
 
-@test "a file system that does not say what an entry is" {
+@test "a file system that does not report the types of entries is read" {
     preload
     copy_tree
     mkdir -p mlruns/.git "mlruns/$EXP/$DEEP/params/a/b" mlruns/$EXP/$GONE/artifacts
@@ -435,7 +435,7 @@ sweep() { # NAME=VALUE...: see failing_calls.c
     python3 "$ROOT/tests/fail_each_call.py" "$WORK/failing_calls.so" "$@"
 }
 
-@test "each call that looks at the tree fails in turn: what is lost is named" {
+@test "if any call that reads the tree fails, what is lost is named" {
     preload
     copy_tree
     for with in 13 5; do # EACCES, EIO
@@ -452,7 +452,7 @@ sweep() { # NAME=VALUE...: see failing_calls.c
     done
 }
 
-@test "each call fails in turn where entries have no types, in a tree of links and of directories that are no experiments" {
+@test "the same holds without types of entries, in a tree of links and of directories that are not experiments" {
     preload
     copy_tree
     mkdir away
@@ -467,7 +467,7 @@ sweep() { # NAME=VALUE...: see failing_calls.c
     sweep FAIL_NO_TYPE=1 FAIL_WITH=5 FAIL_AGAIN=path
 }
 
-@test "a trace's tag that says where its spans are is looked at as often as any other tag" {
+@test "the tag with the place of a trace's spans is retried as often as any other tag" {
     preload
     copy_tree
     tags=$EXP/traces/$TRACE/tags
@@ -480,7 +480,7 @@ sweep() { # NAME=VALUE...: see failing_calls.c
 
 # -- the source of shards
 
-@test "shards fit together, whatever fails once and whatever is being written" {
+@test "shards fit together whatever fails once or is being written" {
     preload
     copy_tree
     dump --shard 0/2 mlruns

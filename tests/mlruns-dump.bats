@@ -10,7 +10,7 @@ setup() {
 
 # -- what is read
 
-@test "the small tree is read whole: every kind, parents before children" {
+@test "the small tree is read completely: every kind, parents before children" {
     dump "$ROOT/tests/data/mlruns"
     assert_status 0
     assert_equal "$stderr" ""
@@ -28,7 +28,7 @@ setup() {
         else empty end' all | awk '$1 == "run" { run = $2 } $1 == "of" && $2 != run { exit 1 }'
 }
 
-@test "fields are as MLflow reads them" {
+@test "fields have the values that MLflow reads" {
     dump "$ROOT/tests/data/mlruns"
     json out >all
     assert_equal "$(jq -r 'select(.kind == "run" and .run_id == "'$DEEP'") | [.status, .lifecycle_stage, .source_type, .run_name,
@@ -48,7 +48,7 @@ setup() {
     assert_equal "$(jq -r 'select(.kind == "input") | "\(.dataset_name) \(.dataset_digest)"' all | sort -u)" "customers-2024 8b1a9953"
 }
 
-@test "the latest point is the greatest step, time, value; NaN counts as 0, the first of equals stays" {
+@test "the latest point has the greatest step, time and value; NaN counts as 0, and the first of equals stays" {
     copy_tree
     m=mlruns/$EXP/$DEEP/metrics
     printf '1 0.5 1\n2 nan 1\n2 -1 1\n' >$m/a
@@ -81,7 +81,7 @@ setup() {
 [7,5e-324,1]'
 }
 
-@test "a metric file longer than the reading buffer is read whole, its points in order" {
+@test "a metric file longer than the read buffer is read completely, its points in order" {
     copy_tree
     awk 'BEGIN { for (i = 0; i < 30000; i++) printf "%d %.17g %d\n", 1700000000000 + i, i / 7, i }' >mlruns/$EXP/$DEEP/metrics/long
     dump --jobs 3 mlruns
@@ -91,7 +91,7 @@ setup() {
     assert_equal "$(json out | jq -r 'select(.kind == "latest_metric" and .key == "long") | .step')" 29999
 }
 
-@test "values are kept to the byte: line ends, empty, not UTF-8; keys with slashes and blanks" {
+@test "values are kept to the byte: line ends, empty ones, not UTF-8, keys with slashes and blanks" {
     copy_tree
     p=mlruns/$EXP/$DEEP/params
     mkdir -p "$p/a/b c"
@@ -133,7 +133,7 @@ setup() {
     assert_malformed "$EXP/meta.yaml:1" "UTF-16, but MLflow reads UTF-8"
 }
 
-@test "MLflow 1.x: numeric ids, run_uuid, two columns, no creation times, the run's name in its tag" {
+@test "trees of MLflow 1.x are read: numeric ids, run_uuid, two columns, no creation times, the run's name in its tag" {
     mkdir -p mlruns/.trash mlruns/1/0123456789abcdef0123456789abcdef/{metrics,params,tags,artifacts}
     printf 'artifact_location: /srv/mlruns/1\nexperiment_id: 1\nlifecycle_stage: active\nname: old\n' >mlruns/1/meta.yaml
     r=mlruns/1/0123456789abcdef0123456789abcdef
@@ -156,7 +156,7 @@ status: 3\ntags: []\nuser_id: ada\n' >$r/meta.yaml
 gone deleted null"
 }
 
-@test "V2 traces: their id, their status, no duration and a duration of 0" {
+@test "V2 traces are read: their id, their status, no duration and a duration of 0" {
     copy_tree
     for id in 0000000000000000000000000000000a 0000000000000000000000000000000b; do
         mkdir -p mlruns/$EXP/traces/$id/{request_metadata,tags}
@@ -171,7 +171,7 @@ timestamp_ms: 5\n' $EXP $id >mlruns/$EXP/traces/$id/trace_info.yaml
 ["STATE_UNSPECIFIED",0]'
 }
 
-@test "assessments of every type of value" {
+@test "assessments with every type of value are read" {
     copy_tree
     a=mlruns/$EXP/traces/$TRACE/assessments
     make() { # NAME YAML
@@ -201,7 +201,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
         .source_id, .last_update_time]')" '[false,"a-nothing","r1","LLM_JUDGE","default",2500]'
 }
 
-@test "a model metric whose dataset name holds blanks" {
+@test "a model metric may have a dataset name with blanks" {
     copy_tree
     printf '1 nan 2 %s my own data d1\n' $DEEP >"$(echo mlruns/$EXP/models/*/metrics)/m"
     dump mlruns
@@ -218,7 +218,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     assert_equal "$(count experiment_tag '.key == "meta.yaml"')" 1
 }
 
-@test "a prompt is told by its tag, in any case of letters" {
+@test "a prompt is recognised by its tag, in upper or lower case" {
     copy_tree
     printf TRUE >mlruns/models/support-answer/tags/mlflow.prompt.is_prompt
     dump mlruns
@@ -228,7 +228,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     assert_equal "$(count prompt) $(count registered_model)" "0 2"
 }
 
-@test "what MLflow takes for granted where a field is absent" {
+@test "absent fields get MLflow's defaults" {
     copy_tree
     sed -i '/^status:/d' mlruns/models/churn/version-1/meta.yaml mlruns/$EXP/models/*/meta.yaml mlruns/$EXP/$DEEP/meta.yaml
     sed -i '/^lifecycle_stage:/d' mlruns/$EXP/models/*/meta.yaml mlruns/$EXP/$DEEP/meta.yaml
@@ -240,7 +240,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     assert_equal "$(jq -r 'select(.kind == "run" and .run_id == "'$DEEP'") | "\(.status) \(.lifecycle_stage)"' all)" "RUNNING active"
 }
 
-@test "directories that are no entities are passed over: .git, artifacts of other stores, reserved names" {
+@test "directories that are not entities are skipped: .git, artifacts of other stores, reserved names" {
     copy_tree
     mkdir -p mlruns/.git/objects mlruns/$EXP/.ipynb_checkpoints mlruns/$EXP/ffffffffffffffffffffffffffffffff/artifacts \
         mlruns/$EXP/traces/tr-0/artifacts mlruns/$EXP/models/m-0/artifacts
@@ -276,7 +276,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
     cmp out before
 }
 
-@test "a loop of symbolic links are refused by name" {
+@test "a loop of symbolic links is named as a problem" {
     copy_tree
     ln -s . mlruns/loop
     assert_malformed loop "one of its parent directories"
@@ -302,7 +302,7 @@ source:\n  source_type: ai_judge\ntrace_id: %s\n%b\n' "$1" "$1" $TRACE "$2" >$a/
 
 # -- damage: experiments
 
-@test "experiment: meta.yaml empty, missing, torn, a list, not UTF-8: named, and its runs go with it" {
+@test "experiment: a meta.yaml that is empty, missing, torn, a list or not UTF-8 is named, and its runs are left out with it" {
     copy_tree
     cp -r mlruns whole
     meta=mlruns/$EXP/meta.yaml
@@ -332,7 +332,7 @@ line_of() { # FILE KEY
     grep -n "^$2:" "$ROOT/tests/data/mlruns/$1" | cut -d: -f1
 }
 
-@test "experiment: fields that are null, of a wrong type, or not this experiment's" {
+@test "experiment: fields that are null, of a wrong type or another experiment's are named" {
     f=$EXP/meta.yaml
     field $f 's/^name: .*/name: null/' "$(line_of $f name)" "name is null"
     field $f 's/^name: .*/name: [a]/' "$(line_of $f name)" "expected text, found a list"
@@ -345,7 +345,7 @@ line_of() { # FILE KEY
     field $f "s/^experiment_id: .*/experiment_id: '5'/" "$(line_of $f experiment_id)" "but the path says $EXP"
 }
 
-@test "datasets that can't be read, and inputs that need them" {
+@test "unreadable datasets, and inputs that need them, are named" {
     copy_tree
     d=$(cd mlruns && echo $EXP/datasets/*)
     : >mlruns/$d/meta.yaml
@@ -362,7 +362,7 @@ line_of() { # FILE KEY
 
 # -- damage: runs
 
-@test "run: meta.yaml empty or missing: the run is left out whole" {
+@test "run: with an empty or missing meta.yaml the run is left out completely" {
     copy_tree
     : >mlruns/$EXP/$DEEP/meta.yaml
     assert_malformed $EXP/$DEEP/meta.yaml empty
@@ -371,7 +371,7 @@ line_of() { # FILE KEY
     assert_malformed $EXP/$DEEP/meta.yaml missing
 }
 
-@test "points of a run that can't be read are left out with it; references to a model that is gone are kept" {
+@test "points of an unreadable run are left out with it, and references to a missing model are kept" {
     copy_tree
     f=$EXP/$DEEP/meta.yaml
     cp mlruns/$f saved
@@ -398,7 +398,7 @@ line_of() { # FILE KEY
 }
 
 # MLflow writes a model's metric into the experiment of the run that logs it; its database keeps such a point.
-@test "a metric of a model of another experiment" {
+@test "a metric of a model of another experiment is read with the model" {
     copy_tree
     id=$(basename mlruns/$EXP/models/*)
     mkdir -p mlruns/0/models
@@ -419,7 +419,7 @@ line_of() { # FILE KEY
     assert_malformed "$EXP/models/$id/meta.yaml" missing
 }
 
-@test "run: fields" {
+@test "run: malformed fields are named" {
     f=$EXP/$DEEP/meta.yaml
     field $f 's/^status: .*/status: 99/' "$(line_of $f status)" "status: expected an integer from 1 to 5, found 99"
     field $f 's/^status: .*/status: null/' "$(line_of $f status)" "status: "
@@ -432,7 +432,7 @@ line_of() { # FILE KEY
     field $f 's/^source_type: .*/source_type: 9/' "$(line_of $f source_type)" "source_type"
 }
 
-@test "run: a meta.yaml in any other subdirectory is no run" {
+@test "run: a meta.yaml in any other subdirectory is not a run" {
     copy_tree
     mkdir mlruns/$EXP/backup
     cp mlruns/$EXP/$DEEP/meta.yaml mlruns/$EXP/backup/
@@ -440,7 +440,7 @@ line_of() { # FILE KEY
     assert_equal "$(count run)" 4
 }
 
-@test "metric lines: each one that MLflow could not read is named by its number, the others are kept" {
+@test "metric lines: each line that MLflow could not read is named by its number, and the others are kept" {
     copy_tree
     m=$EXP/$DEEP/metrics/bad
     printf '1 1 1\n\n2\n3\t3\t3\n4  4 4\n5 x 5\n6.5 6 6\n7 7 7.5\n8 8 9223372036854775808\n9 0x10 9\n10 10 10\n' >mlruns/$m
@@ -459,7 +459,7 @@ line_of() { # FILE KEY
     assert_equal "$(json out | jq -r 'select(.kind == "latest_metric" and .key == "bad") | .step')" 10
 }
 
-@test "metric lines: a last line that was cut" {
+@test "metric lines: a truncated last line is named" {
     copy_tree
     m=$EXP/$DEEP/metrics/cut
     printf '1 1 1\n2 0.' >mlruns/$m
@@ -486,7 +486,7 @@ line_of() { # FILE KEY
     done
 }
 
-@test "inputs and outputs" {
+@test "malformed inputs and outputs are named" {
     i=$(cd "$ROOT/tests/data/mlruns" && grep -l 'source_type: DATASET' $EXP/$DEEP/inputs/*/meta.yaml)
     field "$i" 's/^source_type: .*/source_type: TABLE/' "$(line_of "$i" source_type)" "source_type must be DATASET or MODEL"
     field "$i" 's/^source_id: .*/source_id: ..\/x/' "$(line_of "$i" source_id)" "has no readable dataset ../x"
@@ -503,7 +503,7 @@ line_of() { # FILE KEY
 
 # -- damage: traces, models, registry
 
-@test "traces" {
+@test "malformed traces are named" {
     f=$EXP/traces/$TRACE/trace_info.yaml
     field $f 's/^state: .*/state: DONE/' "$(line_of $f state)" "unknown state: DONE"
     field $f 's/^request_time: .*/request_time: yesterday/' "$(line_of $f request_time)" "request_time: expected a time"
@@ -524,7 +524,7 @@ line_of() { # FILE KEY
     json out | jq .request_time | cmp - times
 }
 
-@test "assessments" {
+@test "malformed assessments are named" {
     f=$(cd "$ROOT/tests/data/mlruns" && grep -l '^assessment_name: polite' $EXP/traces/*/assessments/*)
     field "$f" 's/^  value: .*/  value: 2024-01-02/' $(($(line_of "$f" feedback) + 1)) "a date cannot be written as JSON"
     field "$f" 's/^create_time: .*/create_time: 5/' "$(line_of "$f" create_time)" "create_time"
@@ -537,7 +537,7 @@ line_of() { # FILE KEY
     assert_equal "$(count assessment) $(count trace)" "1 1"
 }
 
-@test "logged models" {
+@test "malformed logged models are named" {
     f=$(cd "$ROOT/tests/data/mlruns" && echo $EXP/models/*/meta.yaml)
     field "$f" 's/^status: .*/status: 7/' "$(line_of "$f" status)" "status: expected an integer from 0 to 3"
     field "$f" 's/^name: .*/name: null/' "$(line_of "$f" name)" "name is null"
@@ -551,7 +551,7 @@ line_of() { # FILE KEY
     assert_malformed "$f" missing
 }
 
-@test "model registry" {
+@test "malformed entities of the model registry are named" {
     copy_tree
     v=models/churn/version-1/meta.yaml
     sed -i 's/^version: .*/version: 2/' mlruns/$v
@@ -599,7 +599,7 @@ line_of() { # FILE KEY
     done
 }
 
-@test "files that can't be read" {
+@test "unreadable files are named" {
     public_work
     copy_tree
     chmod -R go+rX mlruns
@@ -613,7 +613,7 @@ line_of() { # FILE KEY
 
 # -- options
 
-@test "DIR: the store, its parent, file: URLs, none; what is none is refused" {
+@test "DIR may be the store, its parent, a file: URL or absent, and anything else is refused" {
     copy_tree
     dump mlruns
     mv out before
@@ -648,7 +648,7 @@ line_of() { # FILE KEY
     assert_equal "$(json out | wc -l)" 2
 }
 
-@test "two dumps are the same bytes, wherever the tree lies and whatever the number of threads" {
+@test "two dumps are the same bytes, wherever the tree is and with any number of threads" {
     copy_tree
     dump --jobs 1 mlruns
     mv out before
@@ -659,7 +659,7 @@ line_of() { # FILE KEY
     done
 }
 
-@test "--list: ids, one per line, deleted ones among them" {
+@test "--list prints ids, one per line, including deleted ones" {
     dump --list "$ROOT/tests/data/mlruns"
     assert_status 0
     assert_equal "$(cat out)" "0
@@ -667,7 +667,7 @@ $EXP
 $OLD"
 }
 
-@test "--list --verbose: a tab and the name, where meta.yaml has one" {
+@test "--list --verbose prints a tab and the name, if meta.yaml has one" {
     copy_tree
     sed -i 's/^name: .*/name: "a\\nb\\tc"/' mlruns/$EXP/meta.yaml
     sed -i 's/^name: .*/name: 2024/' mlruns/.trash/$OLD/meta.yaml
@@ -686,7 +686,7 @@ $OLD"$'\t'"2024"
     assert_equal "$(mlruns-dump -q --list mlruns)" "$(cut -f1 <<<"$output")"
 }
 
-@test "--experiment, --registry: the parts are the whole" {
+@test "--experiment and --registry: the parts together are the whole" {
     tree=$ROOT/tests/data/mlruns
     dump "$tree"
     json out | sed '1d;$d' | sort >whole
@@ -713,7 +713,7 @@ $OLD"$'\t'"2024"
     assert_contains "$stderr" "no experiment 77"
 }
 
-@test "--shard: the parts are the whole; experiments are in each" {
+@test "--shard: the parts together are the whole, and experiments are in each" {
     tree=$ROOT/tests/data/mlruns
     dump "$tree"
     json out | sed '1d;$d' | sort >whole
@@ -737,7 +737,7 @@ $OLD"$'\t'"2024"
     done
 }
 
-@test "--skip-malformed: the trailer counts what was left out" {
+@test "--skip-malformed counts in the trailer what was left out" {
     copy_tree
     rm mlruns/models/churn/meta.yaml
     dump --skip-malformed mlruns
@@ -746,7 +746,7 @@ $OLD"$'\t'"2024"
     assert_equal "$(json out | jq -r 'select(.kind == "skipped") | .path')" models/churn/meta.yaml
 }
 
-@test "--check of a sound tree; a terminal gets no stream" {
+@test "--check accepts a sound tree, and a terminal gets no stream" {
     dump --check "$ROOT/tests/data/mlruns"
     assert_status 0
     [ ! -s out ]
@@ -778,7 +778,7 @@ $OLD"$'\t'"2024"
     assert_equal "$(count experiment)" 3
 }
 
-@test "network file systems that fail once are asked again" {
+@test "reads that fail once on network file systems are retried" {
     copy_tree
     cat >flaky.c <<'END'
 #define _GNU_SOURCE
@@ -830,7 +830,7 @@ END
     cmp out before
 }
 
-@test "an experiment that is restored or deleted between two listings is read once, or that it is gone is said" {
+@test "an experiment that is restored or deleted between two listings is read once, or reported as gone" {
     copy_tree
     cat >moving.c <<'END'
 #define _GNU_SOURCE
@@ -891,7 +891,7 @@ END
     done
 }
 
-@test "a run without an id is told by today's name of it" {
+@test "a run without an id is reported with the current name of the field" {
     copy_tree
     meta=$(ls -d mlruns/537708342419121040/1b720d*/meta.yaml)
     sed -i '/^run_id:/d; /^run_uuid:/d' "$meta"

@@ -42,7 +42,7 @@ relocated() {
         jq -r 'select(.kind == "experiment" or .kind == "run") | .artifact_location // .artifact_uri' | xargs
 }
 
-@test "roots of every kind are replaced, in the experiment's and in the run's URI" {
+@test "roots of every kind are replaced, in the experiment's and the run's URI" {
     wanted="file:///new/place/7 file:///new/place/7/abc/artifacts"
     for root in file:///home/ada/mlruns file:/home/ada/mlruns file://localhost/home/ada/mlruns /home/ada/mlruns file:///Users/ada/mlruns \
         file:///mnt/c/Users/ada/mlruns file:///D:/work/mlruns file:///C:/Users/Ada%20L/mlruns 'file:c:/my work/the \mlruns' C:/work/mlruns \
@@ -61,7 +61,7 @@ relocated() {
         file:///new/place/7/abc/artifacts
 }
 
-@test "what does not repeat its place in the tree stays, and is counted" {
+@test "a URI that does not repeat its place in the tree stays, and is counted" {
     for uri in s3://bucket/7/abc/artifacts mlflow-artifacts:/7/abc/artifacts dbfs:/7/abc/artifacts http://host/7/abc/artifacts \
         file:///data/7/abd/artifacts file:///data/17/abc/artifacts file:///data/7/abc/artifacts/model file:///data/7/abc /data/7abc/artifacts \
         /data/abc/artifacts file:///data/7/abc/Artifacts runs:/7/abc/artifacts; do
@@ -83,7 +83,7 @@ relocated() {
     assert_equal "$(json | jq -r '.artifact_uri // empty')" '/data\7\abc\artifacts'
 }
 
-@test "every field that holds a URI, and no other" {
+@test "every field that holds a URI is relocated, and no other" {
     cp -r "$ROOT/tests/data/mlruns" mlruns
     mkdir -p mlruns/$EXP/$DEEP/artifacts
     sed -i "s|^source: .*|source: '{\"uri\": \"$HOME_OF_TREE/$EXP/$DEEP/artifacts/a b.csv\", \"url\": \"https://example.com/$EXP/$DEEP/artifacts\"}'|" mlruns/$EXP/datasets/*/meta.yaml
@@ -123,7 +123,7 @@ relocated() {
     assert_contains "$stderr" "Model Versions: source: 0 relocated, 1 unchanged"
 }
 
-@test "several roots at once, each counted" {
+@test "several roots are replaced, and each is counted" {
     mkdir mlruns
     i=0
     for root in file:///D:/work/mlruns file:///D:/work/mlruns 'file:C:\work\mlruns' ./mlruns file:../mlruns s3://bucket /a /b; do
@@ -144,7 +144,7 @@ relocated() {
     assert_equal "$(json | jq -r '.artifact_uri // empty' | grep -c "^file://$PWD/mlruns/7/r[0-9]/artifacts$")" 7
 }
 
-@test "by default the tree's real path, as a file: URI; MLflow's spelling of paths and URIs is kept" {
+@test "the default is the tree's real path, as a file: URI, in MLflow's spelling of paths and URIs" {
     mkdir "a b%é"
     cd "a b%é"
     tree_with '/old/a%20b/7/abc/artifacts' 'file:///old/a%20b/7'
@@ -172,7 +172,7 @@ s3://b/new/7/abc/artifacts/50% of"
 mlflow-artifacts:/7/abc/artifacts/50% of"
 }
 
-@test "a tree that lies where its URIs say is not spoken of; --quiet says nothing" {
+@test "nothing is said of a tree that is where its URIs say, nor with --quiet" {
     tree_with "file://$PWD/mlruns/7/abc/artifacts" "file://$PWD/mlruns/7"
     ln -s mlruns link
     for dir in mlruns . link "$PWD/mlruns/" "file://$PWD/mlruns"; do
@@ -196,7 +196,7 @@ mlflow-artifacts:/7/abc/artifacts/50% of"
     assert_equal "$stderr" ""
 }
 
-@test "deleted experiments are said to lie where they are restored; one that got another id stays in .trash" {
+@test "URIs of deleted experiments lead to where they are restored, but one with a new id stays in .trash" {
     tree_with file:///old/7/abc/artifacts file:///old/7
     mkdir mlruns/.trash
     mv mlruns/7 mlruns/.trash/7
@@ -226,7 +226,7 @@ mlflow-artifacts:/7/abc/artifacts/50% of"
     assert_contains "$stderr" "1 deleted experiment has its files in the source's .trash: move the directory back"
 }
 
-@test "the stream is a source of its own, is loaded and verified; what it can't be is refused" {
+@test "the relocated stream is a source of its own, loads and verifies, and impossible roots are refused" {
     cp -r "$ROOT/tests/data/mlruns" mlruns
     mlruns-dump -q --relocate mlruns | ml-load -q sqlite:///new.db
     mlruns-dump -q --relocate mlruns | ml-verify -q sqlite:///new.db

@@ -33,7 +33,7 @@ assert_idle() {
     assert_equal "$(kinds_sent)" ""
 }
 
-@test "the first tick sends all, a whole of format 1; the second nothing, opens no file and looks at each once" {
+@test "the first tick sends everything in format 1; the second sends nothing, opens no file and calls stat once for each" {
     tick
     assert_status 0
     assert_contains "$stderr" "no state state yet"
@@ -56,7 +56,7 @@ assert_idle() {
     assert_equal "$(grep -c '^meta.yaml$\|^trace_info.yaml$' looked)" "$(find mlruns -name artifacts -prune -o \( -name meta.yaml -o -name trace_info.yaml \) -print | wc -l)"
 }
 
-@test "a changed tag, a new param, a point: the run goes before them as unchanged, with its experiment; nothing else is sent" {
+@test "a changed tag, a new param and a point are sent after their run and experiment, marked unchanged, and nothing else is" {
     tick
     echo -n better >"$RUN/tags/quality"
     tick
@@ -81,7 +81,7 @@ assert_idle() {
     assert_idle
 }
 
-@test "fields of parents: what changed is marked changed; new ones have no mark and come whole" {
+@test "parents with changed fields are marked changed, and new ones have no mark and are sent whole" {
     tick
     sed -i 's/^end_time: .*/end_time: 1999999999999/' "$RUN/meta.yaml"
     tick
@@ -102,7 +102,7 @@ assert_idle() {
     assert_idle
 }
 
-@test "the name that a run has in its tag alone, and a model that becomes a prompt, are fields that changed" {
+@test "a run's name that is only in its tag, and a model that becomes a prompt, count as changed fields" {
     sed -i '/^run_name:/d' "$RUN/meta.yaml"
     tick
     echo -n renamed >"$RUN/tags/mlflow.runName"
@@ -112,7 +112,7 @@ assert_idle() {
     assert_whole
 }
 
-@test "what was touched, or written again as it was, is not sent" {
+@test "files that were touched or rewritten unchanged are not sent" {
     tick
     touch "$RUN"/tags/* "$RUN"/params/* "$RUN"/metrics/* "$RUN/meta.yaml" "mlruns/$EXP/meta.yaml"
     find "$RUN/tags" "$RUN/params" -type f | while read -r f; do cp "$f" copy && cat copy >"$f"; done
@@ -122,7 +122,7 @@ assert_idle() {
     [ ! -e opened ] || { cat opened >&2; false; }
 }
 
-@test "racy: written again within the clock's tick, so that size, times and inode are as they were: noticed by the next" {
+@test "racy: a file rewritten within the clock's tick, with the same size, times and inode, is noticed by the next tick" {
     export COARSE=1
     tick
     at=$LATER
@@ -144,7 +144,7 @@ assert_idle() {
     assert_idle
 }
 
-@test "size, mtime and inode as they were, but not the ctime: a change, of a tag as of a run" {
+@test "another ctime with the same size, mtime and inode is a change, of a tag as of a run" {
     echo -n aa >"$RUN/tags/t"
     tick
     cp -p "$RUN/meta.yaml" stamp
@@ -160,7 +160,7 @@ assert_idle() {
     assert_whole
 }
 
-@test "an earlier mtime is a change, too; so is another inode: of a metric file all is sent again" {
+@test "an earlier mtime is a change, and so is another inode, after which a metric file is sent whole" {
     tick
     sed 's/^end_time: .*/end_time: 1888888888888/' "$RUN/meta.yaml" >meta
     touch -d '2001-01-01' meta
@@ -178,7 +178,7 @@ assert_idle() {
     assert_whole
 }
 
-@test "a temporary directory on another file system: a meta.yaml rewritten in place, with the earlier mtime of its copy" {
+@test "a meta.yaml rewritten in place from another file system, with its copy's earlier mtime, is noticed" {
     elsewhere=$(mktemp -d /dev/shm/mlruns-tools.XXXXXX)
     [ "$(stat -c %d "$elsewhere")" != "$(stat -c %d mlruns)" ]
     meta=mlruns/$EXP/meta.yaml
@@ -208,7 +208,7 @@ END
     assert_idle
 }
 
-@test "a metric file that was cut, rewritten or replaced by a link is read from its beginning; what it lost is told, not passed on" {
+@test "a metric file that was truncated, rewritten or replaced by a link is read from its beginning, and what it lost is reported, not sent" {
     file=$(ls "$RUN"/metrics/* | sed -n 1p)
     tick
     cp "$file" before
@@ -231,7 +231,7 @@ END
     assert_equal "$(sent 'select(.kind == "metric") | .step')" 78
 }
 
-@test "a last line without its newline is never a point, wherever it was cut" {
+@test "a last line without its newline is never a point, wherever it ends" {
     tick
     line="1700000000000 3.125 1234"
     for ((i = 1; i <= ${#line}; i++)); do
@@ -247,7 +247,7 @@ END
     assert_whole
 }
 
-@test "young: an empty tag and any param wait until they have settled; a tag that says something does not" {
+@test "young files: an empty tag and any param wait until they have settled, but a tag with a value does not" {
     tick
     at=$LATER
     printf '' >"$RUN/tags/empty"
@@ -266,7 +266,7 @@ END
     assert_idle
 }
 
-@test "a tag that is emptied a moment ago keeps what it was; settled, it is empty" {
+@test "a tag that was just emptied keeps its value until it has settled" {
     tick
     at=$LATER
     tag=$(ls "$RUN"/tags/* | sed -n 1p)
@@ -281,7 +281,7 @@ END
     assert_whole
 }
 
-@test "a clock that is behind the file system's holds nothing back for ever" {
+@test "a clock that is slower than the file system's holds nothing back for ever" {
     tick
     at=$LATER
     echo -n 1 >"$RUN/params/ahead"
@@ -292,7 +292,7 @@ END
     assert_equal "$(sent 'select(.kind == "param") | .key')" ahead
 }
 
-@test "1.x deletes and restores by moving the experiment alone: its stage is what changed, nothing else is sent" {
+@test "an experiment that MLflow 1.x deletes or restores, by moving it, changes its stage only, and nothing else is sent" {
     tick
     mkdir -p mlruns/.trash
     mv "mlruns/$EXP" "mlruns/.trash/$EXP"
@@ -311,7 +311,7 @@ END
     assert_idle
 }
 
-@test "what is gone is told and not passed on, and what comes back is sent again" {
+@test "what is gone is reported and not sent, and what returns is sent again" {
     tick
     mv "$RUN" aside
     rm "mlruns/$EXP/$DEEP/tags/"mlflow.user
@@ -333,7 +333,7 @@ END
     assert_equal "$(grep -c 'is gone' err)" 1
 }
 
-@test "temporary names of rsync, NFS and editors are no keys, and told" {
+@test "temporary names of rsync, NFS and editors are not keys, and are reported" {
     tick
     for name in .nfs000000000012345600000001 .loss.B7kQpz .x.swp; do
         echo "1700000000000 1 1" >"$RUN/metrics/$name"
@@ -350,7 +350,7 @@ END
     assert_idle
 }
 
-@test "what is malformed stops no tick: it is told, not in the state, and tried again; exit 1" {
+@test "malformed files stop no tick: they are reported, not in the state, and retried; the status is 1" {
     tick
     bad=mlruns/$EXP/$(printf 'a%031d' 9)
     cp -r "$RUN" "$bad"
@@ -376,7 +376,7 @@ END
     assert_idle
 }
 
-@test "a malformed line of a metric file is told each time; the lines around it are sent" {
+@test "a malformed line of a metric file is reported each time, and the lines around it are sent" {
     tick
     printf '1700000000000 1 1\nbroken\n1700000000000 3 3\n' >"$RUN/metrics/lines"
     tick
@@ -393,7 +393,7 @@ END
     assert_idle
 }
 
-@test "half written a moment ago: a meta.yaml that can't be read is held back, not malformed" {
+@test "a meta.yaml that was half written a moment ago is held back, not malformed" {
     tick
     at=$LATER
     new=mlruns/$EXP/$(printf 'a%031d' 8)
@@ -421,7 +421,7 @@ END
     assert_whole
 }
 
-@test "a file of a trace that is emptied after it was looked at is held back, not malformed" {
+@test "a file of a trace that is emptied after stat is held back, not malformed" {
     tick
     info=mlruns/$EXP/traces/$TRACE/trace_info.yaml
     sed 's/^state: .*/state: ERROR/' "$info" >new
@@ -436,7 +436,7 @@ END
     assert_whole
 }
 
-@test "registry: versions, tags, aliases and their parents" {
+@test "changed versions, tags and aliases are sent after their registered models" {
     model=$(ls -d mlruns/models/* | while read -r d; do [ -e "$d/aliases" ] && echo "$d" && break; done)
     tick
     version=$(ls -d "$model"/version-* | sed -n 1p)
@@ -459,7 +459,7 @@ END
     assert_contains "$stderr" "${version#mlruns/}/meta.yaml: is gone"
 }
 
-@test "traces, assessments, datasets, inputs, logged models" {
+@test "changed traces, assessments, datasets, inputs and logged models are sent" {
     tick
     t=mlruns/$EXP/traces/$TRACE
     sed -i 's/^state: .*/state: ERROR/' "$t/trace_info.yaml"
@@ -484,7 +484,7 @@ END
     assert_idle
 }
 
-@test "the state's protocol: killed before and after its name is given, a stale state.new, a copied and a damaged state" {
+@test "a tick killed before or after it renames the state, and a stale, a copied and a damaged state lose nothing" {
     tick
     echo -n 1 >"$RUN/tags/one"
     cp state kept
@@ -528,7 +528,7 @@ END
     assert_equal "$(sent 'select(.kind == "tag") | .key')" one
 }
 
-@test "a state is of one store and one set of options" {
+@test "a state belongs to one store and one set of options" {
     tick
     cp -r mlruns other
     run_split mlruns-dump --since state --next-state state.new other
@@ -545,7 +545,7 @@ END
     done
 }
 
-@test "threads and one thread give the same ticks, and the same state" {
+@test "any number of threads gives the same ticks and the same state" {
     for jobs in 1 4; do
         rm -rf mlruns state
         copy_tree
@@ -558,7 +558,7 @@ END
     cmp <(jq -c 'del(.checksum)' tick.1) <(jq -c 'del(.checksum)' tick.4)
 }
 
-@test "a storm: whatever is done to a tree between ticks, they make what a full dump gives, and an idle tick follows" {
+@test "whatever is done to a tree between ticks, they add up to a full dump, and an idle tick follows" {
     storms=3
     [ -z "$ALL" ] || storms=100
     for ((seed = 1; seed <= storms; seed++)); do
@@ -578,7 +578,7 @@ END
     done
 }
 
-@test "experiments that move to .trash and back while they are read: nothing is lost, nothing is said to be gone" {
+@test "experiments that move to .trash and back while they are read lose nothing, and nothing is reported as gone" {
     for i in 1 2 3 4 5 6 7 8; do
         cp -r "mlruns/$EXP/$SHALLOW" "mlruns/$EXP/b$(printf '%031d' $i)"
         sed -i "s/$SHALLOW/b$(printf '%031d' $i)/" "mlruns/$EXP/b$(printf '%031d' $i)/meta.yaml"
@@ -614,7 +614,7 @@ END
     assert_idle
 }
 
-@test "calls that fail: nothing is taken for gone, nothing is lost, and the tick after says what they hid" {
+@test "after failing calls nothing counts as gone, nothing is lost, and the next tick has what they hid" {
     "${CC:-cc}" -shared -fPIC -o failing.so "$ROOT/tests/failing_calls.c" -ldl -lpthread
     tick
     step=37

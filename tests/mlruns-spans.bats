@@ -112,7 +112,7 @@ EOT
     refute_contains "$stderr" "traces.json"
 }
 
-@test "single spans without an id, or with another's, are left out and counted" {
+@test "spans without an id, or with a duplicate one, are left out and counted" {
     write_spans
     sed -i 's/AAAAAAAAAAM=/AAAAAAAAAAI=/' $FOLDER/artifacts/traces.json
     read_spans mlruns
@@ -126,7 +126,7 @@ EOT
     assert_contains "$stderr" "traces.json: a span has a malformed span_id"
 }
 
-@test "into every release: rows, models and costs where it keeps them, and ml-verify sees each change" {
+@test "every release gets rows, models and costs where it keeps them, and ml-verify notices each change" {
     write_spans
     mlruns-dump -q mlruns >s.mlr
     for release in 3.2 3.4 3.9 3.16 3.17.2; do
@@ -177,7 +177,7 @@ EOT
     [ "$(json without.mlr | jq -r .source | head -1)" != "$(mlruns-dump -q mlruns | ml-transform --json | jq -r .source | head -1)" ]
 }
 
-@test "filters: spans follow their trace, their text is never rewritten, --exclude-kind span takes their metrics along" {
+@test "spans follow their trace through filters, their text is never rewritten, and --exclude-kind span also drops their metrics" {
     write_spans
     mlruns-dump -q mlruns >s.mlr
     assert_equal "$(ml-transform -q --experiment $EXP --json <s.mlr | grep -c '"kind":"span"')" 3
@@ -194,7 +194,7 @@ EOT
     assert_equal "$(sqlite3 c.db 'SELECT DISTINCT s.experiment_id = t.experiment_id FROM spans s JOIN trace_info t ON t.request_id = s.trace_id')" 1
 }
 
-@test "streams from before the kind have spans as rows: they load and verify" {
+@test "streams from before the kind span, with spans as rows, load and verify" {
     write_spans
     mlruns-dump -q mlruns | ml-load -q --release 3.17.2 sqlite:///a.db
     mldb-dump -q sqlite:///a.db >new.mlr
@@ -211,7 +211,7 @@ tick() {
     tick_of mlruns-dump -v --since state --next-state state.new "$@" ./mlruns
 }
 
-@test "a tick sends the spans of a file that has changed, once, and waits for one that is half written" {
+@test "a tick sends the spans of a changed file once, and waits for one that is half written" {
     tick
     assert_equal "$(sent 'select(.kind == "span") | .span_id')" ""
     write_spans
@@ -240,7 +240,7 @@ tick() {
     assert_equal "$(kinds_sent)" ""
 }
 
-@test "--spans-in-database: MLflow reads from the database what it would read back as it is; the rest stays with its file" {
+@test "--spans-in-database serves from the database the spans that MLflow reads back unchanged, and leaves the others to their files" {
     write_spans
     # the spans are of another trace
     count_spans 3

@@ -39,7 +39,7 @@ fake_man() {
     assert_status 1
 }
 
-@test "a command is also named by its program, and each one's usage is that of the program" {
+@test "a command may also be named by its program, and has the program's usage" {
     while read -r command program; do
         assert_equal "$(mlruns-tools "$command" --help)" "$("$program" --help)"
         assert_equal "$(mlruns-tools "$program" --version)" "$("$program" --version)"
@@ -58,7 +58,7 @@ END
     done
 }
 
-@test "--version names the libraries inside, and what they lack" {
+@test "--version names the libraries and what they lack" {
     run_split mlruns-tools --version
     assert_status 0
     for library in SQLite libpq msgpack-c libyaml jansson xxHash zstd; do
@@ -67,7 +67,7 @@ END
     assert_contains "$output" "not built in: "
 }
 
-@test "without a command, with an unknown one or with too much: usage" {
+@test "no command, an unknown one or extra operands are wrong usage" {
     for arguments in "" "no-such-command" "--no-such-option" "help ml-load more"; do
         run_split mlruns-tools $arguments
         assert_status 2
@@ -77,7 +77,7 @@ END
     assert_contains "$stderr" "unknown command 'no-such-command'"
 }
 
-@test "help shows the page of this version: in the tree, and where it is installed" {
+@test "help shows the page of this version, in the tree and where it is installed" {
     fake_man
     install -D "$(readlink -f "$BUILD/bin/mlruns-tools")" at/bin/mlruns-tools
     [ -x at/bin/mlruns-tools ]
@@ -96,7 +96,7 @@ END
     assert_equal "$(tree/build/bin/mlruns-tools help schema)" "$PWD/tree/build/bin/../../man/ml-schema.1"
 }
 
-@test "help without man: the program's help text, or a message" {
+@test "help without man shows the program's help text, or a message" {
     run_split env PATH=/nowhere "$BUILD/bin/mlruns-tools" help load
     assert_status 0
     assert_equal "$output" "$(ml-load --help)"
@@ -114,7 +114,7 @@ END
     mlruns-dump -q mlruns | ml-verify -q sqlite:///t.db
 }
 
-@test "one executable: it is whole without the other names" {
+@test "the single executable works without the other names" {
     is_one_executable || skip "the programs are several executables"
     mkdir alone
     cp "$(readlink -f "$BUILD/bin/mlruns-tools")" alone/mlruns-tools

@@ -68,7 +68,7 @@ unpacked_static() { # sets $TOP
     TOP=$(basename "$archive" .tar.xz)
 }
 
-@test "the wheel in a fresh venv: migrate, verify, upgrade; without a compiler, PATH or MLflow" {
+@test "the wheel in a fresh venv migrates, verifies and upgrades without a compiler, PATH or MLflow" {
     need_venv
     copy_tree
     "$VENV/bin/pip" --disable-pip-version-check check
@@ -81,7 +81,7 @@ unpacked_static() { # sets $TOP
     "$VENV/bin/mlruns-tools" --version | grep -q 'OpenSSL 3'
 }
 
-@test "the wheel's other names, also by a link elsewhere" {
+@test "the wheel's other names work, also by a link elsewhere" {
     need_venv
     copy_tree
     mkdir links
@@ -93,7 +93,7 @@ unpacked_static() { # sets $TOP
     links/mlruns-dump -q mlruns | links/ml-verify -q sqlite:///mlflow.db
 }
 
-@test "the manual is beside the program: help, and man -M; completions are where shells look for them" {
+@test "help and man -M find the manual next to the program, and completions are where shells look for them" {
     need_venv
     mkdir fake
     printf '#!/bin/sh\nprintf "%%s\\n" "$@"\n' >fake/man
@@ -117,7 +117,7 @@ unpacked_static() { # sets $TOP
     find again -not -type d -not -name '*.pyc' | sort | cmp - before
 }
 
-@test "the Python module: run, records, what it refuses" {
+@test "the Python module runs programs, reads records and refuses wrong use" {
     need_venv
     copy_tree
     cat >test.py <<'END'
@@ -166,7 +166,7 @@ END
     "$VENV/bin/python" -W error test.py
 }
 
-@test "beside MLflow in one environment: records become a DataFrame" {
+@test "records become a DataFrame in an environment with MLflow" {
     need_venv
     python=$(ls -d "${MLRUNS_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlruns-tools}"/venvs/3.17.2-*/bin/python 2>/dev/null | tail -1)
     [ -n "$python" ] || absent "environment of MLflow 3.17.2"
@@ -182,7 +182,7 @@ assert len(runs) == 4 and "run_id" in runs and "kind" not in runs
 assert mlruns_tools.records("m.mlr").to_pandas("scorer").empty'
 }
 
-@test "PostgreSQL over TLS: verify-full with a password file; a wrong host name and an unknown authority are refused" {
+@test "PostgreSQL over TLS works by verify-full with a password file, and a wrong host name and an unknown authority are refused" {
     need_venv
     copy_tree
     start_postgres
@@ -225,7 +225,7 @@ assert mlruns_tools.records("m.mlr").to_pandas("scorer").empty'
     grep -q "$bundle" trace
 }
 
-@test "executables: nothing newer than GLIBC_2.17, position-independent, RELRO, stack protector, no path of the build" {
+@test "executables need nothing newer than GLIBC_2.17, are position-independent with RELRO and stack protector, and have no path of the build" {
     all=$(executables gnu.2.17)
     [ -n "$all" ] || absent "wheel"
     for e in $all; do
@@ -270,7 +270,7 @@ assert mlruns_tools.records("m.mlr").to_pandas("scorer").empty'
     bin/ml-migrate -q mlruns sqlite:///second.db --verify
 }
 
-@test "the static build: unpacked anywhere, alone, without a shell" {
+@test "the static build works wherever it is unpacked, alone, without a shell" {
     unpacked_static
     copy_tree
     run_split env -i PATH=/nowhere HOME="$PWD" "$TOP/bin/ml-migrate" mlruns sqlite:///mlflow.db --verify
@@ -293,7 +293,7 @@ assert mlruns_tools.records("m.mlr").to_pandas("scorer").empty'
     done
 }
 
-@test "aarch64, emulated: the pipeline, and a database of the same bytes" {
+@test "aarch64, emulated, runs the pipeline and makes a database of the same bytes" {
     case " ${ARCHES-aarch64} " in *" aarch64 "*) ;; *) skip "not an architecture of this check" ;; esac
     need_tools
     emulator=$(ls "$TOOLS"/aarch64/usr/bin/qemu-aarch64-static 2>/dev/null) || absent "emulator of aarch64"
@@ -313,7 +313,7 @@ assert mlruns_tools.records("m.mlr").to_pandas("scorer").empty'
     done
 }
 
-@test "two builds in two directories are the same bytes" {
+@test "two builds in two directories give the same bytes" {
     [ -n "${CHECK_PACKAGES-}" ] || skip "minutes of compiling: make check-packages"
     git -C "$ROOT" ls-files -z | (cd "$ROOT" && xargs -0 tar -cf - --) | { mkdir elsewhere && tar -xf - -C elsewhere; }
     env -u BUILD make -s -C elsewhere wheel-"$MACHINE" >/dev/null
@@ -322,7 +322,7 @@ assert mlruns_tools.records("m.mlr").to_pandas("scorer").empty'
     done
 }
 
-@test "a source that nobody has: the build stops and names the command that locks anew" {
+@test "the build stops at an unavailable source and names the command that locks it again" {
     mkdir -p tools/dist
     cp "$ROOT"/tools/dist/fetch.py "$ROOT"/tools/dist/libraries.tsv tools/dist/
     sed 's/^\(xxhash [^ ]* \)[0-9a-f]*/\10000000000000000000000000000000000000000000000000000000000000000/' "$ROOT/tools/dist/libraries.lock" >tools/dist/libraries.lock

@@ -38,7 +38,7 @@ setup() {
     cmp a.mlr b.mlr
 }
 
-@test "shards and single experiments together are the whole" {
+@test "shards or single experiments together are the whole" {
     for i in 0 1 2; do mlruns-dump -q --shard $i/3 mlruns >part-$i.mlr; done
     cat part-2.mlr part-0.mlr part-1.mlr | ml-load -q sqlite:///shards.db
     mlruns-dump -q mlruns | ml-verify -q sqlite:///shards.db >/dev/null
@@ -49,7 +49,7 @@ setup() {
     mlruns-dump -q mlruns | ml-verify -q sqlite:///parts.db >/dev/null
 }
 
-@test "a missing shard and a shard given twice are named, and nothing is written" {
+@test "a missing and a duplicate shard are named, and nothing is written" {
     for i in 0 1 2; do mlruns-dump -q --shard $i/3 mlruns >part-$i.mlr; done
     run_split sh -c 'cat part-0.mlr part-2.mlr | ml-load sqlite:///x.db'
     assert_status 2
@@ -61,7 +61,7 @@ setup() {
     assert_equal "$(ls | grep -c x.db)" 0
 }
 
-@test "a producer that is killed leaves no database behind, without pipefail" {
+@test "a producer that is killed leaves no database, even without pipefail" {
     mlruns-dump -q mlruns >a.mlr
     run_split sh -c '(head -c 2000 a.mlr; sh -c "kill -9 \$PPID"; true) | ml-load sqlite:///x.db'
     assert_status 2
@@ -78,7 +78,7 @@ setup() {
     assert_equal "$stderr" ""
 }
 
-@test "a full disk is an error with exit 2" {
+@test "a full disk is an error with status 2" {
     [ -e /dev/full ] || skip "no /dev/full"
     run_split sh -c 'mlruns-dump -q mlruns >/dev/full'
     assert_status 2
@@ -98,7 +98,7 @@ closed() {
     assert_contains "$stderr" "$2"
 }
 
-@test "a standard output that is closed is an error where something is to be written, and no database's file" {
+@test "a closed standard output is an error if something is to be written, and never becomes a database's file" {
     mlruns-dump -q mlruns >a.mlr
     ml-load -q sqlite:///x.db <a.mlr
     before=$(sha256sum x.db)
@@ -118,7 +118,7 @@ closed() {
     closed 0 "for MLflow 1.29.0" "ml-schema create --release 2.0 sqlite:///z.db >&-"
 }
 
-@test "a standard input that is closed is an error, not an empty stream" {
+@test "a closed standard input is an error, not an empty stream" {
     mlruns-dump -q mlruns | ml-load -q sqlite:///x.db
     for command in "ml-load sqlite:///y.db" "ml-verify sqlite:///x.db" "ml-transform" "ml-transform --from-json" "ml-transform --summary" \
         "ml-transform --experiment 0" "ml-transform --merge" "ml-transform --from-json --merge"; do
@@ -128,7 +128,7 @@ closed() {
     [ ! -e y.db ]
 }
 
-@test "with standard error closed a program does what it does otherwise, and its messages reach no file" {
+@test "with standard error closed a program works as usual, and its messages reach no file" {
     mlruns-dump mlruns >a.mlr 2>&-
     ml-load -v sqlite:///x.db <a.mlr 2>&-
     ml-verify -v sqlite:///x.db <a.mlr >verified 2>&-

@@ -35,7 +35,7 @@ deb() {
     assert_equal "$status" 2
 }
 
-@test "workflows: every step that makes something is a target of the Makefile" {
+@test "every build step of the workflows is a target of the Makefile" {
     targets=$(sed -n 's/^ *\(run: \)\{0,1\}make \(.*\)/\2/p' "$ROOT"/.github/workflows/*.yml | sed 's/\${{[^}]*}}//g' |
         tr ' ' '\n' | grep -x '[a-z-]*' | sort -u)
     [ "$(wc -l <<<"$targets")" -ge 8 ]
@@ -44,13 +44,13 @@ deb() {
     done
 }
 
-@test "workflows: GitHub's schema holds" {
+@test "the workflows conform to GitHub's schema" {
     tools=$(tools_of check-jsonschema)
     [ -n "$tools" ] || skip "no check-jsonschema here: tests/setup.sh packaging"
     "$tools/check-jsonschema" --builtin-schema vendor.github-workflows "$ROOT"/.github/workflows/*.yml
 }
 
-@test "the bill of materials: every library of the lock with its hash, the same bytes again, CycloneDX" {
+@test "the bill of materials has every locked library with its hash, is reproducible and valid CycloneDX" {
     python3 "$ROOT/tools/dist/sbom.py" "$VERSION" >a.json
     python3 "$ROOT/tools/dist/sbom.py" "$VERSION" | cmp - a.json
     assert_equal "$(jq -r '.components[] | .name + " " + .version + " " + .hashes[0].content' a.json)" \
@@ -60,7 +60,7 @@ $VERSION"
     [ "$(jq -r .serialNumber a.json)" != "$(python3 "$ROOT/tools/dist/sbom.py" 9.9.9 | jq -r .serialNumber)" ]
 }
 
-@test "the recipes of a release name its archive and checksum, and nothing is left to fill in" {
+@test "a release's recipes name its archive and checksum, and leave nothing to fill in" {
     echo archive >a.tar.gz
     python3 "$ROOT/tools/dist/release_files.py" 1.2.3 https://host.example/a.tar.gz https://host.example a.tar.gz out
     for f in out/meta.yaml out/mlruns-tools.rb; do
@@ -71,7 +71,7 @@ $VERSION"
     assert_contains "$(cat out/meta.yaml)" 'set version = "1.2.3"'
 }
 
-@test "the Debian package: lintian finds nothing, the programs are one executable" {
+@test "lintian finds nothing in the Debian package, and its programs are one executable" {
     need lintian "apt-get install lintian"
     [ -n "$(deb)" ] || skip "no Debian package in $BUILD/dist: make deb"
     run lintian -E --fail-on error,warning --allow-root "$(deb)"
@@ -84,7 +84,7 @@ $VERSION"
     done
 }
 
-@test "the Debian package: installed into a bare root it migrates and verifies; purged it leaves nothing" {
+@test "the Debian package migrates and verifies in a bare root, and purged leaves nothing" {
     [ -n "${CHECK_PACKAGES-}" ] || skip "takes minutes: make check-packages"
     [ "$(id -u)" -eq 0 ] || skip "needs root"
     need debootstrap "apt-get install debootstrap"
@@ -106,7 +106,7 @@ $VERSION"
         -o -path root/var/log -prune -o -path root/tmp -prune -o -print | sort | diff before -
 }
 
-@test "the container image: the pipeline on a mounted tree" {
+@test "the container image runs the pipeline on a mounted tree" {
     [ -n "${CHECK_PACKAGES-}" ] || skip "takes minutes: make check-packages"
     need buildah "apt-get install buildah"
     [ "$(id -u)" -eq 0 ] || skip "needs root"
@@ -122,7 +122,7 @@ $VERSION"
     buildah rm "$container" >/dev/null
 }
 
-@test "newest.py: a release whose revisions are all here, and what it says of one that is missing" {
+@test "newest.py accepts a release whose revisions are all known, and names a missing one" {
     [ -n "${CHECK_PACKAGES-}" ] || skip "fetches a wheel: make check-packages"
     run python3 "$ROOT/tools/dist/newest.py" 3.16.1
     assert_equal "$status" 0

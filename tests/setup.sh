@@ -109,7 +109,7 @@ make_venv() {
 		die "pip could not install $2"
 }
 
-# The environment is made in its final place, since its scripts hold their own path; the stamp tells a whole one from
+# The environment is made in its final place, since its scripts hold their own path; the stamp distinguishes a complete one from
 # one that was cut short, and the lock keeps a second caller waiting.
 setup_venv() {
 	requirements=$here/mlflow/requirements-$1.txt

@@ -28,7 +28,7 @@ teardown() {
     kill $server 2>/dev/null || true
 }
 
-# ends SIGNAL STATUS WORDS: what runs as $pid ends so, however often it is told. Once may be too early: before it waits.
+# ends SIGNAL STATUS WORDS: what runs as $pid ends so, however often it is signalled. Once may be too early: before it waits.
 ends() {
     for ((i = 0; i < 600; i++)); do
         kill -"$1" "$pid" 2>/dev/null || break
@@ -60,7 +60,7 @@ each() {
     done
 }
 
-@test "a program that waits for its input" {
+@test "a signal ends a program that waits for its input" {
     begun() { cat cut.mlr >&9; }
     each 'ml-transform -q <gate >/dev/null'
     each 'ml-transform -q --json <gate >/dev/null'
@@ -70,14 +70,14 @@ each() {
     assert_equal "$(ls -A db)" ""
 }
 
-@test "a program whose output nobody takes" {
+@test "a signal ends a program whose output nobody reads" {
     begun() { head -c 1 <&9 >first; }
     each 'mldb-dump -q sqlite:///long.db >gate'
     each 'ml-transform -q <long.mlr >gate'
     each 'ml-transform -q --json <long.mlr >gate'
 }
 
-@test "a program that waits to try to connect again, or for an answer" {
+@test "a signal ends a program that waits for a reconnect or an answer" {
     begun() { until grep -q 'again in 1.5 s' err; do sleep 0.05; done; }
     each "ml-schema current 'postgresql:///x?host=/nowhere'"
     python3 -c '
@@ -99,7 +99,7 @@ while True:
     kill $server
 }
 
-@test "a reader that goes ends what writes to it by SIGPIPE, without a word" {
+@test "a reader that goes away ends the writer by SIGPIPE, silently" {
     for command in 'mldb-dump sqlite:///long.db' 'ml-transform' 'ml-transform --json' 'ml-transform --merge'; do
         run_split bash -c "$command <long.mlr | head -c 1 >/dev/null; exit \${PIPESTATUS[0]}"
         assert_status 141

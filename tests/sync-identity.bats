@@ -30,7 +30,7 @@ where_runs_are() {
     sql "SELECT e.name || ' ' || r.run_uuid FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id ORDER BY 1" | xargs
 }
 
-@test "SQLite's id of an experiment that was purged is given to another one: both are in the target, each with its runs" {
+@test "if SQLite reuses a purged experiment's id, both experiments are in the target, each with its runs" {
     again() {
         rm -f jobs.db*
         job jobs.db 1 a 100 ra
@@ -59,7 +59,7 @@ where_runs_are() {
     both again empty
 }
 
-@test "two sources with the same ids and one shared name: ids are kept apart, the name is one experiment, which its maker renames and deletes" {
+@test "two sources with the same ids and one common name: ids are kept apart, and the name is one experiment, which its maker renames and deletes" {
     shared() {
         rm -f one.db* two.db*
         job one.db 1 shared 100 one
@@ -95,7 +95,7 @@ where_runs_are() {
     both shared empty
 }
 
-@test "names that differ in case alone are different names, of experiments and of models" {
+@test "names of experiments and models that only differ in case are different names" {
     jq -c "if .kind == \"experiment\" and .experiment_id == \"$EXP\" then ., (.experiment_id = \"4711\" | .name = \"Churn Prediction\") else . end |
         if .kind == \"registered_model\" and .name == \"churn\" then ., (.name = \"Churn\" | .description = \"another\") else . end" s.json |
         ml-transform --from-json --reseal >e.mlr
@@ -113,7 +113,7 @@ Churn|another"
     both cases
 }
 
-@test "a file store's ids of 18 digits become PostgreSQL's own, in every place where they stand, tick after tick" {
+@test "a file store's ids of 18 digits become PostgreSQL's own everywhere, tick after tick" {
     use postgresql empty
     begin_ticks
     assert_equal "$(sql "SELECT max(experiment_id) < 100 FROM experiments")" t
@@ -136,7 +136,7 @@ Churn|another"
     assert_equal "$(sql "SELECT experiment_id FROM runs WHERE run_uuid = '$RUN'")" $EXP
 }
 
-@test "a run that the source moved to another experiment is a conflict; skipped it stays where it was, each time" {
+@test "a run that the source moved to another experiment is a conflict, and if skipped stays where it was, each time" {
     moved() {
         begin_ticks
         mv $run_dir tree/0/
@@ -196,7 +196,7 @@ Churn|another"
 }
 
 # Each row: what is purged in the target, what the source changes of it, and what must stay empty.
-@test "whatever was purged in the target stays away, with all that belongs to it" {
+@test "what was purged in the target does not return, with all that belongs to it" {
     things() {
         begin_ticks
         sql "DELETE FROM registered_model_aliases WHERE name = 'churn'; DELETE FROM model_version_tags WHERE name = 'churn';
@@ -238,7 +238,7 @@ Churn|another"
     both things empty
 }
 
-@test "versions that got other numbers keep them: aliases, tags and associations that come later, too" {
+@test "renumbered versions keep their numbers, also for later aliases, tags and associations" {
     renumbered() {
         sql "UPDATE model_versions SET creation_time = 1 WHERE name IN ('churn', 'support-answer')"
         old_tree
@@ -295,7 +295,7 @@ run|$RUN|prompt_version|support-answer/3"
     both associated
 }
 
-@test "a registered model that the source renames is a second one in the target, and that is said" {
+@test "a registered model that the source renames becomes a second one in the target, and a note says so" {
     renamed() {
         begin_ticks
         refute_contains "$stderr" renamed
@@ -320,7 +320,7 @@ run|$RUN|prompt_version|support-answer/3"
     both renamed empty
 }
 
-@test "an assessment that was deleted in the target does not come back when its file or row changes; a new one comes" {
+@test "an assessment deleted in the target does not return when its file or row changes, but a new one comes" {
     assessed() {
         begin_ticks
         mldb-dump -q "$url" | ml-load -q --release 3.17 "sqlite:///src$n.db"

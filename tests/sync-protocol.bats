@@ -49,7 +49,7 @@ calls_of() {
     cat count
 }
 
-@test "a target restored from a backup, emptied, or another one: the delta is refused, and a full stream brings all" {
+@test "a delta is refused if the target was restored, emptied or replaced, and a full stream brings everything" {
     restored() { restore; }
     emptied() { use "$dialect" empty; }
     swapped() { use "$dialect"; }
@@ -96,7 +96,7 @@ END
     both targets empty
 }
 
-@test "a loader killed after its COMMIT, before each of its last calls: the next tick goes on" {
+@test "after a loader killed between its COMMIT and any later call the next tick continues" {
     last_calls() {
         begin_ticks
         count=$(calls_of writes)
@@ -119,7 +119,7 @@ END
     both last_calls empty
 }
 
-@test "SQLite: a loader killed between any two slices leaves whole rows, and the next tick the rest" {
+@test "SQLite: a loader killed between two slices leaves complete rows, and the next tick brings the rest" {
     use sqlite empty
     ml-schema create -q "$url"
     cp "$n.db" made.db
@@ -149,7 +149,7 @@ END
     done
 }
 
-@test "a state.new that was left, whatever it is, and one of an earlier tick" {
+@test "a leftover state.new of any kind, or of an earlier tick, does no harm" {
     left() {
         begin_ticks
         tag a
@@ -179,7 +179,7 @@ END
     both left empty
 }
 
-@test "a copied state: its ticks are taken while they are one generation behind, and refused after that" {
+@test "ticks of a copied state are accepted while it is one generation old, and then refused" {
     copies() {
         begin_ticks
         cp st copy
@@ -207,7 +207,7 @@ END
     both copies empty
 }
 
-@test "a dump that leaves something out, fails, or is cut: what is whole comes, and the rest with a later tick" {
+@test "if a dump omits something, fails or is truncated, what is complete is loaded, and the rest with a later tick" {
     dumps() {
         begin_ticks
         cp $run_dir/meta.yaml good
@@ -247,7 +247,7 @@ END
     both dumps empty
 }
 
-@test "PostgreSQL: a connection that is lost at COMMIT, before the server has heard of it and after: the next tick knows" {
+@test "PostgreSQL: the next tick knows whether a connection was lost before or after its COMMIT" {
     use postgresql empty
     begin_ticks
     for when in before after; do
@@ -303,7 +303,7 @@ purge_run() {
     sql "DELETE FROM logged_model_metrics; DELETE FROM runs WHERE run_uuid = '$RUN'"
 }
 
-@test "PostgreSQL: a run that is purged after it was compared stays away in a delta, and a whole stream brings it again" {
+@test "PostgreSQL: a run purged after its comparison does not return in a delta, but does in a full stream" {
     use postgresql empty
     begin_ticks
     tag a
@@ -328,7 +328,7 @@ purge_run() {
     ml-verify -q --subset --data-only "$url" <tick.mlr
 }
 
-@test "PostgreSQL: what may succeed when tried again is tried again" {
+@test "PostgreSQL: transient errors are retried" {
     use postgresql
     begin_ticks
     psql -qX "$database" <<'END'
@@ -362,7 +362,7 @@ END
     cmp st was
 }
 
-@test "SQLite: what others write between two slices is seen: an id that is taken, a name, the same stream" {
+@test "SQLite: what others write between two slices is noticed: a taken id, a name, the same stream" {
     use sqlite empty
     ml-schema create -q "$url"
     sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace) VALUES (0, 'Default', 'active', 'default')"
@@ -401,7 +401,7 @@ END
 END
 }
 
-@test "SQLite: a -wal that others have left stays as it is while there is nothing to write" {
+@test "SQLite: a -wal left by others stays as it is while there is nothing to write" {
     use sqlite empty
     begin_ticks
     cp st was

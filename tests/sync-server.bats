@@ -59,7 +59,7 @@ lock_is_held() {
     [ "$(sql "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")" -gt 0 ]
 }
 
-@test "limits of time and the isolation that a role has: a sync waits for others as long as it takes" {
+@test "a sync waits for others as long as it takes, whatever timeouts and isolation the role has" {
     for setting in statement_timeout=100 lock_timeout=100 idle_in_transaction_session_timeout=100 idle_session_timeout=100 \
         default_transaction_isolation=serializable 'default_transaction_isolation="repeatable read"' jit_above_cost=0; do
         sql "ALTER ROLE mlflow IN DATABASE $PGDATABASE SET $setting"
@@ -71,7 +71,7 @@ lock_is_held() {
     done
 }
 
-@test "autovacuum off, and as busy as it can be" {
+@test "syncs work with autovacuum off and as busy as possible" {
     for settings in "autovacuum = off" "autovacuum_naptime = 1; ALTER SYSTEM SET autovacuum_vacuum_threshold = 0; ALTER SYSTEM SET autovacuum_vacuum_scale_factor = 0;
         ALTER SYSTEM SET autovacuum_analyze_threshold = 0; ALTER SYSTEM SET autovacuum_analyze_scale_factor = 0"; do
         IFS=';' read -r -d '' -a commands <<<"ALTER SYSTEM SET $settings" || true
@@ -118,7 +118,7 @@ pool_settings() {
     done | sort -u
 }
 
-@test "behind a pooler that gives its sessions away after each transaction: nothing of ours stays in them" {
+@test "nothing of a sync stays in sessions of a transaction pooler" {
     start_pooler
     before=$(pool_settings)
     assert_contains "$before" "default_transaction_read_only|off"
@@ -134,7 +134,7 @@ pool_settings() {
     psql -qAtX -c "CREATE TABLE written (a int); DROP TABLE written" "$pooled"
 }
 
-@test "archived spans: an empty content is no news for one that is there, and an archived one stays as it is" {
+@test "an archived span's empty content does not overwrite a full one, and an archived one stays as it is" {
     sql "DELETE FROM spans"
     span() { # CONTENT
         printf '{"kind":"row","table":"spans","values":{"trace_id":"%s","experiment_id":{"$int":"%s"},"span_id":"s","name":"n","type":"LLM","status":"OK","start_time_unix_nano":1,"end_time_unix_nano":2,"content":"%s"}}\n' \
@@ -156,7 +156,7 @@ pool_settings() {
     assert_synced span.mlr
 }
 
-@test "a tag that both sides have edited: the source's where it changed since the base, else the server's stays" {
+@test "a tag edited on both sides takes the source's value if that changed since the base, else the server's stays" {
     cp -r "$ROOT/tests/data/mlruns" mlruns
     find mlruns -exec touch -d '1 hour ago' {} +
     run=$(find mlruns -type d -name $RUN)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Timings, each beside its floor or peer in the same run: ratios count, not seconds.
+"""Timings, each next to its floor or peer in the same run: ratios count, not seconds.
 
     make bench                              trees of 10,000 runs x 100 points and 1,000 runs x 1,000 points
     tests/bench/run.py --runs N --points N [--no-peer] [--growth] [--only NAME]
@@ -289,7 +289,7 @@ def bench_since(args, cwd):
 
 
 def bench_packages(args, cwd):
-    """CPU seconds of this build beside those of the packages that are built (make wheel static), the builds in turn."""
+    """CPU seconds of this build next to those of the packages that are built (make wheel static), the builds in turn."""
     machine = os.uname().machine
     builds = [("this build", BUILD)] + [
         (name, os.path.join(BUILD, "dist", f"{machine}-linux-{libc}")) for name, libc in (("wheel", "gnu.2.17"), ("static", "musl"))

@@ -144,7 +144,7 @@ class Checks:
         self.equal("and a new logged model", self.new_model, TEXT % "logged model")
         self.equal("a new trace has its spans", self.new_trace, self.facts["spans"])
         new = sorted(path.name for path in set(root.rglob("*.txt")) - before)
-        self.tap.ok(new == ["model.txt", "more.txt", "new.txt"], "new artifacts lie beside the old ones", new)
+        self.tap.ok(new == ["model.txt", "more.txt", "new.txt"], "new artifacts are next to the old ones", new)
 
     def new_run(self):
         run_id = self.client.create_run(self.facts["experiment"], run_name="after the move").info.run_id

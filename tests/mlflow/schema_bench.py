@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""ml-schema beside `mlflow db upgrade`, in one run on the same data: a fresh database, and the reference load (466,860 metric
+"""ml-schema next to `mlflow db upgrade`, in one run on the same data: a fresh database, and the reference load (466,860 metric
 points, 3,702 unique metrics, 186 runs at MLflow 1.0's head), whole and revision 89d4b8295536 alone, on SQLite and PostgreSQL.
 Ratios count, not seconds. Every revision of the reference load is timed against MLflow's, too.
 
@@ -89,7 +89,7 @@ def theirs(url):
     )  # fmt: skip
 
 
-def beside(name, reset, url, repeat=3):
+def side_by_side(name, reset, url, repeat=3):
     """Medians of both, in turn."""
     mine, other = [], []
     for _ in range(repeat):
@@ -136,9 +136,9 @@ def sqlite(directory):
     def reference():
         shutil.copy(start, path)
 
-    beside("fresh, SQLite", none, url)
+    side_by_side("fresh, SQLite", none, url)
     make_reference(f"sqlite:///{start}")
-    beside(f"{POINTS} points, SQLite", reference, url)
+    side_by_side(f"{POINTS} points, SQLite", reference, url)
     steps("SQLite", reference, url)
 
 
@@ -156,9 +156,9 @@ def postgresql(server):
         used.append(server.create("work"))
 
     url = server.url("work")
-    beside("fresh, PostgreSQL", fresh, url)
+    side_by_side("fresh, PostgreSQL", fresh, url)
     make_reference(server.create("start"))
-    beside(f"{POINTS} points, PostgreSQL", reference, url)
+    side_by_side(f"{POINTS} points, PostgreSQL", reference, url)
     reference()
     print(f"{POINTS} points, PostgreSQL: the server's own part, three indexes of metrics: {index_floor(server):.2f} s", flush=True)
     steps("PostgreSQL", reference, url)

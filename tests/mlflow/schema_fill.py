@@ -155,7 +155,7 @@ class Filler:
             ("c", 3.0, 5, 1, False),
             ("d", 0.0, 5, 1, True),
             ("e", 1.7976931348623157e308, 1, 0, False),
-            # Numbers that a double does not tell apart.
+            # Numbers that a double does not distinguish.
             ("f", 2.0, 9, 2**53, False),
             ("f", 1.0, 1, 2**53 + 1, False),
             ("g", 2.0, 2**62, 1, False),

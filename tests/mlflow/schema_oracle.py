@@ -1,6 +1,6 @@
 """What the schema tests share: MLflow's own upgrade, run in this process, and TAP.
 
-A test begins with `schema_oracle.use_mlflow("3.17.2")`, which starts it anew with that environment's python.
+A test begins with `schema_oracle.use_mlflow("3.17.2")`, which starts it again with that environment's python.
 """
 
 import csv
@@ -89,7 +89,7 @@ class Mlflow:
 
 
 class Postgres:
-    """A server of the test's own, with databases that are made anew by name."""
+    """A server of the test's own, with databases that are recreated by name."""
 
     def __enter__(self):
         script = str(ROOT / "tests" / "postgres.sh")
@@ -123,7 +123,7 @@ class Postgres:
 
     @staticmethod
     def drop(cursor, name):
-        """The server's own autovacuum may be at work there; a role that is no superuser cannot end it, only wait."""
+        """The server's own autovacuum may be at work there; a role that is not a superuser cannot end it, only wait."""
         import psycopg2
 
         def dropped():
@@ -136,7 +136,7 @@ class Postgres:
         wait_until(dropped, f"database {name} out of use")
 
     def create(self, name, template=None):
-        """Makes the database anew, a copy of another where template names one; returns its URL."""
+        """Recreates the database, a copy of another where template names one; returns its URL."""
         with self.cursor("postgres") as cursor:
             self.drop(cursor, name)
             cursor.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))

@@ -234,7 +234,7 @@ class Checks:
     def check_new_experiment(self):
         experiment_id = self.client.create_experiment("after the migration")
         self.tap.ok(
-            int(experiment_id) > max(map(int, self.source["experiments"])), "a new experiment gets an id behind the others", experiment_id
+            int(experiment_id) > max(map(int, self.source["experiments"])), "a new experiment gets an id after the others", experiment_id
         )
 
 

@@ -127,7 +127,7 @@ def _(tree):
     ]
 
 
-@case("kept", "a store with a directory that is no experiment")
+@case("kept", "a store with a directory that is not an experiment")
 def _(tree):
     number = len([*tree.root.glob("[0-9]*/meta.yaml"), *tree.root.glob(".trash/[0-9]*/meta.yaml")])
     tree.path("notes").mkdir()
@@ -257,7 +257,7 @@ def _(tree):
     return [("SELECT count(*) FROM metrics WHERE key = 'metric0' AND run_uuid = '%s'" % run_id, [(len(lines),)])]
 
 
-@case("kept", "two NaN at one step, a NaN beside a number")
+@case("kept", "two NaN at one step, a NaN next to a number")
 def _(tree):
     run_id = tree.run().name
     append(tree.run() / "metrics" / "odd", "1700000000000 nan 1\n1700000000000 nan 1\n1700000000000 0.0 1\n")
@@ -466,7 +466,7 @@ def trace_info(tree):
     return tree.trace() / "trace_info.yaml"
 
 
-bad_field("a request_time that is no time", trace_info, "request_time", "yesterday")
+bad_field("a request_time that is not a time", trace_info, "request_time", "yesterday")
 bad_field("an unknown trace state", trace_info, "state", "DONE")
 bad_field("an unknown status of a logged model", logged_model_meta, "status", "77")
 bad_field("a date in a time field", run_meta, "start_time", "2023-11-14")
@@ -522,7 +522,7 @@ def _(tree):
     return [(tree.relative(path), line)], [(tree.run().name, "DATASET")], True
 
 
-@case("named", "a directory below an experiment whose meta.yaml is no run's")
+@case("named", "a directory below an experiment whose meta.yaml is not a run's")
 def _(tree):
     directory = tree.experiment() / "old_copy"
     directory.mkdir()
@@ -530,7 +530,7 @@ def _(tree):
     return [(tree.relative(directory), None)], [], False
 
 
-@case("named", "an alias that is no number")
+@case("named", "an alias that is not a number")
 def _(tree):
     path = tree.path("models/registered-0/aliases/champion")
     path.write_text("latest")
@@ -618,7 +618,7 @@ def _(tree):
     return ["experiment-0"], None
 
 
-@case("refused", "an experiment whose id is no number")
+@case("refused", "an experiment whose id is not a number")
 def _(tree):
     tree.path("notes").mkdir()
     tree.path("notes/meta.yaml").write_text("experiment_id: notes\nname: notes\n")

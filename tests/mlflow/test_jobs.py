@@ -95,7 +95,7 @@ def make_jobs(work):
 
 
 def sync_all(tap, work, url, name):
-    """Each ml-sync leaves its exit status and what it says beside its database."""
+    """Each ml-sync leaves its exit status and its messages next to its database."""
     command = 'cd "$(dirname "$1")" && ml-sync --source "sqlite:///$1" --target "$2" --state "$3" --verify >said 2>&1; echo $? >status'
     run(["sh", "-c", 'find jobs -name mlflow.db -print0 | xargs -0 -P 4 -I{} sh -c \'%s\' sh "$PWD/{}" "$1" "$2"' % command, "sh", url,
          work / "states"], cwd=str(work), env={**ENVIRONMENT, "PATH": "%s:%s" % (BIN, ENVIRONMENT["PATH"])}, timeout=3600)

@@ -39,7 +39,7 @@ def migrate(tree, database, *filters, dump=()):
 
 
 def rewrite(tree, old, new):
-    """Puts another root into the URIs of the tree's files; every separator behind it becomes the new root's."""
+    """Puts another root into the URIs of the tree's files; every separator after it becomes the new root's."""
     for path in list(tree.rglob("*.yaml")) + list(tree.rglob("mlflow.artifactLocation")):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         for i, line in enumerate(lines):

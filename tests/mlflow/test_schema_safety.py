@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What may happen to an upgrade: SIGKILL at any moment, eight at once, a server that starts late, the wrecks of MLflow's own
+"""What may happen to an upgrade: SIGKILL at any moment, eight concurrent ones, a server that starts late, the wrecks of MLflow's own
 upgrade. DEEP=1 takes 100 kills a dialect and all places where MLflow's may end."""
 
 import ast
@@ -155,7 +155,7 @@ def race(side):
     problems += [] if done == 1 else [f"{done} of them applied the last revision"]
     problems += [] if waited else ["none said that it waits"]
     problems += oracle.run("check", "--release", "3.18.0", side.url).stdout.splitlines()[:-1]
-    tap.check(f"eight upgrades at once: one works, the others wait and succeed ({side.name})", problems)
+    tap.check(f"of eight concurrent upgrades one works, and the others wait and succeed ({side.name})", problems)
 
 
 def odd_databases(server):
@@ -510,7 +510,7 @@ def quoted_schema(server):
 
 
 def no_schema(server):
-    """A search path that leads nowhere is an error at once, of every command."""
+    """A search path that leads nowhere is an immediate error of every command."""
     url = server.create("nowhere")
     problems = []
     for path in ("", "%22%22", "nix,nox"):
@@ -518,7 +518,7 @@ def no_schema(server):
             done = oracle.run(*command, f"{url}?options=-csearch_path%3D{path}")
             if done.returncode != 2 or "no schema to work in; search_path is" not in done.stderr or "waiting" in done.stderr:
                 problems.append(f"{command} {path}: exit {done.returncode}: {done.stderr}")
-    tap.check("a search path that leads to no schema is told at once", problems)
+    tap.check("a search path without a schema is an immediate error", problems)
 
 
 def late_server(server):
@@ -536,7 +536,7 @@ def late_server(server):
     done = oracle.run("upgrade", "--to", "head", wrong)
     at_once = "trying again" not in done.stderr and done.returncode == 2 and "password authentication failed" in done.stderr
     hidden = "wrong-password" not in done.stderr and "***" in done.stderr
-    tap.check("a wrong password is an error at once, and is not shown", [] if at_once and hidden else [done.stderr])
+    tap.check("a wrong password is an immediate error, and is not shown", [] if at_once and hidden else [done.stderr])
 
 
 def closed_files(server):
@@ -609,7 +609,7 @@ ALTER TABLE runs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY | table run
 
 
 def findings(url, release="3.18"):
-    """What check prints, without the line that tells the revision; the exit code must fit."""
+    """What check prints, without the line with the revision; the exit code must fit."""
     done = oracle.run("check", "--release", release, url)
     lines = [line for line in done.stdout.splitlines() if not line.startswith("revision ")]
     return lines if done.returncode == (1 if lines or "than that of MLflow" in done.stdout else 0) else [f"exit {done.returncode}", done.stderr, *lines]
@@ -769,10 +769,10 @@ def rows_told(side):
             wanted = {"8b6ad64cb8f5": (rows, rows)}
         for revision, (least, most) in wanted.items():
             if not (least and least <= told.get(revision, 0) <= most):
-                problems.append(f"{revision}: {told.get(revision)} rows told, {least} to {most} written")
+                problems.append(f"{revision}: {told.get(revision)} rows printed, {least} to {most} written")
         for revision, title in (("df50e92ffc5e", "Add Experiment Tags Table"), ("39d1c3be5f05", "add_is_nan")):
-            problems += [f"{revision} told as a data migration"] if revision in told else []
-    tap.check(f"rows and rate of data migrations are told ({side.name})", problems)
+            problems += [f"{revision} printed as a data migration"] if revision in told else []
+    tap.check(f"rows and rate of data migrations are printed ({side.name})", problems)
 
 
 def die_after(url, last):

@@ -55,7 +55,7 @@ class Tree:
 class Case:
     """Streams, options of ml-transform, and what MLflow must find in the database.
 
-    expect: a function of what was found in the trees.  said: what standard error must tell.
+    expect: a function of what was found in the trees.  said: what standard error must say.
     """
 
     def __init__(self, name, options, expect, said=()):

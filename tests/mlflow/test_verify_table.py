@@ -104,7 +104,7 @@ def altered(kind, column, declared, value):
 
 
 class Target:
-    """A database to be damaged, made anew from a good one each time."""
+    """A database to be damaged, recreated from a good one each time."""
 
     def __init__(self, directory, good, stream):
         self.good, self.path, self.stream = good, directory / "target.db", stream

@@ -62,7 +62,7 @@ static void test_order(size_t bytes, const char *what)
     names_begin(&names, &l);
     names_add(&l, "forgotten", 0);
     names_restart(&l);
-    for (int i = 0; i < 1000; i++) { /* behind the others, so that the list is as long as it must be */
+    for (int i = 0; i < 1000; i++) { /* after the others, so that the list is as long as it must be */
         snprintf(many, sizeof many, "\xff%04d", i);
         names_add(&l, many, 0);
     }

@@ -28,22 +28,22 @@ static void test_find(void)
 static void test_also(void)
 {
     static const char *const names[] = {"sh", "also", NULL};
-    char *beside = process_find("process_test", "sh", NULL);
+    char *next_to = process_find("process_test", "sh", NULL);
     process_is_also(names, false);
-    char *found = process_find(beside, "sh", NULL), *own = process_find("process_test", "also", NULL);
-    is_str(found, beside, "a program beside this one comes before what this one is also");
+    char *found = process_find(next_to, "sh", NULL), *own = process_find("process_test", "also", NULL);
+    is_str(found, next_to, "a program next to this one wins over what this one also is");
     is_str(own, "also", "which comes next");
     free(own);
     own = process_find("process_test", "sh", NULL);
     is_str(own, "sh", "and before PATH");
     process_is_also(names, true);
     free(found);
-    found = process_find(beside, "sh", NULL);
+    found = process_find(next_to, "sh", NULL);
     is_str(found, "sh", "alone, it comes first");
     process_is_also(NULL, false);
     free(own);
     free(found);
-    free(beside);
+    free(next_to);
 }
 
 static int run(const char *script, int in, int out)
@@ -115,7 +115,7 @@ static void test_spool(void)
     int fds[2];
     ok(process_pipe(fds, &e), "a pipe");
     close(fds[0]);
-    ok(!spool_copy(s, fds[1], &e) && e.class == ERR_READER_GONE, "one that has gone is told apart");
+    ok(!spool_copy(s, fds[1], &e) && e.class == ERR_READER_GONE, "one that has gone is distinguished");
     close(fds[1]);
     spool_free(s);
     s = spool_new(".", &e);

@@ -64,7 +64,7 @@ static void test_random(size_t n, size_t memory, bool spills, const char *name)
 }
 
 /* Data of many sizes, some larger than all the memory, which are read only when they are asked for, and after
- * the entries behind them. */
+ * the entries after them. */
 static void test_large(size_t memory, const char *name)
 {
     enum { N = 300, SIZE = 300000 };

@@ -43,7 +43,7 @@ static void test_arrays(uint64_t n, const char *what)
     spill_get_item(s, &arrays[0], n / 2, &x);
     is_int((int64_t)x.number[0], (int64_t)(n / 2 * ARRAYS), "and the one before");
     x.number[6] = 9;
-    is_int((int64_t)spill_append(s, &arrays[1], &x), 0, "the dropped one begins anew");
+    is_int((int64_t)spill_append(s, &arrays[1], &x), 0, "the dropped one begins again");
     spill_get_item(s, &arrays[1], 0, &x);
     is_int((int64_t)x.number[6], 9, "with what is added");
     spill_free(s);

@@ -1,5 +1,5 @@
 /* The class and SQLSTATE that failures get: those of SQLite, and with the URL of a PostgreSQL database that
- * may be changed, of a role that is no superuser, those of PostgreSQL. */
+ * may be changed, of a role that is not a superuser, those of PostgreSQL. */
 #include "tests/unit/tap.h"
 
 #include <pthread.h>
@@ -91,7 +91,7 @@ static void test_sqlite_locks(struct db *a, struct db *b)
     must(a, "ROLLBACK");
     ok(db_begin_read(b, &e) && db_query_int(b, "SELECT count(*) FROM t", &n, &e), "SQLite: a reader");
     db_lock_timeout(a, 0);
-    ok(db_begin_write(a, &e), "SQLite: a writer beside it");
+    ok(db_begin_write(a, &e), "SQLite: another writer");
     must(a, "INSERT INTO t VALUES (7)");
     bool done = db_commit(a, &e);
     fails_as(done, &e, ERR_BUSY, "", "SQLite: a commit that readers hinder");
@@ -189,7 +189,7 @@ static void test_postgres_deadlock(struct db *a, struct db *b)
     pthread_join(thread, NULL);
     ok(one.done != two.done, "of two in a deadlock one goes on");
     fails_as(false, one.done ? &two.e : &one.e, ERR_CONFLICT, SQLSTATE_DEADLOCK_DETECTED,
-             "and the other is told");
+             "and the other is reported");
 }
 
 static void test_postgres_lost(const char *url, struct db *b)

@@ -54,7 +54,7 @@ static void test_int(void)
     ok(python_int("1\0"
                   "2",
                   3, &n) == NUMBER_BAD,
-       "a NUL is no part of an integer");
+       "a NUL is not part of an integer");
 }
 
 static void test_float(void)
@@ -98,7 +98,7 @@ static void test_float(void)
     ok(python_float("1\0"
                     "2",
                     3, &x) == NUMBER_BAD,
-       "a NUL is no part of a float");
+       "a NUL is not part of a float");
 }
 
 static void test_time(void)
@@ -148,7 +148,7 @@ static void test_time(void)
         is_int(ms, good[i].ms, "%s in ms", good[i].text);
     }
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
-        ok(!meta_parse_time(bad[i], strlen(bad[i]), &ms), "'%s' is no time", bad[i]);
+        ok(!meta_parse_time(bad[i], strlen(bad[i]), &ms), "'%s' is not a time", bad[i]);
 }
 
 static void test_shown(void)

@@ -7,7 +7,7 @@
 
 struct pieces {
     const char *text;
-    size_t len, at, piece; /* bytes; piece: what is read at once */
+    size_t len, at, piece; /* bytes; piece: bytes of one read */
 };
 
 static inline ptrdiff_t pieces_read(struct pieces *p, char *to, size_t room)

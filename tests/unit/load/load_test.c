@@ -11,23 +11,23 @@
 #include "formats/load/load.h"
 #include "formats/load/row_bytes.h"
 
-/* ---- what is told on stderr */
+/* ---- what is printed on stderr */
 
-static int told_fd = -1;
+static int stderr_fd = -1;
 
 static void listen_to_stderr(void)
 {
     char name[] = "/tmp/load_test.XXXXXX";
-    told_fd = mkstemp(name);
+    stderr_fd = mkstemp(name);
     unlink(name);
-    dup2(told_fd, STDERR_FILENO);
+    dup2(stderr_fd, STDERR_FILENO);
 }
 
-/* True when the text was told since the last call of forget(). */
-static bool told(const char *text)
+/* True when the text was printed since the last call of forget(). */
+static bool printed(const char *text)
 {
     static char all[1 << 16];
-    ssize_t n = pread(told_fd, all, sizeof all - 1, 0);
+    ssize_t n = pread(stderr_fd, all, sizeof all - 1, 0);
     all[n > 0 ? n : 0] = '\0';
     if (strstr(all, text))
         return true;
@@ -37,8 +37,8 @@ static bool told(const char *text)
 
 static void forget(void)
 {
-    if (ftruncate(told_fd, 0) == 0)
-        lseek(told_fd, 0, SEEK_SET);
+    if (ftruncate(stderr_fd, 0) == 0)
+        lseek(stderr_fd, 0, SEEK_SET);
 }
 
 /* ---- keys */
@@ -264,7 +264,7 @@ static void test_model_metrics(void)
     start_with_model(false);
     put_model_metric(1, "a");
     put_model_metric(1, "b");
-    ok(!finish() && told("dataset_name a and b"), "a point on two datasets is refused, both are named");
+    ok(!finish() && printed("dataset_name a and b"), "a point on two datasets is refused, both are named");
     stop();
 
     start_with_model(true);
@@ -280,20 +280,20 @@ static void test_duplicates(void)
 {
     start_with_run(HEAD, false);
     put_run("r1", "0");
-    ok(!finish() && told("Run r1: duplicate record"), "a run given twice is refused");
+    ok(!finish() && printed("Run r1: duplicate record"), "a run given twice is refused");
     stop();
 
     start_with_run(HEAD, false);
     put_experiment("1", "a");
     put_run("r1", "1");
-    ok(!finish() && told("Run r1: duplicate record, with differences: experiment_id 0 and 1"),
-       "what differs is told");
+    ok(!finish() && printed("Run r1: duplicate record, with differences: experiment_id 0 and 1"),
+       "the differences are printed");
     is_str(all("SELECT count(*) FROM runs"), "0", "nothing is written");
     stop();
 
     start_with_run(HEAD, false);
     put_experiment("0", "Default");
-    ok(!finish() && told("Experiment 0: duplicate record"),
+    ok(!finish() && printed("Experiment 0: duplicate record"),
        "an experiment given twice in a segment is refused");
     stop();
 
@@ -311,21 +311,21 @@ static void test_duplicates(void)
     start_with_run(HEAD, false);
     load_segment(store, &shard);
     put_experiment("0", "Default");
-    ok(!finish() && told("Experiment 0: duplicate record"), "another source may not");
+    ok(!finish() && printed("Experiment 0: duplicate record"), "another source may not");
     stop();
 
     start_with_run(HEAD, false);
     put_experiment("7", "same");
     put_experiment("8", "same");
-    ok(!finish() && told("Experiment 8: duplicate name 'same', also of experiment 7") &&
-           told("ml-transform --merge --on-conflict rename"),
+    ok(!finish() && printed("Experiment 8: duplicate name 'same', also of experiment 7") &&
+           printed("ml-transform --merge --on-conflict rename"),
        "two experiments of one name are both named");
     stop();
 
     start_with_run(HEAD, false);
     put(KIND_registered_model, F_registered_model_name, s("m"), -1);
     put(KIND_prompt, F_prompt_name, s("m"), -1);
-    ok(!finish() && told("duplicate record"), "a model and a prompt of one name are refused");
+    ok(!finish() && printed("duplicate record"), "a model and a prompt of one name are refused");
     stop();
 }
 
@@ -335,8 +335,9 @@ static void test_references(void)
     put_metric("r9", "loss", 1, 1);
     put_metric("r9", "loss", 2, 1);
     put_run("r2", "77");
-    ok(!finish() && told("Metric 'loss' in run r9: it belongs to the run r9, which is not in the stream") &&
-           told("Run r2: it belongs to the experiment 77"),
+    ok(!finish() &&
+           printed("Metric 'loss' in run r9: it belongs to the run r9, which is not in the stream") &&
+           printed("Run r2: it belongs to the experiment 77"),
        "missing parents are named, each once");
     is_int((int64_t)load_report(store)->problems, 2, "and counted");
     stop();
@@ -344,7 +345,8 @@ static void test_references(void)
     start_with_run(HEAD, false);
     put(KIND_input, F_input_run_id, s("r1"), F_input_experiment_id, s("0"), F_input_dataset_name, s("d"),
         F_input_dataset_digest, s("x"), -1);
-    ok(!finish() && told("it belongs to the dataset 0, d, x, which is not"), "an input without its dataset");
+    ok(!finish() && printed("it belongs to the dataset 0, d, x, which is not"),
+       "an input without its dataset");
     stop();
 
     start_with_run(HEAD, false);
@@ -360,7 +362,7 @@ static void test_text(void)
     struct value latin1 = value_text("caf\xe9", 4);
     start_with_run(HEAD, false);
     put(KIND_param, F_param_run_id, s("r1"), F_param_key, s("p"), F_param_value, latin1, -1);
-    ok(!finish() && told("Param 'p' in run r1: value: the text is not UTF-8"),
+    ok(!finish() && printed("Param 'p' in run r1: value: the text is not UTF-8"),
        "text that is not UTF-8 is refused");
     stop();
 
@@ -381,7 +383,7 @@ static void test_text(void)
     start(HEAD, true);
     put(KIND_experiment, F_experiment_experiment_id, s("5"), F_experiment_name, latin1,
         F_experiment_lifecycle_stage, s("active"), -1);
-    ok(!finish() && told("other records belong to it"), "an experiment cannot be left out by itself");
+    ok(!finish() && printed("other records belong to it"), "an experiment cannot be left out by itself");
     stop();
 }
 
@@ -391,7 +393,7 @@ static void test_ids(void)
     for (int i = 0; bad[i]; i++) {
         start(HEAD, false);
         put_experiment(bad[i], "n");
-        ok(!finish() && told("is not a decimal experiment id"), "experiment id '%s' is refused", bad[i]);
+        ok(!finish() && printed("is not a decimal experiment id"), "experiment id '%s' is refused", bad[i]);
         stop();
     }
     start(HEAD, false);
@@ -405,8 +407,8 @@ static void test_default_experiment(void)
 {
     start(HEAD, false);
     put_experiment("5", "Default");
-    ok(!finish() && told("Experiment 5: it is named Default") &&
-           told("ml-transform --rename-experiment 5=NEW"),
+    ok(!finish() && printed("Experiment 5: it is named Default") &&
+           printed("ml-transform --rename-experiment 5=NEW"),
        "Default without experiment 0 is refused");
     stop();
     start(38, false);
@@ -425,9 +427,9 @@ static void test_old_schemas(void)
     start_with_run(28, false);
     put(KIND_model_input, F_model_input_run_id, s("r1"), F_model_input_model_id, s("m"), -1);
     put(KIND_model_input, F_model_input_run_id, s("r1"), F_model_input_model_id, s("n"), -1);
-    ok(!finish() && told("no table for Model Inputs; the first release with it is MLflow 3.0.0"),
+    ok(!finish() && printed("no table for Model Inputs; the first release with it is MLflow 3.0.0"),
        "a kind that the schema does not have");
-    is_int((int64_t)load_report(store)->problems, 2, "counted, told once");
+    is_int((int64_t)load_report(store)->problems, 2, "counted, printed once");
     stop();
 
     start_with_run(28, true);
@@ -439,8 +441,8 @@ static void test_old_schemas(void)
     put_experiment("0", "Default");
     put(KIND_run, F_run_run_id, s("r1"), F_run_experiment_id, s("0"), F_run_lifecycle_stage, s("active"),
         F_run_status, s("KILLED"), -1);
-    ok(!finish() && told("Run r1: status: 'KILLED' is unknown to this release; the first that knows it is "
-                         "MLflow 1.5.0"),
+    ok(!finish() && printed("Run r1: status: 'KILLED' is unknown to this release; the first that knows it is "
+                            "MLflow 1.5.0"),
        "a word that the schema's release does not know");
     stop();
 
@@ -448,8 +450,8 @@ static void test_old_schemas(void)
     put_experiment("0", "Default");
     put(KIND_run, F_run_run_id, s("r1"), F_run_experiment_id, s("0"), F_run_lifecycle_stage, s("deleted"),
         F_run_deleted_time, value_int(7), -1);
-    ok(!finish() && told("Run r1: deleted_time has no column in this schema; the first release with it is "
-                         "MLflow 1.28.0"),
+    ok(!finish() && printed("Run r1: deleted_time has no column in this schema; the first release with it is "
+                            "MLflow 1.28.0"),
        "a value that the schema has no column for");
     stop();
 
@@ -460,18 +462,18 @@ static void test_old_schemas(void)
         F_run_deleted_time, value_int(7), -1);
     ok(finish() && load_report(store)->dropped_values[KIND_run][F_run_deleted_time] == 1 &&
            load_report(store)->dropped_values[KIND_experiment][F_experiment_workspace] == 0,
-       "left out on request; the default workspace is no loss");
+       "left out on request; the default workspace is not a loss");
     stop();
 
     start_with_run(5, false);
     put(KIND_latest_metric, F_latest_metric_run_id, s("r1"), F_latest_metric_key, s("k"),
         F_latest_metric_step, value_int(0), F_latest_metric_value, value_float(1), -1);
-    ok(finish(), "what is derived is no loss");
+    ok(finish(), "what is derived is not a loss");
     stop();
 
     start_with_run(2, false);
     put_metric("r1", "m", 0, NAN);
-    ok(!finish() && told("a NaN cannot be stored in this schema"), "a NaN before is_nan");
+    ok(!finish() && printed("a NaN cannot be stored in this schema"), "a NaN before is_nan");
     stop();
 }
 
@@ -544,7 +546,7 @@ static void test_traces(void)
     put_trace("OK");
     put_trace_tag("mlflow.traceName", "a");
     put_trace_tag("mlflow.traceName", "b");
-    ok(!finish() && told("Trace t1: duplicate among its Trace Tags"),
+    ok(!finish() && printed("Trace t1: duplicate among its Trace Tags"),
        "a promoted tag given twice is refused");
     stop();
 }
@@ -569,7 +571,7 @@ static void test_assessments(void)
     is_str(all("SELECT experiment_id || ' ' || trace_timestamp_ms || ' ' || aggregate_value || ' ' || "
                "is_numeric_value "
                "FROM assessments ORDER BY assessment_id"),
-           "0 1000 1.0 0 0 1000 2.5 1", "with what the trace and the value tell");
+           "0 1000 1.0 0 0 1000 2.5 1", "with what follows from the trace and the value");
     stop();
 }
 
@@ -585,7 +587,7 @@ static void test_constraints(void)
                 &e);
     put(KIND_tag, F_tag_run_id, s("r1"), F_tag_key, s("k"), F_tag_value, s("bad"), -1);
     put(KIND_tag, F_tag_run_id, s("r1"), F_tag_key, s("l"), F_tag_value, s("good"), -1);
-    ok(made && !finish() && told("Tag 'k' in run r1: CHECK constraint failed"),
+    ok(made && !finish() && printed("Tag 'k' in run r1: CHECK constraint failed"),
        "a row that breaks a constraint is named");
     stop();
 }

@@ -117,7 +117,7 @@ static void test_attributes(struct span_content *c)
     attribute(c, "mlflow.llm.model", "\"5\"");
     ok(text_is(c->model, "5"), "a model that is a number is its text");
     attribute(c, "mlflow.llm.model", "5");
-    ok(text_is(c->model, NULL), "one that is no text is none");
+    ok(text_is(c->model, NULL), "one that is not text is none");
     attribute(c, "mlflow.llm.model", "\"\\\"\\\\ud800\\\"\"");
     ok(text_is(c->model, NULL), "half of a surrogate pair cannot be stored");
     attribute(c, "mlflow.llm\\u002emodel", "\"m\"");

@@ -1,4 +1,4 @@
-/* YAML as PyYAML's SafeLoader reads it: what it says of each text is written down beside it here. */
+/* YAML as PyYAML's SafeLoader reads it: its result for each text is written next to it. */
 #include "common/array.h"
 #include "tests/unit/tap.h"
 
@@ -217,13 +217,13 @@ static void test_marks(void)
                                 "1\0\n\0";
     const struct yaml_value *v = parse("\xef\xbb\xbfk: 1\nl: 2\n");
     ok(v && yaml_get(v, "k") && yaml_get(v, "k")->i == 1 && yaml_get(v, "l")->line == 2,
-       "a byte order mark is no part of the text");
-    ok(parse("\xef\xbb\xbf") && parse("\xef\xbb\xbf")->kind == YAML_IS_NULL, "a mark alone is no text");
+       "a byte order mark is not part of the text");
+    ok(parse("\xef\xbb\xbf") && parse("\xef\xbb\xbf")->kind == YAML_IS_NULL, "a mark alone is null");
     ok(!parse("\xef\xbb\xbf\xef\xbb\xbfk: 1\nl: 2\n"), "two marks are one too many");
     ok(!yaml_parse(reader, utf16, sizeof utf16 - 1, &error), "UTF-16 is refused");
     is_str(error.what, "the text is UTF-16, but MLflow reads UTF-8", "by its name");
     ok(!parse("\xfe\xff"), "in the other order of bytes, too");
-    ok(!parse("\xff") && !strstr(error.what, "UTF-16"), "half a mark is a byte that is no text");
+    ok(!parse("\xff") && !strstr(error.what, "UTF-16"), "half a mark is a byte that is not text");
 }
 
 static void test_depth(void)

@@ -81,7 +81,7 @@ static int compare_keys(const struct value *a, const struct value *b)
     struct buf x = {0}, y = {0};
     value_sort_key(a, &x);
     value_sort_key(b, &y);
-    /* something behind each, as in a key of several fields */
+    /* something after each, as in a key of several fields */
     buf_addc(&x, 'z');
     buf_addc(&y, 'a');
     int c = memcmp(x.data, y.data, x.len < y.len ? x.len : y.len);
@@ -184,13 +184,13 @@ static void test_alien(void)
     alien.type = VALUE_ALIEN;
     bin.type = VALUE_BIN;
     ok(!value_is_text(&alien) && value_has_bytes(&alien) && !value_eqs(&alien, "a"),
-       "what is alien is no text");
+       "an alien value is not text");
     ok(!value_same(&alien, &text) && !value_same(&bin, &alien) && value_same(&alien, &alien),
        "it equals itself alone");
     text = value_str("b");
     value_sort_key(&text, &a);
     value_sort_key(&alien, &b);
-    ok(value_compare(&text, &alien) < 0 && strcmp(buf_str(&a), buf_str(&b)) < 0, "it comes behind all text");
+    ok(value_compare(&text, &alien) < 0 && strcmp(buf_str(&a), buf_str(&b)) < 0, "it sorts after all text");
     buf_free(&a);
     buf_free(&b);
 }

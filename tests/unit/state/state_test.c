@@ -125,7 +125,7 @@ static void test_round_trip(void)
     bool absent;
     ok(!state_open("absent", &absent, &e) && absent, "a state that is not there: %s", e.what);
     put_state("state", 5000);
-    ok(access("state.part", F_OK) != 0, "nothing is left beside it");
+    ok(access("state.part", F_OK) != 0, "nothing is left next to it");
     struct state *s = state_open("state", &absent, &e);
     ok(s != NULL, "opened %s", e.what);
     const struct state_head *h = state_head(s);

@@ -37,7 +37,7 @@ static void test_stays(void)
     static const char *const stay[] = {"", "runs:/a/b", "models:/m-1", "dummy-source"};
     for (size_t i = 0; i < ARRAY_LENGTH(stay); i++) {
         struct uri u = uri_of(stay[i], strlen(stay[i]));
-        ok(uri_stays(&u), "'%s' is no place of artifacts", stay[i]);
+        ok(uri_stays(&u), "'%s' is not a place of artifacts", stay[i]);
     }
     struct uri u = uri_of("s3://models:/", 13);
     ok(!uri_stays(&u), "a bucket is one");

@@ -148,7 +148,7 @@ static void test_round_trip(void)
        "bytes that are not UTF-8 are bin");
     ok(!wire_decode(d, b.data, b.len - 1, &out, &e), "a cut record is refused: %s", e.what);
     buf_addc(&b, '\0');
-    ok(!wire_decode(d, b.data, b.len, &out, &e), "bytes behind a record are refused: %s", e.what);
+    ok(!wire_decode(d, b.data, b.len, &out, &e), "bytes after a record are refused: %s", e.what);
     buf_free(&b);
     buf_free(&other);
     wire_decoder_free(d);
@@ -268,7 +268,7 @@ static void test_stream(void)
     }
     is_int(accepted, 0, "each bit flipped: refused");
     buf_addc(&s, '\n');
-    is_refused(s.data, s.len, false, "after a trailer", "a byte behind the trailer");
+    is_refused(s.data, s.len, false, "after a trailer", "a byte after the trailer");
     is_refused("{\"kind\":\"header\"}", 17, false, "does not begin a record", "JSON");
     is_refused(s.data + 8, s.len - 8, false, "begin", "a stream without its beginning");
     buf_free(&s);

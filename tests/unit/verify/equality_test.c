@@ -27,11 +27,11 @@ static void test_floats(void)
     ok(equality_float_same(&exact, 0.1, 0.1), "exact: the same double");
     ok(equality_float_same(&sqlite, NAN, NAN) && equality_float_same(&exact, NAN, NAN), "NaN equals NaN");
     ok(!equality_float_same(&sqlite, NAN, 0.0) && !equality_float_same(&sqlite, 0.0, NAN),
-       "NaN is no number");
+       "NaN is not a number");
     ok(equality_float_same(&exact, INFINITY, DBL_MAX) && equality_float_same(&exact, -DBL_MAX, -INFINITY),
        "an infinity is the greatest double");
     ok(!equality_float_same(&sqlite, INFINITY, -INFINITY), "infinities differ by sign");
-    ok(!equality_float_same(&sqlite, INFINITY, 1e308), "1e308 is no infinity");
+    ok(!equality_float_same(&sqlite, INFINITY, 1e308), "1e308 is not infinity");
     ok(equality_float_same(&exact, -0.0, 0.0), "exact: SQLite has no -0.0");
     ok(equality_float_same(&postgres, -0.0, 0.0), "-0.0 is close to 0.0");
     ok(!equality_float_same(&exact_postgres, -0.0, 0.0), "exact: PostgreSQL has -0.0");
@@ -132,7 +132,7 @@ static void test_fields(void)
     ok(same(&sqlite, KIND_experiment, F_experiment_workspace, null, value_str("default")),
        "no workspace is default");
     ok(!same(&sqlite, KIND_experiment, F_experiment_workspace, null, value_str("team")),
-       "no workspace is no team's");
+       "no workspace is not a team's");
     ok(same(&sqlite, KIND_input, F_input_input_id, null, value_str("x")),
        "an input's id where the source has none");
     ok(!same(&sqlite, KIND_input, F_input_input_id, value_str("y"), value_str("x")), "an input's id");
@@ -143,7 +143,8 @@ static void test_fields(void)
        "no payload generation is 0");
     ok(!same(&sqlite, KIND_trace, F_trace_execution_duration, null, value_int(0)), "no duration is not 0");
     ok(!same(&sqlite, KIND_run, F_run_source_name, null, value_str("")), "null is not an empty text");
-    ok(!same(&sqlite, KIND_run, F_run_start_time, value_int(1), value_float(1.0)), "an integer is no float");
+    ok(!same(&sqlite, KIND_run, F_run_start_time, value_int(1), value_float(1.0)),
+       "an integer is not a float");
     ok(!same(&sqlite, KIND_param, F_param_value, value_str("a\r\n"), value_str("a\n")), "line ends differ");
     ok(same(&sqlite, KIND_param, F_param_value, value_text("\xff", 1), value_text("\xff", 1)), "bytes");
     ok(same(&sqlite, KIND_logged_model_metric, F_logged_model_metric_value, value_float(NAN),
