@@ -84,6 +84,10 @@ static void print_notes(const struct verify_result *r, const struct subset *subs
         err_note("%" PRIu64 " records of the database are not the stream's; %" PRIu64
                  " values differ as the rules of a sync leave them",
                  r->besides, subset ? subset_kept(subset) : 0);
+    if (r->version_models)
+        err_note("MLflow's databases have no column for the model_id of a model version: %" PRIu64
+                 " of them are not compared",
+                 r->version_models);
     if (r->spans_left)
         err_note("this schema has no table for spans: %" PRIu64 " of them are not compared", r->spans_left);
     if (r->spans_besides)

@@ -133,6 +133,7 @@ static const struct meta_field version_fields[] = {
     {"status", F_model_version_status, META_TEXT},
     {"status_message", F_model_version_status_message, META_TEXT},
     {"storage_location", F_model_version_storage_location, META_TEXT},
+    {"model_id", F_model_version_model_id, META_TEXT},
 };
 
 /* The fields that versions, tags and aliases take from their model. */

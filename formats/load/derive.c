@@ -4,6 +4,7 @@
 
 #include "formats/load/conversion.h"
 #include "formats/load/row_bytes.h"
+#include "formats/record/references.h"
 
 /* In the form of a UUID (version 8: custom), hashed from the values. */
 struct value load_derived_uuid(struct load_conversion *c, const char *what, const struct value *v, int n)
@@ -131,6 +132,9 @@ void load_derive(struct load_conversion *c, const struct record *r, const struct
     case KIND_model_output:
         if (value_is_null(&v[F_model_output_input_id]))
             set_column(p, "input_uuid", row, input_uuid(c, r));
+        break;
+    case KIND_model_version:
+        c->problems->report.version_models += ref_has_no_column(r);
         break;
     case KIND_trace:
         set_column(p, "status", row, trace_state(c, &v[F_trace_state]));

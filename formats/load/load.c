@@ -53,8 +53,8 @@ void load_segment(struct load *s, const struct wire_header *header)
 {
     load_stage_segment(s->stage, header->source);
     load_references_segment(s->references);
-    load_places_segment(s->places, strncmp(header->producer, "mldb-dump", 9) == 0);
-    s->conversion.from_file_store = strncmp(header->producer, "mlruns-dump", 11) == 0;
+    load_places_segment(s->places, wire_is_by(header, "mldb-dump"));
+    s->conversion.from_file_store = wire_is_by(header, "mlruns-dump");
 }
 
 const struct load_report *load_report(const struct load *s)

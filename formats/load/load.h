@@ -49,6 +49,7 @@ struct load_report {
     uint64_t unfinished_jobs;      /* jobs that a server would run */
     uint64_t other_counts;         /* of these, token counts that differ from the trace's metadata */
     uint64_t usage_losses;         /* token usages and costs that the columns cannot hold in full */
+    uint64_t version_models;       /* model_ids of model versions, for which there is no column */
     uint64_t model_nans;           /* NaN metrics of logged models, stored as 0.0 */
     uint64_t deleted_experiments;  /* of a file store, with files in its .trash */
     uint64_t undated_deleted_runs; /* deleted runs without a time of deletion */

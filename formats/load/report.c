@@ -105,16 +105,9 @@ static void report_old_rows(const struct load_report *r)
     buf_free(&b);
 }
 
-/* What MLflow keeps of traces beside their own rows, in the releases that do. */
-static void report_spans(const struct load_report *r)
+void load_report_locations(const struct load_report *r)
 {
     struct buf b = {0};
-    if (r->spans_left) {
-        add_plain(&b, r->spans_left, "span has no table in this release's database, and stays in its file",
-                  "spans have no table in this release's database, and stay in their files");
-        err_note("%s", buf_str(&b));
-        buf_reset(&b);
-    }
     if (r->traces_located) {
         add_plain(&b, r->traces_located, "trace reads its spans", "traces read their spans");
         err_note("%s from the database: traces.json may go, all other artifacts stay", buf_str(&b));
@@ -126,6 +119,20 @@ static void report_spans(const struct load_report *r)
                  buf_str(&b));
         buf_reset(&b);
     }
+    buf_free(&b);
+}
+
+/* What MLflow keeps of traces beside their own rows, in the releases that do. */
+static void report_spans(const struct load_report *r)
+{
+    struct buf b = {0};
+    if (r->spans_left) {
+        add_plain(&b, r->spans_left, "span has no table in this release's database, and stays in its file",
+                  "spans have no table in this release's database, and stay in their files");
+        err_note("%s", buf_str(&b));
+        buf_reset(&b);
+    }
+    load_report_locations(r);
     if (r->span_costs)
         add_plain(&b, r->span_costs, "cost of a span", "costs of spans");
     if (r->token_counts) {
@@ -147,6 +154,13 @@ static void report_conversions(const struct load_report *r)
     if (r->model_nans) {
         add_plain(&b, r->model_nans, "NaN metric of a logged model was", "NaN metrics of logged models were");
         err_note("%s stored as 0.0: MLflow's server fails on NULL", buf_str(&b));
+        buf_reset(&b);
+    }
+    if (r->version_models) {
+        add_plain(&b, r->version_models, "model version names", "model versions name");
+        err_note("%s a logged model (model_id) that only a file store keeps: MLflow's databases have no "
+                 "column for it",
+                 buf_str(&b));
         buf_reset(&b);
     }
     if (r->cut_names || r->cut_sessions)

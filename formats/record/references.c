@@ -53,6 +53,19 @@ int ref_version(const struct record *r, struct value parts[3])
     return version;
 }
 
+bool ref_has_no_column(const struct record *r)
+{
+    static const char scheme[] = "models:/";
+    size_t n = sizeof scheme - 1;
+    const struct value *id, *source;
+    if (r->kind->kind != KIND_model_version || value_is_null(&r->v[F_model_version_model_id]))
+        return false;
+    id = &r->v[F_model_version_model_id];
+    source = &r->v[F_model_version_source];
+    return value_is_null(source) || source->len != n + id->len || memcmp(source->s, scheme, n) != 0 ||
+           memcmp(source->s + n, id->s, id->len) != 0;
+}
+
 const char *ref_word(unsigned flags)
 {
     return flags & FIELD_EXP     ? "experiment"

@@ -22,6 +22,9 @@ struct id_key ref_key_of(unsigned flag, const struct value *v);
 /* The model version that r is or belongs to: its name, version and workspace. Returns the field that holds
  * the version; -1 if there is none. */
 int ref_version(const struct record *r, struct value parts[3]);
+/* Whether r is a model version with the id of a logged model that its source, models:/ID, does not say: a file store keeps the id,
+ * and no release of MLflow has a column for it. */
+bool ref_has_no_column(const struct record *r);
 /* "experiment", "run", "trace", "logged model", "registered model". */
 const char *ref_word(unsigned flags);
 

@@ -95,6 +95,12 @@ void wire_header_record(const struct wire_header *h, struct record *rec)
         rec->v[F_header_without] = value_str(h->without);
 }
 
+bool wire_is_by(const struct wire_header *h, const char *program)
+{
+    size_t n = strlen(program);
+    return strncmp(h->producer, program, n) == 0 && (h->producer[n] == ' ' || h->producer[n] == '\0');
+}
+
 bool wire_is_without(const struct wire_header *h, enum kind kind)
 {
     struct value name = value_str(kinds[kind].name);

@@ -45,6 +45,9 @@ static inline bool wire_is_delta(const struct wire_header *h)
     return h->has_base || h->format == WIRE_FORMAT_DELTA;
 }
 
+/* Whether the producer of the segment is this program (of any version): "mlruns-dump" for a file store, "mldb-dump" for a database.
+ */
+bool wire_is_by(const struct wire_header *h, const char *program);
 /* Whether the producer of the segment left out this kind on request. */
 bool wire_is_without(const struct wire_header *h, enum kind kind);
 

@@ -128,6 +128,9 @@ bool equality_normalise(struct equality *q, struct record *r)
         if (value_eqs(&r->v[F_trace_state], "TRACE_STATUS_UNSPECIFIED"))
             r->v[F_trace_state] = value_str("STATE_UNSPECIFIED");
         return true;
+    case KIND_model_version: /* no schema has a column for it */
+        r->v[F_model_version_model_id] = value_null();
+        return true;
     case KIND_trace_tag:
     case KIND_trace_request_metadata:
         break;

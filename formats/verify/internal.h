@@ -104,7 +104,7 @@ struct verify {
     size_t n_segments;
     struct sorter *stage;
     struct buf key, data;
-    uint64_t unplaced, spans_left;
+    uint64_t unplaced, spans_left, version_models;
     struct verify_result *result;
     /* merging */
     struct wire_decoder *decoder, *decoder_before;

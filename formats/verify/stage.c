@@ -1,4 +1,5 @@
 /* Computes keys of the stream's records and sorts them into the order of comparison. */
+#include "formats/record/references.h"
 #include "formats/record/sort_key.h"
 #include "formats/verify/internal.h"
 
@@ -40,7 +41,7 @@ void verify_segment(struct verify *v, const struct wire_header *h)
     struct segment *s = &v->segments[v->n_segments++];
     memcpy(s->source, h->source, sizeof s->source);
     s->shard = h->shard;
-    s->from_file_store = strncmp(h->producer, "mlruns-dump", 11) == 0;
+    s->from_file_store = wire_is_by(h, "mlruns-dump");
     v->without_spans |= wire_is_without(h, KIND_span);
 }
 
@@ -125,6 +126,7 @@ bool verify_add(struct verify *v, const struct record *r, struct err *e)
         v->spans_left++;
         return true;
     }
+    v->version_models += ref_has_no_column(r);
     if (!verify_stage_beside(v, r, e))
         return false;
     if (form.kind->kind == KIND_span)

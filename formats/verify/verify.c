@@ -283,6 +283,7 @@ bool verify_compare(struct verify *v, struct verify_result *out, struct err *e)
     memset(out, 0, sizeof *out);
     out->unplaced = v->unplaced;
     out->spans_left = v->spans_left;
+    out->version_models = v->version_models;
     v->result = out;
     if (!sorter_finish(v->stage, e) || !db_begin_read(v->db, e))
         return false;

@@ -50,10 +50,11 @@ struct verify_result {
     uint64_t unplaced;   /* trace metadata that the schema cannot store */
     /* tables of the target with rows of MLflow's own or secrets that the source does not have */
     uint64_t server_tables;
-    uint64_t underived;     /* latest metrics not compared because the database is too old */
-    uint64_t besides;       /* with a subset: records only in the target */
-    uint64_t spans_left;    /* spans of a file store that the schema has no table for */
-    uint64_t spans_besides; /* spans of the target, if the stream's producer omitted spans on request */
+    uint64_t underived;      /* latest metrics not compared because the database is too old */
+    uint64_t besides;        /* with a subset: records only in the target */
+    uint64_t version_models; /* model_ids of model versions, for which no schema has a column */
+    uint64_t spans_left;     /* spans of a file store that the schema has no table for */
+    uint64_t spans_besides;  /* spans of the target, if the stream's producer omitted spans on request */
     uint64_t
         spans_located; /* traces for which only the target says that their spans are in it, and they are */
     uint64_t waiting;  /* with a subset: aliases whose version is missing */
