@@ -276,7 +276,62 @@ tick() {
     assert_status 2
     assert_contains "$stderr" "MLflow of this release reads spans from files alone"
     [ ! -e b.db ]
+}
+
+@test "--spans-in-database in a sync: a trace that is whole in the stream gets the tag, and one that has it keeps its value" {
+    write_spans
+    id=$(python3 -c 'import base64; print(base64.b64encode(bytes.fromhex("'${TRACE#tr-}'")).decode())')
+    sed -i "s|VT7fHQWc0Soaiooj6Fc80g==|$id|g" $FOLDER/artifacts/traces.json
+    count_spans 3
+    location() { sqlite3 a.db "SELECT value FROM trace_tags WHERE key = 'mlflow.trace.spansLocation'"; }
+    mlruns-dump -q mlruns >s.mlr
+    run_split ml-load --spans-in-database --sync --release 3.17.2 sqlite:///a.db <s.mlr
+    assert_status 0
+    assert_contains "$stderr" "1 trace reads its spans from the database"
+    assert_equal "$(location)" TRACKING_STORE
+    # again, with nothing to do; and where the server has archived it since
     run_split ml-load --spans-in-database --sync sqlite:///a.db <s.mlr
-    assert_status 2
-    assert_contains "$stderr" "--spans-in-database cannot be used with --sync"
+    assert_contains "$stderr" "nothing to write"
+    sqlite3 a.db "UPDATE trace_tags SET value = 'ARCHIVE_REPO' WHERE key = 'mlflow.trace.spansLocation'"
+    ml-load -q --spans-in-database --sync sqlite:///a.db <s.mlr
+    assert_equal "$(location)" ARCHIVE_REPO
+    # a trace of which a delta brings the spans later goes on reading its file
+    rm a.db
+    mv $FOLDER/artifacts/traces.json whole
+    mlruns-dump -q --next-state state.new mlruns | ml-load -q --spans-in-database --sync --promote state.new=state --release 3.17.2 sqlite:///a.db
+    mv whole $FOLDER/artifacts/traces.json
+    mlruns-dump -q --since state --next-state state.new mlruns >delta.mlr
+    run_split ml-load --spans-in-database --sync --promote state.new=state sqlite:///a.db <delta.mlr
+    assert_status 0
+    assert_contains "$stderr" "1 trace with spans goes on reading files"
+    assert_equal "$(sqlite3 a.db "SELECT count(*) FROM spans")" 3
+    assert_equal "$(location)" ""
+}
+
+@test "ml-migrate and ml-sync hand --no-spans and --spans-in-database on; both are among what a state is for" {
+    write_spans
+    id=$(python3 -c 'import base64; print(base64.b64encode(bytes.fromhex("'${TRACE#tr-}'")).decode())')
+    sed -i "s|VT7fHQWc0Soaiooj6Fc80g==|$id|g" $FOLDER/artifacts/traces.json
+    count_spans 3
+    state() { # DATABASE: how many spans, and where they are read
+        sqlite3 "$1" "SELECT count(*), (SELECT value FROM trace_tags WHERE key = 'mlflow.trace.spansLocation') FROM spans"
+    }
+    ml-migrate -q --verify --no-spans --release 3.17.2 mlruns sqlite:///none.db
+    assert_equal "$(state none.db)" "0|"
+    ml-migrate -q --verify --spans-in-database --release 3.17.2 mlruns sqlite:///all.db
+    assert_equal "$(state all.db)" "3|TRACKING_STORE"
+    # merged stores are still files
+    mkdir -p other/1
+    printf 'experiment_id: "1"\nname: another\nartifact_location: s3://bucket/1\nlifecycle_stage: active\n' >other/1/meta.yaml
+    run_split ml-migrate --source mlruns --source other --release 3.2 --target sqlite:///old.db
+    assert_status 0
+    assert_contains "$stderr" "3 spans have no table in this release's database, and stay in their files"
+    sync() { ml-sync --state states --source mlruns --target sqlite:///synced.db --verify "$@"; }
+    ml-schema create -q --release 3.17.2 sqlite:///synced.db
+    sync -q --no-spans
+    assert_equal "$(state synced.db)" "0|"
+    # another state: everything is sent
+    sync -q --spans-in-database
+    assert_equal "$(state synced.db)" "3|TRACKING_STORE"
+    assert_equal "$(ml-sync --state states --status --json | jq -r .options | sort | xargs)" "--no-spans --spans-in-database"
 }

@@ -38,12 +38,11 @@ void load_tool_check_sync(const struct opt_spec *spec, struct load_tool_options 
     if (o->prefer && strcmp(o->prefer, "source") != 0 && strcmp(o->prefer, "target") != 0)
         opt_usage_error(spec, "--prefer must be source or target, not %s", o->prefer);
     policy_of(spec, o->on_conflict);
-    if (o->sync && (o->target.wide_ids || o->drop_unsupported || o->spans_in_database || o->export))
+    if (o->sync && (o->target.wide_ids || o->drop_unsupported || o->export))
         opt_usage_error(spec, "%s cannot be used with --sync",
-                        o->target.wide_ids     ? "--wide-experiment-ids"
-                        : o->drop_unsupported  ? "--drop-unsupported"
-                        : o->spans_in_database ? "--spans-in-database"
-                                               : "--export");
+                        o->target.wide_ids    ? "--wide-experiment-ids"
+                        : o->drop_unsupported ? "--drop-unsupported"
+                                              : "--export");
     o->target.beside = o->sync;
     const char *equals = o->promote ? strchr(o->promote, '=') : NULL;
     if (o->promote && (!equals || equals == o->promote || !equals[1]))
@@ -96,6 +95,7 @@ int load_tool_sync(const char *url, const struct load_tool_options *o)
     struct sync_options how = {.prefer_target = o->prefer && strcmp(o->prefer, "target") == 0,
                                .on_conflict = policy_of(NULL, o->on_conflict),
                                .acting = o->acting,
+                               .spans_in_database = o->spans_in_database,
                                .dry_run = o->target.dry_run,
                                .json = o->json,
                                .tmpdir = load_target_tmpdir(t)};

@@ -68,8 +68,8 @@ static const struct opt_spec spec = {
     .synopsis = "ml-load [--release X.Y[.Z]] [-n|--dry-run] [--drop-unsupported] [--wide-experiment-ids]\n"
                 "        [--spans-in-database] [--export] [--tmpdir DIR] [URL]\n"
                 "ml-load --sync [--prefer source|target] [--on-conflict fail|rename|renumber|skip]\n"
-                "        [--promote NEW=STATE] [--workspace NAME] [--acting] [--json] [--release X.Y[.Z]]\n"
-                "        [-n|--dry-run] [--tmpdir DIR] [URL]",
+                "        [--promote NEW=STATE] [--workspace NAME] [--acting] [--spans-in-database] [--json]\n"
+                "        [--release X.Y[.Z]] [-n|--dry-run] [--tmpdir DIR] [URL]",
     .about = "Loads the record stream on standard input into a database: all of it, or nothing.\n"
              "URL is sqlite:///file.db or postgresql://… (default: $MLFLOW_BACKEND_STORE_URI, "
              "$MLFLOW_TRACKING_URI where it\n"

@@ -20,7 +20,8 @@
 struct options {
     struct opt_list sources, find, rewrite_uri;
     const char *target, *release, *jobs, *tmpdir, *on_conflict, *relocate, *renumber;
-    bool verify, reread, dry_run, skip_malformed, drop_unsupported, renumber_trash, renumber_versions;
+    bool verify, reread, dry_run, skip_malformed, drop_unsupported, renumber_trash, renumber_versions,
+        no_spans, spans_in_database;
 };
 
 static const struct opt table[] = {
@@ -48,6 +49,11 @@ static const struct opt table[] = {
      OPT_AT(struct options, rewrite_uri)},
     {OPT_FLAG, 0, "renumber-trash", NULL, "give deleted experiments whose id is in use a new one",
      OPT_AT(struct options, renumber_trash)},
+    {OPT_FLAG, 0, "no-spans", NULL, "leave out the spans of file stores, which are in traces.json",
+     OPT_AT(struct options, no_spans)},
+    {OPT_FLAG, 0, "spans-in-database", NULL,
+     "make MLflow read spans from the database where that gives them as\nthey are (see ml-load)",
+     OPT_AT(struct options, spans_in_database)},
     {OPT_OPTARG, 0, "renumber-experiments", "START",
      "give all experiments new ids, counting from START (default: 1)", OPT_AT(struct options, renumber)},
     {OPT_STRING, 0, "on-conflict", "fail|rename|merge",
@@ -92,6 +98,7 @@ static struct command dump_command(const struct migration *m, const struct sourc
     if (!s->is_database) {
         command_value(&c, "--jobs", m->options.jobs);
         command_flag(&c, m->options.renumber_trash, "--renumber-trash");
+        command_flag(&c, m->options.no_spans, "--no-spans");
         command_value(&c, "--relocate", m->options.relocate);
     }
     command_word(&c, "--");
@@ -137,6 +144,7 @@ static struct command load_command(const struct migration *m)
     command_value(&c, "--release", m->options.release);
     command_flag(&c, m->options.dry_run, "--dry-run");
     command_flag(&c, m->options.drop_unsupported, "--drop-unsupported");
+    command_flag(&c, m->options.spans_in_database, "--spans-in-database");
     command_value(&c, "--tmpdir", m->options.tmpdir);
     command_word(&c, "--");
     command_word(&c, m->options.target);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/file.h"
@@ -24,8 +25,12 @@ char *sync_tick_options(const struct sync_choices *c)
         buf_addf(&out, "%s--rewrite-uri=%s", out.len ? " " : "", c->rewrite_uri.items[i]);
     if (c->relocate)
         buf_addf(&out, "%s--relocate%s%s", out.len ? " " : "", *c->relocate ? "=" : "", c->relocate);
-    if (c->renumber_trash)
-        buf_addf(&out, "%s--renumber-trash", out.len ? " " : "");
+    const char *const flags[] = {c->renumber_trash ? "--renumber-trash" : NULL,
+                                 c->no_spans ? "--no-spans" : NULL,
+                                 c->spans_in_database ? "--spans-in-database" : NULL};
+    for (size_t i = 0; i < ARRAY_LENGTH(flags); i++)
+        if (flags[i])
+            buf_addf(&out, "%s%s", out.len ? " " : "", flags[i]);
     if (c->workspace)
         buf_addf(&out, "%s--workspace=%s", out.len ? " " : "", c->workspace);
     char *text = xstrdup(buf_str(&out));
@@ -67,6 +72,7 @@ static struct command dump_command(const struct sync_choices *c, const struct sy
     if (!s->is_database) {
         command_value(&k, "--jobs", c->jobs);
         command_flag(&k, c->renumber_trash, "--renumber-trash");
+        command_flag(&k, c->no_spans, "--no-spans");
         command_value(&k, "--relocate", c->relocate);
     }
     command_word(&k, "--");
@@ -88,6 +94,7 @@ static struct command load_command(const struct sync_choices *c, const struct sy
     command_value(&k, "--prefer", c->prefer);
     command_value(&k, "--on-conflict", c->on_conflict);
     command_flag(&k, c->acting, "--acting");
+    command_flag(&k, c->spans_in_database, "--spans-in-database");
     command_value(&k, "--tmpdir", c->tmpdir);
     command_word(&k, "--");
     command_word(&k, c->target);

@@ -14,7 +14,7 @@ struct sync_choices {
     const char *argv0;
     const char *target, *relocate, *workspace, *prefer, *on_conflict, *jobs, *tmpdir;
     struct opt_list rewrite_uri;
-    bool renumber_trash, acting, verify, dry_run;
+    bool renumber_trash, no_spans, spans_in_database, acting, verify, dry_run;
 };
 
 /* The options that affect what is written, as one text; malloc'ed. */

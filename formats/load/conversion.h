@@ -36,6 +36,7 @@ struct load_conversion {
         uint64_t spans;
         int64_t counted; /* spans by mlflow.trace.sizeStats; -1: it says nothing */
         bool otel;       /* the ids of all of them are the trace's */
+        bool partial;    /* not all of it is in the stream */
         bool located;    /* the trace says where its spans are */
     } last_trace;
     struct span_content span;

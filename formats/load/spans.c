@@ -167,7 +167,7 @@ bool load_end_spans(struct load_conversion *c, struct err *e)
     c->last_trace.spans = 0;
     if (!some)
         return true;
-    if (!all || !c->last_trace.otel) {
+    if (!all || !c->last_trace.otel || c->last_trace.partial) {
         c->problems->report.traces_not_located++;
         return true;
     }
@@ -214,6 +214,7 @@ bool load_note_spans(struct load_conversion *c, const struct record *r, struct e
         if (!load_end_spans(c, e))
             return false;
         begin_trace(c, &v[F_trace_trace_id]);
+        c->last_trace.partial = !value_is_null(&v[F_trace_partial]);
         return true;
     case KIND_trace_tag:
         c->last_trace.located |= is_last(c, &v[F_trace_tag_trace_id]) &&

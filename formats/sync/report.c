@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/utf8.h"
+#include "formats/load/report.h"
 #include "formats/stream/json.h"
 #include "formats/sync/internal.h"
 
@@ -297,6 +298,7 @@ void sync_report(const struct sync *x)
                                                                          : x->o.dry_run ? "it would be synced"
                                                                                         : "synced");
     report_kinds(x);
+    load_report_locations(load_report(x->load));
     if (x->n_overwritten > SYNC_MAX_REPORTED)
         err_note("%llu values of the target overwritten, of which %d were listed; --json lists all, --prefer "
                  "target keeps them",

@@ -14,7 +14,8 @@ static const struct sync_dialect *const dialects[] = {
 
 struct sync *sync_new(struct db *db, int rev, const struct sync_options *o, struct err *e)
 {
-    struct load_options how = {.tmpdir = o->tmpdir, .any_ids = true};
+    struct load_options how = {
+        .tmpdir = o->tmpdir, .any_ids = true, .spans_in_database = o->spans_in_database};
     struct load *load = load_new(db, rev, &how, e);
     if (!load)
         return NULL;

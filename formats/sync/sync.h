@@ -22,6 +22,8 @@ enum sync_on_conflict {
 struct sync_options {
     bool prefer_target; /* where a stream without a base and the target differ, keep the target's value */
     enum sync_on_conflict on_conflict;
+    bool
+        spans_in_database; /* as in load_options; only traces that the stream has whole, and that say nothing of it in the target */
     bool acting;  /* include rows of tables that trigger actions (webhooks, jobs …) */
     bool dry_run; /* write nothing, not even to be rolled back */
     bool json;    /* keep what the JSON report lists */

@@ -20,6 +20,7 @@ struct fault { /* the misfits of one field */
 struct fit {
     const struct schema_release *release;
     bool truncate;
+    bool from_file_store; /* the segment's producer has read one */
     struct limits *limits;
     struct row_decoder *rows;
     struct fault faults[KIND_COUNT][RECORD_MAX_FIELDS];
@@ -156,6 +157,18 @@ static bool look_at_row(struct fit *x, const struct record *r, struct err *e)
     return misfits >= 0;
 }
 
+void fit_segment(struct fit *x, const struct wire_header *h)
+{
+    x->from_file_store = wire_is_by(h, "mlruns-dump");
+}
+
+/* What is left out of a database without being lost: latest metrics follow from the points, and the spans of a file store are in
+ * its files. */
+static bool may_be_missing(const struct fit *x, const struct record *r)
+{
+    return r->kind->kind == KIND_latest_metric || (r->kind->kind == KIND_span && x->from_file_store);
+}
+
 bool fit_record(struct fit *x, struct record *r, struct arena *a, struct err *e)
 {
     if (r->kind->kind == KIND_row)
@@ -163,7 +176,7 @@ bool fit_record(struct fit *x, struct record *r, struct arena *a, struct err *e)
     if (!kind_is_entity(r->kind))
         return true;
     if (!limits_has_kind(x->limits, r->kind->kind)) {
-        if (r->kind->kind != KIND_latest_metric) /* which is derived from the metrics */
+        if (!may_be_missing(x, r))
             count_unheld(x, r, schema_first_release_with(limits_kind_since(r->kind))->release);
         return true;
     }

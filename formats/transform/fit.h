@@ -7,6 +7,7 @@
 #include "formats/database/db.h"
 #include "formats/record/record.h"
 #include "formats/schema/schema.h"
+#include "formats/stream/wire.h"
 
 struct fit_options {
     enum dialect dialect;
@@ -18,6 +19,8 @@ struct fit_options {
 struct fit;
 /* NULL with e filled. */
 struct fit *fit_new(const struct fit_options *o, struct err *e);
+/* To be called at the beginning of each segment. */
+void fit_segment(struct fit *x, const struct wire_header *h);
 /* Checks a record; truncates texts if permitted (new text lives in a). Misfits are counted, and the first
  * ones of each field printed. False with e filled if a row cannot be read. */
 bool fit_record(struct fit *x, struct record *r, struct arena *a, struct err *e);

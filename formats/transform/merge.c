@@ -40,8 +40,9 @@ struct merge {
     enum merge_policy policy;
     bool renumber_versions;
     char (*sources)[33];
-    size_t n_sources, source; /* the current one */
-    uint64_t segment;         /* number of the current one */
+    size_t n_sources, source;  /* the current one */
+    uint64_t segment;          /* number of the current one */
+    struct wire_header header; /* of the result: its producer and what that left out */
     struct spill *spill;
     struct spill_array experiments, ids, twice;
     int64_t last_id;           /* the highest numeric experiment id */
@@ -82,8 +83,22 @@ struct merge *merge_new(enum merge_policy policy, bool renumber_versions, struct
     return m;
 }
 
+/* The result is by the program that all segments are by, if it is one: readers know by it whether files belong to the source. */
+static void note_header(struct merge *m, const struct wire_header *h)
+{
+    char program[sizeof h->producer];
+    snprintf(program, sizeof program, "%.*s", (int)strcspn(m->header.producer, " "), m->header.producer);
+    if (m->segment == 0)
+        snprintf(m->header.producer, sizeof m->header.producer, "%s", h->producer);
+    else if (!wire_is_by(h, program))
+        snprintf(m->header.producer, sizeof m->header.producer, "%s", "ml-transform --merge");
+    if (h->without[0] != '\0')
+        snprintf(m->header.without, sizeof m->header.without, "%s", h->without);
+}
+
 void merge_segment(struct merge *m, const struct wire_header *h)
 {
+    note_header(m, h);
     m->segment++;
     for (m->source = 0; m->source < m->n_sources; m->source++)
         if (strcmp(m->sources[m->source], h->source) == 0)
@@ -671,8 +686,10 @@ bool merge_settle(struct merge *m, struct wire_header *h, struct err *e)
         return err_set(e, "merge", "%" PRIu64 " clashes between the sources", m->problems);
     settle_names(m);
     XXH128_hash_t id = XXH3_128bits(m->sources, m->n_sources * sizeof *m->sources);
-    *h = (struct wire_header){.format = WIRE_FORMAT, .minor = WIRE_MINOR, .shard = 0, .shards = 1};
-    snprintf(h->producer, sizeof h->producer, "%s", "ml-transform --merge");
+    *h = m->header;
+    h->format = WIRE_FORMAT;
+    h->minor = WIRE_MINOR;
+    h->shards = 1;
     snprintf(h->source, sizeof h->source, "%016" PRIx64 "%016" PRIx64, (uint64_t)id.high64,
              (uint64_t)id.low64);
     return true;

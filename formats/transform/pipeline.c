@@ -286,6 +286,8 @@ static bool take_frame(struct pipeline *p, enum phase phase, enum wire_event eve
         merge_segment(p->merge, h);
     if (phase != PHASE_WRITE || p->merge)
         return true;
+    if (event == WIRE_HEADER && p->fit)
+        fit_segment(p->fit, h);
     if (event != WIRE_HEADER)
         return seal(p, e);
     if (!write_due_trailer(p, e) || !write_header(p, h, e))
@@ -341,6 +343,8 @@ static bool run_before(struct pipeline *p, int selecting, const struct replay *i
         return true;
     if (!run_again(p, PHASE_MERGE, in, e) || !merge_settle(p->merge, &h, e))
         return false;
+    if (p->fit)
+        fit_segment(p->fit, &h);
     return write_header(p, &h, e) && run_again(p, PHASE_EXPERIMENTS, in, e);
 }
 
