@@ -29,8 +29,8 @@ SUITE   := $(shell sed -n 's/^ *X."[a-z]*", "\([a-z-]*\)".*/\1/p' tools/suite.h)
 PROGRAMS = mlruns-tools $(SUITE)
 LIB_SRC  = $(wildcard common/*.c formats/*/*.c migrations/*.c) \
            $(filter-out $(PROGRAMS:%=tools/%.c),$(wildcard tools/*.c))
-QUERIES  = $(wildcard formats/*/*.sql)
-LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o $(O)/gen/queries.o
+EMBEDDED = $(wildcard formats/*/*.sql formats/*/*.html formats/*/*.css)
+LIB_OBJ  = $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/migrations.o $(O)/gen/embedded.o
 LIB      = $(O)/libmlruns.a
 BIN      = $(BUILD)/bin
 UNITS    = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/*_test.c))
@@ -58,9 +58,9 @@ $(BUILD)/gen/migrations.c: migrations $(wildcard migrations/*)
 	@mkdir -p $(@D)
 	sh migrations/embed.sh migrations >$@
 
-$(BUILD)/gen/queries.c: formats/embed.sh $(QUERIES) $(sort $(dir $(QUERIES)))
+$(BUILD)/gen/embedded.c: formats/embed.sh $(EMBEDDED) $(sort $(dir $(EMBEDDED)))
 	@mkdir -p $(@D)
-	sh formats/embed.sh $(QUERIES) >$@
+	sh formats/embed.sh $(EMBEDDED) >$@
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@

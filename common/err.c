@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/array.h"
+#include "common/journal.h"
 #include "common/printable.h"
 #include "common/progress.h"
 #include "common/secret.h"
@@ -18,6 +19,7 @@ enum { MAX_CLEANUPS = 16, MAX_TEXT = 8192, MAX_MESSAGE = 2 * MAX_TEXT };
 static char program[64] = "mlruns-tools";
 static int level;
 static bool no_warnings;
+static _Thread_local enum err_topic topic;
 
 static struct {
     void (*fn)(void *);
@@ -33,6 +35,23 @@ static struct {
 
 static volatile sig_atomic_t caught_signal;
 static void (*signal_hook)(void);
+
+void err_topic_set(enum err_topic t)
+{
+    topic = t;
+}
+
+bool err_notes_wanted(void)
+{
+    return level >= 0 || journal_wanted();
+}
+
+/* Adds a message to the journal. */
+static void record(const char *kind, const char *where, const char *text)
+{
+    static const char *const topics[] = {"", "left out", "converted", "next", "counts"};
+    journal_message(kind, topics[topic], program, where, text);
+}
 
 bool err_set(struct err *e, const char *where, const char *fmt, ...)
 {
@@ -93,6 +112,7 @@ void err_program_set(const char *argv0)
 {
     const char *slash = strrchr(argv0, '/');
     snprintf(program, sizeof program, "%s", slash ? slash + 1 : argv0);
+    journal_inherit();
 }
 
 const char *err_program(void)
@@ -172,25 +192,40 @@ static void put_message(const char *where, const char *label, const char *text)
     put_line(l.text, l.len + strlen(tail));
 }
 
-static void put_format(const char *where, const char *label, const char *fmt, va_list ap)
+/* kind: as in the journal. */
+static void put_format(const char *kind, const char *where, const char *label, const char *fmt, va_list ap)
 {
     char text[MAX_TEXT];
     vsnprintf(text, sizeof text, fmt, ap);
+    record(kind, where, text);
     put_message(where, label, text);
+}
+
+/* The same for what is printed only from a verbosity on. */
+static void put_from(int least, const char *fmt, va_list ap)
+{
+    char text[MAX_TEXT];
+    vsnprintf(text, sizeof text, fmt, ap);
+    record("note", NULL, text);
+    if (level >= least)
+        put_message(NULL, "", text);
 }
 
 void err_report(const struct err *e)
 {
+    record("error", e->where, e->what);
     put_message(e->where, "", e->what);
-    if (e->hint[0])
+    if (e->hint[0]) {
+        record("hint", NULL, e->hint);
         put_message(NULL, "hint: ", e->hint);
+    }
 }
 
 void err_print(const char *where, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    put_format(where, "", fmt, ap);
+    put_format("error", where, "", fmt, ap);
     va_end(ap);
 }
 
@@ -198,7 +233,7 @@ void err_print_hint(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    put_format(NULL, "hint: ", fmt, ap);
+    put_format("hint", NULL, "hint: ", fmt, ap);
     va_end(ap);
 }
 
@@ -208,27 +243,27 @@ void err_warn(const char *where, const char *fmt, ...)
         return;
     va_list ap;
     va_start(ap, fmt);
-    put_format(where, "warning: ", fmt, ap);
+    put_format("warning", where, "warning: ", fmt, ap);
     va_end(ap);
 }
 
 void err_note(const char *fmt, ...)
 {
-    if (level < 0)
+    if (!err_notes_wanted())
         return;
     va_list ap;
     va_start(ap, fmt);
-    put_format(NULL, "", fmt, ap);
+    put_from(0, fmt, ap);
     va_end(ap);
 }
 
 void err_verbose(const char *fmt, ...)
 {
-    if (level < 1)
+    if (level < 1 && !(topic == ERR_LEFT_OUT && journal_wanted()))
         return;
     va_list ap;
     va_start(ap, fmt);
-    put_format(NULL, "", fmt, ap);
+    put_from(1, fmt, ap);
     va_end(ap);
 }
 
@@ -246,9 +281,12 @@ static _Noreturn void exit_failed(void)
 
 static void put_fatal(const char *where, const char *text, const char *hint)
 {
+    record(done.what ? "warning" : "error", where, text);
     put_message(where, done.what ? "warning: " : "", text);
-    if (hint && *hint)
+    if (hint && *hint) {
+        record("hint", NULL, hint);
         put_message(NULL, "hint: ", hint);
+    }
     if (done.what)
         put_message(NULL, "", done.what);
 }

@@ -72,6 +72,19 @@ int err_level(void);
 /* false: err_warn prints nothing, for a second dump of the same source. */
 void err_warnings_set(bool on);
 
+/* What the following messages of this thread are about, for the report of a run (journal.h), which has all messages,
+ * notes of a quiet program too. */
+enum err_topic {
+    ERR_GENERAL,
+    ERR_LEFT_OUT,  /* what was left out or held back; verbose messages are in the report, too */
+    ERR_CONVERTED, /* what is stored in another form */
+    ERR_NEXT,      /* what is left to do */
+    ERR_COUNTS,    /* what a report shows otherwise */
+};
+void err_topic_set(enum err_topic topic);
+/* Whether notes go anywhere: they are printed, or in a report. */
+bool err_notes_wanted(void);
+
 void err_report(const struct err *e);                                      /* always printed */
 void err_print(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3); /* an error; always printed */
 void err_print_hint(const char *fmt, ...) PRINTF_LIKE(1, 2);               /* follows an error or a note */

@@ -24,6 +24,7 @@ ROOMS = [
     "formats/filestore",
     "formats/database",
     "formats/verify",
+    "formats/report",
     "migrations",
     "formats/schema",
     "formats/load",

@@ -8,7 +8,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cache=${MLRUNS_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlruns-tools}
 
 build_packages='gcc libc6-dev make pkg-config libsqlite3-dev libpq-dev libmsgpack-dev libyaml-dev libjansson-dev libxxhash-dev libmd-dev libzstd-dev'
-test_packages='bats jq sqlite3 zstd python3 python3-venv postgresql postgresql-client pgbouncer curl parallel iproute2 openssh-client time groff-base util-linux zsh fish'
+test_packages='bats jq sqlite3 zstd python3 python3-venv postgresql postgresql-client pgbouncer curl parallel iproute2 openssh-client time groff-base util-linux zsh fish chromium fonts-dejavu-core'
 # What make check-packages builds and tests with.
 dist_packages='perl xz-utils bzip2 debhelper dpkg-dev lintian debootstrap buildah'
 # For shards on several hosts. It would start a server of its own wherever something starts services, so only elsewhere (in a
@@ -22,6 +22,7 @@ usage: tests/setup.sh apt [build|dist] install the missing Debian packages (buil
        tests/setup.sh versions        list the MLflow versions that the tests use
        tests/setup.sh venv VERSION    make the virtual environment of that MLflow, print its python
        tests/setup.sh wheel VERSION   unpack the wheel of that MLflow without what it depends on, print its directory
+       tests/setup.sh browser         make the virtual environment that drives Chromium, print its python
        tests/setup.sh packaging       make what tests the packages (make check-packages), print its directory: bin/ with pip's
                                       checkers and uv, and an emulator of aarch64 with its C library
        tests/setup.sh all             packages and every virtual environment
@@ -129,6 +130,23 @@ setup_venv() {
 	printf '%s\n' "$venv/bin/python"
 }
 
+# Like an MLflow's environment: in its final place, and stamped.
+setup_browser() {
+	hash=$(sha256sum <"$here/browser-requirements.txt" | cut -c1-12)
+	venv=$cache/venvs/browser-$hash
+	if [ ! -e "$venv/.ready" ]; then
+		mkdir -p "$cache/venvs"
+		(
+			flock 9
+			[ ! -e "$venv/.ready" ] || exit 0
+			say "making the environment that drives Chromium in $venv"
+			make_venv "$venv" "$here/browser-requirements.txt"
+			: >"$venv/.ready"
+		) 9>"$cache/venvs/.browser-$hash.lock"
+	fi
+	printf '%s\n' "$venv/bin/python"
+}
+
 setup_wheel() {
 	wheel=$cache/wheels/$1
 	if [ ! -e "$wheel/.ready" ]; then
@@ -186,7 +204,8 @@ setup_packaging() {
 # Two at a time: the network and the disk take turns.
 setup_all() {
 	setup_apt
-	versions | xargs -P 2 -I '{}' "$here/setup.sh" venv '{}' >/dev/null || die 'some environments could not be made'
+	{ versions | sed 's/^/venv /' && echo browser; } | xargs -P 2 -L 1 "$here/setup.sh" >/dev/null ||
+		die 'some environments could not be made'
 }
 
 case $#:${1-} in
@@ -196,6 +215,7 @@ case $#:${1-} in
 1:versions) versions ;;
 2:venv) setup_venv "$2" ;;
 2:wheel) setup_wheel "$2" ;;
+1:browser) setup_browser ;;
 1:packaging) setup_packaging ;;
 1:all) setup_all ;;
 *)

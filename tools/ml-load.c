@@ -154,12 +154,14 @@ static void say_how_to_open(const struct load_target *t, const struct load_tool_
     char *plain = load_target_uri(t);
     buf_add_shell_word(&uri, plain);
     schema_releases_of(rev, &releases);
+    err_topic_set(ERR_NEXT);
     err_note("schema %s: only MLflow %s can open this database (ml-schema upgrade makes it newer)",
              schema_revisions[rev].revision, buf_str(&releases));
     buf_free(&releases);
     if (o->target.wide_ids)
         err_note("experiment ids are 64 bits wide: upgrade this database with ml-schema only; MLflow's own "
                  "`db upgrade` fails on it");
+    err_topic_set(ERR_COUNTS);
     err_note("to make MLflow use this database:");
     err_note("  export MLFLOW_TRACKING_URI=%s", buf_str(&uri));
     if (o->export) {
@@ -200,6 +202,7 @@ int main(int argc, char **argv)
     if (!o.target.dry_run)
         err_done(code, "the database is complete");
 
+    err_topic_set(ERR_COUNTS);
     err_note(o.target.dry_run ? "dry run: nothing was written; would be loaded into %s:" : "loaded into %s:",
              load_target_url(t)->display);
     load_report_print(load_report(s));

@@ -10,64 +10,60 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
-#include "common/opt.h"
 #include "common/process.h"
 #include "common/spool.h"
 #include "tools/database.h"
-#include "tools/programs.h"
-#include "tools/sources.h"
-
-struct options {
-    struct opt_list sources, find, rewrite_uri;
-    const char *target, *release, *jobs, *tmpdir, *on_conflict, *relocate, *renumber;
-    bool verify, reread, dry_run, skip_malformed, drop_unsupported, renumber_trash, renumber_versions,
-        no_spans, spans_in_database;
-};
+#include "tools/migrate.h"
 
 static const struct opt table[] = {
     {OPT_LIST, 0, "source", "SOURCE", "a file store or database to read (may be repeated; default: ./mlruns)",
-     OPT_AT(struct options, sources)},
+     OPT_AT(struct migrate_options, sources)},
     {OPT_LIST, 0, "find", "DIR", "read every file store and MLflow SQLite file below DIR (may be repeated)",
-     OPT_AT(struct options, find)},
+     OPT_AT(struct migrate_options, find)},
     {OPT_STRING, 0, "target", "URL", "the database (default: sqlite:///mlflow.db)",
-     OPT_AT(struct options, target)},
+     OPT_AT(struct migrate_options, target)},
     {OPT_STRING, 0, "release", "X.Y[.Z]", "create the schema of this MLflow release",
-     OPT_AT(struct options, release)},
+     OPT_AT(struct migrate_options, release)},
     {OPT_FLAG, 0, "verify", NULL, "afterwards compare every field with the source (ml-verify)",
-     OPT_AT(struct options, verify)},
+     OPT_AT(struct migrate_options, verify)},
+    {OPT_STRING, 0, "report", "FILE", "verify, and write a report to FILE, as a page for a browser",
+     OPT_AT(struct migrate_options, report)},
     {OPT_FLAG, 0, "reread", NULL,
      "with --verify: read the source a second time instead of keeping\na compressed copy of the stream",
-     OPT_AT(struct options, reread)},
-    {OPT_FLAG, 'n', "dry-run", NULL, "check everything, write nothing", OPT_AT(struct options, dry_run)},
+     OPT_AT(struct migrate_options, reread)},
+    {OPT_FLAG, 'n', "dry-run", NULL, "check everything, write nothing",
+     OPT_AT(struct migrate_options, dry_run)},
     {OPT_STRING, 'j', "jobs", "N", "number of reader threads (default: the number of processors)",
-     OPT_AT(struct options, jobs)},
+     OPT_AT(struct migrate_options, jobs)},
     {OPT_OPTARG, 0, "relocate", "URI",
      "the file store was moved: make the URIs that point to its old\n"
      "location point to URI (default: its current location)",
-     OPT_AT(struct options, relocate)},
+     OPT_AT(struct migrate_options, relocate)},
     {OPT_LIST, 0, "rewrite-uri", "OLD=NEW", "rewrite artifact URIs (may be repeated; see ml-transform)",
-     OPT_AT(struct options, rewrite_uri)},
+     OPT_AT(struct migrate_options, rewrite_uri)},
     {OPT_FLAG, 0, "renumber-trash", NULL, "give deleted experiments whose id is in use a new one",
-     OPT_AT(struct options, renumber_trash)},
+     OPT_AT(struct migrate_options, renumber_trash)},
     {OPT_FLAG, 0, "no-spans", NULL, "leave out the spans of file stores, which are in traces.json",
-     OPT_AT(struct options, no_spans)},
+     OPT_AT(struct migrate_options, no_spans)},
     {OPT_FLAG, 0, "spans-in-database", NULL,
      "make MLflow read spans from the database where that gives them as\nthey are (see ml-load)",
-     OPT_AT(struct options, spans_in_database)},
+     OPT_AT(struct migrate_options, spans_in_database)},
     {OPT_OPTARG, 0, "renumber-experiments", "START",
-     "give all experiments new ids, counting from START (default: 1)", OPT_AT(struct options, renumber)},
+     "give all experiments new ids, counting from START (default: 1)",
+     OPT_AT(struct migrate_options, renumber)},
     {OPT_STRING, 0, "on-conflict", "fail|rename|merge",
-     "what to do if two experiments share a name (default: fail)", OPT_AT(struct options, on_conflict)},
+     "what to do if two experiments share a name (default: fail)",
+     OPT_AT(struct migrate_options, on_conflict)},
     {OPT_FLAG, 0, "renumber-versions", NULL, "give model versions whose number is taken the next free number",
-     OPT_AT(struct options, renumber_versions)},
+     OPT_AT(struct migrate_options, renumber_versions)},
     {OPT_FLAG, 0, "skip-malformed", NULL,
      "leave out and report what is damaged in the source, and exit with 1",
-     OPT_AT(struct options, skip_malformed)},
+     OPT_AT(struct migrate_options, skip_malformed)},
     {OPT_FLAG, 0, "drop-unsupported", NULL,
      "leave out what the target cannot hold, count it, and exit with 1",
-     OPT_AT(struct options, drop_unsupported)},
+     OPT_AT(struct migrate_options, drop_unsupported)},
     {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: that of the target)",
-     OPT_AT(struct options, tmpdir)},
+     OPT_AT(struct migrate_options, tmpdir)},
     {.type = OPT_END},
 };
 
@@ -78,87 +74,6 @@ static const struct opt_spec spec = {
     .options = table,
     .epilog = "Example: ml-migrate ./mlruns sqlite:///mlflow.db --verify",
 };
-
-/* One migration: its options and sources. */
-struct migration {
-    const char *argv0;
-    struct options options;
-    struct sources sources;
-    char *tmpdir; /* the one asked for, or that of the target */
-};
-
-/* -- command lines */
-
-static struct command dump_command(const struct migration *m, const struct source *s, bool again)
-{
-    struct command c = command_new(m->argv0, s->is_database ? "mldb-dump" : "mlruns-dump");
-    command_flag(&c, m->options.skip_malformed, "--skip-malformed");
-    command_flag(&c, again, "--no-warnings");
-    command_value(&c, "--tmpdir", s->is_database ? m->options.tmpdir : m->tmpdir);
-    if (!s->is_database) {
-        command_value(&c, "--jobs", m->options.jobs);
-        command_flag(&c, m->options.renumber_trash, "--renumber-trash");
-        command_flag(&c, m->options.no_spans, "--no-spans");
-        command_value(&c, "--relocate", m->options.relocate);
-    }
-    command_word(&c, "--");
-    command_word(&c, s->location);
-    return c;
-}
-
-static struct command *dump_commands(const struct migration *m, bool again)
-{
-    struct command *commands = xcalloc(m->sources.n, sizeof *commands);
-    for (size_t i = 0; i < m->sources.n; i++)
-        commands[i] = dump_command(m, &m->sources.items[i], again);
-    return commands;
-}
-
-static void free_dumps(struct command *commands, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        command_free(&commands[i]);
-    free(commands);
-}
-
-/* Returns false where the stream is passed on unchanged. */
-static bool transform_command(const struct migration *m, const char *tmpdir, struct command *c)
-{
-    bool merge = m->sources.n > 1 || m->options.on_conflict || m->options.renumber_versions;
-    if (!merge && !m->options.renumber && !m->options.rewrite_uri.len)
-        return false;
-    *c = command_new(m->argv0, "ml-transform");
-    command_flag(c, merge, "--merge");
-    command_value(c, "--on-conflict", m->options.on_conflict);
-    command_flag(c, m->options.renumber_versions, "--renumber-versions");
-    command_value(c, "--renumber-experiments", m->options.renumber);
-    command_list(c, "--rewrite-uri", m->options.rewrite_uri.items, m->options.rewrite_uri.len);
-    command_value(c, "--tmpdir", tmpdir);
-    return true;
-}
-
-static struct command load_command(const struct migration *m)
-{
-    struct command c = command_new(m->argv0, "ml-load");
-    command_word(&c, "--export");
-    command_value(&c, "--release", m->options.release);
-    command_flag(&c, m->options.dry_run, "--dry-run");
-    command_flag(&c, m->options.drop_unsupported, "--drop-unsupported");
-    command_flag(&c, m->options.spans_in_database, "--spans-in-database");
-    command_value(&c, "--tmpdir", m->options.tmpdir);
-    command_word(&c, "--");
-    command_word(&c, m->options.target);
-    return c;
-}
-
-static struct command verify_command(const struct migration *m)
-{
-    struct command c = command_new(m->argv0, "ml-verify");
-    command_value(&c, "--tmpdir", m->options.tmpdir);
-    command_word(&c, "--");
-    command_word(&c, m->options.target);
-    return c;
-}
 
 /* -- the run */
 
@@ -178,19 +93,23 @@ static char *read_all(int fd)
     return b.data;
 }
 
-static void print_export(const char *text)
+/* The command in what ml-load has printed, malloc'ed; NULL: none. */
+static char *find_export(const char *text)
 {
     const char *line = strstr(text, "export ");
-    if (!line)
-        return;
-    if (fputs(line, stdout) == EOF || fflush(stdout) != 0)
+    return line ? xstrndup(line, strcspn(line, "\n")) : NULL;
+}
+
+static void print_export(const char *command)
+{
+    if (puts(command) == EOF || fflush(stdout) != 0)
         err_warn("standard output", "cannot write the export command; the database is complete");
 }
 
 /* Runs dumps, transform and ml-load; *text receives the standard output of ml-load, malloc'ed. */
 static int load(const struct migration *m, struct programs *p, char **text)
 {
-    struct command *dumps = dump_commands(m, false), reader = load_command(m);
+    struct command *dumps = migrate_dump_commands(m, false), reader = migrate_load_command(m);
     struct err e;
     int output[2];
     if (!process_pipe(output, &e))
@@ -202,7 +121,7 @@ static int load(const struct migration *m, struct programs *p, char **text)
     close(output[1]);
     *text = read_all(output[0]);
     p->reader = NULL;
-    free_dumps(dumps, p->n_dumps);
+    migrate_free_dumps(dumps, p->n_dumps);
     command_free(&reader);
     return result;
 }
@@ -210,14 +129,15 @@ static int load(const struct migration *m, struct programs *p, char **text)
 /* Compares the target with the copy of the stream, or with a second dump; sets *differs. */
 static int verify(const struct migration *m, struct programs *p, bool *differs)
 {
-    struct command *dumps = p->spool ? NULL : dump_commands(m, true), reader = verify_command(m);
+    struct command *dumps = p->spool ? NULL : migrate_dump_commands(m, true),
+                   reader = migrate_verify_command(m);
     p->dumps = dumps;
     p->reader = &reader;
     p->reader_output = -1;
     int status = p->spool ? programs_replay(p->spool, &reader, -1) : programs_run(p);
     *differs = status > EXIT_ANSWER_NO || (p->spool ? status : p->reader_status) != EXIT_DONE;
     p->reader = NULL;
-    free_dumps(dumps, dumps ? p->n_dumps : 0);
+    migrate_free_dumps(dumps, dumps ? p->n_dumps : 0);
     command_free(&reader);
     return status;
 }
@@ -230,7 +150,8 @@ static int migrate(struct migration *m)
     struct programs p = {.n_dumps = m->sources.n};
     struct err e;
     m->tmpdir = dir;
-    if (transform_command(m, dir, &transform))
+    run_report_begin(&m->report, m->options.report, dir);
+    if (migrate_transform_command(m, dir, &transform))
         p.transform = &transform;
     if (keep && !(p.spool = spool_new(dir, &e)))
         err_die(&e);
@@ -243,10 +164,17 @@ static int migrate(struct migration *m)
         int status = verify(m, &p, &differs);
         result = differs ? status : result;
     }
-    if (loaded && !differs)
-        print_export(text);
+    char *export = loaded && !differs ? find_export(text) : NULL;
+    if (export)
+        print_export(export);
+    if (result != EXIT_INTERRUPTED)
+        result = run_report_end(
+            &m->report, &m->sources, m->options.target,
+            (struct report){
+                .of = REPORT_MIGRATION, .use = export, .status = result, .dry_run = m->options.dry_run});
     spool_free(p.spool);
     command_free(&transform);
+    free(export);
     free(text);
     free(dir);
     return result;
@@ -282,6 +210,7 @@ int main(int argc, char **argv)
         m.options.target = argc - first == 2 ? argv[first + 1] : "sqlite:///mlflow.db";
     if (fcntl(STDOUT_FILENO, F_GETFD) < 0) /* do not begin what could not be reported at the end */
         die(NULL, "standard output: closed");
+    m.options.verify |= m.options.report != NULL;
     io_claim_standard_files();
     err_survive_writes();
     err_catch_signals();
@@ -289,6 +218,7 @@ int main(int argc, char **argv)
     collect(&m, first < argc ? argv[first] : NULL);
     int result = migrate(&m);
     sources_free(&m.sources);
+    run_report_free(&m.report);
     if (err_interrupted())
         err_exit_interrupted();
     return m.sources.incomplete && result == EXIT_DONE ? EXIT_ANSWER_NO : result;

@@ -12,17 +12,21 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
+#include "common/journal.h"
 #include "common/opt.h"
 #include "common/process.h"
 #include "formats/database/url.h"
+#include "tools/run_report.h"
 #include "tools/sources.h"
 #include "tools/sync_files.h"
+#include "tools/sync_report.h"
 #include "tools/sync_tick.h"
 
 struct options {
     struct sync_choices choices;
     struct opt_list sources, find;
-    const char *state;
+    const char *state, *report;
+    struct run_report page;
     uint64_t interval;
     bool json, status, forget;
 };
@@ -63,6 +67,8 @@ static const struct opt table[] = {
      CHOICE(acting)},
     {OPT_FLAG, 0, "verify", NULL, "then compare the target with what was sent (ml-verify --subset)",
      CHOICE(verify)},
+    {OPT_STRING, 0, "report", "FILE", "verify, and write a report to FILE, as a page for a browser",
+     OPT_AT(struct options, report)},
     {OPT_FLAG, 'n', "dry-run", NULL, "report what would change, write nothing", CHOICE(dry_run)},
     {OPT_STRING, 'j', "jobs", "N", "reader threads (default: as many as processors)", CHOICE(jobs)},
     {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: that of the target)",
@@ -141,6 +147,7 @@ static int sync_source(const struct options *o, const char *dir, const struct so
         json_t *tick = new_tick(source, target, options);
         result = sync_tick(&o->choices, &files, s, tick);
         print_tick(o, tick);
+        sync_journal(tick);
         sync_files_keep(&files, tick);
         json_decref(tick);
     } else if (e.class == ERR_BUSY) {
@@ -158,12 +165,17 @@ static int sync_source(const struct options *o, const char *dir, const struct so
 static int round_of_ticks(const struct options *o, const char *dir)
 {
     bool good;
+    journal_empty();
     struct sources s = collect(o, &good);
     int result = good ? EXIT_DONE : EXIT_ANSWER_NO;
     for (size_t i = 0; i < s.n && !err_interrupted(); i++) {
         int status = sync_source(o, dir, &s.items[i]);
         result = status > result ? status : result;
     }
+    if (!err_interrupted())
+        result = run_report_end(
+            &o->page, &s, o->choices.target,
+            (struct report){.of = REPORT_SYNC, .status = result, .dry_run = o->choices.dry_run});
     sources_free(&s);
     return result;
 }
@@ -257,6 +269,9 @@ int main(int argc, char **argv)
     err_catch_signals();
     err_signal_hook_set(process_stop_all);
     char *dir = sync_state_dir(o.state);
+    o.choices.verify |= o.report != NULL;
+    if (!o.status && !o.forget)
+        run_report_begin(&o.page, o.report, dir);
     int result = EXIT_DONE;
     if (o.status)
         result = status(&o, dir);
@@ -267,6 +282,7 @@ int main(int argc, char **argv)
     else
         result = round_of_ticks(&o, dir);
     free(dir);
+    run_report_free(&o.page);
     if (err_interrupted() && !o.interval)
         err_exit_interrupted();
     return result;

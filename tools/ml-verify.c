@@ -7,21 +7,26 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/io.h"
+#include "common/journal.h"
 #include "common/opt.h"
 #include "common/progress.h"
 #include "formats/database/interrupt.h"
-#include "formats/verify/report.h"
-#include "formats/state/state.h"
-#include "formats/verify/verify.h"
+#include "formats/report/report.h"
+#include "formats/report/summary.h"
 #include "formats/schema/schema.h"
+#include "formats/state/state.h"
 #include "formats/stream/wire.h"
+#include "formats/verify/report.h"
+#include "formats/verify/verify.h"
 #include "tools/database.h"
+#include "tools/structure.h"
+#include "tools/verify_notes.h"
 
 struct options {
     struct others others; /* of an unknown revision */
     struct buf warning;
     bool exact, json, data_only, subset;
-    const char *use_state;
+    const char *use_state, *html;
     uint64_t max_failures;
     const char *tmpdir;
 };
@@ -31,6 +36,8 @@ static const struct opt table[] = {
      OPT_AT(struct options, exact)},
     {OPT_FLAG, 0, "json", NULL, "print a JSON object per failure, then one with the counts",
      OPT_AT(struct options, json)},
+    {OPT_STRING, 0, "html", "FILE", "also write the report to FILE, as a page for a browser",
+     OPT_AT(struct options, html)},
     {OPT_FLAG, 0, "data-only", NULL, "do not check the database's structure",
      OPT_AT(struct options, data_only)},
     {OPT_FLAG, 0, "subset", NULL,
@@ -48,7 +55,7 @@ static const struct opt table[] = {
     {.type = OPT_END},
 };
 static const struct opt_spec spec = {
-    .synopsis = "ml-verify [--exact] [--json] [--data-only] [--subset [--use-state STATE]]\n"
+    .synopsis = "ml-verify [--exact] [--json] [--html FILE] [--data-only] [--subset [--use-state STATE]]\n"
                 "          [--max-failures N] [--tmpdir DIR] [URL]",
     .about =
         "Reads a record stream from standard input and compares it with MLflow's tracking database, every\n"
@@ -63,71 +70,47 @@ static const struct opt_spec spec = {
               "not be read.",
 };
 
-static void print_notes(const struct verify_result *r, const struct subset *subset, uint64_t skipped)
-{
-    if (skipped)
-        err_warn("the stream", "%" PRIu64 " entities were left out by its producer and are not verified",
-                 skipped);
-    if (r->duplicates)
-        err_note("%" PRIu64 " points of the stream are exact duplicates, of which a database stores one",
-                 r->duplicates);
-    if (r->unplaced)
-        err_note("%" PRIu64 " values of trace metadata cannot be stored in this schema", r->unplaced);
-    if (r->underived)
-        err_note("this schema is older than latest_metrics: %" PRIu64 " of them are not compared",
-                 r->underived);
-    if (r->server_tables)
-        err_note("%" PRIu64
-                 " tables that MLflow's server fills itself, or that hold secrets, are not in the stream",
-                 r->server_tables);
-    if (r->besides || subset)
-        err_note("%" PRIu64 " records of the database are not the stream's; %" PRIu64
-                 " values differ as the rules of a sync leave them",
-                 r->besides, subset ? subset_kept(subset) : 0);
-    if (r->version_models)
-        err_note("MLflow's databases have no column for the model_id of a model version: %" PRIu64
-                 " of them are not compared",
-                 r->version_models);
-    if (r->spans_left)
-        err_note("this schema has no table for spans: %" PRIu64 " of them are not compared", r->spans_left);
-    if (r->spans_besides)
-        err_note("the stream was written without spans: %" PRIu64 " of the database are not compared",
-                 r->spans_besides);
-    if (r->spans_located)
-        err_note(
-            "%" PRIu64
-            " traces of the stream say nothing of where their spans are, the database says that it has them",
-            r->spans_located);
-    if (r->waiting)
-        err_note("%" PRIu64 " aliases wait for their version", r->waiting);
-    if (r->default_experiment)
-        err_note(
-            "the database has an empty experiment Default, as MLflow's server adds it; the stream has none");
-}
-
 /* -- reading */
 
-static void add_record(struct verify *v, const struct record *r, uint64_t *skipped, struct err *e)
+/* What the stream is read into. */
+struct reading {
+    struct verify *v;
+    struct summary *summary; /* NULL: there is no report */
+    uint64_t skipped;
+};
+
+/* In a pipeline the report has it from its producer. */
+static void add_skipped(const struct record *r)
+{
+    struct buf path = {0}, reason = {0};
+    value_describe(&r->v[F_skipped_path], &path);
+    value_describe(&r->v[F_skipped_reason], &reason);
+    err_verbose("left out by the producer: %s", buf_str(&path));
+    if (journal_is_own())
+        journal_message("warning", "left out", err_program(), buf_str(&path), buf_str(&reason));
+    buf_free(&path);
+    buf_free(&reason);
+}
+
+static void add_record(struct reading *to, const struct record *r, struct err *e)
 {
     if (r->kind->kind == KIND_skipped) {
-        struct buf path = {0};
-        value_describe(&r->v[F_skipped_path], &path);
-        err_verbose("left out by the producer: %s", buf_str(&path));
-        buf_free(&path);
-        ++*skipped;
-    } else if (!verify_add(v, r, e)) {
+        add_skipped(r);
+        to->skipped++;
+    } else if (!verify_add(to->v, r, e)) {
         err_die(e);
+    } else if (to->summary) {
+        summary_add(to->summary, r, 0);
     }
     progress_add(1);
     if (err_interrupted())
         err_exit_interrupted();
 }
 
-static uint64_t read_stream(struct verify *v, bool subset)
+static void read_stream(struct reading *to, bool subset)
 {
     struct wire_reader *r = wire_reader_new(STDIN_FILENO, "standard input");
     const struct record *record;
-    uint64_t skipped = 0;
     struct err e = {.what = ""};
     wire_reader_want_whole(r);
     if (subset)
@@ -140,70 +123,17 @@ static uint64_t read_stream(struct verify *v, bool subset)
         case WIRE_END:
             progress_end();
             wire_reader_free(r);
-            return skipped;
+            return;
         case WIRE_HEADER:
-            verify_segment(v, wire_reader_header(r));
+            verify_segment(to->v, wire_reader_header(r));
             break;
         case WIRE_RECORD:
-            add_record(v, record, &skipped, &e);
+            add_record(to, record, &e);
             break;
         case WIRE_TRAILER:
             break;
         }
     }
-}
-
-/* -- structure */
-
-struct judgement {
-    struct verify_structure structure;
-    char **lines;
-    struct buf why;
-};
-
-static void take_difference(const char *line, void *arg)
-{
-    struct judgement *j = arg;
-    j->lines = xrealloc(j->lines, (j->structure.n_lines + 1) * sizeof *j->lines);
-    j->lines[j->structure.n_lines++] = xstrdup(line);
-}
-
-static void take_tolerated(const char *line, void *arg)
-{
-    (void)arg;
-    err_verbose("%s", line);
-}
-
-static void judge(struct db *db, bool data_only, struct judgement *j)
-{
-    static const int verdicts[] = {
-        [SCHEMA_SOUND] = VERIFY_STRUCTURE_SOUND,
-        [SCHEMA_DIFFERENT] = VERIFY_STRUCTURE_DIFFERENT,
-        [SCHEMA_NOT_JUDGED] = VERIFY_STRUCTURE_NOT_CHECKED,
-    };
-    struct schema_findings f = {.difference = take_difference, .tolerated = take_tolerated, .arg = j};
-    if (data_only) {
-        j->structure.verdict = VERIFY_STRUCTURE_NOT_CHECKED;
-        buf_adds(&j->why, "--data-only");
-    } else {
-        struct err e;
-        enum schema_verdict verdict = schema_judge(db, &f, &j->why, &e);
-        if (verdict == SCHEMA_FAILED)
-            err_die(&e);
-        j->structure.verdict = verdicts[verdict];
-    }
-    if (err_interrupted())
-        err_exit_interrupted();
-    j->structure.lines = (const char *const *)j->lines;
-    j->structure.why = buf_str(&j->why);
-}
-
-static void free_judgement(struct judgement *j)
-{
-    for (size_t i = 0; i < j->structure.n_lines; i++)
-        free(j->lines[i]);
-    free(j->lines);
-    buf_free(&j->why);
 }
 
 /* What a sync may leave to the database; NULL without --subset. */
@@ -236,11 +166,60 @@ static struct subset *make_subset(struct db *db, const struct options *o)
 static struct db *open_database(char **operands, struct options *o, struct db_url *u)
 {
     struct err e = {.what = ""};
+    if (o->html && !report_may_write(o->html, &e))
+        err_die(&e);
     struct db *db = database_open_operand(&spec, operands, &o->tmpdir, u);
+    if (o->html && !journal_create(o->tmpdir, &e))
+        err_die(&e);
     /* an error here shows up in the report */
     if (schema_read_unknown(db, false, &o->others, &o->warning, &e) && o->warning.len)
         err_warn(u->display, "%s", buf_str(&o->warning));
     return db;
+}
+
+/* -- the reports */
+
+struct reports {
+    struct verify_report *text;
+    struct report_failures journaled;
+};
+
+static void add_failure(const struct verify_failure *f, void *arg)
+{
+    struct reports *r = arg;
+    verify_report_add(f, r->text);
+    report_add_failure(&r->journaled, f);
+}
+
+/* What is read of the stream for the page only; NULL where there is none. */
+static struct summary *make_summary(struct spill *spill)
+{
+    struct summary *s = journal_wanted() ? summary_new(spill) : NULL;
+    if (s)
+        summary_count_hours(s);
+    return s;
+}
+
+static void end_summary(struct summary *s)
+{
+    struct err e;
+    if (s && !summary_journal(s, &e))
+        err_die(&e);
+    summary_free(s);
+}
+
+static void write_page(const struct options *o, const char *target, int status, const char *began)
+{
+    static const char *const stream = "a record stream on standard input";
+    struct report r = {.of = REPORT_VERIFICATION,
+                       .sources = &stream,
+                       .n_sources = 1,
+                       .target = target,
+                       .began = began,
+                       .status = status};
+    struct err e;
+    if (o->html && !report_write(o->html, &r, &e))
+        err_die(&e);
 }
 
 int main(int argc, char **argv)
@@ -260,36 +239,45 @@ int main(int argc, char **argv)
         opt_usage_error(&spec, "standard input: record stream not read from a terminal");
     err_catch_signals();
     struct db *db = open_database(argv + first, &o, &u);
-    static struct verify_report *report; /* an error ends the program with it */
-    report = verify_report_new(o.json, o.max_failures, o.tmpdir);
+    static struct reports reports; /* an error ends the program with them */
+    reports.text = verify_report_new(o.json, o.max_failures, o.tmpdir);
+    char *began = report_time();
+    struct spill *spill = spill_new(o.tmpdir);
+    struct reading reading = {.summary = make_summary(spill)};
     struct verify_options how = {.others = o.others.n ? &o.others : NULL,
                                  .subset = make_subset(db, &o),
                                  .exact = o.exact,
                                  .tmpdir = o.tmpdir,
-                                 .failure = verify_report_add,
-                                 .arg = report};
-    struct verify *v = verify_new(db, &how, &e);
+                                 .failure = add_failure,
+                                 .arg = &reports};
+    struct verify *v = reading.v = verify_new(db, &how, &e);
     if (!v) {
         err_report(&e);
         return EXIT_TROUBLE;
     }
-    uint64_t skipped = read_stream(v, o.subset);
+    read_stream(&reading, o.subset);
+    end_summary(reading.summary);
+    spill_free(spill);
     progress_start("comparing", "records", 0);
     if (!verify_compare(v, &result, &e))
         err_die(&e);
     progress_end();
-    judge(db, o.data_only, &structure);
-    if (!verify_report_print(report, &result, &structure.structure, skipped, &e))
+    judgement_make(db, o.data_only, &structure);
+    report_add_result(&result, &structure.structure);
+    if (!verify_report_print(reports.text, &result, &structure.structure, reading.skipped, &e))
         err_die(&e);
-    print_notes(&result, how.subset, skipped);
+    verify_print_notes(&result, how.subset, reading.skipped);
     verify_free(v);
     subset_free(how.subset);
-    verify_report_free(report);
+    verify_report_free(reports.text);
     others_free(&o.others);
     buf_free(&o.warning);
-    db_url_free(&u);
     io_close_stdout();
     bool failed = result.failures || structure.structure.verdict == VERIFY_STRUCTURE_DIFFERENT;
-    free_judgement(&structure);
-    return failed ? EXIT_ANSWER_NO : EXIT_DONE;
+    judgement_free(&structure);
+    int status = failed ? EXIT_ANSWER_NO : EXIT_DONE;
+    write_page(&o, u.display, status, began);
+    db_url_free(&u);
+    free(began);
+    return status;
 }

@@ -70,10 +70,12 @@ static void take_problem(const struct record *r, const char *name, const char *r
 {
     const struct options *o = arg;
     (void)r;
+    err_topic_set(o->skip_malformed ? ERR_LEFT_OUT : ERR_GENERAL);
     if (o->skip_malformed)
         err_warn(name, "left out: %s", reason);
     else
         err_print(name, "%s", reason);
+    err_topic_set(ERR_GENERAL);
 }
 
 static struct db *open_database(char **operands, struct options *o, struct db_url *u)
@@ -97,6 +99,7 @@ static void print_list(char **operands, struct options *o, struct db_url *u)
 
 static void print_notes(const struct dbdump_result *r)
 {
+    err_topic_set(ERR_LEFT_OUT);
     if (r->foreign.len)
         err_note("left out these tables, which are not in MLflow's tracking schema: %s",
                  buf_str(&r->foreign));
@@ -107,6 +110,7 @@ static void print_notes(const struct dbdump_result *r)
         err_warn(NULL, "%" PRIu64 " secrets were left out", r->secrets);
         err_print_hint("--with-secrets writes them to the stream, as stored");
     }
+    err_topic_set(ERR_GENERAL);
 }
 
 static void check_options(const struct options *o)

@@ -29,14 +29,17 @@ void roots_print(struct roots *r, const struct mlruns *store)
     const char *path = mlruns_path(store);
     char *place = NULL;
     struct err e;
+
+    err_topic_set(r->relocating ? ERR_CONVERTED : ERR_NEXT);
     if (r->elsewhere && r->relocating) {
         err_note("%s: relocated %llu artifact URIs from %s", path, (unsigned long long)r->elsewhere,
                  buf_str(&r->text));
-    } else if (r->elsewhere && err_level() >= 0 && (place = mlruns_place(store, &e))) {
+    } else if (r->elsewhere && err_notes_wanted() && (place = mlruns_place(store, &e))) {
         err_note("%s: %llu of its artifact URIs name another location: %s", path,
                  (unsigned long long)r->elsewhere, buf_str(&r->text));
         err_print_hint("MLflow looks for artifacts there; --relocate makes them point to %s", place);
     }
+    err_topic_set(ERR_GENERAL);
     free(place);
     buf_free(&r->text);
 }

@@ -5,7 +5,9 @@ void spans_add(struct span_counts *c, const char *store, enum mlruns_spans what,
                const char *reason)
 {
     c->n[what]++;
+    err_topic_set(what == MLRUNS_SPANS_MISSING ? ERR_GENERAL : ERR_LEFT_OUT);
     err_verbose("%s/%s: %s", store, path, reason);
+    err_topic_set(ERR_GENERAL);
 }
 
 /* Most traces have no spans, so that is printed only with -v. */

@@ -60,10 +60,12 @@ static void on_problem(void *ctx, const char *path, const char *reason)
     struct dump *d = ctx;
     char *where = full_path(d, path);
     d->problems++;
+    err_topic_set(d->options->skip_malformed || d->tick ? ERR_LEFT_OUT : ERR_GENERAL);
     if (d->options->skip_malformed || d->tick)
         err_warn(where, "left out: %s", reason);
     else
         err_print(where, "%s", reason);
+    err_topic_set(ERR_GENERAL);
     free(where);
 }
 
@@ -149,7 +151,9 @@ static void print_summary(const struct dump *d)
             buf_addf(&text, "%s%s %llu", text.len ? ", " : "", kinds[i].plural,
                      (unsigned long long)d->counts.n[i]);
     }
+    err_topic_set(ERR_COUNTS);
     err_note("%s: %s", mlruns_path(d->store), text.len ? buf_str(&text) : "no records");
+    err_topic_set(ERR_GENERAL);
     buf_free(&text);
 }
 

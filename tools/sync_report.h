@@ -12,4 +12,7 @@ char *sync_summary(const json_t *result, int status, bool differs, bool dry_run)
  * state that is lost, too. */
 void sync_report_overwritten(const json_t *result, bool dry_run);
 
+/* Adds a tick (sync_tick.h) to the journal, for a report. */
+void sync_journal(const json_t *tick);
+
 #endif

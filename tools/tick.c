@@ -110,7 +110,9 @@ static void say(const struct tick *t, uint64_t n, const char *path, const char *
 static void say_held(void *ctx, const char *path, const char *reason)
 {
     struct tick *t = ctx;
+    err_topic_set(ERR_LEFT_OUT);
     say(t, ++t->held, path, reason, ": held back for the next tick");
+    err_topic_set(ERR_GENERAL);
 }
 
 static void say_gone(void *ctx, const char *path, const char *reason)

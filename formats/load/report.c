@@ -5,12 +5,26 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/journal.h"
 #include "formats/load/places.h"
 #include "formats/record/uri.h"
 
 static void add_plain(struct buf *out, uint64_t n, const char *one, const char *many)
 {
     buf_addf(out, "%llu %s", (unsigned long long)n, n == 1 ? one : many);
+}
+
+/* For the report of a run. */
+static void journal_counts(const struct load_report *r, enum kind k)
+{
+    struct buf line = {0};
+    journal_text(&line, "loaded");
+    journal_text(&line, kinds[k].name);
+    journal_count(&line, r->rows[k]);
+    journal_count(&line, r->collapsed[k]);
+    journal_count(&line, r->dropped[k]);
+    journal_put(&line);
+    buf_free(&line);
 }
 
 static void report_counts(const struct load_report *r)
@@ -28,6 +42,7 @@ static void report_counts(const struct load_report *r)
     for (int i = 0; i < n; i++) {
         enum kind k = by_rank[i]->kind;
         struct buf line = {0};
+        journal_counts(r, k);
         buf_addf(&line, "  %s: %llu", by_rank[i]->plural, (unsigned long long)r->rows[k]);
         if (r->collapsed[k])
             buf_addf(&line, " (and %llu exact duplicates, which a database cannot hold)",
@@ -184,9 +199,11 @@ static void report_conversions(const struct load_report *r)
     if (r->workspaces)
         err_note("there are workspaces other than the default: MLflow's server opens this database only with "
                  "--enable-workspaces (ml-schema migrate-to-default-workspace merges them)");
+    err_topic_set(ERR_COUNTS);
     if (r->skipped)
         err_warn(NULL, "the stream's producer left out %llu entities of the source",
                  (unsigned long long)r->skipped);
+    err_topic_set(ERR_CONVERTED);
     buf_free(&b);
 }
 
@@ -246,7 +263,7 @@ static void report_local(const struct load_root *root, const char *counts)
     err_note("keep %s/%s: it has %s", root->uri,
              root->from_database ? " on the machine of the source's MLflow server" : "", counts);
     add_path(&path, u, "/.");
-    bool ok = err_level() >= 0 && add_rule(&rule, root->uri, u.file, with_scheme ? "file:///NEW" : "/NEW");
+    bool ok = err_notes_wanted() && add_rule(&rule, root->uri, u.file, with_scheme ? "file:///NEW" : "/NEW");
     if (ok && posix)
         err_print_hint("to move them: cp -a %s /NEW, and load again through ml-transform %s", buf_str(&path),
                        buf_str(&rule));
@@ -264,7 +281,7 @@ static void report_remote(const struct load_root *root, const char *counts)
     err_note("%s/ has %s: %s", root->uri, counts,
              proxied ? "the MLflow server finds them if its --artifacts-destination is that of the source's"
                      : "MLflow finds them as before");
-    if (err_level() >= 0 && add_rule(&rule, root->uri, false, "URI"))
+    if (err_notes_wanted() && add_rule(&rule, root->uri, false, "URI"))
         err_print_hint("if you copy them elsewhere: load again through ml-transform %s", buf_str(&rule));
     buf_free(&rule);
 }
@@ -308,11 +325,16 @@ static void report_about_files(const struct load_report *r)
 
 bool load_report_print(const struct load_report *r)
 {
+    err_topic_set(ERR_COUNTS);
     report_counts(r);
+    err_topic_set(ERR_CONVERTED);
     report_spans(r);
     report_conversions(r);
     report_old_rows(r);
+    err_topic_set(ERR_LEFT_OUT);
     bool dropped = report_dropped(r);
+    err_topic_set(ERR_NEXT);
     report_about_files(r);
+    err_topic_set(ERR_GENERAL);
     return dropped;
 }

@@ -76,9 +76,11 @@ static void report_overwritten(struct sync *x, const char *where, const char *fi
         note_json(&x->overwritten, where, field, source, target);
     show(source, &a);
     show(target, &b);
+    err_topic_set(ERR_COUNTS);
     if (x->n_overwritten++ < SYNC_MAX_REPORTED)
         err_note("%s: %s '%s' %s '%s'", where, field, buf_str(&b), x->o.dry_run ? "would become" : "becomes",
                  buf_str(&a));
+    err_topic_set(ERR_GENERAL);
     buf_free(&a);
     buf_free(&b);
 }
@@ -294,10 +296,12 @@ static void report_kinds(const struct sync *x)
 
 void sync_report(const struct sync *x)
 {
+    err_topic_set(ERR_COUNTS);
     err_note(x->o.dry_run ? "dry run: nothing was written; %s:" : "%s:", !x->changed    ? "nothing to write"
                                                                          : x->o.dry_run ? "it would be synced"
                                                                                         : "synced");
     report_kinds(x);
+    err_topic_set(ERR_CONVERTED);
     load_report_locations(load_report(x->load));
     if (x->n_overwritten > SYNC_MAX_REPORTED)
         err_note("%llu values of the target overwritten, of which %d were listed; --json lists all, --prefer "
@@ -307,11 +311,14 @@ void sync_report(const struct sync *x)
         err_note("%llu experiments were renamed", (unsigned long long)x->renamed);
     if (x->renumbered)
         err_note("%llu model versions were renumbered", (unsigned long long)x->renumbered);
+    err_topic_set(ERR_LEFT_OUT);
     if (x->acting)
         err_note("%llu rows that trigger actions (webhooks, jobs, endpoints …) were not synced; --acting "
                  "includes them",
                  (unsigned long long)x->acting);
+    err_topic_set(ERR_COUNTS);
     if (x->skipped)
         err_note("the stream's producer left out %llu entities of the source",
                  (unsigned long long)x->skipped);
+    err_topic_set(ERR_GENERAL);
 }

@@ -15,7 +15,7 @@
 #include "formats/transform/renumber.h"
 #include "formats/transform/rewrite_uri.h"
 #include "formats/transform/select.h"
-#include "formats/transform/summary.h"
+#include "formats/report/summary.h"
 #include "formats/transform/workspace.h"
 
 struct wire_writer;

@@ -75,8 +75,16 @@ static void add_value(struct buf *out, struct value v, size_t start)
     buf_adds(out, cut ? "…" : "");
 }
 
-/* Appends the rest of an entity's key after its name: ": version=3", nothing if the name is the key. */
-static void add_rest_of_key(struct buf *out, const struct record *r, const char *before)
+void verify_report_add_values(const struct verify_diff *d, struct buf *source, struct buf *target)
+{
+    struct value a = d->source, b = d->target;
+    size_t start;
+    cut_to_difference(&a, &b, &start);
+    add_value(source, a, start);
+    add_value(target, b, start);
+}
+
+void verify_report_add_rest_of_key(const struct record *r, const char *before, struct buf *out)
 {
     bool first = true;
     for (int i = 0; i < r->kind->n_fields; i++) {
@@ -95,22 +103,21 @@ static void add_text(struct buf *out, const struct verify_failure *f)
 {
     buf_addf(out, "FAILED: %s\n", f->name);
     for (int i = 0; i < f->n_diffs; i++) {
-        struct value source = f->diffs[i].source, target = f->diffs[i].target;
-        size_t start;
-        cut_to_difference(&source, &target, &start);
+        struct buf target = {0};
         buf_addf(out, "  - Field '%s': source=", f->diffs[i].field);
-        add_value(out, source, start);
+        verify_report_add_values(&f->diffs[i], out, &target);
         buf_adds(out, ", target=");
-        add_value(out, target, start);
+        buf_add(out, buf_str(&target), target.len);
         buf_addc(out, '\n');
+        buf_free(&target);
     }
     if (f->verdict != VERIFY_DIFFERENT) {
         buf_adds(out, f->verdict == VERIFY_MISSING ? "  - missing in target" : "  - not in source");
-        add_rest_of_key(out, f->record, ": ");
+        verify_report_add_rest_of_key(f->record, ": ", out);
         buf_addc(out, '\n');
     } else if (err_level() > 0) {
         size_t before = out->len;
-        add_rest_of_key(out, f->record, "  - where ");
+        verify_report_add_rest_of_key(f->record, "  - where ", out);
         if (out->len > before)
             buf_addc(out, '\n');
     }

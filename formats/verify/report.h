@@ -29,4 +29,11 @@ bool verify_report_print(struct verify_report *report, const struct verify_resul
                          const struct verify_structure *structure, uint64_t skipped, struct err *e);
 void verify_report_free(struct verify_report *report);
 
+/* Parts of a report's lines, for others that show failures: appends both values of a difference as they are shown, of long
+ * ones an excerpt from shortly before it on. */
+void verify_report_add_values(const struct verify_diff *d, struct buf *source, struct buf *target);
+/* Appends the rest of an entity's key after its name, with `before` in front: ": version=3"; nothing if the name is
+ * the key. */
+void verify_report_add_rest_of_key(const struct record *r, const char *before, struct buf *out);
+
 #endif

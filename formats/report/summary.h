@@ -15,6 +15,12 @@ void summary_add(struct summary *s, const struct record *r, size_t bytes);
 /* Writes both tables as text. Times are UTC. False with e filled when the spill has failed; how writing went
  * the caller asks out. */
 bool summary_print(const struct summary *s, FILE *out, struct err *e);
+/* To be called before the first record: counts by the hour in which they began the runs that summary_journal() needs. */
+void summary_count_hours(struct summary *s);
+/* Adds runs by the hour, and the experiments with the most runs, SUMMARY_EXPERIMENTS at most, to the journal
+ * (report.h). False with e filled when the spill has failed. */
+enum { SUMMARY_EXPERIMENTS = 200 };
+bool summary_journal(struct summary *s, struct err *e);
 void summary_free(struct summary *s);
 
 #endif

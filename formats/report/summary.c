@@ -1,10 +1,13 @@
 /* Counts the records of a stream by kind and by experiment. */
-#include "formats/transform/summary.h"
+#include "formats/report/summary.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "common/journal.h"
+#include "formats/report/internal.h"
 #include "formats/record/references.h"
 
 struct tally {
@@ -23,6 +26,9 @@ struct summary {
     struct spill *spill;
     struct spill_array experiments;
     struct idmap *place; /* experiment, run, trace, logged model -> its experiment's place */
+    uint32_t *hours;     /* runs that began in each hour; NULL: not counted */
+    uint64_t runs;
+    int64_t first, last; /* as of an experiment */
 };
 
 struct summary *summary_new(struct spill *spill)
@@ -31,7 +37,14 @@ struct summary *summary_new(struct spill *spill)
     s->spill = spill;
     s->experiments.size = sizeof(struct experiment);
     s->place = idmap_new(spill);
+    s->first = INT64_MAX;
+    s->last = INT64_MIN;
     return s;
+}
+
+void summary_count_hours(struct summary *s)
+{
+    s->hours = xcalloc(REPORT_HOURS, sizeof *s->hours); /* memory of hours without a run is not touched */
 }
 
 static struct spill_text text_of(struct summary *s, const struct value *v)
@@ -92,6 +105,19 @@ static void count(struct experiment *x, const struct record *r, size_t bytes)
     x->last = start->i > x->last ? start->i : x->last;
 }
 
+static void count_run(struct summary *s, const struct record *r)
+{
+    const struct value *start = &r->v[F_run_start_time];
+    s->runs++;
+    if (value_is_null(start))
+        return;
+    s->first = start->i < s->first ? start->i : s->first;
+    s->last = start->i > s->last ? start->i : s->last;
+    int64_t hour = start->i / 3600000;
+    if (s->hours && start->i >= 0 && hour < REPORT_HOURS)
+        s->hours[hour]++;
+}
+
 void summary_add(struct summary *s, const struct record *r, size_t bytes)
 {
     struct experiment x;
@@ -99,6 +125,8 @@ void summary_add(struct summary *s, const struct record *r, size_t bytes)
     int own = ref_own_field(r->kind);
     s->kind[r->kind->kind].records++;
     s->kind[r->kind->kind].bytes += bytes;
+    if (r->kind->kind == KIND_run)
+        count_run(s, r);
     if (!experiment_of(s, r, &place))
         return;
     if (own >= 0 && r->kind->kind != KIND_experiment)
@@ -185,10 +213,96 @@ bool summary_print(const struct summary *s, FILE *out, struct err *e)
     return ok;
 }
 
+/* -- the journal */
+
+/* The experiments with the most runs, most first. */
+struct largest {
+    struct {
+        uint64_t runs, place;
+    } items[SUMMARY_EXPERIMENTS];
+    size_t n;
+};
+
+static void insert(struct largest *l, uint64_t runs, uint64_t place)
+{
+    size_t i = l->n < SUMMARY_EXPERIMENTS ? l->n++ : SUMMARY_EXPERIMENTS;
+    if (i == SUMMARY_EXPERIMENTS && runs <= l->items[--i].runs)
+        return;
+    for (; i > 0 && l->items[i - 1].runs < runs; i--)
+        l->items[i] = l->items[i - 1];
+    l->items[i].runs = runs;
+    l->items[i].place = place;
+}
+
+static void journal_spilled(struct summary *s, struct spill_text text, struct buf *line)
+{
+    struct buf b = {0};
+    spill_read_text(s->spill, text, &b);
+    journal_bytes(line, buf_str(&b), b.len);
+    buf_free(&b);
+}
+
+static void journal_period(struct buf *line, int64_t first, int64_t last)
+{
+    if (first <= last)
+        buf_addf(line, "\t%" PRId64 "\t%" PRId64, first, last);
+}
+
+static void journal_experiment(struct summary *s, uint64_t place, struct buf *line)
+{
+    struct experiment x;
+    spill_get_item(s->spill, &s->experiments, place, &x);
+    journal_text(line, "experiment");
+    journal_spilled(s, x.id, line);
+    journal_spilled(s, x.name, line);
+    journal_spilled(s, x.stage, line);
+    const uint64_t counts[] = {x.runs, x.metrics, x.traces, x.models};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        journal_count(line, counts[i]);
+    journal_period(line, x.first, x.last);
+    journal_put(line);
+}
+
+bool summary_journal(struct summary *s, struct err *e)
+{
+    struct largest largest = {.n = 0};
+    struct buf line = {0};
+    uint64_t others = 0;
+    for (uint64_t i = 0; i < s->experiments.n; i++) {
+        struct experiment x;
+        spill_get_item(s->spill, &s->experiments, i, &x);
+        insert(&largest, x.runs, i);
+        others += x.runs;
+    }
+    for (size_t i = 0; i < largest.n; i++) {
+        journal_experiment(s, largest.items[i].place, &line);
+        others -= largest.items[i].runs;
+    }
+    journal_text(&line, "experiments");
+    journal_count(&line, s->experiments.n);
+    journal_count(&line, others);
+    journal_put(&line);
+    journal_text(&line, "runs");
+    journal_count(&line, s->runs);
+    journal_period(&line, s->first, s->last);
+    journal_put(&line);
+    for (uint64_t hour = 0; s->hours && hour < REPORT_HOURS; hour++) {
+        if (!s->hours[hour])
+            continue;
+        journal_text(&line, "hour");
+        journal_count(&line, hour);
+        journal_count(&line, s->hours[hour]);
+        journal_put(&line);
+    }
+    buf_free(&line);
+    return spill_check(s->spill, e);
+}
+
 void summary_free(struct summary *s)
 {
     if (!s)
         return;
+    free(s->hours);
     idmap_free(s->place);
     free(s);
 }
