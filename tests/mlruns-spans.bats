@@ -119,7 +119,7 @@ EOT
     assert_status 0
     assert_equal "$(spans | xargs)" "0000000000000001 0000000000000002"
     assert_contains "$stderr" "1 span was left out"
-    assert_contains "$stderr" "traces.json: a span is there twice"
+    assert_contains "$stderr" "traces.json: a span has a duplicate span_id"
     sed -i 's/"span_id": "AAAAAAAAAAI="/"span_id": "x"/g' $FOLDER/artifacts/traces.json
     read_spans mlruns
     assert_equal "$(spans | xargs)" "0000000000000001"
@@ -228,7 +228,7 @@ tick() {
     head -c 900 $FOLDER/artifacts/traces.json >half
     cp half $FOLDER/artifacts/traces.json
     tick_of env LATER=0 mlruns-dump -v --since state --next-state state.new ./mlruns
-    assert_contains "$stderr" "can't be read, and was changed a moment ago"
+    assert_contains "$stderr" "cannot be read, and was changed a moment ago"
     assert_equal "$(kinds_sent)" ""
     write_spans
     tick
@@ -247,7 +247,7 @@ tick() {
     mlruns-dump -q mlruns >s.mlr
     run_split ml-load --spans-in-database --release 3.17.2 sqlite:///a.db <s.mlr
     assert_status 0
-    assert_contains "$stderr" "1 trace with spans goes on reading files"
+    assert_contains "$stderr" "1 trace keeps reading its spans from files"
     locations() { sqlite3 "$1" "SELECT value FROM trace_tags WHERE key = 'mlflow.trace.spansLocation'"; }
     assert_equal "$(locations a.db)" ""
     # of its own, but not all
@@ -262,19 +262,19 @@ tick() {
         assert_status 0
         [ $n = 3 ] || assert_equal "$(locations a.db)" ""
     done
-    assert_contains "$stderr" "1 trace reads its spans from the database: traces.json may go, all other artifacts stay"
+    assert_contains "$stderr" "1 trace reads its spans from the database: traces.json can be deleted, but no other artifact"
     refute_contains "$stderr" "the spans of 1 trace"
     assert_equal "$(locations a.db)" TRACKING_STORE
     run_split sh -c 'ml-verify sqlite:///a.db <s.mlr'
     assert_status 0
-    assert_contains "$stderr" "say nothing of where their spans are, the database says that it has them"
+    assert_contains "$stderr" "have their spans in the database according to a tag that the stream does not have"
     sqlite3 a.db "DELETE FROM spans"
     run_split sh -c 'ml-verify -q sqlite:///a.db <s.mlr'
     assert_contains "$output" "FAILED: Trace tag 'mlflow.trace.spansLocation' in trace $TRACE"
     # where it makes no sense
     run_split ml-load --spans-in-database --release 3.4 sqlite:///b.db <s.mlr
     assert_status 2
-    assert_contains "$stderr" "MLflow of this release reads spans from files alone"
+    assert_contains "$stderr" "MLflow of this release reads spans only from files"
     [ ! -e b.db ]
 }
 
@@ -303,7 +303,7 @@ tick() {
     mlruns-dump -q --since state --next-state state.new mlruns >delta.mlr
     run_split ml-load --spans-in-database --sync --promote state.new=state sqlite:///a.db <delta.mlr
     assert_status 0
-    assert_contains "$stderr" "1 trace with spans goes on reading files"
+    assert_contains "$stderr" "1 trace keeps reading its spans from files"
     assert_equal "$(sqlite3 a.db "SELECT count(*) FROM spans")" 3
     assert_equal "$(location)" ""
 }

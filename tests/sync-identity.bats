@@ -304,7 +304,7 @@ run|$RUN|prompt_version|support-answer/3"
         settled
         tick -q
         assert_status 0
-        assert_contains "$stderr" "Registered model attrition: warning: was made when 'churn' was, which the source no longer sends"
+        assert_contains "$stderr" "Registered model attrition: warning: was created at the time of 'churn', which the source no longer has"
         assert_equal "$(sql "SELECT name FROM registered_models WHERE name IN ('churn', 'attrition') ORDER BY 1" | xargs)" "attrition churn"
         tick -q
         assert_equal "$stderr" ""

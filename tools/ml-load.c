@@ -26,8 +26,8 @@ static const struct opt table[] = {
      "leave out what the target cannot hold, count it, and exit with 1",
      OPT_AT(struct load_tool_options, drop_unsupported)},
     {OPT_FLAG, 0, "spans-in-database", NULL,
-     "traces whose spans MLflow 3.6 or later would read back from the\n"
-     "database as they are get the tag that makes it do so",
+     "let MLflow 3.6 and later read spans from the database, for traces\n"
+     "whose spans it returns unchanged",
      OPT_AT(struct load_tool_options, spans_in_database)},
     {OPT_FLAG, 0, "wide-experiment-ids", NULL,
      "PostgreSQL: make the columns of experiment ids 64 bits wide; from\n"
@@ -38,24 +38,24 @@ static const struct opt table[] = {
      "standard output",
      OPT_AT(struct load_tool_options, export)},
     {OPT_FLAG, 0, "sync", NULL,
-     "bring what is new or changed into a database that may be in use, by\n"
-     "the rules of the manual; the options below need it",
+     "sync new and changed data into a database that may be in use, by the\n"
+     "rules in the manual; the options below require it",
      OPT_AT(struct load_tool_options, sync)},
     {OPT_STRING, 0, "prefer", "source|target",
      "where source and target differ and neither is known to be newer: the\n"
      "value of the source (default) or of the target",
      OPT_AT(struct load_tool_options, prefer)},
     {OPT_STRING, 0, "on-conflict", "fail|rename|renumber|skip",
-     "fail (default): nothing is written; skip what is in conflict; rename\n"
-     "experiments or renumber model versions whose names or numbers are taken",
+     "fail (default) writes nothing; skip leaves out what is in conflict;\n"
+     "rename and renumber resolve taken names and version numbers",
      OPT_AT(struct load_tool_options, on_conflict)},
     {OPT_STRING, 0, "promote", "NEW=STATE",
-     "after the commit make NEW, the state that mlruns-dump --next-state has\n"
-     "written, STATE, from which --since goes on",
+     "after the commit rename NEW, which mlruns-dump --next-state wrote, to\n"
+     "STATE, for the next --since",
      OPT_AT(struct load_tool_options, promote)},
     {OPT_STRING, 0, "workspace", "NAME", "put everything into this workspace",
      OPT_AT(struct load_tool_options, workspace)},
-    {OPT_FLAG, 0, "acting", NULL, "bring what acts by itself, too: webhooks, jobs, endpoints …",
+    {OPT_FLAG, 0, "acting", NULL, "include rows that trigger actions: webhooks, jobs and others",
      OPT_AT(struct load_tool_options, acting)},
     {OPT_FLAG, 0, "json", NULL, "print the report to standard output as JSON",
      OPT_AT(struct load_tool_options, json)},
@@ -73,8 +73,8 @@ static const struct opt_spec spec = {
     .about = "Loads the record stream on standard input into a database: all of it, or nothing.\n"
              "URL is sqlite:///file.db or postgresql://… (default: $MLFLOW_BACKEND_STORE_URI, "
              "$MLFLOW_TRACKING_URI where it\n"
-             "names a database, else sqlite:///mlflow.db). A database that is there must be empty,\n"
-             "unless --sync says that it goes on living.",
+             "names a database, else sqlite:///mlflow.db). An existing database must be empty,\n"
+             "unless --sync is given.",
     .options = table,
     .epilog = "Example: mlruns-dump ./mlruns | ml-load sqlite:///mlflow.db",
 };

@@ -54,7 +54,7 @@ static int finish(struct pipeline *p, const struct options *o)
     if (p->renumber)
         report_numbers(p->renumber, o->id_map);
     if (p->delta && p->select && select_needs_runs(p->select))
-        err_note("a delta: of the registry it keeps versions whose runs are in it, and their models");
+        err_note("of a delta's registry only versions whose runs are in it, and their models, are kept");
     if (p->rename && !p->delta && rename_report(p->rename) > 0)
         code = EXIT_ANSWER_NO;
     if (p->relocate && relocate_report(p->relocate, p->delta) > 0 && o->strict_uri)

@@ -234,7 +234,7 @@ int main(int argc, char **argv)
     io_claim_standard_files();
     int first = opt_parse(&spec, argc, argv, &o);
     if (o.use_state && !o.subset)
-        opt_usage_error(&spec, "--use-state needs --subset");
+        opt_usage_error(&spec, "--use-state requires --subset");
     if (isatty(STDIN_FILENO))
         opt_usage_error(&spec, "standard input: record stream not read from a terminal");
     err_catch_signals();

@@ -36,7 +36,7 @@ static const struct opt table[] = {
     {OPT_LIST, 0, "workspace", "NAME", "only what is in this workspace (may be repeated)",
      OPT_AT(struct options, workspaces)},
     {OPT_FLAG, 0, "list", NULL,
-     "print the experiments' ids, deleted ones among them, with --verbose\nalso their names, and end",
+     "print the ids of all experiments, including deleted ones, and exit;\nwith --verbose also their names",
      OPT_AT(struct options, list)},
     {OPT_FLAG, 0, "with-secrets", NULL, "include secrets and webhooks' passwords, as stored",
      OPT_AT(struct options, with_secrets)},
@@ -46,8 +46,7 @@ static const struct opt table[] = {
     {OPT_FLAG, 0, "no-warnings", NULL, "print no warnings, as for a second dump of the same source",
      OPT_AT(struct options, no_warnings)},
     {OPT_STRING, 0, "since", "STATE",
-     "SQLite: only what has changed since the tick of STATE;\neverything if there is no such file so "
-     "far",
+     "SQLite: only what has changed since the tick of STATE;\neverything if STATE does not exist yet",
      OPT_AT(struct options, since)},
     {OPT_STRING, 0, "next-state", "FILE", "SQLite: write the state for the next tick to FILE",
      OPT_AT(struct options, next_state)},
@@ -118,9 +117,9 @@ static void check_options(const struct options *o)
     if (!o->list && isatty(STDOUT_FILENO))
         opt_usage_error(&spec, "standard output: record stream not written to a terminal");
     if (o->since && !o->next_state)
-        opt_usage_error(&spec, "--since goes with --next-state");
+        opt_usage_error(&spec, "--since requires --next-state");
     if (o->list && (o->next_state || o->experiments.len || o->workspaces.len))
-        opt_usage_error(&spec, "--list does not go with --next-state, --experiment and --workspace");
+        opt_usage_error(&spec, "--list cannot be combined with --next-state, --experiment or --workspace");
     if (o->since && strcmp(o->since, o->next_state) == 0)
         opt_usage_error(&spec, "--since and --next-state must be two files");
 }
@@ -210,7 +209,8 @@ static uint64_t dump(char **operands, struct options *o, struct db_url *u, struc
     struct err e;
     struct db *db = open_database(operands, o, u);
     if (t && u->dialect != DIALECT_SQLITE)
-        opt_usage_error(&spec, "--next-state is for SQLite files: a server's tables have no marks of change");
+        opt_usage_error(&spec,
+                        "--next-state requires a SQLite file: a server does not record what has changed");
     if (t && !(*changes = dbtick_new(u->path, t->old, t->reading.began, o->tmpdir, &e)))
         err_die(&e);
     if (t && dbtick_is_idle(*changes)) {

@@ -9,39 +9,38 @@
 #include "formats/record/value.h"
 
 static const struct opt table[] = {
-    {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated); no model registry then",
+    {OPT_LIST, 0, "experiment", "ID", "only this experiment (may be repeated), without the model registry",
      OPT_AT(struct options, experiments)},
-    {OPT_FLAG, 0, "registry", NULL, "the model registry only, or in addition to the experiments named",
+    {OPT_FLAG, 0, "registry", NULL, "only the model registry; with --experiment, also the model registry",
      OPT_AT(struct options, registry)},
-    {OPT_STRING, 0, "shard", "I/N", "the I-th of N parts, I from 0; all parts together are the whole",
+    {OPT_STRING, 0, "shard", "I/N", "only the I-th of N parts, from 0; all parts together are the whole",
      OPT_AT(struct options, shard)},
     {OPT_FLAG, 0, "list", NULL,
-     "print the experiments' ids, deleted ones among them, with --verbose\nalso their names, and end",
+     "print the ids of all experiments, including deleted ones, and exit;\nwith --verbose also their names",
      OPT_AT(struct options, list)},
-    {OPT_FLAG, 0, "check", NULL, "read everything, write no records, name every problem",
+    {OPT_FLAG, 0, "check", NULL, "read everything and name every problem, but write no records",
      OPT_AT(struct options, check)},
-    {OPT_FLAG, 0, "skip-malformed", NULL, "leave out what can't be read, and say so in the stream",
+    {OPT_FLAG, 0, "skip-malformed", NULL, "leave out what cannot be read, and say so in the stream",
      OPT_AT(struct options, skip_malformed)},
-    {OPT_FLAG, 0, "no-spans", NULL,
-     "leave out the spans of traces, which are in traces.json, and say so in the\nstream",
+    {OPT_FLAG, 0, "no-spans", NULL, "leave out the spans of traces (traces.json), and say so in the stream",
      OPT_AT(struct options, no_spans)},
     {OPT_FLAG, 0, "renumber-trash", NULL,
-     "give deleted experiments whose id is that of an active one an id of their own",
+     "give deleted experiments that share an id with an active one a new id",
      OPT_AT(struct options, renumber_trash)},
     {OPT_OPTARG, 0, "relocate", "URI",
-     "artifact URIs that say where the tree lies say URI (default: where DIR is)",
+     "the tree was moved: make artifact URIs that point to its old location\npoint to URI (default: its "
+     "current location)",
      OPT_AT(struct options, relocate)},
     {OPT_STRING, 0, "since", "STATE",
-     "only what has changed since the tick of STATE; everything if\nthere is no such file yet",
+     "only what has changed since the tick of STATE; everything if\nSTATE does not exist yet",
      OPT_AT(struct options, since)},
     {OPT_STRING, 0, "next-state", "FILE", "write the state for the next tick to FILE",
      OPT_AT(struct options, next_state)},
-    {OPT_FLAG, 0, "no-warnings", NULL, "errors only: for a second reading of what was warned of",
+    {OPT_FLAG, 0, "no-warnings", NULL, "print no warnings, as for a second dump of the same source",
      OPT_AT(struct options, no_warnings)},
     {OPT_SIZE, 'j', "jobs", "N", "reader threads (default: the number of cores)",
      OPT_AT(struct options, jobs)},
-    {OPT_STRING, 0, "tmpdir", "DIR",
-     "directory for the temporary files that a large store needs\n(default: $TMPDIR, else /var/tmp)",
+    {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: $TMPDIR, else /var/tmp)",
      OPT_AT(struct options, tmpdir)},
     {.type = OPT_END},
 };
@@ -61,7 +60,7 @@ static void parse_shard(const char *shard, struct mlruns_selection *s)
     int64_t i, n;
     if (!slash || !value_parse_int(shard, (size_t)(slash - shard), &i) ||
         !value_parse_int(slash + 1, strlen(slash + 1), &n) || i < 0 || n < 1 || i >= n)
-        opt_usage_error(&spec, "--shard wants I/N with I from 0 to N-1, not %s", shard);
+        opt_usage_error(&spec, "--shard must be I/N with I from 0 to N-1, not '%s'", shard);
     s->shard = (uint64_t)i;
     s->shards = (uint64_t)n;
 }
@@ -69,9 +68,9 @@ static void parse_shard(const char *shard, struct mlruns_selection *s)
 static void check(const struct options *o)
 {
     if (o->since && !o->next_state)
-        opt_usage_error(&spec, "--since goes with --next-state");
+        opt_usage_error(&spec, "--since requires --next-state");
     if (o->next_state && (o->list || o->check || strcmp(o->shard, "0/1") != 0))
-        opt_usage_error(&spec, "--next-state does not go with --list, --check and --shard");
+        opt_usage_error(&spec, "--next-state cannot be combined with --list, --check or --shard");
     if (o->since && strcmp(o->since, o->next_state) == 0)
         opt_usage_error(&spec, "--since and --next-state must be two files");
 }

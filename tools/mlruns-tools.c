@@ -1,4 +1,4 @@
-/* mlruns-tools: one command in front of the suite, as git is. It runs the program beside it; where all of them are
+/* mlruns-tools: one command in front of the suite, as git is. It runs the program next to it; where all of them are
  * one executable, it is that, and also each program when called by its name. */
 #include <errno.h>
 #include <jansson.h>
@@ -129,7 +129,7 @@ static char *page_file(const char *directory, size_t len, bool by_section, const
     return NULL;
 }
 
-/* The page of this very version: in share/man beside the program's directory, or in the tree that it was built in. NULL:
+/* The page of this very version: in share/man next to the program's directory, or in the tree that it was built in. NULL:
  * neither has it. */
 static char *find_page(const char *page)
 {
@@ -160,7 +160,7 @@ static int help(const char *word)
         return run_program(p, 2, usage);
     }
     if (!file)
-        die(NULL, "man is not installed, and there is no page '%s' beside this program", page);
+        die(NULL, "man is not installed, and there is no page '%s' next to this program", page);
     die(NULL, "man is not installed; the page is the file %s", file);
 }
 

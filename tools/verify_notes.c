@@ -38,10 +38,9 @@ void verify_print_notes(const struct verify_result *r, const struct subset *subs
         err_note("the stream was written without spans: %" PRIu64 " of the database are not compared",
                  r->spans_besides);
     if (r->spans_located)
-        err_note(
-            "%" PRIu64
-            " traces of the stream say nothing of where their spans are, the database says that it has them",
-            r->spans_located);
+        err_note("%" PRIu64
+                 " traces have their spans in the database according to a tag that the stream does not have",
+                 r->spans_located);
     if (r->waiting)
         err_note("%" PRIu64 " aliases wait for their version", r->waiting);
     if (r->default_experiment)

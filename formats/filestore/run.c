@@ -258,7 +258,7 @@ static void read_input(struct walker *w, int dir, const char *name, void *ctx)
         type = yaml_get(meta, "source_type");
         source = yaml_get(meta, "source_id");
         if (!source || !source->text || source->len == 0 || source->kind == YAML_IS_NULL)
-            walker_problem(w, source ? source->line : 0, "source_id is %s", source ? "no id" : "missing");
+            walker_problem(w, source ? source->line : 0, "source_id is %s", source ? "not an id" : "missing");
         else if (text_is(type, "DATASET"))
             emit_dataset_input(w, unit, meta, source);
         else if (text_is(type, "MODEL"))

@@ -394,7 +394,7 @@ bool tick_hold_torn(struct walker *w)
     struct tick_reader *t = w->tick;
     if (!t || !t->open || !may_settle(t))
         return false;
-    tick_note_held(w, "can't be read, and was changed a moment ago");
+    tick_note_held(w, "cannot be read, and was changed a moment ago");
     t->hold = true;
     return true;
 }

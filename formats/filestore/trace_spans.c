@@ -155,7 +155,7 @@ static bool take_span(void *arg, const char *text, size_t len)
     }
     const char *wrong = span_content_read(&t->content, text, len);
     if (!wrong && !ids_add(t, t->content.span_id))
-        wrong = "is there twice";
+        wrong = "has a duplicate span_id";
     char reason[128];
     if (wrong) {
         snprintf(reason, sizeof reason, "a span %s", wrong);
@@ -213,7 +213,7 @@ static void open_and_read(struct walker *w, const struct unit *unit, int dir, in
     t->unit = unit;
     t->fd = dir_open_file(at, name);
     if (t->fd < 0 && errno == ENOENT)
-        note(w, MLRUNS_SPANS_MISSING, "there is no such file");
+        note(w, MLRUNS_SPANS_MISSING, "no such file");
     else if (t->fd < 0)
         failed(w, errno);
     if (t->fd < 0)
@@ -257,7 +257,7 @@ static void read_below(struct walker *w, int dir, const struct unit *unit, const
     buf_reset(&w->path);
     buf_add(&w->path, whole.data, whole.len);
     if (error == ENOENT)
-        note(w, MLRUNS_SPANS_MISSING, "there is no such file");
+        note(w, MLRUNS_SPANS_MISSING, "no such file");
     else
         open_and_read(w, unit, dir, w->root, buf_str(&whole));
     buf_reset(&w->path);
@@ -273,7 +273,7 @@ static void read_own(struct walker *w, int dir, const struct unit *unit, bool na
     struct stat st;
     if (dir_stat(dir, SPANS_FILE, &st) == ENOENT) {
         if (named)
-            note(w, MLRUNS_SPANS_MISSING, "there is no such file");
+            note(w, MLRUNS_SPANS_MISSING, "no such file");
     } else if (tick_enter(w, dir, SPANS_FILE)) {
         if (named)
             open_and_read(w, unit, dir, dir, SPANS_FILE);

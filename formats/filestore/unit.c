@@ -44,7 +44,7 @@ static void hold_unit(struct walker *w, const struct unit *unit, const char *why
 static void read_unreadable(struct walker *w, const struct unit *unit)
 {
     if (w->tick && unit->vanished) {
-        hold_unit(w, unit, "is not there");
+        hold_unit(w, unit, "missing");
         return;
     }
     walker_problem(w, 0, "%s", unit->trouble);
@@ -63,7 +63,7 @@ static void read_changed(struct walker *w, int fd, const struct unit *unit,
         return;
     }
     if (unit->kind != UNIT_EXPERIMENT && unit->of && contexts && !contexts_make(contexts, w, unit, context)) {
-        hold_unit(w, unit, "its experiment can't be read now");
+        hold_unit(w, unit, "its experiment cannot be read now");
         return;
     }
     tick_begin(w, fd, unit);
@@ -93,7 +93,7 @@ void unit_read(struct walker *w, const struct unit *unit, const char *path, stru
     }
     int fd = unit_dir_open(w, unit, path);
     if (fd < 0 && errno == ENOENT && w->tick) {
-        hold_unit(w, unit, "is not there");
+        hold_unit(w, unit, "missing");
         return;
     }
     const char *trouble = fd < 0 ? dir_error(errno) : find_loop(w, fd, unit);

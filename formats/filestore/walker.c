@@ -365,7 +365,7 @@ static void visit_dir(struct walker *w, int dir, const char *name, unsigned char
     if (error) {
         tick_unlisted(w);
         if (error == ENOENT && w->tick)
-            tick_note_held(w, "is not there");
+            tick_note_held(w, "missing");
         else
             walker_problem(w, 0, "%s", dir_error(error));
         return;

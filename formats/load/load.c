@@ -27,7 +27,7 @@ struct load *load_new(struct db *db, int rev, const struct load_options *options
         return s;
     if (reads_files)
         err_set(e, "",
-                "MLflow of this release reads spans from files alone; the first that reads them from its "
+                "MLflow of this release reads spans only from files; the first that reads them from its "
                 "database is 3.6");
     load_free(s);
     return NULL;

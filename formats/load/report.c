@@ -125,12 +125,13 @@ void load_report_locations(const struct load_report *r)
     struct buf b = {0};
     if (r->traces_located) {
         add_plain(&b, r->traces_located, "trace reads its spans", "traces read their spans");
-        err_note("%s from the database: traces.json may go, all other artifacts stay", buf_str(&b));
+        err_note("%s from the database: traces.json can be deleted, but no other artifact", buf_str(&b));
         buf_reset(&b);
     }
     if (r->traces_not_located) {
-        add_plain(&b, r->traces_not_located, "trace with spans goes", "traces with spans go");
-        err_note("%s on reading files: MLflow would not read all of them back from the database as they are",
+        add_plain(&b, r->traces_not_located, "trace keeps reading its spans",
+                  "traces keep reading their spans");
+        err_note("%s from files, as MLflow would not return all of them unchanged from the database",
                  buf_str(&b));
         buf_reset(&b);
     }
@@ -159,7 +160,7 @@ static void report_spans(const struct load_report *r)
         add_plain(&b, r->prompt_links, "link to a prompt", "links to prompts");
     }
     if (b.len)
-        err_note("made rows of what spans and traces say, as MLflow of this release does: %s", buf_str(&b));
+        err_note("created rows from spans and traces, as MLflow of this release does: %s", buf_str(&b));
     buf_free(&b);
 }
 

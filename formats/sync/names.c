@@ -159,8 +159,8 @@ bool sync_report_renamed_models(struct sync *x, struct err *e)
     while (q && (got = db_step(q, e)) == 1) {
         char *name = text_of(q, 0), *old = text_of(q, 1), *where = xasprintf("Registered model %s", name);
         err_warn(where,
-                 "was made when '%s' was, which the source no longer sends: renamed there, it is a second "
-                 "one here",
+                 "was created at the time of '%s', which the source no longer has; if it was renamed there, "
+                 "both exist here",
                  old);
         free(where);
         free(old);

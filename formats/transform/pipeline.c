@@ -260,7 +260,7 @@ static bool fits_delta(struct pipeline *p, const struct wire_header *h, struct e
         return err_hint(e, "`ml-load --sync` brings one source after another into a database");
     }
     if (p->renumber && !p->mapped) {
-        err_set(e, "standard input", "a delta lacks experiments, so that the others would get their numbers");
+        err_set(e, "standard input", "a delta lacks experiments whose numbers the others would get");
         return err_hint(e, "--use-id-map takes the numbers of the stream before it, --id-map keeps them");
     }
     const char *option = p->select ? select_refuses_delta(p->select) : NULL;
