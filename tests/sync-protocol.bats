@@ -401,6 +401,150 @@ END
 END
 }
 
+# A delta's parts, what others write once it was compared with the target, and what must be so in the end; PostgreSQL: before which
+# statement.
+@test "what others write after a tick was compared is taken into account: nothing of it is lost, and nothing is there without its owner" {
+    experiment="(SELECT experiment_id FROM experiments WHERE name = 'churn prediction')"
+    ids_listed="SELECT ',' || value || ',' FROM registered_model_tags WHERE key = '_mlflow_experiment_ids'"
+    dataset() {
+        cp -r tree/$EXP/datasets/f0f767130bbba991f8af3ae6be87bb50 tree/$EXP/datasets/aa
+        sed -i 's/^digest: .*/digest: "12"/' tree/$EXP/datasets/aa/meta.yaml
+        cp -r $run_dir/inputs/8007f528a2c4949a144a0e2e127cc8cf $run_dir/inputs/bb
+        sed -i 's/_id: .*/_id: aa/' $run_dir/inputs/bb/meta.yaml
+    }
+    their_dataset() {
+        sql "INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source) VALUES ('theirs', $experiment,
+            'customers-2024', '12', 'http', '{}')"
+    }
+    dataset_is() {
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) FROM inputs WHERE source_id = 'theirs' AND destination_id = '$RUN'")" 1
+        assert_equal "$(sql "SELECT count(*) FROM inputs WHERE source_type = 'DATASET' AND source_id NOT IN (SELECT dataset_uuid FROM datasets)")" 0
+    }
+    param() { printf 1 >$run_dir/params/new; }
+    their_param() { sql "INSERT INTO params (run_uuid, key, value) VALUES ('$RUN', 'new', '2')"; }
+    param_is() {
+        assert_status 2
+        assert_contains "$stderr" "value is '1' in the source and '2' in the target"
+        cmp st st.base
+        tick --on-conflict skip
+        assert_status 1
+        assert_equal "$(sql "SELECT value FROM params WHERE key = 'new'")" 2
+    }
+    purged() { printf 1 >$run_dir/tags/late; }
+    their_purged() { purge_run; }
+    purged_is() {
+        assert_status 0
+        assert_equal "$(sql "SELECT (SELECT count(*) FROM runs WHERE run_uuid = '$RUN') + (SELECT count(*) FROM tags WHERE run_uuid = '$RUN')")" 0
+    }
+    list() { printf ',0,7,' >tree/models/support-answer/tags/_mlflow_experiment_ids; }
+    their_list() { sql "UPDATE registered_model_tags SET value = ',0,8,' WHERE key = '_mlflow_experiment_ids'"; }
+    list_is() {
+        assert_status 0
+        assert_contains "$(sql "$ids_listed")" ",8,"
+        assert_contains "$(sql "$ids_listed")" ",7,"
+    }
+    model() { printf 1 >tree/models/churn/tags/late; }
+    their_model() {
+        for table in registered_model_aliases model_version_tags model_versions registered_model_tags registered_models; do
+            sql "DELETE FROM $table WHERE name = 'churn'"
+        done
+    }
+    model_is() {
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) FROM registered_model_tags WHERE name = 'churn'")" 0
+    }
+    version() {
+        cp -r tree/models/churn/version-1 tree/models/churn/version-2
+        sed -i 's/^version: .*/version: 2/; s/^creation_timestamp: .*/creation_timestamp: 1995253358570/' tree/models/churn/version-2/meta.yaml
+    }
+    their_version() {
+        sql "INSERT INTO model_versions (name, version, creation_time, current_stage, workspace) VALUES ('churn', 2, 5, 'None', 'default')"
+    }
+    version_is() {
+        assert_status 2
+        assert_contains "$stderr" "creation_timestamp is "
+        cmp st st.base
+    }
+    alias() { printf 1 >tree/models/churn/aliases/late; }
+    their_alias() { sql "UPDATE model_versions SET current_stage = 'Deleted_Internal' WHERE name = 'churn'"; }
+    alias_is() {
+        assert_status 0
+        assert_equal "$(sql "SELECT count(*) FROM registered_model_aliases WHERE alias = 'late'")" 0
+    }
+    others() {
+        begin_ticks
+        keep
+        cp st st.base
+        cp -rp tree tree.base
+        while IFS='|' read -r what before; do
+            [ -n "$before" ] || [ "$dialect" = sqlite ] || continue
+            echo "$what" >&2
+            restore
+            cp st.base st
+            rm -rf tree
+            cp -rp tree.base tree
+            $what
+            settled
+            mlruns-dump -q --since st --next-state st.new tree >tick.mlr
+            held "$([ "$dialect" = sqlite ] && echo 1 || echo "$before")" ml-load --sync --promote st.new=st "$url"
+            "their_$what"
+            go_on
+            "${what}_is"
+            [ "$dialect" = postgresql ] || assert_equal "$(sql "PRAGMA foreign_key_check; PRAGMA integrity_check")" ok
+        done <<'END'
+dataset|INSERT INTO datasets (
+param|INSERT INTO params (
+purged|SAVEPOINT written
+list|SAVEPOINT written
+model|SAVEPOINT written
+version|INSERT INTO model_versions (
+alias|
+END
+        rm -rf tree.base
+    }
+    both others empty
+}
+
+@test "SQLite: the id or name of a delta's new experiment is taken once it was compared: what belongs to known ones comes, too" {
+    use sqlite empty
+    begin_ticks
+    keep
+    cp st st.base
+    cp -rp tree tree.base
+    while read -r theirs; do
+        restore
+        cp st.base st
+        rm -rf tree
+        cp -rp tree.base tree
+        cp -r tree/$EXP tree/99
+        rm -r tree/99/*/ && mkdir tree/99/tags
+        sed -i "s/^experiment_id: .*/experiment_id: '99'/; s/^name: .*/name: new/; s/^creation_time: .*/creation_time: 5/" tree/99/meta.yaml
+        sed -i 's/^name: .*/name: renamed/; s/^last_update_time: .*/last_update_time: 1995253358461/' tree/$EXP/meta.yaml
+        cp -r tree/$EXP/$DELETED tree/99/aa
+        sed -i "s/^experiment_id: .*/experiment_id: '99'/; s/^run_id: .*/run_id: aa/; s/^run_uuid: .*/run_uuid: aa/" tree/99/aa/meta.yaml
+        echo "1995253358461 9 9" >>$run_dir/metrics/loss
+        tag a
+        mlruns-dump -q --since st --next-state st.new tree >tick.mlr
+        held 1 ml-load --sync --promote st.new=st "$url"
+        sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace) VALUES ($theirs, 'active', 'default')"
+        go_on
+        assert_status 0
+        assert_equal "$(tags)" a
+        assert_equal "$(sql "SELECT value FROM latest_metrics WHERE run_uuid = '$RUN' AND key = 'loss'")" 9.0
+        assert_equal "$(sql "SELECT e.name FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id WHERE r.run_uuid = 'aa'")" new
+        mlruns-dump -q tree | ml-verify -q --subset --use-state st "$url"
+        tag b
+        tick
+        assert_status 0
+        assert_equal "$(tags)" "a b"
+        assert_equal "$(sql "SELECT count(*) FROM experiments WHERE name IN ('new', 'renamed')")" 2
+    done <<END
+99, 'taken'
+5, 'new'
+END
+}
+
 @test "SQLite: a -wal left by others stays as it is while there is nothing to write" {
     use sqlite empty
     begin_ticks

@@ -69,7 +69,9 @@ static bool insert(struct sync *x, struct sync_table *t, enum sync_part part, in
     add_range(x, first, last, &sql);
     bool some = part == SYNC_ADD || add_fresh(x, t, part == SYNC_ADD_FRESH, &sql);
     buf_addf(&sql, " ORDER BY s.sync_id %s", x->dialect->insert_missing);
+    uint64_t before = db_rows_written(x->db);
     bool ok = !some || sync_exec(x, e, "%s", buf_str(&sql));
+    *(part == SYNC_ADD_FRESH ? &t->n_fresh : &t->n_more) = db_rows_written(x->db) - before;
     buf_free(&sql);
     return ok;
 }
@@ -168,8 +170,9 @@ bool sync_write_part(struct sync *x, struct sync_table *t, enum sync_part part, 
     switch (part) {
     case SYNC_LATEST:
         return put_latest(x, t, first, last, e);
-    case SYNC_CHANGES:
-        return update(x, t, first, last, e) && follow_trace_time(x, t, first, last, e);
+    case SYNC_CHANGES: /* a slice has been compared in this transaction, or nobody has written since */
+        return (x->dialect->slices || sync_unite_range(x, t, 1, (int64_t)t->n, e)) &&
+               update(x, t, first, last, e) && follow_trace_time(x, t, first, last, e);
     default:
         return insert(x, t, part, first, last, e);
     }

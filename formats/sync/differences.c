@@ -329,31 +329,34 @@ static bool put_children_out(struct sync *x, const struct sync_table *t, const s
     return ok;
 }
 
-/* Holds back aliases whose version does not exist or is deleted. */
-static bool hold_aliases(struct sync *x, struct err *e)
+void sync_add_dead_alias(const struct sync *x, const struct sync_table *a, struct buf *out)
 {
-    const struct sync_table *a = sync_table_named(x, "registered_model_aliases"),
-                            *v = sync_table_named(x, "model_versions");
-    if (!a)
-        return true;
-    const char *ws = sync_find_column(a, "workspace") >= 0 ? " AND v.workspace = a.workspace" : "";
-    struct buf staged = {0};
+    const struct sync_table *v = sync_table_named(x, "model_versions");
+    const char *ws = sync_find_column(a, "workspace") >= 0 ? " AND v.workspace = s.workspace" : "";
+    buf_addf(
+        out,
+        "NOT EXISTS (SELECT 1 FROM model_versions v WHERE v.name = s.name AND v.version = s.version%s AND "
+        "coalesce(v.current_stage, '') <> 'Deleted_Internal')",
+        ws);
     if (v)
-        buf_addf(&staged,
-                 " AND NOT EXISTS (SELECT 1 FROM @@s_model_versions v LEFT JOIN model_versions t ON t.name = "
-                 "v.name AND "
-                 "t.version = v.version%s WHERE v.sync_out IS NULL AND v.name = a.name AND v.version = "
-                 "a.version%s AND "
-                 "coalesce(v.current_stage, '') <> 'Deleted_Internal' AND coalesce(t.current_stage, '') <> "
-                 "'Deleted_Internal')",
-                 *ws ? " AND t.workspace = v.workspace" : "", ws);
+        buf_addf(
+            out,
+            " AND NOT EXISTS (SELECT 1 FROM @@s_model_versions v LEFT JOIN model_versions t ON t.name = "
+            "v.name AND t.version = v.version%s WHERE v.sync_out IS NULL AND v.name = s.name AND v.version = "
+            "s.version%s AND coalesce(v.current_stage, '') <> 'Deleted_Internal' AND "
+            "coalesce(t.current_stage, "
+            "'') <> 'Deleted_Internal')",
+            *ws ? " AND t.workspace = v.workspace" : "", ws);
+}
+
+static bool hold_aliases(struct sync *x, const struct sync_table *a, struct err *e)
+{
+    struct buf dead = {0};
+    sync_add_dead_alias(x, a, &dead);
     bool ok = sync_exec(
-        x, e,
-        "UPDATE @@s_registered_model_aliases AS a SET sync_out = %d WHERE a.sync_out IS NULL AND NOT EXISTS "
-        "(SELECT 1 FROM model_versions v WHERE v.name = a.name AND v.version = a.version%s AND "
-        "coalesce(v.current_stage, '') <> 'Deleted_Internal')%s",
-        (int)SYNC_OUT_HELD, ws, buf_str(&staged));
-    buf_free(&staged);
+        x, e, "UPDATE @@s_registered_model_aliases AS s SET sync_out = %d WHERE s.sync_out IS NULL AND %s",
+        (int)SYNC_OUT_HELD, buf_str(&dead));
+    buf_free(&dead);
     return ok;
 }
 
@@ -372,29 +375,37 @@ static bool hold_inputs(struct sync *x, struct err *e)
                    : "");
 }
 
+void sync_add_purged(const struct sync_table *t, struct buf *out)
+{
+    bool parent = kind_has_trait(t->kind, TRAIT_PARENT) && t->kind != KIND_dataset && t->kind != KIND_input;
+    if (!parent && t->kind != KIND_assessment)
+        return;
+    buf_addf(out, "d.added = 1 AND (s.sync_part <> %d", (int)PART_WHOLE);
+    if (t->kind == KIND_assessment)
+        buf_adds(out, " OR EXISTS (SELECT 1 FROM runs r WHERE r.run_uuid = s.run_id AND r.lifecycle_stage = "
+                      "'deleted')");
+    buf_addc(out, ')');
+}
+
 /* Records that a delta assumes to exist but the target lacks were purged there, and are not restored, nor are
  * their parts; this includes assessments, and those of a deleted run in any case. */
 static bool find_purged(struct sync *x, const struct sync_table *t, struct err *e)
 {
-    if (!x->delta)
-        return true;
-    if (kind_has_trait(t->kind, TRAIT_PARENT) && t->kind != KIND_dataset && t->kind != KIND_input)
-        return sync_exec(x, e,
-                         "UPDATE @@s_%s SET sync_out = %d WHERE sync_part <> %d AND sync_id IN (SELECT "
-                         "sync_id FROM @@d_%s "
-                         "WHERE added = 1)",
-                         t->t->name, (int)SYNC_OUT_PURGED, (int)PART_WHOLE, t->t->name) &&
-               sync_exec(
-                   x, e,
+    struct buf purged = {0};
+    if (x->delta)
+        sync_add_purged(t, &purged);
+    bool ok =
+        purged.len == 0 ||
+        (sync_exec(
+             x, e,
+             "UPDATE @@s_%s SET sync_out = %d WHERE sync_id IN (SELECT s.sync_id FROM @@s_%s s JOIN @@d_%s d "
+             "ON d.sync_id = s.sync_id WHERE %s)",
+             t->t->name, (int)SYNC_OUT_PURGED, t->t->name, t->t->name, buf_str(&purged)) &&
+         sync_exec(x, e,
                    "DELETE FROM @@d_%s WHERE sync_id IN (SELECT sync_id FROM @@s_%s WHERE sync_out = %d)",
-                   t->t->name, t->t->name, (int)SYNC_OUT_PURGED);
-    return t->kind != KIND_assessment ||
-           sync_exec(
-               x, e,
-               "UPDATE @@s_assessments AS s SET sync_out = %d WHERE s.sync_id IN (SELECT d.sync_id FROM "
-               "@@d_assessments d WHERE d.added = 1) AND (s.sync_part <> %d OR EXISTS (SELECT 1 FROM runs r "
-               "WHERE r.run_uuid = s.run_id AND r.lifecycle_stage = 'deleted'))",
-               (int)SYNC_OUT_PURGED, (int)PART_WHOLE);
+                   t->t->name, t->t->name, (int)SYNC_OUT_PURGED));
+    buf_free(&purged);
+    return ok;
 }
 
 /* -- the whole comparison */
@@ -407,7 +418,7 @@ static bool compare_table(struct sync *x, struct sync_table *t, struct err *e)
     int64_t step = x->dialect->slices ? COMPARED : (int64_t)t->n, out, conflicts;
     bool ok = sync_exec(x, e, "DELETE FROM @@d_%s", t->t->name);
     if (ok && strcmp(t->t->name, "registered_model_aliases") == 0)
-        ok = hold_aliases(x, e);
+        ok = hold_aliases(x, t, e);
     if (ok && t->kind == KIND_input)
         ok = hold_inputs(x, e);
     for (int64_t first = 1; ok && first <= (int64_t)t->n; first += step)
@@ -520,7 +531,8 @@ bool sync_compare(struct sync *x, struct err *e)
     for (int i = 0; i < x->n_tables; i++)
         if (!compare_table(x, x->tables[i], e))
             return false;
-    x->any_conflict = x->changed = false;
+    x->any_conflict = false;
+    x->changed = x->written;
     for (int i = 0; i < x->n_tables; i++) {
         struct sync_table *t = x->tables[i];
         if (!count_table(x, t, e))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "formats/sync/internal.h"
 
 /* Runs a query for the next row after `after` by sync_id, its first column, so that the connection is free in
@@ -21,7 +22,8 @@ static int next_row(struct db_stmt *q, int64_t *after, struct err *e)
     return got;
 }
 
-/* -- experiments: m_exp has the source's id, src, and the target's, dst */
+/* -- experiments: m_exp has the ids in the stage, src, and the target's, dst; m_origin the source's and those in
+ * the stage, so that an experiment is found by what the source calls it however often this is repeated */
 
 void sync_add_experiment_key(const struct sync_table *t, const char *id, struct buf *out)
 {
@@ -30,15 +32,52 @@ void sync_add_experiment_key(const struct sync_table *t, const char *id, struct 
         buf_adds(out, " || coalesce(CAST(s.creation_time AS text), '')");
 }
 
-/* Matches experiment 0 first, then by the state's map, then by name; others that a delta assumes to exist
- * were purged, and get unused ids. */
-static bool match_experiments(struct sync *x, bool first, struct err *e)
+#define STAGED_EXPERIMENTS "@@s_experiments s JOIN @@m_origin o ON o.dst = s.experiment_id"
+#define NOT_MATCHED        "s.experiment_id NOT IN (SELECT src FROM @@m_exp)"
+
+/* An id that the state knows with another time of creation was given again: a new experiment. */
+static bool find_given_again(struct sync *x, const struct sync_table *t, const char *known, struct err *e)
+{
+    return sync_find_column(t, "creation_time") < 0 ||
+           sync_exec(
+               x, e,
+               "UPDATE @@s_experiments AS s SET sync_part = %d FROM @@m_origin o WHERE o.dst = "
+               "s.experiment_id AND s.sync_part <> %d AND s.creation_time IS NOT NULL AND NOT %s AND EXISTS "
+               "(SELECT 1 FROM @@m_state m WHERE m.kind = 'experiment' AND m.key LIKE CAST(o.src AS text) || "
+               "'/_%%')",
+               (int)PART_WHOLE, (int)PART_WHOLE, known);
+}
+
+/* Matches others by what they hold: a killed tick may have brought an experiment that the source has renamed
+ * since, and the target may have renamed it before the state was lost. */
+static bool match_by_contents(struct sync *x, const struct sync_table *t, struct err *e)
+{
+    static const char *const tables[][2] = {
+        {"runs", "run_uuid"}, {"trace_info", "request_id"}, {"logged_models", "model_id"}};
+    const char *workspace = sync_find_column(t, "workspace") >= 0 ? "t.workspace = s.workspace AND " : "";
+    bool ok = true;
+    for (size_t i = 0; ok && i < ARRAY_LENGTH(tables) && sync_find_column(t, "creation_time") >= 0; i++)
+        ok = !sync_table_named(x, tables[i][0]) ||
+             sync_exec(
+                 x, e,
+                 "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, min(t.experiment_id) FROM "
+                 "@@s_experiments s JOIN experiments t ON %st.creation_time = s.creation_time WHERE %s AND "
+                 "t.experiment_id NOT IN (SELECT dst FROM @@m_exp) AND s.sync_part = %d AND EXISTS (SELECT 1 "
+                 "FROM @@s_%s a JOIN %s b ON b.%s = a.%s WHERE a.experiment_id = s.experiment_id AND "
+                 "b.experiment_id = t.experiment_id) GROUP BY s.experiment_id",
+                 workspace, NOT_MATCHED, (int)PART_WHOLE, tables[i][0], tables[i][0], tables[i][1],
+                 tables[i][1]);
+    return ok;
+}
+
+/* Matches experiment 0 first, then by the state's map, by name, and by contents; others that a delta assumes to
+ * exist were purged, and get unused ids. */
+static bool match_experiments(struct sync *x, struct err *e)
 {
     const struct sync_table *t = sync_table_named(x, "experiments");
     const char *workspace = sync_find_column(t, "workspace") >= 0 ? "t.workspace = s.workspace AND " : "";
-    const char *open = "s.experiment_id NOT IN (SELECT src FROM @@m_exp)";
     struct buf key = {0}, known = {0};
-    sync_add_experiment_key(t, "s.experiment_id", &key);
+    sync_add_experiment_key(t, "o.src", &key);
     buf_addf(&known, "EXISTS (SELECT 1 FROM @@m_state m WHERE m.kind = 'experiment' AND m.key = %s)",
              buf_str(&key));
     /* each workspace has its own Default, and only one of these has the id 0 */
@@ -46,48 +85,34 @@ static bool match_experiments(struct sync *x, bool first, struct err *e)
                                 ? " AND NOT EXISTS (SELECT 1 FROM experiments t WHERE t.experiment_id = "
                                   "0 AND t.workspace <> s.workspace)"
                                 : "";
-    /* an id that the state knows with another time of creation was given again: a new experiment */
     bool ok =
-        (!first || sync_find_column(t, "creation_time") < 0 ||
-         sync_exec(
-             x, e,
-             "UPDATE @@s_experiments AS s SET sync_part = %d WHERE s.sync_part <> %d AND "
-             "s.creation_time IS NOT NULL AND NOT %s AND EXISTS (SELECT 1 FROM @@m_state m WHERE m.kind "
-             "= 'experiment' AND m.key LIKE CAST(s.experiment_id AS text) || '/_%%')",
-             (int)PART_WHOLE, (int)PART_WHOLE, buf_str(&known))) &&
+        find_given_again(x, t, buf_str(&known), e) &&
         sync_exec(
             x, e,
             "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, s.experiment_id FROM @@s_experiments s "
             "WHERE (s.experiment_id = 0%s) OR s.experiment_id < 0",
             elsewhere) &&
-        (!first ||
-         sync_exec(x, e,
-                   "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM "
-                   "@@s_experiments s JOIN @@m_state m ON m.kind = 'experiment' AND m.key = %s JOIN "
-                   "experiments t ON CAST(t.experiment_id AS text) = m.value WHERE %s",
-                   buf_str(&key), open)) &&
         sync_exec(
             x, e,
-            "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM @@s_experiments s "
-            "JOIN experiments t ON %st.name = s.name WHERE %s AND t.experiment_id NOT IN (SELECT dst FROM "
-            "@@m_exp) AND (s.sync_part = %d OR NOT %s)",
-            workspace, open, (int)PART_WHOLE, buf_str(&known)) &&
+            "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM " STAGED_EXPERIMENTS
+            " JOIN @@m_state m ON m.kind = 'experiment' AND m.key = %s JOIN experiments t ON "
+            "CAST(t.experiment_id AS text) = m.value WHERE " NOT_MATCHED,
+            buf_str(&key)) &&
+        sync_exec(
+            x, e,
+            "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM " STAGED_EXPERIMENTS
+            " JOIN experiments t ON %st.name = s.name WHERE " NOT_MATCHED
+            " AND t.experiment_id NOT IN (SELECT dst "
+            "FROM @@m_exp) AND (s.sync_part = %d OR NOT %s)",
+            workspace, (int)PART_WHOLE, buf_str(&known)) &&
+        match_by_contents(x, t, e) &&
         sync_exec(x, e,
                   "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, -1000000000 - s.sync_id FROM "
-                  "@@s_experiments s WHERE %s AND s.sync_part <> %d",
-                  open, (int)PART_WHOLE);
+                  "@@s_experiments s WHERE " NOT_MATCHED " AND s.sync_part <> %d",
+                  (int)PART_WHOLE);
     buf_free(&key);
     buf_free(&known);
     return ok;
-}
-
-/* Updates what each id of the source has become. */
-static bool note_origins(struct sync *x, bool first, struct err *e)
-{
-    return first
-               ? sync_exec(x, e, "DELETE FROM @@m_origin") &&
-                     sync_exec(x, e, "INSERT INTO @@m_origin (src, dst) SELECT src, dst FROM @@m_exp")
-               : sync_exec(x, e, "UPDATE @@m_origin AS o SET dst = m.dst FROM @@m_exp m WHERE m.src = o.dst");
 }
 
 /* Gives a new experiment the source's id if the dialect can keep it and it is free, else the target's next
@@ -173,28 +198,46 @@ static bool identify_experiments(struct sync *x, bool first, struct err *e)
 {
     if (!sync_table_named(x, "experiments"))
         return true;
-    return match_experiments(x, first, e) && number_all_new(x, e) && note_origins(x, first, e) &&
+    return (!first || sync_exec(x, e,
+                                "INSERT INTO @@m_origin (src, dst) SELECT experiment_id, experiment_id FROM "
+                                "@@s_experiments")) &&
+           match_experiments(x, e) && number_all_new(x, e) &&
+           sync_exec(x, e, "UPDATE @@m_origin AS o SET dst = m.dst FROM @@m_exp m WHERE m.src = o.dst") &&
            map_experiments(x, e);
 }
 
 /* -- other ids: m_ids has those of one table, old and new */
 
-/* Gives rows whose natural key is in the target that row's id, in the column `id`. */
-static bool match_ids(struct sync *x, const struct sync_table *t, const char *natural, const char *id,
-                      struct err *e)
+bool sync_add_natural_join(const struct sync_table *t, const char **id, struct buf *out)
 {
-    struct buf join = {0};
-    for (size_t n; (n = row_next_column(&natural)); natural += n) {
+    const char *natural = t->kind == KIND_dataset ? "experiment_id,name,digest"
+                          : t->kind == KIND_input ? "source_type,source_id,destination_type,destination_id"
+                          : t->kind == KIND_row && t->t->n_key == 1 ? merge_natural_key(t->t->name)
+                                                                    : NULL;
+    if (!natural)
+        return false;
+    *id = t->kind == KIND_dataset ? "dataset_uuid"
+          : t->kind == KIND_input ? "input_uuid"
+                                  : t->t->columns[t->t->key[0]].name;
+    for (size_t n, from = out->len; (n = row_next_column(&natural)); natural += n) {
         char *column = xstrndup(natural, n);
         if (sync_find_column(t, column) >= 0)
-            buf_addf(&join, "%ss.%s = t.%s", join.len ? " AND " : "", column, column);
+            buf_addf(out, "%ss.%s = t.%s", out->len > from ? " AND " : "", column, column);
         free(column);
     }
-    bool ok = sync_exec(x, e, "DELETE FROM @@m_ids") &&
+    return true;
+}
+
+/* Gives rows whose natural key is in the target that row's id. False with *id NULL: the table has none. */
+static bool match_ids(struct sync *x, const struct sync_table *t, const char **id, struct err *e)
+{
+    struct buf join = {0};
+    *id = NULL;
+    bool ok = sync_add_natural_join(t, id, &join) && sync_exec(x, e, "DELETE FROM @@m_ids") &&
               sync_exec(x, e,
                         "INSERT INTO @@m_ids (src, dst) SELECT s.%s, t.%s FROM @@s_%s s JOIN %s t ON %s "
                         "WHERE s.%s <> t.%s",
-                        id, id, t->t->name, t->t->name, buf_str(&join), id, id);
+                        *id, *id, t->t->name, t->t->name, buf_str(&join), *id, *id);
     buf_free(&join);
     return ok;
 }
@@ -241,18 +284,23 @@ static bool find_datasets(struct sync *x, struct err *e)
 static bool identify_datasets(struct sync *x, bool first, struct err *e)
 {
     const struct sync_table *t = sync_table_named(x, "datasets");
+    const char *id;
     if (first && sync_table_named(x, "inputs") && !find_datasets(x, e))
         return false;
-    if (t && !(match_ids(x, t, "experiment_id,name,digest", "dataset_uuid", e) &&
-               renew_ids(x, t, "dataset_uuid", x->dialect->derived_dataset, e) &&
-               sync_exec(x, e, "INSERT INTO @@m_datasets (src, dst) SELECT src, dst FROM @@m_ids") &&
-               map_ids(x, "inputs", "source_id", " AND s.source_type = 'DATASET'", e) &&
-               map_ids(x, "logged_model_metrics", "dataset_uuid", "", e) &&
-               map_ids(x, "datasets", "dataset_uuid", "", e)))
+    if (t &&
+        !(match_ids(x, t, &id, e) && renew_ids(x, t, "dataset_uuid", x->dialect->derived_dataset, e) &&
+          sync_exec(x, e, "UPDATE @@m_datasets AS o SET dst = m.dst FROM @@m_ids m WHERE m.src = o.dst") &&
+          sync_exec(
+              x, e,
+              "INSERT INTO @@m_datasets (src, dst) SELECT src, dst FROM @@m_ids WHERE dst NOT IN (SELECT "
+              "dst FROM @@m_datasets)") &&
+          map_ids(x, "inputs", "source_id", " AND s.source_type = 'DATASET'", e) &&
+          map_ids(x, "logged_model_metrics", "dataset_uuid", "", e) &&
+          map_ids(x, "datasets", "dataset_uuid", "", e)))
         return false;
     t = sync_table_named(x, "inputs");
-    return !t || (match_ids(x, t, "source_type,source_id,destination_type,destination_id", "input_uuid", e) &&
-                  map_ids(x, "input_tags", "input_uuid", "", e) && map_ids(x, "inputs", "input_uuid", "", e));
+    return !t || (match_ids(x, t, &id, e) && map_ids(x, "input_tags", "input_uuid", "", e) &&
+                  map_ids(x, "inputs", "input_uuid", "", e));
 }
 
 /* Identifies rows of tables with a natural key, parents first. */
@@ -260,12 +308,14 @@ static bool identify_rows(struct sync *x, struct err *e)
 {
     for (int i = 0; i < x->n_tables; i++) {
         const struct sync_table *t = x->tables[i];
-        const char *natural = t->kind == KIND_row ? merge_natural_key(t->t->name) : NULL;
-        if (!natural || t->t->n_key != 1)
+        const char *id;
+        if (t->kind != KIND_row)
             continue;
-        const char *id = t->t->columns[t->t->key[0]].name;
-        if (!match_ids(x, t, natural, id, e))
-            return false;
+        if (!match_ids(x, t, &id, e)) {
+            if (id)
+                return false;
+            continue;
+        }
         for (int k = 0; k < merge_links_count; k++)
             if (strcmp(merge_links[k].to, t->t->name) == 0 &&
                 !map_ids(x, merge_links[k].table, merge_links[k].column, "", e))
@@ -314,28 +364,39 @@ static bool look_up_all(struct sync *x, struct err *e)
 
 /* Gives assessments the time of their trace in the target, which may differ from the stream's. If the trace's
  * time changes, apply.c updates them. */
-static bool date_assessments(struct sync *x, struct err *e)
+static bool date_assessments(struct sync *x, const struct sync_table *t, const char *range, struct err *e)
 {
-    const struct sync_table *t = sync_table_named(x, "assessments");
-    return !t || sync_find_column(t, "trace_timestamp_ms") < 0 ||
+    return sync_find_column(t, "trace_timestamp_ms") < 0 ||
            sync_exec(x, e,
                      "UPDATE @@s_assessments AS s SET trace_timestamp_ms = t.timestamp_ms FROM trace_info t "
-                     "WHERE t.request_id = s.trace_id");
+                     "WHERE t.request_id = s.trace_id%s",
+                     range);
 }
 
 /* An assessment overridden by one in the target is not valid. */
-static bool judge_assessments(struct sync *x, struct err *e)
+static bool judge_assessments(struct sync *x, const char *range, struct err *e)
 {
-    return !sync_table_named(x, "assessments") ||
-           sync_exec(x, e,
+    return sync_exec(x, e,
                      "UPDATE @@s_assessments AS s SET valid = (1 = 0) WHERE s.valid = (1 = 1) AND EXISTS "
-                     "(SELECT 1 FROM "
-                     "assessments o WHERE o.trace_id = s.trace_id AND o.overrides = s.assessment_id)");
+                     "(SELECT 1 FROM assessments o WHERE o.trace_id = s.trace_id AND o.overrides = "
+                     "s.assessment_id)%s",
+                     range);
+}
+
+bool sync_judge_range(struct sync *x, const struct sync_table *t, int64_t first, int64_t last, struct err *e)
+{
+    char range[96];
+    snprintf(range, sizeof range, " AND s.sync_id BETWEEN %lld AND %lld", (long long)first, (long long)last);
+    if (t->kind == KIND_assessment)
+        return date_assessments(x, t, range, e) && judge_assessments(x, range, e);
+    return sync_unite_range(x, t, first, last, e);
 }
 
 bool sync_identify(struct sync *x, bool first, struct err *e)
 {
+    const struct sync_table *t = sync_table_named(x, "assessments");
     return sync_exec(x, e, "DELETE FROM @@m_exp") && identify_experiments(x, first, e) &&
            identify_datasets(x, first, e) && identify_rows(x, e) && sync_identify_versions(x, first, e) &&
-           look_up_all(x, e) && date_assessments(x, e) && judge_assessments(x, e) && sync_unite(x, e);
+           look_up_all(x, e) && (!t || (date_assessments(x, t, "", e) && judge_assessments(x, "", e))) &&
+           sync_unite(x, e);
 }

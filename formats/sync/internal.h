@@ -59,6 +59,7 @@ struct sync_table {
     bool points; /* rows are many, and are only inserted */
     uint64_t n;  /* staged rows */
     uint64_t n_added, n_changed, n_kept, n_conflict, n_held;
+    uint64_t n_fresh, n_more; /* added by the last SYNC_ADD_FRESH and SYNC_ADD_MORE */
 };
 
 /* The target's record of a state: a tag of its experiment 0, else of that with the lowest id. */
@@ -76,10 +77,10 @@ struct sync {
     int rev;
     struct sync_table *tables[LOAD_MAX_TABLES]; /* parents before their children */
     int n_tables;
-    void *filler;      /* the dialect's, while the stage is filled */
-    bool delta;        /* the stream has only what changed since `base` */
-    char state_id[33]; /* "": the producer keeps no state */
-    char tick[33];     /* "": the stream does not have one */
+    void *filler;         /* the dialect's, while the stage is filled */
+    bool delta;           /* the stream has only what changed since `base` */
+    char state_id[33];    /* "": the producer keeps no state */
+    char tick[33];        /* "": the stream does not have one */
     bool has_base;
     int64_t base;
     unsigned segments;
@@ -96,9 +97,11 @@ struct sync {
     int64_t dry_ids;          /* ids given in a dry run, from -1 down */
     int64_t compared_version; /* SQLite's data_version when the target was compared */
     int restarts;
+    uint64_t missed;                   /* rows that the last attempt was to add and found there */
     struct buf overwritten, conflicts; /* JSON texts, separated by commas */
     struct sync_counts counts[KIND_COUNT];
     bool begun, changed;
+    bool written; /* slices of a SQLite database were committed */
     bool renames_reported;
 };
 
@@ -137,10 +140,18 @@ bool sync_note_promotion(struct sync *x, struct err *e);
 bool sync_identify(struct sync *x, bool first, struct err *e);
 /* Appends the key of an experiment in a state's map as SQL: the source's id, and the creation time of s. */
 void sync_add_experiment_key(const struct sync_table *t, const char *id, struct buf *out);
+/* Appends "s and t have the same natural key"; *id: the column with the id that it stands for. False: the table has
+ * none. */
+bool sync_add_natural_join(const struct sync_table *t, const char **id, struct buf *out);
+/* Repeats for a range what of identity depends on values of the target. */
+bool sync_judge_range(struct sync *x, const struct sync_table *t, int64_t first, int64_t last, struct err *e);
 /* -- versions.c: numbers of model versions */
 bool sync_identify_versions(struct sync *x, bool first, struct err *e);
 /* -- unite.c: lists in tags */
 bool sync_unite(struct sync *x, struct err *e);
+/* Again for rows with sync_id from `first` to `last`, whose ids are the target's by now; in dialects without slices
+ * only for those that differ, which stay locked. */
+bool sync_unite_range(struct sync *x, const struct sync_table *t, int64_t first, int64_t last, struct err *e);
 
 /* -- names.c: renamed experiments whose new name is taken in the target; after the comparison */
 bool sync_settle_names(struct sync *x, struct sync_table *t, struct err *e);
@@ -158,6 +169,12 @@ void sync_add_new_value(const struct sync *x, const struct sync_table *t, int co
 /* Fills d_NAME for rows with sync_id from `first` to `last`; in dialects without slices for all rows. */
 bool sync_compare_range(struct sync *x, struct sync_table *t, int64_t first, int64_t last, struct err *e);
 
+/* Appends the condition on s and d that the row was purged in the target, for rows of a delta; nothing: no row of
+ * the table can be. */
+void sync_add_purged(const struct sync_table *t, struct buf *out);
+/* Appends the condition on s that the version of an alias does not exist or is deleted. */
+void sync_add_dead_alias(const struct sync *x, const struct sync_table *a, struct buf *out);
+
 /* -- apply.c: statements that write a range of staged rows */
 enum sync_part {
     SYNC_ADD,       /* all new rows, except latest metrics */
@@ -174,6 +191,13 @@ const struct sync_table *sync_parent_of(const struct sync *x, const struct sync_
 bool sync_has_part(const struct sync_table *t, enum sync_part part);
 bool sync_write_part(struct sync *x, struct sync_table *t, enum sync_part part, int64_t first, int64_t last,
                      struct err *e);
+
+/* -- recheck.c */
+/* After others have written to the target, in a transaction: compares rows with sync_id from `first` to `last`
+ * again. *holds: what was decided of them otherwise, and of what they belong to, still holds; if not, everything
+ * must be identified and compared again. */
+bool sync_recheck(struct sync *x, struct sync_table *t, enum sync_part part, int64_t first, int64_t last,
+                  bool *holds, struct err *e);
 
 /* -- rollups.c */
 /* Queues the published days of new and changed traces. *any: there are some; outside a writing transaction

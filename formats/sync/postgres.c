@@ -87,6 +87,20 @@ static bool write_more(struct sync *x, struct err *e)
            write_parts(x, SYNC_LATEST, e);
 }
 
+/* Whether others have added rows since the comparison: what was then found of these, as a dataset's id, or a
+ * param's value, is not so. What is missing again for the same number of rows is the stream's own. */
+static bool others_were_faster(struct sync *x)
+{
+    uint64_t missed = 0, before = x->missed;
+    for (int i = 0; i < x->n_tables; i++) {
+        const struct sync_table *t = x->tables[i];
+        if (sync_has_part(t, SYNC_ADD))
+            missed += t->n_added - (t->n_fresh + t->n_more);
+    }
+    x->missed = missed;
+    return missed > 0 && missed != before;
+}
+
 static bool is_state(const struct err *e, const char *const *states)
 {
     for (; *states; states++)
@@ -112,8 +126,10 @@ static bool postgres_write(struct sync *x, bool *again, struct err *e)
     bool queued, ok = sync_queue_rollups(x, &queued, e) && write_parts(x, SYNC_ADD_FRESH, e) &&
                       sync_exec(x, e, "SAVEPOINT written");
     for (int tries = 0; ok; tries++) {
-        if (write_more(x, e) && sync_write_watermark(x, e))
-            return db_commit(x->db, e) ? (x->begun = false, true) : false;
+        if (write_more(x, e) && sync_write_watermark(x, e)) {
+            *again = others_were_faster(x);
+            return *again || (db_commit(x->db, e) ? (x->begun = false, true) : false);
+        }
         if (err_interrupted() || !is_state(e, part) || tries == MAX_RETRIES)
             break;
         pause_after(tries);

@@ -15,6 +15,7 @@ enum {
     LONGEST_SLICE = 25000, /* rows, which take 0.6 s in a database of 10 million points */
     SLICE_MS = 400,        /* after a slice that takes longer the next one is smaller */
     LOCK_WAIT = 60000,     /* ms */
+    MAX_RESTARTS = 20,
 };
 
 /* sync_hash(text): 32 hex digits. */
@@ -80,45 +81,33 @@ struct slices {
     int64_t rows;    /* of the next slice */
 };
 
-/* Whether the ids and names of this sync's new experiments are still free. */
-static bool still_new(struct sync *x, bool *ok, struct err *e)
+/* Whether the comparison must be repeated: not for ever, in a target that others keep changing. */
+static bool must_repeat(struct sync *x, bool repeat)
 {
-    int64_t taken = 0;
-    const struct sync_table *t = sync_table_named(x, "experiments");
-    const char *ws = t && sync_find_column(t, "workspace") >= 0 ? "t.workspace = s.workspace AND " : "";
-    if (t &&
-        !sync_int(
-            x, &taken, e,
-            "SELECT count(*) FROM @@s_experiments s JOIN @@d_experiments d ON d.sync_id = s.sync_id JOIN "
-            "experiments t ON t.experiment_id = s.experiment_id OR (%st.name = s.name) WHERE d.added = 1",
-            ws))
-        return false;
-    *ok = taken == 0;
-    return true;
+    return repeat && x->restarts++ < MAX_RESTARTS;
 }
 
 static bool write_slice(struct sync *x, struct sync_table *t, enum sync_part part, int64_t first,
                         int64_t last, struct slices *s, bool *again, struct err *e)
 {
     int64_t version;
-    bool fresh = true;
+    bool holds = true;
     if (!db_begin_write(x->db, e))
         return false;
     x->begun = true;
     bool ok = data_version(x, &version, e);
-    if (ok && version != s->version) { /* another program has written: compare this slice again */
-        ok = (t->kind != KIND_experiment || part != SYNC_ADD || still_new(x, &fresh, e));
-        if (ok && fresh)
-            ok = sync_exec(x, e, "DELETE FROM @@d_%s WHERE sync_id BETWEEN %lld AND %lld", t->t->name,
-                           (long long)first, (long long)last) &&
-                 sync_compare_range(x, t, first, last, e);
-    }
-    *again = ok && !fresh;
-    ok = ok && (*again || sync_write_part(x, t, part, first, last, e));
+    bool foreign = ok && version != s->version; /* another program has written */
+    if (foreign)
+        ok = sync_recheck(x, t, part, first, last, &holds, e);
+    if (ok && !holds && !(*again = must_repeat(x, true)))
+        ok = err_set(e, db_display(x->db), "other programs keep changing what the sync is about to write");
+    if (ok && holds && !sync_write_part(x, t, part, first, last, e))
+        ok = *again = must_repeat(x, foreign && e->class == ERR_CONSTRAINT);
     if (!ok || *again)
         db_rollback(x->db);
     else
         ok = db_commit(x->db, e);
+    x->written |= ok && !*again;
     x->begun = false;
     return ok;
 }
@@ -198,7 +187,8 @@ static bool lite_write(struct sync *x, bool *again, struct err *e)
     struct slices s = {x->compared_version, FIRST_SLICE};
     *again = false;
     db_leave_wal(x->db, false);
-    if (!queue_rollups(x, e))
+    /* A slice that is rolled back may have compared again. */
+    if (!sync_exec(x, e, "PRAGMA stage.journal_mode = DELETE") || !queue_rollups(x, e))
         return false;
     for (size_t p = 0; p < ARRAY_LENGTH(parts); p++)
         for (int i = 0; i < x->n_tables; i++)
@@ -212,7 +202,7 @@ static bool lite_write(struct sync *x, bool *again, struct err *e)
 
 static bool lite_restart(struct sync *x, struct err *e)
 {
-    return data_version(x, &x->compared_version, e);
+    return sync_exec(x, e, "PRAGMA stage.journal_mode = OFF") && data_version(x, &x->compared_version, e);
 }
 
 static bool lite_end(struct sync *x, struct err *e)

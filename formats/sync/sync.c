@@ -68,10 +68,13 @@ bool sync_add(struct sync *x, const struct record *r, struct err *e)
 /* -- comparing and writing */
 
 /* Creates maps of ids: m_exp for experiments, from the stage to the target, and m_origin, from the source to
- * the target; m_datasets; m_ids for other tables, one at a time; m_versions for model versions; and m_state,
- * the state's map. */
+ * the stage; m_datasets; m_ids for other tables, one at a time; m_versions and m_numbers, likewise, for model
+ * versions; and m_state, the state's map. */
 static bool make_maps(struct sync *x, struct err *e)
 {
+#define VERSION_MAP                                                                                          \
+    "CAST('' AS text) AS name, CAST('' AS text) AS workspace, CAST(0 AS bigint) AS src, CAST(0 AS bigint) "  \
+    "AS dst"
     static const struct {
         const char *name, *columns;
     } maps[] = {
@@ -79,9 +82,8 @@ static bool make_maps(struct sync *x, struct err *e)
         {"m_origin", "CAST(0 AS bigint) AS src, CAST(0 AS bigint) AS dst"},
         {"m_ids", "CAST('' AS text) AS src, CAST('' AS text) AS dst"},
         {"m_datasets", "CAST('' AS text) AS src, CAST('' AS text) AS dst"},
-        {"m_versions", "CAST('' AS text) AS name, CAST('' AS text) AS workspace, CAST(0 AS bigint) AS src, "
-                       "CAST(0 AS bigint) "
-                       "AS dst"},
+        {"m_versions", VERSION_MAP},
+        {"m_numbers", VERSION_MAP},
         {"m_state", "CAST('' AS text) AS kind, CAST('' AS text) AS key, CAST('' AS text) AS value"},
     };
     const char *const *c = x->dialect->create;
@@ -115,7 +117,8 @@ static bool judge_conflicts(struct sync *x, struct err *e)
                   (unsigned long long)(x->n_reported - SYNC_MAX_REPORTED));
     if (x->o.on_conflict == SYNC_SKIP)
         return true;
-    err_set(e, db_display(x->db), "conflicts: nothing was written");
+    err_set(e, db_display(x->db),
+            x->written ? "conflicts: the rest was not written" : "conflicts: nothing was written");
     return err_hint(e, "--on-conflict skip leaves out records in conflict; rename and renumber resolve taken "
                        "names and version numbers");
 }
@@ -125,6 +128,7 @@ static bool attempt(struct sync *x, bool first, bool *again, struct err *e)
 {
     *again = false;
     x->renamed = x->renumbered = 0;
+    x->next_generation = 0;
     if (!sync_identify(x, first, e) || !sync_compare(x, e) || !judge_conflicts(x, e))
         return false;
     if (!x->o.prefer_target && !x->delta && x->n_overwritten == 0 && !report_values(x, false, e))

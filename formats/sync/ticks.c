@@ -241,7 +241,7 @@ static bool note_maps(struct sync *x, struct err *e)
     return ok && note_map(x, "dataset", "SELECT src, dst FROM @@m_datasets", e) &&
            note_map(x, "model_version",
                     "SELECT workspace || '/' || name || '/' || CAST(src AS text), CAST(dst AS text) FROM "
-                    "@@m_versions",
+                    "@@m_numbers",
                     e);
 }
 

@@ -14,6 +14,15 @@ struct mapping {
     bool failed;
 };
 
+/* Rows of a table that have such lists in a column: where `by` is the text. */
+struct lists {
+    const struct sync_table *t;
+    const char *column, *by, *text;
+    int64_t first, last; /* sync_id */
+    bool mapped;         /* the ids in the stage are the target's already */
+    bool lock;           /* only of rows that are about to be changed, which stay locked */
+};
+
 static bool map_listed(void *arg, const struct value *id, struct buf *out)
 {
     struct mapping *m = arg;
@@ -103,8 +112,7 @@ static bool set_value(struct sync *x, const struct sync_table *t, const char *co
 }
 
 /* Merges one row of the query below: sync_id, the stream's value, the target's. */
-static bool unite_row(struct sync *x, const struct sync_table *t, const char *column, struct db_stmt *q,
-                      struct err *e)
+static bool unite_row(struct sync *x, const struct lists *l, struct db_stmt *q, struct err *e)
 {
     struct mapping m = {x, e, false};
     struct value id, theirs, target;
@@ -121,14 +129,17 @@ static bool unite_row(struct sync *x, const struct sync_table *t, const char *co
         target = value_text(other, target.len);
     int64_t row = id.i;
     db_reset(q);
-    if (t->kind == KIND_registered_model_tag) {
-        ref_map_list(&theirs, map_listed, &m, &mapped);
+    if (l->t->kind == KIND_registered_model_tag) {
+        if (l->mapped)
+            buf_add(&mapped, theirs.s, theirs.len);
+        else
+            ref_map_list(&theirs, map_listed, &m, &mapped);
         unite_ids(&mapped, &target, &out);
     } else {
         unite_json(&theirs, &target, &out);
     }
     bool same = out.len == theirs.len && memcmp(buf_str(&out), theirs.s, out.len) == 0;
-    bool ok = !m.failed && (same || set_value(x, t, column, row, &out, e));
+    bool ok = !m.failed && (same || set_value(x, l->t, l->column, row, &out, e));
     free(copy);
     free(other);
     buf_free(&mapped);
@@ -136,20 +147,23 @@ static bool unite_row(struct sync *x, const struct sync_table *t, const char *co
     return ok;
 }
 
-static bool unite_table(struct sync *x, const struct sync_table *t, const char *column, const char *by,
-                        const char *text, struct err *e)
+static bool unite_lists(struct sync *x, const struct lists *l, struct err *e)
 {
+    const char *table = l->t->t->name;
     struct buf join = {0};
-    sync_add_join(t, "s", "t", &join);
-    struct db_stmt *q = sync_query(x, e,
-                                   "SELECT s.sync_id, s.%s, t.%s FROM @@s_%s s LEFT JOIN %s t ON %s WHERE "
-                                   "s.%s = '%s' AND s.sync_id > ?1 "
-                                   "ORDER BY s.sync_id LIMIT 1",
-                                   column, column, t->t->name, t->t->name, buf_str(&join), by, text);
+    sync_add_join(l->t, "s", "t", &join);
+    struct db_stmt *q = sync_query(
+        x, e,
+        "SELECT s.sync_id, s.%s, t.%s FROM @@s_%s s %sJOIN %s t ON %s WHERE "
+        "s.%s = '%s' AND s.sync_id > ?1 AND s.sync_id <= %lld%s%s%s "
+        "ORDER BY s.sync_id LIMIT 1%s",
+        l->column, l->column, table, l->lock ? "" : "LEFT ", table, buf_str(&join), l->by, l->text,
+        (long long)l->last, l->lock ? " AND s.sync_id IN (SELECT sync_id FROM @@d_" : "",
+        l->lock ? table : "", l->lock ? " WHERE changed <> 0)" : "", l->lock ? " FOR UPDATE OF t" : "");
     buf_free(&join);
     if (!q)
         return false;
-    int64_t after = 0;
+    int64_t after = l->first - 1;
     int got = -1;
     for (;;) {
         struct value v = value_int(after);
@@ -159,7 +173,7 @@ static bool unite_table(struct sync *x, const struct sync_table *t, const char *
             break;
         db_column(q, 0, &v);
         after = v.i;
-        if (!unite_row(x, t, column, q, e)) {
+        if (!unite_row(x, l, q, e)) {
             got = -1;
             break;
         }
@@ -168,17 +182,34 @@ static bool unite_table(struct sync *x, const struct sync_table *t, const char *
     return got == 0;
 }
 
+/* All lists of l's table. */
+static bool unite_table(struct sync *x, struct lists *l, struct err *e)
+{
+    for (int u = 0; u < l->t->n_units; u++) {
+        const struct sync_unit *unit = &l->t->units[u];
+        l->column = l->t->t->columns[unit->leader].name;
+        for (int c = 0; c < unit->n_cases; c++) {
+            l->by = l->t->t->columns[unit->cases[c].by].name;
+            l->text = unit->cases[c].text;
+            if (unit->cases[c].rule == MERGE_RULE_UNION && !unite_lists(x, l, e))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool sync_unite_range(struct sync *x, const struct sync_table *t, int64_t first, int64_t last, struct err *e)
+{
+    struct lists l = {.t = t, .first = first, .last = last, .mapped = true, .lock = !x->dialect->slices};
+    return unite_table(x, &l, e);
+}
+
 bool sync_unite(struct sync *x, struct err *e)
 {
-    for (int i = 0; i < x->n_tables; i++)
-        for (int u = 0; u < x->tables[i]->n_units; u++) {
-            const struct sync_table *t = x->tables[i];
-            const struct sync_unit *unit = &t->units[u];
-            for (int c = 0; c < unit->n_cases; c++)
-                if (unit->cases[c].rule == MERGE_RULE_UNION &&
-                    !unite_table(x, t, t->t->columns[unit->leader].name,
-                                 t->t->columns[unit->cases[c].by].name, unit->cases[c].text, e))
-                    return false;
-        }
+    for (int i = 0; i < x->n_tables; i++) {
+        struct lists l = {.t = x->tables[i], .first = 1, .last = (int64_t)x->tables[i]->n};
+        if (!unite_table(x, &l, e))
+            return false;
+    }
     return true;
 }

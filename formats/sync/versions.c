@@ -1,5 +1,5 @@
 /* Renumbers versions of registered models whose number is taken in the target. m_versions maps the number in
- * the source, src, to that in the target, dst. */
+ * the stage, src, to that in the target, dst; m_numbers the source's number. */
 #include <string.h>
 
 #include "formats/sync/internal.h"
@@ -122,6 +122,19 @@ static bool map_association(struct sync *x, bool first, const char *type, const 
                      id, type, id);
 }
 
+/* Updates what each number of the source has become. */
+static bool note_numbers(struct sync *x, struct err *e)
+{
+    return sync_exec(x, e,
+                     "UPDATE @@m_numbers AS o SET dst = m.dst FROM @@m_versions m WHERE m.name = o.name AND "
+                     "m.workspace = o.workspace AND m.src = o.dst") &&
+           sync_exec(
+               x, e,
+               "INSERT INTO @@m_numbers (name, workspace, src, dst) SELECT m.name, m.workspace, m.src, m.dst "
+               "FROM @@m_versions m WHERE NOT EXISTS (SELECT 1 FROM @@m_numbers o WHERE o.name = m.name AND "
+               "o.workspace = m.workspace AND o.dst = m.dst)");
+}
+
 bool sync_identify_versions(struct sync *x, bool first, struct err *e)
 {
     const struct sync_table *t = sync_table_named(x, "model_versions");
@@ -131,8 +144,8 @@ bool sync_identify_versions(struct sync *x, bool first, struct err *e)
         return false;
     if (first && !(find_known(x, "model_version_tags", e) && find_known(x, "registered_model_aliases", e)))
         return false;
-    return map_versions(x, "model_version_tags", e) && map_versions(x, "registered_model_aliases", e) &&
-           map_versions(x, "model_versions", e) &&
+    return note_numbers(x, e) && map_versions(x, "model_version_tags", e) &&
+           map_versions(x, "registered_model_aliases", e) && map_versions(x, "model_versions", e) &&
            (!sync_table_named(x, "entity_associations") ||
             (map_association(x, first, "source_type", "source_id", e) &&
              map_association(x, first, "destination_type", "destination_id", e)));
