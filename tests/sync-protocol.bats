@@ -401,6 +401,91 @@ END
 END
 }
 
+marks() { # how many states the target knows
+    sql "SELECT count(*) FROM experiment_tags WHERE key LIKE 'mlruns-tools.sync.%'"
+}
+
+@test "several ticks in a row that commit and are not promoted: the next one is a delta from where the state is; what they brought is found again" {
+    unpromoted() {
+        begin_ticks
+        assert_equal "$(sql "SELECT value FROM experiment_tags WHERE key LIKE 'mlruns-tools.sync.%'")" 1,0
+        for i in 1 2 3; do
+            tag "t$i"
+            [ $i != 1 ] || { # an experiment, which is renamed before its id is in the state
+                cp -r tree/$EXP tree/99
+                rm -r tree/99/*/
+                sed -i "s/^experiment_id: .*/experiment_id: '99'/; s/^name: .*/name: new/; s/^creation_time: .*/creation_time: 5/" tree/99/meta.yaml
+                cp -r tree/$EXP/$DELETED tree/99/aa
+                sed -i "s/^experiment_id: .*/experiment_id: '99'/; s/^run_id: .*/run_id: aa/; s/^run_uuid: .*/run_uuid: aa/" tree/99/aa/meta.yaml
+                settled
+            }
+            mlruns-dump -q --since st --next-state st.new tree >tick.mlr
+            run_split ml-load --sync "$url" <tick.mlr
+            assert_status 0
+            assert_contains "$(sql "SELECT value FROM experiment_tags WHERE key LIKE 'mlruns-tools.sync.%'")" "$((i + 1)),1"
+            sed -i "s/^name: .*/name: new $i/; s/^last_update_time: .*/last_update_time: 199525335846$i/" tree/99/meta.yaml
+            settled
+        done
+        rm st.new
+        tag d
+        tick
+        assert_status 0
+        assert_equal "$(tags)" "d t1 t2 t3"
+        assert_equal "$(sql "SELECT e.name FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id WHERE r.run_uuid = 'aa'")" "new 3"
+        assert_equal "$(sql "SELECT count(*) FROM experiments WHERE name LIKE 'new%'")" 1
+        mlruns-dump -q tree | ml-verify -q --subset --use-state st "$url"
+        tick
+        assert_contains "$stderr" "nothing to write"
+    }
+    both unpromoted empty
+}
+
+@test "a target that has no experiment keeps no generation: everything is sent each time, until there is one" {
+    registry() {
+        ml-schema create -q "$url"
+        rm -f models.db st
+        ml-schema create -q sqlite:///models.db
+        sqlite3 models.db "INSERT INTO registered_models (name, creation_time, last_updated_time, workspace) VALUES ('m', 1, 1, 'default')"
+        touch -d '-1 hour' models.db
+        for i in 1 2; do
+            mldb-dump -q --since st --next-state st.new sqlite:///models.db >tick.mlr
+            run_split ml-load --sync --promote st.new=st "$url" <tick.mlr
+            assert_status 0
+            [ ! -e st ]
+            assert_equal "$(sql "SELECT count(*) FROM registered_models")" 1
+        done
+        assert_contains "$stderr" "nothing to write"
+        sql "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace) VALUES (0, 'Default', 'active', 'default')"
+        mldb-dump -q --since st --next-state st.new sqlite:///models.db >tick.mlr
+        run_split ml-load --sync --promote st.new=st "$url" <tick.mlr
+        assert_equal "$(marks)" 1
+        mldb-dump -q --since st --next-state st.new sqlite:///models.db >tick.mlr
+        run_split ml-load --sync --promote st.new=st "$url" <tick.mlr
+        assert_status 0
+        assert_equal "$(ml-transform --json <tick.mlr | jq -c 'select(.kind == "header") | has("base")')" true
+    }
+    both registry empty
+}
+
+@test "a state that a full stream replaces is forgotten by the target, too" {
+    replaced() {
+        begin_ticks
+        keep
+        tag a
+        tick
+        restore
+        mlruns-dump -q --next-state st.new tree >tick.mlr
+        run_split ml-load --sync --promote st.new=st "$url" <tick.mlr
+        assert_status 0
+        assert_equal "$(marks)" 1
+        tag b
+        tick
+        assert_status 0
+        assert_equal "$(marks) $(tags)" "1 a b"
+    }
+    both replaced empty
+}
+
 # A delta's parts, what others write once it was compared with the target, and what must be so in the end; PostgreSQL: before which
 # statement.
 @test "what others write after a tick was compared is taken into account: nothing of it is lost, and nothing is there without its owner" {

@@ -81,6 +81,7 @@ struct sync {
     bool delta;           /* the stream has only what changed since `base` */
     char state_id[33];    /* "": the producer keeps no state */
     char tick[33];        /* "": the stream does not have one */
+    char replaced_id[33]; /* the state in whose place state.new comes; "": none, or the same */
     bool has_base;
     int64_t base;
     unsigned segments;

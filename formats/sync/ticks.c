@@ -54,6 +54,16 @@ static bool fill_map(struct sync *x, struct err *e)
     return got == 0;
 }
 
+/* Notes which state the promotion replaces: after a full stream another one, whose record nobody needs any more. */
+static void note_replaced(struct sync *x)
+{
+    struct err why; /* one that cannot be read was of no use before */
+    struct state *old = state_open(x->o.promote_to, NULL, &why);
+    if (old && strcmp(state_head(old)->id, x->state_id) != 0)
+        snprintf(x->replaced_id, sizeof x->replaced_id, "%s", state_head(old)->id);
+    state_close(old);
+}
+
 bool sync_open_state(struct sync *x, struct err *e)
 {
     if (!x->o.promote_new)
@@ -73,6 +83,7 @@ bool sync_open_state(struct sync *x, struct err *e)
         return err_hint(e, "nothing was written; the next tick sends these changes again");
     }
     x->promotion = state_promotion_new(x->state, x->o.tmpdir);
+    note_replaced(x);
     return true;
 }
 
@@ -152,7 +163,10 @@ bool sync_write_watermark(struct sync *x, struct err *e)
     struct sync_watermark *w = &x->watermark;
     if (!sync_must_mark(x))
         return true;
-    int64_t last = w->there && w->generation > x->base ? w->generation : x->base, next = last + 1;
+    int64_t next = (w->there && w->generation > x->base ? w->generation : x->base) + 1;
+    /* The state that is kept until this tick is promoted; several in a row may not be. */
+    int64_t last = x->has_base ? x->base : next - 1;
+    int64_t experiments = 1;
     bool ok =
         w->there
             ? sync_exec(x, e,
@@ -162,8 +176,12 @@ bool sync_write_watermark(struct sync *x, struct err *e)
             : sync_exec(x, e,
                         "INSERT INTO experiment_tags (key, value, experiment_id) SELECT '%s%s', '%" PRId64
                         ",%" PRId64 "', min(experiment_id) FROM experiments HAVING count(*) > 0",
-                        MERGE_WATERMARK, x->state_id, next, last);
-    if (ok)
+                        MERGE_WATERMARK, x->state_id, next, last) &&
+                  sync_int(x, &experiments, e, "SELECT count(*) FROM experiments");
+    if (ok && x->replaced_id[0])
+        ok = sync_exec(x, e, "DELETE FROM experiment_tags WHERE key = '%s%s'", MERGE_WATERMARK,
+                       x->replaced_id);
+    if (ok && experiments > 0)
         x->next_generation = next;
     return ok;
 }
@@ -256,6 +274,8 @@ bool sync_note_promotion(struct sync *x, struct err *e)
 bool sync_promote(struct sync *x, struct err *e)
 {
     int64_t generation = x->next_generation ? x->next_generation : x->watermark.generation;
-    return !x->promotion || x->o.dry_run ||
+    /* A target without experiments has no place for the generation: the next tick sends everything again. */
+    bool marked = x->next_generation || x->watermark.there;
+    return !x->promotion || x->o.dry_run || !marked ||
            state_promotion_commit(x->promotion, (uint64_t)generation, x->o.promote_to, e);
 }
