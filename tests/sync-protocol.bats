@@ -405,7 +405,7 @@ marks() { # how many states the target knows
     sql "SELECT count(*) FROM experiment_tags WHERE key LIKE 'mlruns-tools.sync.%'"
 }
 
-@test "several ticks in a row that commit and are not promoted: the next one is a delta from where the state is; what they brought is found again" {
+@test "after several ticks that were committed but not promoted the next one is still a delta, and finds what they brought" {
     unpromoted() {
         begin_ticks
         assert_equal "$(sql "SELECT value FROM experiment_tags WHERE key LIKE 'mlruns-tools.sync.%'")" 1,0
@@ -440,7 +440,7 @@ marks() { # how many states the target knows
     both unpromoted empty
 }
 
-@test "a target that has no experiment keeps no generation: everything is sent each time, until there is one" {
+@test "a target without experiments keeps no generation: everything is sent each time until there is one" {
     registry() {
         ml-schema create -q "$url"
         rm -f models.db st
@@ -467,7 +467,7 @@ marks() { # how many states the target knows
     both registry empty
 }
 
-@test "a state that a full stream replaces is forgotten by the target, too" {
+@test "the target forgets a state that a full stream replaces" {
     replaced() {
         begin_ticks
         keep
@@ -488,7 +488,7 @@ marks() { # how many states the target knows
 
 # A delta's parts, what others write once it was compared with the target, and what must be so in the end; PostgreSQL: before which
 # statement.
-@test "what others write after a tick was compared is taken into account: nothing of it is lost, and nothing is there without its owner" {
+@test "what others write after a tick's comparison is taken into account: nothing is lost, and no row comes without its owner" {
     experiment="(SELECT experiment_id FROM experiments WHERE name = 'churn prediction')"
     ids_listed="SELECT ',' || value || ',' FROM registered_model_tags WHERE key = '_mlflow_experiment_ids'"
     dataset() {
@@ -591,7 +591,7 @@ END
     both others empty
 }
 
-@test "SQLite: the id or name of a delta's new experiment is taken once it was compared: what belongs to known ones comes, too" {
+@test "SQLite: if others take the id or name of a delta's new experiment after its comparison, what belongs to known ones still comes" {
     use sqlite empty
     begin_ticks
     keep
