@@ -15,9 +15,11 @@ WARN     = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wstrict-proto
 MLRUNS   = tests/data/mlruns
 DB       = mlflow.db
 
-PKGS     = sqlite3 libpq yaml-0.1 jansson libxxhash libmd libzstd
+# msgpack-c is called msgpack before its release 6.
+MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
+PKGS     = sqlite3 libpq yaml-0.1 jansson libxxhash libmd libzstd $(MSGPACK)
 PKG_CFLAGS = $(if $(PKGS),$(shell pkg-config --cflags $(PKGS)))
-LIBS     = $(if $(PKGS),$(shell pkg-config --libs $(PKGS))) -lmsgpackc -lm -lpthread
+LIBS     = $(if $(PKGS),$(shell pkg-config --libs $(PKGS))) -lm -lpthread
 # Sanitized objects never mix with the usual ones.
 O        = $(BUILD)/obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 comma    = ,

@@ -19,6 +19,14 @@ work() {
     cd "$WORK" || return 1
 }
 
+# The directory of `tests/setup.sh packaging`, if it has been made.
+packaging_tools() {
+    local hash tools
+    hash=$(sha256sum <"$ROOT/tests/packages-requirements.txt" | cut -c1-12)
+    tools=${MLRUNS_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlruns-tools}/packaging-$hash
+    [ ! -e "$tools/.ready" ] || echo "$tools"
+}
+
 # The small tree of tests/data, copied so that a test may damage it: ./mlruns
 copy_tree() {
     cp -r "$ROOT/tests/data/mlruns" mlruns

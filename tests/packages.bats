@@ -8,14 +8,7 @@ setup_file() {
     MACHINE=$(uname -m)
     DIST=$BUILD/dist
     # Only what is there already: `make check` installs nothing for this.
-    TOOLS=
-    if [ -n "${CHECK_PACKAGES-}" ]; then
-        TOOLS=$(sh "$ROOT/tests/setup.sh" packaging)
-    else
-        for t in "${MLRUNS_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlruns-tools}"/packaging-*; do
-            [ ! -e "$t/.ready" ] || TOOLS=$t
-        done
-    fi
+    TOOLS=$([ -n "${CHECK_PACKAGES-}" ] && sh "$ROOT/tests/setup.sh" packaging || packaging_tools)
     export MACHINE DIST TOOLS
     # A venv without and with the wheel, by what a user has: pip.
     wheel=$(wheel_of manylinux2014 "$MACHINE")

@@ -15,14 +15,6 @@ need() {
     command -v "$1" >/dev/null || skip "no $1 here: $2"
 }
 
-# tools_of COMMAND: the checkers of `tests/setup.sh packaging`, where they have been installed.
-tools_of() {
-    local tools
-    for tools in "${MLRUNS_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlruns-tools}"/packaging-*; do
-        [ ! -x "$tools/bin/$1" ] || { echo "$tools/bin"; return; }
-    done
-}
-
 deb() {
     ls "$BUILD/dist/mlruns-tools_${VERSION}_"*.deb 2>/dev/null || true
 }
@@ -45,8 +37,8 @@ deb() {
 }
 
 @test "the workflows conform to GitHub's schema" {
-    tools=$(tools_of check-jsonschema)
-    [ -n "$tools" ] || skip "no check-jsonschema here: tests/setup.sh packaging"
+    tools=$(packaging_tools)/bin
+    [ -x "$tools/check-jsonschema" ] || skip "no check-jsonschema here: tests/setup.sh packaging"
     "$tools/check-jsonschema" --builtin-schema vendor.github-workflows "$ROOT"/.github/workflows/*.yml
 }
 
@@ -63,12 +55,71 @@ $VERSION"
 @test "a release's recipes name its archive and checksum, and leave nothing to fill in" {
     echo archive >a.tar.gz
     python3 "$ROOT/tools/dist/release_files.py" 1.2.3 https://host.example/a.tar.gz https://host.example a.tar.gz out
-    for f in out/meta.yaml out/mlruns-tools.rb; do
+    for f in out/recipe.yaml out/mlruns-tools.rb; do
         assert_contains "$(cat $f)" "$(sha256sum <a.tar.gz | cut -d' ' -f1)"
         assert_contains "$(cat $f)" https://host.example/a.tar.gz
         ! grep -E '@[A-Z0-9]+@|make release-files' $f || false
     done
-    assert_contains "$(cat out/meta.yaml)" 'set version = "1.2.3"'
+    assert_contains "$(cat out/recipe.yaml)" 'version: "1.2.3"'
+}
+
+@test "rattler-build renders the conda recipe for both architectures" {
+    tools=$(packaging_tools)/bin
+    [ -x "$tools/python" ] || skip "no rattler-build here: tests/setup.sh packaging"
+    echo archive >a.tar.gz
+    python3 "$ROOT/tools/dist/release_files.py" 1.2.3 https://host.example/a.tar.gz https://host.example a.tar.gz out
+    cat >render.py <<'END'
+import sys
+from rattler_build.render import RenderConfig
+from rattler_build.stage0 import Stage0Recipe
+from rattler_build.tool_config import PlatformConfig
+from rattler_build.variant_config import VariantConfig
+
+for platform in ("linux-64", "linux-aarch64"):
+    variants = VariantConfig({"c_compiler": ["gcc"], "c_stdlib": ["sysroot"]})
+    config = RenderConfig(PlatformConfig(target_platform=platform, host_platform=platform))
+    for variant in Stage0Recipe.from_file(sys.argv[1]).render(variants, config):
+        r = variant.recipe
+        print(platform, r.package.name, r.package.version, *r.requirements.to_dict()["build"])
+END
+    "$tools/python" render.py out/recipe.yaml >rendered
+    assert_equal "$(cat rendered)" "linux-64 mlruns-tools 1.2.3 gcc_linux-64 sysroot_linux-64 make pkg-config
+linux-aarch64 mlruns-tools 1.2.3 gcc_linux-aarch64 sysroot_linux-aarch64 make pkg-config"
+    sed 's/  host:/  hosts:/' out/recipe.yaml >wrong.yaml
+    run "$tools/python" render.py wrong.yaml
+    assert_equal "$status" 1
+    assert_contains "$output" "unknown field 'hosts'"
+}
+
+@test "rubocop finds nothing in the Homebrew formula" {
+    need rubocop "apt-get install rubocop"
+    echo archive >a.tar.gz
+    python3 "$ROOT/tools/dist/release_files.py" 1.2.3 https://host.example/a.tar.gz https://host.example a.tar.gz out
+    for f in "$ROOT/tools/dist/homebrew/mlruns-tools.rb" out/mlruns-tools.rb; do
+        assert_equal "$(ruby -c "$f")" "Syntax OK"
+        rubocop --cache false --config "$ROOT/tools/dist/homebrew/.rubocop.yml" "$f"
+    done
+}
+
+@test "the recipes require every library that the Makefile asks for" {
+    packages=$(make -s -C "$ROOT" -f - print <<<'include Makefile
+print:; @echo $(PKGS)')
+    # name in pkg-config, in conda, in Homebrew
+    while read -r name conda brew; do
+        packages=$(tr ' ' '\n' <<<"$packages" | grep -vxE -- "$name" || true)
+        grep -qx "    - $conda" "$ROOT/tools/dist/conda/recipe.yaml"
+        grep -qx "  depends_on \"$brew\"" "$ROOT/tools/dist/homebrew/mlruns-tools.rb"
+    done <<'END'
+sqlite3 libsqlite sqlite
+libpq libpq libpq
+yaml-0.1 yaml libyaml
+jansson jansson jansson
+libxxhash xxhash xxhash
+libmd libmd libmd
+libzstd zstd zstd
+msgpack(-c)? msgpack-c msgpack
+END
+    assert_equal "$packages" ""
 }
 
 @test "lintian finds nothing in the Debian package, and its programs are one executable" {

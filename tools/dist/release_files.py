@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """release_files.py VERSION URL HOME TARBALL OUT: fills the conda recipe and the Homebrew formula for a release.
 
-URL is where TARBALL, a source archive, is published, HOME the project's page. Writes OUT/meta.yaml and OUT/mlruns-tools.rb.
+URL is where TARBALL, a source archive, is published, HOME the project's page. Writes OUT/recipe.yaml and OUT/mlruns-tools.rb.
 """
 import hashlib
 import os
@@ -15,7 +15,7 @@ def main(version, url, home, tarball, out):
         sha256 = hashlib.sha256(f.read()).hexdigest()
     values = {'@VERSION@': version, '@URL@': url, '@HOME@': home, '@SHA256@': sha256}
     os.makedirs(out, exist_ok=True)
-    for template in ('conda/meta.yaml', 'homebrew/mlruns-tools.rb'):
+    for template in ('conda/recipe.yaml', 'homebrew/mlruns-tools.rb'):
         with open(os.path.join(HERE, template), encoding='utf-8') as f:
             lines = f.read().split('\n')
         text = '\n'.join(line for line in lines if '`make release-files`' not in line)
