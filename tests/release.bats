@@ -170,6 +170,10 @@ END
     run buildah run --isolation chroot -v "$PWD/data:/data" "$container" -- /usr/bin/mlruns-tools migrate /data/mlruns sqlite:////data/m.db --verify
     assert_contains "$output" "Status: SUCCESS"
     sqlite3 data/m.db 'SELECT count(*) FROM runs' | grep -qvx 0
+    inside=$(buildah mount "$container")
+    cmp "$inside/etc/ssl/certs/ca-certificates.crt" /etc/ssl/certs/ca-certificates.crt
+    assert_equal "$(stat -c %a "$inside/tmp")" 1777
+    assert_equal "$(ls -A "$inside/tmp" "$inside/bin" 2>/dev/null)" "$inside/tmp:" # and no shell
     buildah rm "$container" >/dev/null
 }
 

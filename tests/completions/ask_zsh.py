@@ -11,6 +11,8 @@ import termios
 
 SETTINGS = r'''
 PS1=' '
+# The list is shown, however long: a question would take the next line's first character for its answer.
+LISTMAX=0
 unsetopt zle_bracketed_paste prompt_cr prompt_sp
 fpath=($COMPLETIONS/zsh $fpath)
 autoload -Uz compinit
