@@ -46,11 +46,15 @@ bool err_notes_wanted(void)
     return level >= 0 || journal_wanted();
 }
 
+enum message_kind { NOTE, WARNING, ERROR, HINT };
+
 /* Adds a message to the journal. */
-static void record(const char *kind, const char *where, const char *text)
+static void record(enum message_kind kind, const char *where, const char *text)
 {
+    static const char *const words[] = {
+        [NOTE] = "note", [WARNING] = "warning", [ERROR] = "error", [HINT] = "hint"};
     static const char *const topics[] = {"", "left out", "converted", "next", "counts"};
-    journal_message(kind, topics[topic], program, where, text);
+    journal_message(words[kind], topics[topic], program, where, text);
 }
 
 bool err_set(struct err *e, const char *where, const char *fmt, ...)
@@ -173,18 +177,58 @@ static void add_without_secrets(struct line *l, const char *text)
     add_printable(l, text + from, strlen(text + from));
 }
 
+bool err_is_terminal(void)
+{
+    return isatty(STDERR_FILENO);
+}
+
+/* See no-color.org. */
+static bool is_coloured(void)
+{
+    const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return !(no && *no) && terminal && strcmp(terminal, "dumb") != 0 && err_is_terminal();
+}
+
+static void add_raw(struct line *l, const char *text)
+{
+    size_t len = strlen(text);
+    if (l->cut || len >= sizeof l->text - l->len)
+        return;
+    memcpy(l->text + l->len, text, len + 1);
+    l->len += len;
+}
+
+static void add_coloured(struct line *l, const char *colour, const char *text)
+{
+    bool coloured = *colour && *text && is_coloured();
+    if (coloured) {
+        add_raw(l, "\033[");
+        add_raw(l, colour);
+        add_raw(l, "m");
+    }
+    add_without_secrets(l, text);
+    if (coloured)
+        add_raw(l, "\033[0m");
+}
+
 /* One write(2) per message, so that the programs of a pipeline do not mix their lines. Every part may hold
  * untrusted text, so all of it is printed in printable form, without passwords: a message is one line of
  * text. What does not fit is replaced by an ellipsis. Allocates nothing: the message may be "out of
  * memory". */
-static void put_message(const char *where, const char *label, const char *text)
+static void put_message(enum message_kind kind, const char *where, const char *text)
 {
     static const char end[] = "...\n";
+    static const char *const labels[] = {
+        [NOTE] = "", [WARNING] = "warning: ", [ERROR] = "", [HINT] = "hint: "};
+    static const char *const colours[] = {[NOTE] = "", [WARNING] = "1;33", [ERROR] = "1;31", [HINT] = "36"};
     struct line l = {.len = 0};
     bool has_where = where && where[0];
-    const char *const parts[] = {program, ": ", has_where ? where : "", has_where ? ": " : "", label, text};
-    for (size_t i = 0; i < ARRAY_LENGTH(parts); i++)
-        add_without_secrets(&l, parts[i]);
+    add_coloured(&l, kind == ERROR ? colours[ERROR] : "", program);
+    add_without_secrets(&l, ": ");
+    add_without_secrets(&l, has_where ? where : "");
+    add_without_secrets(&l, has_where ? ": " : "");
+    add_coloured(&l, colours[kind], labels[kind]);
+    add_without_secrets(&l, text);
     const char *tail = l.cut ? end : end + strlen(end) - 1;
     if (l.cut && l.len > sizeof l.text - sizeof end)
         l.len = sizeof l.text - sizeof end;
@@ -192,13 +236,12 @@ static void put_message(const char *where, const char *label, const char *text)
     put_line(l.text, l.len + strlen(tail));
 }
 
-/* kind: as in the journal. */
-static void put_format(const char *kind, const char *where, const char *label, const char *fmt, va_list ap)
+static void put_format(enum message_kind kind, const char *where, const char *fmt, va_list ap)
 {
     char text[MAX_TEXT];
     vsnprintf(text, sizeof text, fmt, ap);
     record(kind, where, text);
-    put_message(where, label, text);
+    put_message(kind, where, text);
 }
 
 /* The same for what is printed only from a verbosity on. */
@@ -206,18 +249,19 @@ static void put_from(int least, const char *fmt, va_list ap)
 {
     char text[MAX_TEXT];
     vsnprintf(text, sizeof text, fmt, ap);
-    record("note", NULL, text);
-    if (level >= least)
-        put_message(NULL, "", text);
+    record(NOTE, NULL, text);
+    bool replaced = topic == ERR_COUNTS && level < 1 && progress_is_shared(); /* by the line of a stage */
+    if (level >= least && !replaced)
+        put_message(NOTE, NULL, text);
 }
 
 void err_report(const struct err *e)
 {
-    record("error", e->where, e->what);
-    put_message(e->where, "", e->what);
+    record(ERROR, e->where, e->what);
+    put_message(ERROR, e->where, e->what);
     if (e->hint[0]) {
-        record("hint", NULL, e->hint);
-        put_message(NULL, "hint: ", e->hint);
+        record(HINT, NULL, e->hint);
+        put_message(HINT, NULL, e->hint);
     }
 }
 
@@ -225,7 +269,7 @@ void err_print(const char *where, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    put_format("error", where, "", fmt, ap);
+    put_format(ERROR, where, fmt, ap);
     va_end(ap);
 }
 
@@ -233,7 +277,7 @@ void err_print_hint(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    put_format("hint", NULL, "hint: ", fmt, ap);
+    put_format(HINT, NULL, fmt, ap);
     va_end(ap);
 }
 
@@ -243,7 +287,7 @@ void err_warn(const char *where, const char *fmt, ...)
         return;
     va_list ap;
     va_start(ap, fmt);
-    put_format("warning", where, "warning: ", fmt, ap);
+    put_format(WARNING, where, fmt, ap);
     va_end(ap);
 }
 
@@ -255,6 +299,21 @@ void err_note(const char *fmt, ...)
     va_start(ap, fmt);
     put_from(0, fmt, ap);
     va_end(ap);
+}
+
+void err_block(const char *text)
+{
+    char out[MAX_TEXT];
+    if (level < 0)
+        return;
+    for (const char *p = text; *p;) {
+        size_t len = strcspn(p, "\n");
+        printable_into(out, sizeof out - 1, p, len);
+        size_t n = strlen(out);
+        out[n] = '\n';
+        put_line(out, n + 1);
+        p += len + (p[len] == '\n');
+    }
 }
 
 void err_verbose(const char *fmt, ...)
@@ -281,14 +340,14 @@ static _Noreturn void exit_failed(void)
 
 static void put_fatal(const char *where, const char *text, const char *hint)
 {
-    record(done.what ? "warning" : "error", where, text);
-    put_message(where, done.what ? "warning: " : "", text);
+    record(done.what ? WARNING : ERROR, where, text);
+    put_message(done.what ? WARNING : ERROR, where, text);
     if (hint && *hint) {
-        record("hint", NULL, hint);
-        put_message(NULL, "hint: ", hint);
+        record(HINT, NULL, hint);
+        put_message(HINT, NULL, hint);
     }
     if (done.what)
-        put_message(NULL, "", done.what);
+        put_message(NOTE, NULL, done.what);
 }
 
 static void put_fatal_format(const char *where, const char *hint, const char *fmt, va_list ap)
@@ -418,6 +477,6 @@ void err_exit_interrupted(void)
     if (done.what)
         exit(done.code);
     if (sig != SIGUSR1)
-        put_message(NULL, "", sig == SIGINT ? "interrupted" : "terminated by a signal");
+        put_message(NOTE, NULL, sig == SIGINT ? "interrupted" : "terminated by a signal");
     exit(sig == SIGINT ? EXIT_INTERRUPTED : 128 + sig);
 }

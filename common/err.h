@@ -2,7 +2,8 @@
  *
  * A message is one line on stderr, `program: where: what`, where `where` is a file with its line, a record
  * with its kind and key, or a database object; an optional second line is `program: hint: ...`. All functions
- * that print are thread-safe: a message is one write(2). Every part may hold untrusted text: unprintable
+ * that print are thread-safe: a message is one write(2). On a terminal a program's name before an error and the
+ * labels are coloured, unless NO_COLOR is set. Every part may hold untrusted text: unprintable
  * bytes are shown as \xNN (printable.h), so that no name or value can begin a line or reach the terminal as
  * an escape sequence, and passwords are hidden (secret.h). If standard error cannot be written to, messages
  * are lost, and the program continues. */
@@ -79,7 +80,7 @@ enum err_topic {
     ERR_LEFT_OUT,  /* what was left out or held back; verbose messages are in the report, too */
     ERR_CONVERTED, /* what is stored in another form */
     ERR_NEXT,      /* what is left to do */
-    ERR_COUNTS,    /* what a report shows otherwise */
+    ERR_COUNTS,    /* what a report shows otherwise, and a stage of a pipeline in its line (progress.h) */
 };
 void err_topic_set(enum err_topic topic);
 /* Whether notes go anywhere: they are printed, or in a report. */
@@ -90,7 +91,11 @@ void err_print(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3); /* an
 void err_print_hint(const char *fmt, ...) PRINTF_LIKE(1, 2);               /* follows an error or a note */
 void err_warn(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);  /* "warning:"; always printed */
 void err_note(const char *fmt, ...) PRINTF_LIKE(1, 2);                     /* unless quiet */
-void err_verbose(const char *fmt, ...) PRINTF_LIKE(1, 2);                  /* only when verbose */
+/* Lines of a table, unless quiet; in printable form, but without the program's name. Not in the report. */
+void err_block(const char *text);
+/* Whether standard error is a terminal. */
+bool err_is_terminal(void);
+void err_verbose(const char *fmt, ...) PRINTF_LIKE(1, 2); /* only when verbose */
 
 /* The library's one exit: memory that cannot be had, and for the threads that read a file store the temporary
  * files in its place. A return through all that needs memory would cost more than it gives. e says so; the

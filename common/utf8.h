@@ -14,4 +14,8 @@ size_t utf8_length(const char *s, size_t len);
 /* Length in bytes of the first n code points. */
 size_t utf8_prefix(const char *s, size_t len, size_t n);
 
+/* Number of columns that well-formed UTF-8 takes on a terminal: two for a wide character, none for a combining
+ * one. */
+int utf8_columns(const char *s);
+
 #endif

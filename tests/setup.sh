@@ -8,7 +8,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cache=${MLRUNS_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlruns-tools}
 
 build_packages='gcc libc6-dev make pkg-config libsqlite3-dev libpq-dev libmsgpack-dev libyaml-dev libjansson-dev libxxhash-dev libmd-dev libzstd-dev'
-test_packages='bats jq sqlite3 zstd python3 python3-venv postgresql postgresql-client pgbouncer curl parallel iproute2 openssh-client time groff-base util-linux zsh fish chromium fonts-dejavu-core'
+test_packages='bats jq sqlite3 zstd python3 python3-venv postgresql postgresql-client pgbouncer curl parallel iproute2 openssh-client time groff-base util-linux zsh fish tmux chromium fonts-dejavu-core'
 # What make check-packages builds and tests with.
 dist_packages='perl xz-utils bzip2 debhelper dpkg-dev lintian debootstrap buildah rubocop'
 # For shards on several hosts. It would start a server of its own wherever something starts services, so only elsewhere (in a

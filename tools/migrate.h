@@ -13,7 +13,7 @@ struct migrate_options {
     struct opt_list sources, find, rewrite_uri;
     const char *target, *release, *jobs, *tmpdir, *on_conflict, *relocate, *renumber, *report;
     bool verify, reread, dry_run, skip_malformed, drop_unsupported, renumber_trash, renumber_versions,
-        no_spans, spans_in_database;
+        no_spans, spans_in_database, yes;
 };
 
 /* One migration: its options and sources. */
@@ -32,5 +32,9 @@ void migrate_free_dumps(struct command *commands, size_t n);
 bool migrate_transform_command(const struct migration *m, const char *tmpdir, struct command *c);
 struct command migrate_load_command(const struct migration *m);
 struct command migrate_verify_command(const struct migration *m);
+
+/* Says what the migration would do and asks whether it shall, where a terminal can answer. false: it shall not. Asks
+ * nothing where standard input or error is not a terminal. */
+bool migrate_ask(const struct migration *m);
 
 #endif

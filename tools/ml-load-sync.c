@@ -65,7 +65,7 @@ static void read_stream(struct sync *x, struct workspace *w)
     struct record row;
     wire_reader_want_whole(r);
     wire_reader_accept_deltas(r);
-    progress_start("Reading", "records", 0);
+    progress_start_input("reading", "records");
     for (unsigned n = 0;; n++) {
         if ((n & 1023) == 0 && err_interrupted())
             err_exit_interrupted();
@@ -112,7 +112,9 @@ int load_tool_sync(const char *url, const struct load_tool_options *o)
     struct sync *x = sync_new(db, load_target_rev(t), &how, &e);
     load_tool_require(x != NULL, &e);
     read_stream(x, w);
+    progress_start("syncing", "rows", 0);
     bool done = sync_run(x, &e);
+    progress_end();
     if (!done && o->json && sync_refused_base(x)) { /* for ml-sync */
         fputs("{\"refused\":\"base\"}\n", stdout);
         io_close_stdout();

@@ -120,7 +120,7 @@ static void read_stream(struct load *s)
     struct wire_reader *r = wire_reader_new(STDIN_FILENO, "standard input");
     const struct record *record;
     wire_reader_want_whole(r);
-    progress_start("Reading", "records", 0);
+    progress_start_input("reading", "records");
     for (unsigned n = 0;; n++) {
         if ((n & 1023) == 0 && err_interrupted())
             err_exit_interrupted();

@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/io.h"
 #include "common/process.h"
+#include "common/progress.h"
 #include "common/spool.h"
 #include "tools/database.h"
 #include "tools/migrate.h"
@@ -62,6 +63,8 @@ static const struct opt table[] = {
     {OPT_FLAG, 0, "drop-unsupported", NULL,
      "leave out what the target cannot hold, count it, and exit with 1",
      OPT_AT(struct migrate_options, drop_unsupported)},
+    {OPT_FLAG, 'y', "yes", NULL, "without arguments on a terminal: do not ask",
+     OPT_AT(struct migrate_options, yes)},
     {OPT_STRING, 0, "tmpdir", "DIR", "directory for temporary files (default: that of the target)",
      OPT_AT(struct migrate_options, tmpdir)},
     {.type = OPT_END},
@@ -215,7 +218,12 @@ int main(int argc, char **argv)
     err_survive_writes();
     err_catch_signals();
     err_signal_hook_set(process_stop_all);
+    progress_share();
     collect(&m, first < argc ? argv[first] : NULL);
+    if (argc == 1 && !migrate_ask(&m)) {
+        sources_free(&m.sources);
+        return EXIT_ANSWER_NO;
+    }
     int result = migrate(&m);
     sources_free(&m.sources);
     run_report_free(&m.report);

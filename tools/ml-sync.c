@@ -15,6 +15,7 @@
 #include "common/journal.h"
 #include "common/opt.h"
 #include "common/process.h"
+#include "common/progress.h"
 #include "formats/database/url.h"
 #include "tools/run_report.h"
 #include "tools/sources.h"
@@ -268,6 +269,7 @@ int main(int argc, char **argv)
     err_survive_writes();
     err_catch_signals();
     err_signal_hook_set(process_stop_all);
+    progress_share();
     char *dir = sync_state_dir(o.state);
     o.choices.verify |= o.report != NULL;
     if (!o.status && !o.forget)

@@ -76,7 +76,7 @@ static const struct opt_spec spec = {
 struct reading {
     struct verify *v;
     struct summary *summary; /* NULL: there is no report */
-    uint64_t skipped;
+    uint64_t records, skipped;
 };
 
 /* In a pipeline the report has it from its producer. */
@@ -102,6 +102,7 @@ static void add_record(struct reading *to, const struct record *r, struct err *e
     } else if (to->summary) {
         summary_add(to->summary, r, 0);
     }
+    to->records++;
     progress_add(1);
     if (err_interrupted())
         err_exit_interrupted();
@@ -115,7 +116,7 @@ static void read_stream(struct reading *to, bool subset)
     wire_reader_want_whole(r);
     if (subset)
         wire_reader_accept_deltas(r);
-    progress_start("reading", "records", 0);
+    progress_start_input("reading", "records");
     for (;;) {
         switch (wire_next(r, &record, &e)) {
         case WIRE_ERROR:
@@ -258,7 +259,7 @@ int main(int argc, char **argv)
     read_stream(&reading, o.subset);
     end_summary(reading.summary);
     spill_free(spill);
-    progress_start("comparing", "records", 0);
+    progress_start("comparing", "records", reading.records);
     if (!verify_compare(v, &result, &e))
         err_die(&e);
     progress_end();

@@ -231,9 +231,11 @@ static uint64_t dump(char **operands, struct options *o, struct db_url *u, struc
         .skip_malformed = o->skip_malformed,
         .tick = *changes,
     };
-    progress_start("reading", "records", 0);
+    char *what = xasprintf("reading %s", u->display);
+    progress_start(what, "records", 0);
     struct dbdump *d = dbdump_read(db, &how, &result, &e);
     progress_end();
+    free(what);
     if (!d)
         err_die(&e);
     if (result.problems && !o->skip_malformed) {

@@ -48,6 +48,8 @@ static void on_records(void *ctx, const char *data, size_t len, const struct wir
     if (is_writing(d) && !wire_write_encoded(d->out, data, len, counts))
         err_die(wire_writer_error(d->out));
     progress_add(n);
+    progress_add_parts(counts->n[KIND_experiment] + counts->n[KIND_run] + counts->n[KIND_trace] +
+                       counts->n[KIND_logged_model]);
 }
 
 static char *full_path(const struct dump *d, const char *path)
@@ -233,11 +235,16 @@ static int run(struct mlruns *store, const struct options *o, struct tick *tick)
         start(&d, &selection);
     if (tick)
         tick_sink(tick, &sink);
-    progress_start(mlruns_path(store), "records", 0);
+    char *what = xasprintf("reading %s", mlruns_path(store));
+    progress_start(what, "records", 0);
+    if (progress_is_running() && !tick && !selection.n_experiments && selection.shards < 2 &&
+        selection.tracking)
+        progress_set_parts(mlruns_count_units(store));
     struct err e;
     if (!mlruns_read(store, &selection, &sink, &e))
         err_die(&e);
     progress_end();
+    free(what);
     return finish(&d);
 }
 
@@ -260,7 +267,9 @@ int main(int argc, char **argv)
         err_report(&e);
         return EXIT_TROUBLE;
     }
+    err_topic_set(ERR_COUNTS);
     err_note("reading the file store %s", mlruns_path(store));
+    err_topic_set(ERR_GENERAL);
     if (o.list || (!o.registry && !o.experiments.len)) /* for a part of the store these would be repeated */
         mlruns_warnings(store, on_dir, NULL);
     if (o.renumber_trash && !mlruns_renumber_trash(store, on_renumbered, store, &e))

@@ -11,6 +11,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/file.h"
+#include "common/progress.h"
 #include "common/spool.h"
 #include "formats/database/url.h"
 #include "formats/state/state.h"
@@ -56,6 +57,7 @@ static struct command quiet_command(const struct sync_choices *c, const char *pr
 {
     struct command k = command_new(c->argv0, program);
     command_flag(&k, err_level() == 0, "--quiet");
+    command_flag(&k, err_level() == 0 && progress_is_shared(), "--progress=always");
     return k;
 }
 

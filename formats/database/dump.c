@@ -473,10 +473,33 @@ static bool read_others(struct dbdump *d, struct err *e)
     return true;
 }
 
+/* For the progress; only the kinds, which have nearly all rows. */
+static bool count_all(struct dbdump *d, struct err *e)
+{
+    int64_t all = 0, n;
+    for (int i = 0; i < KIND_COUNT; i++) {
+        char sql[128];
+        bool again = false;
+        for (int j = 0; j < i; j++)
+            again |= strcmp(kinds[j].table, kinds[i].table) == 0;
+        if (again || !kind_is_entity(&kinds[i]) || !fetch_has_kind(d->fetch, (enum kind)i))
+            continue;
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", kinds[i].table);
+        if (!db_query_int(d->db, sql, &n, e))
+            return false;
+        all += n;
+    }
+    progress_set_total((uint64_t)all);
+    return true;
+}
+
 static bool read_all(struct dbdump *d, struct err *e)
 {
     d->fetch = fetch_new(d->db, e);
     if (!d->fetch || !make_scope(d, e) || !find_foreign_tables(d, e))
+        return false;
+    if (progress_is_running() && !d->o->n_experiments && !d->o->n_workspaces && !d->o->registry &&
+        !count_all(d, e))
         return false;
     for (int i = 0; i < KIND_COUNT; i++)
         if (kind_is_entity(&kinds[i]) && !read_kind(d, &kinds[i], e))

@@ -86,6 +86,10 @@ struct mlruns_tick {
     int64_t began; /* ns since the epoch, before the store was opened */
 };
 
+/* The number of experiments, runs, traces and logged models, as their directories tell, for a reading's progress; 0: there are
+ * too many experiments to list them for that. */
+uint64_t mlruns_count_units(const struct mlruns *m);
+
 /* Leaves spans out from now on. */
 void mlruns_leave_out_spans(struct mlruns *m);
 

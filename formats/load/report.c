@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/journal.h"
+#include "common/progress.h"
 #include "formats/load/places.h"
 #include "formats/record/uri.h"
 
@@ -27,8 +28,30 @@ static void journal_counts(const struct load_report *r, enum kind k)
     buf_free(&line);
 }
 
+/* " (and 2 exact duplicates, which a database cannot hold) (and 1 dropped)" */
+static void add_others(struct buf *out, const struct load_report *r, enum kind k)
+{
+    if (r->collapsed[k])
+        buf_addf(out, " (and %llu exact duplicates, which a database cannot hold)",
+                 (unsigned long long)r->collapsed[k]);
+    if (r->dropped[k])
+        buf_addf(out, " (and %llu dropped)", (unsigned long long)r->dropped[k]);
+}
+
+static void add_table_row(struct buf *out, const struct load_report *r, enum kind k)
+{
+    char number[32];
+    progress_format_count(r->rows[k], number);
+    buf_addf(out, "  %-24s %15s", kinds[k].plural, number);
+    add_others(out, r, k);
+    buf_addc(out, '\n');
+}
+
+/* A table on a terminal, else a message for each kind. */
 static void report_counts(const struct load_report *r)
 {
+    struct buf table = {0};
+    buf_addf(&table, "  %-24s %15s\n", "Kind", "Rows");
     const struct kind_desc *by_rank[KIND_COUNT] = {NULL};
     int n = 0;
     for (int k = 0; k < KIND_COUNT; k++) {
@@ -43,15 +66,16 @@ static void report_counts(const struct load_report *r)
         enum kind k = by_rank[i]->kind;
         struct buf line = {0};
         journal_counts(r, k);
+        add_table_row(&table, r, k);
         buf_addf(&line, "  %s: %llu", by_rank[i]->plural, (unsigned long long)r->rows[k]);
-        if (r->collapsed[k])
-            buf_addf(&line, " (and %llu exact duplicates, which a database cannot hold)",
-                     (unsigned long long)r->collapsed[k]);
-        if (r->dropped[k])
-            buf_addf(&line, " (and %llu dropped)", (unsigned long long)r->dropped[k]);
-        err_note("%s", buf_str(&line));
+        add_others(&line, r, k);
+        if (!err_is_terminal())
+            err_note("%s", buf_str(&line));
         buf_free(&line);
     }
+    if (err_is_terminal())
+        err_block(buf_str(&table));
+    buf_free(&table);
 }
 
 /* Whether something was dropped. */

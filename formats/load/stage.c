@@ -21,6 +21,7 @@ struct load_stage {
     struct sort_entry entry; /* fetched last */
     bool have;
     unsigned fetched;
+    uint64_t n_rows;
 };
 
 struct load_stage *load_stage_new(const struct load_tables *tables, struct load_problems *problems,
@@ -88,6 +89,7 @@ static bool add_row(struct load_stage *s, enum kind kind, const struct load_tabl
         load_put_key(&s->key, v);
     }
     begin_data(s, kind, flags);
+    s->n_rows++;
     for (int i = 0; i < t->n_columns; i++)
         if (!t->columns[i].in_key)
             load_put_value(&s->data, &row[i]);
@@ -152,6 +154,11 @@ bool load_stage_gateway(struct load_stage *s, const struct value *trace, char pa
     load_put_key(&s->key, trace);
     buf_addc(&s->key, part);
     return sorter_add(s->sorter, s->key.data, s->key.len, "", 0, e);
+}
+
+uint64_t load_stage_rows(const struct load_stage *s)
+{
+    return s->n_rows;
 }
 
 /* -- after the last record */

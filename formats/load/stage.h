@@ -76,6 +76,8 @@ bool load_stage_gateway(struct load_stage *s, const struct value *trace, char pa
 
 /* -- when all have come */
 
+/* The number of rows that were added and not passed on. */
+uint64_t load_stage_rows(const struct load_stage *s);
 /* Ends adding entries; load_stage_fetch() may be called. */
 bool load_stage_finish(struct load_stage *s, struct err *e);
 /* Fetches the next entry, returned by load_stage_entry() until the next call. False: an error, or a

@@ -16,6 +16,7 @@ struct writer {
     struct buf name, name_id; /* the last experiment name and its experiment */
     bool hinted_at_names;
     struct arena scratch;
+    bool has_line; /* of progress: none of the caller's is running, to which rows are added */
 };
 
 static bool fill_table(struct writer *w, const struct load_table *t, struct err *e)
@@ -79,7 +80,8 @@ static bool end_rows(struct writer *w, struct err *e)
     if (w->rows_ended)
         return true;
     w->rows_ended = true;
-    progress_end();
+    if (w->has_line)
+        progress_end();
     w->row_problems = report->problems;
     uint64_t collapsed = 0;
     bool ok = w->row_problems || w->sink->ops->end(w->sink, &collapsed, e);
@@ -119,10 +121,19 @@ static bool take_all(struct writer *w, struct err *e)
 
 bool load_write_to(struct load *s, struct load_sink *sink, struct err *e)
 {
-    struct writer w = {.s = s, .sink = sink, .merge = load_merge_new(&s->tables, &s->problems, s->stage)};
-    progress_start("Loading", "rows", 0);
+    struct writer w = {.s = s,
+                       .sink = sink,
+                       .merge = load_merge_new(&s->tables, &s->problems, s->stage),
+                       .has_line = !progress_is_running()};
+    uint64_t streamed = s->problems.report.rows[KIND_metric]; /* before the others */
+    if (w.has_line)
+        progress_start("loading", "rows", streamed + load_stage_rows(s->stage));
+    else
+        progress_set_total(load_stage_rows(s->stage));
+    progress_add(streamed);
     bool ok = load_stage_finish(s->stage, e) && sink->ops->begin(sink, e) && take_all(&w, e);
-    progress_end();
+    if (w.has_line)
+        progress_end();
     ok = ok && load_check(s, e) && sink->ops->finish(sink, e);
     load_merge_free(w.merge);
     buf_free(&w.name);

@@ -301,7 +301,7 @@ static bool run_pass(struct pipeline *p, enum phase phase, struct source *s, str
 {
     const struct record *rec;
     enum wire_event event;
-    progress_start(phase >= PHASE_EXPERIMENTS ? "writing" : "reading", "records", 0);
+    progress_start_input(phase >= PHASE_EXPERIMENTS ? "writing" : "reading", "records");
     bool ok = true;
     while (ok && (event = source_next(s, &rec, e)) > WIRE_END) {
         if (event == WIRE_RECORD)

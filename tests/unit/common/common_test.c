@@ -14,6 +14,7 @@
 #include "common/io.h"
 #include "common/opt.h"
 #include "common/printable.h"
+#include "common/progress.h"
 #include "common/secret.h"
 #include "common/utf8.h"
 #include "tests/unit/tap.h"
@@ -293,6 +294,55 @@ static void test_secrets(void)
     ok(!secret_find("postgresql://h:5432/d: at 3:4@5", 0, &at, &len), "none where none is");
 }
 
+static void test_progress(void)
+{
+    static const struct {
+        struct progress_line line;
+        int columns;
+        const char *want;
+    } cases[] = {
+        {{"reading a", "records", .done = 7, .seconds = 0.01}, 80, "reading a: 7 records"},
+        {{"reading a", "records", .done = 1234567, .seconds = 10},
+         80,
+         "reading a: 1,234,567 records, 123,456/s"},
+        {{"loading", "rows", .done = 250, .total = 1000, .seconds = 5},
+         80,
+         "loading:  25%  250 rows, 50/s, 15 s left"},
+        {{"loading", "rows", .done = 1000, .total = 1000, .seconds = 5},
+         80,
+         "loading:  99%  1,000 rows, 200/s, 0.0 s left"},
+        {{"reading a", "records", .done = 90, .part = 1, .parts = 2, .seconds = 400},
+         80,
+         "reading a:  50%  90 records, 6:40 min left"},
+        {{"reading a", "records", .done = 9, .part = 1, .parts = 100, .seconds = 100},
+         80,
+         "reading a:   1%  9 records"},
+        {{"reading a", "records", .done = 9, .part = 2, .parts = 100, .seconds = 200},
+         80,
+         "reading a:   2%  9 records, 2:43 h left"},
+        {{"loading", "rows", .done = 1000, .total = 1000, .seconds = 75, .ended = true},
+         80,
+         "loading: 1,000 rows in 1:15 min, 13/s"},
+        {{"reading /a/long/path/to/mlruns", "records", .done = 250, .total = 1000, .seconds = 5},
+         40,
+         "…/long/path/to/mlruns:  25%  250 records"},
+        {{"reading /a/long/path/to/mlruns", "records", .done = 250, .total = 1000, .seconds = 5},
+         24,
+         "…ng/path/to/mlruns:  25%"},
+        {{"reading \xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8",
+          "rows", .done = 1},
+         26,
+         "…ing \xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8\xe8\xa1\xa8: 1 row"},
+        {{"reading \x1b[31m", "rows", .done = 1}, 80, "reading \\x1b[31m: 1 row"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char line[300];
+        progress_format(&cases[i].line, cases[i].columns, line, sizeof line);
+        is_str(line, cases[i].want, "progress: %s", cases[i].want);
+        ok(utf8_columns(line) <= cases[i].columns, "  in %d columns", cases[i].columns);
+    }
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
@@ -307,6 +357,7 @@ int main(void)
     test_shell_words();
     test_options();
     test_secrets();
+    test_progress();
     rmdir(dir);
     return done_testing();
 }
