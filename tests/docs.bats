@@ -66,6 +66,12 @@ squeeze() {
     done
 }
 
+@test "mlruns-messages(7) has every message with a hint, and every class of failure" {
+    run_split python3 "$ROOT/tests/messages_page.py" "$ROOT"
+    assert_contains "$output" " messages, 10 classes"
+    assert_status 0
+}
+
 @test "the pipelines of the README run" {
     copy_tree
     eval "$(sh "$ROOT/tests/postgres.sh" start)"
