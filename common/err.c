@@ -245,14 +245,14 @@ static void put_format(enum message_kind kind, const char *where, const char *fm
 }
 
 /* The same for what is printed only from a verbosity on. */
-static void put_from(int least, const char *fmt, va_list ap)
+static void put_from(int least, enum message_kind kind, const char *fmt, va_list ap)
 {
     char text[MAX_TEXT];
     vsnprintf(text, sizeof text, fmt, ap);
-    record(NOTE, NULL, text);
+    record(kind, NULL, text);
     bool replaced = topic == ERR_COUNTS && level < 1 && progress_is_shared(); /* by the line of a stage */
     if (level >= least && !replaced)
-        put_message(NOTE, NULL, text);
+        put_message(kind, NULL, text);
 }
 
 void err_report(const struct err *e)
@@ -297,7 +297,15 @@ void err_note(const char *fmt, ...)
         return;
     va_list ap;
     va_start(ap, fmt);
-    put_from(0, fmt, ap);
+    put_from(0, NOTE, fmt, ap);
+    va_end(ap);
+}
+
+void err_note_hint(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    put_from(0, HINT, fmt, ap);
     va_end(ap);
 }
 
@@ -322,7 +330,7 @@ void err_verbose(const char *fmt, ...)
         return;
     va_list ap;
     va_start(ap, fmt);
-    put_from(1, fmt, ap);
+    put_from(1, NOTE, fmt, ap);
     va_end(ap);
 }
 

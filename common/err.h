@@ -88,7 +88,8 @@ bool err_notes_wanted(void);
 
 void err_report(const struct err *e);                                      /* always printed */
 void err_print(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3); /* an error; always printed */
-void err_print_hint(const char *fmt, ...) PRINTF_LIKE(1, 2);               /* follows an error or a note */
+void err_print_hint(const char *fmt, ...) PRINTF_LIKE(1, 2);               /* follows an error or a warning */
+void err_note_hint(const char *fmt, ...) PRINTF_LIKE(1, 2);                /* follows a note */
 void err_warn(const char *where, const char *fmt, ...) PRINTF_LIKE(2, 3);  /* "warning:"; always printed */
 void err_note(const char *fmt, ...) PRINTF_LIKE(1, 2);                     /* unless quiet */
 /* Lines of a table, unless quiet; in printable form, but without the program's name. Not in the report. */

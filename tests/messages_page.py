@@ -8,7 +8,7 @@ import re
 import sys
 
 CALL = re.compile(
-    r"\b(err_set|err_hint|err_print_hint|die_hint|err_print|err_note|err_warn)\s*"
+    r"\b(err_set|err_hint|err_print_hint|err_note_hint|die_hint|err_print|err_note|err_warn)\s*"
     r'\(((?:[^()"]|"(?:\\.|[^"\\])*"|\((?:[^()"]|"(?:\\.|[^"\\])*"|\([^()]*\))*\))*)\)'
 )
 # Calls that pass on the hint of another one, or what the server says.

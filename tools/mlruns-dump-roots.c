@@ -37,7 +37,7 @@ void roots_print(struct roots *r, const struct mlruns *store)
     } else if (r->elsewhere && err_notes_wanted() && (place = mlruns_place(store, &e))) {
         err_note("%s: %llu of its artifact URIs name another location: %s", path,
                  (unsigned long long)r->elsewhere, buf_str(&r->text));
-        err_print_hint("MLflow looks for artifacts there; --relocate makes them point to %s", place);
+        err_note_hint("MLflow looks for artifacts there; --relocate makes them point to %s", place);
     }
     err_topic_set(ERR_GENERAL);
     free(place);

@@ -46,6 +46,8 @@ int run_report_end(const struct run_report *r, const struct sources *sources, co
     about.target = to;
     about.began = r->began;
     bool ok = report_write(r->path, &about, &e);
+    if (ok && about.of == REPORT_MIGRATION)
+        err_note("the report is in %s", r->path);
     if (!ok)
         err_report(&e);
     for (size_t i = 0; i < sources->n; i++)

@@ -290,11 +290,11 @@ static void report_local(const struct load_root *root, const char *counts)
     add_path(&path, u, "/.");
     bool ok = err_notes_wanted() && add_rule(&rule, root->uri, u.file, with_scheme ? "file:///NEW" : "/NEW");
     if (ok && posix)
-        err_print_hint("to move them: cp -a %s /NEW, and load again through ml-transform %s", buf_str(&path),
-                       buf_str(&rule));
+        err_note_hint("to move them: cp -a %s /NEW, and load again through ml-transform %s", buf_str(&path),
+                      buf_str(&rule));
     else if (ok)
-        err_print_hint("to move them: copy that directory, and load again through ml-transform %s",
-                       buf_str(&rule));
+        err_note_hint("to move them: copy that directory, and load again through ml-transform %s",
+                      buf_str(&rule));
     buf_free(&path);
     buf_free(&rule);
 }
@@ -307,7 +307,7 @@ static void report_remote(const struct load_root *root, const char *counts)
              proxied ? "the MLflow server finds them if its --artifacts-destination is that of the source's"
                      : "MLflow finds them as before");
     if (err_notes_wanted() && add_rule(&rule, root->uri, false, "URI"))
-        err_print_hint("if you copy them elsewhere: load again through ml-transform %s", buf_str(&rule));
+        err_note_hint("if you copy them elsewhere: load again through ml-transform %s", buf_str(&rule));
     buf_free(&rule);
 }
 
