@@ -142,6 +142,65 @@ large_rows() {
     [ -z "${DEEP-}" ] || large_rows 1 300000000
 }
 
+# spans N BYTES: ./mlruns with a trace whose traces.json has N spans of that size, through every program.
+spans() {
+    rm -rf mlruns
+    python3 - "$1" "$2" <<'PY'
+import os, sys
+n, size = int(sys.argv[1]), int(sys.argv[2])
+trace = "tr-" + "0" * 31 + "1"
+where = os.path.abspath(f"mlruns/0/traces/{trace}")
+for part in ("artifacts", "tags", "request_metadata"):
+    os.makedirs(f"{where}/{part}")
+open("mlruns/0/meta.yaml", "w").write("artifact_location: /x/0\nexperiment_id: '0'\nlifecycle_stage: active\nname: Default\n"
+                                      "creation_time: 1\nlast_update_time: 1\n")
+open(f"{where}/trace_info.yaml", "w").write(f"trace_id: {trace}\nexperiment_id: '0'\nrequest_time: '2024-01-01T00:00:00Z'\nstate: OK\n"
+                                            f"execution_duration: 1s\ntrace_location:\n  type: MLFLOW_EXPERIMENT\n  mlflow_experiment:\n    experiment_id: '0'\n")
+open(f"{where}/tags/mlflow.artifactLocation", "w").write(f"file://{where}/artifacts")
+with open(f"{where}/artifacts/traces.json", "w") as f:
+    f.write('{"spans": [')
+    for i in range(n):
+        f.write(', ' * (i > 0) + '{"name": "s", "context": {"span_id": "%016x", "trace_id": "%032x"}, "parent_id": null, "start_time": 1, '
+                '"end_time": 2, "status_code": "OK", "status_message": "", "attributes": {"mlflow.spanInputs": "\\"' % (i + 1, 1))
+        for left in range(size, 0, -(1 << 20)):
+            f.write("x" * min(left, 1 << 20))
+        f.write('\\""}, "events": []}')
+    f.write("]}")
+PY
+    for jobs in 1 64; do
+        bounded "$2" mlruns-dump -q --jobs $jobs mlruns >$jobs.mlr
+        cmp 1.mlr $jobs.mlr
+    done
+    rm 64.mlr
+    bounded "$2" ml-transform --summary <1.mlr >summary
+    assert_equal "$(awk '$1 == "Spans" {print $2}' summary | tr -d ,)" "$1"
+    bounded "$2" ml-transform --json <1.mlr | bounded "$2" ml-transform --from-json | cmp - 1.mlr
+    bounded "$2" ml-transform --merge <1.mlr >2.mlr
+    empty_targets
+    for url in $urls; do
+        bounded "$2" ml-load -q --spans-in-database --release 3.17 "$url" <1.mlr
+        bounded "$2" ml-verify -q "$url" <1.mlr >report
+        assert_contains "$(cat report)" "Spans: $1/$1 passed"
+        bounded "$2" mldb-dump -q "$url" >2.mlr
+        bounded "$2" ml-verify -q "$url" <2.mlr >report
+        assert_contains "$(cat report)" "Spans: $1/$1 passed"
+    done
+    rm -f state state.new
+    empty_targets
+    for url in $urls; do
+        bounded "$2" mlruns-dump -q --next-state state.new mlruns | bounded "$2" ml-load -q --sync --release 3.17 "$url"
+        bounded "$2" ml-load -q --sync "$url" <1.mlr
+    done
+    rm -r mlruns ./*.mlr
+}
+
+@test "memory is bounded by the largest span of a traces.json, in every program" {
+    spans 40 1500000
+    spans 20000 500
+    [ -z "${DEEP-}" ] || spans 250000 2000
+    [ -z "${DEEP-}" ] || spans 1 100000000
+}
+
 @test "memory is bounded with bytes that PostgreSQL could not send as text" {
     size=20000000
     [ -z "${DEEP-}" ] || size=700000000

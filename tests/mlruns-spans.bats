@@ -194,6 +194,25 @@ EOT
     assert_equal "$(sqlite3 c.db 'SELECT DISTINCT s.experiment_id = t.experiment_id FROM spans s JOIN trace_info t ON t.request_id = s.trace_id')" 1
 }
 
+@test "--head may end amid a trace's spans: what is left loads, verifies, and is not taken for all of them" {
+    write_spans
+    id=$(python3 -c 'import base64; print(base64.b64encode(bytes.fromhex("'${TRACE#tr-}'")).decode())')
+    sed -i "s|VT7fHQWc0Soaiooj6Fc80g==|$id|g" $FOLDER/artifacts/traces.json
+    count_spans 3
+    mlruns-dump -q mlruns >s.mlr
+    first=$(($(json s.mlr | grep -n '"kind":"span"' | head -1 | cut -d: -f1) - 1)) # without the header
+    for n in 0 1 2 3; do
+        ml-transform -q --head $((first - 1 + n)) <s.mlr >head.mlr
+        assert_equal "$(json head.mlr | jq -r 'select(.kind == "span") | .span_id' | xargs)" \
+            "$(json s.mlr | jq -r 'select(.kind == "span") | .span_id' | head -$n | xargs)"
+        rm -f a.db
+        ml-load -q --spans-in-database --release 3.17.2 sqlite:///a.db <head.mlr
+        ml-verify -q sqlite:///a.db <head.mlr
+        located=$(sqlite3 a.db "SELECT count(*) FROM trace_tags WHERE key = 'mlflow.trace.spansLocation'")
+        assert_equal "$located" $((n / 3))
+    done
+}
+
 @test "streams from before the kind span, with spans as rows, load and verify" {
     write_spans
     mlruns-dump -q mlruns | ml-load -q --release 3.17.2 sqlite:///a.db
