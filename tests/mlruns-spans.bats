@@ -112,6 +112,21 @@ EOT
     refute_contains "$stderr" "traces.json"
 }
 
+@test "the spans of an archived trace stay in traces.pb, which is said" {
+    rm -f $FOLDER/artifacts/traces.json
+    count_spans 3
+    touch $FOLDER/artifacts/traces.pb
+    read_spans mlruns
+    assert_status 0
+    assert_contains "$stderr" "1 trace is archived: its spans stay in traces.pb"
+    assert_contains "$stderr" "$TRACE/artifacts/traces.json: the trace is archived: its spans are in traces.pb"
+    mkdir mlruns/$EXP/elsewhere
+    mv $FOLDER/artifacts/traces.pb mlruns/$EXP/elsewhere/
+    printf %s "file://$PWD/mlruns/$EXP/elsewhere" >$FOLDER/tags/mlflow.artifactLocation
+    run_split mlruns-dump mlruns
+    assert_contains "$stderr" "1 trace is archived: its spans stay in traces.pb (-v names them)"
+}
+
 @test "spans without an id, or with a duplicate one, are left out and counted" {
     write_spans
     sed -i 's/AAAAAAAAAAM=/AAAAAAAAAAI=/' $FOLDER/artifacts/traces.json

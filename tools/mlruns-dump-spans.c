@@ -17,6 +17,8 @@ void spans_print(const struct span_counts *c, const char *store)
         const char *one, *many;
     } words[MLRUNS_SPANS_COUNT] = {
         [MLRUNS_SPANS_MISSING] = {"trace has no traces.json", "traces have no traces.json"},
+        [MLRUNS_SPANS_ARCHIVED] = {"trace is archived: its spans stay in traces.pb",
+                                   "traces are archived: their spans stay in traces.pb"},
         [MLRUNS_SPANS_DAMAGED] = {"trace has a traces.json that cannot be read: it is without spans",
                                   "traces have a traces.json that cannot be read: they are without spans"},
         [MLRUNS_SPANS_ELSEWHERE] = {"trace has its artifacts, and so its spans, outside the tree",

@@ -95,7 +95,8 @@ void mlruns_leave_out_spans(struct mlruns *m);
 
 /* What becomes of the spans of traces, where it is not that they are read. */
 enum mlruns_spans {
-    MLRUNS_SPANS_MISSING,   /* a trace has no traces.json: most never had one */
+    MLRUNS_SPANS_MISSING, /* a trace has no traces.json: most never had one */
+    MLRUNS_SPANS_ARCHIVED, /* nor has it one, but a traces.pb, which MLflow's servers make of archived traces */
     MLRUNS_SPANS_DAMAGED,   /* it cannot be read; the trace does not say that it had spans */
     MLRUNS_SPANS_ELSEWHERE, /* a trace's artifacts are not in the tree */
     MLRUNS_SPANS_LEFT_OUT,  /* a span without what a database must have of it, or of an id that another has */

@@ -246,6 +246,18 @@ static void read_location(struct walker *w, int dir)
         walker_problem(w, 0, "the trace's spans cannot be found without its tag " TRACE_LOCATION);
 }
 
+/* There is no traces.json at the path, which is changed. */
+static void missing(struct walker *w, int at, struct buf *path)
+{
+    struct stat st;
+    buf_truncate(path, path->len - strlen("json"));
+    buf_adds(path, "pb");
+    if (dir_stat(at, buf_str(path), &st) == 0)
+        note(w, MLRUNS_SPANS_ARCHIVED, "the trace is archived: its spans are in traces.pb");
+    else
+        note(w, MLRUNS_SPANS_MISSING, "no such file");
+}
+
 /* The artifacts are elsewhere in the tree, at a path below it. */
 static void read_below(struct walker *w, int dir, const struct unit *unit, const char *path)
 {
@@ -257,7 +269,7 @@ static void read_below(struct walker *w, int dir, const struct unit *unit, const
     buf_reset(&w->path);
     buf_add(&w->path, whole.data, whole.len);
     if (error == ENOENT)
-        note(w, MLRUNS_SPANS_MISSING, "no such file");
+        missing(w, w->root, &whole);
     else
         open_and_read(w, unit, dir, w->root, buf_str(&whole));
     buf_reset(&w->path);
@@ -272,8 +284,11 @@ static void read_own(struct walker *w, int dir, const struct unit *unit, bool na
     size_t back = walker_path_down(w, SPANS_FILE);
     struct stat st;
     if (dir_stat(dir, SPANS_FILE, &st) == ENOENT) {
+        struct buf path = {0};
+        buf_adds(&path, SPANS_FILE);
         if (named)
-            note(w, MLRUNS_SPANS_MISSING, "no such file");
+            missing(w, dir, &path);
+        buf_free(&path);
     } else if (tick_enter(w, dir, SPANS_FILE)) {
         if (named)
             open_and_read(w, unit, dir, dir, SPANS_FILE);
