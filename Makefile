@@ -118,6 +118,8 @@ check-deep: deps
 # Syncs of so many points into a database that has so many.
 POINTS = 1000000
 ROWS   = 20000000
+# With 20 spans each.
+TRACES = 200000
 # Real writers, a real server, and ticks that are killed, in both dialects; STORM_TICKS, STORM_SEED, STORM_KEEP: see the file.
 storm: deps
 	@$(MAKE) --no-print-directory all
@@ -127,6 +129,7 @@ bench: deps
 	@$(MAKE) --no-print-directory all $(BUILD)/bench/insert_floor
 	@BUILD='$(BUILD)' python3 tests/bench/run.py --growth $(BENCH_ARGS)
 	@BUILD='$(BUILD)' python3 tests/bench/sync.py --points $(POINTS) --rows $(ROWS)
+	@BUILD='$(BUILD)' python3 tests/bench/spans.py --traces $(TRACES)
 
 $(BUILD)/bench/insert_floor: tests/bench/insert_floor.c
 	@mkdir -p $(@D)
