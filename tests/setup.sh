@@ -20,7 +20,8 @@ usage() {
 usage: tests/setup.sh apt [build|dist] install the missing Debian packages (build: only those that make needs; dist: what
                                       make check-packages needs, too)
        tests/setup.sh versions        list the MLflow versions that the tests use
-       tests/setup.sh venv VERSION    make the virtual environment of that MLflow, print its python
+       tests/setup.sh venv VERSION    make the virtual environment of that MLflow, print its python. Some MLflow releases
+                                      have one with little but MLflow itself, over that of another release
        tests/setup.sh wheel VERSION   unpack the wheel of that MLflow without what it depends on, print its directory
        tests/setup.sh browser         make the virtual environment that drives Chromium, print its python
        tests/setup.sh packaging       make what tests the packages (make check-packages), print its directory: bin/ with pip's
@@ -101,6 +102,25 @@ versions() {
 	done | sort -V
 }
 
+# Releases whose environments take most from that of another one (tests/mlflow/over-*.txt): those of make check.
+overlays() {
+	grep -L '^# for DEEP=1' "$here"/mlflow/over-*.txt | sed 's/.*\/over-//; s/\.txt$//'
+}
+
+# make_overlay DIRECTORY REQUIREMENTS BASE: an environment with what the file names, and behind it all that BASE has.
+make_overlay() {
+	rm -rf -- "$1"
+	"$(find_python)" -m venv --without-pip "$1" || die "python -m venv failed (Debian: apt-get install python3-venv)"
+	own=$("$1/bin/python" -c 'import site; print(site.getsitepackages()[0])')
+	quietly "$3" -m pip install --disable-pip-version-check --no-compile --no-deps --target "$own" -r "$2" ||
+		die "pip could not install $2"
+	"$3" -c 'import site; print(site.getsitepackages()[0])' >"$own/base.pth"
+	for program in gunicorn uvicorn; do # which `mlflow server` runs
+		printf '#!/bin/sh\nexec "%s" -m %s "$@"\n' "$1/bin/python" $program >"$1/bin/$program"
+		chmod +x "$1/bin/$program"
+	done
+}
+
 # make_venv DIRECTORY REQUIREMENTS: a new virtual environment with what the file names.
 make_venv() {
 	rm -rf -- "$1"
@@ -114,8 +134,14 @@ make_venv() {
 # one that was cut short, and the lock keeps a second caller waiting.
 setup_venv() {
 	requirements=$here/mlflow/requirements-$1.txt
+	base=''
+	if [ -f "$here/mlflow/over-$1.txt" ]; then
+		requirements=$here/mlflow/over-$1.txt
+		base=$("$here/setup.sh" venv "$(sed -n 's/^# over //p' "$requirements")") || exit 2
+	fi
 	[ -f "$requirements" ] || die "no $requirements; the versions are: $(versions | tr '\n' ' ')"
-	hash=$(sha256sum <"$requirements" | cut -c1-12)
+	# with the base's path, which is named for what that has
+	hash=$({ cat "$requirements"; printf '%s' "${base#"$cache"}"; } | sha256sum | cut -c1-12)
 	venv=$cache/venvs/$1-$hash
 	if [ ! -e "$venv/.ready" ]; then
 		mkdir -p "$cache/venvs"
@@ -123,7 +149,7 @@ setup_venv() {
 			flock 9
 			[ ! -e "$venv/.ready" ] || exit 0
 			say "making the environment of MLflow $1 in $venv"
-			make_venv "$venv" "$requirements"
+			if [ -n "$base" ]; then make_overlay "$venv" "$requirements" "$base"; else make_venv "$venv" "$requirements"; fi
 			: >"$venv/.ready"
 		) 9>"$cache/venvs/.$1-$hash.lock"
 	fi
@@ -204,7 +230,7 @@ setup_packaging() {
 # Two at a time: the network and the disk take turns.
 setup_all() {
 	setup_apt
-	{ versions | sed 's/^/venv /' && echo browser; } | xargs -P 2 -L 1 "$here/setup.sh" >/dev/null ||
+	{ { versions && overlays; } | sed 's/^/venv /' && echo browser; } | xargs -P 2 -L 1 "$here/setup.sh" >/dev/null ||
 		die 'some environments could not be made'
 }
 
