@@ -440,6 +440,55 @@ marks() { # how many states the target knows
     both unpromoted empty
 }
 
+@test "what an unpromoted tick may have brought is sent again, even if the source has changed it back since" {
+    # SOURCE is changed to VALUE; TICK dumps it
+    change_tree() {
+        printf '%s' "$1" >"$run_dir/tags/turns"
+        sed -i "/^deleted_time: /d; s/^lifecycle_stage: .*/lifecycle_stage: $([ "$1" = A ] && echo active || echo deleted)/" $run_dir/meta.yaml
+        [ "$1" = A ] || echo "deleted_time: 1795253358570" >>$run_dir/meta.yaml
+        settled
+    }
+    dump_tree() { mlruns-dump -q --since st --next-state st.new tree >tick.mlr; }
+    change_db() {
+        sqlite3 job.db "UPDATE tags SET value = '$1' WHERE key = 'turns' AND run_uuid = '$RUN';
+            UPDATE runs SET lifecycle_stage = '$([ "$1" = A ] && echo active || echo deleted)', deleted_time =
+            $([ "$1" = A ] && echo NULL || echo 1795253358570) WHERE run_uuid = '$RUN'"
+    }
+    dump_db() { mldb-dump -q --since st --next-state st.new sqlite:///job.db >tick.mlr; }
+    back() {
+        begin_ticks
+        change_tree A
+        tick
+        rm -f job.db st.db
+        for of in tree db; do
+            if [ $of = db ]; then
+                use "$dialect" empty
+                rm st
+                mlruns-dump -q tree | ml-load -q sqlite:///job.db
+                dump_db
+                ml-load -q --sync --promote st.new=st "$url" <tick.mlr
+            fi
+            for lost in "" "lost"; do
+                change_$of B
+                dump_$of
+                ml-load -q --sync "$url" <tick.mlr # and is killed before it promotes
+                change_$of A
+                [ -z "$lost" ] || dump_$of # and the next one is killed before it loads
+                dump_$of
+                run_split ml-load --sync --json --promote st.new=st "$url" <tick.mlr
+                assert_status 0
+                assert_equal "$(jq -c '[.kinds.run.changed, .kinds.tag.changed, .kinds.metric.added // 0]' <<<"$output")" "[1,1,0]"
+                assert_equal "$(sql "SELECT t.value, r.lifecycle_stage, coalesce(r.deleted_time, 0) FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid
+                    WHERE t.key = 'turns' AND r.run_uuid = '$RUN'")" "A|active|0"
+                dump_$of
+                run_split ml-load --sync --promote st.new=st "$url" <tick.mlr
+                assert_contains "$stderr" "nothing to write"
+            done
+        done
+    }
+    both back empty
+}
+
 @test "a target without experiments keeps no generation: everything is sent each time until there is one" {
     registry() {
         ml-schema create -q "$url"

@@ -7,7 +7,28 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/file.h"
+#include "formats/state/doubt.h"
+
 enum { MAX_REPORTED = 20 }; /* paths held back or gone that are listed unless -v is given */
+
+/* What a tick that was not promoted may have brought is sent again, even if the source has changed it back. */
+static void doubt_unpromoted(struct tick *t)
+{
+    struct err e;
+    struct state *next = state_open(t->next_path, NULL, &e);
+    if (next && state_is_unpromoted(t->old, next)) {
+        char *tmpdir = file_dirname(t->since);
+        if (!state_doubt(t->old, next, tmpdir, &e))
+            err_die(&e);
+        free(tmpdir);
+        state_close(t->old);
+        t->old = state_open(t->since, NULL, &e);
+        if (!t->old)
+            err_die(&e);
+    }
+    state_close(next);
+}
 
 void tick_open(struct tick *t, const char *since, const char *next_path)
 {
@@ -23,6 +44,8 @@ void tick_open(struct tick *t, const char *since, const char *next_path)
         err_die(&e);
     if (t->since && !t->old)
         err_note("no state %s yet: everything is sent", t->since);
+    if (t->old)
+        doubt_unpromoted(t);
     t->reading.old = t->old;
 }
 

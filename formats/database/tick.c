@@ -12,7 +12,9 @@
 #include "common/sort.h"
 #include "formats/stream/wire_record.h"
 
-enum { SORT_MEMORY = 8 << 20, ID_LEN = sizeof(struct id_key), HEAD = 100 };
+enum { SORT_MEMORY = 8 << 20, ID_LEN = STATE_IDENTITY, HEAD = 100 };
+
+_Static_assert(ID_LEN == sizeof(struct id_key), "an identity is a key of idmap.h");
 
 #define SECOND INT64_C(1000000000)
 #define RACY   (120 * SECOND)

@@ -3,7 +3,8 @@
  *
  * What the programs do in a tick:
  *
- *   dump  reads STATE (state_open); removes a state.new left by a killed tick; writes its stream with the
+ *   dump  reads STATE (state_open); if a killed tick has left a state.new, marks in STATE what that has otherwise
+ *         (doubt.h), and removes it; writes its stream with the
  *         state's id, an id of the tick and, unless it is the first, its generation as the base; and before the
  *         trailer writes state.new (state_writer) with the same ids, generation and map and the current
  *         fingerprints
@@ -111,6 +112,9 @@ int state_unit_next(struct state_cursor *c, struct state_unit *out, struct err *
 /* Moves to the beginning of an item. After moving to a unit's `from` and state_unit_next, its files
  * follow. */
 void state_cursor_seek(struct state_cursor *c, uint64_t from);
+
+/* In the state of a database the name of a "file" is that of a record: its identity, so many bytes, and its kind. */
+enum { STATE_IDENTITY = 16 };
 
 /* A file of a unit. */
 enum state_file_flag {

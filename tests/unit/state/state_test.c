@@ -5,6 +5,7 @@
 
 #include "common/file.h"
 #include "common/io.h"
+#include "formats/state/doubt.h"
 #include "formats/state/promote.h"
 #include "tests/unit/tap.h"
 
@@ -286,6 +287,72 @@ static void test_writers(void)
     state_close(s);
 }
 
+/* A state of a database: files with these names and hashes 2, or `other` for the odd ones. */
+static void put_records(const char *path, const char *tick, uint64_t generation, int n, uint64_t other)
+{
+    struct state_head head = {.id = "00112233445566778899aabbccddeeff", .generation = generation};
+    head.source = head.options = "";
+    snprintf(head.stream, sizeof head.stream, "%s", head.id);
+    snprintf(head.tick, sizeof head.tick, "%s", tick);
+    struct state_unit u = {.kind = KIND_row, .key = text("1"), .id = text("")};
+    struct state_map_entry m = entry(STATE_UNSENT_KIND, "run\nr", "");
+    struct buf items = {0}, chunk = {0};
+    struct err e = {0};
+    state_encode_map(&items, &m);
+    state_encode_unit(&items, &u);
+    for (int i = 0; i < n; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%016d%s", i, i % 3 == 0 ? "metric" : "tag");
+        struct state_file f = {.path = text(name), .size = 1, .hash = i % 2 ? other : 2};
+        state_encode_file(&chunk, &f);
+        if (chunk.len >= STATE_CHUNK)
+            state_encode_chunk(&items, &chunk);
+    }
+    state_encode_chunk(&items, &chunk);
+    struct state_writer *w = state_writer_new(path, &head, &e);
+    ok(w && state_write(w, items.data, items.len, &e) && state_writer_commit(w, &e), "written %s", e.what);
+    state_writer_free(w);
+    buf_free(&chunk);
+    buf_free(&items);
+}
+
+/* What the other state has otherwise, and is not of points, is marked; all else is as it was. */
+static void test_doubt(void)
+{
+    enum { N = 6000 };
+    struct err e = {0};
+    put_records("sure", "a0000000000000000000000000000001", 4, N, 2);
+    put_records("next", "a0000000000000000000000000000002", 4, N - 100, 8);
+    struct state *s = state_open("sure", NULL, &e), *next = state_open("next", NULL, &e);
+    ok(s && next && state_is_unpromoted(s, next) && !state_is_unpromoted(s, s),
+       "a tick that was not promoted");
+    ok(state_doubt(s, next, ".", &e), "it is doubted %s", e.what);
+    state_close(s);
+    s = state_open("sure", NULL, &e);
+    struct state_cursor c;
+    struct state_files files = {0};
+    struct state_unit u;
+    struct state_file f;
+    struct buf map = {0};
+    int n = 0, wrong = 0;
+    map_text(s, &map);
+    ok(strcmp(buf_str(&map), "unsent/run\nr= ") == 0 && state_head(s)->generation == 4, "the map: %s",
+       buf_str(&map));
+    state_cursor_init(&c, s);
+    ok(state_unit_next(&c, &u, &e) > 0, "its unit");
+    for (; state_file_next(&c, &files, &f, &e) > 0; n++) {
+        bool doubted = n % 2 && n % 3 && n < N - 100;
+        wrong +=
+            doubted ? f.hash == 2 || f.hash == 8 || !(f.flags & STATE_UNTRUSTED) : f.hash != 2 || f.flags;
+    }
+    ok(n == N && wrong == 0, "%d records, %d of them wrong", n, wrong);
+    state_files_free(&files);
+    state_cursor_free(&c);
+    buf_free(&map);
+    state_close(s);
+    state_close(next);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/state_test.XXXXXX";
@@ -299,6 +366,7 @@ int main(void)
     test_replaced(300, "as it is");
     test_replaced(301, "with another generation");
     test_writers();
+    test_doubt();
     char id[33], other[33];
     ok(state_new_id(id, NULL) && state_new_id(other, NULL), "new ids");
     ok(strlen(id) == 32 && strcmp(id, other) != 0, "two new ids differ");
