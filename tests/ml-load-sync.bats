@@ -544,8 +544,8 @@ team-a"
         cp st st2
         printf b >$run_dir/tags/b
         settled
-        tick
-        cp st2 st # committed, and killed before the promotion
+        mlruns-dump -q --since st --next-state st.new tree >delta.mlr
+        run_split ml-load --sync "$url" <delta.mlr # committed, and killed before the promotion
         tick
         assert_status 0
         assert_contains "$stderr" "nothing to write"

@@ -81,6 +81,7 @@ void tick_start(struct tick *t, const char *name, const char *where, const char 
         if (strcmp(old->options, options) != 0)
             other_state(t, "other options:", old->options, options);
         t->head.generation = old->generation;
+        t->head.doubted = old->doubted;
         memcpy(t->head.id, old->id, sizeof t->head.id);
         memcpy(t->head.stream, old->stream, sizeof t->head.stream);
     } else {

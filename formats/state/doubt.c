@@ -1,6 +1,7 @@
 /* Marks in a state what an unpromoted tick may have changed in the target. */
 #include "formats/state/doubt.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/spill.h"
@@ -13,6 +14,12 @@ bool state_is_unpromoted(const struct state *s, const struct state *next)
     const struct state_head *a = state_head(s), *b = state_head(next);
     return strcmp(a->id, b->id) == 0 && a->generation == b->generation &&
            (strcmp(a->tick, b->tick) != 0 || !*a->tick);
+}
+
+bool state_doubts(const struct state *s, const char *tick)
+{
+    const char *doubted = state_head(s)->doubted;
+    return *tick && doubted && strstr(doubted, tick);
 }
 
 static struct id_key key_of(const struct state_unit *u, const struct state_file *f)
@@ -124,11 +131,15 @@ bool state_doubt(const struct state *s, const struct state *next, const char *tm
     struct spill *spill = spill_new(tmpdir);
     struct idmap *hashes = idmap_new(spill);
     struct state_writer *w = NULL;
+    struct state_head head = *state_head(s);
+    char *doubted = xasprintf("%s%s", head.doubted ? head.doubted : "", state_head(next)->tick);
+    head.doubted = doubted;
     bool ok = read_hashes(next, hashes, spill, e) &&
-              (w = state_writer_new(state_path(s), state_head(s), e)) != NULL &&
+              (w = state_writer_new(state_path(s), &head, e)) != NULL &&
               write_doubted(s, w, hashes, spill, e) && state_writer_commit(w, e);
     state_writer_free(w);
     idmap_free(hashes);
     spill_free(spill);
+    free(doubted);
     return ok;
 }

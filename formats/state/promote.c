@@ -217,6 +217,7 @@ bool state_promotion_commit(struct state_promotion *p, uint64_t generation, cons
     if (same && state_rename(p->state, path)) /* as after an idle tick */
         return true;
     head.generation = generation;
+    head.doubted = NULL;
     struct state_writer *w = state_writer_new(path, &head, e);
     struct state_cursor c;
     state_cursor_init(&c, p->state);

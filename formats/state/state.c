@@ -33,6 +33,7 @@ struct state {
     uint64_t first; /* first item after the head */
     struct state_head head;
     struct buf texts; /* texts of the head */
+    char *doubted;
 };
 
 bool state_new_id(char id[33], struct err *e)
@@ -138,6 +139,8 @@ static void encode_head(struct buf *out, const struct state_head *h)
     add_text(out, h->stream, strlen(h->stream));
     if (h->tick[0])
         add_text(out, h->tick, strlen(h->tick));
+    if (h->tick[0] && h->doubted)
+        add_text(out, h->doubted, strlen(h->doubted));
     finish_item(out, from);
 }
 
@@ -410,6 +413,12 @@ static bool read_head(struct state *s, struct err *e)
             struct state_text tick = take_text(&r);
             good = copy_id(&tick, s->head.tick);
         }
+        if (good && r.at < r.end) {
+            struct state_text doubted = take_text(&r);
+            s->doubted = xstrndup(doubted.s, doubted.len);
+            s->head.doubted = s->doubted;
+            good = !r.bad;
+        }
     }
     if (!good)
         damaged(s, e);
@@ -496,6 +505,7 @@ void state_close(struct state *s)
     close(s->fd);
     free(s->path);
     buf_free(&s->texts);
+    free(s->doubted);
     free(s);
 }
 

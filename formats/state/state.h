@@ -22,7 +22,7 @@
  * An item is its length and that many bytes, the first of which is its type; numbers are LEB128, texts a
  * length and bytes:
  *
- *   H  head: id, generation, time, source, options, stream, tick (none in earlier versions)
+ *   H  head: id, generation, time, source, options, stream, tick (none in earlier versions), doubted, if any
  *   M  map entry: kind, key, value; sorted
  *   U  unit: flags, kind, key, id; in the order of the producer's walk, followed by
  *   F  fingerprints of the unit's files, at most STATE_CHUNK bytes of them in one item
@@ -49,6 +49,8 @@ struct state_head {
     char stream[33];     /* the source id in the headers of its streams, 32 hex digits */
     const char *source;  /* the source as named in messages; in the state's memory, or the caller's */
     const char *options; /* options that affect the stream, as one text */
+    const char
+        *doubted; /* ids of the unpromoted ticks that this state knows of (doubt.h), joined; NULL: none */
 };
 
 /* Makes a new id of a state or a tick; false with e filled if the system cannot provide random numbers. */

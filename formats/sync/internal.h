@@ -65,7 +65,8 @@ struct sync_table {
 /* The target's record of a state: a tag of its experiment 0, else of that with the lowest id. */
 struct sync_watermark {
     bool there;
-    int64_t generation, previous;
+    int64_t generation, previous; /* previous: the base of the stream that made the generation */
+    char tick[33];                /* the id of that stream; "": unknown */
     int64_t experiment;
 };
 

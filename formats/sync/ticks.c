@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/record/references.h"
+#include "formats/state/doubt.h"
 #include "formats/state/promote.h"
 #include "formats/sync/internal.h"
 
@@ -113,13 +114,13 @@ bool sync_read_watermark(struct sync *x, struct err *e)
     int got = q ? db_step(q, e) : -1;
     if (got == 1) {
         struct value id, value;
-        char text[64] = "";
+        char text[128] = "";
         db_column(q, 0, &id);
         db_column(q, 1, &value);
         if (value_is_text(&value) && value.len < sizeof text)
             memcpy(text, value.s, value.len);
-        x->watermark.there =
-            sscanf(text, "%" SCNd64 ",%" SCNd64, &x->watermark.generation, &x->watermark.previous) == 2;
+        x->watermark.there = sscanf(text, "%" SCNd64 ",%" SCNd64 ",%32[0-9a-f]", &x->watermark.generation,
+                                    &x->watermark.previous, x->watermark.tick) >= 2;
         x->watermark.experiment = id.i;
         db_reset(q);
     }
@@ -127,10 +128,21 @@ bool sync_read_watermark(struct sync *x, struct err *e)
     return got >= 0;
 }
 
+/* Whether the target is where the stream begins, or at what a tick made of that which was not promoted. If the state
+ * does not know of that tick (it is a copy's), what the tick has brought may differ from both sides and not be in
+ * the stream: after a promotion nobody would send it again. */
+static bool is_at_base(const struct sync *x)
+{
+    const struct sync_watermark *w = &x->watermark;
+    if (!w->there || x->base == w->generation)
+        return w->there;
+    return x->base == w->previous && (!x->state || !w->tick[0] || state_doubts(x->state, w->tick));
+}
+
 bool sync_check_base(struct sync *x, struct err *e)
 {
     const struct sync_watermark *w = &x->watermark;
-    if (!x->has_base || (w->there && (x->base == w->generation || x->base == w->previous)))
+    if (!x->has_base || is_at_base(x))
         return true;
     x->refused_base = true;
     if (w->there)
@@ -167,16 +179,18 @@ bool sync_write_watermark(struct sync *x, struct err *e)
     /* The state that is kept until this tick is promoted; several in a row may not be. */
     int64_t last = x->has_base ? x->base : next - 1;
     int64_t experiments = 1;
+    const char *comma = x->tick[0] ? "," : "";
     bool ok =
         w->there
             ? sync_exec(x, e,
-                        "UPDATE experiment_tags SET value = '%" PRId64 ",%" PRId64 "' WHERE key = '%s%s' AND "
+                        "UPDATE experiment_tags SET value = '%" PRId64 ",%" PRId64
+                        "%s%s' WHERE key = '%s%s' AND "
                         "experiment_id = %" PRId64,
-                        next, last, MERGE_WATERMARK, x->state_id, w->experiment)
+                        next, last, comma, x->tick, MERGE_WATERMARK, x->state_id, w->experiment)
             : sync_exec(x, e,
                         "INSERT INTO experiment_tags (key, value, experiment_id) SELECT '%s%s', '%" PRId64
-                        ",%" PRId64 "', min(experiment_id) FROM experiments HAVING count(*) > 0",
-                        MERGE_WATERMARK, x->state_id, next, last) &&
+                        ",%" PRId64 "%s%s', min(experiment_id) FROM experiments HAVING count(*) > 0",
+                        MERGE_WATERMARK, x->state_id, next, last, comma, x->tick) &&
                   sync_int(x, &experiments, e, "SELECT count(*) FROM experiments");
     if (ok && x->replaced_id[0])
         ok = sync_exec(x, e, "DELETE FROM experiment_tags WHERE key = '%s%s'", MERGE_WATERMARK,

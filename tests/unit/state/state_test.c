@@ -295,7 +295,7 @@ static void put_records(const char *path, const char *tick, uint64_t generation,
     snprintf(head.stream, sizeof head.stream, "%s", head.id);
     snprintf(head.tick, sizeof head.tick, "%s", tick);
     struct state_unit u = {.kind = KIND_row, .key = text("1"), .id = text("")};
-    struct state_map_entry m = entry(STATE_UNSENT_KIND, "run\nr", "");
+    struct state_map_entry m = entry(STATE_UNSENT_KIND, "run r", "");
     struct buf items = {0}, chunk = {0};
     struct err e = {0};
     state_encode_map(&items, &m);
@@ -329,6 +329,9 @@ static void test_doubt(void)
     ok(state_doubt(s, next, ".", &e), "it is doubted %s", e.what);
     state_close(s);
     s = state_open("sure", NULL, &e);
+    ok(state_doubts(s, "a0000000000000000000000000000002") &&
+           !state_doubts(s, "a0000000000000000000000000000001"),
+       "which the state knows");
     struct state_cursor c;
     struct state_files files = {0};
     struct state_unit u;
@@ -336,7 +339,7 @@ static void test_doubt(void)
     struct buf map = {0};
     int n = 0, wrong = 0;
     map_text(s, &map);
-    ok(strcmp(buf_str(&map), "unsent/run\nr= ") == 0 && state_head(s)->generation == 4, "the map: %s",
+    ok(strcmp(buf_str(&map), "unsent/run r= ") == 0 && state_head(s)->generation == 4, "the map: %s",
        buf_str(&map));
     state_cursor_init(&c, s);
     ok(state_unit_next(&c, &u, &e) > 0, "its unit");
