@@ -90,19 +90,25 @@ static bool cannot_write(const char *path, struct err *e)
     return err_set(e, path, "cannot write: %s", strerror(errno));
 }
 
-/* Writes to a descriptor, which it closes. */
-/* Like fclose(), also if fd is not that of a regular file. */
+/* Writes to a descriptor, which it closes; false with errno set. */
 static bool write_and_close(int fd, bool (*put)(void *arg, FILE *f), void *arg, bool sync)
 {
     FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
     bool ok = f && put(arg, f) && fflush(f) == 0 && !ferror(f) && (!sync || fsync(fd) == 0);
     int why = errno;
+    if (fd >= 0 && !f)
+        close(fd);
     if (f && fclose(f) != 0 && ok) {
         ok = false;
         why = errno;
     }
     errno = why;
     return ok;
+}
+
+static void remove_file(void *path)
+{
+    unlink(path);
 }
 
 bool file_write(const char *path, bool (*put)(void *arg, FILE *f), void *arg, struct err *e)
@@ -121,12 +127,15 @@ bool file_write(const char *path, bool (*put)(void *arg, FILE *f), void *arg, st
     int fd =
         !may ? -1
              : open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, exists ? st.st_mode : 0666);
+    if (fd >= 0)
+        err_cleanup_push(remove_file, aside); /* put() may end the program where memory runs out */
     ok = write_and_close(fd, put, arg, true) && rename(aside, to) == 0;
-    if (!ok) {
+    if (!ok)
         cannot_write(path, e);
-        if (fd >= 0)
-            unlink(aside);
-    }
+    if (!ok && fd >= 0)
+        unlink(aside);
+    if (fd >= 0)
+        err_cleanup_pop();
     free(aside);
     free(real);
     return ok;
