@@ -17,6 +17,7 @@
 #include "common/process.h"
 #include "common/progress.h"
 #include "formats/database/url.h"
+#include "formats/stream/json.h"
 #include "tools/run_report.h"
 #include "tools/sources.h"
 #include "tools/sync_files.h"
@@ -255,6 +256,7 @@ int main(int argc, char **argv)
 {
     static struct options o;
     err_program_set(argv[0]);
+    json_require_memory();
     int first = opt_parse(&spec, argc, argv, &o);
     o.choices.argv0 = argv[0];
     if (argc > first)

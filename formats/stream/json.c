@@ -456,8 +456,7 @@ static bool read_fields(struct json_reader *j, struct record *out, struct err *e
     return true;
 }
 
-/* jansson reports a failed allocation as malformed input. */
-static void use_xmalloc(void)
+void json_require_memory(void)
 {
     json_set_alloc_funcs(xmalloc, free);
 }
@@ -465,7 +464,7 @@ static void use_xmalloc(void)
 json_t *json_parse(const char *s, size_t len, size_t flags, json_error_t *error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, use_xmalloc);
+    pthread_once(&once, json_require_memory);
     return json_loadb(s, len, flags | JSON_ALLOW_NUL, error);
 }
 

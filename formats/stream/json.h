@@ -17,6 +17,10 @@ void json_write(const struct record *r, struct buf *out);
 /* Appends null, a boolean or an integer as it stands in a line; false for all other types. */
 bool json_write_plain(const struct value *v, struct buf *out);
 
+/* From then on jansson ends the program with a message when memory runs out, which it would report as malformed
+ * input or as an empty value. For programs that call jansson themselves, before anything else of it. */
+void json_require_memory(void);
+
 struct json_t;
 struct json_error_t;
 /* jansson's json_loadb, which also accepts \u0000; exits with a message when out of memory. NULL if it is not
