@@ -124,8 +124,8 @@ int load_tool_sync(const char *url, const struct load_tool_options *o)
     load_tool_require(load_target_publish(t, &e), &e);
     if (!o->target.dry_run)
         err_done(code, "the sync is complete");
-    load_tool_require(sync_promote(x, &e), &e);
-    sync_report(x);
+    bool promoted = sync_promote(x, &e);
+    sync_report(x); /* also where the state could not be replaced: the rows are there */
     if (o->json) {
         struct buf report = {0};
         sync_report_json(x, &report);
@@ -133,6 +133,7 @@ int load_tool_sync(const char *url, const struct load_tool_options *o)
         io_close_stdout();
         buf_free(&report);
     }
+    load_tool_require(promoted, &e);
     sync_free(x);
     workspace_free(w);
     free(promote);
