@@ -119,6 +119,8 @@ static enum connected connect_by_steps(PGconn *conn)
 
 static bool make_connection(PGconn *conn, const struct db_url *u, struct err *e)
 {
+    if (!conn)
+        return err_set(e, NULL, "out of memory");
     switch (connect_by_steps(conn)) {
     case CONNECTED:
         return true;
