@@ -38,7 +38,7 @@ BIN      = $(BUILD)/bin
 UNITS    = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/*_test.c))
 FUZZERS  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
-.PHONY: all completions check check-deep storm bench fuzz lint install dist migrate deps clean units FORCE
+.PHONY: all completions check check-deep check-faults storm bench fuzz lint install dist migrate deps clean units FORCE
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS:%=$(BIN)/%)
@@ -114,6 +114,11 @@ check: deps
 check-deep: deps
 	@$(MAKE) --no-print-directory all units
 	@BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' DEEP=1 tests/run
+
+# Every program, with each of its calls of the C library failing in turn, of which `make check` takes a sample.
+check-faults: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD='$(BUILD)' DEEP=1 tests/run tests/faults/check_faults.py
 
 # Syncs of so many points into a database that has so many.
 POINTS = 1000000

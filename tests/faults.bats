@@ -176,15 +176,3 @@ END
     assert_status 0
     ml-verify -q sqlite:///db/x.db <a.mlr
 }
-
-@test "if any allocation fails, the status is 2 with a message and nothing changed, or the result is right" {
-    [ -z "${SANITIZE-}" ] || skip "sanitizers have allocators of their own"
-    mv a.mlr all.mlr
-    ml-transform --json <all.mlr >all.jsonl
-    ml-load -q --release 3.17 sqlite:///full.db <all.mlr
-    ml-load -q --release 3.4 sqlite:///old.db <all.mlr
-    ml-schema create -q --release 3.17 sqlite:///empty.db
-    cp full.db other.db
-    sqlite3 other.db "UPDATE params SET value = value || 'x'; DELETE FROM tags"
-    python3 "$ROOT/tests/fail_allocations.py" "$BATS_FILE_TMPDIR/faults.so"
-}

@@ -1,8 +1,5 @@
 /* For LD_PRELOAD: makes a call of the program fail, as memory, a file system or a kernel may.
  *
- *   FAULT_ALLOCATION=N   the Nth malloc, calloc, realloc or strdup since the program began returns NULL (from
- * 1); N+: and so do all after it FAULT_OWN=1          of those that the program itself makes, not a library
- *   FAULT_COUNT=FILE     writes the number of those calls to FILE when the program ends
  *   FAULT_CALLS=NAME,…   these calls fail: fsync (of a file), fsync_dir, syncfs (EIO); rename (EIO);
  *                        fstat, lstat (EIO); fstat_inode (gives another inode than there is); pread (EIO);
  *                        write (and pwrite: ENOSPC)
@@ -13,92 +10,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t size);
-
-static atomic_long allocations;
-static long failing; /* 0: none */
-static int failing_on;
-static struct {
-    uintptr_t begin, end;
-} program; /* its code, where only its own calls count */
-static atomic_bool counting;
-
-/* The first of the objects is the program. */
-static int note_program(struct dl_phdr_info *info, size_t size, void *arg)
-{
-    (void)size;
-    (void)arg;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
-        if (part->p_type == PT_LOAD && part->p_flags & PF_X) {
-            program.begin = info->dlpi_addr + part->p_vaddr;
-            program.end = program.begin + part->p_memsz;
-        }
-    }
-    return 1;
-}
-
-__attribute__((constructor)) static void begin(void)
-{
-    const char *n = getenv("FAULT_ALLOCATION");
-    failing = n ? atol(n) : 0;
-    failing_on = n && strchr(n, '+');
-    if (getenv("FAULT_OWN"))
-        dl_iterate_phdr(note_program, NULL);
-    counting = n || getenv("FAULT_COUNT");
-}
-
-__attribute__((destructor)) static void end(void)
-{
-    const char *path = getenv("FAULT_COUNT");
-    counting = 0;
-    int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
-    if (fd >= 0) {
-        dprintf(fd, "%ld\n", (long)allocations);
-        close(fd);
-    }
-}
-
-static int fails(const void *caller)
-{
-    uintptr_t at = (uintptr_t)caller;
-    int counts = counting && (!program.end || (at >= program.begin && at < program.end));
-    long n = counts ? ++allocations : 0;
-    if (n == 0 || failing == 0 || n < failing || (n > failing && !failing_on))
-        return 0;
-    errno = ENOMEM;
-    return 1;
-}
-
-void *malloc(size_t size)
-{
-    return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-    return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(n, size);
-}
-
-void *realloc(void *p, size_t size)
-{
-    return size > 0 && fails(__builtin_return_address(0)) ? NULL : __libc_realloc(p, size);
-}
-
-/* -- calls */
 
 static int listed(const char *name)
 {
