@@ -100,7 +100,7 @@ ADDER(add_since, select, select_since)
 ADDER(add_until, select, select_until)
 ADDER(add_kind, select, select_kind)
 ADDER(add_excluded, select, select_exclude_kind)
-ADDER(add_uri, relocate, relocate_add)
+ADDER(add_uri, uri_rewriter, rewrite_uri_add)
 ADDER(add_experiment_name, rename, rename_add_experiment)
 ADDER(add_model_name, rename, rename_add_model)
 
@@ -176,11 +176,11 @@ static struct rename *make_rename(const struct options *o)
     return x;
 }
 
-static struct relocate *make_relocate(const struct options *o)
+static struct uri_rewriter *make_rewriter(const struct options *o)
 {
     if (o->uri_rules.len == 0)
         return NULL;
-    struct relocate *x = relocate_new();
+    struct uri_rewriter *x = rewrite_uri_new();
     each(&o->uri_rules, "rewrite-uri", x, add_uri);
     return x;
 }
@@ -264,7 +264,7 @@ void transform_options_parse(struct options *o, struct pipeline *p, int argc, ch
         .renumber = make_renumber(o, spill),
         .mapped = o->use_id_map != NULL,
         .rename = make_rename(o),
-        .relocate = make_relocate(o),
+        .rewriter = make_rewriter(o),
         .workspace = make_workspace(o),
         .fit = make_fit(o),
         .refs = o->validate ? ref_check_new(spill) : NULL,

@@ -57,7 +57,7 @@ static int finish(struct pipeline *p, const struct options *o)
         err_note("of a delta's registry only versions whose runs are in it, and their models, are kept");
     if (p->rename && !p->delta && rename_report(p->rename) > 0)
         code = EXIT_ANSWER_NO;
-    if (p->relocate && relocate_report(p->relocate, p->delta) > 0 && o->strict_uri)
+    if (p->rewriter && rewrite_uri_report(p->rewriter, p->delta) > 0 && o->strict_uri)
         code = EXIT_ANSWER_NO;
     if (p->workspace && strcmp(o->workspace, "default") != 0)
         err_note(

@@ -202,7 +202,7 @@ static bool change(struct pipeline *p, struct record *r, struct err *e)
         return false;
     if (p->rename)
         rename_record(p->rename, r, &p->made);
-    if (p->relocate && !relocate_record(p->relocate, r, &p->made, e))
+    if (p->rewriter && !rewrite_uri_record(p->rewriter, r, &p->made, e))
         return false;
     int goes_on = p->workspace ? workspace_record(p->workspace, r, e) : 1;
     if (goes_on <= 0)
@@ -380,7 +380,7 @@ void pipeline_free(struct pipeline *p)
     merge_free(p->merge);
     renumber_free(p->renumber);
     rename_free(p->rename);
-    relocate_free(p->relocate);
+    rewrite_uri_free(p->rewriter);
     workspace_free(p->workspace);
     fit_free(p->fit);
     ref_check_free(p->refs);

@@ -35,7 +35,7 @@ struct pipeline {
     struct renumber *renumber;
     bool mapped; /* renumber has the ids of a map */
     struct rename *rename;
-    struct relocate *relocate;
+    struct uri_rewriter *rewriter;
     struct workspace *workspace;
     struct fit *fit;
     struct ref_check *refs;

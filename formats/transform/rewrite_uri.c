@@ -25,7 +25,7 @@ struct place { /* counts counts of one field */
     uint64_t rewritten, unmatched;
 };
 
-struct relocate {
+struct uri_rewriter {
     struct rule *rules;
     size_t n_rules;
     struct place places[KIND_COUNT][RECORD_MAX_FIELDS];
@@ -36,9 +36,9 @@ struct relocate {
     struct row_editor *rows;
 };
 
-struct relocate *relocate_new(void)
+struct uri_rewriter *rewrite_uri_new(void)
 {
-    struct relocate *x = xcalloc(1, sizeof *x);
+    struct uri_rewriter *x = xcalloc(1, sizeof *x);
     x->rows = row_editor_new();
     return x;
 }
@@ -66,7 +66,7 @@ static bool matches(struct uri old, struct uri u, const char **rest)
 }
 
 /* OLD ends at the first `=` after a path or a scheme. A `=` in OLD is written as %3D. */
-bool relocate_add(struct relocate *x, const char *rule, struct err *e)
+bool rewrite_uri_add(struct uri_rewriter *x, const char *rule, struct err *e)
 {
     const char *equals = strchr(rule, '=');
     if (!equals || equals == rule || equals[1] == '\0')
@@ -92,7 +92,7 @@ bool relocate_add(struct relocate *x, const char *rule, struct err *e)
 }
 
 /* The rule with the longest prefix. */
-static struct rule *find_rule(const struct relocate *x, const struct uri *u, const char **rest)
+static struct rule *find_rule(const struct uri_rewriter *x, const struct uri *u, const char **rest)
 {
     struct rule *best = NULL;
     for (size_t i = 0; i < x->n_rules; i++) {
@@ -118,7 +118,7 @@ static void join(const char *new, const struct uri *u, const char *rest, struct 
         buf_addc(out, u->drive && *rest == '\\' ? '/' : *rest);
 }
 
-static void note_unmatched(struct relocate *x, const char *s, size_t len)
+static void note_unmatched(struct uri_rewriter *x, const char *s, size_t len)
 {
     struct value v = value_strn(s, len);
     struct id_key key = id_key(0, &v, 1);
@@ -136,7 +136,7 @@ static void note_unmatched(struct relocate *x, const char *s, size_t len)
 
 /* Appends the rewritten s and returns true, or returns false to keep it. local_only: count only local files
  * as unmatched. */
-static bool rewrite(struct relocate *x, const char *s, size_t len, bool local_only, struct place *place,
+static bool rewrite(struct uri_rewriter *x, const char *s, size_t len, bool local_only, struct place *place,
                     struct buf *out)
 {
     struct uri u = uri_of(s, len);
@@ -162,19 +162,19 @@ static bool rewrite(struct relocate *x, const char *s, size_t len, bool local_on
 
 static bool relocate_uri(void *arg, const struct uri_place *at, const char *s, size_t len, struct buf *out)
 {
-    struct relocate *x = arg;
+    struct uri_rewriter *x = arg;
     return rewrite(x, s, len, at->any_text, &x->places[at->kind->kind][at->field], out);
 }
 
 struct row_job {
-    struct relocate *x;
+    struct uri_rewriter *x;
     struct arena *a;
 };
 
 static bool relocate_in_row(void *arg, unsigned flags, struct value *v, struct err *e)
 {
     struct row_job *job = arg;
-    struct relocate *x = job->x;
+    struct uri_rewriter *x = job->x;
     (void)flags, (void)e;
     buf_reset(&x->scratch);
     if (rewrite(x, v->s, v->len, false, &x->places[KIND_row][F_row_values], &x->scratch))
@@ -182,7 +182,7 @@ static bool relocate_in_row(void *arg, unsigned flags, struct value *v, struct e
     return true;
 }
 
-bool relocate_record(struct relocate *x, struct record *r, struct arena *a, struct err *e)
+bool rewrite_uri_record(struct uri_rewriter *x, struct record *r, struct arena *a, struct err *e)
 {
     struct row_job job = {x, a};
     if (r->kind->kind == KIND_row && !row_edit(x->rows, r, FIELD_URI, relocate_in_row, &job, e))
@@ -191,7 +191,7 @@ bool relocate_record(struct relocate *x, struct record *r, struct arena *a, stru
     return true;
 }
 
-uint64_t relocate_report(const struct relocate *x, bool delta)
+uint64_t rewrite_uri_report(const struct uri_rewriter *x, bool delta)
 {
     uint64_t unmatched = 0;
     for (int k = 0; k < KIND_COUNT; k++) {
@@ -213,7 +213,7 @@ uint64_t relocate_report(const struct relocate *x, bool delta)
     return unmatched;
 }
 
-void relocate_free(struct relocate *x)
+void rewrite_uri_free(struct uri_rewriter *x)
 {
     if (!x)
         return;
