@@ -10,7 +10,7 @@ enum row_table_flag {
     ROW_SERVER = 1 << 0,  /* filled by MLflow's server itself */
     ROW_SECRETS = 1 << 1, /* dumped only on request */
     ROW_REST = 1 << 2,    /* a table of kinds: only its rows of none of those kinds */
-    ROW_ACTING = 1 << 3,  /* acts by itself: a sync brings it only when asked to */
+    ROW_ACTING = 1 << 3,  /* triggers actions: a sync brings it only on request */
     ROW_OLD = 1 << 4,     /* all its rows are of a kind: rows of it are of streams from before that */
 };
 /* In addition to enum field_flag. */

@@ -1,6 +1,7 @@
 /* Copies lines of the journal to the page as tables and lists, up to a number of lines and of bytes. */
 #include <string.h>
 
+#include "common/array.h"
 #include "common/utf8.h"
 #include "formats/report/internal.h"
 
@@ -174,7 +175,7 @@ bool list_experiments(struct page *p, const struct data *d, struct err *e)
         p,
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Experiments\"><table><thead><tr>"
         "<th scope=\"col\">Experiment</th>");
-    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(columns); i++)
         page_putf(p, "<th scope=\"col\"%s>%s</th>", i ? " class=\"number\"" : "", columns[i]);
     page_put(p, "<th scope=\"col\">First run</th><th scope=\"col\">Last run</th></tr></thead><tbody>\n");
     while ((got = next(&l, e)) == 1) {

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/array.h"
 #include "common/printable.h"
 #include "common/utf8.h"
 #include "formats/report/internal.h"
@@ -42,7 +43,7 @@ void page_text(struct page *p, const char *text, size_t len)
         size_t plain = strcspn(s, "&<>\"'");
         put(p, s, plain);
         s += plain;
-        for (size_t i = 0; s < end && i < sizeof entities / sizeof *entities; i++)
+        for (size_t i = 0; s < end && i < ARRAY_LENGTH(entities); i++)
             if (*s == entities[i].c) {
                 page_put(p, entities[i].entity);
                 s++;

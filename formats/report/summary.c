@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/array.h"
 #include "common/journal.h"
 #include "formats/report/internal.h"
 #include "formats/record/references.h"
@@ -257,7 +258,7 @@ static void journal_experiment(struct summary *s, uint64_t place, struct buf *li
     journal_spilled(s, x.name, line);
     journal_spilled(s, x.stage, line);
     const uint64_t counts[] = {x.runs, x.metrics, x.traces, x.models};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(counts); i++)
         journal_count(line, counts[i]);
     journal_period(line, x.first, x.last);
     journal_put(line);

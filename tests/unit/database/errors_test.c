@@ -71,7 +71,7 @@ static void test_filling(void)
        "nobody may want to know");
 }
 
-/* ---- SQLite */
+/* -- SQLite */
 
 /* Sends a signal, in the middle of the statement that calls it. */
 static void signal_in_statement(sqlite3_context *ctx, int argc, sqlite3_value **argv)
@@ -132,7 +132,7 @@ static void test_sqlite(bool interrupt)
     free(dir);
 }
 
-/* ---- PostgreSQL */
+/* -- PostgreSQL */
 
 static void test_postgres_rows(struct db *a)
 {

@@ -1,5 +1,6 @@
 /* The scanner of SQL, on text that is made to mislead it; what a statement is, SQLite and a PostgreSQL server
  * say too. */
+#include "common/array.h"
 #include "tests/unit/server.h"
 
 #include <libpq-fe.h>
@@ -57,7 +58,7 @@ static void test_tokens(void)
         {LITE, "\xc3\xa4 \xff.1e5", "w:\xc3\xa4 w:\xff .:. w:1e5"},
         {LITE, "?1:a", ".:? w:1 .:: w:a"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct buf b = {0};
         show_tokens(sql_text(cases[i].dialect, cases[i].sql), &b);
         is_str(buf_str(&b), cases[i].tokens, "tokens %zu", i);
@@ -87,7 +88,7 @@ static void test_normal(void)
         {POSTGRES, "x = ANY (ARRAY['a', \"b\" ])", "x=ANY (ARRAY['a', b])"},
         {POSTGRES, "$q$ a  b $q$;E'\\''", "$q$ a  b $q$;E'\\''"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct buf b = {0};
         sql_normal(sql_text(cases[i].dialect, cases[i].text), &b);
         is_str(buf_str(&b), cases[i].normal, "normal form %zu", i);
@@ -156,7 +157,7 @@ static void test_depth(void)
        "a NUL does not end a text");
 }
 
-/* ---- statements, as the databases themselves see them */
+/* -- statements, as the databases themselves see them */
 
 static const char lite_statements[] =
     ";; -- none\n"

@@ -1,6 +1,7 @@
 /* traces.json, in all shapes that MLflow's releases have written, in pieces of any size, and damaged. */
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/buf.h"
 #include "formats/filestore/spans.h"
 #include "tests/unit/filestore/pieces.h"
@@ -63,7 +64,7 @@ static void test_whole(void)
         {"{\"spans\": [{\"ü\": \"☃ 🎉\"}]}", "{\"ü\": \"☃ 🎉\"}\n"},
     };
     char what[80];
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         struct file f = {.pieces = {.text = files[i].text, .len = strlen(files[i].text)}};
         for (f.pieces.piece = 1; f.pieces.piece < 9; f.pieces.piece += f.pieces.piece) {
             is_int(read_text(&f, what), SPANS_READ, "file %zu in pieces of %zu is read %s", i, f.pieces.piece,
@@ -105,7 +106,7 @@ static void test_damaged(void)
         {"{\"spans\": [], \"b\": \"\xc3", "not UTF-8"},
     };
     char what[80];
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         struct file f = {.pieces = {.text = files[i].text, .len = strlen(files[i].text)}};
         for (f.pieces.piece = 1; f.pieces.piece < 99; f.pieces.piece += 7) {
             is_int(read_text(&f, what), SPANS_DAMAGED, "file %zu is refused", i);

@@ -11,7 +11,7 @@
 #include "formats/load/load.h"
 #include "formats/load/row_bytes.h"
 
-/* ---- what is printed on stderr */
+/* -- what is printed on stderr */
 
 static int stderr_fd = -1;
 
@@ -41,7 +41,7 @@ static void forget(void)
         lseek(stderr_fd, 0, SEEK_SET);
 }
 
-/* ---- keys */
+/* -- keys */
 
 static void test_keys(void)
 {
@@ -91,7 +91,7 @@ static void test_keys(void)
     arena_free(&scratch);
 }
 
-/* ---- records into a database */
+/* -- records into a database */
 
 static struct db *db;
 static struct load *store;

@@ -35,7 +35,7 @@ static int64_t count(const char *sql)
     return n;
 }
 
-/* ---- the sink */
+/* -- the sink */
 
 struct temp_sink {
     struct load_sink base;
@@ -115,7 +115,7 @@ static const struct load_sink_ops temp_ops = {
     .free = temp_free,
 };
 
-/* ---- a load */
+/* -- a load */
 
 static void start(void)
 {

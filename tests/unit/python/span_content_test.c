@@ -1,4 +1,5 @@
 /* What is read of the text of a span, in each form that MLflow's releases have written. */
+#include "common/array.h"
 #include "formats/python/span_content.h"
 #include "tests/unit/tap.h"
 
@@ -42,7 +43,7 @@ static bool text_is(struct span_text text, const char *want)
 
 static void test_forms(struct span_content *c)
 {
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(forms); i++) {
         const char *wrong = span_content_read(c, forms[i].text, strlen(forms[i].text));
         ok(!wrong, "the form of %s %s", forms[i].release, wrong ? wrong : "is read");
         is_str(c->span_id, "0123456789abcdef", "its id");
@@ -96,7 +97,7 @@ static void test_wrong(struct span_content *c)
         {"{\"span_id\": \"ASNFZ4mrze8=\", \"start_time_unix_nano\": 1, \"status\": {\"code\": \"GOOD\"}}",
          "has an unknown status"},
     };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++)
         is_str(span_content_read(c, texts[i].text, strlen(texts[i].text)), texts[i].wrong, "%s",
                texts[i].text);
 }

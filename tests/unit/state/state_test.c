@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/file.h"
 #include "common/io.h"
 #include "formats/state/doubt.h"
@@ -199,7 +200,7 @@ static void test_promotion(void)
     static const char *const added[][3] = {{"run", "a", "1"},        {"experiment", "5", "10"},
                                            {"dataset", "d", "old"},  {"experiment", "3", "8"},
                                            {"dataset", "d", "last"}, {"experiment", "", "0"}};
-    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(added); i++) {
         struct state_map_entry m = entry(added[i][0], added[i][1], added[i][2]);
         state_promotion_map(p, &m, &e);
     }

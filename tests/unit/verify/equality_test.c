@@ -224,7 +224,7 @@ int main(void)
     is_aggregate("{\"value\": 1}", NAN, false);
     is_aggregate("yes", 1, false);
     struct equality *all[] = {&sqlite, &postgres, &exact, &exact_postgres, &promoting};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
         equality_free(all[i]);
     return done_testing();
 }
