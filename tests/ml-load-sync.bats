@@ -12,9 +12,11 @@ load sync_helpers
         assert_status 0
         assert_equal "$output" ""
         mldb-dump -q "$url" | ml-transform --json >t.json
+        # Ids that the target gives, and a version's model_id, for which no database has a column.
         for f in s t; do
             jq -cS 'select(.kind | IN("header", "trailer") | not) | del(.experiment_id, .dataset_id, .input_id,
-                .db_payload_generation)' $f.json | sort >$f.sorted
+                .db_payload_generation) |
+                if .kind == "model_version" then del(.model_id) else . end' $f.json | sort >$f.sorted
         done
         cmp s.sorted t.sorted
     }
