@@ -130,8 +130,24 @@ make_venv() {
 		die "pip could not install $2"
 }
 
-# The environment is made in its final place, since its scripts hold their own path; the stamp distinguishes a complete one from
-# one that was cut short, and the lock keeps a second caller waiting.
+# made DIRECTORY WHAT COMMAND...: has the command make a directory of the cache, unless it is there. It is made in its final place,
+# since an environment's scripts hold their own path; the stamp distinguishes a complete one from one that was cut short, and the
+# lock keeps a second caller waiting.
+made() {
+	directory=$1
+	what=$2
+	shift 2
+	[ ! -e "$directory/.ready" ] || return 0
+	mkdir -p "${directory%/*}"
+	(
+		flock 9
+		[ ! -e "$directory/.ready" ] || exit 0
+		say "$what in $directory"
+		"$@"
+		: >"$directory/.ready"
+	) 9>"${directory%/*}/.${directory##*/}.lock"
+}
+
 setup_venv() {
 	requirements=$here/mlflow/requirements-$1.txt
 	base=''
@@ -143,54 +159,33 @@ setup_venv() {
 	# with the base's path, which is named for what that has
 	hash=$({ cat "$requirements"; printf '%s' "${base#"$cache"}"; } | sha256sum | cut -c1-12)
 	venv=$cache/venvs/$1-$hash
-	if [ ! -e "$venv/.ready" ]; then
-		mkdir -p "$cache/venvs"
-		(
-			flock 9
-			[ ! -e "$venv/.ready" ] || exit 0
-			say "making the environment of MLflow $1 in $venv"
-			if [ -n "$base" ]; then make_overlay "$venv" "$requirements" "$base"; else make_venv "$venv" "$requirements"; fi
-			: >"$venv/.ready"
-		) 9>"$cache/venvs/.$1-$hash.lock"
+	if [ -n "$base" ]; then
+		made "$venv" "making the environment of MLflow $1" make_overlay "$venv" "$requirements" "$base"
+	else
+		made "$venv" "making the environment of MLflow $1" make_venv "$venv" "$requirements"
 	fi
 	printf '%s\n' "$venv/bin/python"
 }
 
-# Like an MLflow's environment: in its final place, and stamped.
 setup_browser() {
-	hash=$(sha256sum <"$here/browser-requirements.txt" | cut -c1-12)
-	venv=$cache/venvs/browser-$hash
-	if [ ! -e "$venv/.ready" ]; then
-		mkdir -p "$cache/venvs"
-		(
-			flock 9
-			[ ! -e "$venv/.ready" ] || exit 0
-			say "making the environment that drives Chromium in $venv"
-			make_venv "$venv" "$here/browser-requirements.txt"
-			: >"$venv/.ready"
-		) 9>"$cache/venvs/.browser-$hash.lock"
-	fi
+	venv=$cache/venvs/browser-$(sha256sum <"$here/browser-requirements.txt" | cut -c1-12)
+	made "$venv" "making the environment that drives Chromium" make_venv "$venv" "$here/browser-requirements.txt"
 	printf '%s\n' "$venv/bin/python"
+}
+
+unpack_wheel() {
+	rm -rf -- "$2"
+	mkdir -p "$2"
+	python=$(find_python)
+	# The interpreter itself may come without pip; an environment of its own brings one.
+	"$python" -m pip --version >/dev/null 2>&1 || python=$(setup_pip)
+	quietly "$python" -m pip install --disable-pip-version-check --no-compile --no-deps --target "$2" "mlflow==$1" ||
+		die "pip could not fetch mlflow==$1"
 }
 
 setup_wheel() {
 	wheel=$cache/wheels/$1
-	if [ ! -e "$wheel/.ready" ]; then
-		mkdir -p "$cache/wheels"
-		(
-			flock 9
-			[ ! -e "$wheel/.ready" ] || exit 0
-			say "unpacking MLflow $1 into $wheel"
-			rm -rf -- "$wheel"
-			mkdir -p "$wheel"
-			python=$(find_python)
-			# The interpreter itself may come without pip; an environment of its own brings one.
-			"$python" -m pip --version >/dev/null 2>&1 || python=$(setup_pip)
-			quietly "$python" -m pip install --disable-pip-version-check --no-compile --no-deps --target "$wheel" "mlflow==$1" ||
-				die "pip could not fetch mlflow==$1"
-			: >"$wheel/.ready"
-		) 9>"$cache/wheels/.$1.lock"
-	fi
+	made "$wheel" "unpacking MLflow $1" unpack_wheel "$1" "$wheel"
 	printf '%s\n' "$wheel"
 }
 
@@ -205,25 +200,19 @@ setup_pip() {
 }
 
 # The emulator is unpacked, not installed: it would have the system run every foreign program by itself.
+make_packaging() {
+	make_venv "$1" "$here/packages-requirements.txt"
+	mkdir "$1/debs"
+	# shellcheck disable=SC2015 # either fails
+	(cd "$1/debs" && quietly apt-get -q download qemu-user-static libc6-arm64-cross) &&
+		for deb in "$1"/debs/*.deb; do dpkg -x "$deb" "$1/aarch64"; done ||
+		say "without an emulator of aarch64"
+	rm -rf "$1/debs"
+}
+
 setup_packaging() {
-	hash=$(sha256sum <"$here/packages-requirements.txt" | cut -c1-12)
-	tools=$cache/packaging-$hash
-	if [ ! -e "$tools/.ready" ]; then
-		mkdir -p "$cache"
-		(
-			flock 9
-			[ ! -e "$tools/.ready" ] || exit 0
-			say "making what tests the packages in $tools"
-			make_venv "$tools" "$here/packages-requirements.txt"
-			mkdir "$tools/debs"
-			# shellcheck disable=SC2015 # either fails
-			(cd "$tools/debs" && quietly apt-get -q download qemu-user-static libc6-arm64-cross) &&
-				for deb in "$tools"/debs/*.deb; do dpkg -x "$deb" "$tools/aarch64"; done ||
-				say "without an emulator of aarch64"
-			rm -rf "$tools/debs"
-			: >"$tools/.ready"
-		) 9>"$cache/.packaging.lock"
-	fi
+	tools=$cache/packaging-$(sha256sum <"$here/packages-requirements.txt" | cut -c1-12)
+	made "$tools" "making what tests the packages" make_packaging "$tools"
 	printf '%s\n' "$tools"
 }
 

@@ -20,8 +20,9 @@ struct list {
     struct page *p;
     struct journal_reader *journal;
     struct journal_line line;
-    uint64_t shown, most, until; /* lines, and the page's bytes at which it ends */
-    bool open;                   /* a row is open, to which hints belong */
+    uint64_t all, shown, most; /* lines: of its type, those on the page, and how many may be */
+    uint64_t until;            /* the page's bytes at which it ends */
+    bool open;                 /* a row is open, to which hints belong */
 };
 
 static struct list begin(struct page *p, uint64_t most, uint64_t bytes)
@@ -42,6 +43,20 @@ static int next(struct list *l, struct err *e)
 static bool is(const struct list *l, const char *type)
 {
     return strcmp(l->line.field[0], type) == 0;
+}
+
+/* The next line of a type for which there is room; counts it, and those that are passed over. */
+static int next_shown(struct list *l, const char *type, struct err *e)
+{
+    int got;
+    while ((got = next(l, e)) == 1) {
+        bool fits = is(l, type) && has_room(l);
+        l->all += is(l, type);
+        l->shown += fits;
+        if (fits)
+            break;
+    }
+    return got;
 }
 
 static void put_cut(struct page *p, uint64_t shown, uint64_t total, const char *what)
@@ -178,9 +193,7 @@ bool list_experiments(struct page *p, const struct data *d, struct err *e)
     for (size_t i = 0; i < ARRAY_LENGTH(columns); i++)
         page_putf(p, "<th scope=\"col\"%s>%s</th>", i ? " class=\"number\"" : "", columns[i]);
     page_put(p, "<th scope=\"col\">First run</th><th scope=\"col\">Last run</th></tr></thead><tbody>\n");
-    while ((got = next(&l, e)) == 1) {
-        if (!is(&l, "experiment") || !has_room(&l))
-            continue;
+    while ((got = next_shown(&l, "experiment", e)) == 1) {
         page_put(p, "<tr><th scope=\"row\" class=\"name\">");
         page_short(p, l.line.field[2]);
         if (strcmp(l.line.field[3], "active") != 0) {
@@ -198,7 +211,6 @@ bool list_experiments(struct page *p, const struct data *d, struct err *e)
         }
         put_period(p, l.line.field[8], l.line.field[9]);
         page_put(p, "</tr>\n");
-        l.shown++;
     }
     page_put(p, "</tbody></table></div>\n");
     put_cut(p, l.shown, d->experiments, "experiments, those with the most runs,");
@@ -211,22 +223,15 @@ bool list_experiments(struct page *p, const struct data *d, struct err *e)
 bool list_structure(struct page *p, struct err *e)
 {
     struct list l = begin(p, STRUCTURE, LIST_BYTES);
-    uint64_t all = 0;
     int got;
     page_put(p, "<ul>\n");
-    while ((got = next(&l, e)) == 1) {
-        if (!is(&l, "structure"))
-            continue;
-        all++;
-        if (!has_room(&l))
-            continue;
+    while ((got = next_shown(&l, "structure", e)) == 1) {
         page_put(p, "<li>");
         page_short(p, l.line.field[1]);
         page_put(p, "</li>\n");
-        l.shown++;
     }
     page_put(p, "</ul>\n");
-    put_cut(p, l.shown, all, "differences of the structure");
+    put_cut(p, l.shown, l.all, "differences of the structure");
     journal_reader_free(l.journal);
     return got == 0;
 }
@@ -311,25 +316,18 @@ bool list_failures(struct page *p, const struct data *d, struct err *e)
 bool list_ticks(struct page *p, struct err *e)
 {
     struct list l = begin(p, TICKS, LIST_BYTES);
-    uint64_t all = 0;
     int got;
     page_put(p, "<table class=\"wide\"><thead><tr><th scope=\"col\">Source</th><th scope=\"col\">Time</th>"
                 "<th scope=\"col\">Result</th></tr></thead><tbody>\n");
-    while ((got = next(&l, e)) == 1) {
-        if (!is(&l, "tick"))
-            continue;
-        all++;
-        if (!has_room(&l))
-            continue;
+    while ((got = next_shown(&l, "tick", e)) == 1) {
         page_put(p, "<tr>");
         put_cell(p, "Source", "text", l.line.field[1]);
         put_cell(p, "Time", "date", l.line.field[2]);
         put_cell(p, "Result", data_int(l.line.field[3]) >= EXIT_TROUBLE ? "word bad" : "", l.line.field[4]);
         page_put(p, "</tr>\n");
-        l.shown++;
     }
     page_put(p, "</tbody></table>\n");
-    put_cut(p, l.shown, all, "sources");
+    put_cut(p, l.shown, l.all, "sources");
     journal_reader_free(l.journal);
     return got == 0;
 }
@@ -341,16 +339,13 @@ bool list_values(struct page *p, const char *type, uint64_t total, struct err *e
     page_put(
         p, "<table class=\"wide values\"><thead><tr><th scope=\"col\">Entity</th><th scope=\"col\">Field</th>"
            "<th scope=\"col\">Source</th><th scope=\"col\">Target</th></tr></thead><tbody>\n");
-    while ((got = next(&l, e)) == 1) {
-        if (!is(&l, type) || !has_room(&l))
-            continue;
+    while ((got = next_shown(&l, type, e)) == 1) {
         page_put(p, "<tr><th scope=\"row\">");
         page_short(p, l.line.field[1]);
         page_put(p, "</th>");
         put_cell(p, "Field", "", l.line.field[2]);
         page_values(p, l.line.field[3], l.line.field[4], "");
         page_put(p, "</tr>\n");
-        l.shown++;
     }
     page_put(p, "</tbody></table>\n");
     put_cut(p, l.shown, total, "values");
