@@ -97,10 +97,12 @@ static void add_columns(struct buf *sql, struct rows_cursor *c)
     buf_adds(sql, " x");
 }
 
-/* Adds the condition that one of the unknown columns is not null. */
+/* Adds the condition that one of the unknown columns is not null, for a table of kinds only of rows that belong to one: its
+ * others are read with all their columns. */
 static void add_not_null(struct buf *sql, const struct rows_cursor *c)
 {
-    const char *before = " WHERE x.";
+    const struct row_table *t = row_table_by_name(c->other->name, strlen(c->other->name));
+    const char *before = " WHERE (x.";
     for (int i = 0; i < c->n; i++) {
         const char *name = c->columns.items[c->of[i]].name;
         if (!is_other(c, name, c->other->n_key))
@@ -110,6 +112,9 @@ static void add_not_null(struct buf *sql, const struct rows_cursor *c)
         buf_adds(sql, " IS NOT NULL");
         before = " OR x.";
     }
+    buf_addc(sql, ')');
+    if (t)
+        buf_addf(sql, " AND NOT (%s)", rest_condition(t));
 }
 
 /* Opens the prepared c; on failure frees it and returns NULL. Conditions may be NULL. */

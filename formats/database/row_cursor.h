@@ -13,8 +13,9 @@ struct rows_cursor;
  * with e filled. */
 struct rows_cursor *rows_open(struct db *db, const struct row_table *t, unsigned flags, const char *where,
                               struct err *e);
-/* Opens a cursor on an unknown table, or on rows of a known table in which an unknown column is not null.
- * Values are returned unchanged, whatever the column's type. t must live as long as the cursor. */
+/* Opens a cursor on an unknown table, or on rows of a known table, of a table of kinds those that belong to
+ * one, in which an unknown column is not null. Values are returned unchanged, whatever the column's type. t
+ * must live as long as the cursor. */
 struct other_table;
 struct rows_cursor *rows_open_other(struct db *db, const struct other_table *t, struct err *e);
 /* 1: out is the next record, which lives until the next call; 0: no more; -1: error. */

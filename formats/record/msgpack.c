@@ -94,6 +94,61 @@ bool unpack_scalar(const msgpack_object *o, struct value *v)
     return false;
 }
 
+/* Reads a big-endian number of n bytes; false at the end. */
+static bool take_number(const unsigned char **p, const unsigned char *end, size_t n, uint64_t *out)
+{
+    if ((size_t)(end - *p) < n)
+        return false;
+    for (*out = 0; n > 0; n--)
+        *out = *out << 8 | *(*p)++;
+    return true;
+}
+
+/* Reads the first bytes of a scalar: *body is what follows of it, *text tells a text. False for others. */
+static bool take_head(const unsigned char **p, const unsigned char *end, uint64_t *body, bool *text)
+{
+    static const unsigned char sizes[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8}; /* of 0xca to 0xd3 */
+    uint64_t type;
+    if (!take_number(p, end, 1, &type))
+        return false;
+    *text = (type & 0xe0) == 0xa0 || (type >= 0xd9 && type <= 0xdb);
+    *body = type >= 0xca && type <= 0xd3 ? sizes[type - 0xca] : 0;
+    if ((type & 0xe0) == 0xa0)
+        *body = type & 0x1f;
+    else if (type >= 0xd9 && type <= 0xdb)
+        return take_number(p, end, (size_t)1 << (type - 0xd9), body);
+    else if (type >= 0xc4 && type <= 0xc6)
+        return take_number(p, end, (size_t)1 << (type - 0xc4), body);
+    return type <= 0x7f || type >= 0xe0 || *text || *body || type == 0xc0 || type == 0xc2 || type == 0xc3;
+}
+
+static bool take_map(const unsigned char **p, const unsigned char *end, uint64_t *n)
+{
+    if (!take_number(p, end, 1, n))
+        return false;
+    if (*n == 0xde || *n == 0xdf)
+        return take_number(p, end, *n == 0xde ? 2 : 4, n);
+    bool small = (*n & 0xf0) == 0x80;
+    *n &= 0x0f;
+    return small;
+}
+
+bool unpack_has_key(const char *s, size_t len, const char *key)
+{
+    const unsigned char *p = (const unsigned char *)s, *end = p + len;
+    uint64_t n, body;
+    bool text;
+    if (!take_map(&p, end, &n))
+        return false;
+    for (uint64_t i = 0; i < 2 * n; i++, p += body) {
+        if (!take_head(&p, end, &body, &text) || body > (uint64_t)(end - p))
+            return false;
+        if (i % 2 == 0 && text && body == strlen(key) && memcmp(p, key, body) == 0)
+            return true;
+    }
+    return false;
+}
+
 void unpack_zone_init(msgpack_zone *zone)
 {
     enum { CHUNK_BYTES = 8 * 1024 };

@@ -21,5 +21,7 @@ void unpack_zone_init(msgpack_zone *zone);
 /* Unpacks one object into a zone. Strings point into s. Returns false if s is not exactly one object; exits
  * with a message when out of memory. */
 bool unpack_object(const char *s, size_t len, msgpack_zone *zone, msgpack_object *out);
+/* Whether the map of scalars at s, len bytes, has this key. Needs no memory; false for anything else. */
+bool unpack_has_key(const char *s, size_t len, const char *key);
 
 #endif

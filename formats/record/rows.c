@@ -26,7 +26,9 @@ enum {
 };
 
 const struct row_table row_tables[] = {
-#define TABLE(table_, key_, parent_, link_, flags_) {#table_, key_, parent_, link_, flags_},
+#define TABLE(table_, key_, parent_, link_, flags_) {#table_, key_, parent_, link_, "", flags_},
+#define TABLE_OF_KINDS(table_, key_, parent_, link_, flags_, needed_)                                        \
+    {#table_, key_, parent_, link_, needed_, flags_},
 #include "formats/entities.def"
 };
 const int row_tables_count = ARRAY_LENGTH(row_tables);
@@ -50,10 +52,29 @@ const struct row_table *row_table_by_name(const char *name, size_t len)
     return NULL;
 }
 
+bool row_is_of_kinds(const struct row_table *t)
+{
+    return t->flags & (ROW_REST | ROW_OLD);
+}
+
+/* Whether a record's values have all columns that no row of the table lacks. */
+static bool is_whole(const struct row_table *t, const struct value *values)
+{
+    char name[64];
+    const char *p = t->key;
+    for (size_t len; (len = row_next_column(&p)) > 0; p += len) {
+        snprintf(name, sizeof name, "%.*s", (int)len, p);
+        if (!unpack_has_key(values->s, values->len, name))
+            return false;
+    }
+    return unpack_has_key(values->s, values->len, t->needed);
+}
+
 const struct row_table *row_table_of(const struct record *r)
 {
     const struct value *name = &r->v[F_row_table];
-    return value_is_text(name) ? row_table_by_name(name->s, name->len) : NULL;
+    const struct row_table *t = value_is_text(name) ? row_table_by_name(name->s, name->len) : NULL;
+    return t && row_is_of_kinds(t) && !is_whole(t, &r->v[F_row_values]) ? NULL : t;
 }
 
 void row_record_describe(struct row_decoder *d, const struct record *r, struct buf *out)

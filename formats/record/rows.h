@@ -21,6 +21,7 @@ struct row_table {
     const char *key;    /* comma-separated columns */
     const char *parent; /* "" for none */
     const char *link;   /* comma-separated columns */
+    const char *needed; /* of a table of kinds: a column that is never null, besides the key; else "" */
     unsigned flags;
 };
 
@@ -35,9 +36,13 @@ extern const int row_tables_count;
 extern const struct row_ref row_refs[]; /* by table */
 extern const int row_refs_count;
 
+/* Whether it is a table of kinds: ROW_REST, ROW_OLD. */
+bool row_is_of_kinds(const struct row_table *t);
 /* NULL if there is none. */
 const struct row_table *row_table_by_name(const char *name, size_t len);
-/* The table of a record of kind row; NULL if it is unknown. */
+/* The table of a record of kind row; NULL if it is unknown, and for unknown columns of a row that is a record
+ * of a kind, with that row's primary key and no more (formats/database/others.h), though the table may also
+ * have rows of its own. */
 const struct row_table *row_table_of(const struct record *r);
 
 /* -- values: a map of columns. */

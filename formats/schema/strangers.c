@@ -68,17 +68,47 @@ static bool name_beyond(struct found *f, const char *table)
     return true;
 }
 
-/* Handles n unknown columns of a table. Rows of a table without a kind include them anyway, but not those of
- * a table (REST, OLD) most or all of whose rows belong to a kind. */
+static bool key_has(const struct db_column_info *const *key, int n, const char *column, size_t len)
+{
+    for (int i = 0; i < n; i++)
+        if (strncmp(key[i]->name, column, len) == 0 && key[i]->name[len] == '\0')
+            return true;
+    return false;
+}
+
+/* Whether the primary key of a table of kinds has all columns by which its own rows are recognized: unknown
+ * columns, which go with their row's key, would pass for such a row. */
+static bool has_ambiguous_key(struct found *f, const struct row_table *t, bool *out)
+{
+    struct db_columns all;
+    const struct db_column_info *key[DB_MAX_KEY];
+    if (!db_table_columns(f->db, t->name, &all, f->e))
+        return false;
+    int n = db_columns_key(&all, key);
+    n = n < DB_MAX_KEY ? n : DB_MAX_KEY;
+    const char *p = t->key;
+    *out = key_has(key, n, t->needed, strlen(t->needed));
+    for (size_t len; (len = row_next_column(&p)) > 0; p += len)
+        *out = *out && key_has(key, n, p, len);
+    db_columns_free(&all);
+    return true;
+}
+
+/* Handles n unknown columns of a table. Rows of a table without a kind include them anyway. */
 static bool give_columns(struct found *f, const char *table, const char *const *columns, size_t n)
 {
     const struct row_table *t = row_table_by_name(table, strlen(table));
     size_t room = ROW_MAX_COLUMNS - DB_MAX_KEY;
+    bool ambiguous = false;
     if (n == 0)
         return true;
-    if (t && !(t->flags & (ROW_REST | ROW_OLD)))
-        return name_beyond(f, table);
-    size_t fit = t ? 0 : n < room ? n : room;
+    if (t && !name_beyond(f, table))
+        return false;
+    if (t && !row_is_of_kinds(t))
+        return true;
+    if (t && !has_ambiguous_key(f, t, &ambiguous))
+        return false;
+    size_t fit = ambiguous ? 0 : n < room ? n : room;
     if (fit < n)
         name_columns(f->unread, table, columns + fit, n - fit);
     if (fit == 0)
