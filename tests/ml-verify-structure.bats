@@ -156,6 +156,19 @@ Structure: SUCCESS"
     assert_status 0
 }
 
+@test "a user's foreign key that can refuse MLflow's rows is a difference, one that is null in them is not" {
+    users="CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (1)"
+    structure "$users; ALTER TABLE runs ADD COLUMN own INTEGER DEFAULT 1 REFERENCES users" \
+        "$users; ALTER TABLE runs ADD COLUMN own INTEGER DEFAULT 1 REFERENCES users"
+    for answer in "$sqlite" "$postgresql"; do
+        assert_contains "$answer" "Data: SUCCESS
+Structure: FAILED
+  - table runs: not MLflow's: foreign key (own) "
+    done
+    no_difference "$users; ALTER TABLE runs ADD COLUMN own INTEGER REFERENCES users"
+    no_difference "CREATE TABLE notes (run_uuid VARCHAR(32) REFERENCES runs (run_uuid) ON DELETE CASCADE, note TEXT)"
+}
+
 @test "an old revision, users' objects, tolerated differences and wide ids are not reported" {
     no_difference "DROP INDEX index_metrics_run_uuid"
     no_difference "CREATE TABLE users (id INTEGER PRIMARY KEY); CREATE INDEX mine ON runs (name); ALTER TABLE runs ADD COLUMN own TEXT; CREATE VIEW v AS SELECT * FROM runs"
