@@ -357,6 +357,18 @@ EOF
     assert_equal "$(sqlite3 two.db 'SELECT name FROM experiments ORDER BY name')" "$(printf 'second\nsecond (2)')"
 }
 
+@test "a file store and its backups are merged without any option, what they share once" {
+    cp -r mlruns copy
+    make_store copy 444444444444444444 later 4123456789abcdef0123456789abcdef
+    cp -r copy copy.2
+    make_store a/mlruns 111111111111111111 first 0123456789abcdef0123456789abcdef
+    runs=$(mlruns-dump -q mlruns | ml-transform -q --json | tail -1 | jq .counts.run)
+    run_split ml-migrate --source mlruns --source copy --source copy.2 --source a --target sqlite:///all.db --verify
+    assert_status 0
+    assert_contains "$output" "Status: SUCCESS"
+    assert_equal "$(sqlite3 all.db 'SELECT count(*) FROM runs')" $((runs + 2))
+}
+
 @test "--find reads every file store and SQLite file of MLflow below a directory" {
     for i in 1 2 3; do
         make_store "out/2024-01-0$i/10-00-0$i/mlruns" "$i" "job $i" "${i}123456789abcdef0123456789abcdef"

@@ -541,9 +541,15 @@ other=ffeeddccbbaa99887766554433221100
     for i in 2 0 1; do mlruns-dump -q --shard $i/3 "$ROOT/tests/data/mlruns"; done | ml-transform -q --merge >whole.mlr
     cmp <(lines <a.mlr) <(lines <whole.mlr)
     assert_equal "$(ml-transform --json <whole.mlr | jq -r .kind | uniq | sed -n 1,6p | xargs)" "header experiment experiment_tag dataset experiment run"
-    run_split ml-transform --merge < <(cat a.mlr a.mlr)
+    # a copy of a source, in one shard and in several
+    for i in 1 0; do mlruns-dump -q --shard $i/2 "$ROOT/tests/data/mlruns"; done >two.mlr
+    for copies in "a.mlr a.mlr" "two.mlr two.mlr"; do
+        ml-transform -q --merge < <(cat $copies) >copies.mlr
+        cmp <(lines <a.mlr) <(lines <copies.mlr)
+    done
+    run_split ml-transform --merge < <(cat two.mlr two.mlr <(mlruns-dump -q --shard 1/2 "$ROOT/tests/data/mlruns"))
     assert_status 2
-    assert_contains "$stderr" "duplicate shard"
+    assert_contains "$stderr" "shard 0/2"
     run_split ml-transform --merge < <(mlruns-dump -q --shard 0/2 "$ROOT/tests/data/mlruns")
     assert_status 2
     assert_contains "$stderr" "shard 1/2"

@@ -57,13 +57,13 @@ static void add(struct sync *x, struct workspace *w, const struct record *record
     load_tool_require(goes_on >= 0 && (!goes_on || sync_add(x, &r, &e)), &e);
 }
 
-static void read_stream(struct sync *x, struct workspace *w)
+static void read_stream(struct sync *x, struct workspace *w, const char *tmpdir)
 {
     struct err e;
     struct wire_reader *r = wire_reader_new(STDIN_FILENO, "standard input");
     const struct record *record;
     struct record row;
-    wire_reader_want_whole(r);
+    wire_reader_want_whole(r, tmpdir);
     wire_reader_accept_deltas(r);
     progress_start_input("reading", "records");
     for (unsigned n = 0;; n++) {
@@ -111,7 +111,7 @@ int load_tool_sync(const char *url, const struct load_tool_options *o)
     load_tool_require(db != NULL, &e);
     struct sync *x = sync_new(db, load_target_rev(t), &how, &e);
     load_tool_require(x != NULL, &e);
-    read_stream(x, w);
+    read_stream(x, w, load_target_tmpdir(t));
     progress_start("syncing", "rows", 0);
     bool done = sync_run(x, &e);
     progress_end();

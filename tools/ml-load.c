@@ -114,12 +114,12 @@ struct load_target *load_tool_open_target(const char *url, const struct load_too
     return t;
 }
 
-static void read_stream(struct load *s)
+static void read_stream(struct load *s, const char *tmpdir)
 {
     struct err e;
     struct wire_reader *r = wire_reader_new(STDIN_FILENO, "standard input");
     const struct record *record;
-    wire_reader_want_whole(r);
+    wire_reader_want_whole(r, tmpdir);
     progress_start_input("reading", "records");
     for (unsigned n = 0;; n++) {
         if ((n & 1023) == 0 && err_interrupted())
@@ -194,7 +194,7 @@ int main(int argc, char **argv)
                                                               .spans_in_database = o.spans_in_database},
                                        &e);
     load_tool_require(s, &e);
-    read_stream(s);
+    read_stream(s, load_target_tmpdir(t));
     load_tool_require(load_target_write(t, s, &e), &e);
     err_verbose("%llu MiB were written to a temporary file", (unsigned long long)(load_spilled(s) >> 20));
     load_tool_require(load_target_publish(t, &e), &e);

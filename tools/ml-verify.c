@@ -108,13 +108,13 @@ static void add_record(struct reading *to, const struct record *r, struct err *e
         err_exit_interrupted();
 }
 
-static void read_stream(struct reading *to, bool subset)
+static void read_stream(struct reading *to, const struct options *o)
 {
     struct wire_reader *r = wire_reader_new(STDIN_FILENO, "standard input");
     const struct record *record;
     struct err e = {.what = ""};
-    wire_reader_want_whole(r);
-    if (subset)
+    wire_reader_want_whole(r, o->tmpdir);
+    if (o->subset)
         wire_reader_accept_deltas(r);
     progress_start_input("reading", "records");
     for (;;) {
@@ -256,7 +256,7 @@ int main(int argc, char **argv)
         err_report(&e);
         return EXIT_TROUBLE;
     }
-    read_stream(&reading, o.subset);
+    read_stream(&reading, &o);
     end_summary(reading.summary);
     spill_free(spill);
     progress_start("comparing", "records", reading.records);

@@ -51,7 +51,7 @@ void load_free(struct load *s)
 
 void load_segment(struct load *s, const struct wire_header *header)
 {
-    load_stage_segment(s->stage, header->source);
+    load_stage_segment(s->stage, header);
     load_references_segment(s->references);
     load_places_segment(s->places, wire_is_by(header, "mldb-dump"));
     s->conversion.from_file_store = wire_is_by(header, "mlruns-dump");

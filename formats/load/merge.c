@@ -204,8 +204,7 @@ static void meet_duplicate(struct load_merge *m, const struct sort_entry *x, con
         report->collapsed[k]++;
         return;
     }
-    if (equal && kind_has_trait(k, TRAIT_SHARED) &&
-        load_stage_are_shards(m->stage, p->head.segment, head->segment))
+    if (equal && kind_has_trait(k, TRAIT_SHARED) && load_stage_are_shards(&p->head, head))
         return;
     if (point && m->problems->drop_unsupported) {
         report->dropped[k]++;

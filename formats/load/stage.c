@@ -15,9 +15,8 @@ struct load_stage {
     struct load_problems *problems;
     struct load_sink *sink; /* of the streamed table */
     struct sorter *sorter;
-    struct buf key, data; /* of the entry being added; later data: of the fetched one */
-    char (*sources)[33];  /* of each segment */
-    uint32_t n_segments;
+    struct buf key, data;    /* of the entry being added; later data: of the fetched one */
+    uint32_t source, shard;  /* of the current segment, as in struct load_row_head */
     struct sort_entry entry; /* fetched last */
     bool have;
     unsigned fetched;
@@ -41,16 +40,13 @@ void load_stage_free(struct load_stage *s)
     sorter_free(s->sorter);
     buf_free(&s->key);
     buf_free(&s->data);
-    free(s->sources);
     free(s);
 }
 
-void load_stage_segment(struct load_stage *s, const char *source)
+void load_stage_segment(struct load_stage *s, const struct wire_header *h)
 {
-    if ((s->n_segments & (s->n_segments - 1)) == 0) /* the capacity doubles at each power of two */
-        s->sources =
-            xrealloc(s->sources, (s->n_segments ? (size_t)s->n_segments * 2 : 1) * sizeof *s->sources);
-    snprintf(s->sources[s->n_segments++], sizeof *s->sources, "%s", source);
+    s->source = (uint32_t)h->source_number + 1;
+    s->shard = (uint32_t)h->shard;
 }
 
 void load_stage_stream_to(struct load_stage *s, struct load_sink *sink)
@@ -68,7 +64,7 @@ static void begin_key(struct load_stage *s, const struct load_table *t)
 
 static void begin_data(struct load_stage *s, enum kind kind, unsigned flags)
 {
-    struct load_row_head h = {(uint8_t)flags, (uint8_t)kind, s->n_segments};
+    struct load_row_head h = {(uint8_t)flags, (uint8_t)kind, s->source, s->shard};
     buf_reset(&s->data);
     buf_add(&s->data, &h, sizeof h);
 }
@@ -210,9 +206,9 @@ bool load_stage_is_of(const struct load_stage *s, const struct load_table *t)
     return s->have && (unsigned char)*s->entry.key == SORT_TABLES + (t - s->tables->items);
 }
 
-bool load_stage_are_shards(const struct load_stage *s, uint32_t a, uint32_t b)
+bool load_stage_are_shards(const struct load_row_head *a, const struct load_row_head *b)
 {
-    return a != b && a && b && strcmp(s->sources[a - 1], s->sources[b - 1]) == 0;
+    return a->source && a->source == b->source && a->shard != b->shard;
 }
 
 uint64_t load_stage_spilled(const struct load_stage *s)

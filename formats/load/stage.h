@@ -8,6 +8,7 @@
 
 #include "common/sort.h"
 #include "formats/load/tables.h"
+#include "formats/stream/wire.h"
 
 /* First bytes of keys: what is checked before writing rows, tables, what comes after the rows. */
 enum { SORT_NAMES = 0x01, SORT_TABLES = 0x10, SORT_REFS = 0xf0, SORT_GATEWAY = 0xff };
@@ -16,7 +17,8 @@ enum { SORT_NAMES = 0x01, SORT_TABLES = 0x10, SORT_REFS = 0xf0, SORT_GATEWAY = 0
 struct load_row_head {
     uint8_t flags;
     uint8_t kind;
-    uint32_t segment;
+    uint32_t source; /* number of its segment's, from 1; 0: it is of no segment */
+    uint32_t shard;
 } __attribute__((packed));
 /* METRIC: a patch that takes precedence over one without it. CONVERTED: a row made by a conversion, replaced
  * by one from the stream, or by a later converted one. */
@@ -52,7 +54,7 @@ struct load_stage *load_stage_new(const struct load_tables *tables, struct load_
                                   const char *tmpdir);
 void load_stage_free(struct load_stage *s); /* NULL is fine */
 /* Begins a segment of the stream. */
-void load_stage_segment(struct load_stage *s, const char *source);
+void load_stage_segment(struct load_stage *s, const struct wire_header *h);
 /* Passes rows of `streamed` tables to the sink; all others are sorted. */
 void load_stage_stream_to(struct load_stage *s, struct load_sink *sink);
 
@@ -93,8 +95,8 @@ bool load_stage_copy(struct load_stage *s, struct buf *out, struct err *e);
 const struct load_table *load_stage_table(const struct load_stage *s);
 /* Whether the entry is a row or patch of the table. */
 bool load_stage_is_of(const struct load_stage *s, const struct load_table *t);
-/* Whether two segments are shards of one source. */
-bool load_stage_are_shards(const struct load_stage *s, uint32_t a, uint32_t b);
+/* Whether two rows are of shards of one source. */
+bool load_stage_are_shards(const struct load_row_head *a, const struct load_row_head *b);
 /* Bytes written to the temporary file. */
 uint64_t load_stage_spilled(const struct load_stage *s);
 

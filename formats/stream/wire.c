@@ -2,6 +2,7 @@
 #include "common/array.h"
 #include "formats/record/merge_rules.h"
 #include "formats/record/rows.h"
+#include "formats/stream/sources.h"
 #include "formats/stream/wire_record.h"
 
 #include <inttypes.h>
@@ -322,13 +323,6 @@ bool wire_writer_check(const struct wire_writer *w, const struct record *trailer
     return check_trailer(trailer, &w->counts, 0, XXH3_64bits_digest(w->hash), e);
 }
 
-/* The shards of one source that have been read. */
-struct source {
-    char id[SOURCE_DIGITS + 1];
-    int64_t shards;
-    unsigned char *seen; /* a byte for each shard */
-};
-
 struct wire_reader {
     struct io_reader io;
     struct wire_decoder *decoder;
@@ -342,14 +336,12 @@ struct wire_reader {
     uint64_t number;   /* number of the current record, from 1 */
     size_t current;    /* size of the current record, still unconsumed */
     bool in_segment;
-    bool whole;
     bool deltas; /* accepted */
     bool failed;
     struct err failure;
     struct record rec;
-    struct buf warned; /* names already warned about, each with a NUL */
-    struct source *sources;
-    size_t n_sources;
+    struct buf warned;            /* names already warned about, each with a NUL */
+    struct wire_sources *sources; /* NULL: the stream need not be whole */
 };
 
 struct wire_reader *wire_reader_new(int fd, const char *name)
@@ -362,9 +354,14 @@ struct wire_reader *wire_reader_new(int fd, const char *name)
     return r;
 }
 
-void wire_reader_want_whole(struct wire_reader *r)
+void wire_reader_want_whole(struct wire_reader *r, const char *tmpdir)
 {
-    r->whole = true;
+    r->sources = wire_sources_new(tmpdir, false);
+}
+
+void wire_reader_want_whole_copies(struct wire_reader *r, const char *tmpdir)
+{
+    r->sources = wire_sources_new(tmpdir, true);
 }
 
 void wire_reader_accept_deltas(struct wire_reader *r)
@@ -488,32 +485,14 @@ static void left_out(void *arg, const char *kind, const char *field, size_t len)
     free(name);
 }
 
-/* Records a shard. false: it conflicts with earlier ones. */
-static bool note_shard(struct wire_reader *r)
+/* An error of the sources is one of the stream, or of their temporary file. */
+static enum wire_event fail_sources(struct wire_reader *r, const struct err *e)
 {
-    const struct wire_header *h = &r->header;
-    struct source *s = NULL;
-    for (size_t i = 0; i < r->n_sources && !s; i++)
-        if (strcmp(r->sources[i].id, h->source) == 0)
-            s = &r->sources[i];
-    if (!s) {
-        r->sources = xrealloc(r->sources, (r->n_sources + 1) * sizeof *r->sources);
-        s = &r->sources[r->n_sources++];
-        *s = (struct source){.shards = h->shards, .seen = xcalloc((size_t)h->shards, 1)};
-        memcpy(s->id, h->source, sizeof s->id);
-    }
-    if (s->shards != h->shards) {
-        fail(r, "dump all shards with the same N",
-             "shard %" PRId64 "/%" PRId64 " of source %s follows shards of %" PRId64, h->shard, h->shards,
-             h->source, s->shards);
-        return false;
-    }
-    if (s->seen[h->shard]) {
-        fail(r, NULL, "duplicate shard %" PRId64 "/%" PRId64 " of source %s", h->shard, h->shards, h->source);
-        return false;
-    }
-    s->seen[h->shard] = 1;
-    return true;
+    if (!e->where[0])
+        return fail(r, e->hint, "%s", e->what);
+    err_copy(&r->failure, e);
+    r->failed = true;
+    return WIRE_ERROR;
 }
 
 static enum wire_event take_header(struct wire_reader *r)
@@ -525,8 +504,8 @@ static enum wire_event take_header(struct wire_reader *r)
         wire_refuse_delta(&r->header, &e);
         return fail(r, e.hint, "%s", e.what);
     }
-    if (r->whole && !note_shard(r))
-        return WIRE_ERROR;
+    if (r->sources && !wire_sources_add(r->sources, &r->header, &e))
+        return fail_sources(r, &e);
     r->in_segment = true;
     return WIRE_HEADER;
 }
@@ -543,17 +522,13 @@ static enum wire_event take_trailer(struct wire_reader *r)
 
 static enum wire_event take_end(struct wire_reader *r)
 {
+    struct err e;
     if (r->in_segment)
         return fail(r, truncated_hint, "the stream is truncated: its trailer is missing");
     if (r->segments == 0)
         return fail_at(r, r->io.name, "the stream is empty", truncated_hint);
-    for (size_t i = 0; r->whole && i < r->n_sources; i++) {
-        const struct source *s = &r->sources[i];
-        for (int64_t k = 0; k < s->shards; k++)
-            if (!s->seen[k])
-                return fail(r, "dump it with --shard, and pass all shards",
-                            "shard %" PRId64 "/%" PRId64 " of source %s is missing", k, s->shards, s->id);
-    }
+    if (r->sources && !wire_sources_are_whole(r->sources, &e))
+        return fail_sources(r, &e);
     return WIRE_END;
 }
 
@@ -652,9 +627,7 @@ void wire_reader_free(struct wire_reader *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; i < r->n_sources; i++)
-        free(r->sources[i].seen);
-    free(r->sources);
+    wire_sources_free(r->sources);
     io_reader_free(&r->io);
     wire_decoder_free(r->decoder);
     row_decoder_free(r->rows);

@@ -34,8 +34,9 @@ struct wire_header {
     char state[33]; /* id of the producer's state of the source, 32 hex digits; "" if it keeps none */
     bool has_base;  /* the segment has the changes since `base`, a generation of that state */
     int64_t base;
-    char tick[33];    /* id of the tick of that state, 32 hex digits; "" if the stream has none */
-    char without[64]; /* comma-separated kinds that the producer omitted on request; "" for none */
+    char tick[33];          /* id of the tick of that state, 32 hex digits; "" if the stream has none */
+    char without[64];       /* comma-separated kinds that the producer omitted on request; "" for none */
+    uint64_t source_number; /* from 0, by a reader that wants the whole stream; not in the stream */
 };
 
 /* Whether the segment is a delta. One with a state but without a base is complete: the first of a series of
@@ -111,9 +112,12 @@ enum wire_event {
 
 struct wire_reader;
 struct wire_reader *wire_reader_new(int fd, const char *name);
-/* Requires a complete stream: all shards of each source, each once; else the end is a WIRE_ERROR that names
- * the shard. For ml-load and ml-verify; filters accept parts. */
-void wire_reader_want_whole(struct wire_reader *r);
+/* Requires a complete stream: all shards of each source, each once; else there is a WIRE_ERROR that names the
+ * shard. For ml-load and ml-verify; filters accept parts. tmpdir: for the temporary file that a great many
+ * segments need; it must live as long. */
+void wire_reader_want_whole(struct wire_reader *r, const char *tmpdir);
+/* The same, but a shard that comes again is taken for one of another copy of its source. */
+void wire_reader_want_whole_copies(struct wire_reader *r, const char *tmpdir);
 /* Accepts deltas, recognizable by wire_reader_header. Otherwise a delta is an error, as reading it as a
  * complete stream would treat everything not sent as absent. */
 void wire_reader_accept_deltas(struct wire_reader *r);

@@ -39,10 +39,10 @@ struct twice {                   /* a run, trace or logged model in two sources 
 struct merge {
     enum merge_policy policy;
     bool renumber_versions;
-    char (*sources)[33];
-    size_t n_sources, source;  /* the current one */
-    uint64_t segment;          /* number of the current one */
-    struct wire_header header; /* of the result: its producer and what that left out */
+    XXH3_state_t *sources;      /* hash of their ids */
+    uint64_t n_sources, source; /* the current one */
+    uint64_t segment;           /* number of the current one */
+    struct wire_header header;  /* of the result: its producer and what that left out */
     struct spill *spill;
     struct spill_array experiments, ids, twice;
     int64_t last_id;           /* the highest numeric experiment id */
@@ -70,6 +70,10 @@ struct merge *merge_new(enum merge_policy policy, bool renumber_versions, struct
     struct merge *m = xcalloc(1, sizeof *m);
     m->policy = policy;
     m->renumber_versions = renumber_versions;
+    m->sources = XXH3_createState();
+    if (!m->sources)
+        xnomem(NULL);
+    XXH3_128bits_reset(m->sources);
     m->rows = row_editor_new();
     m->questions = row_editor_new();
     m->spill = spill;
@@ -100,11 +104,11 @@ void merge_segment(struct merge *m, const struct wire_header *h)
 {
     note_header(m, h);
     m->segment++;
-    for (m->source = 0; m->source < m->n_sources; m->source++)
-        if (strcmp(m->sources[m->source], h->source) == 0)
-            return;
-    m->sources = xrealloc(m->sources, (m->n_sources + 1) * sizeof *m->sources);
-    snprintf(m->sources[m->n_sources++], sizeof *m->sources, "%s", h->source);
+    m->source = h->source_number;
+    if (m->source < m->n_sources)
+        return;
+    m->n_sources++;
+    XXH3_128bits_update(m->sources, h->source, sizeof h->source);
 }
 
 static void problem(struct merge *m, const struct record *r, const char *hint, const char *what)
@@ -685,7 +689,7 @@ bool merge_settle(struct merge *m, struct wire_header *h, struct err *e)
     if (m->problems > 0)
         return err_set(e, "merge", "%" PRIu64 " clashes between the sources", m->problems);
     settle_names(m);
-    XXH128_hash_t id = XXH3_128bits(m->sources, m->n_sources * sizeof *m->sources);
+    XXH128_hash_t id = XXH3_128bits_digest(m->sources);
     *h = m->header;
     h->format = WIRE_FORMAT;
     h->minor = WIRE_MINOR;
@@ -750,7 +754,7 @@ void merge_free(struct merge *m)
                             m->keyed, m->model_kinds, m->last,    m->versions, m->written};
     for (size_t i = 0; i < ARRAY_LENGTH(maps); i++)
         idmap_free(maps[i]);
-    free(m->sources);
+    XXH3_freeState(m->sources);
     buf_free(&m->scratch);
     buf_free(&m->id);
     buf_free(&m->name);

@@ -322,8 +322,8 @@ static bool run_again(struct pipeline *p, enum phase phase, const struct replay 
     if (lseek(in->fd, in->start, SEEK_SET) < 0)
         return err_set(e, "standard input", "cannot read it again: %s", strerror(errno));
     struct source s = source_open(in->fd, false, false);
-    if (phase == PHASE_MERGE) /* or the output would hide that a shard was missing */
-        wire_reader_want_whole(s.stream);
+    if (p->merge) /* or the output would hide that a shard was missing */
+        wire_reader_want_whole_copies(s.stream, p->tmpdir);
     return run_pass(p, phase, &s, e);
 }
 

@@ -29,16 +29,12 @@ struct order {
     int n, identity;
 };
 
-struct segment {
-    char source[33];
-    int64_t shard;
-    bool from_file_store; /* its producer has read one */
-};
-
 /* The header of a staged record, followed by its encoding. */
 struct staged {
-    uint32_t segment;
-    uint32_t identity_len; /* length of the identity in the key, in bytes */
+    uint32_t source;              /* number of its segment's */
+    uint32_t shard : 31;          /* of that */
+    uint32_t from_file_store : 1; /* the segment's producer has read one */
+    uint32_t identity_len;        /* length of the identity in the key, in bytes */
 };
 
 /* A unit of comparison: a kind, or for kind row a table (NULL: unknown tables). */
@@ -55,7 +51,7 @@ struct side {
     struct record record;
     const char *key;
     size_t key_len, identity_len; /* bytes */
-    uint32_t segment;             /* of the source's */
+    bool from_file_store;         /* the producer of the source's segment has read one */
 };
 
 /* How the target keeps what MLflow derives of spans and traces. */
@@ -100,8 +96,7 @@ struct verify {
     struct fetch *fetch;
     struct order order[KIND_COUNT];
     struct equality source_form, target_form, derived_form;
-    struct segment *segments;
-    size_t n_segments;
+    struct staged segment; /* of the current one */
     struct sorter *stage;
     struct buf key, data;
     uint64_t unplaced, spans_left, version_models;
@@ -189,7 +184,7 @@ bool verify_stage_beside(struct verify *v, const struct record *r, struct err *e
 /* The source's record is such a row, which the stream itself does not have. */
 bool verify_is_expected(const struct side *s);
 /* And the target need not have it: its source is a database, which may have had none, and says the same elsewhere. */
-bool verify_may_lack(const struct verify *v, const struct side *s);
+bool verify_may_lack(const struct side *s);
 /* The item is an expected row, and the one before has its key. */
 bool verify_is_expected_again(const struct verify *v, const struct section *section,
                               const struct staged *head);

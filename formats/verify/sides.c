@@ -39,14 +39,11 @@ void verify_describe(struct verify *v, const struct record *r, struct buf *out)
 static bool twice(struct verify *v, const struct record *r, const struct staged *a, const struct staged *b,
                   struct err *e)
 {
-    const struct segment *x = &v->segments[a->segment], *y = &v->segments[b->segment];
     struct buf name = {0};
     verify_describe(v, r, &name);
-    if (strcmp(x->source, y->source) == 0) {
+    if (a->source == b->source) {
         err_set(e, buf_str(&name), "duplicate in the stream, in %s",
-                a->segment == b->segment ? "one segment"
-                : x->shard == y->shard   ? "two segments of one shard"
-                                         : "two shards, with differences");
+                a->shard == b->shard ? "one segment" : "two shards, with differences");
     } else {
         err_set(e, buf_str(&name), "duplicate in the stream, from two sources");
         err_hint(e, "verify each source against its own database");
@@ -72,9 +69,8 @@ int verify_item_again(struct verify *v, const struct staged *head, const struct 
     /* The key of a row of an unknown table is all its values: the table may have no key, and equal rows. */
     if (r->kind->kind == KIND_row && !row_table_of(r))
         return 1;
-    const struct segment *x = &v->segments[head_before.segment], *y = &v->segments[head->segment];
-    if (kind_has_trait(r->kind->kind, TRAIT_SHARED) && strcmp(x->source, y->source) == 0 &&
-        x->shard != y->shard && same_record(r, &before))
+    if (kind_has_trait(r->kind->kind, TRAIT_SHARED) && head_before.source == head->source &&
+        head_before.shard != head->shard && same_record(r, &before))
         return 0;
     twice(v, r, &head_before, head, e);
     return -1;
@@ -133,7 +129,7 @@ bool verify_source_next(struct verify *v, const struct section *section, struct 
             return false;
         v->item_used = true;
         side->identity_len = head.identity_len;
-        side->segment = head.segment;
+        side->from_file_store = head.from_file_store;
         if (verify_is_expected_again(v, section, &head))
             continue;
         if (v->item.key_len == v->before_key.len &&

@@ -193,10 +193,10 @@ bool verify_is_expected(const struct side *s)
     return t && s->key_len > s->identity_len && strcmp(t->name, "issue_categories") != 0;
 }
 
-bool verify_may_lack(const struct verify *v, const struct side *s)
+bool verify_may_lack(const struct side *s)
 {
     bool costs = verify_is_expected(s) && value_eqs(&s->record.v[F_row_table], "span_metrics");
-    return verify_is_expected(s) && !costs && !v->segments[s->segment].from_file_store;
+    return verify_is_expected(s) && !costs && !s->from_file_store;
 }
 
 bool verify_is_expected_again(const struct verify *v, const struct section *section,

@@ -37,11 +37,9 @@ size_t verify_row_key(const struct row_table *t, const struct row_entry *entries
 
 void verify_segment(struct verify *v, const struct wire_header *h)
 {
-    v->segments = xrealloc(v->segments, (v->n_segments + 1) * sizeof *v->segments);
-    struct segment *s = &v->segments[v->n_segments++];
-    memcpy(s->source, h->source, sizeof s->source);
-    s->shard = h->shard;
-    s->from_file_store = wire_is_by(h, "mlruns-dump");
+    v->segment.source = (uint32_t)h->source_number;
+    v->segment.shard = (uint32_t)h->shard & INT32_MAX;
+    v->segment.from_file_store = wire_is_by(h, "mlruns-dump");
     v->without_spans |= wire_is_without(h, KIND_span);
 }
 
@@ -74,7 +72,8 @@ static bool make_source_row_key(struct verify *v, const struct record *r, struct
 
 bool verify_stage_record(struct verify *v, const struct record *r, size_t identity_len, struct err *e)
 {
-    struct staged head = {.segment = (uint32_t)v->n_segments - 1, .identity_len = (uint32_t)identity_len};
+    struct staged head = v->segment;
+    head.identity_len = (uint32_t)identity_len;
     buf_reset(&v->data);
     buf_add(&v->data, &head, sizeof head);
     wire_encode(r, &v->data);
@@ -121,8 +120,7 @@ bool verify_add(struct verify *v, const struct record *r, struct err *e)
         return part > 0;
     if (v->converts_issues && !verify_stage_categories(v, r, e))
         return false;
-    if (form.kind->kind == KIND_span && v->spans.form == VERIFY_NO_SPANS &&
-        v->segments[v->n_segments - 1].from_file_store) {
+    if (form.kind->kind == KIND_span && v->spans.form == VERIFY_NO_SPANS && v->segment.from_file_store) {
         v->spans_left++;
         return true;
     }

@@ -82,7 +82,6 @@ void verify_free(struct verify *v)
                           &v->gathered.key, &v->gathered.data, &v->gathered.text};
     for (size_t i = 0; i < ARRAY_LENGTH(bufs); i++)
         buf_free(bufs[i]);
-    free(v->segments);
     free(v);
 }
 
@@ -97,7 +96,7 @@ static bool merge_section(struct verify *v, const struct section *section, struc
                                : verify_compare_bytes(a->key, a->identity_len, b->key, b->identity_len);
         bool ok;
         if (order < 0) {
-            if (!verify_may_lack(v, a))
+            if (!verify_may_lack(a))
                 verify_missing(v, &a->record);
             ok = verify_source_next(v, section, e);
         } else if (order > 0) {

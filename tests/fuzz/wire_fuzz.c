@@ -36,7 +36,7 @@ static void read_stream(const uint8_t *data, size_t size)
     if (fd < 0 || !io_write_all(fd, data, size) || lseek(fd, 0, SEEK_SET) != 0)
         abort();
     struct wire_reader *r = wire_reader_new(fd, "fuzz");
-    wire_reader_want_whole(r);
+    wire_reader_want_whole(r, ".");
     while ((event = wire_next(r, &rec, &e)) > WIRE_END)
         if (event == WIRE_RECORD)
             round_trip(rec);

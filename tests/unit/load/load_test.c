@@ -308,6 +308,7 @@ static void test_duplicates(void)
     stop();
 
     shard.source[0] = 'f';
+    shard.source_number = 1;
     start_with_run(HEAD, false);
     load_segment(store, &shard);
     put_experiment("0", "Default");

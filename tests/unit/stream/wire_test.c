@@ -93,7 +93,7 @@ static int read_all(const char *data, size_t len, bool whole, struct err *e)
     const struct record *rec;
     enum wire_event event;
     if (whole)
-        wire_reader_want_whole(r);
+        wire_reader_want_whole(r, ".");
     while ((event = wire_next(r, &rec, e)) > WIRE_END)
         n += event == WIRE_RECORD;
     wire_reader_free(r);
