@@ -31,8 +31,9 @@ struct sync_dialect {
     /* After staging: gathers statistics, and sets the savepoint for retries. */
     bool (*staged)(struct sync *x, struct err *e);
     bool (*restart)(struct sync *x, struct err *e);
-    /* Generates the next id for a new experiment. dry: it will not be used. */
-    bool (*next_experiment)(struct sync *x, bool dry, int64_t *id, struct err *e);
+    /* Gives the experiments that m_exp lacks the target's next ids, in the order of the stage: those whose id is
+     * taken, or with new_ids all. dry: they will not be used. */
+    bool (*number_experiments)(struct sync *x, bool dry, struct err *e);
     /* Writes the differences and commits; *again: the target has changed, so the comparison must be
      * repeated. */
     bool (*write)(struct sync *x, bool *again, struct err *e);

@@ -7,21 +7,6 @@
 #include "common/array.h"
 #include "formats/sync/internal.h"
 
-/* Runs a query for the next row after `after` by sync_id, its first column, so that the connection is free in
- * between. 1, 0: no more, -1. */
-static int next_row(struct db_stmt *q, int64_t *after, struct err *e)
-{
-    struct value v = value_int(*after);
-    db_reset(q);
-    db_bind(q, 1, &v);
-    int got = db_step(q, e);
-    if (got == 1) {
-        db_column(q, 0, &v);
-        *after = v.i;
-    }
-    return got;
-}
-
 /* -- experiments: m_exp has the ids in the stage, src, and the target's, dst; m_origin the source's and those in
  * the stage, so that an experiment is found by what the source calls it however often this is repeated */
 
@@ -33,7 +18,8 @@ void sync_add_experiment_key(const struct sync_table *t, const char *id, struct 
 }
 
 #define STAGED_EXPERIMENTS "@@s_experiments s JOIN @@m_origin o ON o.dst = s.experiment_id"
-#define NOT_MATCHED        "s.experiment_id NOT IN (SELECT src FROM @@m_exp)"
+/* Condition on t, an experiment of the target: it has no counterpart in the stage so far. */
+#define FREE_EXPERIMENT "NOT EXISTS (SELECT 1 FROM @@m_exp m WHERE m.dst = t.experiment_id)"
 
 /* An id that the state knows with another time of creation was given again: a new experiment. */
 static bool find_given_again(struct sync *x, const struct sync_table *t, const char *known, struct err *e)
@@ -58,15 +44,14 @@ static bool match_by_contents(struct sync *x, const struct sync_table *t, struct
     bool ok = true;
     for (size_t i = 0; ok && i < ARRAY_LENGTH(tables) && sync_find_column(t, "creation_time") >= 0; i++)
         ok = !sync_table_named(x, tables[i][0]) ||
-             sync_exec(
-                 x, e,
-                 "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, min(t.experiment_id) FROM "
-                 "@@s_experiments s JOIN experiments t ON %st.creation_time = s.creation_time WHERE %s AND "
-                 "t.experiment_id NOT IN (SELECT dst FROM @@m_exp) AND s.sync_part = %d AND EXISTS (SELECT 1 "
-                 "FROM @@s_%s a JOIN %s b ON b.%s = a.%s WHERE a.experiment_id = s.experiment_id AND "
-                 "b.experiment_id = t.experiment_id) GROUP BY s.experiment_id",
-                 workspace, NOT_MATCHED, (int)PART_WHOLE, tables[i][0], tables[i][0], tables[i][1],
-                 tables[i][1]);
+             sync_exec(x, e,
+                       "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, min(t.experiment_id) FROM "
+                       "@@s_experiments s JOIN experiments t ON %st.creation_time = s.creation_time WHERE %s "
+                       "AND " FREE_EXPERIMENT " AND s.sync_part = %d AND EXISTS (SELECT 1 "
+                       "FROM @@s_%s a JOIN %s b ON b.%s = a.%s WHERE a.experiment_id = s.experiment_id AND "
+                       "b.experiment_id = t.experiment_id) GROUP BY s.experiment_id",
+                       workspace, SYNC_OPEN_EXPERIMENT, (int)PART_WHOLE, tables[i][0], tables[i][0],
+                       tables[i][1], tables[i][1]);
     return ok;
 }
 
@@ -95,65 +80,37 @@ static bool match_experiments(struct sync *x, struct err *e)
         sync_exec(
             x, e,
             "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM " STAGED_EXPERIMENTS
-            " JOIN @@m_state m ON m.kind = 'experiment' AND m.key = %s JOIN experiments t ON "
-            "CAST(t.experiment_id AS text) = m.value WHERE " NOT_MATCHED,
+            " JOIN @@m_state m ON m.kind = 'experiment' AND m.key = %s JOIN experiments t ON t.experiment_id "
+            "= "
+            "CASE m.kind WHEN 'experiment' THEN CAST(m.value AS bigint) END WHERE " SYNC_OPEN_EXPERIMENT,
             buf_str(&key)) &&
         sync_exec(
             x, e,
             "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, t.experiment_id FROM " STAGED_EXPERIMENTS
-            " JOIN experiments t ON %st.name = s.name WHERE " NOT_MATCHED
-            " AND t.experiment_id NOT IN (SELECT dst "
-            "FROM @@m_exp) AND (s.sync_part = %d OR NOT %s)",
+            " JOIN experiments t ON %st.name = s.name WHERE " SYNC_OPEN_EXPERIMENT " AND " FREE_EXPERIMENT
+            " AND (s.sync_part = %d OR NOT %s)",
             workspace, (int)PART_WHOLE, buf_str(&known)) &&
         match_by_contents(x, t, e) &&
         sync_exec(x, e,
                   "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, -1000000000 - s.sync_id FROM "
-                  "@@s_experiments s WHERE " NOT_MATCHED " AND s.sync_part <> %d",
+                  "@@s_experiments s WHERE " SYNC_OPEN_EXPERIMENT " AND s.sync_part <> %d",
                   (int)PART_WHOLE);
     buf_free(&key);
     buf_free(&known);
     return ok;
 }
 
-/* Gives a new experiment the source's id if the dialect can keep it and it is free, else the target's next
- * one. */
-static bool number_new(struct sync *x, int64_t src, struct err *e)
-{
-    int64_t taken = 1, dst = src;
-    if (!x->dialect->new_ids && !sync_int(x, &taken, e,
-                                          "SELECT count(*) FROM (SELECT 1 AS one FROM experiments WHERE "
-                                          "experiment_id = %lld UNION ALL SELECT 1 "
-                                          "FROM @@m_exp WHERE dst = %lld) AS x",
-                                          (long long)src, (long long)src))
-        return false;
-    if (taken && !x->dialect->next_experiment(x, x->o.dry_run, &dst, e))
-        return false;
-    return sync_exec(x, e, "INSERT INTO @@m_exp (src, dst) VALUES (%lld, %lld)", (long long)src,
-                     (long long)dst);
-}
-
+/* Gives new experiments the source's id if the dialect can keep it and it is free, else the target's next one.
+ * All at once: there may be a million. An id that becomes the next one of another is taken, too. */
 static bool number_all_new(struct sync *x, struct err *e)
 {
-    int64_t after = 0;
-    int got;
-    struct db_stmt *q =
-        sync_query(x, e,
-                   "SELECT s.sync_id, s.experiment_id FROM @@s_experiments s WHERE s.sync_id > ?1 AND "
-                   "s.experiment_id NOT IN (SELECT src FROM @@m_exp) ORDER BY s.sync_id LIMIT 1");
-    if (!q)
-        return false;
-    while ((got = next_row(q, &after, e)) == 1) {
-        struct value id;
-        db_column(q, 1, &id);
-        int64_t src = id.i;
-        db_reset(q);
-        if (!number_new(x, src, e)) {
-            got = -1;
-            break;
-        }
-    }
-    db_finalize(q);
-    return got == 0;
+    bool ok = x->dialect->number_experiments(x, x->o.dry_run, e);
+    if (!ok || x->dialect->new_ids)
+        return ok;
+    return sync_exec(x, e,
+                     "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, s.experiment_id FROM "
+                     "@@s_experiments s WHERE " SYNC_OPEN_EXPERIMENT " AND NOT " SYNC_TAKEN_EXPERIMENT) &&
+           x->dialect->number_experiments(x, x->o.dry_run, e);
 }
 
 /* Maps a column of experiment ids, as numbers or text, optionally only in some rows. */

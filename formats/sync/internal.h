@@ -70,6 +70,14 @@ struct sync_watermark {
     int64_t experiment;
 };
 
+/* Condition on s, a staged experiment: its id has no counterpart in the target so far. */
+#define SYNC_OPEN_EXPERIMENT "NOT EXISTS (SELECT 1 FROM @@m_exp m WHERE m.src = s.experiment_id)"
+/* Its id is that of another one in the target, or will be. */
+#define SYNC_TAKEN_EXPERIMENT                                                                                \
+    "(EXISTS (SELECT 1 FROM experiments t WHERE t.experiment_id = s.experiment_id) OR EXISTS (SELECT 1 "     \
+    "FROM "                                                                                                  \
+    "@@m_exp m WHERE m.dst = s.experiment_id))"
+
 struct sync {
     struct db *db;
     const struct sync_dialect *dialect;
@@ -96,7 +104,6 @@ struct sync {
     uint64_t n_reported, n_overwritten; /* number of reported conflicts, and of overwritten values */
     uint64_t name_conflicts;
     bool quiet;               /* conflicts were reported already */
-    int64_t dry_ids;          /* ids given in a dry run, from -1 down */
     int64_t compared_version; /* SQLite's data_version when the target was compared */
     int restarts;
     uint64_t missed;                   /* rows that the last attempt was to add and found there */

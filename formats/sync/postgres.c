@@ -57,18 +57,23 @@ static bool postgres_restart(struct sync *x, struct err *e)
     return sync_exec(x, e, "ROLLBACK TO SAVEPOINT staged");
 }
 
-static bool postgres_next_experiment(struct sync *x, bool dry, int64_t *id, struct err *e)
+/* Ids written without the sequence are skipped: whoever drew one draws another. */
+static bool postgres_number_experiments(struct sync *x, bool dry, struct err *e)
 {
-    if (dry) {
-        *id = -++x->dry_ids;
-        return true;
-    }
-    int64_t taken = 1;
-    while (taken) /* skips ids written without the sequence */
-        if (!sync_int(x, id, e, "SELECT nextval(pg_get_serial_sequence('experiments', 'experiment_id'))") ||
-            !sync_int(x, &taken, e, "SELECT count(*) FROM experiments WHERE experiment_id = %lld",
-                      (long long)*id))
+    int64_t open = 1;
+    const char *id =
+        dry ? "-row_number() OVER ()" : "nextval(pg_get_serial_sequence('experiments', 'experiment_id'))";
+    while (open) {
+        if (!sync_exec(
+                x, e,
+                "INSERT INTO @@m_exp (src, dst) SELECT x.src, x.dst FROM (SELECT o.src, %s AS dst FROM "
+                "(SELECT s.experiment_id AS src FROM @@s_experiments s WHERE " SYNC_OPEN_EXPERIMENT
+                " ORDER BY s.sync_id) AS o OFFSET 0) AS x WHERE NOT EXISTS (SELECT 1 FROM experiments t "
+                "WHERE t.experiment_id = x.dst)",
+                id) ||
+            !sync_int(x, &open, e, "SELECT count(*) FROM @@s_experiments s WHERE " SYNC_OPEN_EXPERIMENT))
             return false;
+    }
     return true;
 }
 
@@ -172,7 +177,7 @@ const struct sync_dialect sync_postgres = {
     .filled = postgres_filled,
     .staged = postgres_staged,
     .restart = postgres_restart,
-    .next_experiment = postgres_next_experiment,
+    .number_experiments = postgres_number_experiments,
     .write = postgres_write,
     .end = postgres_end,
     .add_put_greater = sync_add_put_greater,

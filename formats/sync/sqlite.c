@@ -55,13 +55,14 @@ static void lite_filled(struct sync *x)
     x->filler = NULL;
 }
 
-static bool lite_next_experiment(struct sync *x, bool dry, int64_t *id, struct err *e)
+static bool lite_number_experiments(struct sync *x, bool dry, struct err *e)
 {
     (void)dry;
-    return sync_int(x, id, e,
-                    "SELECT 1 + max(id) FROM (SELECT coalesce(max(experiment_id), 0) AS id FROM experiments "
-                    "UNION ALL SELECT "
-                    "coalesce(max(dst), 0) FROM @@m_exp)");
+    return sync_exec(x, e,
+                     "INSERT INTO @@m_exp (src, dst) SELECT s.experiment_id, row_number() OVER (ORDER BY "
+                     "s.sync_id) + (SELECT max(id) FROM (SELECT coalesce(max(experiment_id), 0) AS id FROM "
+                     "experiments UNION ALL SELECT coalesce(max(dst), 0) FROM @@m_exp)) FROM @@s_experiments "
+                     "s WHERE " SYNC_OPEN_EXPERIMENT " AND " SYNC_TAKEN_EXPERIMENT);
 }
 
 static bool data_version(struct sync *x, int64_t *version, struct err *e)
@@ -225,7 +226,7 @@ const struct sync_dialect sync_sqlite = {
     .filled = lite_filled,
     .staged = lite_restart,
     .restart = lite_restart,
-    .next_experiment = lite_next_experiment,
+    .number_experiments = lite_number_experiments,
     .write = lite_write,
     .end = lite_end,
     .add_put_greater = sync_add_put_greater,

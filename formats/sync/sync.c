@@ -90,6 +90,12 @@ static bool make_maps(struct sync *x, struct err *e)
     for (size_t i = 0; i < ARRAY_LENGTH(maps); i++)
         if (!sync_exec(x, e, "%s%s%sSELECT %s WHERE 0 = 1", c[0], maps[i].name, c[1], maps[i].columns))
             return false;
+    for (int i = 0; i < 2; i++) {
+        static const char *const column[] = {"src", "dst"};
+        if (!sync_exec(x, e, "CREATE INDEX %sm_exp_%s ON %sm_exp (%s)", x->dialect->index[0], column[i],
+                       x->dialect->index[1], column[i]))
+            return false;
+    }
     return sync_fill_map(x, e);
 }
 
