@@ -85,6 +85,31 @@ int lstat(const char *path, struct stat *st)
     return listed("lstat") && concerned(path) ? fail_with(EIO) : real(path, st);
 }
 
+/* What programs built for a glibc before 2.33 call for them. */
+int __fxstat(int version, int fd, struct stat *st)
+{
+    (void)version;
+    return fstat(fd, st);
+}
+
+int __fxstat64(int version, int fd, struct stat *st)
+{
+    (void)version;
+    return fstat(fd, st);
+}
+
+int __lxstat(int version, const char *path, struct stat *st)
+{
+    (void)version;
+    return lstat(path, st);
+}
+
+int __lxstat64(int version, const char *path, struct stat *st)
+{
+    (void)version;
+    return lstat(path, st);
+}
+
 static int is_full(const char *name, int fd)
 {
     static atomic_long calls;

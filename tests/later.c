@@ -71,6 +71,13 @@ int fstatat(int dir, const char *path, struct stat *st, int flags)
     return result;
 }
 
+/* What programs built for a glibc before 2.33 call for it. */
+int __fxstatat(int version, int dir, const char *path, struct stat *st, int flags)
+{
+    (void)version;
+    return fstatat(dir, path, st, flags);
+}
+
 static void stop(const char *name, const char *when)
 {
     const char *at = getenv("STOP_AT");

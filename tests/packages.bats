@@ -279,6 +279,20 @@ assert mlruns_tools.records("m.mlr").to_pandas("scorer").empty'
     [ -e "$TOP/share/doc/mlruns-tools/licences/openssl" ]
 }
 
+@test "the wheel for musl has the static program" {
+    wheel=$(wheel_of musllinux_1_1 "$MACHINE")
+    [ -n "$wheel" ] || absent "wheel for musl"
+    [ -x "$VENV/bin/pip" ] || absent "wheel for this machine"
+    copy_tree
+    # pip takes it for another platform only into a directory
+    "$VENV/bin/pip" -q --disable-pip-version-check install --no-index --no-compile --target site --platform "musllinux_1_1_$MACHINE" \
+        --only-binary :all: "$wheel"
+    refute_contains "$(readelf -lW site/bin/mlruns-tools)" INTERP
+    run_split site/bin/ml-migrate mlruns sqlite:///m.db --verify
+    assert_status 0
+    assert_contains "$output" "Status: SUCCESS"
+}
+
 @test "licences of all libraries are in the wheel" {
     need_venv
     for name in $(grep -v '^#' "$ROOT/tools/dist/libraries.lock" | cut -d' ' -f1); do

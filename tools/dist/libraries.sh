@@ -169,7 +169,8 @@ END
     cp zstd/LICENSE out/licences/zstd
 }
 
-# The compiler brings an allocator for musl that maps and unmaps each block of 32 KiB and more: half of the time of a dump.
+# The compiler brings an allocator for musl that maps and unmaps each block of 32 KiB and more, and whose threads wait for each
+# other.
 build_malloc() {
     source_of mimalloc
     small mimalloc -Imimalloc/include -DMI_MALLOC_OVERRIDE -fno-builtin-malloc -ftls-model=initial-exec -- mimalloc/src/static.c
