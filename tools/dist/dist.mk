@@ -30,10 +30,11 @@ $(ARCHES:%=static-%): static-%:
 	@$(dist)static.sh $* '$(VERSION)'
 
 # Then all tests with the wheel's executable under all names.
-check-packages: wheel static deb
+check-packages: wheel static deb all units
 	@BUILD='$(BUILD)' ARCHES='$(ARCHES)' CHECK_PACKAGES=1 tests/run tests/packages.bats tests/release.bats
 	@rm -rf $(DIST)/check && mkdir -p $(DIST)/check/bin
 	@python3 -m zipfile -e $(DIST)/mlruns_tools-$(VERSION)-py3-none-manylinux*_$(shell uname -m).whl $(DIST)/check
 	@chmod 755 $(DIST)/check/*.data/scripts/mlruns-tools
 	@for p in $(PROGRAMS); do ln -s ../mlruns_tools-$(VERSION).data/scripts/mlruns-tools $(DIST)/check/bin/$$p; done
+	@ln -s '$(abspath $(BUILD))/unit' $(DIST)/check/unit
 	@BUILD='$(DIST)/check' tests/run tests/*.bats
