@@ -549,7 +549,7 @@ other=ffeeddccbbaa99887766554433221100
     done
     run_split ml-transform --merge < <(cat two.mlr two.mlr <(mlruns-dump -q --shard 1/2 "$ROOT/tests/data/mlruns"))
     assert_status 2
-    assert_contains "$stderr" "shard 0/2"
+    assert_contains "$stderr" "duplicate shard 1/2"
     run_split ml-transform --merge < <(mlruns-dump -q --shard 0/2 "$ROOT/tests/data/mlruns")
     assert_status 2
     assert_contains "$stderr" "shard 1/2"

@@ -10,6 +10,7 @@
 struct source {
     char id[33];
     int64_t shards, seen; /* number of those that have come */
+    bool copy;            /* another one of its id came before */
 };
 
 struct wire_sources {
@@ -79,7 +80,7 @@ static bool find(struct wire_sources *s, const struct wire_header *h, uint64_t *
     memcpy(out->id, h->source, sizeof out->id);
     *number = spill_append(s->spill, &s->items, out);
     for (int64_t copy = 0; !idmap_add(s->numbers, copy_key(h, copy), *number); copy++)
-        ;
+        out->copy = true;
     return true;
 }
 
@@ -97,6 +98,22 @@ bool wire_sources_add(struct wire_sources *s, struct wire_header *h, struct err 
     return spill_check(s->spill, e);
 }
 
+/* Fills e for a source of which not all shards have come. A copy may as well be a shard that was passed twice. */
+static void name_shard(struct wire_sources *s, uint64_t number, const struct source *source, struct err *e)
+{
+    int64_t shard = 0;
+    while (shard < source->shards && has_shard(s, number, source, shard) != source->copy)
+        shard++;
+    if (!spill_check(s->spill, e))
+        return;
+    err_set(e, NULL,
+            source->copy ? "duplicate shard %" PRId64 "/%" PRId64 " of source %s"
+                         : "shard %" PRId64 "/%" PRId64 " of source %s is missing",
+            shard, source->shards, source->id);
+    err_hint(e, source->copy ? "pass each shard once, or all shards of a copy, too"
+                             : "dump it with --shard, and pass all shards");
+}
+
 bool wire_sources_are_whole(struct wire_sources *s, struct err *e)
 {
     struct source source;
@@ -104,14 +121,8 @@ bool wire_sources_are_whole(struct wire_sources *s, struct err *e)
         spill_get_item(s->spill, &s->items, i, &source);
         if (source.seen == source.shards)
             continue;
-        int64_t missing = 0;
-        while (missing < source.shards && has_shard(s, i, &source, missing))
-            missing++;
-        if (!spill_check(s->spill, e))
-            return false;
-        err_set(e, NULL, "shard %" PRId64 "/%" PRId64 " of source %s is missing", missing, source.shards,
-                source.id);
-        return err_hint(e, "dump it with --shard, and pass all shards");
+        name_shard(s, i, &source, e);
+        return false;
     }
     return spill_check(s->spill, e);
 }
