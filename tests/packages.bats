@@ -70,7 +70,8 @@ unpacked_static() { # sets $TOP
     assert_contains "$output" "Status: SUCCESS"
     run_split env -i PATH=/nowhere "$VENV/bin/mlruns-tools" schema upgrade sqlite:///mlflow.db
     assert_status 0
-    mlruns-dump -q mlruns | "$VENV/bin/mlruns-tools" verify -q --data-only sqlite:///mlflow.db
+    # 3.2 has no table for spans: they stay in the artifacts
+    mlruns-dump -q --no-spans mlruns | "$VENV/bin/mlruns-tools" verify -q --data-only sqlite:///mlflow.db
     "$VENV/bin/mlruns-tools" --version | grep -q 'OpenSSL 3'
 }
 
