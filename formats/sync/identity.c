@@ -330,14 +330,16 @@ static bool date_assessments(struct sync *x, const struct sync_table *t, const c
                      range);
 }
 
-/* An assessment overridden by one in the target is not valid. */
+/* An assessment overridden by one in the target is not valid. overrides has no index: the assessments of the
+ * traces are read once, not once for each assessment. */
 static bool judge_assessments(struct sync *x, const char *range, struct err *e)
 {
-    return sync_exec(x, e,
-                     "UPDATE @@s_assessments AS s SET valid = (1 = 0) WHERE s.valid = (1 = 1) AND EXISTS "
-                     "(SELECT 1 FROM assessments o WHERE o.trace_id = s.trace_id AND o.overrides = "
-                     "s.assessment_id)%s",
-                     range);
+    return sync_exec(
+        x, e,
+        "UPDATE @@s_assessments AS s SET valid = (1 = 0) WHERE s.valid = (1 = 1) AND (s.trace_id, "
+        "s.assessment_id) IN (SELECT o.trace_id, o.overrides FROM assessments o WHERE o.overrides IS NOT "
+        "NULL AND o.trace_id IN (SELECT s.trace_id FROM @@s_assessments s WHERE s.valid = (1 = 1)%s))%s",
+        range, range);
 }
 
 bool sync_judge_range(struct sync *x, const struct sync_table *t, int64_t first, int64_t last, struct err *e)
