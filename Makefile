@@ -115,7 +115,7 @@ check-deep: deps
 	@$(MAKE) --no-print-directory all units
 	@BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' DEEP=1 tests/run
 
-# Every program, with each of its calls of the C library failing in turn, of which `make check` takes a sample.
+# Every program, with each of its calls of the C library failing in turn.
 check-faults: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD='$(BUILD)' DEEP=1 tests/run tests/faults/check_faults.py

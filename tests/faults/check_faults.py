@@ -154,8 +154,10 @@ def make_inputs(common):
     stream("tree.mlr", "mlruns-dump", "-q", "mlruns")
     stream("all.mlr", "ml-transform", "-q", "--renumber-experiments", stdin="tree.mlr")
     stream("all.jsonl", "ml-transform", "--json", stdin="all.mlr")
-    (common / "more.jsonl").write_text(
-        (common / "all.jsonl").read_text().replace('"status":"RUNNING"', '"status":"FINISHED"').replace('"value":"', '"value":"1'))
+    (common / "more.jsonl").write_text("".join(
+        line.replace('"status":"RUNNING"', '"status":"FINISHED"')
+        if '"kind":"run"' in line else line
+        for line in open(common / "all.jsonl", encoding="utf-8")))  # fmt: skip
     stream("more.mlr", "ml-transform", "--from-json", "--reseal", stdin="more.jsonl")
     database("full", "3.17", "all.mlr")
     database("old", "3.4", "all.mlr")
@@ -216,6 +218,8 @@ class Outcome:
             self.again = None
             if again and self.status == 2:
                 first = self.status, self.stdout, self.stderr, self.report
+                for name in command.extra:  # a backup never replaces a file
+                    (place / "db" / name).unlink(missing_ok=True)
                 self.perform(place, command, None)
                 self.again = self.status, self.content(place), self.stderr
                 self.status, self.stdout, self.stderr, self.report = first
